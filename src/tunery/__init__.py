@@ -1,0 +1,30 @@
+"""tunery: fine-tuning that is thrifty with disk, memory and hours, and that proves its results."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tunery.errors import TuneryError
+    from tunery.hpo.study import search
+    from tunery.schema import RunConfig, RunResult, load_config
+    from tunery.train.fit import fit
+    from tunery.train.inference import load
+
+_HOME = {
+    "RunConfig": "tunery.schema",
+    "RunResult": "tunery.schema",
+    "TuneryError": "tunery.errors",
+    "fit": "tunery.train.fit",
+    "load": "tunery.train.inference",
+    "load_config": "tunery.schema",
+    "search": "tunery.hpo.study",
+}
+
+__all__ = ["RunConfig", "RunResult", "TuneryError", "fit", "load", "load_config", "search"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its room on first use, so that `import tunery` stays light."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'tunery' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,92 @@
+"""What can go wrong, as a tree.
+
+TuneryError
+  RequestError          the request was wrong; nothing was started (exit code 2)
+    ConfigError         the config: every problem at once, each with its path
+    DataError           the data files: missing, unreadable, wrong column, fatal finding
+    ModelError          the base model: unknown, unreachable, unsuitable
+    FolderError         the run folder: unwritable, locked, or holding something else
+    MissingExtra        an optional dependency is not installed
+  RunError              the run failed (exit code 1)
+    NonFiniteLoss       the loss became NaN or infinite
+    ExportMismatch      the exported model does not answer like the trained one
+    StudyFailed         too many trials in a row failed
+  Interrupted           stopped by a signal; the same command resumes (exit code 130)
+"""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One thing wrong with a config: where (dotted path) and what."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class TuneryError(Exception):
+    """Base of all errors that tunery raises on purpose."""
+
+
+class RequestError(TuneryError):
+    """The request cannot be carried out as it stands; nothing was started."""
+
+
+class ConfigError(RequestError):
+    """The config breaks one or more rules."""
+
+    def __init__(self, problems: Iterable[Problem], *, source: str = "config") -> None:
+        self.problems: Sequence[Problem] = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"{len(self.problems)} problem(s) in {source}:\n{lines}")
+
+
+class DataError(RequestError):
+    """The data cannot be used as asked."""
+
+
+class ModelError(RequestError):
+    """The base model cannot be found or does not fit the request."""
+
+
+class FolderError(RequestError):
+    """The run folder cannot be used as asked."""
+
+
+class MissingExtra(RequestError):
+    """An optional dependency is needed and not installed."""
+
+    def __init__(self, package: str, *, extra: str) -> None:
+        super().__init__(f"{package} is not installed. Type: pip install 'tunery[{extra}]'")
+
+
+class RunError(TuneryError):
+    """The run started and failed."""
+
+
+class NonFiniteLoss(RunError):
+    """The loss became NaN or infinite."""
+
+
+class ExportMismatch(RunError):
+    """The exported model, read back from disk, does not answer like the trained one."""
+
+
+class StudyFailed(RunError):
+    """A study ended without a usable trial."""
+
+
+class Interrupted(TuneryError):
+    """A signal asked to stop; what was done so far is on disk and resumable."""
+
+
+def did_you_mean(word: object, choices: Iterable[str]) -> str:
+    """Say which of `choices` looks most like `word`, else list them all."""
+    known = sorted(choices)
+    close = get_close_matches(str(word), known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(known)}"

@@ -1,0 +1,45 @@
+"""Where the rows come from and what their columns mean."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tunery.schema.spec import Spec
+
+Fraction = Annotated[float, Field(gt=0, lt=0.5)]
+Allowance = Literal["single_class", "shared_rows", "unseen_labels"]
+
+
+class Data(Spec):
+    """Files or a Hub data set, the columns, and how missing splits are carved."""
+
+    dataset: str | None = None
+    """Hub data set id. With it, `train`, `validation` and `test` name its splits instead of files."""
+    revision: str | None = None
+    """Commit of the Hub data set; required with `dataset`, so that a run can be repeated."""
+    train: str
+    """Training rows: a csv, tsv, jsonl, json or parquet file, or a split name."""
+    validation: str | None = None
+    """Validation rows; carved from train when missing."""
+    test: str | None = None
+    """Test rows; carved from train when missing."""
+    text: str = "text"
+    """Column with the text."""
+    text_pair: str | None = None
+    """Column with the second text of a pair."""
+    label: str = "label"
+    """Column with the label (classification)."""
+    labels: str | tuple[str, ...] = "labels"
+    """Multilabel: the column with a list of label names, or a list of 0/1 columns, one per label."""
+    label_separator: str = "|"
+    """What separates the names where a `labels` column is a plain string (csv, tsv)."""
+    id: str | None = None
+    """Column that identifies a row; it is copied into predictions."""
+    group: str | None = None
+    """Column whose equal values never fall into two carved splits (author, patient, document)."""
+    validation_size: Fraction = 0.1
+    """Share of the training rows that is carved for validation when there is no such split."""
+    test_size: Fraction = 0.1
+    """Share of the training rows that is carved for test when there is no such split."""
+    allow: tuple[Allowance, ...] = ()
+    """Findings of `tunery check` that would stop the run and are accepted here on purpose."""

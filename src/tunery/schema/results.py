@@ -1,0 +1,221 @@
+"""What comes out: one record per run, one per study."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from tunery.schema.metrics import Direction
+from tunery.schema.spec import Spec
+
+Status = Literal["completed", "pruned", "failed"]
+
+
+class Record(Spec):
+    """Plain data that tunery writes and reads back; metrics of a diverged run may be null."""
+
+    model_config = ConfigDict(ser_json_inf_nan="null")
+
+
+class Objective(Record):
+    """The number a run is judged by: its best epoch on the validation split."""
+
+    name: str
+    value: float | None
+    direction: Direction
+
+
+class Parameters(Record):
+    """Parameter counts, head included."""
+
+    trainable: int
+    total: int
+    percent: float
+    """100 * trainable / total."""
+
+
+class Seconds(Record):
+    """Wall-clock seconds by phase, summed over interruptions."""
+
+    load: float = 0.0
+    train: float = 0.0
+    evaluate: float = 0.0
+    total: float = 0.0
+
+
+class Memory(Record):
+    """Peak memory of the process that trained."""
+
+    host_peak_bytes: int = 0
+    device_peak_bytes: int | None = None
+    """null without an accelerator."""
+
+
+class Tokens(Record):
+    """Training tokens."""
+
+    real: int = 0
+    """Tokens of the texts."""
+    processed: int = 0
+    """The same with padding."""
+
+
+class SplitRecord(Record):
+    """One split: how many rows, which bytes, and where they came from."""
+
+    rows: int
+    digest: str
+    """SHA-256 over the split's rows in order."""
+    source: str
+    """The file or Hub split, or `carved from train`."""
+    labels: dict[str, int]
+    """Rows per label."""
+
+
+class DataRecord(Record):
+    """The data a run saw."""
+
+    splits: dict[str, SplitRecord]
+    findings: tuple[str, ...] = ()
+    """What `check` found and did not stop at."""
+
+
+class CheckpointRecord(Record):
+    """What is kept on disk, and why."""
+
+    kind: Literal["last", "best"]
+    step: int
+    epoch: float
+    digest: str
+    """SHA-256 of the weights object."""
+    bytes: int
+    value: float | None = None
+    """Objective at this point (best only)."""
+
+
+class Environment(Record):
+    """Where the run ran."""
+
+    python: str
+    packages: dict[str, str]
+    platform: str
+    device: str
+    precision: str
+    precision_reason: str
+
+
+class Metrics(Record):
+    """Task metrics of the restored best epoch. Nested values are per label or matrices."""
+
+    validation: dict[str, Any] = {}
+    test: dict[str, Any] | None = None
+    """null where test was not evaluated (trials of a study other than the winner)."""
+
+
+class RunResult(Record):
+    """`result.json`: written last; a run is finished when this file exists."""
+
+    status: Status
+    objective: Objective
+    metrics: Metrics
+    parameters: Parameters | None
+    seconds: Seconds
+    memory: Memory
+    disk_bytes: int
+    """Bytes of weights and resume points of this run that are on disk."""
+    written_bytes: int
+    """Bytes that keeping every checkpoint would have taken."""
+    tokens: Tokens
+    epochs: float
+    best_epoch: int | None
+    config: dict[str, Any]
+    """The complete config; running it again reproduces the run."""
+    environment: Environment | None
+    data: DataRecord | None
+    checkpoints: tuple[CheckpointRecord, ...] = ()
+    reason: str | None = None
+    """Why the run was pruned or failed."""
+
+
+class Progress(Record):
+    """What is known of an unfinished run; on disk from its first minute, so that nothing spent is forgotten."""
+
+    parameters: Parameters | None = None
+    seconds: Seconds = Seconds()
+    memory: Memory = Memory()
+    tokens: Tokens = Tokens()
+    epochs: float = 0.0
+    written_bytes: int = 0
+    environment: Environment | None = None
+    data: DataRecord | None = None
+
+
+class TrialRecord(Record):
+    """One row of a study."""
+
+    number: int
+    status: Literal["completed", "pruned", "failed", "running"]
+    value: float | None
+    params: dict[str, Any]
+    seconds: float
+    epochs: float
+    reason: str | None = None
+    history: tuple[float | None, ...] = ()
+    """Objective after each epoch."""
+
+
+class BestTrial(Record):
+    """The winner of a study."""
+
+    number: int
+    value: float
+    config: dict[str, Any]
+    test: dict[str, Any]
+    """Test metrics; the test split was read once, for this trial alone."""
+
+
+class Disk(Record):
+    """Bytes on disk against keeping every checkpoint of every trial."""
+
+    bytes: int
+    keep_all_bytes: int
+
+
+class StudyResult(Record):
+    """`study.json`."""
+
+    name: str
+    objective: str
+    direction: Direction
+    best: BestTrial | None
+    trials: tuple[TrialRecord, ...]
+    counts: dict[str, int]
+    """Trials per status, and `total`."""
+    pruned_by_epoch: dict[int, int] = {}
+    """How many trials were stopped after that many epochs."""
+    disk: Disk
+    seconds: float
+    """Sum of the trials' seconds."""
+    importance: dict[str, float] = {}
+
+
+class Finding(Record):
+    """One thing that `tunery check` has to say."""
+
+    level: Literal["fatal", "warning", "info"]
+    code: str
+    message: str
+    """The rule, the value, the remedy."""
+    split: str | None = None
+    count: int | None = None
+    examples: Annotated[tuple[str, ...], Field(max_length=5)] = ()
+
+
+class Prediction(Record):
+    """The model's answer for one row."""
+
+    label: str | None
+    """The label (classification); null for multilabel."""
+    labels: tuple[str, ...]
+    """All labels given: exactly one for classification, any number for multilabel."""
+    probabilities: dict[str, float]
+    """Probability per label; sums to 1 for classification."""

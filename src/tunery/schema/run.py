@@ -1,0 +1,153 @@
+"""One config describes one run: the sections, and the rules between them."""
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from tunery.errors import ConfigError, Problem, did_you_mean
+from tunery.schema.checkpoint import Checkpoint
+from tunery.schema.data import Data
+from tunery.schema.freeze import Freeze, FreezeEncoder, NoFreeze
+from tunery.schema.metrics import METRICS, Direction, default_objective
+from tunery.schema.model import Model
+from tunery.schema.optim import AdamW, Optim
+from tunery.schema.peft import NoPeft, Peft
+from tunery.schema.regularization import Regularization
+from tunery.schema.schedule import Linear, Schedule
+from tunery.schema.search import Search
+from tunery.schema.spec import Spec
+from tunery.schema.task import Task
+from tunery.schema.tracking import Tracker
+from tunery.schema.train import Train
+
+FROZEN_ENCODER_LR = 1e-3
+"""Default learning rate where only a head is trained."""
+
+
+class RunConfig(Spec):
+    """Everything one run needs. Only `task` and `data` have no default."""
+
+    name: str = "run"
+    """Name shown in reports."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Every random choice of the run is keyed by it."""
+    task: Task
+    """What is to be learned."""
+    data: Data
+    """Where the rows come from and what their columns mean."""
+    model: Model = Model()
+    """The pretrained model and its head."""
+    peft: Peft = NoPeft()
+    """Which parameters are trained in place of all."""
+    freeze: Freeze = NoFreeze()
+    """Which pretrained parameters stay as they are."""
+    optim: Optim = AdamW()
+    """The optimizer."""
+    schedule: Schedule = Linear()
+    """How the learning rate moves over the run."""
+    regularization: Regularization = Regularization()
+    """What keeps training from running away."""
+    train: Train = Train()
+    """Length, batches, early stopping."""
+    checkpoint: Checkpoint = Checkpoint()
+    """What stays on disk."""
+    tracking: tuple[Tracker, ...] = ()
+    """Where metrics go besides `metrics.jsonl`."""
+    search: Search = Search()
+    """The study around the run."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_learning_rate(cls, values: dict[str, Any]) -> dict[str, Any]:
+        optim = values.get("optim", AdamW())
+        if isinstance(optim, Spec) and getattr(optim, "lr", 0.0) is None:
+            lr = FROZEN_ENCODER_LR if isinstance(values.get("freeze"), FreezeEncoder) else _default_lr(values)
+            return {**values, "optim": optim.model_copy(update={"lr": lr})}
+        return values
+
+    @model_validator(mode="after")
+    def _obey_rules(self) -> Self:
+        if problems := list(broken_rules(dict(self))):
+            raise ConfigError(problems)
+        return self
+
+    @property
+    def lr(self) -> float:
+        """Peak learning rate, the method's default filled in."""
+        return FROZEN_ENCODER_LR if self.optim.lr is None else self.optim.lr
+
+    @property
+    def objective(self) -> str:
+        """Name of the validation metric that judges this run."""
+        return self.search.objective or default_objective(self.task.kind)
+
+    @property
+    def direction(self) -> Direction:
+        """Which way the objective is better."""
+        return METRICS[self.task.kind][self.objective]
+
+    @property
+    def watched(self) -> str:
+        """Name of the validation metric that early stopping watches."""
+        stopping = self.train.early_stopping
+        return (stopping and stopping.metric) or self.objective
+
+
+def _default_lr(values: dict[str, Any]) -> float:
+    return type(values.get("peft", NoPeft())).default_lr if isinstance(values.get("peft", NoPeft()), Spec) else 5e-5
+
+
+Rule = Callable[..., Iterator[Problem]]
+
+
+def _known_metric(task: Task, path: str, metric: str | None) -> Iterator[Problem]:
+    known = METRICS[task.kind]
+    if metric is not None and metric not in known:
+        yield Problem(path, f"{metric!r} is not a metric of task {task.kind!r}; {did_you_mean(metric, known)}")
+
+
+def _objective_exists(task: Task, search: Search) -> Iterator[Problem]:
+    yield from _known_metric(task, "search.objective", search.objective)
+
+
+def _watched_metric_exists(task: Task, train: Train) -> Iterator[Problem]:
+    if train.early_stopping is not None:
+        yield from _known_metric(task, "train.early_stopping.metric", train.early_stopping.metric)
+
+
+def _direction_agrees(task: Task, search: Search) -> Iterator[Problem]:
+    objective = search.objective or default_objective(task.kind)
+    own = METRICS[task.kind].get(objective)
+    if own and search.direction and search.direction != own:
+        yield Problem("search.direction", f"{objective} gets better when you {own} it; remove the key or write {own!r}")
+
+
+def _freezing_is_not_doubled(peft: Peft, freeze: Freeze) -> Iterator[Problem]:
+    if not isinstance(peft, NoPeft) and not isinstance(freeze, NoFreeze):
+        message = f"{freeze.strategy!r} together with peft.method={peft.method!r}: the method already freezes the "
+        yield Problem("freeze.strategy", message + "pretrained weights; remove freeze, or take peft.method=none")
+
+
+def _hub_data_is_pinned(data: Data) -> Iterator[Problem]:
+    if data.dataset is not None and data.revision is None:
+        yield Problem("data.revision", "a Hub data set needs the commit to read, so that the run can be repeated")
+    if data.dataset is None and data.revision is not None:
+        yield Problem("data.revision", "only a Hub data set has a revision; remove it or name data.dataset")
+
+
+RULES: dict[tuple[str, ...], tuple[Rule, ...]] = {
+    ("task", "search"): (_objective_exists, _direction_agrees),
+    ("task", "train"): (_watched_metric_exists,),
+    ("peft", "freeze"): (_freezing_is_not_doubled,),
+    ("data",): (_hub_data_is_pinned,),
+}
+"""Rules between sections, by the sections they read."""
+
+
+def broken_rules(sections: dict[str, Any]) -> Iterator[Problem]:
+    """Problems between those sections that are there; a rule whose sections are missing is skipped."""
+    for needs, rules in RULES.items():
+        if all(name in sections for name in needs):
+            for rule in rules:
+                yield from rule(*(sections[name] for name in needs))

@@ -1,0 +1,39 @@
+"""How long, in which batches, and when to stop."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tunery.schema.spec import Choices, Range, Spec
+
+
+class EarlyStopping(Spec):
+    """Stop when a metric has not improved for some epochs."""
+
+    patience: Annotated[int, Field(ge=1)] = 20
+    """Epochs without improvement before training stops."""
+    min_delta: Annotated[float, Field(ge=0)] = 0.001
+    """Smallest change that counts as an improvement."""
+    metric: str | None = None
+    """Validation metric to watch; null watches the objective."""
+
+
+class Train(Spec):
+    """Length and batches of one run."""
+
+    epochs: Annotated[int, Field(ge=1, le=100), Range(1, 10)] = 3
+    """Passes over the training rows."""
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """Stop after this many optimizer steps, if that comes before the last epoch."""
+    batch_size: Annotated[int, Field(ge=1), Choices((8, 16, 32))] = 16
+    """Rows per optimizer step. Never changed for memory: `micro_batch_tokens` is."""
+    micro_batch_tokens: Annotated[int, Field(ge=1)] = 8192
+    """Most padded tokens in one forward and backward pass; gradients of one step add up over the passes."""
+    eval_batch_size: Annotated[int, Field(ge=1)] = 64
+    """Most rows in one forward pass of evaluation and prediction."""
+    early_stopping: EarlyStopping | None = EarlyStopping()
+    """When to stop early; null never does. The best epoch is restored either way."""
+    log_every: Annotated[int, Field(ge=1)] = 10
+    """Steps between two records of the training loss, learning rate and gradient norm."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that prepare batches; 0 prepares them in the training process. The batches are the same."""
