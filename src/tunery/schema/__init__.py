@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from tunery.errors import ConfigError, Problem
 from tunery.schema.document import Document, override, read_document, validate
 from tunery.schema.results import RunResult
 from tunery.schema.run import RunConfig
-from tunery.schema.space import domains, with_domains
+from tunery.schema.space import with_domains
 
 __all__ = ["Document", "RunConfig", "RunResult", "load_config", "load_document"]
 
@@ -23,8 +22,4 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     Raises:
         ConfigError: with every problem at once; ranges are refused, because one run has one value.
     """
-    document = load_document(path, overrides)
-    if ranges := domains(document):
-        message = "a range is for a study; write one value, or use `tunery search`"
-        raise ConfigError([Problem(where, message) for where in ranges], source=str(path))
-    return validate(document, source=str(path))
+    return validate(load_document(path, overrides), source=str(path))

@@ -1,91 +1,84 @@
 """From YAML text and `key=value` overrides to a checked config: every problem at once, each with its path."""
 
-import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Final, get_type_hints
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from tunery.errors import ConfigError, Problem, did_you_mean
-from tunery.schema.fields import members, tag_name
+from tunery.schema.fields import element, members, tag_of
+from tunery.schema.refusals import refusals
 from tunery.schema.run import RunConfig, broken_rules
-from tunery.schema.spec import Spec
+from tunery.schema.yaml_text import parse_yaml
 
 Document = dict[str, Any]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 floats (`1e-5` is a number) and no duplicate keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if twice := [key for position, key in enumerate(keys) if key in keys[:position]]:
-            line = node.start_mark.line + 1
-            raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} stands twice below line {line}")
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"), list("-+.0123456789")
-)
-_Loader.yaml_implicit_resolvers = {
-    first: sorted(rules, key=lambda rule: rule[0] == "tag:yaml.org,2002:float")
-    for first, rules in _Loader.yaml_implicit_resolvers.items()
-}
-
-
-def parse_yaml(text: str, *, source: str) -> Any:
-    """Parse YAML; `ConfigError` names the source and the line."""
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError([Problem("", f"not valid YAML: {reason}")], source=source) from error
+_PATHS: Final = {"data": ("train", "validation", "test"), "model": ("name",)}
 
 
 def read_document(path: Path) -> Document:
-    """Read a config file; relative data and model paths that exist beside it are taken from there."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError as error:
-        raise ConfigError([Problem("", f"there is no file {str(path)!r}")], source=str(path)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem("", f"cannot be read: {error}")], source=str(path)) from error
-    document = parse_yaml(text, source=str(path))
+    """Read a config file; relative data and model paths that exist beside it are taken from there.
+
+    Raises:
+        ConfigError: when the file is missing, not UTF-8, not YAML, or not a mapping.
+    """
+    document = parse_yaml(_read_text(path), source=str(path))
     if not isinstance(document, dict):
-        message = "a config is a mapping of sections (task, data, …); this file is " + (
-            "empty" if not text.strip() else "not one"
-        )
+        what = "empty" if document is None else f"a {type(document).__name__}"
+        message = f"a config must be a mapping of sections (task, data, …), but this file is {what}"
         raise ConfigError([Problem("", message)], source=str(path))
     return _anchored(document, path.resolve().parent)
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError as error:
+        message = f"there is no file {str(path)!r}"
+        raise ConfigError([Problem("", message)], source=str(path)) from error
+    except OSError as error:
+        raise ConfigError([Problem("", f"cannot be read: {error.strerror}")], source=str(path)) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        message = f"a config must be UTF-8 text, but line {line} has the byte 0x{error.object[error.start]:02x}"
+        raise ConfigError([Problem("", message)], source=str(path)) from error
+
+
 def _anchored(document: Document, folder: Path) -> Document:
     def anchor(value: Any) -> Any:
-        found = isinstance(value, str) and value and (folder / value).exists()
-        return str(folder / value) if found else value
+        beside = isinstance(value, str) and value and os.path.exists(folder / value)
+        return str(folder / value) if beside else value
 
-    places = {"data": ("train", "validation", "test"), "model": ("name",)}
-    for section, keys in places.items():
-        if isinstance(document.get(section), dict):
-            document[section] = {k: anchor(v) if k in keys else v for k, v in document[section].items()}
-    return document
+    anchored = dict(document)
+    for name, keys in _PATHS.items():
+        section = document.get(name)
+        if isinstance(section, dict) and not section.get("dataset"):
+            anchored[name] = {key: anchor(value) if key in keys else value for key, value in section.items()}
+    return anchored
 
 
 def override(document: Document, assignments: Iterable[str]) -> Document:
-    """A copy of `document` with `key.path=value` assignments applied; values are YAML."""
-    result: Document = dict(document)
-    problems = []
+    """A copy of `document` with `key.path=value` assignments applied in order; values are YAML.
+
+    Raises:
+        ConfigError: for every assignment that is not one.
+    """
+    result = normalise(document)
+    problems: list[Problem] = []
     for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        if not equals or not all(path.split(".")):
+        path, _, text = assignment.partition("=")
+        if not all(path.split(".")) or not text.strip():
             problems.append(Problem(assignment, "an override is written key.path=value, for example optim.lr=1e-4"))
             continue
-        result = _assigned(result, path.split("."), parse_yaml(text, source=f"override {assignment!r}"))
+        try:
+            value = parse_yaml(text, source="the overrides")
+        except ConfigError as error:
+            problems += [Problem(assignment, problem.message) for problem in error.problems]
+            continue
+        result = normalise(_assigned(result, path.split("."), value))
     if problems:
         raise ConfigError(problems, source="the overrides")
     return result
@@ -100,89 +93,93 @@ def _assigned(document: Any, keys: list[str], value: Any) -> Any:
 
 def normalise(document: Document) -> Document:
     """Write choices out in full: `peft: lora` becomes `peft: {method: lora}`; `optim: {lr: 1}` gets its name."""
-    return {
-        key: _expanded(value, RunConfig.model_fields[key]) if key in RunConfig.model_fields else value
-        for key, value in document.items()
-    }
+    fields = RunConfig.model_fields
+    return {key: expanded(value, fields[key]) if key in fields else value for key, value in document.items()}
 
 
-def _expanded(value: Any, field: FieldInfo) -> Any:
-    specs = members(field)
-    names = value if isinstance(value, list) and value else [value]
-    if field.discriminator and all(isinstance(name, str) for name in names):
-        return {field.discriminator: value}
-    if not isinstance(value, dict) or not specs:
+def expanded(value: Any, field: FieldInfo) -> Any:
+    """`value` in the place of `field`, with every choice written out in full."""
+    specs, tag, item = members(field), tag_of(field), element(field)
+    if item is not None and isinstance(value, list | tuple):
+        return [expanded(entry, item) for entry in value]
+    if specs and tag and _is_name(value):
+        return {tag: value}
+    if not specs or not isinstance(value, Mapping):
         return value
-    if field.discriminator and field.discriminator not in value and set(value) <= set(type(field.default).model_fields):
-        value = {field.discriminator: getattr(field.default, str(field.discriminator)), **value}
+    if tag and tag not in value and (name := _default_name(value, field)):
+        value = {tag: name, **value}
     inner = {key: sub for spec in specs.values() for key, sub in spec.model_fields.items()}
-    return {key: _expanded(sub, inner[key]) if key in inner else sub for key, sub in value.items()}
+    return {key: expanded(sub, inner[key]) if key in inner else sub for key, sub in value.items()}
+
+
+def _is_name(value: Any) -> bool:
+    names = value if isinstance(value, list) and value else [value]
+    return all(isinstance(name, str) for name in names)
+
+
+def _default_name(value: Mapping[Any, Any], field: FieldInfo) -> str | None:
+    """The tag of the field's default, unless a key of `value` belongs to another member alone."""
+    if field.is_required() or field.default is None:
+        return None
+    elsewhere = {key for spec in members(field).values() for key in spec.model_fields}
+    if elsewhere.isdisjoint(set(value) - set(type(field.default).model_fields)):
+        return str(getattr(field.default, str(tag_of(field))))
+    return None
 
 
 def validate(document: Document, *, source: str = "config") -> RunConfig:
     """Check every section and every rule between sections.
 
     Raises:
-        ConfigError: with all problems at once.
+        ConfigError: with all problems at once; ranges are refused, because one run has one value.
     """
     document = normalise(document)
-    hints = get_type_hints(RunConfig, include_extras=True)
-    problems = [Problem(str(k), f"unknown section; {did_you_mean(k, hints)}") for k in document if k not in hints]
+    problems = list(misfits(document, searched=False))
     sections: dict[str, Any] = {}
-    for name, field in RunConfig.model_fields.items():
-        if name not in document:
-            if field.is_required():
-                problems.append(Problem(name, "this section is required"))
-            else:
-                sections[name] = field.default
-            continue
+    for name in sound(problems):
         try:
-            sections[name] = TypeAdapter(hints[name]).validate_python(document[name])
-        except ValidationError as error:
-            problems.extend(_problem(name, field, detail) for detail in error.errors())
-    problems.extend(broken_rules(sections))
+            sections[name] = read_section(name, document)
+        except ConfigError as error:
+            problems += error.problems
+    problems += broken_rules(sections)
     if problems:
         raise ConfigError(problems, source=source)
     return RunConfig(**sections)
 
 
-def _problem(section: str, field: FieldInfo, detail: ErrorDetails) -> Problem:
-    path, specs = _locate(section, field, detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        known = sorted({key for spec in specs for key in spec.model_fields})
-        return Problem(path, f"unknown key; {did_you_mean(path.rpartition('.')[2], known)}")
-    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        tag = detail["ctx"]["discriminator"].strip("'")
-        choices = re.findall(r"'([^']+)'", detail["ctx"].get("expected_tags", "")) or list(_tags(specs))
-        given = detail["input"].get(tag) if isinstance(detail["input"], dict) else detail["input"]
-        if given is None:
-            return Problem(f"{path}.{tag}", f"required; choose from: {', '.join(sorted(choices))}")
-        return Problem(f"{path}.{tag}", f"unknown choice {given!r}; {did_you_mean(given, choices)}")
-    if detail["type"] == "literal_error":
-        choices = re.findall(r"'([^']+)'", detail["ctx"]["expected"])
-        return Problem(path, f"unknown choice {detail['input']!r}; {did_you_mean(detail['input'], choices)}")
-    if detail["type"] == "missing":
-        return Problem(path, "required key is missing")
-    message = detail["msg"][0].lower() + detail["msg"][1:]
-    return Problem(path, f"{message}, but got {detail['input']!r}")
+def misfits(document: Document, *, searched: bool) -> Iterator[Problem]:
+    """Everything the schema refuses in a document, section by section; rules between sections are not asked."""
+    fields = RunConfig.model_fields
+    for name in document:
+        if name not in fields:
+            yield Problem(str(name), f"unknown section; {did_you_mean(name, fields)}")
+    for name, field in fields.items():
+        if name in document:
+            yield from refusals(document[name], field, name, searched=searched)
+        elif field.is_required():
+            yield Problem(name, "this section is required")
 
 
-def _tags(specs: Iterable[type[Spec]]) -> Iterator[str]:
-    for spec in specs:
-        if tag := tag_name(spec):
-            yield spec.model_fields[tag].default
+def sound(problems: Iterable[Problem]) -> list[str]:
+    """The sections that none of the problems is about."""
+    broken = {problem.path.partition(".")[0] for problem in problems}
+    return [name for name in RunConfig.model_fields if name not in broken]
 
 
-def _locate(section: str, field: FieldInfo, location: tuple[int | str, ...]) -> tuple[str, list[type[Spec]]]:
-    """The dotted path of an error (union tags taken out) and the specs whose keys are legal there."""
-    path, specs, here = [section], members(field), list(members(field).values())
-    for part in location:
-        if part in specs:
-            here, specs = [specs[str(part)]], {}
-            continue
-        owner = next((spec for spec in here if part in spec.model_fields), None)
-        path.append(str(part))
-        if owner is not None:
-            specs = members(owner.model_fields[str(part)])
-            here = list(specs.values()) or here
-    return ".".join(path), here
+def read_section(name: str, document: Document) -> Any:
+    """The value of one section of a document that has no misfits there; its default where the document is silent.
+
+    Raises:
+        ConfigError: when a rule inside the section is broken.
+    """
+    if name not in document:
+        return RunConfig.model_fields[name].default
+    try:
+        return _adapter(name).validate_python(document[name])
+    except ValidationError as error:
+        raise ConfigError([Problem(name, detail["msg"]) for detail in error.errors()]) from error
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(get_type_hints(RunConfig, include_extras=True)[name])

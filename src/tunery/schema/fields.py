@@ -1,11 +1,17 @@
-"""Reads the schema itself: which choices a field has, and what stands beside it."""
+"""Reads the schema itself: which choices a field has, what values it takes, and what stands beside it."""
 
+from collections.abc import Mapping
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from tunery.schema.spec import Choices, Domain, Range, Spec
+
+TAGS: Final = ("kind", "method", "name", "strategy")
+"""Keys by which a member of a union may be recognised; the tag is a member's first field."""
+_WORDS: Final[dict[Any, str]] = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
+_BOUNDS: Final = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 def alternatives(annotation: Any) -> tuple[Any, ...]:
@@ -17,19 +23,52 @@ def alternatives(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
+def is_optional(field: FieldInfo) -> bool:
+    """Whether null is a value of the field."""
+    return type(None) in get_args(field.annotation)
+
+
+def tag_of(field: FieldInfo) -> str | None:
+    """The key that chooses among the members of a field (`kind`, `method`, `name`, `strategy`)."""
+    if field.discriminator is not None:
+        return str(field.discriminator)
+    specs = list(members(field).values())
+    return tag_name(specs[0]) if len(specs) == 1 else None
+
+
 def tag_name(spec: type[Spec]) -> str | None:
-    """The key by which a member of a union is recognised (`kind`, `method`, `name`, `strategy`)."""
-    first = next(iter(spec.model_fields), None)
-    literal = first is not None and first in ("kind", "method", "name", "strategy")
-    return first if literal and isinstance(spec.model_fields[str(first)].default, str) else None
+    """The key by which a spec is recognised as a member of a union; None for a spec that is no choice."""
+    first = next(iter(spec.model_fields), "")
+    is_tag = first in TAGS and get_origin(spec.model_fields[first].annotation) is Literal
+    return first if is_tag else None
 
 
 def members(field: FieldInfo) -> dict[str, type[Spec]]:
-    """The spec classes a field may hold, by tag value; one untagged class stands under the empty string."""
+    """The spec classes a field may hold, by tag value; one that is no choice stands under the empty string."""
     specs = [arg for arg in alternatives(field.annotation) if isinstance(arg, type) and issubclass(arg, Spec)]
-    if len(specs) == 1 and field.discriminator is None:
-        return {"": specs[0]}
-    return {spec.model_fields[str(field.discriminator)].default: spec for spec in specs}
+    return {spec.model_fields[tag].default if (tag := tag_name(spec)) else "": spec for spec in specs}
+
+
+def ends(value: Any) -> tuple[Any, ...]:
+    """The values that stand for a domain: both ends of a range, all choices; a plain value stands for itself."""
+    if isinstance(value, Range):
+        return (value.low, value.high)
+    return value.values if isinstance(value, Choices) else (value,)
+
+
+def branches(value: Mapping[Any, Any], field: FieldInfo) -> dict[str, type[Spec]]:
+    """Those members of a field that the tag in `value` names: one, or several where the tag is searched."""
+    tag = tag_of(field)
+    names = ends(value.get(tag)) if tag else ("",)
+    return {name: spec for name, spec in members(field).items() if name in names}
+
+
+def element(field: FieldInfo) -> FieldInfo | None:
+    """The field of one item, where a field holds a list of specs (`tracking`)."""
+    for arg in alternatives(field.annotation):
+        if get_origin(arg) is tuple and members(item := FieldInfo.from_annotation(get_args(arg)[0])):
+            return item
+    return None
 
 
 def is_sequence(field: FieldInfo) -> bool:
@@ -39,8 +78,12 @@ def is_sequence(field: FieldInfo) -> bool:
 
 def is_integer(field: FieldInfo) -> bool:
     """Whether a range on this field counts in whole numbers."""
-    kinds = alternatives(field.annotation)
-    return int in kinds and float not in kinds
+    return is_numeric(field) and float not in alternatives(field.annotation)
+
+
+def is_numeric(field: FieldInfo) -> bool:
+    """Whether a range makes sense on this field."""
+    return not {int, float}.isdisjoint(alternatives(field.annotation))
 
 
 def default_domain(field: FieldInfo) -> Domain | None:
@@ -48,3 +91,44 @@ def default_domain(field: FieldInfo) -> Domain | None:
     nested = [m for arg in get_args(field.annotation) if get_origin(arg) is Annotated for m in get_args(arg)[1:]]
     found = [m for m in [*field.metadata, *nested] if isinstance(m, Range | Choices)]
     return found[0] if found else None
+
+
+def words(annotation: Any) -> list[str]:
+    """Every name that a field with a closed list of names accepts."""
+    if get_origin(annotation) is Literal:
+        return [str(value) for value in get_args(annotation)]
+    return [word for arg in get_args(annotation) for word in words(arg)]
+
+
+def type_text(field: FieldInfo) -> str:
+    """What values a field takes, in words: `a number > 0, or null`."""
+    text = _text(field.annotation, field.metadata)
+    return f"{text}, or null" if is_optional(field) else text
+
+
+def _text(annotation: Any, metadata: Any = ()) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _text(inner[0], [*inner[1:], *metadata])
+    if origin in (Union, UnionType):
+        return ", or ".join(_text(arg, metadata) for arg in inner if arg is not type(None))
+    if origin is Literal:
+        return inner[0] if len(inner) == 1 else "one of " + ", ".join(map(str, inner))
+    if origin is tuple:
+        return _list_text(inner, metadata)
+    return " ".join([_WORDS.get(annotation, "a mapping"), _bounds_text(metadata)]).strip()
+
+
+def _list_text(inner: tuple[Any, ...], metadata: Any) -> str:
+    length = "" if inner[-1] is Ellipsis else f" of {len(inner)}"
+    least = max((getattr(m, "min_length", None) or 0 for m in _flat(metadata)), default=0)
+    return f"a list{length}{f' of at least {least}' if least else ''}, each {_text(inner[0])}"
+
+
+def _bounds_text(metadata: Any) -> str:
+    bounds = [(sign, getattr(m, name, None)) for m in _flat(metadata) for name, sign in _BOUNDS.items()]
+    return " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
+
+
+def _flat(metadata: Any) -> list[Any]:
+    return [m for item in metadata for m in (item.metadata if isinstance(item, FieldInfo) else [item])]

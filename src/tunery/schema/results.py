@@ -90,6 +90,8 @@ class CheckpointRecord(Record):
     bytes: int
     value: float | None = None
     """Objective at this point (best only)."""
+    metrics: dict[str, Any] = {}
+    """Validation metrics at this point (best only), tuned thresholds included."""
 
 
 class Environment(Record):
@@ -195,7 +197,6 @@ class StudyResult(Record):
     disk: Disk
     seconds: float
     """Sum of the trials' seconds."""
-    importance: dict[str, float] = {}
 
 
 class Finding(Record):

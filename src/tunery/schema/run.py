@@ -1,9 +1,10 @@
 """One config describes one run: the sections, and the rules between them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from tunery.errors import ConfigError, Problem, did_you_mean
 from tunery.schema.checkpoint import Checkpoint
@@ -27,6 +28,8 @@ FROZEN_ENCODER_LR = 1e-3
 
 class RunConfig(Spec):
     """Everything one run needs. Only `task` and `data` have no default."""
+
+    model_config = ConfigDict(validate_default=True)
 
     name: str = "run"
     """Name shown in reports."""
@@ -57,14 +60,12 @@ class RunConfig(Spec):
     search: Search = Search()
     """The study around the run."""
 
-    @model_validator(mode="before")
+    @field_validator("optim")
     @classmethod
-    def _fill_learning_rate(cls, values: dict[str, Any]) -> dict[str, Any]:
-        optim = values.get("optim", AdamW())
-        if isinstance(optim, Spec) and getattr(optim, "lr", 0.0) is None:
-            lr = FROZEN_ENCODER_LR if isinstance(values.get("freeze"), FreezeEncoder) else _default_lr(values)
-            return {**values, "optim": optim.model_copy(update={"lr": lr})}
-        return values
+    def _fill_learning_rate(cls, optim: Optim, info: ValidationInfo) -> Optim:
+        if optim.lr is not None or not {"peft", "freeze"} <= set(info.data):
+            return optim
+        return optim.model_copy(update={"lr": default_lr(optim, peft=info.data["peft"], freeze=info.data["freeze"])})
 
     @model_validator(mode="after")
     def _obey_rules(self) -> Self:
@@ -74,8 +75,8 @@ class RunConfig(Spec):
 
     @property
     def lr(self) -> float:
-        """Peak learning rate, the method's default filled in."""
-        return FROZEN_ENCODER_LR if self.optim.lr is None else self.optim.lr
+        """Peak learning rate."""
+        return self.optim.lr or default_lr(self.optim, peft=self.peft, freeze=self.freeze)
 
     @property
     def objective(self) -> str:
@@ -94,8 +95,10 @@ class RunConfig(Spec):
         return (stopping and stopping.metric) or self.objective
 
 
-def _default_lr(values: dict[str, Any]) -> float:
-    return type(values.get("peft", NoPeft())).default_lr if isinstance(values.get("peft", NoPeft()), Spec) else 5e-5
+def default_lr(optim: Optim, *, peft: Peft, freeze: Freeze) -> float:
+    """Peak learning rate where the config names none: the optimizer's own default, else what is trained decides."""
+    own: float | None = type(optim).model_fields["lr"].default
+    return own or (FROZEN_ENCODER_LR if isinstance(freeze, FreezeEncoder) else peft.default_lr)
 
 
 Rule = Callable[..., Iterator[Problem]]
@@ -136,18 +139,24 @@ def _hub_data_is_pinned(data: Data) -> Iterator[Problem]:
         yield Problem("data.revision", "only a Hub data set has a revision; remove it or name data.dataset")
 
 
-RULES: dict[tuple[str, ...], tuple[Rule, ...]] = {
-    ("task", "search"): (_objective_exists, _direction_agrees),
-    ("task", "train"): (_watched_metric_exists,),
-    ("peft", "freeze"): (_freezing_is_not_doubled,),
-    ("data",): (_hub_data_is_pinned,),
-}
-"""Rules between sections, by the sections they read."""
+RULES: tuple[Rule, ...] = (
+    _objective_exists,
+    _direction_agrees,
+    _watched_metric_exists,
+    _freezing_is_not_doubled,
+    _hub_data_is_pinned,
+)
+"""Rules between sections; each names the sections it reads as its parameters."""
 
 
-def broken_rules(sections: dict[str, Any]) -> Iterator[Problem]:
-    """Problems between those sections that are there; a rule whose sections are missing is skipped."""
-    for needs, rules in RULES.items():
-        if all(name in sections for name in needs):
-            for rule in rules:
-                yield from rule(*(sections[name] for name in needs))
+def sections_read(rule: Rule) -> tuple[str, ...]:
+    """Names of the sections that a rule reads."""
+    return tuple(signature(rule).parameters)
+
+
+def broken_rules(sections: Mapping[str, Any]) -> Iterator[Problem]:
+    """Problems between those sections that are there; a rule that reads a missing section is skipped."""
+    for rule in RULES:
+        names = sections_read(rule)
+        if all(name in sections for name in names):
+            yield from rule(*(sections[name] for name in names))

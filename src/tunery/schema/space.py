@@ -2,99 +2,92 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
-from typing import Any
+from typing import Any, Final
 
 from pydantic.fields import FieldInfo
 
 from tunery.errors import ConfigError, Problem
-from tunery.schema.document import Document, normalise, validate
-from tunery.schema.fields import default_domain, is_integer, is_sequence, members
-from tunery.schema.run import RunConfig
+from tunery.schema.document import Document, expanded, misfits, normalise, read_section, sound
+from tunery.schema.fields import branches, default_domain, element, ends, is_integer, is_sequence, members, tag_of
+from tunery.schema.refusals import range_problem
+from tunery.schema.run import RULES, Rule, RunConfig, sections_read
 from tunery.schema.spec import Choices, Domain, Range
 
 Choose = Callable[[str, Domain], Any]
-_SEARCHED = ("model", "peft", "freeze", "optim", "schedule", "regularization", "train")
+_SEARCHED: Final = ("model", "peft", "freeze", "optim", "schedule", "regularization", "train")
+_SAME_FOR_ALL: Final = ("name", "task.kind", "data", "checkpoint", "tracking", "search")
 
 
 def with_domains(document: Document) -> Document:
     """A copy of `document` with every written range or list of choices read as a `Range` or `Choices`.
 
-    Raises:
-        ConfigError: for every range that is not one (`low > high`, a logarithm of zero, a range over names).
+    What is not a range (`low > high`, a logarithm of zero) stays as it is written; `check_space` and `validate`
+    refuse it together with everything else that is wrong.
     """
-    problems: list[Problem] = []
-    document = normalise(document)
-    result = {
-        key: _read(value, [RunConfig.model_fields[key]], key, problems) if key in RunConfig.model_fields else value
-        for key, value in document.items()
-    }
-    if problems:
-        raise ConfigError(problems, source="the search space")
-    return result
+    fields = RunConfig.model_fields
+    return {key: _read(v, [fields[key]]) if key in fields else v for key, v in normalise(document).items()}
 
 
-def _read(value: Any, fields: list[FieldInfo], path: str, problems: list[Problem]) -> Any:
-    inner: dict[str, list[FieldInfo]] = {}
-    for spec in (spec for field in fields for spec in members(field).values()):
-        for key, field in spec.model_fields.items():
-            inner.setdefault(key, []).append(field)
-    if inner:
-        if not isinstance(value, Mapping):
-            return value
-        return {k: _read(v, inner[k], f"{path}.{k}", problems) if k in inner else v for k, v in value.items()}
-    if isinstance(value, Mapping) and {"low", "high"} <= set(value):
-        return _range(value, fields, path, problems)
+def _read(value: Any, fields: list[FieldInfo]) -> Any:
+    specs = [spec for field in fields for spec in members(field).values()]
+    if specs and isinstance(value, Mapping):
+        inner = {key: [s.model_fields[key] for s in specs if key in s.model_fields] for key in value}
+        return {key: _read(sub, inner[key]) if inner[key] else sub for key, sub in value.items()}
+    if specs or element(fields[0]):
+        return value
+    if isinstance(value, Mapping) and {"low", "high"} <= set(value) and not range_problem(value):
+        return Range(value["low"], value["high"], bool(value.get("log")), value.get("step"))
     nested = is_sequence(fields[0])
     if isinstance(value, list) and value and (not nested or all(isinstance(item, list) for item in value)):
         return Choices(tuple(tuple(item) if isinstance(item, list) else item for item in value))
     return value
 
 
-def _range(value: Mapping[str, Any], fields: list[FieldInfo], path: str, problems: list[Problem]) -> Any:
-    if unknown := sorted(set(value) - {"low", "high", "log", "step"}):
-        problems.append(Problem(path, f"a range has low, high, log and step; {unknown[0]!r} is none of them"))
-        return value
-    low, high, log = value["low"], value["high"], bool(value.get("log", False))
-    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high))
-    if not numbers or not low <= high:
-        problems.append(Problem(path, f"`low <= high` must hold for two numbers, but got low={low!r}, high={high!r}"))
-    elif log and low <= 0:
-        problems.append(Problem(path, f"a logarithmic range needs `low > 0`, but got low={low!r}"))
-    elif log and value.get("step") is not None:
-        problems.append(Problem(path, "a range is either logarithmic or stepped; remove log or step"))
-    return Range(low, high, log, value.get("step"))
-
-
-def domains(document: Document, prefix: str = "") -> dict[str, Domain]:
+def domains(document: Mapping[str, Any], prefix: str = "") -> dict[str, Domain]:
     """Every domain in a document that `with_domains` returned, by dotted path."""
     found: dict[str, Domain] = {}
     for key, value in document.items():
         if isinstance(value, Range | Choices):
-            found[prefix + key] = value
+            found[f"{prefix}{key}"] = value
         elif isinstance(value, Mapping):
-            found |= domains(dict(value), f"{prefix}{key}.")
+            found |= domains(value, f"{prefix}{key}.")
     return found
 
 
 def with_default_domains(document: Document) -> Document:
-    """A copy with the schema's default range in place of every searchable value that the config does not fix."""
-    config = validate(document)
-    result = dict(normalise(document))
-    for section in _SEARCHED:
-        result[section] = _opened(result.get(section, {}), getattr(config, section))
-    return result
+    """A copy with the schema's default range in place of every searchable value that the document does not fix.
+
+    Where a choice is searched, a key is opened that means the same range in every chosen branch that has it.
+    """
+    document = with_domains(document)
+    fields = RunConfig.model_fields
+    return {**document, **{name: _opened(document.get(name, {}), fields[name]) for name in _SEARCHED}}
 
 
-def _opened(written: Mapping[str, Any], spec: Any) -> dict[str, Any]:
+def _opened(written: Any, field: FieldInfo) -> Any:
+    written = expanded(written, field)
+    if not isinstance(written, Mapping):
+        return written
     opened = dict(written)
-    for key, field in type(spec).model_fields.items():
-        if members(field) and getattr(spec, key) is not None:
-            opened[key] = _opened(written.get(key, {}), getattr(spec, key))
-        elif key not in written and (domain := default_domain(field)) is not None:
+    for key, fields in _inner_fields(written, field).items():
+        if members(fields[0]) and (key in written or fields[0].default is not None):
+            opened[key] = _opened(written.get(key, {}), fields[0])
+        elif key not in written and (domain := _shared_domain(fields)) is not None:
             opened[key] = domain
-        elif field.is_required() is False and key in ("kind", "method", "name", "strategy"):
-            opened.setdefault(key, getattr(spec, key))
     return opened
+
+
+def _shared_domain(fields: list[FieldInfo]) -> Domain | None:
+    found = {default_domain(field) for field in fields}
+    return found.pop() if len(found) == 1 else None
+
+
+def _inner_fields(written: Mapping[str, Any], field: FieldInfo) -> dict[str, list[FieldInfo]]:
+    found: dict[str, list[FieldInfo]] = {}
+    for spec in branches(written, field).values():
+        for key, inner in spec.model_fields.items():
+            found.setdefault(key, []).append(inner)
+    return found
 
 
 def realise(document: Document, choose: Choose) -> Document:
@@ -103,31 +96,24 @@ def realise(document: Document, choose: Choose) -> Document:
     A parameter is asked for only where the choices above it make it exist (define by run): with
     `peft.method` chosen as `none`, `peft.r` is left out, not drawn and thrown away.
     """
-    return {
-        key: _realised(value, RunConfig.model_fields[key], key, choose) if key in RunConfig.model_fields else value
-        for key, value in document.items()
-    }
+    fields = RunConfig.model_fields
+    return {key: _realised(v, fields[key], key, choose) if key in fields else v for key, v in document.items()}
 
 
 def _realised(value: Any, field: FieldInfo, path: str, choose: Choose) -> Any:
     if isinstance(value, Range | Choices):
         return choose(path, value)
-    specs = members(field)
-    if not isinstance(value, Mapping) or not specs:
+    if not isinstance(value, Mapping) or not members(field):
         return value
-    tag, searched = field.discriminator, False
-    chosen = dict(value)
-    if isinstance(tag, str) and isinstance(value.get(tag), Choices):
-        chosen[tag], searched = choose(f"{path}.{tag}", value[tag]), True
-    spec = specs.get(str(chosen.get(tag, "")) if isinstance(tag, str) else "")
-    if spec is None:
-        return chosen
-    if searched:
-        elsewhere = {key for other in specs.values() for key in other.model_fields} - set(spec.model_fields)
-        chosen = {key: sub for key, sub in chosen.items() if key not in elsewhere}
+    tag = tag_of(field)
+    searched = tag is not None and isinstance(value.get(tag), Choices)
+    chosen = {**value, tag: choose(f"{path}.{tag}", value[tag])} if searched else dict(value)
+    inner = {key: sub for spec in branches(chosen, field).values() for key, sub in spec.model_fields.items()}
+    foreign = {key for spec in branches(value, field).values() for key in spec.model_fields} - set(inner)
     return {
-        key: _realised(sub, spec.model_fields[key], f"{path}.{key}", choose) if key in spec.model_fields else sub
+        key: _realised(sub, inner[key], f"{path}.{key}", choose) if key in inner else sub
         for key, sub in chosen.items()
+        if key not in foreign
     }
 
 
@@ -146,51 +132,74 @@ def fields_at(path: str) -> list[FieldInfo]:
 
 
 def check_space(document: Document) -> None:
-    """Validate the ends of every domain under every combination of choices that open a branch.
+    """Check both ends of every range, every choice and every fixed value, in each branch that has them.
+
+    A combination that a rule between sections refuses is tolerated: it is never proposed. A value that the rules
+    refuse in every combination is an error.
 
     Raises:
-        ConfigError: for every value that the schema refuses, and when no combination is legal.
+        ConfigError: with all problems at once.
     """
-    found = domains(document)
-    branches = {path: d for path, d in found.items() if isinstance(d, Choices) and _opens_branch(path)}
-    problems: dict[Problem, None] = {}
-    legal = 0
-    for combination in product(*(d.values for d in branches.values())):
-        fixed = dict(zip(branches, combination, strict=True))
-        for path, domain in [("", None), *found.items()]:
-            for end in _ends(domain):
-                values = {**fixed, **({path: end} if path and path not in branches else {})}
-                error = _refusal(document, values)
-                legal += error is None
-                problems |= dict.fromkeys(p for p in (error.problems if error else ()) if _is_about(p, path, domain))
-    if problems or not legal:
-        raise ConfigError(
-            problems or [Problem("", "no combination of the choices is legal")], source="the search space"
-        )
+    document = normalise(document)
+    problems = list(misfits(document, searched=True))
+    for path in domains(document):
+        if any(f"{path}.".startswith(f"{place}.") for place in _SAME_FOR_ALL):
+            problems.append(Problem(path, "the trials of a study have this in common; write one value"))
+    variants: dict[str, list[Any]] = {}
+    for name in sound(problems):
+        try:
+            variants[name] = _variants(name, document)
+        except ConfigError as error:
+            problems += error.problems
+    problems += dict.fromkeys(problem for rule in RULES for problem in _dead_ends(rule, variants))
+    if problems:
+        raise ConfigError(problems, source="the search space")
 
 
-def _is_about(problem: Problem, path: str, domain: Domain | None) -> bool:
-    """A combination that a rule refuses is not an error of the space: it is never proposed."""
-    return domain is not None and problem.path == path and not _opens_branch(path)
+def _variants(name: str, document: Document) -> list[Any]:
+    """Values of one section: each combination of its branches, with each end of each domain in turn."""
+    section = {name: document[name]} if name in document else {}
+    found = domains(section)
+    tags = {path: domain for path, domain in found.items() if _opens_branch(path)}
+    variants, refused = [], None
+    for names in product(*map(ends, tags.values())):
+        firsts = {path: ends(domain)[0] for path, domain in found.items()} | dict(zip(tags, names, strict=True))
+        turns = [{path: end} for path, domain in found.items() if path not in tags for end in ends(domain)]
+        for turn in turns or [{}]:
+            try:
+                variants.append(read_section(name, _with_values(section, firsts | turn)))
+            except ConfigError as error:
+                refused = refused or error
+    if refused and not variants:
+        raise refused
+    return variants
+
+
+def _with_values(section: Document, values: Mapping[str, Any]) -> Document:
+    return realise(section, lambda path, _: values[path])
 
 
 def _opens_branch(path: str) -> bool:
-    return path.rpartition(".")[2] in {f.discriminator for f in fields_at(path.rpartition(".")[0])}
+    parent, _, key = path.rpartition(".")
+    return bool(parent) and any(tag_of(field) == key for field in fields_at(parent))
 
 
-def _ends(domain: Domain | None) -> Iterator[Any]:
-    if isinstance(domain, Range):
-        yield from (domain.low, domain.high)
-    else:
-        yield from domain.values if domain else (None,)
+def _dead_ends(rule: Rule, variants: Mapping[str, list[Any]]) -> Iterator[Problem]:
+    """What a rule says about every variant that it refuses next to all variants of the other sections."""
+    names = sections_read(rule)
+    if not all(name in variants for name in names):
+        return
+    groups = [variants[name] for name in names]
+    for position, group in enumerate(groups):
+        for variant in group:
+            yield from _never_legal(rule, [*groups[:position], [variant], *groups[position + 1 :]])
 
 
-def _refusal(document: Document, values: dict[str, Any]) -> ConfigError | None:
-    def choose(path: str, domain: Domain) -> Any:
-        return values.get(path, next(_ends(domain)))
-
-    try:
-        validate(realise(document, choose))
-    except ConfigError as error:
-        return error
-    return None
+def _never_legal(rule: Rule, groups: list[list[Any]]) -> list[Problem]:
+    first: list[Problem] = []
+    for sections in product(*groups):
+        broken = list(rule(*sections))
+        if not broken:
+            return []
+        first = first or broken
+    return first

@@ -34,6 +34,6 @@ class Train(Spec):
     early_stopping: EarlyStopping | None = EarlyStopping()
     """When to stop early; null never does. The best epoch is restored either way."""
     log_every: Annotated[int, Field(ge=1)] = 10
-    """Steps between two records of the training loss, learning rate and gradient norm."""
+    """Steps between two records of the training loss and the learning rate."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that prepare batches; 0 prepares them in the training process. The batches are the same."""

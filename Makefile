@@ -1,0 +1,45 @@
+# make demo    a study on the sample posts, and where its report is
+# make test    everything that must hold before a change is merged
+# make lint    the same without the tests
+# make docs    docs/configuration.md from the schema
+# make house   the size of the house
+# make clean   remove caches and builds
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: demo test lint docs house clean
+
+demo: $(VENV)/.demo
+	$(BIN)/tunery search examples/posts/demo.yaml --trials 6 --out runs/demo
+	@echo "The report: runs/demo/report.html"
+
+test: export HF_HUB_OFFLINE := 1
+test: export OMP_NUM_THREADS := 1
+test: lint
+	$(BIN)/pytest -n 2
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev
+	$(BIN)/python -c 'from tunery.schema.describe import markdown; print(markdown(), end="")' > docs/configuration.md
+
+house:
+	@$(PYTHON) scripts/house.py
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests scripts benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+
+# One stamp per extra: what is installed is not installed again until the pins change.
+$(VENV)/.%: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[$*]'
+	touch $@

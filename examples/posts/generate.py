@@ -1,0 +1,205 @@
+"""Writes the synthetic sample posts: `python examples/posts/generate.py` rewrites the same bytes every time.
+
+The posts are invented, put together from the sentences in `bank/`; they come from no real person. Layout: ReDSM5
+(`*_posts.csv`, `*_annotations.csv`) and, made from the same posts, a multilabel view (`*.jsonl`).
+"""
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SEED = 5
+HERE = Path(__file__).resolve().parent
+POSTS = {"train": 700, "validation": 150, "test": 300}
+FREQUENCIES = {
+    "DEPRESSED_MOOD": 0.34,
+    "WORTHLESSNESS": 0.31,
+    "SUICIDAL_THOUGHTS": 0.16,
+    "ANHEDONIA": 0.15,
+    "FATIGUE": 0.15,
+    "SLEEP_ISSUES": 0.14,
+    "COGNITIVE_ISSUES": 0.11,
+    "APPETITE_CHANGE": 0.08,
+    "PSYCHOMOTOR": 0.07,
+}
+"""How often each criterion is drawn, in proportion; the order is that of the annotations of one post."""
+CRITERIA_PER_POST = (0.25, 0.31, 0.25, 0.14, 0.05)
+"""Share of posts in which 0, 1, 2, 3 or 4 criteria are met."""
+DISTRACTORS_PER_POST = {True: (0.4, 0.4, 0.2), False: (0.2, 0.35, 0.3, 0.15)}
+"""Share of posts with 0, 1, 2 or 3 distractors, for posts that meet a criterion and for those that meet none."""
+SECOND_EVIDENCE = 0.25
+"""Chance that a criterion which is met has a second sentence of evidence."""
+ANNOTATED_DISTRACTORS = 0.5
+"""Share of the distractors that carry an annotation with status 0; the others carry none."""
+OPENED = 0.12
+"""Share of the sentences that begin with an opener such as "Also,"."""
+SENTENCES = (3, 12)
+WORDS = 90
+"""No filler is added to a post that would grow beyond this many words."""
+DEAL = ("train", "test", "train", "validation", "train", "test", "train", "train", "validation", "test")
+"""Which split owns the lines of a section of the bank, in turn: no line serves two splits."""
+EXPLANATIONS = {
+    "evidence": "The writer reports it as present now.",
+    "negated": "The topic is mentioned, but the writer says it does not apply.",
+    "other person": "It is about somebody else.",
+    "past": "It is over and resolved.",
+    "hypothetical": "It is only imagined.",
+    "figurative": "The words are used in another sense.",
+}
+
+Sections = dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence of a post and the reason why it stands there; filler has no criterion."""
+
+    text: str
+    kind: str = "filler"
+    criterion: str | None = None
+    annotated: bool = False
+
+
+@dataclass(frozen=True)
+class Post:
+    """Sentences in their order."""
+
+    id: str
+    sentences: tuple[Sentence, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(sentence.text for sentence in self.sentences)
+
+    @property
+    def labels(self) -> list[str]:
+        """The criteria that are met."""
+        met = {sentence.criterion for sentence in self.sentences if sentence.kind == "evidence"}
+        return [criterion for criterion in FREQUENCIES if criterion in met]
+
+
+def read_sections(path: Path) -> Sections:
+    """Lines of a bank file below their `[heading]`; blank lines and `#` comments are left out."""
+    sections: Sections = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            lines = sections.setdefault(line.strip("[]"), [])
+        elif line and not line.startswith("#"):
+            lines.append(line)
+    return sections
+
+
+def share_of(split: str, sections: Sections) -> Sections:
+    """The lines that belong to `split`, dealt out in turn."""
+    return {
+        name: [line for position, line in enumerate(lines) if DEAL[position % len(DEAL)] == split]
+        for name, lines in sections.items()
+    }
+
+
+class Writer:
+    """Writes the posts of one split from the share of the bank that belongs to it."""
+
+    def __init__(self, split: str) -> None:
+        self.split = split
+        self.random = np.random.default_rng([SEED, *split.encode()])
+        self.slots = share_of(split, read_sections(HERE / "bank" / "slots.txt"))
+        self.filler = share_of(split, read_sections(HERE / "bank" / "filler.txt"))["filler"]
+        self.bank = {name: share_of(split, read_sections(HERE / "bank" / f"{name.lower()}.txt")) for name in FREQUENCIES}
+
+    def posts(self) -> list[Post]:
+        return [self.post(f"synthetic-{self.split}-{number:04}") for number in range(POSTS[self.split])]
+
+    def post(self, name: str) -> Post:
+        """Evidence and distractors in any order, filled up with sentences about nothing in particular."""
+        sentences = self.evidence()
+        sentences += self.distractors({sentence.criterion for sentence in sentences})
+        least = max(SENTENCES[0] - len(sentences), 1)
+        most = SENTENCES[1] - len(sentences)
+        wanted = min(least + int(self.random.poisson(2.0)), most)
+        words = sum(len(sentence.text.split()) for sentence in sentences)
+        for position, template in enumerate(self.some(self.filler, wanted)):
+            text = self.render(template)
+            words += len(text.split())
+            if words > WORDS and position >= least:
+                break
+            sentences.append(Sentence(text))
+        return Post(name, tuple(sentences[i] for i in self.random.permutation(len(sentences))))
+
+    def evidence(self) -> list[Sentence]:
+        weights = np.array(list(FREQUENCIES.values()))
+        count = self.count(CRITERIA_PER_POST)
+        met = self.random.choice(len(weights), count, replace=False, p=weights / weights.sum())
+        return [
+            Sentence(self.render(template), "evidence", criterion, annotated=True)
+            for criterion in (list(FREQUENCIES)[i] for i in sorted(met))
+            for template in self.some(self.bank[criterion]["evidence"], 1 + (self.random.random() < SECOND_EVIDENCE))
+        ]
+
+    def distractors(self, met: set[str | None]) -> list[Sentence]:
+        """Sentences that sound like a criterion which is not met."""
+        others = [criterion for criterion in FREQUENCIES if criterion not in met]
+        found = []
+        for criterion in self.some(others, self.count(DISTRACTORS_PER_POST[bool(met)])):
+            kind = self.some([kind for kind in self.bank[criterion] if kind != "evidence"], 1)[0]
+            text = self.render(self.some(self.bank[criterion][kind], 1)[0])
+            found.append(Sentence(text, kind, criterion, bool(self.random.random() < ANNOTATED_DISTRACTORS)))
+        return found
+
+    def render(self, template: str) -> str:
+        """Fill the slots, perhaps put an opener in front, begin with a capital letter."""
+        text = re.sub(r"\{(\w+)\}", lambda slot: self.some(self.slots[slot[1]], 1)[0], template)
+        if self.random.random() < OPENED:
+            first = text if text.startswith(("I ", *self.slots["day"])) else text[0].lower() + text[1:]
+            text = f"{self.some(self.slots['opener'], 1)[0]} {first}"
+        return text[0].upper() + text[1:]
+
+    def some(self, items: Sequence[str], count: int) -> list[str]:
+        return [items[i] for i in self.random.choice(len(items), count, replace=False)]
+
+    def count(self, shares: Sequence[float]) -> int:
+        return int(self.random.choice(len(shares), p=shares))
+
+
+def annotations(post: Post) -> list[list[Any]]:
+    """Rows `post_id, sentence_id, sentence_text, DSM5_symptom, status, explanation`."""
+    return [
+        [
+            post.id,
+            f"{post.id}-{position}",
+            sentence.text,
+            sentence.criterion,
+            int(sentence.kind == "evidence"),
+            EXPLANATIONS[sentence.kind],
+        ]
+        for position, sentence in enumerate(post.sentences)
+        if sentence.annotated
+    ]
+
+
+def write_csv(path: Path, header: str, rows: list[list[Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header.split(","), *rows])
+
+
+def generate(folder: Path) -> None:
+    """Write the nine files of the sample into `folder`."""
+    for split in POSTS:
+        posts = Writer(split).posts()
+        rows = [row for post in posts for row in annotations(post)]
+        lines = [json.dumps({"id": post.id, "text": post.text, "labels": post.labels}) for post in posts]
+        write_csv(folder / f"{split}_posts.csv", "post_id,text", [[post.id, post.text] for post in posts])
+        columns = "post_id,sentence_id,sentence_text,DSM5_symptom,status,explanation"
+        write_csv(folder / f"{split}_annotations.csv", columns, rows)
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)

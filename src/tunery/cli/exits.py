@@ -1,0 +1,58 @@
+"""From errors to exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 interrupted but resumable."""
+
+import json
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from tunery.errors import ConfigError, Interrupted, RequestError, TuneryError
+
+INTERRUPTED = 130
+_USAGE: Any = typer.BadParameter.__bases__[0]  # from click, or from the copy of click inside newer typers
+
+
+def guarded(command: Callable[[], object], *, as_json: bool) -> int:
+    """Run a command and turn whatever it raises into one clear message and an exit code."""
+    quiet_libraries()
+    try:
+        command()
+    except typer.Exit as left:
+        return left.exit_code
+    except _USAGE as error:
+        return _report(error, f"{error.format_message()}; see --help", 2, as_json=as_json)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        return _report(error, "stopped; the same command starts or resumes the work", INTERRUPTED, as_json=as_json)
+    except TuneryError as error:
+        return _report(error, str(error), _code(error), as_json=as_json)
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        traceback.print_exc()
+        return _report(error, f"{type(error).__name__}: {error}", 1, as_json=as_json)
+    return 0
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' own warnings from the user; tunery's are shown as one line each."""
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("default", module="tunery")
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+
+
+def _code(error: TuneryError) -> int:
+    if isinstance(error, Interrupted):
+        return INTERRUPTED
+    return 2 if isinstance(error, RequestError) else 1
+
+
+def _report(error: BaseException, message: str, code: int, *, as_json: bool) -> int:
+    print(f"{'stopped' if code == INTERRUPTED else 'error'}: {message}", file=sys.stderr)
+    if as_json:
+        problems = [problem._asdict() for problem in error.problems] if isinstance(error, ConfigError) else []
+        kind = type(error).__name__
+        print(json.dumps({"error": {"kind": kind, "message": message, "problems": problems}, "exit_code": code}))
+    return code

@@ -1,0 +1,138 @@
+"""Results as tables for people, or as one JSON document."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tunery.schema.results import DataRecord, Finding, RunResult, StudyResult
+
+_COLOURS = {"fatal": "red", "warning": "yellow", "info": "dim"}
+
+
+def number(value: Any) -> str:
+    """A metric as people read it."""
+    return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def size(count: int) -> str:
+    """Bytes as people read them."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def init(found: Any, path: Path, *, as_json: bool) -> None:
+    """What `init` saw and wrote."""
+    if as_json:
+        print(json.dumps({"config": str(path), "guess": found.summary()}))
+        return
+    console = Console()
+    for line in found.explain():
+        console.print(line, highlight=False, markup=False)
+    console.print(f"\nwritten: {path}\nnext:    tunery check {path}\n         tunery train {path}", highlight=False)
+
+
+def check(data: DataRecord, findings: Sequence[Finding], *, as_json: bool) -> None:
+    """Splits and findings."""
+    fatal = any(finding.level == "fatal" for finding in findings)
+    if as_json:
+        splits = {name: split.model_dump(mode="json") for name, split in data.splits.items()}
+        print(
+            json.dumps({"ok": not fatal, "findings": [f.model_dump(mode="json") for f in findings], "splits": splits})
+        )
+        return
+    console = Console()
+    table = Table("split", "rows", "labels", "from", box=None, pad_edge=False)
+    for name, split in data.splits.items():
+        table.add_row(name, str(split.rows), str(len(split.labels)), split.source)
+    console.print(table)
+    told = Table.grid(padding=(0, 2))
+    for finding in findings:
+        told.add_row(Text(finding.level, _COLOURS[finding.level]), Text(finding.message))
+        for example in finding.examples:
+            told.add_row("", Text(f"  {example}", "dim"))
+    console.print(told)
+    console.print("fatal findings: this data would be refused" if fatal else "no fatal finding")
+
+
+def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
+    """One finished run."""
+    if as_json:
+        print(run.model_dump_json(indent=1))
+        return
+    table = Table("metric", "validation", "test", box=None, pad_edge=False)
+    test = run.metrics.test or {}
+    for name, value in run.metrics.validation.items():
+        if isinstance(value, float | int | None):
+            table.add_row(name, number(value), number(test.get(name)))
+    console = Console()
+    console.print(table)
+    facts = [f"best epoch {run.best_epoch} of {run.epochs:g}", f"{run.seconds.total:.0f} s"]
+    if run.parameters:
+        facts.append(f"{run.parameters.trainable:,} of {run.parameters.total:,} parameters trained")
+    if run.environment:
+        facts.append(run.environment.precision_reason)
+    facts.append(f"peak memory {size(run.memory.device_peak_bytes or run.memory.host_peak_bytes)}")
+    facts.append(f"{size(run.disk_bytes)} on disk")
+    console.print("; ".join(facts), highlight=False)
+    console.print(f"model:  {folder / 'best'}\nreport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def study(record: StudyResult, folder: Path, *, as_json: bool) -> None:
+    """A study: the leaderboard, the winner, what it cost."""
+    if as_json:
+        print(record.model_dump_json(indent=1))
+        return
+    from tunery.report.leaderboard import leaderboard_rows
+
+    rows = leaderboard_rows(record)[:10]
+    table = Table(*(rows[0] if rows else ()), box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    console = Console()
+    console.print(table)
+    if record.best is not None:
+        scored = f"validation {number(record.best.value)}, test {number(record.best.test[record.objective])}"
+        console.print(f"\nbest: trial {record.best.number}, {record.objective} {scored}", highlight=False)
+    counts = ", ".join(f"{count} {status}" for status, count in record.counts.items() if count and status != "total")
+    saved = f"{size(record.disk.bytes)} on disk, {size(record.disk.keep_all_bytes)} if every checkpoint were kept"
+    console.print(f"{counts}; {record.seconds:.0f} s of trials; {saved}", highlight=False)
+    places = f"model:  {folder / 'best'}\nreport: {folder / 'report.html'}\nboard:  {folder / 'leaderboard.csv'}"
+    console.print(places, highlight=False, soft_wrap=True)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def metrics(scores: Mapping[str, Any], split: str, *, as_json: bool) -> None:
+    """Metrics of one split."""
+    if as_json:
+        print(json.dumps({"split": split, "metrics": scores}))
+        return
+    table = Table("metric", split, box=None, pad_edge=False)
+    for name, value in scores.items():
+        if isinstance(value, float | int | None):
+            table.add_row(name, number(value))
+    Console().print(table)
+
+
+def models(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """The catalog."""
+    if as_json:
+        print(json.dumps(list(rows)))
+        return
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console().print(table)

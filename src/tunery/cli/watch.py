@@ -1,0 +1,43 @@
+"""What a person sees while a study runs."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from transformers import TrainerCallback
+
+from tunery.schema import RunConfig
+from tunery.schema.results import TrialRecord
+from tunery.train.console import ConsoleProgress
+
+
+class StudyConsole:
+    """One progress bar per trial on a terminal, one line per epoch and trial elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress: ConsoleProgress | None = None
+
+    def trial_started(self, number: int, config: RunConfig) -> Sequence[TrainerCallback]:
+        """Open the trial's progress."""
+        self.close()
+        self._progress = ConsoleProgress(self._console, title=f"trial {number}", objective=config.objective)
+        return [self._progress]
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """One line: how it ended, with which parameters."""
+        self.close()
+        params = ", ".join(f"{path}={_short(value)}" for path, value in record.params.items())
+        value = "" if record.value is None else f" {record.value:.4f}"
+        why = f" ({record.reason})" if record.reason else ""
+        line = f"trial {record.number} {record.status}{value} in {record.seconds:.0f} s: {params}{why}"
+        self._console.print(line, highlight=False, markup=False)
+
+    def close(self) -> None:
+        """Stop drawing."""
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,16 @@
+"""The data room: rows become examples, examples become batches.
+
+load       files and Hub data sets -> rows (plain dicts)
+cells      one cell -> a text, a name, a list of names
+columns    rows -> examples, by the columns that the config names
+carve      which training rows become a missing split
+splits     the three splits of a config, read or carved, with digests
+check      what is wrong with them
+guess      a config for files that nobody has described yet
+task       the seam: what a task must be able to do; classification, multilabel: the tasks; tasks: the table
+metrics    numbers from logits and targets
+encode     examples -> token ids
+batches    token ids -> steps and micro-batches
+
+Only encode and batches may need torch or transformers: checking data works without them.
+"""

@@ -1,0 +1,96 @@
+"""Which training rows become a missing split.
+
+Rows that belong together (one group, or the same text) stay together, every label keeps some training rows, and each
+label gives its share. Strata are the rarest label of a row, as in Sechidis et al. 2011; what one stratum cannot give
+exactly, the next one makes up for, so that the total is right.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunery.data.draw import row_generator
+from tunery.data.rows import Example
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Rows that stay together, and all labels among them."""
+
+    rows: tuple[int, ...]
+    labels: frozenset[str]
+
+
+def text_key(example: Example) -> str:
+    """What two rows share when they hold the same text: case and white space do not count."""
+    return "\n".join(" ".join(part.casefold().split()) for part in (example.text, example.text_pair or "")).strip()
+
+
+def carve(examples: Sequence[Example], shares: Mapping[str, float], *, seed: int) -> dict[str, list[int]]:
+    """Row numbers of each carved split and of `train`, ascending. A split that cannot be carved is empty.
+
+    shares: split name -> wanted share of all rows, between 0 and 1.
+    """
+    pool = _units(examples)
+    result: dict[str, list[int]] = {}
+    for position, (name, share) in enumerate(shares.items(), start=1):
+        generator = row_generator(seed, epoch=0, row=0, purpose=f"carve {name}")
+        chosen = _take(pool, share * len(examples), later=len(shares) - position, generator=generator)
+        result[name] = _rows(chosen)
+        pool = [unit for unit in pool if unit not in chosen]
+    return {**result, "train": _rows(pool)}
+
+
+def _rows(units: Iterable[_Unit]) -> list[int]:
+    return sorted(row for unit in units for row in unit.rows)
+
+
+def _units(examples: Sequence[Example]) -> list[_Unit]:
+    together: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row, example in enumerate(examples):
+        together[_belongs_to(row, example)].append(row)
+    return [
+        _Unit(rows=tuple(rows), labels=frozenset(label for row in rows for label in examples[row].labels))
+        for rows in together.values()
+    ]
+
+
+def _belongs_to(row: int, example: Example) -> tuple[str, str]:
+    if example.group is not None:
+        return ("group", example.group)
+    key = text_key(example)
+    return ("text", key) if key else ("row", str(row))
+
+
+def _strata(pool: Sequence[_Unit]) -> list[list[_Unit]]:
+    """Units by their rarest label, small strata first."""
+    frequency = Counter(label for unit in pool for label in unit.labels)
+    strata: dict[str, list[_Unit]] = defaultdict(list)
+    for unit in pool:
+        strata[min(unit.labels, key=lambda label: (frequency[label], label), default="")].append(unit)
+    return [strata[key] for key in sorted(strata, key=lambda key: (len(strata[key]), key))]
+
+
+def _take(pool: Sequence[_Unit], wanted: float, *, later: int, generator: np.random.Generator) -> set[_Unit]:
+    """Choose units of about `wanted` rows. A label always stays in some unit of the pool.
+
+    A stratum with enough units gives one early even where its share is less than a row, as long as the larger strata
+    can make up for it; `later` splits must still find one too.
+    """
+    left = Counter(label for unit in pool for label in unit.labels)
+    share = wanted / max(sum(len(unit.rows) for unit in pool), 1)
+    most_debt = max(wanted / 2, 1.0)
+    owed, taken = 0.0, set()
+    for stratum in _strata(pool):
+        owed += share * sum(len(unit.rows) for unit in stratum)
+        promised = len(stratum) >= 2 + later
+        for position in generator.permutation(len(stratum)):
+            unit, size = stratum[position], len(stratum[position].rows)
+            is_due = size <= 2 * owed or (promised and size - owed <= most_debt)
+            if is_due and all(left[label] > 1 for label in unit.labels):
+                taken.add(unit)
+                left.subtract(unit.labels)
+                owed, promised = owed - size, False
+    return taken

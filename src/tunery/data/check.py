@@ -1,0 +1,297 @@
+"""Looks at the splits before a model does, and says what is wrong with them."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Final, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from tunery.data.copies import copies, is_numbered, percent, rows
+from tunery.data.rows import Split, Splits
+from tunery.errors import DataError
+from tunery.schema.data import Allowance
+from tunery.schema.results import Finding
+
+Lengths = Mapping[str, npt.NDArray[Any]]
+LEVELS: Final = ("fatal", "warning", "info")
+ALLOWABLE: Final[tuple[str, ...]] = get_args(Allowance)
+"""Fatal findings that a user may accept."""
+NAMED = 5
+"""Labels or rows that a message names before it says how many more there are."""
+SMALL = 30
+"""A split with fewer rows gives scores that mean little."""
+TRUNCATED = 0.1
+"""Share of cut rows from which cutting is a warning."""
+ORDERED = 0.1
+"""Label changes from row to row, against those of shuffled rows, below which a split counts as ordered by label."""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    splits: Splits
+    lengths: Lengths
+    truncated: Mapping[str, int]
+    max_length: int | None
+
+
+def inspect(
+    splits: Splits,
+    task_kind: str,
+    *,
+    allow: Collection[str] = (),
+    lengths: Lengths | None = None,
+    truncated: Mapping[str, int] | None = None,
+    max_length: int | None = None,
+) -> list[Finding]:
+    """Everything worth saying about the data: fatal findings first, then warnings, then information.
+
+    Args:
+        task_kind: `task.kind` of the config.
+        allow: codes that are accepted on purpose (`data.allow`); they become warnings.
+        lengths: tokens per row by split name, special tokens included; after cutting where `truncated` is given.
+        truncated: rows that were cut, by split name; without it, they are those with more than `max_length` tokens.
+        max_length: tokens after which a row is cut.
+    """
+    subject = _Subject(splits, lengths or {}, truncated or {}, max_length)
+    found = [_judged(finding, allow) for check in CHECKS for finding in check(subject)]
+    return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+
+
+def refuse_fatal(findings: Iterable[Finding]) -> None:
+    """Stop where the data cannot give an honest result.
+
+    Raises:
+        DataError: with every fatal finding, and how to accept those that may be accepted.
+    """
+    fatal = [finding for finding in findings if finding.level == "fatal"]
+    if not fatal:
+        return
+    lines = [line for f in fatal for line in (f"  {f.code}: {f.message}", *(f"    {e}" for e in f.examples))]
+    codes = [code for code in ALLOWABLE if any(f.code == code for f in fatal)]
+    way_out = f"\nTo accept this on purpose, write `data.allow: [{', '.join(codes)}]`" if codes else ""
+    raise DataError(f"the data cannot give an honest result ({len(fatal)} finding(s)):\n" + "\n".join(lines) + way_out)
+
+
+def _judged(finding: Finding, allow: Collection[str]) -> Finding:
+    if finding.level != "fatal" or finding.code not in allow or finding.code not in ALLOWABLE:
+        return finding
+    message = f"{finding.message} (accepted by `data.allow`)"
+    return finding.model_copy(update={"level": "warning", "message": message})
+
+
+def _copies(subject: _Subject) -> Iterator[Finding]:
+    yield from copies(subject.splits)
+
+
+def _empty_splits(subject: _Subject) -> Iterator[Finding]:
+    for split in subject.splits:
+        if not split.examples:
+            message = f"every split needs rows, but {split.name} ({split.source}) has none; name another file"
+            yield Finding(level="fatal", code="empty_split", split=split.name, count=0, message=message)
+
+
+def _empty_texts(subject: _Subject) -> Iterator[Finding]:
+    for split in subject.splits:
+        bare = [row for row, example in enumerate(split.examples, start=1) if not example.text.strip()]
+        if not bare:
+            continue
+        every = len(bare) == len(split.examples)
+        where = f"{'row' if len(bare) == 1 else 'rows'} {_named([str(row) for row in bare])}"
+        remedy = "is `data.text` the right column?" if every else "Remove them: they teach only how frequent labels are"
+        yield Finding(
+            level="fatal" if every else "warning",
+            code="empty_texts",
+            split=split.name,
+            count=len(bare),
+            message=f"every row needs a text, but {rows(len(bare))} of {split.name} "
+            f"({percent(len(bare), len(split.examples))}) {'is' if len(bare) == 1 else 'are'} empty or blank"
+            f"{f' ({where})' if is_numbered(split, subject.splits) else ''}. {remedy}",
+        )
+
+
+def _single_class(subject: _Subject) -> Iterator[Finding]:
+    for split in subject.splits:
+        answers = {frozenset(example.labels) for example in split.examples}
+        if len(answers) != 1:
+            continue
+        answer = "+".join(sorted(next(iter(answers)))) or "no label"
+        yield Finding(
+            level="fatal",
+            code="single_class",
+            split=split.name,
+            count=len(split.examples),
+            message=f"a split needs at least two classes, but every row of {split.name} is {answer!r}: any model that "
+            "always answers this scores 100 %. Usual cause: the first N rows of a file that is sorted by label. "
+            "Take rows at random instead",
+        )
+
+
+def _unseen_labels(subject: _Subject) -> Iterator[Finding]:
+    taught = _counts(subject.splits.train)
+    for split in (subject.splits.validation, subject.splits.test):
+        unseen = {label: count for label, count in _counts(split).items() if label not in taught}
+        if unseen and taught:
+            yield Finding(
+                level="fatal",
+                code="unseen_labels",
+                split=split.name,
+                count=sum(unseen.values()),
+                message=f"every label must occur in train, but {_named(sorted(map(repr, unseen)))} "
+                f"{'is' if len(unseen) == 1 else 'are'} only in {split.name} ({rows(sum(unseen.values()))}), which no "
+                "model can get right. Correct the spelling, add such rows to train, or remove these",
+            )
+
+
+def _missing_classes(subject: _Subject) -> Iterator[Finding]:
+    taught = _counts(subject.splits.train)
+    for split in (subject.splits.validation, subject.splits.test):
+        present = _counts(split)
+        missing = sorted(label for label in taught if label not in present)
+        if missing and present:
+            yield Finding(
+                level="warning",
+                code="missing_classes",
+                split=split.name,
+                count=len(missing),
+                message=f"every class of train should be measured, but {split.name} has no row of "
+                f"{len(missing):,} of {len(taught):,} classes ({_named(missing)}); its macro averages say nothing "
+                f"about them. Add such rows to {split.name}",
+            )
+
+
+def _rare_classes(subject: _Subject) -> Iterator[Finding]:
+    rare = sorted(label for label, count in _counts(subject.splits.train).items() if count < 2)
+    if rare:
+        yield Finding(
+            level="warning",
+            code="rare_classes",
+            split="train",
+            count=len(rare),
+            message=f"a class needs at least 2 training rows, but {len(rare):,} "
+            f"{'has' if len(rare) == 1 else 'have'} one ({_named(rare)}). Merge, collect more, or drop them",
+        )
+
+
+def _small_splits(subject: _Subject) -> Iterator[Finding]:
+    for split in (subject.splits.validation, subject.splits.test):
+        if 0 < len(split.examples) < SMALL:
+            use = "the best epoch is chosen" if split is subject.splits.validation else "the result is reported"
+            yield Finding(
+                level="warning",
+                code="small_split",
+                split=split.name,
+                count=len(split.examples),
+                message=f"{split.name} should have at least {SMALL} rows, but has {len(split.examples)}: one row moves "
+                f"accuracy by {percent(1, len(split.examples))}, and {use} by it. Give it more rows",
+            )
+
+
+def _label_order(subject: _Subject) -> Iterator[Finding]:
+    answers = [frozenset(example.labels) for example in subject.splits.train.examples]
+    counts = Counter(answers)
+    blocks = 1 + sum(one != other for one, other in zip(answers, answers[1:], strict=False))
+    shuffled = len(answers) * (1 - sum((count / len(answers)) ** 2 for count in counts.values())) if answers else 0
+    if len(counts) > 1 and len(answers) >= SMALL and blocks - 1 < ORDERED * shuffled:
+        yield Finding(
+            level="warning",
+            code="label_order",
+            split="train",
+            count=blocks,
+            message=f"rows should be in no order, but train is sorted by label ({len(counts):,} labels in {blocks:,} "
+            "blocks). tunery shuffles every epoch, so this run is safe; but never take the first N rows of this file",
+        )
+
+
+def _balance(subject: _Subject) -> Iterator[Finding]:
+    counts = _counts(subject.splits.train).most_common()
+    if len(counts) < 2:
+        return
+    (most, largest), (least, smallest) = counts[0], counts[-1]
+    bare = sum(not example.labels for example in subject.splits.train.examples)
+    without = f"; {rows(bare)} ({percent(bare, len(subject.splits.train.examples))}) have no label" if bare else ""
+    advice = "; judge by macro averages rather than accuracy" if largest >= 3 * smallest else ""
+    yield Finding(
+        level="info",
+        code="balance",
+        split="train",
+        count=len(counts),
+        message=f"{len(counts):,} classes in train, largest to smallest {largest / smallest:.1f} : 1 "
+        f"({most!r} {largest:,}, {least!r} {smallest:,}){without}{advice}",
+    )
+
+
+def _tokens(subject: _Subject) -> Iterator[Finding]:
+    told = [f"{name} {_spread(counts)}" for name, counts in subject.lengths.items() if len(counts)]
+    if told:
+        when = " after cutting" if any(subject.truncated.values()) else ""
+        message = f"tokens per row{when} (median / 95 % / longest): {', '.join(told)}"
+        yield Finding(level="info", code="tokens", message=message)
+
+
+def _spread(counts: npt.NDArray[Any]) -> str:
+    return " / ".join(f"{value:,.0f}" for value in (*np.percentile(counts, [50, 95]), counts.max()))
+
+
+def _truncation(subject: _Subject) -> Iterator[Finding]:
+    limit = subject.max_length
+    if limit is None:
+        return
+    cut = {name: _cut(subject, name, limit) for name in subject.lengths}
+    if not any(cut.values()):
+        return
+    worst = max(count / len(subject.lengths[name]) for name, count in cut.items() if count)
+    enough = _enough(subject, limit)
+    remedy = f". About {enough:,} tokens would hold 95 % of the rows, if the model reads that many" if enough else ""
+    shares = ", ".join(f"{name} {percent(n, len(subject.lengths[name]))}" for name, n in cut.items() if n)
+    yield Finding(
+        level="warning" if worst > TRUNCATED else "info",
+        code="truncation",
+        count=sum(cut.values()),
+        message=f"rows longer than `model.max_length: {limit}` tokens lose their end: {shares}{remedy}",
+    )
+
+
+def _cut(subject: _Subject, name: str, limit: int) -> int:
+    return subject.truncated.get(name, int((subject.lengths[name] > limit).sum()))
+
+
+def _enough(subject: _Subject, limit: int) -> int | None:
+    """Tokens that would hold 95 % of the rows: from words, by the tokens per word of rows that were not cut."""
+    tokens = np.concatenate([subject.lengths[split.name] for split in subject.splits if split.name in subject.lengths])
+    texts = [e for split in subject.splits if split.name in subject.lengths for e in split.examples]
+    words = np.array([len(e.text.split()) + len((e.text_pair or "").split()) + 1 for e in texts])
+    whole = tokens < limit
+    if tokens.max() > limit or not whole.any():
+        estimate = np.percentile(tokens, 95)
+    else:
+        estimate = np.percentile(words, 95) * tokens[whole].sum() / words[whole].sum()
+    enough = 8 * ceil(estimate / 8)
+    return enough if enough > limit else None
+
+
+def _counts(split: Split) -> Counter[str]:
+    return Counter(label for example in split.examples for label in example.labels)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+CHECKS: Final[tuple[Callable[[_Subject], Iterator[Finding]], ...]] = (
+    _empty_splits,
+    _single_class,
+    _unseen_labels,
+    _empty_texts,
+    _copies,
+    _missing_classes,
+    _rare_classes,
+    _small_splits,
+    _truncation,
+    _label_order,
+    _balance,
+    _tokens,
+)

@@ -1,0 +1,87 @@
+"""Exactly one label per row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tunery.data.cells import BadCell, name_of
+from tunery.data.metrics import (
+    Counts,
+    areas,
+    confusion_matrix,
+    cross_entropy,
+    expected_calibration_error,
+    finite,
+    log_softmax,
+    matthews,
+    mean_areas,
+    one_against_rest,
+)
+from tunery.data.rows import Example
+from tunery.data.task import LabelReader, Logits, Targets, TaskView, Thresholds
+from tunery.errors import DataError, did_you_mean
+from tunery.schema.data import Data
+from tunery.schema.results import Prediction
+from tunery.schema.task import ClassificationTask, HeadSpec
+
+
+class ClassificationView(TaskView):
+    """Softmax over the labels; the most probable one is the answer."""
+
+    @classmethod
+    def build(cls, spec: ClassificationTask, *, labels: Sequence[str]) -> "ClassificationView":
+        return cls(labels)
+
+    @staticmethod
+    def label_reader(data: Data) -> LabelReader:
+        def read(row: dict[str, Any]) -> tuple[str, ...]:
+            try:
+                name = name_of(row.get(data.label))
+            except BadCell as problem:
+                raise BadCell(f"column {data.label!r} {problem}; several labels: task.kind=multilabel") from None
+            if name is None:
+                raise BadCell(f"column {data.label!r} is empty; classification needs one label in every row")
+            return (name,)
+
+        return LabelReader(columns=(("data.label", data.label),), read=read)
+
+    def head(self) -> HeadSpec:
+        return HeadSpec(labels=self.labels, problem="single_label")
+
+    def targets(self, examples: Sequence[Example]) -> Targets:
+        position = {label: index for index, label in enumerate(self.labels)}
+        if bad := next((e.labels for e in examples if len(e.labels) != 1 or e.labels[0] not in position), None):
+            raise DataError(f"label {bad[0]!r} is unknown to the model; {did_you_mean(bad[0], self.labels)}")
+        return np.array([position[example.labels[0]] for example in examples], dtype=np.int64)
+
+    def calibrate(self, logits: Logits, targets: Targets) -> Thresholds | None:
+        return None
+
+    def metrics(self, logits: Logits, targets: Targets, *, thresholds: Thresholds | None) -> dict[str, Any]:
+        """Areas are one label against the rest, averaged over the labels.
+
+        As in scikit-learn, F1 macro is taken over the labels that are true or given somewhere in these rows.
+        """
+        z = finite(logits)
+        confusion = confusion_matrix(targets, z.argmax(axis=1), labels=len(self.labels))
+        counts = Counts(hits=np.diag(confusion), given=confusion.sum(axis=0), actual=confusion.sum(axis=1))
+        odds = one_against_rest(z)
+        return {
+            **counts.averages(counts.given + counts.actual > 0),
+            "accuracy": float(counts.hits.sum() / len(targets)),
+            "mcc": matthews(confusion),
+            **mean_areas([areas(odds[:, k], targets == k) for k in range(len(self.labels))]),
+            "ece": expected_calibration_error(np.exp(log_softmax(z)), targets),
+            "loss": cross_entropy(z, targets),
+            "per_label": counts.per_label(self.labels),
+            "confusion_matrix": confusion.tolist(),
+        }
+
+    def decide(self, logits: Logits, *, thresholds: Thresholds | None) -> list[Prediction]:
+        probabilities = np.exp(log_softmax(finite(logits)))
+        answers = [self.labels[index] for index in probabilities.argmax(axis=1)]
+        return [
+            Prediction(label=label, labels=(label,), probabilities=dict(zip(self.labels, row, strict=True)))
+            for label, row in zip(answers, probabilities.tolist(), strict=True)
+        ]

@@ -1,0 +1,70 @@
+"""Rows become examples, by the columns that the config names."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tunery.data.cells import BadCell, name_of, text_of
+from tunery.data.load import Row
+from tunery.data.rows import Example
+from tunery.data.task import LabelReader
+from tunery.errors import DataError, did_you_mean
+from tunery.schema.data import Data
+
+_SHOWN = 3
+
+
+def examples_of(rows: Sequence[Row], data: Data, *, labels: LabelReader, source: str) -> tuple[Example, ...]:
+    """Make one example per row.
+
+    Raises:
+        DataError: a named column is not there, or cells that cannot be what their column says.
+    """
+    wanted = [*_wanted(data), *labels.columns]
+    _refuse_missing(wanted, rows, source=source)
+    examples: list[Example] = []
+    problems: list[str] = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            examples.append(_example(row, data, labels=labels))
+        except BadCell as problem:
+            problems.append(f"row {number}: {problem}")
+    if problems:
+        more = f" (and {len(problems) - _SHOWN} more rows)" if len(problems) > _SHOWN else ""
+        raise DataError(f"{source}: {'; '.join(problems[:_SHOWN])}{more}")
+    return tuple(examples)
+
+
+def _wanted(data: Data) -> Iterator[tuple[str, str]]:
+    for key in ("text", "text_pair", "id", "group"):
+        if (column := getattr(data, key)) is not None:
+            yield f"data.{key}", column
+
+
+def _refuse_missing(wanted: Sequence[tuple[str, str]], rows: Sequence[Row], *, source: str) -> None:
+    there = dict.fromkeys(column for row in rows for column in row)
+    problems = [
+        f"there is no column {column!r} ({key}); {did_you_mean(column, there)}"
+        for key, column in wanted
+        if column not in there
+    ]
+    if problems:
+        raise DataError(f"{source}: {'; '.join(problems)}. Columns there: {', '.join(there)}")
+
+
+def _example(row: Row, data: Data, *, labels: LabelReader) -> Example:
+    return Example(
+        text=_read(text_of, row, data.text) or "",
+        text_pair=_read(text_of, row, data.text_pair),
+        labels=labels.read(row),
+        id=_read(name_of, row, data.id),
+        group=_read(name_of, row, data.group),
+    )
+
+
+def _read(read: Callable[[Any], str | None], row: Row, column: str | None) -> str | None:
+    if column is None:
+        return None
+    try:
+        return read(row.get(column))
+    except BadCell as problem:
+        raise BadCell(f"column {column!r} {problem}") from problem

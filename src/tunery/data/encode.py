@@ -1,0 +1,77 @@
+"""Examples become token ids, cut at the model's length."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from transformers import PreTrainedTokenizerBase
+
+from tunery.data.rows import Example
+
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The token ids of one split, row by row, without padding."""
+
+    ids: list[npt.NDArray[np.int32]]
+    """Per row (tokens,)."""
+    type_ids: list[npt.NDArray[np.int8]] | None
+    """Per row (tokens,): 0 first text, 1 second; None where the model does not ask for them."""
+    lengths: npt.NDArray[np.int64]
+    """Tokens per row, special tokens included; (rows,)."""
+    truncated: int
+    """Rows that were cut."""
+
+
+def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> Encoded:
+    """Tokenise; rows longer than `max_length` tokens, special tokens included, are cut (of a pair, the longer text).
+
+    A text without any token becomes one end-of-text token, so that no row is empty.
+    """
+    typed = "token_type_ids" in tokenizer.model_input_names
+    ids: list[npt.NDArray[np.int32]] = []
+    type_ids: list[npt.NDArray[np.int8]] = []
+    truncated = 0
+    for chunk in _chunks(examples):
+        batch = _tokens(chunk, tokenizer, max_length=max_length)
+        ids += [np.array(row or [_filler(tokenizer)], dtype=np.int32) for row in batch["input_ids"]]
+        type_ids += [np.array(row or [0], dtype=np.int8) for row in batch["token_type_ids"]] if typed else []
+        truncated += _cut(chunk, batch, tokenizer, max_length=max_length)
+    lengths = np.array([len(row) for row in ids], dtype=np.int64)
+    return Encoded(ids=ids, type_ids=type_ids if typed else None, lengths=lengths, truncated=truncated)
+
+
+def _chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+    for start in range(0, len(examples), _CHUNK):
+        yield examples[start : start + _CHUNK]
+
+
+def _tokens(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, **limit: Any) -> Any:
+    paired = any(example.text_pair is not None for example in examples)
+    return tokenizer(
+        [example.text for example in examples],
+        [example.text_pair or "" for example in examples] if paired else None,
+        truncation=bool(limit),
+        return_attention_mask=False,
+        verbose=False,
+        **limit,
+    )
+
+
+def _cut(examples: Sequence[Example], batch: Any, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> int:
+    full = [row for row, ids in enumerate(batch["input_ids"]) if len(ids) >= max_length]
+    if not full:
+        return 0
+    if tokenizer.is_fast:
+        return sum(bool(batch.encodings[row].overflowing) for row in full)
+    whole = _tokens([examples[row] for row in full], tokenizer)
+    return sum(len(ids) > max_length for ids in whole["input_ids"])
+
+
+def _filler(tokenizer: PreTrainedTokenizerBase) -> int:
+    known = (tokenizer.eos_token_id, tokenizer.pad_token_id)
+    return next((int(token) for token in known if isinstance(token, int)), 0)

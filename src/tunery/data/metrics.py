@@ -1,0 +1,179 @@
+"""Numbers from logits and targets, all in float64, none of them warning or overflowing on extreme logits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tunery.errors import NonFiniteLoss
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+ECE_BINS = 15
+
+
+def finite(logits: npt.NDArray[Any]) -> Floats:
+    """The logits in float64.
+
+    Raises:
+        NonFiniteLoss: where one of them is NaN or infinite.
+    """
+    wide = np.asarray(logits, dtype=np.float64)
+    if bad := int(np.count_nonzero(~np.isfinite(wide))):
+        raise NonFiniteLoss(f"logits must be finite, but {bad} of {wide.size} are not; try a lower optim.lr")
+    return wide
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """Log probabilities over the labels; (rows, labels) in and out."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Probability of each label on its own."""
+    small = np.exp(-np.abs(logits))
+    result: Floats = np.where(logits >= 0, 1.0, small) / (1.0 + small)
+    return result
+
+
+def cross_entropy(logits: Floats, targets: Ints) -> float:
+    """Mean over rows of the negative log probability of the true label. targets: (rows,)."""
+    return float(-log_softmax(logits)[np.arange(len(targets)), targets].mean())
+
+
+def binary_cross_entropy(logits: Floats, targets: npt.NDArray[Any]) -> float:
+    """Mean over rows and labels of the logistic loss. targets: (rows, labels) of 0 and 1."""
+    loss = np.maximum(logits, 0.0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
+    return float(loss.mean())
+
+
+def one_against_rest(logits: Floats) -> Floats:
+    """Log odds of each label against all others under softmax, without ties where probabilities round to 0 or 1."""
+    log_p = log_softmax(logits)
+    if logits.shape[1] == 1:
+        return log_p
+    rows, top = np.arange(len(logits)), logits.argmax(axis=1)
+    rest = log_p.copy()
+    rest[rows, top] = -np.inf
+    # every probability but the top one is at most a half, so log1p(-p) is exact enough there
+    odds: Floats = log_p - np.log1p(-np.exp(rest))
+    second = rest.max(axis=1)
+    odds[rows, top] = log_p[rows, top] - second - np.log(np.exp(rest - second[:, None]).sum(axis=1))
+    return odds
+
+
+def expected_calibration_error(probabilities: Floats, targets: Ints) -> float:
+    """Mean gap between confidence and accuracy over 15 equal bins, weighted by rows (Guo et al. 2017, eq. 3)."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=confidence - right, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(targets))
+
+
+def confusion_matrix(targets: Ints, guesses: Ints, *, labels: int) -> Ints:
+    """Row: true label, column: given label; (labels, labels)."""
+    flat = np.bincount(targets * labels + guesses, minlength=labels * labels)
+    return flat.reshape(labels, labels).astype(np.int64)
+
+
+def matthews(confusion: Ints) -> float:
+    """Matthews correlation for any number of labels (Gorodkin 2004); 0 where it is undefined."""
+    counts = confusion.astype(np.float64)
+    rows, actual, given = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
+    covariance = np.trace(counts) * rows - actual @ given
+    spread = np.sqrt(rows**2 - given @ given) * np.sqrt(rows**2 - actual @ actual)
+    return float(covariance / spread) if spread > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Per label: how often it was given rightly, given at all, and true; each (labels,)."""
+
+    hits: Ints
+    given: Ints
+    actual: Ints
+
+    @property
+    def precision(self) -> Floats:
+        """Share of right ones among the given; 0 where it was never given."""
+        return _ratio(self.hits, self.given)
+
+    @property
+    def recall(self) -> Floats:
+        """Share of found ones among the true; 0 where it is never true."""
+        return _ratio(self.hits, self.actual)
+
+    @property
+    def f1(self) -> Floats:
+        """Harmonic mean of precision and recall; 0 where it is undefined."""
+        return _ratio(2 * self.hits, self.given + self.actual)
+
+    def averages(self, counted: Bools) -> dict[str, float]:
+        """F1 three ways. The macro average is taken over the `counted` labels (labels,)."""
+        micro = _ratio(2 * self.hits.sum(keepdims=True), (self.given + self.actual).sum(keepdims=True))
+        return {
+            "f1_macro": float(self.f1[counted].mean()) if counted.any() else 0.0,
+            "f1_micro": float(micro[0]),
+            "f1_weighted": float(self.f1 @ self.actual / max(int(self.actual.sum()), 1)),
+        }
+
+    def per_label(self, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Precision, recall, F1 and support under each label's name."""
+        columns = {"precision": self.precision, "recall": self.recall, "f1": self.f1, "support": self.actual}
+        return {label: {key: values[k].item() for key, values in columns.items()} for k, label in enumerate(labels)}
+
+
+def _ratio(part: Ints, whole: Ints) -> Floats:
+    return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
+
+
+def operating_points(scores: Floats, truth: Bools) -> tuple[Floats, Ints, Ints]:
+    """Every distinct way to cut (rows,) scores: the lowest score given, rows given, and hits among them."""
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
+    return ranked[ends], ends + 1, np.cumsum(truth[order])[ends]
+
+
+def areas(scores: Floats, truth: Bools) -> tuple[float, float] | None:
+    """Area under the ROC curve, and average precision, of one label; None where all rows or none have it."""
+    positives = int(truth.sum())
+    if positives in (0, len(truth)):
+        return None
+    _, given, hits = operating_points(scores, truth)
+    gained = np.diff(hits, prepend=0)
+    wrong = np.diff(given - hits, prepend=0)
+    # trapezoids: rows with equal scores count half
+    roc = float(wrong @ (hits - gained / 2)) / (positives * (len(truth) - positives))
+    return roc, float(gained @ (hits / given)) / positives
+
+
+def mean_areas(each: Sequence[tuple[float, float] | None]) -> dict[str, float | None]:
+    """ROC AUC and PR AUC averaged over the labels that have them; None where none has."""
+    known = [pair for pair in each if pair is not None]
+    if not known:
+        return {"roc_auc": None, "pr_auc": None}
+    roc, precision = np.mean(known, axis=0).tolist()
+    return {"roc_auc": roc, "pr_auc": precision}
+
+
+def best_threshold(probabilities: Floats, truth: Bools, *, otherwise: float) -> float:
+    """The cut between two neighbouring probabilities with the highest F1; `otherwise` where no row has the label.
+
+    All cuts are tried. Among equally good ones the cut nearest one half is taken.
+    """
+    positives = int(truth.sum())
+    if not positives:
+        return otherwise
+    lowest, given, hits = operating_points(probabilities, truth)
+    below = np.append(lowest[1:], 0.0)
+    cuts = np.where((middle := below + (lowest - below) / 2) > below, middle, lowest)
+    f1 = 2 * hits / (given + positives)
+    best = np.flatnonzero(f1 == f1.max())
+    return float(cuts[best[np.abs(cuts[best] - 0.5).argmin()]])

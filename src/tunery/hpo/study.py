@@ -1,0 +1,180 @@
+"""A study: propose, train, judge, keep the best, say what happened."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+from transformers import TrainerCallback
+
+from tunery.errors import ConfigError, Interrupted, StudyFailed
+from tunery.hpo.pruning import Pruning
+from tunery.hpo.records import summarise, trial_folder, trial_record
+from tunery.hpo.space import propose, strong_default, written
+from tunery.hpo.tables import PRUNERS, SAMPLERS
+from tunery.hpo.winner import conclude, write_records
+from tunery.schema import RunConfig
+from tunery.schema.document import Document, validate
+from tunery.schema.results import StudyResult, TrialRecord
+from tunery.schema.space import check_space, domains, realise, with_default_domains, with_domains
+from tunery.schema.spec import Choices
+from tunery.store.folder import RunFolder, claimed, read_study, refuse_other
+from tunery.train.fit import finish, fit, open_folder
+from tunery.train.prepare import prepare
+
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+class Observer(Protocol):
+    """Who is told about trials as they come and go."""
+
+    def trial_started(self, number: int, config: RunConfig) -> Sequence[TrainerCallback]:
+        """A trial begins; the callbacks returned here watch its training."""
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """A trial has completed, was pruned or failed."""
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What stays the same over the whole study."""
+
+    document: Document
+    base: RunConfig
+    out: Path
+    study: optuna.Study
+    observer: Observer | None
+
+
+def search(document: Document, *, out: str | Path, observer: Observer | None = None) -> StudyResult:
+    """Run, continue or show the study of `document` in the folder `out`.
+
+    A config without any range is searched over the schema's default range of every value it does not fix. The number
+    of trials counts those of earlier calls; a trial that a dead process left running is continued, not repeated. The
+    winner by the validation objective is exported to `out/best` and scored on test, once.
+
+    Raises:
+        RequestError: when config, space, data, model or folder are wrong.
+        Interrupted: on SIGINT or SIGTERM; the same call continues.
+        StudyFailed: when too many trials in a row fail, or none completes.
+    """
+    document = with_domains(document)
+    document = document if domains(document) else with_default_domains(document)
+    check_space(document)
+    folder, base, plain = Path(out), _base(document), written(document)
+    refuse_other(folder, plain)
+    known = read_study(folder)
+    if known is not None and known.counts["total"] >= base.search.n_trials:
+        return known
+    prepare(base)
+    with claimed(folder, plain):
+        return _run(_Search(document, base, folder, _open(folder, base), observer))
+
+
+def _base(document: Document) -> RunConfig:
+    """The config that every trial shares; searched values stand at the first they may take."""
+    return validate(realise(document, lambda path, d: d.values[0] if isinstance(d, Choices) else d.low))
+
+
+def _open(folder: Path, base: RunConfig) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(
+        study_name=base.name,
+        storage=f"sqlite:///{folder / 'study.db'}",
+        direction=base.direction,
+        pruner=PRUNERS[type(base.search.pruner)](base.search.pruner),
+        load_if_exists=True,
+    )
+
+
+def _run(search: _Search) -> StudyResult:
+    settings, started, failures = search.base.search, time.monotonic(), 0
+    if not search.study.get_trials(deepcopy=False):
+        search.study.enqueue_trial(strong_default(search.document))
+    while len(_ended(search.study)) < settings.n_trials:
+        if settings.timeout is not None and time.monotonic() - started > settings.timeout:
+            break
+        failures = failures + 1 if _run_trial(search, _next_trial(search)) is TrialState.FAIL else 0
+        _free_beaten(search)
+        if failures >= settings.max_failures:
+            result = _summary(search)
+            write_records(result, search.out)
+            raise StudyFailed(f"{failures} trials in a row failed, the last with: {result.trials[-1].reason}")
+    return conclude(_summary(search), search.out)
+
+
+def _summary(search: _Search) -> StudyResult:
+    return summarise(search.study, search.base, search.out, document=search.document)
+
+
+def _ended(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=_ENDED)
+
+
+def _next_trial(search: _Search) -> Trial:
+    """A trial that a dead process left running, else a new one.
+
+    The sampler is seeded by (seed, trial number), so that an interrupted study proposes what it would have proposed.
+    """
+    left = search.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    number = left[0].number if left else len(_ended(search.study))
+    key = hashlib.sha256(f"{search.base.seed}:{number}".encode()).digest()
+    spec = search.base.search.sampler
+    search.study.sampler = SAMPLERS[type(spec)](spec, int.from_bytes(key[:4], "big"))
+    return Trial(search.study, left[0]._trial_id) if left else search.study.ask()
+
+
+def _run_trial(search: _Search, trial: Trial) -> TrialState:
+    try:
+        config = propose(trial, search.document)
+    except ConfigError as error:
+        return _tell(search, trial, TrialState.PRUNED, reason=f"illegal combination: {error.problems[0]}")
+    folder = open_folder(config, search.out / "trials" / str(trial.number), study=search.out)
+    watchers = search.observer.trial_started(trial.number, config) if search.observer else ()
+    callbacks = [Pruning(trial, objective=config.objective), *watchers]
+    try:
+        result = fit(config, callbacks, out=folder.path, study=search.out)
+    except Interrupted:
+        raise  # the trial stays running: the next call continues it
+    except optuna.TrialPruned as pruned:
+        return _give_up(search, trial, config, folder, TrialState.PRUNED, str(pruned))
+    except Exception as error:
+        return _give_up(search, trial, config, folder, TrialState.FAIL, f"{type(error).__name__}: {error}")
+    if result.objective.value is None:
+        return _give_up(search, trial, config, folder, TrialState.FAIL, f"{config.objective} is undefined")
+    return _tell(search, trial, TrialState.COMPLETE, value=result.objective.value)
+
+
+def _give_up(
+    search: _Search, trial: Trial, config: RunConfig, folder: RunFolder, state: TrialState, reason: str
+) -> TrialState:
+    status: Any = "pruned" if state is TrialState.PRUNED else "failed"
+    finish(folder, config, status, progress=folder.progress(), reason=reason)
+    folder.drop_weights()
+    return _tell(search, trial, state, reason=reason)
+
+
+def _tell(
+    search: _Search, trial: Trial, state: TrialState, *, value: float | None = None, reason: str | None = None
+) -> TrialState:
+    if reason is not None:
+        trial.set_user_attr("reason", reason)
+    search.study.tell(trial, value, state)
+    if search.observer:
+        frozen = search.study.get_trials(deepcopy=False)[trial.number]
+        objective = search.base.objective
+        search.observer.trial_ended(trial_record(frozen, search.out, document=search.document, objective=objective))
+    return state
+
+
+def _free_beaten(search: _Search) -> None:
+    """Keep the weights of the best trials only, while the study runs."""
+    sign = -1.0 if search.base.direction == "maximize" else 1.0
+    complete = search.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    order = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    for trial in order[search.base.checkpoint.keep_best :]:
+        trial_folder(search.out, trial.number).drop_weights()

@@ -1,0 +1,82 @@
+"""The end of a study: the best trial is exported, checked and scored on test, once."""
+
+from pathlib import Path
+
+from tunery.errors import FolderError, StudyFailed
+from tunery.hpo.records import results_of, trial_folder
+from tunery.model.owned import load_owned
+from tunery.report.html import write_report
+from tunery.report.leaderboard import write_leaderboard
+from tunery.schema import RunConfig
+from tunery.schema.document import validate
+from tunery.schema.results import BestTrial, StudyResult, TrialRecord
+from tunery.store.files import size, write_text
+from tunery.store.folder import read_study
+from tunery.train.fit import build_seeded
+from tunery.train.prepare import prepare
+from tunery.train.publish import publish
+
+
+def ranked(result: StudyResult) -> list[TrialRecord]:
+    """Completed trials, best first; of equals the earlier."""
+    sign = -1.0 if result.direction == "maximize" else 1.0
+    complete = [trial for trial in result.trials if trial.status == "completed" and trial.value is not None]
+    return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+def conclude(result: StudyResult, out: Path) -> StudyResult:
+    """Publish the winner and write `leaderboard.csv`, `report.html` and, last, `study.json`.
+
+    Raises:
+        StudyFailed: when no trial has completed.
+    """
+    order = ranked(result)
+    if not order:
+        write_records(result, out)
+        raise StudyFailed("no trial completed; `study.json` and the trials' `result.json` say why")
+    best = _known_winner(out, order[0].number) or _publish(order[0], out)
+    disk = result.disk.model_copy(update={"bytes": size(out / "objects") + size(out / "best")})
+    result = result.model_copy(update={"best": best, "disk": disk})
+    write_records(result, out)
+    return result
+
+
+def write_records(result: StudyResult, out: Path) -> None:
+    """The study's tables and pages; `study.json` comes last."""
+    write_leaderboard(result, out / "leaderboard.csv")
+    write_report(result, out / "report.html", results=results_of(out, [trial.number for trial in result.trials]))
+    write_text(out / "study.json", result.model_dump_json(indent=1))
+
+
+def write_study_page(out: Path) -> Path:
+    """Write the report of a study again and return where it is.
+
+    Raises:
+        FolderError: when the folder holds no study.
+    """
+    study = read_study(out)
+    if study is None:
+        raise FolderError(f"a study is needed, but {str(out)!r} has no study.json")
+    write_report(study, out / "report.html", results=results_of(out, [trial.number for trial in study.trials]))
+    return out / "report.html"
+
+
+def _known_winner(out: Path, number: int) -> BestTrial | None:
+    """The winner of an earlier call, so that test is not read again for the same trial."""
+    before = read_study(out)
+    best = before.best if before else None
+    return best if best is not None and best.number == number and (out / "best").exists() else None
+
+
+def _publish(trial: TrialRecord, out: Path) -> BestTrial:
+    folder = trial_folder(out, trial.number)
+    result, best = folder.result(), folder.best()
+    if result is None or best is None:
+        raise StudyFailed(f"trial {trial.number} won, but its records are gone from {folder.path}")
+    config: RunConfig = validate(result.config)
+    prepared = prepare(config)
+    built = build_seeded(config, prepared)
+    load_owned(built, folder.objects.get(best.digest))
+    predictor = publish(built, prepared, config, best=best, folder=out / "best")
+    test = predictor.score(prepared.splits.test.examples)
+    return BestTrial(number=trial.number, value=best.value or 0.0, config=result.config, test=test)

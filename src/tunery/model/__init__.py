@@ -1,0 +1,12 @@
+"""The model room: a spec becomes an `nn.Module` ready to train, and a trained one becomes a folder others can load.
+
+- catalog.py: names (aliases, local folders, Hub ids); knows no torch
+- hub.py: a name becomes a folder on this machine: the cache, then the Hub with patience
+- backbone.py: a folder becomes a pretrained module, a tokenizer, a digest
+- anatomy.py: where a backbone keeps its layers; families.py: what their parts are called
+- pooling.py: token states become one vector; heads.py: one vector becomes logits
+- freeze.py: which pretrained parameters stay; peft.py, lora.py: which are added
+- build.py: all of it joined, `build(spec) -> Built`
+- owned.py: what was trained: counting, saving, loading it
+- export.py: a folder that plain transformers or PEFT loads
+"""

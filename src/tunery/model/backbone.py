@@ -1,0 +1,154 @@
+"""A base model becomes a pretrained module, a tokenizer and a digest."""
+
+import hashlib
+import inspect
+import logging as standard_logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from tunery.errors import ModelError
+from tunery.model.catalog import Base
+from tunery.model.heads import HeadKind
+from tunery.model.hub import folder_of, weight_files
+from tunery.schema.task import HeadSpec
+
+PROBLEM_TYPES = {"single_label": "single_label_classification", "multi_label": "multi_label_classification"}
+"""What transformers calls them."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' bars and reports from the user: a head that is newly initialised is what was asked for."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(standard_logging.ERROR)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
+    """The tokenizer of the base; where it has no padding token, the end-of-text token pads.
+
+    Raises:
+        ModelError: the model comes without a usable tokenizer.
+    """
+    folder = folder_of(base)
+    tokenizer = _or_model_error(
+        base,
+        lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=base.trust_remote_code),
+    )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token is None:
+        raise ModelError(f"the tokenizer of {base.name!r} needs a padding or end-of-text token, but has neither")
+    return cast(PreTrainedTokenizerBase, tokenizer)
+
+
+def load_config(base: Base, *, head: HeadSpec) -> PretrainedConfig:
+    """The base's config, with the task's labels written into it."""
+    names = dict(enumerate(head.labels))
+    config = _or_model_error(
+        base,
+        lambda: AutoConfig.from_pretrained(
+            folder_of(base),
+            local_files_only=True,
+            trust_remote_code=base.trust_remote_code,
+            id2label=names,
+            label2id={label: number for number, label in names.items()},
+            problem_type=PROBLEM_TYPES[head.problem],
+        ),
+    )
+    if config.pad_token_id is None:
+        config.pad_token_id = load_tokenizer(base).pad_token_id
+    return cast(PretrainedConfig, config)
+
+
+def load_pretrained(base: Base, *, config: PretrainedConfig, kind: HeadKind) -> tuple[PreTrainedModel, frozenset[str]]:
+    """The pretrained module in fp32 and eval mode, and the names of parameters the checkpoint does not have.
+
+    Those are drawn from torch's global generator: seed it first.
+
+    Raises:
+        ModelError: the folder cannot be read, or its weights are of another shape than its config says.
+    """
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
+    if _pools_for_nobody(kind, config):
+        options["add_pooling_layer"] = False
+    model, info = _or_model_error(
+        base,
+        lambda: kind.auto_class.from_pretrained(
+            folder_of(base),
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **options,
+        ),
+    )
+    reshaped = {name for name, *_ in info["mismatched_keys"]}
+    fresh = {name for name, _ in model.named_parameters()} & (set(info["missing_keys"]) | reshaped)
+    return cast(PreTrainedModel, model), frozenset(fresh)
+
+
+def longest_input(backbone: nn.Module) -> int | None:
+    """How many tokens the learned position embeddings allow; None where positions are relative or computed.
+
+    Families that number positions from their padding index lose that many rows of the table.
+    """
+    for name, part in backbone.named_modules():
+        if isinstance(part, nn.Embedding) and name.rpartition(".")[2] in ("position_embeddings", "wpe"):
+            return part.num_embeddings - (0 if part.padding_idx is None else part.padding_idx + 1)
+    return None
+
+
+def base_digest(base: Base) -> str:
+    """What identifies the base's weights: `hub:<id>@<commit>`, or SHA-256 over the weight files of a folder."""
+    folder = folder_of(base)
+    if not base.local:
+        return f"hub:{base.source}@{folder.name}"
+    stamps = ((file, file.stat()) for file in weight_files(folder))
+    return _digest(tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in stamps))
+
+
+@cache
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _, _ in files:
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _pools_for_nobody(kind: HeadKind, config: PretrainedConfig) -> bool:
+    """Whether the architecture would bring a pooler that our own head does not read."""
+    if kind.task_type == "SEQ_CLS" or type(config) not in kind.auto_class._model_mapping:
+        return False
+    return "add_pooling_layer" in inspect.signature(kind.auto_class._model_mapping[type(config)].__init__).parameters
+
+
+def _or_model_error(base: Base, load: Callable[[], Any]) -> Any:
+    try:
+        with quiet():
+            return load()
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise ModelError(f"{base.name!r} ({base.source}) cannot be loaded: {error}") from error

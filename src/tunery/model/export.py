@@ -1,0 +1,72 @@
+"""A trained model becomes a folder that plain transformers or PEFT loads, and comes back from it."""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from tunery.errors import ModelError
+from tunery.model.backbone import quiet
+from tunery.model.build import Built, load_carrier
+from tunery.model.catalog import Base, resolve
+from tunery.model.heads import HEADS, PooledHead, assemble
+from tunery.model.lora import load_adapter
+from tunery.model.peft import METHODS
+from tunery.schema.model import Model
+from tunery.schema.peft import Peft
+from tunery.schema.task import HeadSpec
+
+HEAD_CONFIG = "head.json"
+HEAD_WEIGHTS = "head.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+def export(
+    built: Built, tokenizer: PreTrainedTokenizerBase, folder: Path, *, head: HeadSpec, spec: Model, peft: Peft
+) -> None:
+    """Write the model as others read it.
+
+    `config.json` + `model.safetensors` for full and frozen training, `adapter_config.json` +
+    `adapter_model.safetensors` for PEFT; the tokenizer; `head.json` with the labels; and for a head of ours
+    `head.safetensors`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with quiet():
+        METHODS[type(peft)].save(built.carrier, folder, base=built.base)
+        tokenizer.save_pretrained(folder)
+    document = {"head": spec.head.model_dump(), **head.model_dump()}
+    (folder / HEAD_CONFIG).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if built.head is not None:
+        state = {name: part.detach().cpu().contiguous() for name, part in built.head.state_dict().items()}
+        save_file(state, folder / HEAD_WEIGHTS)
+
+
+def load_exported(folder: Path, *, model_spec: Model, head: HeadSpec) -> nn.Module:
+    """Read an exported folder back, in eval mode; a PEFT folder finds its base through `model_spec`.
+
+    Raises:
+        ModelError: the folder or the base cannot be read, or the head's weights are of another shape.
+    """
+    is_adapter = (folder / ADAPTER_CONFIG).is_file()
+    base = resolve(model_spec) if is_adapter else _as_base(folder, model_spec)
+    carrier, _ = load_carrier(model_spec, base=base, head=head)
+    model = load_adapter(carrier.model, folder) if is_adapter else carrier.model
+    own = HEADS[type(model_spec.head)].make(
+        model_spec.head, width=carrier.model.config.hidden_size, labels=len(head.labels)
+    )
+    if own is not None:
+        _load_head(own, folder)
+    return assemble(model, own).eval()
+
+
+def _as_base(folder: Path, spec: Model) -> Base:
+    return Base(str(folder), str(folder), None, local=True, trust_remote_code=spec.trust_remote_code)
+
+
+def _load_head(head: PooledHead, folder: Path) -> None:
+    try:
+        head.load_state_dict(load_file(folder / HEAD_WEIGHTS))
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"the head in {str(folder)!r} does not fit model.head: {error}") from error

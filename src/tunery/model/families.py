@@ -1,0 +1,135 @@
+"""What the parts of a layer are called in each family, and where a family keeps the dropout of its head."""
+
+import re
+from collections.abc import Iterable
+
+from torch import nn
+from transformers import PretrainedConfig
+
+from tunery.errors import ModelError
+from tunery.schema.peft import Target
+
+Layout = dict[Target, tuple[str, ...]]
+
+LAYOUTS: dict[str, Layout] = {
+    # also roberta, xlm-roberta, camembert, electra, longformer, big-bird
+    "bert": {
+        "query": ("attention.self.query",),
+        "key": ("attention.self.key",),
+        "value": ("attention.self.value",),
+        "output": ("attention.output.dense",),
+        "ffn.up": ("intermediate.dense",),
+        "ffn.down": ("output.dense",),
+    },
+    "deberta-v2": {
+        "query": ("attention.self.query_proj",),
+        "key": ("attention.self.key_proj",),
+        "value": ("attention.self.value_proj",),
+        "output": ("attention.output.dense",),
+        "ffn.up": ("intermediate.dense",),
+        "ffn.down": ("output.dense",),
+    },
+    "distilbert": {
+        "query": ("attention.q_lin",),
+        "key": ("attention.k_lin",),
+        "value": ("attention.v_lin",),
+        "output": ("attention.out_lin",),
+        "ffn.up": ("ffn.lin1",),
+        "ffn.down": ("ffn.lin2",),
+    },
+    "mpnet": {
+        "query": ("attention.attn.q",),
+        "key": ("attention.attn.k",),
+        "value": ("attention.attn.v",),
+        "output": ("attention.attn.o",),
+        "ffn.up": ("intermediate.dense",),
+        "ffn.down": ("output.dense",),
+    },
+    # one matrix holds query, key and value: naming any of them means all three
+    "modernbert": {
+        "query": ("attn.Wqkv",),
+        "key": ("attn.Wqkv",),
+        "value": ("attn.Wqkv",),
+        "output": ("attn.Wo",),
+        "ffn.up": ("mlp.Wi",),
+        "ffn.down": ("mlp.Wo",),
+    },
+    "gpt2": {
+        "query": ("attn.c_attn",),
+        "key": ("attn.c_attn",),
+        "value": ("attn.c_attn",),
+        "output": ("attn.c_proj",),
+        "ffn.up": ("mlp.c_fc",),
+        "ffn.down": ("mlp.c_proj",),
+    },
+    # also qwen, mistral, gemma; a gated feed-forward has two matrices that go up
+    "llama": {
+        "query": ("self_attn.q_proj",),
+        "key": ("self_attn.k_proj",),
+        "value": ("self_attn.v_proj",),
+        "output": ("self_attn.o_proj",),
+        "ffn.up": ("mlp.gate_proj", "mlp.up_proj"),
+        "ffn.down": ("mlp.down_proj",),
+    },
+}
+"""Logical name -> module names within one layer. The family is told by its modules, not by its name."""
+
+HEAD_DROPOUT: dict[str, str] = {
+    "bert": "classifier_dropout",
+    "roberta": "classifier_dropout",
+    "xlm-roberta": "classifier_dropout",
+    "camembert": "classifier_dropout",
+    "electra": "classifier_dropout",
+    "modernbert": "classifier_dropout",
+    "distilbert": "seq_classif_dropout",
+    "albert": "classifier_dropout_prob",
+    "deberta-v2": "cls_dropout",
+}
+"""Family -> config field of the native head's dropout. Families without one share it with the encoder, or have none."""
+
+
+def layout_of(layer: nn.Module) -> Layout:
+    """The layout whose every module the layer has.
+
+    Raises:
+        ModelError: no layout fits; the message lists the linear modules there are.
+    """
+    modules = dict(layer.named_modules())
+    for layout in LAYOUTS.values():
+        if all(name in modules for names in layout.values() for name in names):
+            return layout
+    there = ", ".join(name for name, module in modules.items() if _is_matrix(module))
+    raise ModelError(
+        f"peft.target names the parts of a known family ({', '.join(LAYOUTS)}), but this model's layers have other "
+        f"ones: {there}; take peft.method=none, or another model"
+    )
+
+
+def target_pattern(layer: nn.Module, *, path: str, targets: Iterable[Target]) -> str:
+    """A regular expression that fully matches the names of the target modules in every layer, and nothing else.
+
+    A pattern and not suffixes: in BERT, `output.dense` is a suffix of `attention.output.dense` too.
+    """
+    layout = layout_of(layer)
+    names = sorted({re.escape(name) for target in targets for name in layout[target]})
+    return rf"{re.escape(path)}\.\d+\.(?:{'|'.join(names)})"
+
+
+def set_head_dropout(config: PretrainedConfig, value: float) -> None:
+    """Write the native head's dropout into the config of its family.
+
+    Raises:
+        ModelError: the family's head has no dropout of its own.
+    """
+    field = HEAD_DROPOUT.get(config.model_type)
+    if field is None:
+        raise ModelError(
+            f"model.head.dropout={value} needs a head with a dropout of its own, but the native head of "
+            f"{config.model_type!r} has none; remove it, or take model.head.kind=linear"
+        )
+    setattr(config, field, value)
+
+
+def _is_matrix(module: nn.Module) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, nn.Parameter) and weight.ndim == 2

@@ -1,0 +1,33 @@
+"""From optimizer specs to optimizers."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from tunery.optim.groups import parameter_groups
+from tunery.schema import optim as schema
+
+Groups = list[dict[str, Any]]
+
+
+def _adamw(groups: Groups, spec: schema.AdamW) -> Optimizer:
+    return torch.optim.AdamW(groups, betas=spec.betas, eps=spec.eps, fused=True)
+
+
+def _sgd_momentum(groups: Groups, spec: schema.SgdMomentum) -> Optimizer:
+    return torch.optim.SGD(groups, momentum=spec.momentum, nesterov=spec.nesterov)
+
+
+OPTIMIZERS: dict[type[Any], Callable[[Groups, Any], Optimizer]] = {
+    schema.AdamW: _adamw,
+    schema.SgdMomentum: _sgd_momentum,
+}
+
+
+def make_optimizer(spec: schema.Optim, module: nn.Module, *, lr: float, head_names: Collection[str]) -> Optimizer:
+    """The optimizer of `spec` over the trainable parameters of `module`."""
+    groups = parameter_groups(module, head_names, lr=lr, head_lr=spec.head_lr, weight_decay=spec.weight_decay)
+    return OPTIMIZERS[type(spec)](groups, spec)

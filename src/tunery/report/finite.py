@@ -1,0 +1,11 @@
+"""What counts as a number in a record: metrics of a diverged run are null, NaN or infinite."""
+
+import math
+from typing import Any
+
+
+def finite(value: Any) -> float | None:
+    """`value` as a float where it is a finite number, else None. A truth value is not a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None

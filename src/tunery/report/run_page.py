@@ -1,0 +1,121 @@
+"""The page of one run: its scores, what it cost and how training went."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tunery.report.charts import Size, loss_chart, metric_chart
+from tunery.report.compute import RunCurves, run_curves
+from tunery.report.finite import finite
+from tunery.report.markup import Html, join, tag
+from tunery.report.parts import (
+    classes,
+    config_block,
+    data_section,
+    environment_section,
+    figure,
+    legend,
+    metrics_table,
+    saved_tile,
+    section,
+    tiles,
+)
+from tunery.report.words import duration, metric_name, objective_sentence, score, size
+from tunery.schema.results import RunResult
+
+
+def run_body(result: RunResult, *, metrics: Sequence[Mapping[str, Any]]) -> Html:
+    """Everything between the first and the last line of the page."""
+    return join(_sections(result, run_curves(metrics)))
+
+
+def _sections(result: RunResult, curves: RunCurves) -> Iterator[Html | None]:
+    yield _header(result)
+    yield _tiles(result)
+    yield _loss(curves)
+    yield _metric(curves, result)
+    yield _scores(result)
+    note = tag("p", "Running it again reproduces the run.", class_="quiet")
+    yield section("Config", note, config_block(result.config))
+    yield data_section([result.data] if result.data else [])
+    if result.environment:
+        yield environment_section(result.environment)
+
+
+def run_headline(result: RunResult) -> str:
+    """The result in one sentence."""
+    value, name = finite(result.objective.value), metric_name(result.objective.name)
+    if value is None:
+        return f"The run {_ended(result)} without a value for {name}."
+    test = finite((result.metrics.test or {}).get(result.objective.name))
+    on_test = "" if test is None else f" and {score(test)} on test"
+    reached = f"{name} {score(value)} on validation{on_test}"
+    return f"The run reached {reached}." if result.status == "completed" else f"The run {_ended(result)} at {reached}."
+
+
+def _ended(result: RunResult) -> str:
+    return {"completed": "ended", "pruned": "was pruned", "failed": "failed"}[result.status]
+
+
+def _header(result: RunResult) -> Html:
+    best = f" The best epoch, {result.best_epoch}, was restored." if result.best_epoch is not None else ""
+    ran = f"It ran {result.epochs:.4g} epochs in {duration(result.seconds.total)}.{best}"
+    return tag(
+        "header",
+        tag("p", str(result.config.get("name", "run")), class_="name"),
+        tag("h1", run_headline(result)),
+        tag("p", ran, class_="lead"),
+        tag("p", f"Reason: {result.reason}") if result.reason else None,
+        tag("p", objective_sentence(result.objective.name, result.objective.direction), class_="quiet"),
+    )
+
+
+def _tiles(result: RunResult) -> Html:
+    name = metric_name(result.objective.name)
+    rows = [("Validation", score(result.objective.value), name)]
+    if result.metrics.test:
+        rows.append(("Test", score(result.metrics.test.get(result.objective.name)), name))
+    if result.parameters:
+        trained = f"{result.parameters.trainable:,} of {result.parameters.total:,} parameters"
+        rows.append(("Trained", f"{result.parameters.percent:.3g}\N{NO-BREAK SPACE}%", trained))
+    phases = f"training {duration(result.seconds.train)}, evaluation {duration(result.seconds.evaluate)}"
+    rows.append(("Time", duration(result.seconds.total), phases))
+    device = result.memory.device_peak_bytes
+    where = "host" if device is None else f"device; host {size(result.memory.host_peak_bytes)}"
+    rows.append(("Peak memory", size(result.memory.host_peak_bytes if device is None else device), where))
+    rows.append(saved_tile(result.disk_bytes, result.written_bytes))
+    return tiles(rows)
+
+
+def _loss(curves: RunCurves) -> Html | None:
+    if curves.train_loss is None and "loss" not in curves.validation:
+        return None
+
+    def draw(size: Size) -> Html:
+        return loss_chart(curves, size=size)
+
+    marks = [("stopped", "line", "training, as logged"), ("done", "line", "training, smoothed")]
+    marks += [("best", "line", "validation")] if "loss" in curves.validation else []
+    return section("Loss", legend(*marks), figure(draw, wide=(1040, 300), phone_height=260))
+
+
+def _metric(curves: RunCurves, result: RunResult) -> Html | None:
+    objective = result.objective.name
+    if objective not in curves.validation or objective == "loss":
+        return None
+
+    def draw(size: Size) -> Html:
+        return metric_chart(curves, objective=objective, best_epoch=result.best_epoch, size=size)
+
+    marks = legend(("done", "line", "after each epoch"), ("best", "ring", "restored epoch"))
+    return section(f"Validation {metric_name(objective)}", marks, figure(draw, wide=(1040, 280), phone_height=250))
+
+
+def _scores(result: RunResult) -> Html | None:
+    test = result.metrics.test or {}
+    scalars = metrics_table(result.metrics.validation, test, objective=result.objective.name)
+    shown = test if "per_label" in test else result.metrics.validation
+    per_class = classes(shown)
+    if scalars is None and per_class is None:
+        return None
+    heading = tag("h3", f"{'Test' if shown is test else 'Validation'}, per label") if per_class else None
+    return section("Scores", scalars, heading, per_class)

@@ -1,0 +1,88 @@
+"""Numbers and names as a reader wants them."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tunery.report.finite import finite
+
+METRIC_NAMES: Final[dict[str, tuple[str, str]]] = {
+    "f1_macro": ("macro F1", "F1 of each class, averaged with equal weight per class"),
+    "f1": ("F1", "harmonic mean of precision and recall"),
+    "f1_micro": ("micro F1", "F1 over all decisions pooled"),
+    "f1_weighted": ("weighted F1", "F1 of each class, averaged by the number of its rows"),
+    "accuracy": ("accuracy", "share of rows that got the right label"),
+    "subset_accuracy": ("subset accuracy", "share of rows whose whole set of labels is right"),
+    "mcc": ("MCC", "Matthews correlation coefficient: 1 is perfect, 0 is chance"),
+    "roc_auc": ("ROC AUC", "area under the ROC curve, averaged over the labels"),
+    "pr_auc": ("PR AUC", "area under the precision-recall curve, averaged over the labels"),
+    "ece": ("ECE", "expected calibration error: how far confidence is from being right"),
+    "loss": ("loss", "mean cross-entropy per row"),
+}
+"""Metric -> how it is called in a sentence, and what it says."""
+
+_DASH = "\N{EN DASH}"
+_GAP = "\N{NO-BREAK SPACE}"
+"""Between a number and its unit, which stay on one line."""
+
+
+def metric_name(name: str) -> str:
+    """`f1_macro` -> `macro F1`; an unknown name is shown as it is."""
+    return METRIC_NAMES.get(name, (name, ""))[0]
+
+
+def objective_sentence(name: str, direction: str) -> str:
+    """What the objective is, and which way it is better."""
+    called, meaning = METRIC_NAMES.get(name, (name, ""))
+    better = "higher is better" if direction == "maximize" else "lower is better"
+    return f"Judged by {called} on the validation split" + (f" ({meaning}; {better})." if meaning else f" ({better}).")
+
+
+def score(value: Any) -> str:
+    """A metric with four decimals, large ones with four digits; a dash where it is not a number."""
+    number = finite(value)
+    if number is None:
+        return _DASH
+    return f"{number:.4f}" if abs(number) < 10 else f"{number:.4g}"
+
+
+def value_text(value: Any) -> str:
+    """A parameter's value: lists joined, floats with four digits."""
+    if isinstance(value, list | tuple):
+        return ", ".join(value_text(item) for item in value)
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as the unit a person would say: `42 s`, `12 min`, `3.4 h`."""
+    number = finite(seconds)
+    if number is None:
+        return _DASH
+    if number < 90:
+        return f"{number:.0f}{_GAP}s" if number >= 10 else f"{number:.1f}{_GAP}s"
+    return f"{number / 60:.0f}{_GAP}min" if number < 5400 else f"{number / 3600:,.1f}{_GAP}h"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g}{_GAP}{unit}"
+        count /= 1000
+    return f"{count:,.1f}{_GAP}TB"
+
+
+def percent(share: float) -> str:
+    """0.973 -> `97 %`; nearly all and nearly nothing keep a decimal."""
+    return f"{100 * share:.1f}{_GAP}%" if 0 < share < 0.05 or 0.95 < share < 1 else f"{100 * share:.0f}{_GAP}%"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([*([", ".join(parts[:-1])] if parts[:-1] else []), *parts[-1:]])
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 trial`, `1,000 trials`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,0 +1,160 @@
+"""The schema as documents: JSON Schema for programs, Markdown tables for people."""
+
+import json
+from collections.abc import Iterable, Iterator
+from inspect import cleandoc
+from typing import Any, Final, get_args
+
+from pydantic.fields import FieldInfo
+
+from tunery.schema.fields import default_domain, element, members, tag_of, type_text
+from tunery.schema.results import RunResult, StudyResult
+from tunery.schema.run import RunConfig
+from tunery.schema.spec import Choices, Domain, Spec
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_PREFACE: Final = """\
+# Configuration
+
+Written by `make docs` from the schema; the words are the docstrings of its fields.
+
+One file describes one run. `task` and `data` are required, everything else has the default named here. Where a section
+offers a choice, its name alone is enough (`peft: lora`). In a study any value may be a range
+(`optim.lr: {low: 1.0e-5, high: 1.0e-3, log: true}`) or a list of choices (`peft.method: [none, lora]`); a key that is
+itself a list becomes a choice as a list of lists. The column *searched* is the range a study takes by itself.
+"""
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a config with every choice written out in full."""
+    return {"$schema": _DIALECT, **RunConfig.model_json_schema()}
+
+
+def result_schema() -> dict[str, Any]:
+    """JSON Schema of `result.json`."""
+    return {"$schema": _DIALECT, **RunResult.model_json_schema(mode="serialization")}
+
+
+def study_schema() -> dict[str, Any]:
+    """JSON Schema of `study.json`."""
+    return {"$schema": _DIALECT, **StudyResult.model_json_schema(mode="serialization")}
+
+
+def markdown() -> str:
+    """The reference of every section, choice and key of a config."""
+    fields = RunConfig.model_fields
+    plain = {name: field for name, field in fields.items() if not _specs(field)}
+    blocks = [_PREFACE, "## Top level\n", _table("", plain)]
+    for name, field in fields.items():
+        if name not in plain:
+            blocks += _section(name, field, level=2)
+    return "\n".join(blocks)
+
+
+def result_markdown() -> str:
+    """The reference of `result.json`."""
+    return _record("result.json", RunResult)
+
+
+def study_markdown() -> str:
+    """The reference of `study.json`."""
+    return _record("study.json", StudyResult)
+
+
+def _record(title: str, root: type[Spec]) -> str:
+    blocks, waiting, done = [f"# {title}\n", f"{_doc(root)}\n"], [root], {root}
+    while waiting:
+        spec = waiting.pop(0)
+        blocks += [] if spec is root else [f"## {spec.__name__}\n", f"{_doc(spec)}\n"]
+        blocks.append(_record_table(spec.model_fields))
+        found = [inner for field in spec.model_fields.values() for inner in _specs(field) if inner not in done]
+        waiting += dict.fromkeys(found)
+        done |= set(found)
+    return "\n".join(blocks)
+
+
+def _record_table(fields: dict[str, FieldInfo]) -> str:
+    rows = [(f"`{key}`", _record_type(field), _said(field)) for key, field in fields.items()]
+    return _rows(("key", "type", "meaning"), rows)
+
+
+def _record_type(field: FieldInfo) -> str:
+    names = ", ".join(spec.__name__ for spec in _specs(field))
+    return names or type_text(field)
+
+
+def _section(path: str, field: FieldInfo, *, level: int) -> Iterator[str]:
+    listed, specs = element(field), _specs(field)
+    tag = tag_of(listed or field)
+    yield f"{'#' * level} {path}\n"
+    yield f"{_said(field)}{' A list.' if listed else ''}\n"
+    if tag is not None:
+        yield f"Choices of `{path}.{tag}`: {', '.join(f'`{_name(spec, tag)}`' for spec in specs)}.\n"
+    for spec in specs:
+        keys = {key: inner for key, inner in spec.model_fields.items() if key != tag}
+        if tag is not None:
+            yield f"{'#' * (level + 1)} {path}: {_name(spec, tag)}\n"
+        yield f"{_doc(spec)}\n"
+        if keys:
+            yield _table(f"{path}.", keys)
+        for key, inner in keys.items():
+            if _specs(inner):
+                yield from _section(f"{path}.{key}", inner, level=level + 1)
+
+
+def _name(spec: type[Spec], tag: str) -> str:
+    return str(spec.model_fields[tag].default)
+
+
+def _specs(field: FieldInfo) -> list[type[Spec]]:
+    """The specs a field holds, alone or in a list or mapping."""
+
+    def inside(annotation: Any) -> Iterator[type[Spec]]:
+        if isinstance(annotation, type) and issubclass(annotation, Spec):
+            yield annotation
+        for arg in get_args(annotation):
+            yield from inside(arg)
+
+    return list(dict.fromkeys(inside(field.annotation)))
+
+
+def _table(prefix: str, fields: dict[str, FieldInfo]) -> str:
+    rows = [
+        (f"`{prefix}{key}`", _type(field), _default(field), _domain(default_domain(field)), _said(field))
+        for key, field in fields.items()
+    ]
+    return _rows(("key", "value", "default", "searched", "meaning"), rows)
+
+
+def _rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def _type(field: FieldInfo) -> str:
+    return f"{'one of the choices' if tag_of(field) else 'keys'} below" if members(field) else type_text(field)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    if isinstance(field.default, Spec):
+        tag = tag_of(field)
+        return f"`{getattr(field.default, tag)}`" if tag else "as below"
+    return f"`{json.dumps(field.default)}`"
+
+
+def _domain(domain: Domain | None) -> str:
+    if domain is None:
+        return ""
+    if isinstance(domain, Choices):
+        return ", ".join(f"`{json.dumps(value)}`" for value in domain.values)
+    return f"{domain.low:g} to {domain.high:g}{', logarithmic' if domain.log else ''}"
+
+
+def _said(field: FieldInfo) -> str:
+    return " ".join((field.description or "").split())
+
+
+def _doc(spec: type[Spec]) -> str:
+    return " ".join(cleandoc(spec.__doc__ or "").split())

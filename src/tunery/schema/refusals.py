@@ -1,0 +1,163 @@
+"""Walks a document beside the schema and says everything that is wrong with it, each with its dotted path."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, Final, TypeGuard
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from tunery.errors import Problem, did_you_mean
+from tunery.schema.fields import (
+    alternatives,
+    branches,
+    element,
+    ends,
+    is_integer,
+    is_numeric,
+    is_optional,
+    members,
+    tag_of,
+    type_text,
+    words,
+)
+from tunery.schema.spec import Choices, Range, Spec
+
+_ONE_VALUE: Final = "a range is for a study; write one value, or use `tunery search`"
+_BOUND_ERRORS: Final = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number")
+
+
+def refusals(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iterator[Problem]:
+    """Everything the schema refuses about `value` in the place of `field`.
+
+    With `searched`, `value` may hold a `Range` or `Choices`: every end and every choice is checked. A key is
+    known when one of the chosen branches has it, and its value must be legal in each branch that has it.
+    """
+    item = element(field)
+    if value is None and is_optional(field):
+        return
+    if item is not None and isinstance(value, list | tuple):
+        for position, entry in enumerate(value):
+            yield from refusals(entry, item, f"{path}.{position}", searched=searched)
+    elif members(field):
+        yield from _of_mapping(value, field, path, searched=searched)
+    elif isinstance(value, Range | Choices) and not searched:
+        yield Problem(path, _ONE_VALUE)
+    elif isinstance(value, Range) and not is_numeric(field):
+        yield Problem(path, f"a range is for numbers; write a list of choices, each {type_text(field)}")
+    elif isinstance(value, Range) and is_integer(field) and value.step is not None and value.step % 1:
+        yield Problem(path, f"the step of a range of whole numbers must be one too, but got {shown(value.step)}")
+    else:
+        for single in ends(value):
+            yield from _of_value(single, field, path)
+
+
+def range_problem(value: Mapping[Any, Any]) -> str | None:
+    """What is wrong with a range as it is written in a config, if anything."""
+    if unknown := [key for key in value if key not in ("low", "high", "log", "step")]:
+        return f"a range has the keys low, high, log and step, but got {unknown[0]!r}"
+    low, high, log, step = value.get("low"), value.get("high"), value.get("log"), value.get("step")
+    if not _is_number(low) or not _is_number(high) or not low <= high:
+        return f"`low <= high` must hold for two numbers, but got low={shown(low)}, high={shown(high)}"
+    if log is not None and not isinstance(log, bool):
+        return f"log must be true or false, but got {shown(log)}"
+    if log and low <= 0:
+        return f"a logarithmic range needs `low > 0`, but got low={shown(low)}"
+    if log and step is not None:
+        return "a range is either logarithmic or stepped; remove log or step"
+    if step is not None and not (_is_number(step) and step > 0):
+        return f"step must be a number > 0, but got {shown(step)}"
+    return None
+
+
+def shown(value: Any) -> str:
+    """A value as the user may have written it, cut to a readable length."""
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _of_mapping(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iterator[Problem]:
+    specs, tag = members(field), tag_of(field)
+    if not isinstance(value, Mapping):
+        menu = f" or one of {', '.join(sorted(specs))}" if tag else ""
+        remedy = "" if value is not None or field.is_required() else "; remove the line to take the defaults"
+        yield Problem(path, f"must be a mapping of keys{menu}, but got {shown(value)}{remedy}")
+        return
+    if tag is not None:
+        yield from _of_tag(value.get(tag), specs, f"{path}.{tag}", searched=searched)
+    if chosen := branches(value, field):
+        yield from _of_keys({key: v for key, v in value.items() if key != tag}, chosen, field, path, searched=searched)
+        yield from _missing_keys(value, chosen, path)
+
+
+def _of_tag(given: Any, specs: Mapping[str, type[Spec]], path: str, *, searched: bool) -> Iterator[Problem]:
+    if given is None:
+        yield Problem(path, f"required; choose from: {', '.join(sorted(specs))}")
+    elif isinstance(given, Range):
+        yield Problem(path, f"a range is for numbers; write a list of names from: {', '.join(sorted(specs))}")
+    elif isinstance(given, Choices) and not searched:
+        yield Problem(path, _ONE_VALUE)
+    else:
+        for name in ends(given):
+            if not isinstance(name, str) or name not in specs:
+                yield Problem(path, f"unknown choice {shown(name)}; {did_you_mean(name, specs)}")
+
+
+def _of_keys(
+    keys: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], field: FieldInfo, path: str, *, searched: bool
+) -> Iterator[Problem]:
+    for key, value in keys.items():
+        place = f"{path}.{key}"
+        fields = [spec.model_fields[key] for spec in chosen.values() if key in spec.model_fields]
+        if not fields:
+            yield Problem(place, _unknown_key(key, chosen, field, path))
+        yield from dict.fromkeys(p for inner in fields for p in refusals(value, inner, place, searched=searched))
+
+
+def _missing_keys(value: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], path: str) -> Iterator[Problem]:
+    required = {key: None for spec in chosen.values() for key, f in spec.model_fields.items() if f.is_required()}
+    for key in required:
+        if key not in value:
+            yield Problem(f"{path}.{key}", "this key is required")
+
+
+def _unknown_key(key: Any, chosen: Mapping[str, type[Spec]], field: FieldInfo, path: str) -> str:
+    if owners := sorted(name for name, spec in members(field).items() if key in spec.model_fields):
+        here, whole = " or ".join(map(repr, chosen)), next(iter(chosen))
+        return f"this key belongs to {', '.join(owners)}, not to {here}; remove it, or replace all of {path}: {whole}"
+    return f"unknown key; {did_you_mean(key, {name for spec in chosen.values() for name in spec.model_fields})}"
+
+
+def _of_value(value: Any, field: FieldInfo, path: str) -> Iterator[Problem]:
+    if isinstance(value, Mapping) and not {"low", "high"}.isdisjoint(value):
+        yield Problem(path, range_problem(value) or _ONE_VALUE)
+    elif isinstance(value, bool) and is_numeric(field):
+        yield Problem(path, f"must be {type_text(field)}, but got {shown(value)}")
+    else:
+        try:
+            _adapter(field).validate_python(value)
+        except ValidationError as error:
+            yield _worded(error.errors()[0], field, path, value)
+
+
+@cache
+def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
+    annotation: Any = Annotated[field.annotation, Field(), *field.metadata]
+    return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
+
+
+def _worded(detail: ErrorDetails, field: FieldInfo, path: str, value: Any) -> Problem:
+    if len(alternatives(field.annotation)) == 1:
+        place = ".".join([path, *(str(part) for part in detail["loc"])])
+        if detail["type"] == "literal_error":
+            known = words(field.annotation)
+            return Problem(place, f"unknown choice {shown(detail['input'])}; {did_you_mean(detail['input'], known)}")
+        if detail["type"] in _BOUND_ERRORS:
+            rule = detail["msg"].replace("Input should be", "must be")
+            return Problem(place, f"{rule}, but got {shown(detail['input'])}")
+    return Problem(path, f"must be {type_text(field)}, but got {shown(value)}")

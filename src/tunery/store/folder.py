@@ -1,0 +1,141 @@
+"""One run on disk: its config, records, weights and resume points."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from tunery.errors import FolderError
+from tunery.schema.results import CheckpointRecord, Progress, RunResult, StudyResult
+from tunery.store.files import require_writable, size, write_text
+from tunery.store.objects import Objects
+from tunery.store.resume import ResumePoints
+
+R = TypeVar("R", RunResult, Progress, StudyResult)
+
+_MAY_CHANGE = ("search.n_trials", "search.timeout")
+"""Keys that a later call on the same study may set anew: they say when to stop, not what a trial is."""
+
+
+class RunFolder:
+    """A run's or trial's folder. `objects` is shared by all trials of a study."""
+
+    def __init__(self, path: Path, *, objects: Path | None = None, keep_last: int = 1) -> None:
+        self.path = path
+        self.objects = Objects(objects or path / "objects")
+        self.resume = ResumePoints(path / "resume", keep_last=keep_last)
+        self.metrics = path / "metrics.jsonl"
+        self.staging = path / "staging"
+
+    def result(self) -> RunResult | None:
+        """The run's result, if it is finished."""
+        return _record(self.path / "result.json", RunResult)
+
+    def progress(self) -> Progress:
+        """What is known of the run so far."""
+        return _record(self.path / "progress.json", Progress) or Progress()
+
+    def write_progress(self, progress: Progress) -> None:
+        """Record what is known of the run so far."""
+        write_text(self.path / "progress.json", progress.model_dump_json(indent=1))
+
+    def best(self) -> CheckpointRecord | None:
+        """The best epoch so far."""
+        return next((record for record in self._checkpoints() if record.kind == "best"), None)
+
+    def write_best(self, best: CheckpointRecord) -> None:
+        """Make `best` the best epoch so far; the weights of the one before it are removed."""
+        before = self.best()
+        write_text(self.path / "checkpoints.json", json.dumps([best.model_dump(mode="json")], indent=1))
+        if before is not None and before.digest != best.digest:
+            self.objects.path(before.digest).unlink(missing_ok=True)
+
+    def _checkpoints(self) -> list[CheckpointRecord]:
+        path = self.path / "checkpoints.json"
+        return [CheckpointRecord(**entry) for entry in json.loads(path.read_text())] if path.exists() else []
+
+    def finish(self, result: RunResult) -> None:
+        """Write `result.json`, the mark of a finished run, then remove what only an unfinished one needs."""
+        write_text(self.path / "result.json", result.model_dump_json(indent=1))
+        self.resume.clear()
+        shutil.rmtree(self.staging, ignore_errors=True)
+        (self.path / "progress.json").unlink(missing_ok=True)
+
+    def drop_weights(self) -> None:
+        """Free the best weights of a run that lost; its records stay."""
+        best = self.best()
+        if best is not None:
+            self.objects.path(best.digest).unlink(missing_ok=True)
+
+    def disk_bytes(self) -> int:
+        """Bytes of weights and resume points of this run."""
+        best = self.best()
+        weights = self.objects.path(best.digest) if best else None
+        return size(self.path / "resume") + (weights.stat().st_size if weights and weights.exists() else 0)
+
+
+@contextmanager
+def claimed(path: Path, document: Mapping[str, Any]) -> Iterator[None]:
+    """Hold a run folder for one config and one process.
+
+    Raises:
+        FolderError: when the folder cannot be written, another process holds it, or it holds another config.
+    """
+    require_writable(path)
+    with (path / ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            message = f"{str(path)!r} is in use by process {holder}; wait for it, or choose another --out"
+            raise FolderError(message) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        refuse_other(path, document)
+        write_text(path / "config.yaml", yaml.safe_dump(_plain(document), sort_keys=False, allow_unicode=True))
+        yield
+
+
+def refuse_other(folder: Path, document: Mapping[str, Any]) -> None:
+    """Look, without writing, whether `folder` holds a run of another config.
+
+    Raises:
+        FolderError: when it does, naming the keys that differ.
+    """
+    path = folder / "config.yaml"
+    if path.exists() and (changed := _changes(yaml.safe_load(path.read_text(encoding="utf-8")), _plain(document))):
+        message = f"{str(folder)!r} holds a run with another config ({'; '.join(changed[:5])}); "
+        raise FolderError(message + "choose another --out, or give it the same config")
+
+
+def _changes(before: Any, after: Any, path: str = "") -> list[str]:
+    if path in _MAY_CHANGE or before == after:
+        return []
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [*before, *(key for key in after if key not in before)]
+        inner = [_changes(before.get(k), after.get(k), f"{path}.{k}" if path else str(k)) for k in keys]
+        return [change for changes in inner for change in changes]
+    return [f"{path}: {before!r} there, {after!r} now"]
+
+
+def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document as YAML will give it back."""
+    plain: dict[str, Any] = json.loads(json.dumps(document))
+    return plain
+
+
+def read_study(path: Path) -> StudyResult | None:
+    """The `study.json` of a study folder, if there is one."""
+    return _record(path / "study.json", StudyResult)
+
+
+def _record(path: Path, kind: type[R]) -> R | None:
+    return kind.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None

@@ -1,0 +1,1 @@
+"""Where metrics go: one small seam, JSONL always, others when the config asks."""

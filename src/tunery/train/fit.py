@@ -1,0 +1,228 @@
+"""The one objective: a config becomes a trained, scored, exported and recorded run."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, set_seed
+
+from tunery.data.batches import Collator, EncodedDataset, EpochBatches
+from tunery.errors import Interrupted
+from tunery.hardware import peak_memory, pick_device, pick_precision, reset_peak_memory
+from tunery.model.build import Built, build
+from tunery.model.owned import count_parameters, load_owned
+from tunery.optim.losses import LOSSES
+from tunery.optim.optimizers import make_optimizer
+from tunery.optim.schedules import make_schedule, warmup_steps
+from tunery.schema import RunConfig
+from tunery.schema.results import Metrics, Objective, Progress, RunResult, Status, Tokens
+from tunery.store.files import size
+from tunery.store.folder import RunFolder, claimed, refuse_other
+from tunery.tracking.table import make_trackers
+from tunery.train.callbacks import KeepBest, Record, SaveResumePoints, StopEarly
+from tunery.train.clock import Clock
+from tunery.train.environment import environment
+from tunery.train.prepare import Prepared, prepare
+from tunery.train.publish import publish
+from tunery.train.scoring import logits_of, score
+from tunery.train.trainer import EpochLoader, TuneryTrainer, training_arguments
+
+
+def fit(
+    config: RunConfig, callbacks: Sequence[TrainerCallback] = (), *, out: str | Path, study: str | Path | None = None
+) -> RunResult:
+    """Train as `config` says, in the folder `out`; an unfinished run there is resumed, a finished one returned.
+
+    The best epoch by the objective is restored, exported to `out/best`, read back, compared with the live model and
+    scored on test. With `study` the run is a trial of the study in that folder: its weights go to the study's
+    `objects/`, it is neither exported nor scored on test, and the study decides what is kept.
+
+    Raises:
+        RequestError: when config, data, model or folder are wrong; nothing has been written then.
+        Interrupted: on SIGINT or SIGTERM, after a resume point was saved.
+        RunError: when training or export fails.
+    """
+    document = config.model_dump(mode="json")
+    folder = open_folder(config, Path(out), study=study)
+    refuse_other(folder.path, document)
+    if (finished := folder.result()) is not None:
+        return finished
+    clock = Clock(folder.progress().seconds)
+    with clock.phase("load"):
+        prepared = prepare(config)
+        run = _assemble(config, prepared)
+    with claimed(folder.path, document):
+        return _train(run, folder, callbacks, clock=clock, is_trial=study is not None)
+
+
+def open_folder(config: RunConfig, out: Path, *, study: str | Path | None) -> RunFolder:
+    """The folder of a run, or of a study's trial."""
+    objects = None if study is None else Path(study) / "objects"
+    return RunFolder(out, objects=objects, keep_last=config.checkpoint.keep_last)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Everything that can be refused has been; what is left is work."""
+
+    config: RunConfig
+    prepared: Prepared
+    built: Built
+    batches: EpochBatches
+    steps: int
+    device: torch.device
+    precision: str
+    precision_reason: str
+
+
+def _assemble(config: RunConfig, prepared: Prepared) -> _Run:
+    device = pick_device()
+    reset_peak_memory(device)
+    precision, reason = pick_precision(config.model.precision, device)
+    lengths = prepared.encoded["train"].lengths
+    batches = EpochBatches(lengths, batch_size=config.train.batch_size, seed=config.seed)
+    whole = len(batches) * config.train.epochs
+    steps = min(whole, config.train.max_steps or whole)
+    warmup_steps(config.schedule.warmup, total=steps)
+    return _Run(config, prepared, build_seeded(config, prepared), batches, steps, device, precision, reason)
+
+
+def build_seeded(config: RunConfig, prepared: Prepared) -> Built:
+    """The model of a run before training; the same config gives the same initial head."""
+    set_seed(config.seed)
+    return build(config.model, head=prepared.task.head(), peft=config.peft, freeze=config.freeze)
+
+
+def _train(
+    run: _Run, folder: RunFolder, callbacks: Sequence[TrainerCallback], *, clock: Clock, is_trial: bool
+) -> RunResult:
+    before = folder.progress()
+    config, stop = run.config, StopEarly(folder.metrics, run.config)
+    saver = SaveResumePoints(folder)
+    trackers = make_trackers(config.tracking, folder.path)
+    record = Record(trackers, log_every=config.train.log_every, task_kind=config.task.kind)
+    keep = KeepBest(folder, run.built, objective=config.objective, direction=config.direction)
+    trainer = _trainer(run, folder, clock, [record, keep, stop, saver, *callbacks])
+    record.trainer = trainer
+    point = folder.resume.latest()
+    try:
+        with saver.listening(), clock.phase("train"):
+            if point is None or (point[1] < run.steps and not stop.is_over(point[1])):
+                trainer.train(resume_from_checkpoint=str(point[0]) if point else None)
+    finally:
+        progress = _progress(run, trainer, before, clock=clock, written=saver.written_bytes)
+        folder.write_progress(progress)
+    if saver.interrupted_by is not None:
+        again = "the same command resumes it" if config.checkpoint.keep_last else "the same command starts it over"
+        raise Interrupted(f"stopped by {saver.interrupted_by} at step {trainer.state.global_step}; {again}")
+    return _conclude(run, folder, progress, clock=clock, is_trial=is_trial)
+
+
+def _trainer(run: _Run, folder: RunFolder, clock: Clock, callbacks: Sequence[TrainerCallback]) -> TuneryTrainer:
+    config, built = run.config, run.built
+    return TuneryTrainer(
+        built,
+        training_arguments(config, folder.staging, device=run.device, precision=run.precision),
+        loader=_loader(run),
+        row_loss=LOSSES[run.prepared.task.head().problem],
+        precision=run.precision,
+        optimizer=lambda: make_optimizer(config.optim, built.module, lr=config.lr, head_names=built.head_names),
+        schedule=lambda optimizer, total: make_schedule(config.schedule, optimizer, total=total),
+        score=partial(_score, run, clock),
+        callbacks=callbacks,
+    )
+
+
+def _loader(run: _Run) -> EpochLoader:
+    prepared, train = run.prepared, run.config.train
+    workers = train.workers
+    return EpochLoader(
+        EncodedDataset(prepared.encoded["train"], prepared.targets["train"]),
+        batch_sampler=run.batches,
+        collate_fn=Collator(prepared.tokenizer.pad_token_id, max_tokens=train.micro_batch_tokens),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        generator=torch.Generator().manual_seed(run.config.seed),
+    )
+
+
+def _score(run: _Run, clock: Clock) -> dict[str, Any]:
+    prepared = run.prepared
+    with clock.phase("evaluate"):
+        logits = logits_of(
+            run.built.module,
+            prepared.encoded["validation"],
+            pad_id=prepared.tokenizer.pad_token_id,
+            batch_size=run.config.train.eval_batch_size,
+            device=run.device,
+            precision=run.precision,
+        )
+        return score(prepared.task, logits, prepared.targets["validation"])
+
+
+def _progress(run: _Run, trainer: TuneryTrainer, before: Progress, *, clock: Clock, written: int) -> Progress:
+    spent = trainer.tokens
+    return Progress(
+        parameters=count_parameters(run.built),
+        seconds=clock.seconds(),
+        memory=peak_memory(run.device),
+        tokens=Tokens(real=before.tokens.real + spent.real, processed=before.tokens.processed + spent.processed),
+        epochs=round(trainer.state.epoch or 0.0, 4),
+        written_bytes=before.written_bytes + written,
+        environment=environment(run.device, precision=run.precision, reason=run.precision_reason),
+        data=run.prepared.record(),
+    )
+
+
+def _conclude(run: _Run, folder: RunFolder, progress: Progress, *, clock: Clock, is_trial: bool) -> RunResult:
+    best = folder.best()
+    if best is None:
+        raise RuntimeError("training ended without a scored epoch")
+    test = None
+    if not is_trial:
+        load_owned(run.built, folder.objects.get(best.digest))
+        predictor = publish(run.built, run.prepared, run.config, best=best, folder=folder.path / "best")
+        with clock.phase("evaluate"):
+            test = predictor.score(run.prepared.splits.test.examples)
+    progress = progress.model_copy(update={"seconds": clock.seconds(), "memory": peak_memory(run.device)})
+    result = finish(folder, run.config, "completed", progress=progress, test=test)
+    if not is_trial:
+        folder.drop_weights()  # `best/` holds them now
+    return result
+
+
+def finish(
+    folder: RunFolder,
+    config: RunConfig,
+    status: Status,
+    *,
+    progress: Progress,
+    test: dict[str, Any] | None = None,
+    reason: str | None = None,
+) -> RunResult:
+    """Write `result.json` from what is on disk and `progress`: the run is finished."""
+    best = folder.best()
+    result = RunResult(
+        status=status,
+        objective=Objective(name=config.objective, value=best.value if best else None, direction=config.direction),
+        metrics=Metrics(validation=best.metrics if best else {}, test=test),
+        parameters=progress.parameters,
+        seconds=progress.seconds,
+        memory=progress.memory,
+        disk_bytes=size(folder.path / "best") or (best.bytes if best else 0),
+        written_bytes=progress.written_bytes,
+        tokens=progress.tokens,
+        epochs=progress.epochs,
+        best_epoch=math.ceil(best.epoch) if best else None,
+        config=config.model_dump(mode="json"),
+        environment=progress.environment,
+        data=progress.data,
+        checkpoints=(best,) if best else (),
+        reason=reason,
+    )
+    folder.finish(result)
+    return result

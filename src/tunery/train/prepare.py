@@ -1,0 +1,86 @@
+"""From a config to data that is ready to train on; trials of a study share it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from tunery.data.check import inspect, refuse_fatal
+from tunery.data.encode import Encoded, encode
+from tunery.data.rows import Splits
+from tunery.data.splits import load_splits
+from tunery.data.task import Targets, TaskView
+from tunery.data.tasks import label_names, make_task
+from tunery.model.backbone import load_tokenizer
+from tunery.model.catalog import Base, resolve
+from tunery.schema import RunConfig
+from tunery.schema.data import Data
+from tunery.schema.model import Model
+from tunery.schema.results import DataRecord, Finding, SplitRecord
+from tunery.schema.task import Task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Tokenised splits, the task as learned from the training rows, and what `check` has to say."""
+
+    task: TaskView
+    base: Base
+    tokenizer: Any
+    splits: Splits
+    encoded: Mapping[str, Encoded]
+    targets: Mapping[str, Targets]
+    findings: tuple[Finding, ...]
+
+    def record(self) -> DataRecord:
+        """What `result.json` says about the data."""
+        notes = (*self.splits.notes, *(f"{finding.level}: {finding.message}" for finding in self.findings))
+        return DataRecord(splits={split.name: _split_record(split) for split in self.splits}, findings=notes)
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Load, split, tokenise and check the data of `config`.
+
+    Raises:
+        DataError: when the data cannot be used, or a fatal finding is not allowed by the config.
+        ModelError: when the tokenizer cannot be found.
+    """
+    prepared = examine(config)
+    refuse_fatal(prepared.findings)
+    return prepared
+
+
+def examine(config: RunConfig) -> Prepared:
+    """The same as `prepare`, fatal findings included."""
+    spec = config.model.model_copy(update={"head": Model().head, "precision": "auto"})
+    return _prepared(config.data, config.task, spec)
+
+
+@lru_cache(maxsize=2)
+def _prepared(data: Data, task_spec: Task, spec: Model) -> Prepared:
+    splits = load_splits(data, task_spec, seed=data.seed)
+    base = resolve(spec)
+    tokenizer = load_tokenizer(base)
+    task = make_task(task_spec, label_names(splits.train))
+    encoded = {split.name: encode(split.examples, tokenizer, max_length=spec.max_length) for split in splits}
+    targets = {split.name: task.targets(split.examples) for split in splits}
+    lengths = {name: part.lengths for name, part in encoded.items()}
+    truncated = {name: part.truncated for name, part in encoded.items()}
+    findings = inspect(
+        splits,
+        task_spec.kind,
+        allow=data.allow,
+        lengths=lengths,
+        truncated=truncated,
+        max_length=spec.max_length,
+    )
+    return Prepared(task, base, tokenizer, splits, encoded, targets, tuple(findings))
+
+
+def _split_record(split: Any) -> SplitRecord:
+    labels: dict[str, int] = {}
+    for example in split.examples:
+        for label in example.labels:
+            labels[label] = labels.get(label, 0) + 1
+    counts = dict(sorted(labels.items()))
+    return SplitRecord(rows=len(split.examples), digest=split.digest, source=split.source, labels=counts)

@@ -1,0 +1,23 @@
+"""The page of one run."""
+
+from pathlib import Path
+
+from tunery.errors import FolderError
+from tunery.report.html import write_run_report
+from tunery.store.folder import RunFolder
+from tunery.tracking.jsonl import read_metrics
+
+
+def write_run_page(path: Path) -> Path:
+    """Write `report.html` of a finished run and return where it is.
+
+    Raises:
+        FolderError: when the folder holds no finished run.
+    """
+    folder = RunFolder(path)
+    result = folder.result()
+    if result is None:
+        raise FolderError(f"a finished run is needed, but {str(path)!r} has no result.json")
+    page = path / "report.html"
+    write_run_report(result, page, metrics=read_metrics(folder.metrics))
+    return page

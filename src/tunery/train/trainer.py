@@ -1,0 +1,149 @@
+"""The transformers `Trainer`, with the few methods overridden that tunery needs otherwise."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast, final
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+
+from tunery.data.batches import EpochBatches
+from tunery.model.build import Built
+from tunery.model.owned import load_owned, owned_state
+from tunery.optim.losses import RowLoss
+from tunery.schema import RunConfig
+from tunery.schema.results import Tokens
+from tunery.train.scoring import autocast
+
+WEIGHTS = "owned.safetensors"
+MicroBatches = Sequence[Mapping[str, Tensor]]
+
+
+@final
+class EpochLoader(DataLoader[Any]):
+    """A loader that hands the epoch on to its batch sampler; the Trainer calls `set_epoch` before each epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration plans."""
+        sampler = self.batch_sampler
+        if isinstance(sampler, EpochBatches):
+            sampler.set_epoch(epoch)
+
+
+@final
+class TuneryTrainer(Trainer):
+    """Steps over token-budget passes, scores through a function, saves only owned parameters.
+
+    One batch of the loader is one optimizer step: a list of passes whose gradients add up to the mean over the
+    step's rows, so that memory settings never change the optimisation.
+    """
+
+    def __init__(
+        self,
+        built: Built,
+        arguments: TrainingArguments,
+        *,
+        loader: EpochLoader,
+        row_loss: RowLoss,
+        precision: str,
+        optimizer: Callable[[], Optimizer],
+        schedule: Callable[[Optimizer, int], LRScheduler],
+        score: Callable[[], dict[str, Any]],
+        callbacks: Sequence[TrainerCallback],
+    ) -> None:
+        self._built = built
+        self._loader = loader
+        self._row_loss = row_loss
+        self._precision = precision
+        self._make_optimizer = optimizer
+        self._make_schedule = schedule
+        self._score = score
+        self.step_loss = torch.zeros(())
+        self.tokens = Tokens()
+        super().__init__(model=built.module, args=arguments, callbacks=list(callbacks))
+        for noisy in (PrinterCallback, ProgressCallback):
+            self.remove_callback(noisy)
+
+    def get_train_dataloader(self) -> EpochLoader:
+        """The loader that was handed in; it is not sharded and draws from a generator of its own."""
+        return self._loader
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
+        """The optimizer of the config."""
+        self.optimizer = self._make_optimizer()
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
+        """The schedule of the config over the true number of steps."""
+        schedule = self._make_schedule(optimizer or cast(Optimizer, self.optimizer), num_training_steps)
+        self.lr_scheduler, self._created_lr_scheduler = cast(LambdaLR, schedule), True
+        return schedule
+
+    def learning_rate(self) -> float:
+        """Rate of the first parameter group at this step."""
+        return float(self._get_learning_rate())
+
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Forward and backward over the passes of one step; returns the mean loss over its rows."""
+        model.train()
+        passes: MicroBatches = inputs
+        rows = sum(len(micro["labels"]) for micro in passes)
+        self.step_loss = torch.zeros((), device=self.args.device)
+        for micro in passes:
+            self._count(micro["attention_mask"])
+            batch = {name: tensor.to(self.args.device, non_blocking=True) for name, tensor in micro.items()}
+            labels = batch.pop("labels")
+            with autocast(self.args.device, self._precision):
+                logits = model(**batch).logits
+            loss = self._row_loss(logits.float(), labels).sum() / rows
+            self.accelerator.backward(loss)
+            self.step_loss += loss.detach()
+        return self.step_loss.clone()
+
+    def _count(self, mask: Tensor) -> None:
+        real, processed = int(mask.sum()), mask.numel()
+        self.tokens = Tokens(real=self.tokens.real + real, processed=self.tokens.processed + processed)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Score the validation split and tell the callbacks."""
+        metrics = self._score()
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not estimated: the library's formula assumes one padded batch."""
+        return 0
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(owned_state(self._built), folder / WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        load_owned(self._built, load_file(Path(resume_from_checkpoint) / WEIGHTS))
+
+
+def training_arguments(config: RunConfig, staging: Path, *, device: torch.device, precision: str) -> TrainingArguments:
+    """The library's arguments: everything that tunery decides itself is switched off."""
+    return TrainingArguments(
+        output_dir=str(staging),
+        num_train_epochs=config.train.epochs,
+        max_steps=config.train.max_steps or -1,
+        per_device_train_batch_size=config.train.batch_size,
+        max_grad_norm=config.regularization.gradient_clipping,
+        seed=config.seed,
+        use_cpu=device.type == "cpu",
+        fp16=precision == "fp16",
+        logging_nan_inf_filter=False,
+        logging_strategy="no",
+        eval_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )

@@ -1,0 +1,277 @@
+"""What `tunery check` finds, what it lets pass, and how it says so."""
+
+import json
+import os
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunery.data.check import ALLOWABLE, inspect, refuse_fatal
+from tunery.data.near_duplicates import Words, similar_pairs
+from tunery.data.rows import Example, Split, Splits
+from tunery.errors import DataError
+from tunery.schema.results import Finding
+
+Row = tuple[str, str]
+REAL = Path(os.environ.get("TUNERY_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def split(name: str, rows: Iterable[Row | Example]) -> Split:
+    examples = tuple(row if isinstance(row, Example) else Example(row[0], labels=(row[1],)) for row in rows)
+    return Split(name, examples, f"{name}.csv", "")
+
+
+def clean(start: int, count: int) -> list[Row]:
+    """Rows that nothing can be said against: different words, two labels in turn."""
+    return [
+        (" ".join(f"w{number}x{part}" for part in range(8)), "ab"[number % 2]) for number in range(start, start + count)
+    ]
+
+
+def splits(
+    train: Sequence[Row | Example] | None = None,
+    validation: Sequence[Row | Example] | None = None,
+    test: Sequence[Row | Example] | None = None,
+) -> Splits:
+    return Splits(
+        split("train", clean(0, 60) if train is None else train),
+        split("validation", clean(100, 40) if validation is None else validation),
+        split("test", clean(200, 40) if test is None else test),
+    )
+
+
+def found(findings: Sequence[Finding], code: str) -> list[Finding]:
+    return [finding for finding in findings if finding.code == code]
+
+
+def only(findings: Sequence[Finding], code: str) -> Finding:
+    [finding] = found(findings, code)
+    return finding
+
+
+def test_clean_data_is_only_described() -> None:
+    findings = inspect(splits(), "classification")
+    assert [finding.code for finding in findings] == ["balance"]
+    refuse_fatal(findings)
+
+
+def test_one_class_is_fatal_and_names_the_classic_cause() -> None:
+    sorted_head = [(text, "neg") for text, _ in clean(0, 50)]
+    findings = inspect(splits(train=sorted_head, validation=[(t, "neg") for t, _ in clean(90, 40)]), "classification")
+    assert [f.split for f in found(findings, "single_class")] == ["train", "validation"]
+    assert "the first N rows of a file that is sorted by label" in found(findings, "single_class")[0].message
+    with pytest.raises(
+        DataError, match=r"(?s)every row of train is 'neg'.*data\.allow: \[single_class, unseen_labels\]"
+    ):
+        refuse_fatal(findings)
+
+
+def test_shared_rows_are_counted_by_split_and_shown_by_row() -> None:
+    train, test = clean(0, 60), clean(200, 40)
+    findings = inspect(
+        splits(train=train, test=[*test, train[7], (train[9][0], "other than before"[:1])]), "classification"
+    )
+    finding = only(findings, "shared_rows")
+    assert (finding.level, finding.count, finding.split) == ("fatal", 2, "test")
+    assert "train and test (2 rows, 4.8 % of test)" in finding.message
+    assert "with other labels in the other split: 1." in finding.message
+    assert finding.examples[0].startswith('train row 8 = test row 41: "w7x0 w7x1')
+    assert all(len(example.split('"')[1]) <= 60 for example in finding.examples)
+
+
+@pytest.mark.parametrize("code", ALLOWABLE)
+def test_what_is_allowed_becomes_a_warning(code: str) -> None:
+    data = {
+        "single_class": splits(validation=[(text, "a") for text, _ in clean(100, 40)]),
+        "shared_rows": splits(test=[*clean(200, 40), clean(0, 1)[0]]),
+        "unseen_labels": splits(test=[*clean(200, 40), ("a text of its own", "new")]),
+    }[code]
+    assert only(inspect(data, "classification"), code).level == "fatal"
+    findings = inspect(data, "classification", allow=[code])
+    assert only(findings, code).level == "warning"
+    assert only(findings, code).message.endswith("(accepted by `data.allow`)")
+    refuse_fatal(findings)
+
+
+def test_every_fatal_finding_is_refused_at_once() -> None:
+    rows = [(text, "a") for text, _ in clean(0, 60)]
+    with pytest.raises(DataError) as caught:
+        refuse_fatal(inspect(splits(train=rows, test=[*clean(200, 40), rows[0]]), "classification"))
+    message = str(caught.value)
+    assert all(code in message for code in ("single_class", "shared_rows", "unseen_labels"))
+    assert message.endswith("write `data.allow: [single_class, shared_rows, unseen_labels]`")
+
+
+def test_what_cannot_be_allowed_offers_no_allowance() -> None:
+    findings = inspect(
+        splits(test=[(" \t", label) for _, label in clean(0, 40)]), "classification", allow=["empty_texts"]
+    )
+    assert only(findings, "empty_texts").level == "fatal"
+    with pytest.raises(DataError, match=r"is `data\.text` the right column\?$"):
+        refuse_fatal(findings)
+    with pytest.raises(DataError, match=r"test \(test\.csv\) has none"):
+        refuse_fatal(inspect(splits(test=[]), "classification"))
+
+
+def test_blank_texts_are_named_and_are_no_duplicates() -> None:
+    findings = inspect(splits(train=[*clean(0, 60), ("", "a"), ("  ", "b"), ("\n", "a")]), "classification")
+    finding = only(findings, "empty_texts")
+    assert (finding.level, finding.count) == ("warning", 3)
+    assert "(rows 61, 62, 63)" in finding.message
+    assert not found(findings, "duplicates") and not found(findings, "near_duplicates")
+
+
+def test_copies_and_contradictions_are_told_apart() -> None:
+    train = [*clean(0, 60), clean(3, 1)[0], clean(3, 1)[0], (clean(4, 1)[0][0], "b")]
+    findings = inspect(splits(train=train), "classification")
+    assert only(findings, "duplicates").count == 2
+    assert only(findings, "duplicates").examples[0].startswith("train rows 4, 61, 62: ")
+    assert only(findings, "conflicting_labels").count == 2
+    assert only(findings, "conflicting_labels").examples[0].endswith(" is a and b")
+
+
+def test_row_numbers_are_given_only_where_they_are_those_of_the_file() -> None:
+    given = splits(train=[*clean(0, 60), *clean(3, 1), ("", "a")], test=[*clean(200, 40), *clean(200, 1)])
+    carved = replace(given, validation=replace(given.validation, source="carved from train (10 %, stratified, seed 0)"))
+    findings = inspect(carved, "classification")
+    first, second = only(findings, "duplicates").examples
+    assert first.startswith("train, 2 times: ") and second.startswith("test rows 1, 41: ")
+    assert "empty or blank. Remove" in only(findings, "empty_texts").message
+
+
+def test_pairs_are_copies_only_when_both_sides_are() -> None:
+    premise = "the man in the red coat walks slowly over the old bridge"
+    hypotheses = [" ".join(f"h{n}x{part}" for part in range(3)) for n in range(40)]
+    rows = [Example(premise, hypothesis, ("ab"[n % 2],)) for n, hypothesis in enumerate(hypotheses)]
+    findings = inspect(splits(train=rows, test=[*clean(200, 40), rows[0]]), "classification")
+    assert not found(findings, "duplicates") and not found(findings, "near_duplicates")
+    assert only(findings, "shared_rows").count == 1
+
+
+def test_near_duplicates_inside_and_across() -> None:
+    long = [f"word{n}" for n in range(40)]
+    changed = " ".join([*long[:-1], "changed"])
+    train = [*clean(0, 60), (" ".join(long), "a"), (" ".join(long).upper() + "!", "a")]
+    across, inside = found(
+        inspect(splits(train=train, test=[*clean(200, 40), (changed, "b")]), "classification"), "near_duplicates"
+    )
+    assert "between train and test (1 row, 2.4 % of test)" in across.message
+    assert across.examples[0].startswith("train row 61 ~ test row 41: ") and across.examples[0].endswith('changed"')
+    assert "inside train (1 row, 1.6 % of train)" in inside.message
+
+
+def test_short_texts_are_near_only_when_their_words_are_equal() -> None:
+    rows = [*clean(0, 60), ("Thank you!", "a"), ("thank you", "a"), ("thank me", "b"), (":)", "a"), (":(", "b")]
+    assert only(inspect(splits(train=rows), "classification"), "near_duplicates").count == 1
+
+
+def test_too_much_text_is_said_to_be_unsearched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunery.data.copies.MOST_WORDS", 100)
+    finding = only(inspect(splits(), "classification"), "near_duplicates")
+    assert finding.level == "info" and "were not looked for" in finding.message
+
+
+def test_classes_that_are_missing_or_rare() -> None:
+    findings = inspect(splits(train=[*clean(0, 60), ("one of a kind", "c")]), "classification")
+    assert only(findings, "rare_classes").message.startswith(
+        "a class needs at least 2 training rows, but 1 has one (c)"
+    )
+    assert [f.split for f in found(findings, "missing_classes")] == ["validation", "test"]
+    assert "1 of 3 classes (c)" in found(findings, "missing_classes")[0].message
+
+
+def test_small_splits_make_noisy_scores() -> None:
+    finding = only(inspect(splits(validation=clean(100, 20)), "classification"), "small_split")
+    assert finding.level == "warning" and "one row moves accuracy by 5.0 %" in finding.message
+
+
+def test_order_by_label_is_noticed_and_shuffled_rows_are_not() -> None:
+    rows = clean(0, 200)
+    assert not found(inspect(splits(train=random.Random(0).sample(rows, 200)), "classification"), "label_order")
+    ordered = inspect(splits(train=sorted(rows, key=lambda row: row[1])), "classification")
+    assert "sorted by label (2 labels in 2 blocks)" in only(ordered, "label_order").message
+
+
+@pytest.mark.parametrize(("long_rows", "level"), [(10, "warning"), (3, "info")])
+def test_truncation_is_judged_by_its_share(long_rows: int, level: str) -> None:
+    lengths = {"train": np.array([300] * long_rows + [20] * (60 - long_rows)), "test": np.array([10] * 40)}
+    findings = inspect(splits(), "classification", lengths=lengths, max_length=128)
+    finding = only(findings, "truncation")
+    assert (finding.level, finding.count) == (level, long_rows)
+    assert ("About 304 tokens would hold 95 %" in finding.message) == (level == "warning")
+    middle = "300" if level == "warning" else "34"
+    assert f"train 20 / {middle} / 300, test 10 / 10 / 10" in only(findings, "tokens").message
+
+
+def test_truncation_is_known_after_cutting_too() -> None:
+    train = [("word " * 100 + text, label) for text, label in clean(0, 20)] + clean(20, 40)
+    cut = {"train": np.array([64] * 20 + [18] * 39 + [64])}
+    findings = inspect(splits(train=train), "classification", lengths=cut, truncated={"train": 20}, max_length=64)
+    finding = only(findings, "truncation")
+    assert (finding.level, finding.count) == ("warning", 20)
+    assert "train 33 %. About 224 tokens would hold 95 % of the rows" in finding.message
+
+
+def test_multilabel_rows_may_have_no_label_and_one_label_may_be_all() -> None:
+    rows = [Example(text, labels=("toxic",) if n % 3 == 0 else ()) for n, (text, _) in enumerate(clean(0, 300))]
+    findings = inspect(splits(rows[:200], rows[200:250], rows[250:]), "multilabel")
+    assert not [finding for finding in findings if finding.level == "fatal"]
+    always = [Example(text, labels=("x", "y")) for text, _ in clean(0, 50)]
+    assert (
+        "every row of train is 'x+y'"
+        in only(inspect(splits(always, rows[:50], rows[50:]), "multilabel"), "single_class").message
+    )
+
+
+def test_ids_that_are_counted_per_split_are_information() -> None:
+    rows = [Example(text, labels=(label,), id=str(n)) for n, (text, label) in enumerate(clean(0, 40))]
+    other = [Example(text, labels=(label,), id=str(n)) for n, (text, label) in enumerate(clean(100, 40))]
+    finding = only(inspect(splits(train=rows, test=other), "classification"), "shared_ids")
+    assert finding.level == "info" and "train and test share 40" in finding.message
+
+
+def test_fatal_findings_come_first() -> None:
+    rows = [*sorted(clean(0, 60), key=lambda row: row[1]), ("", "a"), clean(0, 1)[0]]
+    levels = [f.level for f in inspect(splits(train=rows, test=[*clean(200, 40), rows[0]]), "classification")]
+    assert levels == sorted(levels, key=["fatal", "warning", "info"].index) and len(set(levels)) == 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=5, max_size=14).map(" ".join), max_size=25, unique=True))
+def test_similar_pairs_are_what_comparing_all_pairs_gives(texts: list[str]) -> None:
+    words = Words()
+    got = similar_pairs([words.key(Example(text)) for text in texts])
+    shingles = [set(zip(w, w[1:], w[2:], strict=False)) for w in map(str.split, texts)]
+    every = {(i, j): len(a & b) / len(a | b) for j, b in enumerate(shingles) for i, a in enumerate(shingles[:j])}
+    assert all(every[pair] >= 0.8 for pair in got)
+    assert all(pair in got for pair, similarity in every.items() if similarity >= 0.9)
+
+
+@pytest.mark.skipif(
+    not (REAL / "goemotions").is_dir(), reason="real data not there (../shared/data, $TUNERY_TEST_DATA)"
+)
+def test_fifty_thousand_rows_take_seconds() -> None:
+    def read(name: str) -> Split:
+        lines = (REAL / "goemotions" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        records = map(json.loads, lines)
+        return split(name, [Example(r["text"], labels=tuple(r["labels"]), id=r["id"]) for r in records])
+
+    data = Splits(read("train"), read("validation"), read("test"))
+    start = time.perf_counter()
+    findings = inspect(data, "multilabel")
+    assert time.perf_counter() - start < 20
+    assert only(findings, "shared_rows").count == 43 + 37 + 13
+    assert {f.code for f in findings} == {
+        "shared_rows",
+        "conflicting_labels",
+        "duplicates",
+        "near_duplicates",
+        "balance",
+    }

@@ -1,0 +1,121 @@
+"""Reading rows: every format gives the same cells, every broken file one clear line."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunery.data.load import PARSERS, read_hub_rows, read_rows
+from tunery.errors import DataError
+
+ROWS = [{"text": "a, “b”\nc", "label": "x"}, {"text": "d\t\u2028e", "label": "y"}]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    import pyarrow
+    import pyarrow.parquet
+
+    if path.suffix in (".csv", ".tsv"):
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+    elif path.suffix == ".jsonl":
+        path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n\n", encoding="utf-8")
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows), encoding="utf-8")
+    else:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", PARSERS)
+def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
+    assert read_rows(write(tmp_path / f"rows{suffix}", ROWS)) == ROWS
+
+
+def test_byte_order_mark_and_windows_line_ends_are_no_data(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbftext,label\r\nhello,1\r\n\r\n")
+    assert read_rows(tmp_path / "a.csv") == [{"text": "hello", "label": "1"}]
+
+
+def test_a_cell_may_be_longer_than_the_csv_module_likes(tmp_path: Path) -> None:
+    text = "word " * 40_000
+    assert read_rows(write(tmp_path / "a.csv", [{"text": text}]))[0]["text"] == text
+    assert csv.field_size_limit() == 131072
+
+
+def test_bare_quotes_in_a_tsv_swallow_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('text\tlabel\n"hello\t1\nbar"\t0\n"quoted"\t1\n', encoding="utf-8")
+    assert [row["text"] for row in read_rows(tmp_path / "a.tsv")] == ['"hello', 'bar"', '"quoted"']
+
+
+def test_json_lines_under_the_json_suffix(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"a": 1}\n{"a": 2}\n')
+    assert read_rows(tmp_path / "a.json") == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "the file is empty"),
+        ("a.csv", b"text,label\n", "the file has no rows"),
+        ("a.csv", b"text,label\nb,c\nd,\xe9\n", "must be UTF-8, but byte 17 (line 3) is 0xe9"),
+        ("a.csv", b"text,label\nb,c\nd,e,f\n", "line 3 has 3 cells and the header has 2"),
+        ("a.csv", b'text,label\n"b,c\nd,e\n', "is not well formed"),
+        ("a.csv", b"text,text\nb,c\n", "column names must differ, but the header has 'text' twice"),
+        ("a.jsonl", b'{"a": 1}\n{"a": \n', "line 2 is not JSON"),
+        ("a.jsonl", b'{"a": 1}\n\n[1]\n', "line 3 must be a JSON object, but it is a list"),
+        ("a.json", b'{"a": 1}', "must hold a list of JSON objects"),
+        ("a.json", b'[{"a": }]', "line 1, column 8 is not JSON"),
+        ("a.parquet", b"PAR1 not really", "not readable as parquet"),
+        ("a.xlsx", b"x", "the suffix must be one of .csv, .tsv, .jsonl, .json, .parquet, but got '.xlsx'"),
+    ],
+)
+def test_a_broken_file_is_one_clear_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_rows(tmp_path / name)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_names_its_likely_neighbour(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", ROWS)
+    with pytest.raises(DataError, match=r"there is no file '.*trian.jsonl'; did you mean 'train.jsonl'\?"):
+        read_rows(tmp_path / "trian.jsonl")
+    with pytest.raises(DataError, match="there is no folder"):
+        read_rows(tmp_path / "nowhere" / "train.jsonl")
+    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+        read_rows(tmp_path)
+
+
+def test_hub_class_numbers_become_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    classes = datasets.ClassLabel(names=["no", "yes"])
+    features = datasets.Features({"text": datasets.Value("string"), "a": classes, "b": datasets.List(classes)})
+    table = datasets.Dataset.from_dict({"text": ["t", "u"], "a": [1, -1], "b": [[0, 1], []]}, features=features)
+    asked: dict[str, Any] = {}
+
+    def load_dataset(name: str, **how: Any) -> Any:
+        asked.update(how, name=name)
+        return table
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    rows = read_hub_rows("owner/name", revision="abc", split="train")
+    assert asked == {"name": "owner/name", "revision": "abc", "split": "train"}
+    assert rows == [{"text": "t", "a": "yes", "b": ["no", "yes"]}, {"text": "u", "a": None, "b": []}]
+
+
+def test_an_unreachable_hub_data_set_is_a_data_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def load_dataset(*_: Any, **__: Any) -> Any:
+        raise ConnectionError("no\nroute")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(DataError, match="split 'dev' of the Hub data set a/b@c cannot be read: no route"):
+        read_hub_rows("a/b", revision="c", split="dev")

@@ -1,0 +1,191 @@
+"""What `build` makes of a spec."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from tunery.errors import ModelError
+from tunery.model.backbone import load_tokenizer
+from tunery.model.build import Built, build
+from tunery.model.owned import count_parameters, load_owned, owned_state
+from tunery.schema.freeze import FreezeEncoder, NoFreeze
+from tunery.schema.model import LinearHead, MlpHead, Model, NativeHead
+from tunery.schema.peft import Lora, NoPeft
+from tunery.schema.task import HeadSpec
+
+HEAD = HeadSpec(labels=("no", "maybe", "yes"), problem="single_label")
+NATIVE_HEADS = {
+    "tiny_bert": {"classifier.weight", "classifier.bias"},
+    "tiny_distilbert": {"classifier.weight", "classifier.bias", "pre_classifier.weight", "pre_classifier.bias"},
+    "tiny_roberta": {
+        "classifier.dense.weight",
+        "classifier.dense.bias",
+        "classifier.out_proj.weight",
+        "classifier.out_proj.bias",
+    },
+    "tiny_gpt2": {"score.weight"},
+}
+
+
+def make(folder: Path, *, seed: int = 0, **changes: Any) -> Built:
+    spec = {"peft": NoPeft(), "freeze": NoFreeze(), "head": HEAD, **changes}
+    torch.manual_seed(seed)
+    return build(Model(name=str(folder), **spec.pop("model", {})), **spec)
+
+
+def batch_for(folder: Path, built: Built) -> dict[str, torch.Tensor]:
+    texts = ["a good film", "the worst book in the world, and then some more"]
+    return dict(load_tokenizer(built.base)(texts, padding=True, return_tensors="pt"))
+
+
+@pytest.mark.parametrize("name", NATIVE_HEADS)
+def test_the_native_head_is_all_that_is_not_backbone(name: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(name)
+    built = make(folder)
+    assert built.head_names == NATIVE_HEADS[name]
+    assert built.owned == {parameter for parameter, _ in built.module.named_parameters()}
+    assert {built.depth_of(parameter) for parameter in built.owned} == {0, 1, 2, 3}
+    assert built.module(**batch_for(folder, built)).logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize("head", [LinearHead(), MlpHead(hidden=8)], ids=lambda head: head.kind)
+@pytest.mark.parametrize("name", NATIVE_HEADS)
+def test_own_heads_sit_on_every_family(name: str, head: Any, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(name)
+    built = make(folder, model={"head": head}, peft=Lora())
+    assert built.head_names == {parameter for parameter in built.owned if parameter.startswith("head.")}
+    assert {built.depth_of(parameter) for parameter in built.owned} == {1, 2, 3}
+    assert built.module(**batch_for(folder, built)).logits.shape == (2, 3)
+
+
+def test_no_pooler_is_loaded_for_a_head_that_reads_none(tiny_bert: Path) -> None:
+    assert not any("pooler" in name for name, _ in make(tiny_bert, model={"head": LinearHead()}).module.named_modules())
+
+
+def test_the_config_knows_the_task(tiny_bert: Path) -> None:
+    config: Any = make(tiny_bert, head=HeadSpec(labels=("joy", "fear"), problem="multi_label")).module.config
+    assert (config.id2label, config.label2id) == ({0: "joy", 1: "fear"}, {"joy": 0, "fear": 1})
+    assert config.problem_type == "multi_label_classification"
+
+
+def test_new_weights_follow_the_seed_and_do_not_depend_on_the_method(tiny_bert: Path) -> None:
+    def head_weight(**changes: Any) -> torch.Tensor:
+        state = owned_state(make(tiny_bert, **changes))
+        return next(tensor for name, tensor in state.items() if name.endswith(("classifier.weight", "default.weight")) and tensor.shape == (3, 32))
+
+    assert torch.equal(head_weight(), head_weight())
+    assert torch.equal(head_weight(), head_weight(peft=Lora()))
+    assert not torch.equal(head_weight(), head_weight(seed=1))
+
+
+def test_weights_are_fp32_whatever_the_checkpoint_holds(tiny_bert: Path, tmp_path: Path) -> None:
+    half = altered(tiny_bert, tmp_path, lambda name, tensor: tensor.half())
+    assert {part.dtype for part in make(half).module.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("peft", [NoPeft(), Lora()], ids=lambda peft: peft.method)
+def test_what_the_checkpoint_lacks_is_trained_like_the_head(peft: Any, tiny_bert: Path, tmp_path: Path) -> None:
+    folder = altered(tiny_bert, tmp_path, lambda name, tensor: None if name.startswith("pooler.") else tensor)
+    freeze = FreezeEncoder() if isinstance(peft, NoPeft) else NoFreeze()
+    built = make(folder, peft=peft, freeze=freeze)
+    assert len(built.head_names) == 4
+    assert sum("pooler" in name for name in built.head_names) == 2
+    assert built.head_names <= built.owned
+
+
+def test_a_checkpoint_without_its_layers_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    folder = altered(tiny_bert, tmp_path, lambda name, tensor: None if ".layer.1." in name else tensor)
+    with pytest.raises(ModelError, match=r"must hold the weights of every layer, but .* lacks 16 \(first: encoder.layer.1"):
+        make(folder)
+
+
+def test_weights_of_another_shape_are_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    folder = altered(tiny_bert, tmp_path, lambda name, tensor: tensor[:7] if "word_embeddings" in name else tensor)
+    with pytest.raises(ModelError, match="lacks 1 .*word_embeddings"):
+        make(folder)
+
+
+def test_a_head_for_other_labels_is_made_anew(tiny_bert: Path, tmp_path: Path) -> None:
+    first: Any = make(tiny_bert, head=HeadSpec(labels=("a", "b"), problem="single_label")).module
+    first.save_pretrained(tmp_path)
+    load_tokenizer(make(tiny_bert).base).save_pretrained(tmp_path)
+    assert make(tmp_path).module.get_parameter("classifier.weight").shape == (3, 32)
+
+
+def test_a_model_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "nonesuch"}')
+    with pytest.raises(ModelError, match="cannot be loaded: .*nonesuch"):
+        make(tmp_path)
+
+
+def test_texts_longer_than_the_positions_are_refused(tiny_bert: Path, tiny_roberta: Path, tiny_gpt2: Path) -> None:
+    for folder in (tiny_bert, tiny_roberta, tiny_gpt2):
+        make(folder, model={"max_length": 512})
+        with pytest.raises(ModelError, match=r"`model.max_length <= 512` must hold, .* but got 513; lower it"):
+            make(folder, model={"max_length": 513})
+
+
+def test_the_end_token_pads_where_there_is_no_padding_token(tiny_gpt2: Path) -> None:
+    module: Any = make(tiny_gpt2).module
+    assert module.config.pad_token_id == module.config.eos_token_id == 0
+
+
+def test_head_dropout_is_set(tiny_distilbert: Path) -> None:
+    module = make(tiny_distilbert, model={"head": NativeHead(dropout=0.375)}).module
+    assert [part.p for part in module.children() if isinstance(part, nn.Dropout)] == [0.375]
+
+
+def test_spare_copies_are_not_counted(tiny_bert: Path) -> None:
+    full, lora = count_parameters(make(tiny_bert)), count_parameters(make(tiny_bert, peft=Lora(r=4)))
+    added = 2 * 2 * 4 * (32 + 32)
+    assert lora.total == full.total + added
+    assert lora.trainable == added + 3 * 32 + 3
+    assert lora.percent == pytest.approx(100 * lora.trainable / lora.total)
+
+
+def test_owned_state_is_a_copy_and_goes_back(tiny_bert: Path) -> None:
+    built = make(tiny_bert, peft=Lora())
+    state = owned_state(built)
+    with torch.no_grad():
+        for parameter in built.module.parameters():
+            parameter.add_(1)
+    assert not any(torch.equal(state[name], tensor) for name, tensor in owned_state(built).items())
+    load_owned(built, state)
+    assert all(torch.equal(state[name], tensor) for name, tensor in owned_state(built).items())
+
+
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(tiny_bert: Path) -> None:
+    built = make(tiny_bert, freeze=FreezeEncoder())
+    before = owned_state(built)
+    wrong = {"classifier.weight": torch.ones(2, 2), "stranger": torch.ones(1)}
+    message = r"classifier.bias is missing; stranger is unknown; classifier.weight has shape \(2, 2\) and not \(3, 32\)"
+    with pytest.raises(ModelError, match=message):
+        load_owned(built, wrong)
+    assert all(torch.equal(before[name], tensor) for name, tensor in owned_state(built).items())
+
+
+def test_the_digest_follows_the_weights(tiny_bert: Path, tmp_path: Path) -> None:
+    same = altered(tiny_bert, tmp_path / "same", lambda name, tensor: tensor)
+    other = altered(tiny_bert, tmp_path / "other", lambda name, tensor: tensor + 1)
+    digests = [make(folder).base_digest for folder in (tiny_bert, same, other)]
+    assert digests[0].startswith("sha256:")
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_loading_is_silent(tiny_bert: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make(tiny_bert, peft=Lora())
+    assert capfd.readouterr() == ("", "")
+
+
+def altered(folder: Path, target: Path, change: Any) -> Path:
+    """A copy of a model folder with its tensors changed; None leaves one out."""
+    shutil.copytree(folder, target, dirs_exist_ok=True)
+    state = {name: change(name, tensor) for name, tensor in load_file(folder / "model.safetensors").items()}
+    kept = {name: tensor.contiguous() for name, tensor in state.items() if tensor is not None}
+    save_file(kept, target / "model.safetensors", metadata={"format": "pt"})
+    return target

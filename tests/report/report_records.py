@@ -1,0 +1,232 @@
+"""Records of studies and runs that never took place, as realistic as a seeded generator makes them."""
+
+import math
+import random
+from collections import Counter
+from typing import Any
+
+from tunery.schema.results import (
+    BestTrial,
+    DataRecord,
+    Disk,
+    Environment,
+    Memory,
+    Metrics,
+    Objective,
+    Parameters,
+    RunResult,
+    Seconds,
+    SplitRecord,
+    StudyResult,
+    Tokens,
+    TrialRecord,
+)
+
+EPOCHS = 10
+
+
+def make_params(draw: random.Random) -> dict[str, Any]:
+    """A conditional space: `peft.*` below lora only, `optim.momentum` below sgd only."""
+    params: dict[str, Any] = {"peft.method": draw.choice(["lora", "lora", "none"])}
+    if params["peft.method"] == "lora":
+        params["peft.r"] = draw.choice([4, 8, 16, 32])
+        params["peft.target"] = draw.choice([["query", "value"], ["query", "key", "value", "output"]])
+        params["peft.dropout"] = draw.uniform(0, 0.2)
+    params["optim.lr"] = 10 ** draw.uniform(-5, -2.7)
+    params["optim.weight_decay"] = draw.uniform(0, 0.1)
+    params["schedule.name"] = draw.choice(["linear", "cosine", "constant"])
+    params["train.batch_size"] = draw.choice([8, 16, 32])
+    params["regularization.gradient_clipping"] = draw.choice([None, 1.0, 5.0])
+    return params
+
+
+def make_history(params: dict[str, Any], draw: random.Random) -> list[float]:
+    peak = 0.86 - 0.09 * abs(math.log10(params["optim.lr"]) + 3.4) - 0.02 * (params["peft.method"] == "none")
+    peak += draw.gauss(0, 0.015)
+    return [max(0.02, peak - 0.4 * math.exp(-epoch / 2.2) + draw.gauss(0, 0.008)) for epoch in range(1, EPOCHS + 1)]
+
+
+def make_trial(number: int, draw: random.Random, earlier: list[list[float]]) -> TrialRecord:
+    params, speed = make_params(draw), draw.uniform(20, 60)
+    history = make_history(params, draw)
+    if draw.random() < 0.05:
+        reason = "NonFiniteLoss: the loss became NaN at step 40 <script>alert('reason')</script>"
+        return TrialRecord(
+            number=number, status="failed", value=None, params=params, seconds=speed, epochs=0.4, reason=reason
+        )
+    for epoch, value in enumerate(history[:-1], start=1):
+        column = sorted(other[epoch - 1] for other in earlier)
+        if number >= 8 and epoch >= 2 and column and value < column[len(column) // 2]:
+            return TrialRecord(
+                number=number,
+                status="pruned",
+                value=max(history[:epoch]),
+                params=params,
+                seconds=speed * epoch,
+                epochs=epoch,
+                reason=f"below the median {column[len(column) // 2]:.4f} after epoch {epoch}",
+                history=tuple(history[:epoch]),
+            )
+    earlier.append(history)
+    return TrialRecord(
+        number=number,
+        status="completed",
+        value=max(history),
+        params=params,
+        seconds=speed * EPOCHS,
+        epochs=EPOCHS,
+        history=tuple(history),
+    )
+
+
+def make_per_label(labels: list[str], draw: random.Random) -> dict[str, dict[str, Any]]:
+    return {
+        label: {
+            "precision": draw.uniform(0.7, 1),
+            "recall": draw.uniform(0.6, 1),
+            "f1": draw.uniform(0.5, 1),
+            "support": draw.randint(3, 240),
+        }
+        for label in labels
+    }
+
+
+def make_labels(count: int) -> list[str]:
+    topics = ["card_arrival", "lost_or_stolen_card", "exchange_rate", "pin_blocked", "refund_not_showing_up"]
+    return [topics[i] if i < len(topics) else f"intent_{i:02d}" for i in range(count)]
+
+
+def make_metrics(value: float, labels: list[str], draw: random.Random) -> dict[str, Any]:
+    return {
+        "f1_macro": value,
+        "accuracy": value + 0.02,
+        "mcc": value - 0.05,
+        "roc_auc": None,
+        "ece": 0.031,
+        "loss": 0.42,
+        "per_label": make_per_label(labels, draw),
+        "confusion_matrix": [[3, 1], [0, 5]],
+    }
+
+
+def make_config(params: dict[str, Any]) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "name": "banking77-lora",
+        "seed": 0,
+        "task": {"kind": "classification"},
+        "data": {"train": "data/train.jsonl", "validation": None, "test": "data/test.jsonl", "text": "text"},
+        "model": {"name": "minilm", "max_length": 128},
+        "peft": {"method": "none"},
+        "optim": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.01, "betas": (0.9, 0.999)},
+        "schedule": {"name": "linear", "warmup": 0.1},
+        "regularization": {"gradient_clipping": 1.0},
+        "train": {"epochs": EPOCHS, "batch_size": 16},
+        "tracking": [{"kind": "tensorboard"}],
+    }
+    for path, value in params.items():
+        section, _, key = path.partition(".")
+        config[section][key] = value
+    return config
+
+
+def make_study(trials: int = 60, *, labels: int = 5, seed: int = 3, name: str = "banking77-lora") -> StudyResult:
+    draw, earlier = random.Random(seed), list[list[float]]()
+    made = tuple(make_trial(number, draw, earlier) for number in range(trials))
+    done = [trial for trial in made if trial.status == "completed"]
+    winner = max(done, key=lambda trial: trial.value or 0.0)
+    best = BestTrial(
+        number=winner.number,
+        value=winner.value or 0.0,
+        config=make_config(winner.params),
+        test=make_metrics((winner.value or 0.0) - 0.013, make_labels(labels), draw),
+    )
+    return StudyResult(
+        name=name,
+        objective="f1_macro",
+        direction="maximize",
+        best=best,
+        trials=made,
+        counts={**Counter(trial.status for trial in made), "total": len(made)},
+        pruned_by_epoch=dict(Counter(int(trial.epochs) for trial in made if trial.status == "pruned")),
+        disk=Disk(bytes=71_000_000 + 4_000_000 * trials, keep_all_bytes=182_000_000 * 6 * trials),
+        seconds=sum(trial.seconds for trial in made),
+    )
+
+
+def make_empty_study(status: str = "failed", *, trials: int = 2) -> StudyResult:
+    """A study without a completed trial."""
+    made = tuple(
+        TrialRecord(number=i, status=status, value=None, params={"optim.lr": 1e-3}, seconds=3, epochs=0, reason="no")
+        for i in range(trials)
+    )
+    return StudyResult(
+        name="nothing",
+        objective="f1_macro",
+        direction="maximize",
+        best=None,
+        trials=made,
+        counts={status: trials, "total": trials},
+        disk=Disk(bytes=0, keep_all_bytes=0),
+        seconds=3.0 * trials,
+    )
+
+
+def make_run(*, labels: int = 5, value: float | None = 0.8423, status: str = "completed", **changes: Any) -> RunResult:
+    draw, names = random.Random(5), make_labels(labels)
+    counts = {label: draw.randint(20, 400) for label in names}
+    splits = {
+        split: SplitRecord(rows=rows, digest=f"{digit}" * 64, source=source, labels=counts)
+        for split, rows, digit, source in (
+            ("train", 9002, "a", "data/train.jsonl"),
+            ("validation", 1001, "b", "carved from train (10 %, stratified, seed 0)"),
+            ("test", 3080, "c", "data/test.jsonl"),
+        )
+    }
+    result = RunResult(
+        status=status,
+        objective=Objective(name="f1_macro", value=value, direction="maximize"),
+        metrics=Metrics(
+            validation=make_metrics(value, names, draw) if value is not None else {},
+            test=make_metrics(value - 0.01, names, draw) if value is not None else None,
+        ),
+        parameters=Parameters(trainable=147_840, total=22_861_056, percent=0.6467),
+        seconds=Seconds(load=2.1, train=312.0, evaluate=21.0, total=335.1),
+        memory=Memory(host_peak_bytes=1_730_000_000),
+        disk_bytes=620_000,
+        written_bytes=9_300_000,
+        tokens=Tokens(real=1_200_000, processed=1_310_000),
+        epochs=5.0,
+        best_epoch=4,
+        config=make_config({"peft.method": "lora", "peft.r": 8}),
+        environment=Environment(
+            python="3.12.4",
+            packages={"torch": "2.8.0", "transformers": "5.23.0", "peft": "0.21.0"},
+            platform="Linux x86_64, 8 cores",
+            device="cpu",
+            precision="bf16",
+            precision_reason="the CPU has AMX",
+        ),
+        data=DataRecord(
+            splits=splits,
+            findings=(
+                "12 rows stand twice in train; they count twice. Remove them or set data.allow.",
+                "0.4 % of the validation rows are cut at 128 tokens; the longest has 181.",
+            ),
+        ),
+    )
+    return result.model_copy(update=changes)
+
+
+def make_lines(epochs: int = 5, *, steps: int = 560) -> list[dict[str, Any]]:
+    """Lines of `metrics.jsonl` of one run."""
+    draw, lines = random.Random(1), list[dict[str, Any]]()
+    for step in range(10, epochs * steps + 1, 10):
+        loss = 0.25 + 1.7 * math.exp(-step / 600) + draw.gauss(0, 0.09)
+        lines.append({"step": step, "epoch": step / steps, "name": "train/loss", "value": max(0.01, loss)})
+        lines.append({"step": step, "epoch": step / steps, "name": "train/lr", "value": 1e-3 * (1 - step / 3000)})
+        if step % steps == 0:
+            epoch = step // steps
+            score = 0.85 - 0.5 * math.exp(-epoch / 1.5) - 0.012 * max(0, epoch - 4)
+            lines.append({"step": step, "epoch": epoch, "name": "validation/f1_macro", "value": score})
+            lines.append({"step": step, "epoch": epoch, "name": "validation/loss", "value": 0.4 + math.exp(-epoch)})
+    return lines

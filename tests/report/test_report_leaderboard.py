@@ -1,0 +1,77 @@
+"""The leaderboard as rows and as CSV."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from report_records import make_empty_study, make_study
+
+from tunery.report import leaderboard_rows, write_leaderboard
+from tunery.report.leaderboard import FIXED
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_rows_are_ranked_best_first_and_only_completed_trials_are_ranked(direction):
+    study = make_study().model_copy(update={"direction": direction, "best": None})
+    rows = leaderboard_rows(study)
+    ranked = [row for row in rows if row["rank"] is not None]
+    values = [row["value"] for row in ranked]
+    assert len(rows) == len(study.trials)
+    assert values == sorted(values, reverse=direction == "maximize")
+    assert [row["rank"] for row in rows[: len(ranked)]] == list(range(1, len(ranked) + 1))
+    assert {row["status"] for row in ranked} == {"completed"}
+
+
+def test_a_tie_goes_to_the_winner():
+    study = make_study()
+    assert study.best is not None
+    trials = tuple(t.model_copy(update={"value": 0.5}) if t.status == "completed" else t for t in study.trials)
+    assert leaderboard_rows(study.model_copy(update={"trials": trials}))[0]["number"] == study.best.number
+
+
+def test_a_completed_trial_without_a_value_comes_after_those_with_one():
+    study = make_study(5)
+    trials = (study.trials[0].model_copy(update={"value": None}), *study.trials[1:])
+    rows = [
+        row for row in leaderboard_rows(study.model_copy(update={"trials": trials})) if row["status"] == "completed"
+    ]
+    assert rows[-1]["number"] == 0
+    assert rows[-1]["rank"] is None
+
+
+def test_every_row_has_every_searched_parameter():
+    rows = leaderboard_rows(make_study())
+    assert {tuple(row) for row in rows} == {tuple(rows[0])}
+    assert set(rows[0]) > {*FIXED, "peft.r", "optim.lr"}
+    assert all(row["peft.r"] is None for row in rows if row["peft.method"] == "none")
+
+
+def test_csv_reads_back(tmp_path: Path):
+    study, path = make_study(), tmp_path / "new" / "leaderboard.csv"
+    write_leaderboard(study, path)
+    with path.open(encoding="utf-8", newline="") as file:
+        read = list(csv.DictReader(file))
+    rows = leaderboard_rows(study)
+    assert [row["reason"] for row in read] == [row["reason"] or "" for row in rows]
+    assert [float(row["optim.lr"]) for row in read] == [row["optim.lr"] for row in rows]
+    assert '["query", "value"]' in {row["peft.target"] for row in read}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "leaderboard.csv"
+    path.write_text("old")
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("tunery.report.files.os.replace", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_leaderboard(make_study(), path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_study_without_trials_is_a_header(tmp_path: Path):
+    write_leaderboard(make_empty_study(trials=0), tmp_path / "leaderboard.csv")
+    assert (tmp_path / "leaderboard.csv").read_text() == ",".join(FIXED) + "\n"

@@ -1,0 +1,227 @@
+"""The pages: what they say, that they are whole, safe and self-contained."""
+
+import math
+import re
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from report_records import make_empty_study, make_lines, make_run, make_study
+
+from tunery.report import write_report, write_run_report
+from tunery.report.charts import VARIABLES
+from tunery.report.words import METRIC_NAMES, duration, listed, percent, size
+from tunery.schema.metrics import METRICS
+from tunery.schema.results import RunResult, StudyResult
+
+ATTACK = "</pre></style></title><script>alert(1)</script><img src=x onerror=alert(1)> \" ' $x$ {{ }}"
+VOID = {"meta", "br", "img", "link"}
+
+
+class Page(HTMLParser):
+    """Reads a page as a browser does and keeps what the tests ask about."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self.open[-1] if self.open else "", data.replace("\N{NO-BREAK SPACE}", " ")))
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+    def text_of(self, tag: str) -> list[str]:
+        return [text for name, text in self.texts if name == tag]
+
+
+def study_page(study: StudyResult, folder: Path, results: dict[int, RunResult] | None = None) -> Page:
+    write_report(study, folder / "report.html", results=results or {})
+    return checked((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def run_page(result: RunResult, folder: Path, lines: list[dict[str, object]]) -> Page:
+    write_run_report(result, folder / "report.html", metrics=lines)
+    return checked((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def checked(text: str) -> Page:
+    """What holds for every page: balanced, one script, nothing from outside, unique ids, no text lost to templates."""
+    page = Page(text)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert page.open == []
+    assert page.count("script") == 1 and page.count("img") == 0
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", text)
+    assert len(ids) == len(set(ids))
+    assert "#fe01" not in text
+    return page
+
+
+@pytest.fixture(scope="module")
+def sixty(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyResult, Page]:
+    """A study of 60 trials and its page."""
+    study = make_study()
+    assert study.best is not None
+    return study, study_page(study, tmp_path_factory.mktemp("report"), {study.best.number: make_run()})
+
+
+def test_the_headline_says_who_won_and_what_it_cost(sixty: tuple[StudyResult, Page]):
+    study, page = sixty
+    assert study.best is not None
+    best, words = study.best, " ".join(text for _, text in page.texts)
+    value, test = f"{best.value:.4f}", f"{best.test['f1_macro']:.4f}"
+    assert page.text_of("h1") == [f"Trial {best.number} won with macro F1 {value} on validation and {test} on test."]
+    assert "Of 60 trials, 15 completed, 40 were pruned and 5 failed, in 2.5 h of computing." in words
+    assert "saved an estimated 3.7 h" in words
+    assert "99.5 % saved" in words
+    assert page.text_of("h2") == [
+        "Best config",
+        "History",
+        "Learning curves",
+        "Parameters",
+        "Trials",
+        f"Trial {best.number} in detail",
+        "Data",
+        "Environment",
+    ]
+
+
+def test_the_searched_values_are_marked_in_the_best_config(sixty: tuple[StudyResult, Page]):
+    study, page = sixty
+    assert study.best is not None
+    params = study.trials[study.best.number].params
+    marked = page.text_of("mark")
+    assert len(marked) == len(params)
+    assert f"  r: {params['peft.r']}" in marked
+
+
+def test_every_trial_and_reason_is_in_the_table(sixty: tuple[StudyResult, Page]):
+    study, page = sixty
+    assert {trial.reason for trial in study.trials if trial.reason} <= set(page.text_of("td"))
+
+
+def test_charts_have_text_and_only_colours_of_the_page(sixty: tuple[StudyResult, Page]):
+    page = sixty[1]
+    css = (Path(sys.modules["tunery.report"].__file__ or "").parent / "templates" / "page.css").read_text()
+    assert page.count("svg") == 6
+    assert "macro F1" in page.text_of("text")
+    styles = "".join(attributes.get("style") or "" for tag, attributes in page.tags if tag in ("path", "text", "use"))
+    assert not re.search(r"#[0-9a-f]{6}", styles)
+    assert set(re.findall(r"var\(--(\w+)\)", styles)) <= set(VARIABLES)
+    assert all(css.count(f"--{variable}:") == 3 for variable in VARIABLES if variable not in ("panel", "page"))
+
+
+def test_markup_in_names_reasons_and_values_stays_text(tmp_path: Path):
+    study = make_study(12, name=ATTACK)
+    assert study.best is not None
+    trials = tuple(
+        t.model_copy(update={"reason": ATTACK, "params": {**t.params, f"model.{ATTACK}": f"{ATTACK}{t.number % 3}"}})
+        for t in study.trials
+    )
+    best = study.best.model_copy(
+        update={"config": {"name": ATTACK, ATTACK: [ATTACK]}, "test": {"per_label": {ATTACK: {"f1": 0.5}}}}
+    )
+    run = make_run(config={"name": ATTACK}, reason=ATTACK)
+    page = study_page(study.model_copy(update={"trials": trials, "best": best}), tmp_path, {best.number: run})
+    assert page.text_of("title") == [f"{ATTACK} · study"]
+    assert ATTACK in page.text_of("td")
+    assert ATTACK in "".join(run_page(run, tmp_path, make_lines()).text_of("p"))
+
+
+@pytest.mark.parametrize(("trials", "status"), [(0, "failed"), (2, "failed"), (1, "running")])
+def test_a_study_without_a_winner_says_so(tmp_path: Path, trials: int, status: str):
+    page = study_page(make_empty_study(status, trials=trials), tmp_path)
+    assert page.text_of("h1") == ["No trial has completed yet." if status == "running" else "No trial completed."]
+    assert page.count("svg") == 0
+
+
+def test_one_trial_is_enough(tmp_path: Path):
+    assert study_page(make_study(1, seed=2), tmp_path).count("svg") == 4
+
+
+def test_null_and_nan_values_are_gaps(tmp_path: Path):
+    study = make_study(8)
+    assert study.best is not None
+    odd = study.trials[0].model_copy(
+        update={"value": None, "history": (None, math.nan, 0.5, None), "params": {"optim.lr": math.nan}}
+    )
+    best = study.best.model_copy(update={"test": {"f1_macro": None, "per_label": {"a": {"f1": None}}}})
+    changed = study.model_copy(update={"trials": (odd, *study.trials[1:]), "best": best})
+    page = study_page(changed, tmp_path)
+    assert page.text_of("h1")[0].endswith("on validation.")
+    assert not [a["d"] for tag, a in page.tags if tag == "path" and "nan" in (a.get("d") or "")]
+
+
+def test_a_minimised_objective_is_called_so(tmp_path: Path):
+    study = make_study(6).model_copy(update={"objective": "loss", "direction": "minimize"})
+    assert any("lower is better" in text for text in study_page(study, tmp_path).text_of("p"))
+
+
+@pytest.mark.parametrize(("labels", "collapsed"), [(5, False), (77, True)])
+def test_many_labels_are_behind_a_click(tmp_path: Path, labels: int, collapsed: bool):
+    summaries = study_page(make_study(12, labels=labels), tmp_path).text_of("summary")
+    assert summaries == (["All 77 labels"] if collapsed else [])
+
+
+def test_a_thousand_trials_make_a_light_page_quickly(tmp_path: Path):
+    study, start = make_study(1000, labels=77), time.process_time()
+    study_page(study, tmp_path)
+    assert time.process_time() - start < 15
+    assert (tmp_path / "report.html").stat().st_size < 4_000_000
+
+
+def test_the_same_study_gives_the_same_bytes(tmp_path: Path):
+    study_page(make_study(12), tmp_path)
+    first = (tmp_path / "report.html").read_bytes()
+    study_page(make_study(12), tmp_path)
+    assert (tmp_path / "report.html").read_bytes() == first
+
+
+def test_a_run_page_shows_scores_and_curves(tmp_path: Path):
+    page = run_page(make_run(), tmp_path, make_lines())
+    assert page.text_of("h1") == ["The run reached macro F1 0.8423 on validation and 0.8323 on test."]
+    assert page.text_of("h2") == ["Loss", "Validation macro F1", "Scores", "Config", "Data", "Environment"]
+    assert page.count("svg") == 4
+
+
+def test_a_failed_run_without_anything_says_why(tmp_path: Path):
+    run = make_run(value=None, status="failed", reason="NonFiniteLoss", data=None, environment=None, parameters=None)
+    page = run_page(run, tmp_path, [{"step": 1, "epoch": 0.1, "name": "train/loss", "value": None}])
+    assert page.text_of("h1") == ["The run failed without a value for macro F1."]
+    assert "Reason: NonFiniteLoss" in page.text_of("p")
+
+
+def test_every_metric_has_words():
+    assert {name for metrics in METRICS.values() for name in metrics} <= set(METRIC_NAMES)
+
+
+def test_words_for_numbers():
+    spoken = [duration(8.21), duration(600), duration(13_320), size(999), size(1_234_567), percent(0.995), percent(0.5)]
+    spoken = [text.replace("\N{NO-BREAK SPACE}", " ") for text in spoken]
+    assert spoken == ["8.2 s", "10 min", "3.7 h", "999 B", "1.23 MB", "99.5 %", "50 %"]
+    assert (listed(["a"]), listed(["a", "b", "c"])) == ("a", "a, b and c")
+
+
+def test_importing_the_report_is_light():
+    code = "import sys, tunery.report; print(sorted({'matplotlib', 'torch', 'optuna'} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"

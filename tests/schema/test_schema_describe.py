@@ -1,0 +1,40 @@
+"""The published schema is whole, and the page in docs/ is the schema of today."""
+
+import json
+from pathlib import Path
+
+from tunery.schema.describe import json_schema, markdown, result_markdown, result_schema, study_markdown, study_schema
+from tunery.schema.fields import members
+from tunery.schema.results import RunResult, StudyResult
+from tunery.schema.run import RunConfig
+
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+def test_the_page_is_current() -> None:
+    assert PAGE.read_text(encoding="utf-8") == markdown(), "docs/configuration.md is out of date; type: make docs"
+
+
+def test_every_section_and_choice_is_documented() -> None:
+    page = markdown()
+    for section, field in RunConfig.model_fields.items():
+        assert f"## {section}\n" in page or f"| `{section}` |" in page
+        for choice in filter(None, members(field)):
+            assert f"### {section}: {choice}\n" in page
+    row = "| `optim.lr` | a number > 0, or null | `null` | 1e-05 to 0.002, logarithmic | Peak learning rate; null takes"
+    assert row in page
+
+
+def test_json_schemas_are_plain_json_with_the_words_of_the_fields() -> None:
+    config = json.loads(json.dumps(json_schema()))
+    assert config["required"] == ["task", "data"]
+    assert config["properties"]["seed"]["description"] == "Every random choice of the run is keyed by it."
+    assert config["$defs"]["Lora"]["additionalProperties"] is False
+    assert set(result_schema()["properties"]) == set(RunResult.model_fields)
+    assert set(study_schema()["properties"]) == set(StudyResult.model_fields)
+    assert all("$schema" in schema for schema in (json_schema(), result_schema(), study_schema()))
+
+
+def test_records_are_documented_with_the_records_inside_them() -> None:
+    assert {"## Objective\n", "## SplitRecord\n"} <= {f"{line}\n" for line in result_markdown().splitlines()}
+    assert "## TrialRecord\n" in study_markdown()

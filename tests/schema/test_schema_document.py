@@ -1,0 +1,200 @@
+"""Every problem of a config at once, each with its path; every message has its text here."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunery.errors import ConfigError
+from tunery.schema import load_config, load_document
+from tunery.schema.document import normalise, override, read_document, validate
+
+BASE: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
+
+
+def problems(**sections: Any) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        validate({**BASE, **sections})
+    return [str(problem) for problem in caught.value.problems]
+
+
+ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
+    # names
+    ({"optm": {}}, "optm: unknown section; did you mean 'optim'?"),
+    ({"optim": {"lrr": 1}}, "optim.lrr: unknown key; did you mean 'lr'?"),
+    ({"optim": {1: 2}}, "optim.1: unknown key; choose from: betas, eps, head_lr, lr, name, weight_decay"),
+    ({"model": {"head": {"kind": "mlp", "hiden": 3}}}, "model.head.hiden: unknown key; did you mean 'hidden'?"),
+    ({"peft": "lorra"}, "peft.method: unknown choice 'lorra'; did you mean 'lora'?"),
+    ({"peft": {"method": 3}}, "peft.method: unknown choice 3; choose from: lora, none"),
+    ({"peft": {"method": ["a", {}]}}, "peft.method: unknown choice ['a', {}]; choose from: lora, none"),
+    ({"peft": {"method": "lora", "bias": "nonee"}}, "peft.bias: unknown choice 'nonee'; did you mean 'none'?"),
+    ({"peft": {"method": "lora", "target": ["query", "valu"]}}, "peft.target.1: unknown choice 'valu'; did you mean"),
+    ({"tracking": ["tensorbord"]}, "tracking.0.kind: unknown choice 'tensorbord'; did you mean 'tensorboard'?"),
+    (
+        {"peft": {"method": "none", "r": 8}},
+        "peft.r: this key belongs to lora, not to 'none'; remove it, or replace all of peft: none",
+    ),
+    # values
+    ({"optim": {"lr": "abc"}}, "optim.lr: must be a number > 0, or null, but got 'abc'"),
+    ({"optim": {"lr": -0.001}}, "optim.lr: must be greater than 0, but got -0.001"),
+    ({"optim": {"eps": float("inf")}}, "optim.eps: must be a finite number, but got inf"),
+    ({"optim": {"betas": [0.9, 1]}}, "optim.betas.1: must be less than 1, but got 1"),
+    ({"optim": {"betas": [0.9]}}, "optim.betas: must be a list of 2, each a number >= 0 and < 1, but got [0.9]"),
+    ({"peft": {"method": "lora", "target": []}}, "peft.target: must be a list of at least 1, each one of query, key"),
+    ({"train": {"epochs": 2.5}}, "train.epochs: must be a whole number >= 1 and <= 100, but got 2.5"),
+    ({"train": {"epochs": True}}, "train.epochs: must be a whole number >= 1 and <= 100, but got true"),
+    ({"train": {"epochs": None}}, "train.epochs: must be a whole number >= 1 and <= 100, but got null"),
+    ({"name": 5}, "name: must be a string, but got 5"),
+    ({"model": {"trust_remote_code": "perhaps"}}, "model.trust_remote_code: must be true or false, but got 'perhaps'"),
+    (
+        {"task": {"kind": "multilabel", "threshold": 2}},
+        "task.threshold: must be a number > 0 and < 1, or tuned, but got 2",
+    ),
+    ({"data": {"train": "a", "labels": [1]}}, "data.labels: must be a string, or a list, each a string, but got [1]"),
+    # shapes
+    ({"task": {}}, "task.kind: required; choose from: classification, multilabel"),
+    ({"task": None}, "task: must be a mapping of keys or one of classification, multilabel, but got null"),
+    ({"data": {}}, "data.train: this key is required"),
+    ({"data": None}, "data: must be a mapping of keys, but got null"),
+    ({"data": "train.csv"}, "data: must be a mapping of keys, but got 'train.csv'"),
+    ({"train": None}, "train: must be a mapping of keys, but got null; remove the line to take the defaults"),
+    ({"peft": 3}, "peft: must be a mapping of keys or one of lora, none, but got 3"),
+    ({"peft": {"r": 4}}, "peft.method: required; choose from: lora, none"),
+    ({"tracking": "tensorboard"}, "tracking: must be a list"),
+    # ranges have no place in one run
+    ({"optim": {"lr": {"low": 1, "high": 2}}}, "optim.lr: a range is for a study; write one value, or use"),
+    ({"optim": {"lr": {"low": 3, "high": 1}}}, "optim.lr: `low <= high` must hold for two numbers, but got low=3, hig"),
+    # rules between sections
+    ({"search": {"objective": "f1"}}, "search.objective: 'f1' is not a metric of task 'classification'; choose from"),
+    ({"search": {"objective": "los"}}, "search.objective: 'los' is not a metric of task 'classification'; did you m"),
+    ({"search": {"direction": "minimize"}}, "search.direction: f1_macro gets better when you maximize it; remove"),
+    ({"train": {"early_stopping": {"metric": "f1"}}}, "train.early_stopping.metric: 'f1' is not a metric of task"),
+    ({"data": {"train": "train", "dataset": "a/b"}}, "data.revision: a Hub data set needs the commit to read"),
+    ({"data": {"train": "train", "revision": "c"}}, "data.revision: only a Hub data set has a revision; remove it"),
+    (
+        {"peft": "lora", "freeze": "freeze_encoder"},
+        "freeze.strategy: 'freeze_encoder' together with peft.method='lora': the method already freezes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("sections", "message"), ONE_PROBLEM, ids=[message for _, message in ONE_PROBLEM])
+def test_one_problem(sections: dict[str, Any], message: str) -> None:
+    found = problems(**sections)
+    assert len(found) == 1
+    assert found[0].startswith(message)
+
+
+def test_every_problem_at_once() -> None:
+    found = problems(
+        task=None, optim={"lr": "x", "eps": -1}, peft="lora", freeze="freeze_encoder", train={"epochs": 0}, sead=1
+    )
+    paths = [line.partition(":")[0] for line in found]
+    assert paths == ["sead", "task", "optim.lr", "optim.eps", "train.epochs", "freeze.strategy"]
+
+
+def test_a_rule_is_asked_where_only_an_unrelated_section_is_broken() -> None:
+    assert any(line.startswith("search.objective") for line in problems(search={"objective": "f1"}, peft="x"))
+
+
+def test_missing_sections_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"2 problem\(s\) in config:\n  task: this .* required\n  data: this "):
+        validate({})
+
+
+def test_choices_may_be_written_short() -> None:
+    short = {**BASE, "task": "classification", "peft": "lora", "model": {"head": "mlp"}, "tracking": ["tensorboard"]}
+    config = validate(short)
+    assert (config.peft.method, config.model.head.kind, config.tracking[0].kind) == ("lora", "mlp", "tensorboard")
+    assert normalise(normalise(short)) == normalise(short)
+
+
+def test_the_default_choice_need_not_be_named() -> None:
+    assert validate({**BASE, "optim": {"lr": 1}}).optim.name == "adamw"
+
+
+# files
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    path = folder / "run.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"must be a mapping of sections \(task, data, …\), but this file is empty"),
+        ("# only a comment", "but this file is empty"),
+        ("- a", "but this file is a list"),
+        (b"name: a\nname2: \xff\n", "a config must be UTF-8 text, but line 2 has the byte 0xff"),
+        ("seed: 1\nseed: 2", "line 2, column 1: the key 'seed' stands twice"),
+        ("task: [", "not valid YAML: line 1, column 8"),
+    ],
+)
+def test_a_file_that_is_no_config(tmp_path: Path, text: str | bytes, message: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_document(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no file '.*nothing\.yaml'"):
+        read_document(tmp_path / "nothing.yaml")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        read_document(tmp_path)
+
+
+def test_files_beside_the_config_are_found(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").touch()
+    (tmp_path / "bert").mkdir()
+    text = "task: classification\ndata: {train: rows.csv, test: elsewhere.csv}\nmodel: {name: bert}"
+    config = load_config(write(tmp_path, text))
+    assert config.data.train == str(tmp_path / "rows.csv")
+    assert config.data.test == "elsewhere.csv"
+    assert config.model.name == str(tmp_path / "bert")
+
+
+def test_split_names_of_a_hub_data_set_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    text = "task: classification\ndata: {dataset: a/b, revision: c, train: train}"
+    assert load_config(write(tmp_path, text)).data.train == "train"
+
+
+def test_load_config_says_ranges_and_other_problems_together(tmp_path: Path) -> None:
+    path = write(tmp_path, "task: classification\ndata: {train: a, txt: b}\noptim: {lr: [1, 2]}")
+    with pytest.raises(ConfigError, match=r"(?s)2 problem.*data\.txt.*optim\.lr: a range is for a study"):
+        load_config(path)
+
+
+# overrides
+
+
+def test_overrides_are_applied_in_order_and_leave_the_original_alone() -> None:
+    document = {**BASE, "peft": "lora"}
+    changed = override(document, ["peft.r=4", "optim.lr=1e-4", "optim.lr=2e-4", "search.timeout=null"])
+    assert changed["peft"] == {"method": "lora", "r": 4}
+    assert changed["optim"] == {"name": "adamw", "lr": 2e-4}
+    assert document == {**BASE, "peft": "lora"}
+
+
+def test_a_section_is_replaced_by_its_name() -> None:
+    changed = override({**BASE, "peft": {"method": "lora", "r": 4}}, ["peft=none"])
+    assert changed["peft"] == {"method": "none"}
+
+
+def test_a_range_may_be_an_override(tmp_path: Path) -> None:
+    path = write(tmp_path, "task: classification\ndata: {train: a}")
+    document = load_document(path, ["optim.lr={low: 1e-5, high: 1e-3, log: true}", "peft.method=[lora, none]"])
+    assert document["optim"]["lr"].log
+    assert document["peft"]["method"].values == ("lora", "none")
+
+
+def test_every_wrong_override_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        override(BASE, ["seed", "=3", "a..b=1", "seed=", "seed=[1", "seed=5"])
+    assert [problem.path for problem in caught.value.problems] == ["seed", "=3", "a..b=1", "seed=", "seed=[1"]
+    assert "an override is written key.path=value, for example optim.lr=1e-4" in str(caught.value)
+    assert "not valid YAML: line 1" in str(caught.value)

@@ -1,0 +1,65 @@
+"""The run folder: one config, one process, one marker of being finished."""
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+import torch
+
+from tunery.errors import FolderError
+from tunery.schema.results import CheckpointRecord
+from tunery.store.folder import RunFolder, claimed, refuse_other
+
+DOCUMENT = {"task": {"kind": "classification"}, "optim": {"lr": 1e-3}, "search": {"n_trials": 5}}
+
+
+def test_another_config_is_refused_and_named(tmp_path: Path) -> None:
+    with claimed(tmp_path, DOCUMENT):
+        pass
+    refuse_other(tmp_path, DOCUMENT)
+    with pytest.raises(FolderError, match=r"another config \(optim.lr: 0.001 there, 0.002 now\); choose another --out"):
+        refuse_other(tmp_path, {**DOCUMENT, "optim": {"lr": 2e-3}})
+
+
+def test_the_number_of_trials_may_change(tmp_path: Path) -> None:
+    with claimed(tmp_path, DOCUMENT):
+        pass
+    with claimed(tmp_path, {**DOCUMENT, "search": {"n_trials": 9}}):
+        assert "n_trials: 9" in (tmp_path / "config.yaml").read_text()
+
+
+def hold(path: Path, ready: "multiprocessing.synchronize.Event", leave: "multiprocessing.synchronize.Event") -> None:
+    with claimed(path, DOCUMENT):
+        ready.set()
+        leave.wait(30)
+
+
+def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    ready, leave = context.Event(), context.Event()
+    holder = context.Process(target=hold, args=(tmp_path, ready, leave))
+    holder.start()
+    ready.wait(30)
+    with pytest.raises(FolderError, match=f"in use by process {holder.pid}"), claimed(tmp_path, DOCUMENT):
+        pass
+    holder.kill()
+    holder.join()
+    with claimed(tmp_path, DOCUMENT):
+        pass
+
+
+def best(folder: RunFolder, step: int) -> CheckpointRecord:
+    digest, size = folder.objects.put({"w": torch.full((4,), float(step))})
+    return CheckpointRecord(kind="best", step=step, epoch=step, digest=digest, bytes=size, value=0.5)
+
+
+def test_only_the_best_weights_stay(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for step in (1, 2):
+        folder.write_best(best(folder, step))
+    record = folder.best()
+    assert record is not None and record.step == 2
+    assert [path.stem for path in folder.objects.root.iterdir()] == [record.digest]
+    assert folder.disk_bytes() == record.bytes
+    folder.drop_weights()
+    assert folder.best() == record and folder.disk_bytes() == 0

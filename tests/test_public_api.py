@@ -1,0 +1,32 @@
+"""The public face: what can be imported, and what importing it does not load."""
+
+import subprocess
+import sys
+
+import pytest
+
+import tunery
+
+PUBLIC = ["RunConfig", "RunResult", "TuneryError", "fit", "load", "load_config", "search"]
+HEAVY = ("torch", "transformers", "pandas", "sklearn", "datasets", "peft", "optuna")
+
+
+def test_the_public_names_are_these() -> None:
+    assert tunery.__all__ == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(tunery, name).__name__ == name
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'tunery' has no attribute 'fitt'"):
+        tunery.fitt  # noqa: B018
+
+
+@pytest.mark.parametrize("module", ["tunery", "tunery.cli", "tunery.schema", "tunery.report"])
+def test_importing_stays_light(module: str) -> None:
+    code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,43 @@
+"""Small labelled files and configs that train in a second."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from tunery.schema import RunConfig
+from tunery.schema.document import validate
+
+WORDS = {"good": ["great", "good", "happy", "love"], "bad": ["bad", "sad", "terrible", "hate"]}
+FILLER = ["the", "film", "was", "and", "we", "day", "it", "very", "with", "this"]
+
+
+def write_rows(folder: Path, *, multilabel: bool = False, rows: int = 60) -> dict[str, str]:
+    """Write three splits and return the `data` section's file names."""
+    random.seed(0)
+    files = {}
+    for split, count in {"train": rows, "validation": 24, "test": 24}.items():
+        path = folder / f"{split}.jsonl"
+        path.write_text("".join(json.dumps(_row(split, n, multilabel)) + "\n" for n in range(count)))
+        files[split] = str(path)
+    return files
+
+
+def _row(split: str, number: int, multilabel: bool) -> dict[str, Any]:
+    label = ("good", "bad")[number % 2]
+    words = [random.choice(WORDS[label]), *random.choices(FILLER, k=random.randint(3, 14)), split, str(number)]
+    random.shuffle(words)
+    given = {"labels": [label] if number % 5 else []} if multilabel else {"label": label}
+    return {"id": f"{split}-{number}", "text": " ".join(words), **given}
+
+
+def config(name: str, files: dict[str, str], *, kind: str = "classification", **sections: Any) -> RunConfig:
+    """A short run on a tiny model; sections given here replace the defaults."""
+    document = {
+        "task": {"kind": kind},
+        "data": files,
+        "model": {"name": name, "max_length": 32, "precision": "fp32"},
+        "optim": {"name": "adamw", "lr": 3e-3},
+        "train": {"epochs": 2, "batch_size": 8, "log_every": 2},
+    }
+    return validate({**document, **sections})
