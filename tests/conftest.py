@@ -15,7 +15,7 @@ import pytest
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-WORDS = """
+WORDS = """\
 a about actor after again all also always am an and any are as at awful bad be beautiful because been before best better
 big book boring both brilliant but by came can cat character cold come could dark day did do does dog down dull end
 enjoy even ever every evidence excellent feel few fifth film fine first five food for found four fourth friend from
@@ -27,8 +27,7 @@ right room row rows sad said same saw say second see set she short should show s
 story strange such sure table take talk tell terrible test text than that the their them then there these they thing
 think third this three time to token tokens together too train two under until up us used very wait walk want was watch
 water way we weak well went were what when where which while who why will with without woman wonderful word words work
-world worst would write wrong year yes yet you young your zero
-""".split()
+world worst would write wrong year yes yet you young your zero"""
 
 TINY = {
     "hidden_size": 32,
@@ -117,15 +116,21 @@ def word_pieces(**options: Any) -> Any:
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
-    pieces = [*special, *characters, *(f"##{character}" for character in characters), *WORDS, "##ing", "##ed", "##s"]
+    pieces = [
+        *special,
+        *characters,
+        *(f"##{character}" for character in characters),
+        *WORDS.split(),
+        "##ing",
+        "##ed",
+        "##s",
+    ]
     vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.post_processor = processors.BertProcessing(
-        ("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"])
-    )
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
     names = dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], special, strict=True))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, **names, **options)
 
@@ -144,7 +149,7 @@ def byte_pairs(**names: str) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator([" ".join(WORDS)], trainer)
+    tokenizer.train_from_iterator([WORDS], trainer)
     if "cls_token" in names:
         first, last = ((names[key], tokenizer.token_to_id(names[key])) for key in ("cls_token", "sep_token"))
         tokenizer.post_processor = processors.RobertaProcessing(last, first)

@@ -1,6 +1,7 @@
 """The device, the precision it computes in and why, and how much memory the work took."""
 
 import re
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -113,11 +114,5 @@ def _host_peak() -> int:
     """From the kernel's high-water mark: `getrusage` would count what the parent process once held."""
     if PROC_STATUS.is_file() and (mark := re.search(r"VmHWM:\s*(\d+) kB", PROC_STATUS.read_text())):
         return int(mark[1]) * 1024
-    if sys.platform == "win32":
-        import psutil
-
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

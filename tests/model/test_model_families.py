@@ -91,4 +91,3 @@ def test_a_layer_of_no_known_family_lists_what_there_is() -> None:
 
 def test_every_layout_maps_every_target() -> None:
     assert all(set(layout) == set(get_args(Target)) for layout in LAYOUTS.values())
-

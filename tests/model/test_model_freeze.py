@@ -39,7 +39,9 @@ def test_depth_says_what_is_trained(name: str, request: pytest.FixtureRequest) -
 @pytest.mark.parametrize("head", [NativeHead(), LinearHead()], ids=lambda head: head.kind)
 def test_frozen_parts_stay_in_eval_mode(head: NativeHead | LinearHead, tiny_bert: Path) -> None:
     module = make(tiny_bert, FreezeLayers(n=1), head=head).module.train()
-    training = {name.removeprefix("bert.").removeprefix("backbone."): part.training for name, part in module.named_modules()}
+    training = {
+        name.removeprefix("bert.").removeprefix("backbone."): part.training for name, part in module.named_modules()
+    }
     frozen = {name for name in training if name.startswith(("embeddings", "encoder.layer.0"))}
     assert not any(training[name] for name in frozen)
     assert training["encoder.layer.1.attention.self.dropout"]

@@ -19,7 +19,9 @@ BASE = Base("electra-bse", "google/electra-base-discriminator", None, local=Fals
 class FakeHub:
     """Stands in for `snapshot_download`: fails as often as told, then gives a folder."""
 
-    def __init__(self, folder: Path, *, cached: bool = False, failures: int = 0, error: Exception | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, cached: bool = False, failures: int = 0, error: Exception | None = None
+    ) -> None:
         self.folder, self.cached, self.failures = folder, cached, failures
         self.error = error or LocalEntryNotFoundError("no connection\nat all")
         self.downloads: list[Any] = []

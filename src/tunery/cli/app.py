@@ -188,7 +188,7 @@ def report(
 @app.command()
 def schema(
     which: Annotated[SchemaName, typer.Argument(help="Which document.")] = SchemaName.config,
-    markdown: Annotated[bool, typer.Option("--markdown", help="The config's reference page in place of JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A reference page in place of JSON.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the JSON schema of the config, of `result.json` or of `study.json`."""
@@ -196,8 +196,13 @@ def schema(
 
     if markdown and as_json:
         raise typer.BadParameter("--markdown and --json exclude each other")
-    schemas = {"config": describe.json_schema, "result": describe.result_schema, "study": describe.study_schema}
-    print(describe.markdown() if markdown else json.dumps(schemas[which.value](), indent=2))
+    documents = {
+        "config": (describe.json_schema, describe.markdown),
+        "result": (describe.result_schema, describe.result_markdown),
+        "study": (describe.study_schema, describe.study_markdown),
+    }
+    as_schema, as_page = documents[which.value]
+    print(as_page().rstrip() if markdown else json.dumps(as_schema(), indent=2))
 
 
 @app.command()

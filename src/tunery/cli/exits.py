@@ -19,7 +19,7 @@ def guarded(command: Callable[[], object], *, as_json: bool) -> int:
     """Run a command and turn whatever it raises into one clear message and an exit code."""
     quiet_libraries()
     try:
-        command()
+        code = command()
     except typer.Exit as left:
         return left.exit_code
     except _USAGE as error:
@@ -33,7 +33,7 @@ def guarded(command: Callable[[], object], *, as_json: bool) -> int:
     except Exception as error:
         traceback.print_exc()
         return _report(error, f"{type(error).__name__}: {error}", 1, as_json=as_json)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def quiet_libraries() -> None:

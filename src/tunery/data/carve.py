@@ -76,15 +76,19 @@ def _strata(pool: Sequence[_Unit]) -> list[list[_Unit]]:
 def _take(pool: Sequence[_Unit], wanted: float, *, later: int, generator: np.random.Generator) -> set[_Unit]:
     """Choose units of about `wanted` rows. A label always stays in some unit of the pool.
 
-    A stratum with enough units gives one early even where its share is less than a row, as long as the larger strata
-    can make up for it; `later` splits must still find one too.
+    A stratum with enough units gives one early even where its share is less than a row, as long as the strata after it
+    can make up for it with half of what they have to give; `later` splits must still find a unit there too.
     """
     left = Counter(label for unit in pool for label in unit.labels)
-    share = wanted / max(sum(len(unit.rows) for unit in pool), 1)
-    most_debt = max(wanted / 2, 1.0)
+    strata = _strata(pool)
+    sizes = np.array([sum(len(unit.rows) for unit in stratum) for stratum in strata])
+    shares = wanted / sizes.sum() * sizes if strata else sizes
+    # spare[k]: half of what the strata from k on can give beyond one row each
+    spare = np.append(np.maximum(shares - 1, 0)[::-1].cumsum()[::-1] / 2, 0.0)
     owed, taken = 0.0, set()
-    for stratum in _strata(pool):
-        owed += share * sum(len(unit.rows) for unit in stratum)
+    for index, stratum in enumerate(strata):
+        owed += shares[index]
+        most_debt = max(float(spare[index + 1]), 1.0)
         promised = len(stratum) >= 2 + later
         for position in generator.permutation(len(stratum)):
             unit, size = stratum[position], len(stratum[position].rows)

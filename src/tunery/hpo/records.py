@@ -25,7 +25,7 @@ STATUS: dict[TrialState, Any] = {
 
 def trial_folder(out: Path, number: int) -> RunFolder:
     """The folder of one trial of the study in `out`."""
-    return RunFolder(out / "trials" / str(number), objects=out / "objects")
+    return RunFolder(out / "trials" / str(number))
 
 
 def trial_record(trial: FrozenTrial, out: Path, *, document: Document, objective: str) -> TrialRecord:

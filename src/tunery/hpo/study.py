@@ -23,7 +23,8 @@ from tunery.schema.results import StudyResult, TrialRecord
 from tunery.schema.space import check_space, domains, realise, with_default_domains, with_domains
 from tunery.schema.spec import Choices
 from tunery.store.folder import RunFolder, claimed, read_study, refuse_other
-from tunery.train.fit import finish, fit, open_folder
+from tunery.store.objects import Objects
+from tunery.train.fit import finish, fit
 from tunery.train.prepare import prepare
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -99,11 +100,12 @@ def _run(search: _Search) -> StudyResult:
         if settings.timeout is not None and time.monotonic() - started > settings.timeout:
             break
         failures = failures + 1 if _run_trial(search, _next_trial(search)) is TrialState.FAIL else 0
-        _free_beaten(search)
+        _keep_the_best(search)
         if failures >= settings.max_failures:
             result = _summary(search)
             write_records(result, search.out)
             raise StudyFailed(f"{failures} trials in a row failed, the last with: {result.trials[-1].reason}")
+    _keep_the_best(search)
     return conclude(_summary(search), search.out)
 
 
@@ -133,11 +135,11 @@ def _run_trial(search: _Search, trial: Trial) -> TrialState:
         config = propose(trial, search.document)
     except ConfigError as error:
         return _tell(search, trial, TrialState.PRUNED, reason=f"illegal combination: {error.problems[0]}")
-    folder = open_folder(config, search.out / "trials" / str(trial.number), study=search.out)
+    folder = trial_folder(search.out, trial.number)
     watchers = search.observer.trial_started(trial.number, config) if search.observer else ()
     callbacks = [Pruning(trial, objective=config.objective), *watchers]
     try:
-        result = fit(config, callbacks, out=folder.path, study=search.out)
+        result = fit(config, callbacks, out=folder.path, is_trial=True)
     except Interrupted:
         raise  # the trial stays running: the next call continues it
     except optuna.TrialPruned as pruned:
@@ -171,10 +173,17 @@ def _tell(
     return state
 
 
-def _free_beaten(search: _Search) -> None:
-    """Keep the weights of the best trials only, while the study runs."""
+def _keep_the_best(search: _Search) -> None:
+    """Move the weights of the best trials to the study's objects and free all others, while the study runs."""
     sign = -1.0 if search.base.direction == "maximize" else 1.0
     complete = search.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     order = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-    for trial in order[search.base.checkpoint.keep_best :]:
-        trial_folder(search.out, trial.number).drop_weights()
+    keep, objects = search.base.checkpoint.keep_best, Objects(search.out / "objects")
+    kept = set()
+    for place, trial in enumerate(order):
+        folder = trial_folder(search.out, trial.number)
+        if place < keep and (best := folder.best()) is not None:
+            objects.adopt(folder.objects, best.digest)
+            kept.add(best.digest)
+        folder.drop_weights()
+    objects.keep_only(kept)

@@ -12,6 +12,7 @@ from tunery.schema.document import validate
 from tunery.schema.results import BestTrial, StudyResult, TrialRecord
 from tunery.store.files import size, write_text
 from tunery.store.folder import read_study
+from tunery.store.objects import Objects
 from tunery.train.fit import build_seeded
 from tunery.train.prepare import prepare
 from tunery.train.publish import publish
@@ -76,7 +77,7 @@ def _publish(trial: TrialRecord, out: Path) -> BestTrial:
     config: RunConfig = validate(result.config)
     prepared = prepare(config)
     built = build_seeded(config, prepared)
-    load_owned(built, folder.objects.get(best.digest))
+    load_owned(built, Objects(out / "objects").get(best.digest))
     predictor = publish(built, prepared, config, best=best, folder=out / "best")
     test = predictor.score(prepared.splits.test.examples)
     return BestTrial(number=trial.number, value=best.value or 0.0, config=result.config, test=test)

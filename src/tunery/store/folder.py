@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from tunery.errors import FolderError
 from tunery.schema.results import CheckpointRecord, Progress, RunResult, StudyResult
+from tunery.schema.yaml_text import dump_yaml, parse_yaml
 from tunery.store.files import require_writable, size, write_text
 from tunery.store.objects import Objects
 from tunery.store.resume import ResumePoints
@@ -24,11 +23,11 @@ _MAY_CHANGE = ("search.n_trials", "search.timeout")
 
 
 class RunFolder:
-    """A run's or trial's folder. `objects` is shared by all trials of a study."""
+    """A run's or trial's folder."""
 
-    def __init__(self, path: Path, *, objects: Path | None = None, keep_last: int = 1) -> None:
+    def __init__(self, path: Path, *, keep_last: int = 1) -> None:
         self.path = path
-        self.objects = Objects(objects or path / "objects")
+        self.objects = Objects(path / "objects")
         self.resume = ResumePoints(path / "resume", keep_last=keep_last)
         self.metrics = path / "metrics.jsonl"
         self.staging = path / "staging"
@@ -68,10 +67,8 @@ class RunFolder:
         (self.path / "progress.json").unlink(missing_ok=True)
 
     def drop_weights(self) -> None:
-        """Free the best weights of a run that lost; its records stay."""
-        best = self.best()
-        if best is not None:
-            self.objects.path(best.digest).unlink(missing_ok=True)
+        """Free the weights of a run that lost, or that lie elsewhere by now; its records stay."""
+        shutil.rmtree(self.objects.root, ignore_errors=True)
 
     def disk_bytes(self) -> int:
         """Bytes of weights and resume points of this run."""
@@ -100,7 +97,7 @@ def claimed(path: Path, document: Mapping[str, Any]) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         refuse_other(path, document)
-        write_text(path / "config.yaml", yaml.safe_dump(_plain(document), sort_keys=False, allow_unicode=True))
+        write_text(path / "config.yaml", dump_yaml(_plain(document)))
         yield
 
 
@@ -111,7 +108,9 @@ def refuse_other(folder: Path, document: Mapping[str, Any]) -> None:
         FolderError: when it does, naming the keys that differ.
     """
     path = folder / "config.yaml"
-    if path.exists() and (changed := _changes(yaml.safe_load(path.read_text(encoding="utf-8")), _plain(document))):
+    if path.exists() and (
+        changed := _changes(parse_yaml(path.read_text(encoding="utf-8"), source=str(path)), _plain(document))
+    ):
         message = f"{str(folder)!r} holds a run with another config ({'; '.join(changed[:5])}); "
         raise FolderError(message + "choose another --out, or give it the same config")
 

@@ -43,6 +43,13 @@ class Objects:
             raise RunError(f"weights object {digest[:12]} is missing or damaged: {path}")
         return load_file(path)
 
+    def adopt(self, other: "Objects", digest: str) -> None:
+        """Take an object over from another folder of the same file system."""
+        if other.path(digest).exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            other.path(digest).replace(self.path(digest))
+            sync(self.root)
+
     def keep_only(self, digests: set[str]) -> None:
         """Remove every other object."""
         for path in self.root.glob("*.safetensors"):

@@ -33,13 +33,13 @@ from tunery.train.trainer import EpochLoader, TuneryTrainer, training_arguments
 
 
 def fit(
-    config: RunConfig, callbacks: Sequence[TrainerCallback] = (), *, out: str | Path, study: str | Path | None = None
+    config: RunConfig, callbacks: Sequence[TrainerCallback] = (), *, out: str | Path, is_trial: bool = False
 ) -> RunResult:
     """Train as `config` says, in the folder `out`; an unfinished run there is resumed, a finished one returned.
 
     The best epoch by the objective is restored, exported to `out/best`, read back, compared with the live model and
-    scored on test. With `study` the run is a trial of the study in that folder: its weights go to the study's
-    `objects/`, it is neither exported nor scored on test, and the study decides what is kept.
+    scored on test. A trial of a study is neither exported nor scored on test: its best weights stay in `out/objects`
+    and the study decides what becomes of them.
 
     Raises:
         RequestError: when config, data, model or folder are wrong; nothing has been written then.
@@ -47,7 +47,7 @@ def fit(
         RunError: when training or export fails.
     """
     document = config.model_dump(mode="json")
-    folder = open_folder(config, Path(out), study=study)
+    folder = RunFolder(Path(out), keep_last=config.checkpoint.keep_last)
     refuse_other(folder.path, document)
     if (finished := folder.result()) is not None:
         return finished
@@ -56,13 +56,7 @@ def fit(
         prepared = prepare(config)
         run = _assemble(config, prepared)
     with claimed(folder.path, document):
-        return _train(run, folder, callbacks, clock=clock, is_trial=study is not None)
-
-
-def open_folder(config: RunConfig, out: Path, *, study: str | Path | None) -> RunFolder:
-    """The folder of a run, or of a study's trial."""
-    objects = None if study is None else Path(study) / "objects"
-    return RunFolder(out, objects=objects, keep_last=config.checkpoint.keep_last)
+        return _train(run, folder, callbacks, clock=clock, is_trial=is_trial)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tunery.data.cells import text_of
 from tunery.data.load import read_rows
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.data import Data
@@ -39,7 +40,8 @@ def _text(row: Mapping[str, Any], columns: Data, position: int) -> Text:
         if row.get(name) is None:
             hint = did_you_mean(name, row) if name not in row else "its cell is empty"
             raise DataError(f"row {position} needs a text in column {name!r}; {hint}")
-    return str(row[wanted[0]]) if len(wanted) == 1 else (str(row[wanted[0]]), str(row[wanted[1]]))
+    texts = tuple(text_of(row[name]) for name in wanted)
+    return texts[0] if len(texts) == 1 else (texts[0], texts[1])
 
 
 def _record(row: Mapping[str, Any], prediction: Prediction, columns: Data) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def _table(delimiter: str, records: Sequence[Mapping[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-_WRITERS = {
+_WRITERS: dict[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {
     ".jsonl": _jsonl,
     ".csv": lambda records: _table(",", records),
     ".tsv": lambda records: _table("\t", records),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from tunery.data.check import inspect, refuse_fatal
@@ -53,11 +54,18 @@ def prepare(config: RunConfig) -> Prepared:
 def examine(config: RunConfig) -> Prepared:
     """The same as `prepare`, fatal findings included."""
     spec = config.model.model_copy(update={"head": Model().head, "precision": "auto"})
-    return _prepared(config.data, config.task, spec)
+    return _prepared(config.data, config.task, spec, _file_states(config.data))
+
+
+def _file_states(data: Data) -> tuple[tuple[int, int] | None, ...]:
+    """Size and time of the files, so that an edited file is read again."""
+    names = (data.train, data.validation, data.test)
+    states = (Path(name).stat() if name and Path(name).is_file() else None for name in names)
+    return tuple(state and (state.st_size, state.st_mtime_ns) for state in states)
 
 
 @lru_cache(maxsize=2)
-def _prepared(data: Data, task_spec: Task, spec: Model) -> Prepared:
+def _prepared(data: Data, task_spec: Task, spec: Model, files: object) -> Prepared:
     splits = load_splits(data, task_spec, seed=data.seed)
     base = resolve(spec)
     tokenizer = load_tokenizer(base)

@@ -1,0 +1,126 @@
+"""Batches: every row once, a pure function of the seed, within the token budget."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from tunery.data.batches import (
+    Collator,
+    EncodedDataset,
+    EpochBatches,
+    eval_batches,
+    micro_batches,
+    pad,
+    plan_epoch,
+    row_generator,
+)
+from tunery.data.encode import Encoded
+
+LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=400).map(lambda values: np.array(values, dtype=np.int64))
+
+
+def encoded_of(lengths: Any, *, typed: bool = False) -> Encoded:
+    ids = [np.full(length, row + 1, dtype=np.int32) for row, length in enumerate(lengths)]
+    types = [np.ones(length, dtype=np.int8) for length in lengths] if typed else None
+    return Encoded(ids=ids, type_ids=types, lengths=np.array(lengths, dtype=np.int64), truncated=0)
+
+
+@settings(deadline=None)
+@given(LENGTHS, st.integers(1, 40), st.integers(0, 2**32 - 1), st.integers(0, 99))
+def test_a_plan_holds_every_row_once_in_full_batches(lengths: Any, batch_size: int, seed: int, epoch: int) -> None:
+    plan = plan_epoch(lengths, batch_size=batch_size, seed=seed, epoch=epoch)
+    assert sorted(row for batch in plan for row in batch) == list(range(len(lengths)))
+    assert all(len(batch) == batch_size for batch in plan[:-1]) and 1 <= len(plan[-1]) <= batch_size
+    assert plan == plan_epoch(lengths.copy(), batch_size=batch_size, seed=seed, epoch=epoch)
+    assert len(plan) == len(EpochBatches(lengths, batch_size=batch_size, seed=seed))
+
+
+@settings(deadline=None)
+@given(LENGTHS, st.integers(1, 600))
+def test_micro_batches_hold_every_row_once_within_the_budget(lengths: Any, max_tokens: int) -> None:
+    rows = list(range(0, len(lengths), 2))
+    passes = micro_batches(rows, lengths, max_tokens=max_tokens)
+    assert sorted(row for part in passes for row in part) == rows
+    for part in passes:
+        assert len(part) == 1 or len(part) * max(int(lengths[row]) for row in part) <= max_tokens
+
+
+@settings(deadline=None)
+@given(LENGTHS, st.integers(1, 64))
+def test_eval_batches_hold_every_row_once_longest_first(lengths: Any, batch_size: int) -> None:
+    batches = eval_batches(lengths, batch_size=batch_size)
+    flat = [row for batch in batches for row in batch]
+    assert sorted(flat) == list(range(len(lengths)))
+    assert all(lengths[a] >= lengths[b] for a, b in zip(flat, flat[1:], strict=False))
+    assert max(map(len, batches)) <= batch_size
+
+
+def test_epochs_and_seeds_differ_and_grouping_saves_padding() -> None:
+    lengths = np.random.default_rng(0).integers(5, 250, size=3_000)
+    plans = [plan_epoch(lengths, batch_size=16, seed=seed, epoch=epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    assert plans[0] != plans[1] != plans[2] != plans[0]
+    assert {row for batch in plans[0][-1:] for row in batch} != {row for batch in plans[1][-1:] for row in batch}
+    padded = sum(len(batch) * lengths[batch].max() for batch in plans[0])
+    assert padded < 1.05 * lengths.sum()
+    widths = [int(lengths[batch].max()) for batch in plans[0]]
+    assert abs(np.corrcoef(widths, range(len(widths)))[0, 1]) < 0.2, "lengths must not drift through an epoch"
+
+
+def test_generators_depend_on_all_four_and_on_nothing_else() -> None:
+    keys = [(0, 0, 0, "mask"), (1, 0, 0, "mask"), (0, 1, 0, "mask"), (0, 0, 1, "mask"), (0, 0, 0, "order")]
+    draws = [row_generator(*key).integers(2**63) for key in keys]
+    assert len(set(draws)) == 5
+    assert draws[0] == row_generator(np.int64(0), 0, 0, "mask").integers(2**63)
+    code = "from tunery.data.draw import row_generator; print(row_generator(0, 0, 0, 'mask').integers(2**63))"
+    assert int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) == draws[0]
+
+
+def test_a_loader_gives_the_same_steps_with_and_without_workers() -> None:
+    lengths = [3, 9, 4, 4, 8, 2, 7]
+    targets = np.arange(7, dtype=np.int64)
+    batches = EpochBatches(np.array(lengths), batch_size=3, seed=5)
+    batches.set_epoch(2)
+
+    def steps(workers: int) -> list[list[dict[str, torch.Tensor]]]:
+        loader = DataLoader(
+            EncodedDataset(encoded_of(lengths, typed=True), targets),
+            batch_sampler=batches,
+            collate_fn=Collator(0, max_tokens=16),
+            num_workers=workers,
+        )
+        return list(loader)
+
+    alone, helped = steps(0), steps(2)
+    assert len(alone) == len(batches) == 3
+    for one, two in zip(alone, helped, strict=True):
+        for first, second in zip(one, two, strict=True):
+            assert first.keys() == second.keys() == {"input_ids", "attention_mask", "token_type_ids", "labels"}
+            assert all(torch.equal(first[name], second[name]) for name in first)
+    seen = sorted(int(label) for step in alone for micro in step for label in micro["labels"])
+    assert seen == list(range(7))
+    for micro in (micro for step in alone for micro in step):
+        assert micro["input_ids"].dtype == torch.int64
+        assert torch.equal(micro["input_ids"], (micro["labels"][:, None] + 1) * micro["attention_mask"])
+        assert micro["attention_mask"].sum(1).tolist() == [lengths[label] for label in micro["labels"].tolist()]
+
+
+def test_padding_and_multilabel_targets() -> None:
+    batch = pad(encoded_of([1, 3]), [1, 0], pad_id=9)
+    assert batch["input_ids"].tolist() == [[2, 2, 2], [1, 9, 9]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert set(batch) == {"input_ids", "attention_mask"}
+    dataset = EncodedDataset(encoded_of([2, 2]), np.eye(2, dtype=np.float32))
+    (micro,) = Collator(0, max_tokens=100)([dataset[0, 0], dataset[0, 1]])
+    assert micro["labels"].dtype == torch.float32 and micro["labels"].tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_batches_of_nearly_nothing(rows: int) -> None:
+    assert plan_epoch(np.ones(rows, dtype=np.int64), batch_size=4, seed=0, epoch=0) == [[0]][:rows]

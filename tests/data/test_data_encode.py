@@ -1,0 +1,66 @@
+"""Tokenising: what is cut, and what a model is given."""
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
+
+from tunery.data.encode import encode
+from tunery.data.rows import Example
+
+CLS, SEP = 1, 2
+
+
+def word_tokenizer(*, special: bool) -> PreTrainedTokenizerFast:
+    words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", *(f"w{k}" for k in range(50))]
+    inner = Tokenizer(models.WordLevel({word: k for k, word in enumerate(words)}, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inputs = ["input_ids", "attention_mask"]
+    if special:
+        inner.post_processor = processors.BertProcessing(("[SEP]", SEP), ("[CLS]", CLS))
+        inputs.append("token_type_ids")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="[PAD]", eos_token="[SEP]", unk_token="[UNK]", model_input_names=inputs
+    )
+
+
+def words(count: int, *, start: int = 0) -> str:
+    return " ".join(f"w{k}" for k in range(start, start + count))
+
+
+def test_rows_are_cut_at_the_limit_and_counted() -> None:
+    rows = [Example(text=words(count)) for count in (3, 6, 7, 30)]
+    encoded = encode(rows, word_tokenizer(special=True), max_length=8)
+    assert encoded.lengths.tolist() == [5, 8, 8, 8]
+    assert encoded.truncated == 2
+    assert encoded.ids[0].tolist() == [CLS, 4, 5, 6, SEP] and encoded.ids[0].dtype == np.int32
+    assert encoded.ids[3].tolist() == [CLS, *range(4, 10), SEP]
+
+
+def test_pairs_have_types_and_the_longer_text_is_cut() -> None:
+    rows = [Example(text=words(2), text_pair=words(1)), Example(text=words(20), text_pair=words(2, start=30))]
+    encoded = encode(rows, word_tokenizer(special=True), max_length=9)
+    assert encoded.type_ids is not None
+    assert encoded.type_ids[0].tolist() == [0, 0, 0, 0, 1, 1]
+    assert encoded.ids[1].tolist() == [CLS, 4, 5, 6, 7, SEP, 34, 35, SEP]
+    assert encoded.truncated == 1
+
+
+def test_a_tokenizer_written_in_python_counts_cut_rows_too() -> None:
+    tokenizer = ByT5Tokenizer()
+    assert not tokenizer.is_fast
+    encoded = encode([Example(text="a" * count) for count in (6, 7, 8)], tokenizer, max_length=8)
+    assert encoded.lengths.tolist() == [7, 8, 8] and encoded.truncated == 1
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_no_row_is_empty(text: str) -> None:
+    encoded = encode([Example(text=text)], word_tokenizer(special=False), max_length=8)
+    assert encoded.ids[0].tolist() == [SEP] and encoded.lengths.tolist() == [1]
+    assert encoded.type_ids is None and encoded.truncated == 0
+
+
+def test_many_rows_keep_their_order() -> None:
+    rows = [Example(text=f"w{k % 50}") for k in range(2_500)]
+    encoded = encode(rows, word_tokenizer(special=False), max_length=8)
+    assert [ids.tolist() for ids in encoded.ids] == [[4 + k % 50] for k in range(2_500)]

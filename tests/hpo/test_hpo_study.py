@@ -1,0 +1,203 @@
+"""A study: proposes, prunes, survives, keeps the best, says what happened."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from transformers import TrainerCallback
+
+from tunery import load, search
+from tunery.errors import ConfigError, FolderError, Interrupted, StudyFailed
+from tunery.hpo.tables import PRUNERS, SAMPLERS
+from tunery.schema import RunConfig
+from tunery.schema.fields import alternatives
+from tunery.schema.results import StudyResult, TrialRecord
+from tunery.schema.search import Pruner, Sampler
+from tunery.store.files import size
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
+from train_data import write_rows
+
+
+def document(model: Path, folder: Path, **sections: Any) -> dict[str, Any]:
+    return {
+        "task": {"kind": "classification"},
+        "data": write_rows(folder),
+        "model": {"name": str(model), "max_length": 32, "precision": "fp32"},
+        "peft": {"method": ["lora", "none"], "r": [2, 4]},
+        "optim": {"lr": {"low": 1e-4, "high": 1e-2, "log": True}},
+        "train": {"epochs": 2, "batch_size": 8},
+        "search": {"n_trials": 4, "pruner": "none"},
+        **sections,
+    }
+
+
+class Watch:
+    """Counts trials and hands out callbacks."""
+
+    def __init__(self, callbacks: dict[int, TrainerCallback] | None = None) -> None:
+        self.callbacks = callbacks or {}
+        self.started: list[int] = []
+        self.ended: list[TrialRecord] = []
+
+    def trial_started(self, number: int, config: RunConfig) -> Sequence[TrainerCallback]:
+        self.started.append(number)
+        return [self.callbacks[number]] if number in self.callbacks else []
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        self.ended.append(record)
+
+
+class Signal(TrainerCallback):
+    """Sends SIGINT in one step."""
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+class Fail(TrainerCallback):
+    """Breaks at the first step."""
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        raise MemoryError("no room")
+
+
+def test_schema_and_tables_list_the_same_samplers_and_pruners() -> None:
+    assert set(alternatives(Sampler)) == set(SAMPLERS)
+    assert set(alternatives(Pruner)) == set(PRUNERS)
+
+
+def trajectory(result: StudyResult) -> list[tuple[Any, ...]]:
+    return [(trial.number, trial.status, trial.params, trial.value, trial.history) for trial in result.trials]
+
+
+def test_a_study_interrupted_twice_equals_one_that_was_not(tiny_bert: Path, tmp_path: Path) -> None:
+    given = document(tiny_bert, tmp_path)
+    whole = search(given, out=tmp_path / "whole")
+    for number in (1, 2):
+        with pytest.raises(Interrupted):
+            search(given, out=tmp_path / "torn", observer=Watch({number: Signal()}))
+    torn = search(given, out=tmp_path / "torn")
+    assert trajectory(torn) == trajectory(whole)
+    assert whole.best is not None and torn.best is not None and torn.best.test == whole.best.test
+    assert torn.counts == {"completed": 4, "pruned": 0, "failed": 0, "running": 0, "total": 4}
+
+
+def test_what_a_study_leaves_behind(tiny_bert: Path, tmp_path: Path) -> None:
+    out, watch = tmp_path / "study", Watch()
+    result = search(document(tiny_bert, tmp_path), out=out, observer=watch)
+
+    best = max(result.trials, key=lambda trial: (trial.value or 0.0, -trial.number))
+    assert result.best is not None and (result.best.number, result.best.value) == (best.number, best.value)
+    assert {"accuracy", "f1_macro"} <= set(result.best.test)
+    assert json.loads((out / "study.json").read_text()) == json.loads(result.model_dump_json())
+    assert "trial" not in result.trials[0].params and result.trials[0].params["peft.method"] == "lora"
+    assert all("peft.r" not in trial.params for trial in result.trials if trial.params["peft.method"] == "none")
+    assert (out / "leaderboard.csv").read_text().count("\n") == 5
+    assert "</html>" in (out / "report.html").read_text()
+    assert [record.number for record in watch.ended] == [0, 1, 2, 3]
+
+    for number in range(4):
+        trial = json.loads((out / "trials" / str(number) / "result.json").read_text())
+        assert trial["status"] == "completed" and trial["metrics"]["test"] is None
+    assert len(list((out / "objects").iterdir())) == 1
+    assert result.disk.bytes == size(out / "objects") + size(out / "best") < result.disk.keep_all_bytes
+    assert load(out).predict(["it was great"])[0].label in ("good", "bad")
+
+
+def test_more_trials_extend_a_study_and_the_same_number_trains_nothing(tiny_bert: Path, tmp_path: Path) -> None:
+    given = document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"})
+    first = search(given, out=tmp_path / "study")
+    again = Watch()
+    assert search(given, out=tmp_path / "study", observer=again) == first and again.started == []
+    more = Watch()
+    extended = search({**given, "search": {"n_trials": 3, "pruner": "none"}}, out=tmp_path / "study", observer=more)
+    assert more.started == [2] and trajectory(extended)[:2] == trajectory(first)
+
+
+def test_the_median_pruner_fires_and_the_trial_says_why(tiny_bert: Path, tmp_path: Path) -> None:
+    """Trial 0 learns; later trials with a learning rate of nothing fall behind its curve."""
+    given = document(
+        tiny_bert,
+        tmp_path,
+        peft={"method": "none"},
+        optim={"lr": [3e-3, 1e-9]},
+        train={"epochs": 6, "batch_size": 8},
+        search={"n_trials": 6, "sampler": "random", "pruner": {"name": "median", "startup_trials": 1}},
+    )
+    result = search(given, out=tmp_path / "study")
+    pruned = [trial for trial in result.trials if trial.status == "pruned"]
+    assert pruned and all(trial.params["optim.lr"] == 1e-9 for trial in pruned)
+    assert all(len(trial.history) < 6 and "below the median" in (trial.reason or "") for trial in pruned)
+    assert sum(result.pruned_by_epoch.values()) == len(pruned)
+    written = json.loads((tmp_path / "study" / "trials" / str(pruned[0].number) / "result.json").read_text())
+    assert written["status"] == "pruned" and written["reason"] == pruned[0].reason and written["seconds"]["total"] > 0
+
+
+def test_a_bad_trial_does_not_end_a_study_but_too_many_in_a_row_do(tiny_bert: Path, tmp_path: Path) -> None:
+    given = document(tiny_bert, tmp_path, search={"n_trials": 3, "pruner": "none", "max_failures": 2})
+    result = search(given, out=tmp_path / "one", observer=Watch({1: Fail()}))
+    assert [trial.status for trial in result.trials] == ["completed", "failed", "completed"]
+    assert result.trials[1].reason == "MemoryError: no room"
+    with pytest.raises(StudyFailed, match="2 trials in a row failed, the last with: MemoryError: no room"):
+        search(given, out=tmp_path / "all", observer=Watch({number: Fail() for number in range(3)}))
+    assert (tmp_path / "all" / "report.html").exists()
+
+
+def test_illegal_combinations_are_not_trained(tiny_bert: Path, tmp_path: Path) -> None:
+    given = document(
+        tiny_bert,
+        tmp_path,
+        freeze={"strategy": ["none", "freeze_encoder"]},
+        search={"n_trials": 8, "pruner": "none", "sampler": "random"},
+        train={"max_steps": 1},
+    )
+    result = search(given, out=tmp_path / "study")
+    illegal = [trial for trial in result.trials if trial.reason]
+    assert illegal and all((trial.reason or "").startswith("illegal combination: freeze.strategy") for trial in illegal)
+    assert all(trial.params["peft.method"] == "lora" and trial.seconds == 0 for trial in illegal)
+
+
+def test_a_config_without_ranges_is_searched_over_the_schemas_own(tiny_bert: Path, tmp_path: Path) -> None:
+    given = document(
+        tiny_bert, tmp_path, peft="lora", optim={"name": "adamw"}, train={"max_steps": 1}, search={"n_trials": 1}
+    )
+    result = search(given, out=tmp_path / "study")
+    assert {"optim.lr", "peft.r", "schedule.warmup"} <= set(result.trials[0].params)
+    assert result.trials[0].params["optim.lr"] == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optim": {"lr": {"low": 1e-2, "high": 1e-3}}}, "optim.lr: .*`low <= high` must hold"),
+        ({"peft": {"method": ["lora", "ia4"]}}, "peft.method: unknown choice 'ia4'"),
+        ({"search": {"objective": "f1macro"}}, "did you mean 'f1_macro'"),
+    ],
+)
+def test_a_wrong_space_is_refused_before_anything_is_written(
+    tiny_bert: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        search(document(tiny_bert, tmp_path, **change), out=tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+def test_another_space_on_the_same_folder_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    given = document(tiny_bert, tmp_path, search={"n_trials": 1})
+    search(given, out=tmp_path / "study")
+    with pytest.raises(FolderError, match="another config"):
+        search({**given, "peft": {"method": "none"}}, out=tmp_path / "study")
+
+
+def test_any_tool_can_open_the_study(tiny_bert: Path, tmp_path: Path) -> None:
+    search(document(tiny_bert, tmp_path, search={"n_trials": 2}), out=tmp_path / "study")
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'study' / 'study.db'}")
+    assert len(study.trials) == 2 and len(study.trials[0].intermediate_values) == 2
