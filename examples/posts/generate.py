@@ -11,39 +11,41 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from random import Random
+from typing import Any, TypeVar
 
 SEED = 5
 HERE = Path(__file__).resolve().parent
-POSTS = {"train": 700, "validation": 150, "test": 300}
+POSTS = {"train": 600, "validation": 150, "test": 300}
 FREQUENCIES = {
-    "DEPRESSED_MOOD": 0.34,
-    "WORTHLESSNESS": 0.31,
-    "SUICIDAL_THOUGHTS": 0.16,
-    "ANHEDONIA": 0.15,
-    "FATIGUE": 0.15,
-    "SLEEP_ISSUES": 0.14,
-    "COGNITIVE_ISSUES": 0.11,
-    "APPETITE_CHANGE": 0.08,
-    "PSYCHOMOTOR": 0.07,
+    "DEPRESSED_MOOD": 0.30,
+    "WORTHLESSNESS": 0.28,
+    "SUICIDAL_THOUGHTS": 0.17,
+    "ANHEDONIA": 0.16,
+    "FATIGUE": 0.16,
+    "SLEEP_ISSUES": 0.15,
+    "COGNITIVE_ISSUES": 0.13,
+    "APPETITE_CHANGE": 0.11,
+    "PSYCHOMOTOR": 0.10,
 }
-"""How often each criterion is drawn, in proportion; the order is that of the annotations of one post."""
-CRITERIA_PER_POST = (0.25, 0.31, 0.25, 0.14, 0.05)
+"""How often each criterion is drawn, in proportion."""
+CRITERIA = (0.25, 0.31, 0.25, 0.14, 0.05)
 """Share of posts in which 0, 1, 2, 3 or 4 criteria are met."""
-DISTRACTORS_PER_POST = {True: (0.4, 0.4, 0.2), False: (0.2, 0.35, 0.3, 0.15)}
-"""Share of posts with 0, 1, 2 or 3 distractors, for posts that meet a criterion and for those that meet none."""
-SECOND_EVIDENCE = 0.25
+DISTRACTORS = (0.5, 0.38, 0.12)
+"""Share of posts with 0, 1 or 2 distractors, where a criterion is met."""
+LONE_DISTRACTORS = (0.2, 0.5, 0.3)
+"""The same where none is met."""
+FILLER = (0.5, 0.35, 0.12, 0.03)
+"""Share of posts with 0 to 3 sentences of filler beyond those that every post has."""
+SECOND_EVIDENCE = 0.5
 """Chance that a criterion which is met has a second sentence of evidence."""
 ANNOTATED_DISTRACTORS = 0.5
 """Share of the distractors that carry an annotation with status 0; the others carry none."""
 OPENED = 0.12
 """Share of the sentences that begin with an opener such as "Also,"."""
 SENTENCES = (3, 12)
-WORDS = 90
-"""No filler is added to a post that would grow beyond this many words."""
-DEAL = ("train", "test", "train", "validation", "train", "test", "train", "train", "validation", "test")
+"""Fewest and most sentences of a post."""
+DEAL = ("train", "test", "train", "validation", "train", "train", "test", "train", "train", "train", "test", "validation")
 """Which split owns the lines of a section of the bank, in turn: no line serves two splits."""
 EXPLANATIONS = {
     "evidence": "The writer reports it as present now.",
@@ -55,6 +57,7 @@ EXPLANATIONS = {
 }
 
 Sections = dict[str, list[str]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -105,11 +108,14 @@ def share_of(split: str, sections: Sections) -> Sections:
 
 
 class Writer:
-    """Writes the posts of one split from the share of the bank that belongs to it."""
+    """Writes the posts of one split from the share of the bank that belongs to it.
+
+    Draws only through `Random.random` and `Random.choices`, whose streams are the same in every Python version.
+    """
 
     def __init__(self, split: str) -> None:
         self.split = split
-        self.random = np.random.default_rng([SEED, *split.encode()])
+        self.random = Random(f"{SEED} {split}")
         self.slots = share_of(split, read_sections(HERE / "bank" / "slots.txt"))
         self.filler = share_of(split, read_sections(HERE / "bank" / "filler.txt"))["filler"]
         self.bank = {name: share_of(split, read_sections(HERE / "bank" / f"{name.lower()}.txt")) for name in FREQUENCIES}
@@ -118,54 +124,52 @@ class Writer:
         return [self.post(f"synthetic-{self.split}-{number:04}") for number in range(POSTS[self.split])]
 
     def post(self, name: str) -> Post:
-        """Evidence and distractors in any order, filled up with sentences about nothing in particular."""
+        """Evidence and distractors, filled up with sentences about nothing in particular, in any order."""
         sentences = self.evidence()
         sentences += self.distractors({sentence.criterion for sentence in sentences})
-        least = max(SENTENCES[0] - len(sentences), 1)
-        most = SENTENCES[1] - len(sentences)
-        wanted = min(least + int(self.random.poisson(2.0)), most)
-        words = sum(len(sentence.text.split()) for sentence in sentences)
-        for position, template in enumerate(self.some(self.filler, wanted)):
-            text = self.render(template)
-            words += len(text.split())
-            if words > WORDS and position >= least:
-                break
-            sentences.append(Sentence(text))
-        return Post(name, tuple(sentences[i] for i in self.random.permutation(len(sentences))))
+        fewest, most = (bound - len(sentences) for bound in SENTENCES)
+        fillers = min(max(fewest, 1) + self.count(FILLER), most)
+        sentences += [Sentence(self.render(template)) for template in self.some(self.filler, fillers)]
+        return Post(name, tuple(self.some(sentences, len(sentences))))
 
     def evidence(self) -> list[Sentence]:
-        weights = np.array(list(FREQUENCIES.values()))
-        count = self.count(CRITERIA_PER_POST)
-        met = self.random.choice(len(weights), count, replace=False, p=weights / weights.sum())
         return [
             Sentence(self.render(template), "evidence", criterion, annotated=True)
-            for criterion in (list(FREQUENCIES)[i] for i in sorted(met))
+            for criterion in self.criteria(self.count(CRITERIA))
             for template in self.some(self.bank[criterion]["evidence"], 1 + (self.random.random() < SECOND_EVIDENCE))
         ]
+
+    def criteria(self, count: int) -> list[str]:
+        """Draw without replacement, in proportion (Efraimidis & Spirakis 2006, algorithm A)."""
+        keys = {name: self.random.random() ** (1 / weight) for name, weight in FREQUENCIES.items()}
+        return sorted(keys, key=lambda name: keys[name], reverse=True)[:count]
 
     def distractors(self, met: set[str | None]) -> list[Sentence]:
         """Sentences that sound like a criterion which is not met."""
         others = [criterion for criterion in FREQUENCIES if criterion not in met]
         found = []
-        for criterion in self.some(others, self.count(DISTRACTORS_PER_POST[bool(met)])):
-            kind = self.some([kind for kind in self.bank[criterion] if kind != "evidence"], 1)[0]
-            text = self.render(self.some(self.bank[criterion][kind], 1)[0])
-            found.append(Sentence(text, kind, criterion, bool(self.random.random() < ANNOTATED_DISTRACTORS)))
+        for criterion in self.some(others, self.count(DISTRACTORS if met else LONE_DISTRACTORS)):
+            kind = self.one([kind for kind in self.bank[criterion] if kind != "evidence"])
+            text = self.render(self.one(self.bank[criterion][kind]))
+            found.append(Sentence(text, kind, criterion, self.random.random() < ANNOTATED_DISTRACTORS))
         return found
 
     def render(self, template: str) -> str:
         """Fill the slots, perhaps put an opener in front, begin with a capital letter."""
-        text = re.sub(r"\{(\w+)\}", lambda slot: self.some(self.slots[slot[1]], 1)[0], template)
+        text = re.sub(r"\{(\w+)\}", lambda slot: self.one(self.slots[slot[1]]), template)
         if self.random.random() < OPENED:
-            first = text if text.startswith(("I ", *self.slots["day"])) else text[0].lower() + text[1:]
-            text = f"{self.some(self.slots['opener'], 1)[0]} {first}"
+            text = f"{self.one(self.slots['opener'])} {text if text.startswith('I ') else text[0].lower() + text[1:]}"
         return text[0].upper() + text[1:]
 
-    def some(self, items: Sequence[str], count: int) -> list[str]:
-        return [items[i] for i in self.random.choice(len(items), count, replace=False)]
+    def one(self, items: Sequence[T]) -> T:
+        return self.random.choices(items)[0]
+
+    def some(self, items: Sequence[T], count: int) -> list[T]:
+        """Different items in random order."""
+        return sorted(items, key=lambda _: self.random.random())[:count]
 
     def count(self, shares: Sequence[float]) -> int:
-        return int(self.random.choice(len(shares), p=shares))
+        return self.random.choices(range(len(shares)), shares)[0]
 
 
 def annotations(post: Post) -> list[list[Any]]:
