@@ -45,15 +45,28 @@ OPENED = 0.12
 """Share of the sentences that begin with an opener such as "Also,"."""
 SENTENCES = (3, 12)
 """Fewest and most sentences of a post."""
-DEAL = ("train", "test", "train", "validation", "train", "train", "test", "train", "train", "train", "test", "validation")
+DEAL = (
+    "train",
+    "test",
+    "train",
+    "validation",
+    "train",
+    "train",
+    "test",
+    "train",
+    "train",
+    "train",
+    "test",
+    "validation",
+)
 """Which split owns the lines of a section of the bank, in turn: no line serves two splits."""
 EXPLANATIONS = {
-    "evidence": "The writer reports it as present now.",
-    "negated": "The topic is mentioned, but the writer says it does not apply.",
-    "other person": "It is about somebody else.",
-    "past": "It is over and resolved.",
-    "hypothetical": "It is only imagined.",
-    "figurative": "The words are used in another sense.",
+    "evidence": "Present now.",
+    "negated": "Mentioned and denied.",
+    "other person": "About somebody else.",
+    "past": "Over and resolved.",
+    "hypothetical": "Only imagined.",
+    "figurative": "Said in another sense.",
 }
 
 Sections = dict[str, list[str]]
@@ -118,10 +131,12 @@ class Writer:
         self.random = Random(f"{SEED} {split}")
         self.slots = share_of(split, read_sections(HERE / "bank" / "slots.txt"))
         self.filler = share_of(split, read_sections(HERE / "bank" / "filler.txt"))["filler"]
-        self.bank = {name: share_of(split, read_sections(HERE / "bank" / f"{name.lower()}.txt")) for name in FREQUENCIES}
+        self.bank = {
+            name: share_of(split, read_sections(HERE / "bank" / f"{name.lower()}.txt")) for name in FREQUENCIES
+        }
 
     def posts(self) -> list[Post]:
-        return [self.post(f"synthetic-{self.split}-{number:04}") for number in range(POSTS[self.split])]
+        return [self.post(f"syn-{self.split}-{number:04}") for number in range(POSTS[self.split])]
 
     def post(self, name: str) -> Post:
         """Evidence and distractors, filled up with sentences about nothing in particular, in any order."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tunery.errors import TuneryError
     from tunery.hpo.study import search
-    from tunery.schema import RunConfig, RunResult, load_config
+    from tunery.schema import RunConfig, RunResult, load_config, load_document
     from tunery.train.fit import fit
     from tunery.train.inference import load
 
@@ -17,10 +17,11 @@ _HOME = {
     "fit": "tunery.train.fit",
     "load": "tunery.train.inference",
     "load_config": "tunery.schema",
+    "load_document": "tunery.schema",
     "search": "tunery.hpo.study",
 }
 
-__all__ = ["RunConfig", "RunResult", "TuneryError", "fit", "load", "load_config", "search"]
+__all__ = ["RunConfig", "RunResult", "TuneryError", "fit", "load", "load_config", "load_document", "search"]
 
 
 def __getattr__(name: str) -> Any:

@@ -87,7 +87,7 @@ def test_search_prints_the_study(capsys: pytest.CaptureFixture[str], config: Pat
     assert code == 0 and study["counts"]["total"] == 2 and study["best"]["test"]["f1_macro"] is not None
     assert "trial 1 completed" in told
     code, printed, _ = call(capsys, *command)
-    assert code == 0 and "leaderboard.csv" in printed and "peft.r" in printed
+    assert code == 0 and "leaderboard.csv" in printed and "seconds  r  lr" in printed
     assert call(capsys, "evaluate", tmp_path / "study", "--json")[0] == 0
     assert call(capsys, "report", tmp_path / "study", "--json")[0] == 0
 

@@ -12,7 +12,7 @@ import optuna
 import pytest
 from transformers import TrainerCallback
 
-from tunery import load, search
+from tunery import load, load_document, search
 from tunery.errors import ConfigError, FolderError, Interrupted, StudyFailed
 from tunery.hpo.tables import PRUNERS, SAMPLERS
 from tunery.schema import RunConfig
@@ -110,6 +110,10 @@ def test_what_a_study_leaves_behind(tiny_bert: Path, tmp_path: Path) -> None:
     assert len(list((out / "objects").iterdir())) == 1
     assert result.disk.bytes == size(out / "objects") + size(out / "best") < result.disk.keep_all_bytes
     assert load(out).predict(["it was great"])[0].label in ("good", "bad")
+
+    written = load_document(out / "config.yaml")
+    assert written["schedule"] == {"name": "linear", "warmup": 0.06} and written["search"]["n_trials"] == 4
+    assert search(written, out=out) == result
 
 
 def test_more_trials_extend_a_study_and_the_same_number_trains_nothing(tiny_bert: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def errors() -> Console:
 
 def emit(as_json: bool, document: str, table: Any) -> None:
     """Print a result: as one JSON document, or as a table for people."""
-    print(document) if as_json else Console().print(table)
+    print(document) if as_json else Console().print(table, highlight=False, soft_wrap=True)
 
 
 @app.command()

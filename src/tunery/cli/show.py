@@ -93,8 +93,8 @@ def study(record: StudyResult, folder: Path, *, as_json: bool) -> None:
         return
     from tunery.report.leaderboard import leaderboard_rows
 
-    rows = leaderboard_rows(record)[:10]
-    table = Table(*(rows[0] if rows else ()), box=None, pad_edge=False)
+    rows = [{key: row[key] for key in row if key != "reason"} for row in leaderboard_rows(record)[:10]]
+    table = Table(*_headings(rows[0] if rows else {}), box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     console = Console()
@@ -107,6 +107,12 @@ def study(record: StudyResult, folder: Path, *, as_json: bool) -> None:
     console.print(f"{counts}; {record.seconds:.0f} s of trials; {saved}", highlight=False)
     places = f"model:  {folder / 'best'}\nreport: {folder / 'report.html'}\nboard:  {folder / 'leaderboard.csv'}"
     console.print(places, highlight=False, soft_wrap=True)
+
+
+def _headings(row: Mapping[str, Any]) -> list[str]:
+    """Column names for a narrow screen: the last part of a path where it is clear."""
+    last = [key.rpartition(".")[2] for key in row]
+    return [short if last.count(short) == 1 else key for key, short in zip(row, last, strict=True)]
 
 
 def _cell(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Reports every epoch to the study and gives the trial up when the pruner says so."""
 
+import math
 from typing import Any, final
 
 from optuna import Trial, TrialPruned
@@ -16,7 +17,7 @@ class Pruning(TrainerCallback):
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Report the objective of this epoch, then ask."""
-        value, epoch = given["metrics"][self._objective], round(state.epoch or 0)
+        value, epoch = given["metrics"][self._objective], math.ceil(state.epoch or 0)
         known = self._trial.study.get_trials(deepcopy=False)[self._trial.number].intermediate_values
         if value is not None and epoch not in known:
             self._trial.report(value, epoch)

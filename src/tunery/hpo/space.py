@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna import Trial
 
-from tunery.schema.document import Document, validate
+from tunery.schema.document import Document, normalise, validate
 from tunery.schema.run import RunConfig
 from tunery.schema.space import domains, integer_paths, realise
 from tunery.schema.spec import Choices, Domain, Range
@@ -87,9 +87,20 @@ def _contains(domain: Domain, value: Any) -> bool:
     return value in domain.values
 
 
-def written(document: Document) -> Document:
-    """The document as plain YAML values again, ranges as they stand in a config."""
-    return {key: _written(value) for key, value in document.items()}
+def complete(document: Document, base: RunConfig) -> Document:
+    """The study's config as plain YAML values: every default written out, every range as it stands in a config.
+
+    A section whose choice is searched stays as the user wrote it, because each choice has defaults of its own.
+    """
+    return _completed(normalise(document), base.model_dump(mode="json"))
+
+
+def _completed(written: Any, defaults: Any) -> Any:
+    if not isinstance(written, dict) or not isinstance(defaults, dict):
+        return _written(written)
+    if any(isinstance(value, Choices) and _is_tag(key) for key, value in written.items()):
+        return {key: _written(value) for key, value in written.items()}
+    return {key: _completed(written[key], value) if key in written else value for key, value in defaults.items()}
 
 
 def _written(value: Any) -> Any:
@@ -98,4 +109,4 @@ def _written(value: Any) -> Any:
         return {"low": value.low, "high": value.high, **options}
     if isinstance(value, Choices):
         return [list(item) if isinstance(item, tuple) else item for item in value.values]
-    return written(value) if isinstance(value, dict) else value
+    return {key: _written(inner) for key, inner in value.items()} if isinstance(value, dict) else value

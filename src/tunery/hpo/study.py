@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 from tunery.errors import ConfigError, Interrupted, StudyFailed
 from tunery.hpo.pruning import Pruning
 from tunery.hpo.records import summarise, trial_folder, trial_record
-from tunery.hpo.space import propose, strong_default, written
+from tunery.hpo.space import complete, propose, strong_default
 from tunery.hpo.tables import PRUNERS, SAMPLERS
 from tunery.hpo.winner import conclude, write_records
 from tunery.schema import RunConfig
@@ -66,7 +66,8 @@ def search(document: Document, *, out: str | Path, observer: Observer | None = N
     document = with_domains(document)
     document = document if domains(document) else with_default_domains(document)
     check_space(document)
-    folder, base, plain = Path(out), _base(document), written(document)
+    folder, base = Path(out), _base(document)
+    plain = complete(document, base)
     refuse_other(folder, plain)
     known = read_study(folder)
     if known is not None and known.counts["total"] >= base.search.n_trials:

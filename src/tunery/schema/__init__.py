@@ -12,8 +12,11 @@ __all__ = ["Document", "RunConfig", "RunResult", "load_config", "load_document"]
 
 
 def load_document(path: str | Path, overrides: Iterable[str] = ()) -> Document:
-    """Read a config file, apply `key=value` overrides, and read ranges; nothing is validated yet."""
-    return with_domains(override(read_document(Path(path)), overrides))
+    """Read a config file, apply `key=value` overrides, and read ranges; nothing is validated yet.
+
+    A config without a name is called like its file.
+    """
+    return {"name": Path(path).stem, **with_domains(override(read_document(Path(path)), overrides))}
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:

@@ -18,8 +18,8 @@ from tunery.store.resume import ResumePoints
 
 R = TypeVar("R", RunResult, Progress, StudyResult)
 
-_MAY_CHANGE = ("search.n_trials", "search.timeout")
-"""Keys that a later call on the same study may set anew: they say when to stop, not what a trial is."""
+_MAY_CHANGE = ("name", "search.n_trials", "search.timeout")
+"""Keys that a later call on the same folder may set anew: they name the work or end it, and change no result."""
 
 
 class RunFolder:

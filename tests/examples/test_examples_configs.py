@@ -1,0 +1,52 @@
+"""Every example config is valid, opens with the command that runs it, and names no machine."""
+
+from pathlib import Path
+
+import pytest
+from tunery.errors import ConfigError
+from tunery.schema import load_config, load_document
+from tunery.schema.space import check_space, domains
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+RUNS = sorted(EXAMPLES.glob("*.yaml"))
+DEMO = EXAMPLES / "posts" / "demo.yaml"
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_run_config_is_valid(path: Path) -> None:
+    config = load_config(path, ["train.epochs=1"])
+    assert config.name == path.stem
+    assert config.train.epochs == 1
+
+
+def test_the_three_public_data_sets_have_a_config() -> None:
+    assert {path.stem for path in RUNS} >= {"imdb", "banking77", "goemotions"}
+
+
+@pytest.mark.parametrize("path", [*RUNS, DEMO], ids=lambda path: path.stem)
+def test_config_opens_with_its_command_and_names_no_machine(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    command = "search" if path == DEMO else "train"
+    assert text.startswith(f"# tunery {command} {path.relative_to(EXAMPLES.parent).as_posix()}")
+    assert not [value for value in load_document(path)["data"].values() if str(value).startswith("/") and path != DEMO]
+    assert "/work" not in text and "/home" not in text
+
+
+def test_demo_space_is_legal_and_reads_the_files_beside_it() -> None:
+    document = load_document(DEMO)
+    check_space(document)
+    assert set(domains(document)) == {"peft.method", "peft.r", "optim.lr"}
+    assert {Path(document["data"][split]).parent for split in ("train", "validation", "test")} == {DEMO.parent}
+
+
+def test_demo_is_a_study_and_not_a_run() -> None:
+    with pytest.raises(ConfigError, match="tunery search"):
+        load_config(DEMO)
+
+
+@pytest.mark.parametrize("method", ["lora", "none"])
+def test_demo_with_fixed_values_is_a_run(method: str) -> None:
+    fixed = [f"peft={{method: {method}}}", "optim.lr=1e-3"]
+    config = load_config(DEMO, fixed)
+    assert config.peft.method == method
+    assert config.search.n_trials == 6
