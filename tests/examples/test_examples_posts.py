@@ -91,7 +91,9 @@ def test_labels_are_the_criteria_with_evidence(split: str) -> None:
         if row["status"] == "1":
             met[row["post_id"]].add(row["DSM5_symptom"])
     assert {row["id"]: set(row["labels"]) for row in rows(split)} == met
-    assert {row["post_id"]: row["text"] for row in table(f"{split}_posts.csv")} == {r["id"]: r["text"] for r in rows(split)}
+    assert {row["post_id"]: row["text"] for row in table(f"{split}_posts.csv")} == {
+        r["id"]: r["text"] for r in rows(split)
+    }
 
 
 @ALL

@@ -132,6 +132,8 @@ class RunResult(Record):
     config: dict[str, Any]
     """The complete config; running it again reproduces the run."""
     environment: Environment | None
+    base: str | None
+    """What identifies the pretrained weights: `sha256:<digest>` of local files, or `hub:<id>@<commit>`."""
     data: DataRecord | None
     checkpoints: tuple[CheckpointRecord, ...] = ()
     reason: str | None = None
@@ -148,6 +150,7 @@ class Progress(Record):
     epochs: float = 0.0
     written_bytes: int = 0
     environment: Environment | None = None
+    base: str | None = None
     data: DataRecord | None = None
 
 

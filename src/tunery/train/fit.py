@@ -168,6 +168,7 @@ def _progress(run: _Run, trainer: TuneryTrainer, before: Progress, *, clock: Clo
         epochs=round(trainer.state.epoch or 0.0, 4),
         written_bytes=before.written_bytes + written,
         environment=environment(run.device, precision=run.precision, reason=run.precision_reason),
+        base=run.built.base_digest,
         data=run.prepared.record(),
     )
 
@@ -214,6 +215,7 @@ def finish(
         best_epoch=math.ceil(best.epoch) if best else None,
         config=config.model_dump(mode="json"),
         environment=progress.environment,
+        base=progress.base,
         data=progress.data,
         checkpoints=(best,) if best else (),
         reason=reason,

@@ -47,7 +47,12 @@ def _write(
     shutil.rmtree(folder, ignore_errors=True)
     head = prepared.task.head()
     export(built, prepared.tokenizer, folder, head=head, spec=config.model, peft=config.peft)
-    card = {"config": config.model_dump(mode="json"), "labels": head.labels, "thresholds": thresholds}
+    card = {
+        "config": config.model_dump(mode="json"),
+        "labels": head.labels,
+        "thresholds": thresholds,
+        "base": built.base_digest,
+    }
     write_text(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False))
 
 
