@@ -45,7 +45,14 @@ def test_minilm_on_the_sample_posts_loads_without_tunery(tmp_path: Path, method:
 
     predictor = load(tmp_path / "run")
     ours = predictor.logits([Example(text) for text in TEXTS], precision="fp32")
-    command = [sys.executable, "-c", PLAIN, str(tmp_path / "run" / "best"), str(len(predictor.labels)), json.dumps(TEXTS)]
+    command = [
+        sys.executable,
+        "-c",
+        PLAIN,
+        str(tmp_path / "run" / "best"),
+        str(len(predictor.labels)),
+        json.dumps(TEXTS),
+    ]
     done = subprocess.run([*command, *(["adapter"] if method == "lora" else [])], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert np.allclose(ours, json.loads(done.stdout), atol=1e-5)

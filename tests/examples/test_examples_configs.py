@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import yaml
+
 from tunery.errors import ConfigError
 from tunery.schema import load_config, load_document
 from tunery.schema.space import check_space, domains
@@ -28,8 +30,8 @@ def test_config_opens_with_its_command_and_names_no_machine(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     command = "search" if path == DEMO else "train"
     assert text.startswith(f"# tunery {command} {path.relative_to(EXAMPLES.parent).as_posix()}")
-    assert not [value for value in load_document(path)["data"].values() if str(value).startswith("/") and path != DEMO]
-    assert "/work" not in text and "/home" not in text
+    places = [str(value) for value in yaml.safe_load(text)["data"].values()]
+    assert not [place for place in places if Path(place).is_absolute() or ".." in place]
 
 
 def test_demo_space_is_legal_and_reads_the_files_beside_it() -> None:

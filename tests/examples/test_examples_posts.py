@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -122,10 +121,8 @@ def test_posts_are_three_to_twelve_sentences_and_marked_synthetic(split: str) ->
         assert "{" not in row["text"]
 
 
-@pytest.mark.filterwarnings("default")
 def test_counting_words_does_not_solve_it() -> None:
-    score: Callable[[Path], dict[str, float]] = load("baseline").baseline
-    scores = score(POSTS)
+    scores = load("baseline").baseline(POSTS)
     assert 0.3 < sum(scores.values()) / len(scores) < 0.7
 
 

@@ -170,6 +170,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(tiny_bert: Path, tmp_path: Path
         fit(given, out=tmp_path / "run")
 
 
+def test_pairs_of_texts_are_trained_and_answered(tiny_bert: Path, tmp_path: Path) -> None:
+    files = write_rows(tmp_path)
+    for name in files.values():
+        rows = [json.loads(line) for line in Path(name).read_text().splitlines()]
+        Path(name).write_text("".join(json.dumps({**row, "other": row["text"][::-1]}) + "\n" for row in rows))
+    fit(config(str(tiny_bert), {**files, "text_pair": "other"}), out=tmp_path / "run")
+    model = load(tmp_path / "run")
+    pair, same = model.logits([Example("a great day", "was it"), Example("a great day", "was it not so")])
+    assert not np.allclose(pair, same)
+    assert model.predict([("a great day", "was it")])[0].label in ("good", "bad")
+
+
 def test_a_refused_request_leaves_nothing_behind(tiny_bert: Path, tmp_path: Path) -> None:
     given = make(tiny_bert, tmp_path)
     (tmp_path / "train.jsonl").unlink()

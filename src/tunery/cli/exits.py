@@ -30,6 +30,8 @@ def guarded(command: Callable[[], object], *, as_json: bool) -> int:
         return _report(error, str(error), _code(error), as_json=as_json)
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        return _report(error, f"{error}; once that is mended, the same command resumes", 1, as_json=as_json)
     except Exception as error:
         traceback.print_exc()
         return _report(error, f"{type(error).__name__}: {error}", 1, as_json=as_json)

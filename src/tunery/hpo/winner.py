@@ -5,8 +5,8 @@ from pathlib import Path
 from tunery.errors import FolderError, StudyFailed
 from tunery.hpo.records import results_of, trial_folder
 from tunery.model.owned import load_owned
-from tunery.report.html import write_report
-from tunery.report.leaderboard import write_leaderboard
+from tunery.report.html import study_html
+from tunery.report.leaderboard import leaderboard_csv
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
 from tunery.schema.results import BestTrial, StudyResult, TrialRecord
@@ -44,8 +44,8 @@ def conclude(result: StudyResult, out: Path) -> StudyResult:
 
 def write_records(result: StudyResult, out: Path) -> None:
     """The study's tables and pages; `study.json` comes last."""
-    write_leaderboard(result, out / "leaderboard.csv")
-    write_report(result, out / "report.html", results=results_of(out, [trial.number for trial in result.trials]))
+    write_text(out / "leaderboard.csv", leaderboard_csv(result))
+    _write_page(result, out)
     write_text(out / "study.json", result.model_dump_json(indent=1))
 
 
@@ -58,8 +58,13 @@ def write_study_page(out: Path) -> Path:
     study = read_study(out)
     if study is None:
         raise FolderError(f"a study is needed, but {str(out)!r} has no study.json")
-    write_report(study, out / "report.html", results=results_of(out, [trial.number for trial in study.trials]))
-    return out / "report.html"
+    return _write_page(study, out)
+
+
+def _write_page(study: StudyResult, out: Path) -> Path:
+    page = out / "report.html"
+    write_text(page, study_html(study, results=results_of(out, [trial.number for trial in study.trials])))
+    return page
 
 
 def _known_winner(out: Path, number: int) -> BestTrial | None:

@@ -3,7 +3,7 @@
 compute.py draws no line, charts.py computes no number, html.py only places what they return.
 """
 
-from tunery.report.html import write_report, write_run_report
-from tunery.report.leaderboard import leaderboard_rows, write_leaderboard
+from tunery.report.html import run_html, study_html
+from tunery.report.leaderboard import leaderboard_csv, leaderboard_rows
 
-__all__ = ["leaderboard_rows", "write_leaderboard", "write_report", "write_run_report"]
+__all__ = ["leaderboard_csv", "leaderboard_rows", "run_html", "study_html"]

@@ -1,14 +1,12 @@
-"""Reports as files: self-contained HTML that opens from disk, without network, in light and dark."""
+"""Reports as text: self-contained HTML that opens from disk, without network, in light and dark."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 from string import Template
 from types import MappingProxyType
 from typing import Any
 
-from tunery.report.files import write_atomically
 from tunery.report.markup import Html
 from tunery.report.run_page import run_body
 from tunery.report.study_page import study_body
@@ -17,20 +15,20 @@ from tunery.schema.results import RunResult, StudyResult
 _NO_RESULTS: Mapping[int, RunResult] = MappingProxyType({})
 
 
-def write_report(study: StudyResult, path: Path, *, results: Mapping[int, RunResult] = _NO_RESULTS) -> None:
-    """Write the page of a study.
+def study_html(study: StudyResult, *, results: Mapping[int, RunResult] = _NO_RESULTS) -> str:
+    """The page of a study.
 
     `results` (trial number -> record) adds what `study` does not hold: the winner's validation metrics, the data and
     its findings, the environment, and each trial's planned epochs.
     """
     body = study_body(study, results=results)
-    write_atomically(path, _page(f"{study.name} \N{MIDDLE DOT} study", body))
+    return _page(f"{study.name} \N{MIDDLE DOT} study", body)
 
 
-def write_run_report(result: RunResult, path: Path, *, metrics: Sequence[Mapping[str, Any]]) -> None:
-    """Write the page of one run; `metrics` are the parsed lines of `metrics.jsonl` (step, epoch, name, value)."""
+def run_html(result: RunResult, *, metrics: Sequence[Mapping[str, Any]]) -> str:
+    """The page of one run; `metrics` are the parsed lines of `metrics.jsonl` (step, epoch, name, value)."""
     body = run_body(result, metrics=metrics)
-    write_atomically(path, _page(f"{result.config.get('name', 'run')} \N{MIDDLE DOT} run", body))
+    return _page(f"{result.config.get('name', 'run')} \N{MIDDLE DOT} run", body)
 
 
 def _page(title: str, body: Html) -> str:

@@ -3,10 +3,8 @@
 import csv
 import io
 import json
-from pathlib import Path
 from typing import Any
 
-from tunery.report.files import write_atomically
 from tunery.report.finite import finite
 from tunery.schema.results import StudyResult, TrialRecord
 
@@ -37,13 +35,13 @@ def leaderboard_rows(study: StudyResult) -> list[dict[str, Any]]:
     return rows
 
 
-def write_leaderboard(study: StudyResult, path: Path) -> None:
-    """Write `leaderboard_rows` as CSV with a header; lists and booleans are written as JSON, None as an empty cell."""
+def leaderboard_csv(study: StudyResult) -> str:
+    """`leaderboard_rows` as CSV with a header; lists and booleans are written as JSON, None as an empty cell."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [*FIXED, *searched(study)], lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in row.items()} for row in leaderboard_rows(study))
-    write_atomically(path, text.getvalue())
+    return text.getvalue()
 
 
 def _place(trial: TrialRecord, study: StudyResult) -> tuple[int, bool, float, bool, int]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -20,23 +20,24 @@ class Jsonl(Tracker):
         """Drop the lines beyond `step`, a half-written last one included."""
         kept = [line for line in read_metrics(self.path) if line["step"] <= step]
         temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(_line(line) for line in kept), encoding="utf-8")
+        temporary.unlink(missing_ok=True)
+        _append(temporary, kept)
         temporary.replace(self.path)
 
     def log(self, step: int, epoch: float, values: Mapping[str, float | None]) -> None:
         """Append one line per value."""
         lines = ({"step": step, "epoch": epoch, "name": name, "value": value} for name, value in values.items())
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("".join(_line(line) for line in lines))
-            file.flush()
-            os.fsync(file.fileno())
+        _append(self.path, lines)
 
     def finish(self) -> None:
         """Nothing is left to do."""
 
 
-def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, allow_nan=False) + "\n"
+def _append(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
