@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tiny_runs import write_rows
 from tunery.cli import main
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
-from train_data import write_rows
 
 Run = tuple[int, str, str]
 

@@ -12,6 +12,7 @@ import optuna
 import pytest
 from transformers import TrainerCallback
 
+from tiny_runs import write_rows
 from tunery import load, load_document, search
 from tunery.errors import ConfigError, FolderError, Interrupted, StudyFailed
 from tunery.hpo.tables import PRUNERS, SAMPLERS
@@ -20,9 +21,6 @@ from tunery.schema.fields import alternatives
 from tunery.schema.results import StudyResult, TrialRecord
 from tunery.schema.search import Pruner, Sampler
 from tunery.store.files import size
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
-from train_data import write_rows
 
 
 def document(model: Path, folder: Path, **sections: Any) -> dict[str, Any]:
@@ -122,7 +120,8 @@ def test_more_trials_extend_a_study_and_the_same_number_trains_nothing(tiny_bert
     again = Watch()
     assert search(given, out=tmp_path / "study", observer=again) == first and again.started == []
     more = Watch()
-    extended = search({**given, "search": {"n_trials": 3, "pruner": "none"}}, out=tmp_path / "study", observer=more)
+    larger = {**given, "name": "renamed", "search": {"n_trials": 3, "pruner": "none"}}
+    extended = search(larger, out=tmp_path / "study", observer=more)
     assert more.started == [2] and trajectory(extended)[:2] == trajectory(first)
 
 
@@ -139,10 +138,25 @@ def test_the_median_pruner_fires_and_the_trial_says_why(tiny_bert: Path, tmp_pat
     result = search(given, out=tmp_path / "study")
     pruned = [trial for trial in result.trials if trial.status == "pruned"]
     assert pruned and all(trial.params["optim.lr"] == 1e-9 for trial in pruned)
-    assert all(len(trial.history) < 6 and "below the median" in (trial.reason or "") for trial in pruned)
+    assert all(len(trial.history) < 6 and "worse than the median" in (trial.reason or "") for trial in pruned)
     assert sum(result.pruned_by_epoch.values()) == len(pruned)
     written = json.loads((tmp_path / "study" / "trials" / str(pruned[0].number) / "result.json").read_text())
     assert written["status"] == "pruned" and written["reason"] == pruned[0].reason and written["seconds"]["total"] > 0
+
+
+def test_a_death_between_recording_and_telling_keeps_the_verdict(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"})
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("tunery.hpo.study._tell", lambda *_, **__: sys.exit())
+        search(given, out=tmp_path / "study", observer=Watch({0: Fail()}))
+    watch = Watch()
+    result = search(given, out=tmp_path / "study", observer=watch)
+    assert [(trial.status, trial.reason) for trial in result.trials] == [
+        ("failed", "MemoryError: no room"),
+        ("completed", None),
+    ]
 
 
 def test_a_bad_trial_does_not_end_a_study_but_too_many_in_a_row_do(tiny_bert: Path, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_data import config, write_rows
 from transformers import TrainerCallback
 
+from tiny_runs import config, write_rows
 from tunery import load
 from tunery.data.rows import Example
 from tunery.errors import DataError, FolderError, Interrupted, NonFiniteLoss

@@ -22,4 +22,4 @@ class Pruning(TrainerCallback):
         if value is not None and epoch not in known:
             self._trial.report(value, epoch)
         if self._trial.should_prune():
-            raise TrialPruned(f"below the median of earlier trials after epoch {epoch}: {self._objective} {value:.4f}")
+            raise TrialPruned(f"worse than the median of earlier trials after epoch {epoch}")

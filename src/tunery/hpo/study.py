@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from tunery.errors import ConfigError, Interrupted, StudyFailed
 from tunery.hpo.pruning import Pruning
-from tunery.hpo.records import summarise, trial_folder, trial_record
+from tunery.hpo.records import STATUS, summarise, trial_folder, trial_record
 from tunery.hpo.space import complete, propose, strong_default
 from tunery.hpo.tables import PRUNERS, SAMPLERS
 from tunery.hpo.winner import conclude, write_records
@@ -28,6 +28,7 @@ from tunery.train.fit import finish, fit
 from tunery.train.prepare import prepare
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_STATES = {"pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 class Observer(Protocol):
@@ -84,9 +85,11 @@ def _base(document: Document) -> RunConfig:
 
 def _open(folder: Path, base: RunConfig) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = f"sqlite:///{folder / 'study.db'}"
+    names = optuna.get_all_study_names(storage)
     return optuna.create_study(
-        study_name=base.name,
-        storage=f"sqlite:///{folder / 'study.db'}",
+        study_name=names[0] if names else base.name,  # the folder is one study, whatever its config is called by now
+        storage=storage,
         direction=base.direction,
         pruner=PRUNERS[type(base.search.pruner)](base.search.pruner),
         load_if_exists=True,
@@ -147,6 +150,8 @@ def _run_trial(search: _Search, trial: Trial) -> TrialState:
         return _give_up(search, trial, config, folder, TrialState.PRUNED, str(pruned))
     except Exception as error:
         return _give_up(search, trial, config, folder, TrialState.FAIL, f"{type(error).__name__}: {error}")
+    if result.status != "completed":  # a process died between recording the end and telling the study
+        return _tell(search, trial, _STATES[result.status], reason=result.reason)
     if result.objective.value is None:
         return _give_up(search, trial, config, folder, TrialState.FAIL, f"{config.objective} is undefined")
     return _tell(search, trial, TrialState.COMPLETE, value=result.objective.value)
@@ -155,8 +160,7 @@ def _run_trial(search: _Search, trial: Trial) -> TrialState:
 def _give_up(
     search: _Search, trial: Trial, config: RunConfig, folder: RunFolder, state: TrialState, reason: str
 ) -> TrialState:
-    status: Any = "pruned" if state is TrialState.PRUNED else "failed"
-    finish(folder, config, status, progress=folder.progress(), reason=reason)
+    finish(folder, config, STATUS[state], progress=folder.progress(), reason=reason)
     folder.drop_weights()
     return _tell(search, trial, state, reason=reason)
 

@@ -107,6 +107,7 @@ def _train(
         with saver.listening(), clock.phase("train"):
             if point is None or (point[1] < run.steps and not stop.is_over(point[1])):
                 trainer.train(resume_from_checkpoint=str(point[0]) if point else None)
+                trainer.accelerator.unwrap_model(run.built.module, keep_fp32_wrapper=False)
     finally:
         progress = _progress(run, trainer, before, clock=clock, written=saver.written_bytes)
         folder.write_progress(progress)
