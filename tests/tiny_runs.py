@@ -1,9 +1,13 @@
 """Small labelled files and configs that train in a second."""
 
 import json
+import os
 import random
+import signal
 from pathlib import Path
 from typing import Any
+
+from transformers import TrainerCallback
 
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
@@ -41,3 +45,16 @@ def config(name: str, files: dict[str, str], *, kind: str = "classification", **
         "train": {"epochs": 2, "batch_size": 8, "log_every": 2},
     }
     return validate({**document, **sections})
+
+
+class StopAt(TrainerCallback):
+    """Ends the process' work at one step: by a signal, or as a crash would."""
+
+    def __init__(self, step: int, how: str) -> None:
+        self.step, self.how = step, how
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == self.step and self.how == "signal":
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif state.global_step == self.step:
+            raise MemoryError("crash")

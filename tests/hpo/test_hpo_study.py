@@ -144,6 +144,14 @@ def test_the_median_pruner_fires_and_the_trial_says_why(tiny_bert: Path, tmp_pat
     assert written["status"] == "pruned" and written["reason"] == pruned[0].reason and written["seconds"]["total"] > 0
 
 
+def test_more_of_the_best_are_kept_when_asked_and_time_ends_a_study(tiny_bert: Path, tmp_path: Path) -> None:
+    given = document(tiny_bert, tmp_path, checkpoint={"keep_best": 2})
+    search(given, out=tmp_path / "two")
+    assert len(list((tmp_path / "two" / "objects").iterdir())) == 2
+    brief = document(tiny_bert, tmp_path, search={"n_trials": 50, "timeout": 0.01, "pruner": "none"})
+    assert search(brief, out=tmp_path / "brief").counts["total"] == 1
+
+
 def test_a_death_between_recording_and_telling_keeps_the_verdict(
     tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

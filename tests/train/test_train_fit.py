@@ -1,8 +1,6 @@
 """`fit`: trains, restores the best, exports, records; resumes bit for bit; refuses before it writes."""
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from tiny_runs import config, write_rows
+from tiny_runs import StopAt, config, write_rows
 from tunery import load
 from tunery.data.rows import Example
 from tunery.errors import DataError, FolderError, Interrupted, NonFiniteLoss
@@ -35,19 +33,6 @@ def make(tiny_bert: Path, folder: Path, method: str = "lora", **sections: Any) -
         chosen["model"] = {"name": str(tiny_bert), "max_length": 32, "precision": "fp32", "head": head}
     kind = chosen.pop("kind", "classification")
     return config(str(tiny_bert), write_rows(folder, multilabel=kind == "multilabel"), kind=kind, **chosen)
-
-
-class StopAt(TrainerCallback):
-    """Ends the process' work at one step: by a signal, or as a crash would."""
-
-    def __init__(self, step: int, how: str) -> None:
-        self.step, self.how = step, how
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step == self.step and self.how == "signal":
-            os.kill(os.getpid(), signal.SIGTERM)
-        elif state.global_step == self.step:
-            raise MemoryError("crash")
 
 
 def best_logits(run: Path) -> np.ndarray:
