@@ -141,7 +141,7 @@ def _run_trial(search: _Search, trial: Trial) -> TrialState:
         return _tell(search, trial, TrialState.PRUNED, reason=f"illegal combination: {error.problems[0]}")
     folder = trial_folder(search.out, trial.number)
     watchers = search.observer.trial_started(trial.number, config) if search.observer else ()
-    callbacks = [Pruning(trial, objective=config.objective), *watchers]
+    callbacks = [*watchers, Pruning(trial, objective=config.objective)]
     try:
         result = fit(config, callbacks, out=folder.path, is_trial=True)
     except Interrupted:
