@@ -35,12 +35,12 @@ def _row(split: str, number: int, multilabel: bool) -> dict[str, Any]:
     return {"id": f"{split}-{number}", "text": " ".join(words), **given}
 
 
-def config(name: str, files: dict[str, str], *, kind: str = "classification", **sections: Any) -> RunConfig:
+def config(model: str, files: dict[str, str], /, *, kind: str = "classification", **sections: Any) -> RunConfig:
     """A short run on a tiny model; sections given here replace the defaults."""
     document = {
         "task": {"kind": kind},
         "data": files,
-        "model": {"name": name, "max_length": 32, "precision": "fp32"},
+        "model": {"name": model, "max_length": 32, "precision": "fp32"},
         "optim": {"name": "adamw", "lr": 3e-3},
         "train": {"epochs": 2, "batch_size": 8, "log_every": 2},
     }

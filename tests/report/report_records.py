@@ -198,6 +198,7 @@ def make_run(*, labels: int = 5, value: float | None = 0.8423, status: str = "co
         epochs=5.0,
         best_epoch=4,
         config=make_config({"peft.method": "lora", "peft.r": 8}),
+        base="sha256:" + "0" * 64,
         environment=Environment(
             python="3.12.4",
             packages={"torch": "2.8.0", "transformers": "5.23.0", "peft": "0.21.0"},

@@ -38,7 +38,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "schedule": {"schedule": {"name": "constant"}},
     "warmup": {"schedule": {"warmup": 0.5}},
     "gradient_clipping": {"regularization": {"gradient_clipping": 0.01}},
-    "no gradient_clipping": {"regularization": {"gradient_clipping": 0}},
     "epochs": {"train": {"epochs": 2}},
     "max_steps": {"train": {"max_steps": 3}},
     "batch_size": {"train": {"batch_size": 4}},
@@ -48,6 +47,7 @@ SAME: dict[str, dict[str, Any]] = {
     "name": {"name": "other"},
     "log_every": {"train": {"log_every": 1}},
     "eval_batch_size": {"train": {"eval_batch_size": 64}},
+    "gradient_clipping off": {"regularization": {"gradient_clipping": 0}},  # gradients here stay below the default 1
     "keep_last": {"checkpoint": {"keep_last": 0}},
     "tracking": {"tracking": [{"kind": "tensorboard"}]},
 }

@@ -92,7 +92,8 @@ def complete(document: Document, base: RunConfig) -> Document:
 
     A section whose choice is searched stays as the user wrote it, because each choice has defaults of its own.
     """
-    return _completed(normalise(document), base.model_dump(mode="json"))
+    completed: Document = _completed(normalise(document), base.model_dump(mode="json"))
+    return completed
 
 
 def _completed(written: Any, defaults: Any) -> Any:

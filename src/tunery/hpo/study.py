@@ -100,8 +100,8 @@ def _run(search: _Search) -> StudyResult:
     settings, started, failures = search.base.search, time.monotonic(), 0
     if not search.study.get_trials(deepcopy=False):
         search.study.enqueue_trial(strong_default(search.document))
-    while len(_ended(search.study)) < settings.n_trials:
-        if settings.timeout is not None and time.monotonic() - started > settings.timeout:
+    while (ended := len(_ended(search.study))) < settings.n_trials:
+        if ended and settings.timeout is not None and time.monotonic() - started > settings.timeout:
             break
         failures = failures + 1 if _run_trial(search, _next_trial(search)) is TrialState.FAIL else 0
         _keep_the_best(search)

@@ -52,7 +52,7 @@ class Search(Spec):
     n_trials: Annotated[int, Field(ge=1)] = 1000
     """Trials in the whole study, those of earlier runs of the same command included."""
     timeout: Annotated[float, Field(gt=0)] | None = None
-    """Seconds after which no new trial starts."""
+    """Seconds after which no new trial starts; the first always does."""
     sampler: Sampler = Tpe()
     """Proposes the next configuration."""
     pruner: Pruner = MedianPruner()
