@@ -113,7 +113,7 @@ def _train(
         folder.write_progress(progress)
     if saver.interrupted_by is not None:
         again = "the same command resumes it" if config.checkpoint.keep_last else "the same command starts it over"
-        raise Interrupted(f"stopped by {saver.interrupted_by} at step {trainer.state.global_step}; {again}")
+        raise Interrupted(f"{saver.interrupted_by} came at step {trainer.state.global_step}; {again}")
     return _conclude(run, folder, progress, clock=clock, is_trial=is_trial)
 
 
