@@ -32,7 +32,7 @@ def test_wrong_requests_and_failed_runs_are_told_apart() -> None:
 
 def test_a_config_error_lists_its_problems() -> None:
     error = ConfigError(iter([Problem("a.b", "wrong"), Problem("", "empty")]), source="run.yaml")
-    assert str(error) == "2 problem(s) in run.yaml:\n  a.b: wrong\n  empty"
+    assert str(error) == "2 problems in run.yaml:\n  a.b: wrong\n  empty"
     assert len(error.problems) == 2
 
 

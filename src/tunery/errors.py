@@ -43,7 +43,8 @@ class ConfigError(RequestError):
     def __init__(self, problems: Iterable[Problem], *, source: str = "config") -> None:
         self.problems: Sequence[Problem] = tuple(problems)
         lines = "\n".join(f"  {problem}" for problem in self.problems)
-        super().__init__(f"{len(self.problems)} problem(s) in {source}:\n{lines}")
+        count = f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}"
+        super().__init__(f"{count} in {source}:\n{lines}")
 
 
 class DataError(RequestError):

@@ -23,7 +23,8 @@ def guarded(command: Callable[[], object], *, as_json: bool) -> int:
     except typer.Exit as left:
         return left.exit_code
     except _USAGE as error:
-        return _report(error, f"{error.format_message()}; see --help", 2, as_json=as_json)
+        told = error.format_message()  # empty where the help was printed in its place
+        return _report(error, f"{told.rstrip('.')}; see --help", 2, as_json=as_json) if told else 2
     except (KeyboardInterrupt, typer.Abort) as error:
         return _report(error, "stopped; the same command starts or resumes the work", INTERRUPTED, as_json=as_json)
     except TuneryError as error:

@@ -138,7 +138,10 @@ def models(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(list(rows)))
         return
-    table = Table(*rows[0], box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    columns = {"alias": "alias", "hub": "on the Hub", "parameters_millions": "M params", "where": "where"}
+    for heading in columns.values():
+        table.add_column(heading, no_wrap=True)
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+        table.add_row(*(_cell(row[key]) for key in columns))
     Console().print(table)
