@@ -98,7 +98,7 @@ def test_a_rule_is_asked_where_only_an_unrelated_section_is_broken() -> None:
 
 
 def test_missing_sections_are_named() -> None:
-    with pytest.raises(ConfigError, match=r"2 problem\(s\) in config:\n  task: this .* required\n  data: this "):
+    with pytest.raises(ConfigError, match=r"2 problems in config:\n  task: this .* required\n  data: this "):
         validate({})
 
 

@@ -181,6 +181,7 @@ def _model(guess: Guess) -> Iterator[str]:
         f"  max_length: {guess.max_length}",
         "tokens; enough for 95 % of the rows" if guess.fits else "tokens, the most this model reads; long rows are cut",
     )
+    yield _line("  # head: {kind: linear, pooling: mean}", "often better here; plain transformers then loads the encoder")
     yield ""
 
 
@@ -199,6 +200,7 @@ def _optim() -> Iterator[str]:
     yield "optim:"
     yield _line(f"  lr: {_number(Lora.default_lr)}", f"suits lora; with method none take {_number(NoPeft.default_lr)}")
     yield _line("  # lr: {low: 1.0e-4, high: 2.0e-3, log: true}", "range")
+    yield _line("  head_lr: 1.0e-2", "the head starts from noise and needs larger steps than the encoder")
     yield ""
 
 
