@@ -181,7 +181,7 @@ def _model(guess: Guess) -> Iterator[str]:
         f"  max_length: {guess.max_length}",
         "tokens; enough for 95 % of the rows" if guess.fits else "tokens, the most this model reads; long rows are cut",
     )
-    yield _line("  # head: {kind: linear, pooling: mean}", "often better here; plain transformers then loads the encoder")
+    yield _line("  # head: {kind: linear, pooling: mean}", "often better; plain transformers then loads the encoder")
     yield ""
 
 
