@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -145,7 +146,7 @@ def test_a_wrong_request_gets_one_clear_message_and_writes_nothing(
     code, printed, told = call(capsys, "train", config, "--out", tmp_path / "run", "--json")
     error = json.loads(printed)
     assert code == error["exit_code"] == 2
-    assert pytest.importorskip("re").search(message, told.replace("\n", " ")), told
+    assert re.search(message, told.replace("\n", " ")), told
     assert "Traceback" not in told and error["error"]["message"] in told
     assert sorted(tmp_path.iterdir()) == before
 

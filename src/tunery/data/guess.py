@@ -154,12 +154,6 @@ def _found(look: _Look, others: Sequence[Profile], kind: Kind | None) -> _Answer
     return answer._replace(note=f"{best.name!r} is taken; it says in words what {first.name!r} says in numbers")
 
 
-def _fits(column: Profile, kind: Kind) -> bool:
-    if kind == "classification":
-        return column.is_classes
-    return column.is_several or column.is_flag or column.is_usual
-
-
 def _tells_the_same(one: Profile, other: Profile) -> bool:
     if one is other:
         return True

@@ -7,6 +7,7 @@ from typing import Any
 from optuna import Trial
 
 from tunery.schema.document import Document, normalise, validate
+from tunery.schema.fields import TAGS
 from tunery.schema.run import RunConfig
 from tunery.schema.space import domains, integer_paths, realise
 from tunery.schema.spec import Choices, Domain, Range
@@ -63,7 +64,7 @@ _UNSET = object()
 
 
 def _is_tag(path: str) -> bool:
-    return path.rpartition(".")[2] in ("kind", "method", "name", "strategy")
+    return path.rpartition(".")[2] in TAGS
 
 
 def _without_unset(document: Document) -> Document:

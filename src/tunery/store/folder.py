@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from tunery.errors import FolderError
 from tunery.schema.results import CheckpointRecord, Progress, RunResult, StudyResult
 from tunery.schema.yaml_text import dump_yaml, parse_yaml
-from tunery.store.files import require_writable, size, write_text
+from tunery.store.files import require_writable, write_text
 from tunery.store.objects import Objects
 from tunery.store.resume import ResumePoints
 
@@ -69,12 +69,6 @@ class RunFolder:
     def drop_weights(self) -> None:
         """Free the weights of a run that lost, or that lie elsewhere by now; its records stay."""
         shutil.rmtree(self.objects.root, ignore_errors=True)
-
-    def disk_bytes(self) -> int:
-        """Bytes of weights and resume points of this run."""
-        best = self.best()
-        weights = self.objects.path(best.digest) if best else None
-        return size(self.path / "resume") + (weights.stat().st_size if weights and weights.exists() else 0)
 
 
 @contextmanager
