@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from tunery.errors import RunError
 from tunery.store.objects import Objects
@@ -29,3 +30,13 @@ def test_one_flipped_byte_is_found(tmp_path: Path) -> None:
     objects.path(digest).write_bytes(bytes(content))
     with pytest.raises(RunError, match="missing or damaged"):
         objects.get(digest)
+
+
+def test_a_disk_that_refuses_is_an_os_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("tunery.store.objects.save_file", full)
+    with pytest.raises(OSError, match=r"could not be written: .*No space left on device"):
+        Objects(tmp_path).put({"a": torch.zeros(2)})
+    assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,8 @@
 """Weights by content: one object per distinct set of tensors, named by the digest of its bytes."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -9,6 +10,27 @@ from torch import Tensor
 
 from tunery.errors import RunError
 from tunery.store.files import sha256, sync
+
+
+@contextmanager
+def naming_the_disk(path: Path) -> Iterator[None]:
+    """Raise `OSError` where safetensors or tokenizers fail to write: their own error types hide that it was the disk."""
+    try:
+        yield
+    except Exception as error:
+        if "os error" not in str(error):
+            raise
+        raise OSError(f"{path} could not be written: {error}") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors as safetensors.
+
+    Raises:
+        OSError: when the disk refuses.
+    """
+    with naming_the_disk(path):
+        save_file(dict(sorted(tensors.items())), path)
 
 
 class Objects:
@@ -25,10 +47,13 @@ class Objects:
         """Store named tensors; equal content is stored once. Returns digest and size in bytes."""
         self.root.mkdir(parents=True, exist_ok=True)
         incoming = self.root / f".incoming.{os.getpid()}"
-        save_file(dict(sorted(tensors.items())), incoming)
-        sync(incoming)
-        digest, size = sha256(incoming), incoming.stat().st_size
-        incoming.replace(self.path(digest))
+        try:
+            write_tensors(incoming, tensors)
+            sync(incoming)
+            digest, size = sha256(incoming), incoming.stat().st_size
+            incoming.replace(self.path(digest))
+        finally:
+            incoming.unlink(missing_ok=True)
         sync(self.root)
         return digest, size
 

@@ -13,6 +13,7 @@ from tunery.model.export import export
 from tunery.schema import RunConfig
 from tunery.schema.results import CheckpointRecord
 from tunery.store.files import write_text
+from tunery.store.objects import naming_the_disk
 from tunery.train.inference import CARD, Predictor, load
 from tunery.train.prepare import Prepared
 from tunery.train.scoring import thresholds_in
@@ -46,7 +47,8 @@ def _write(
 ) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     head = prepared.task.head()
-    export(built, prepared.tokenizer, folder, head=head, spec=config.model, peft=config.peft)
+    with naming_the_disk(folder):
+        export(built, prepared.tokenizer, folder, head=head, spec=config.model, peft=config.peft)
     card = {
         "config": config.model_dump(mode="json"),
         "labels": head.labels,

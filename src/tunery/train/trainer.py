@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast, final
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -18,6 +18,7 @@ from tunery.model.owned import load_owned, owned_state
 from tunery.optim.losses import RowLoss
 from tunery.schema import RunConfig
 from tunery.schema.results import Tokens
+from tunery.store.objects import write_tensors
 from tunery.train.scoring import autocast
 
 WEIGHTS = "owned.safetensors"
@@ -122,7 +123,7 @@ class TuneryTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(owned_state(self._built), folder / WEIGHTS)
+        write_tensors(folder / WEIGHTS, owned_state(self._built))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         load_owned(self._built, load_file(Path(resume_from_checkpoint) / WEIGHTS))
