@@ -14,7 +14,7 @@ from tunery.store.files import sha256, sync
 
 @contextmanager
 def naming_the_disk(path: Path) -> Iterator[None]:
-    """Raise `OSError` where safetensors or tokenizers fail to write: their own error types hide that it was the disk."""
+    """Raise `OSError` where safetensors or tokenizers fail to write: their own errors hide that it was the disk."""
     try:
         yield
     except Exception as error:

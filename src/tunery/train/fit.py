@@ -166,7 +166,7 @@ def _progress(run: _Run, trainer: TuneryTrainer, before: Progress, *, clock: Clo
         seconds=clock.seconds(),
         memory=peak_memory(run.device),
         tokens=Tokens(real=before.tokens.real + spent.real, processed=before.tokens.processed + spent.processed),
-        epochs=round(trainer.state.epoch or 0.0, 4),
+        epochs=round(trainer.state.epoch or before.epochs, 4),
         written_bytes=before.written_bytes + written,
         environment=environment(run.device, precision=run.precision, reason=run.precision_reason),
         base=run.built.base_digest,
