@@ -72,6 +72,15 @@ def test_train_evaluate_predict_report(capsys: pytest.CaptureFixture[str], confi
     assert all(set(line["probabilities"]) == {"bad", "good"} and line["label"] in ("good", "bad") for line in lines)
     assert (tmp_path / "answers.csv").read_text().startswith("id,label,p_bad,p_good\ntest-0,")
 
+    for row, message in {
+        "txt,id\nx,1\n": "needs the column 'text'",
+        '{"text": ["a"]}': "column 'text' must hold a text",
+    }.items():
+        source = tmp_path / ("bad.csv" if "txt" in row else "bad.jsonl")
+        source.write_text(row)
+        code, _, told = call(capsys, "predict", out, "--input", source, "--output", tmp_path / "none.csv")
+        assert code == 2 and message in told and not (tmp_path / "none.csv").exists()
+
     code, printed, _ = call(capsys, "train", config, "optim.lr=3e-3", "--out", out)
     assert code == 0 and "f1_macro" in printed and "parameters trained" in printed
     code, printed, _ = call(capsys, "report", out)

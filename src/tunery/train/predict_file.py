@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunery.data.cells import text_of
+from tunery.data.cells import BadCell, text_of
 from tunery.data.load import read_rows
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.data import Data
@@ -20,7 +20,7 @@ def predict_file(run: Path, source: Path, target: Path) -> int:
     """Label every row of `source`, in order, into `target` (csv, tsv or jsonl). Returns the number of rows.
 
     Raises:
-        DataError: when the input has no such text column, or the output's suffix is unknown.
+        DataError: when a row has no text, or the output's suffix is unknown.
     """
     write = _WRITERS.get(target.suffix.lower())
     if write is None:
@@ -35,13 +35,19 @@ def predict_file(run: Path, source: Path, target: Path) -> int:
 
 
 def _text(row: Mapping[str, Any], columns: Data, position: int) -> Text:
-    wanted = [columns.text] if columns.text_pair is None else [columns.text, columns.text_pair]
-    for name in wanted:
-        if row.get(name) is None:
-            hint = did_you_mean(name, row) if name not in row else "its cell is empty"
-            raise DataError(f"row {position} needs a text in column {name!r}; {hint}")
-    texts = tuple(text_of(row[name]) for name in wanted)
-    return texts[0] if len(texts) == 1 else (texts[0], texts[1])
+    text = _cell(row, columns.text, position)
+    return text if columns.text_pair is None else (text, _cell(row, columns.text_pair, position))
+
+
+def _cell(row: Mapping[str, Any], column: str, position: int) -> str:
+    if column not in row:
+        raise DataError(
+            f"the input needs the column {column!r}, but row {position} has none; {did_you_mean(column, row)}"
+        )
+    try:
+        return text_of(row[column])
+    except BadCell as problem:
+        raise DataError(f"row {position} of the input: column {column!r} {problem}") from problem
 
 
 def _record(row: Mapping[str, Any], prediction: Prediction, columns: Data) -> dict[str, Any]:
