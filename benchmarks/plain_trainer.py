@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import load_dataset
 from peft import LoraConfig, get_peft_model
 from sklearn.metrics import accuracy_score, f1_score
@@ -74,6 +75,7 @@ def main() -> None:
                 load_best_model_at_end=True,
                 metric_for_best_model="f1_macro",
                 bf16=given.bf16,
+                use_cpu=not torch.cuda.is_available(),
                 train_sampling_strategy="group_by_length" if given.group_by_length else "random",
                 seed=given.seed,
                 report_to="none",
