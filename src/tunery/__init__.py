@@ -1,10 +1,12 @@
 """tunery: fine-tuning that is thrifty with disk, memory and hours, and that proves its results."""
 
 from importlib import import_module
+from logging import LogRecord, getLogger
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tunery.errors import TuneryError
+    from tunery.hpo.compare import compare
     from tunery.hpo.study import search
     from tunery.schema import RunConfig, RunResult, load_config, load_document
     from tunery.train.fit import fit
@@ -14,6 +16,7 @@ _HOME = {
     "RunConfig": "tunery.schema",
     "RunResult": "tunery.schema",
     "TuneryError": "tunery.errors",
+    "compare": "tunery.hpo.compare",
     "fit": "tunery.train.fit",
     "load": "tunery.train.inference",
     "load_config": "tunery.schema",
@@ -21,7 +24,15 @@ _HOME = {
     "search": "tunery.hpo.study",
 }
 
-__all__ = ["RunConfig", "RunResult", "TuneryError", "fit", "load", "load_config", "load_document", "search"]
+__all__ = ["RunConfig", "RunResult", "TuneryError", "compare", "fit", "load", "load_config", "load_document", "search"]
+
+
+def _worth_saying(record: LogRecord) -> bool:
+    """bitsandbytes looks for an optional download when peft imports it, and that it found none helps nobody."""
+    return not record.getMessage().startswith("Failed to load CPU gemm_4bit_forward")
+
+
+getLogger("bitsandbytes.backends.cpu.ops").addFilter(_worth_saying)
 
 
 def __getattr__(name: str) -> Any:

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from fake_cells import Fake
 from tiny_runs import write_rows
 from tunery.cli import main
+from tunery.hpo.compare import compare
 
 Run = tuple[int, str, str]
 
@@ -98,6 +100,33 @@ def test_search_prints_the_study(capsys: pytest.CaptureFixture[str], config: Pat
     assert code == 0 and "leaderboard.csv" in printed and "seconds  r  lr" in printed
     assert call(capsys, "evaluate", tmp_path / "study", "--json")[0] == 0
     assert call(capsys, "report", tmp_path / "study", "--json")[0] == 0
+
+
+def test_compare_prints_table_verdicts_and_places(
+    capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(compare.__kwdefaults__, "runner", Fake())
+    out = tmp_path / "comparison"
+    command = ["compare", config, "train.epochs=2", "lora:peft.r=4", "--methods", "none,lora,ia3", "--out", out]
+    code, printed, told = call(capsys, *command, "--json")
+    record = json.loads(printed)
+    assert code == 0 and [method["method"] for method in record["methods"]] == ["none", "lora", "ia3"]
+    assert "[5/9] lora seed 1 …" in told and "[5/9] lora seed 1 completed: test f1_macro 0.7100 in 10 s" in told
+    assert (record["seeds"], record["cells"][1]["result"]["config"]["peft"]["r"]) == ([0, 1, 2], 4)
+
+    code, printed, told = call(capsys, *command)
+    table, _, words = printed.partition("\n\n")
+    assert code == 0 and told == "" and max(map(len, table.splitlines())) <= 100
+    assert "lora    0.7100 ± " in table and "lora: 0.7100 against 0.8100 of none" in words
+    assert all(name in words for name in ("best", "report.html", "comparison.csv", "comparison.png"))
+
+    (out / "report.html").unlink()
+    code, printed, _ = call(capsys, "report", out)
+    assert code == 0 and (out / "report.html").exists()
+
+    code, printed, _ = call(capsys, "compare", config, "--methods", "lroa", "--baseline", "none", "--json")
+    assert code == 2 and "did you mean 'lora'" in printed
+    assert json.loads(call(capsys, "schema", "comparison")[1])["title"] == "ComparisonResult"
 
 
 def test_init_writes_a_config_that_check_accepts(

@@ -9,17 +9,36 @@ from typing import Any
 
 import pytest
 import torch
+from adapter_sizes import bitfit_size, compacter_size, houlsby_size, pfeiffer_size
 from safetensors.torch import load_file, save_file
 
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.export import export
 from tunery.model.owned import count_parameters, load_owned, owned_state
-from tunery.model.peft import METHODS
+from tunery.model.peft import METHODS, plain_name
 from tunery.schema.fields import alternatives
 from tunery.schema.freeze import NoFreeze
 from tunery.schema.model import LinearHead, Model, NativeHead
-from tunery.schema.peft import Lora, NoPeft, Peft
+from tunery.schema.peft import (
+    AdaLora,
+    BitFit,
+    Compacter,
+    Dora,
+    Houlsby,
+    Ia3,
+    LayerNormTuning,
+    Library,
+    Lora,
+    LoraPlus,
+    LowRank,
+    NoPeft,
+    Peft,
+    Pfeiffer,
+    Prefix,
+    Prompt,
+    RsLora,
+)
 from tunery.schema.spec import Spec
 from tunery.schema.task import HeadSpec
 
@@ -31,6 +50,21 @@ SPECS: dict[str, Spec] = {
     "lora-one-rank": Lora(r=1, alpha=0.5, dropout=0.0, target=("output",)),
     "lora-its-bias": Lora(bias="lora_only"),
     "lora-all": Lora(r=4, bias="all", target=ALL_SIX),
+    "lora_plus": LoraPlus(),
+    "dora": Dora(),
+    "rslora": RsLora(r=16),
+    "adalora": AdaLora(init_r=4, target_r=2),
+    "ia3": Ia3(),
+    "ia3-attention": Ia3(ffn=False),
+    "layernorm": LayerNormTuning(),
+    "bitfit": BitFit(),
+    "pfeiffer": Pfeiffer(bottleneck=8),
+    "houlsby": Houlsby(bottleneck=8, activation="gelu"),
+    "houlsby-parallel": Houlsby(bottleneck=8, parallel=True, scale=4),
+    "compacter": Compacter(bottleneck=8, phm_dim=4),
+    "prefix": Prefix(tokens=3),
+    "prompt": Prompt(tokens=3),
+    "peft": Library(config="LoHaConfig", arguments={"r": 2, "alpha": 4}),
 }
 HEADS = {"native": NativeHead(), "linear": LinearHead()}
 
@@ -46,10 +80,12 @@ SHAPES = {
 """(in, out) of each target in `tiny_bert`."""
 HEAD_SIZE = HIDDEN * 3 + 3
 
+Base = dict[str, torch.Tensor]
 
-def lora_size(spec: Lora, base: dict[str, torch.Tensor]) -> int:
+
+def low_rank_size(spec: Any, base: Base, *, rank: int, extra: int = 0) -> int:
     """A (r, in) and B (out, r) per target and layer (Hu et al. 2021, section 4.1), and the biases asked for."""
-    matrices = LAYERS * sum(spec.r * sum(SHAPES[target]) for target in spec.target)
+    matrices = LAYERS * sum(rank * sum(SHAPES[target]) + extra * SHAPES[target][1] for target in spec.target)
     biases = {
         "none": 0,
         "lora_only": LAYERS * sum(SHAPES[target][1] for target in spec.target),
@@ -58,11 +94,55 @@ def lora_size(spec: Lora, base: dict[str, torch.Tensor]) -> int:
     return matrices + biases[spec.bias]
 
 
-def full_size(spec: NoPeft, base: dict[str, torch.Tensor]) -> int:
-    return sum(part.numel() for part in base.values())
+def lora_size(spec: Any, base: Base) -> int:
+    return low_rank_size(spec, base, rank=spec.r)
 
 
-SIZES: dict[type[Spec], Callable[[Any, dict[str, torch.Tensor]], int]] = {NoPeft: full_size, Lora: lora_size}
+def dora_size(spec: Dora, base: Base) -> int:
+    """And one magnitude per output (Liu et al. 2024, equation 5)."""
+    return low_rank_size(spec, base, rank=spec.r, extra=1)
+
+
+def adalora_size(spec: AdaLora, base: Base) -> int:
+    """P, Q and the diagonal of singular values between them (Zhang et al. 2023, equation 3)."""
+    return low_rank_size(spec, base, rank=spec.init_r) + LAYERS * len(spec.target) * spec.init_r
+
+
+def ia3_size(spec: Ia3, base: Base) -> int:
+    """One scale per key, value, and inner activation (Liu et al. 2022, section 3.3)."""
+    return LAYERS * (2 * HIDDEN + (WIDE if spec.ffn else 0))
+
+
+def norm_size(spec: LayerNormTuning, base: Base) -> int:
+    return sum(part.numel() for name, part in base.items() if "LayerNorm" in name)
+
+
+def hadamard_size(spec: Library, base: Base) -> int:
+    """Two pairs of low-rank factors per target (Hyeon-Woo et al. 2022, arXiv 2108.06098, section 2.2)."""
+    return LAYERS * 2 * 2 * spec.arguments["r"] * 2 * HIDDEN
+
+
+SIZES: dict[type[Spec], Callable[[Any, Base], int]] = {
+    NoPeft: lambda spec, base: sum(part.numel() for part in base.values()),
+    Lora: lora_size,
+    LoraPlus: lora_size,
+    RsLora: lora_size,
+    Dora: dora_size,
+    AdaLora: adalora_size,
+    Ia3: ia3_size,
+    LayerNormTuning: norm_size,
+    BitFit: bitfit_size,
+    Pfeiffer: pfeiffer_size,
+    Houlsby: houlsby_size,
+    Compacter: compacter_size,
+    Prefix: lambda spec, base: spec.tokens * LAYERS * 2 * HIDDEN,
+    Prompt: lambda spec, base: spec.tokens * HIDDEN,
+    Library: hadamard_size,
+}
+STARTS_ELSEWHERE = (Prefix, Prompt)
+"""Methods that change the output from the first moment."""
+MERGES = (LowRank, Ia3, LayerNormTuning, Library)
+"""Methods whose update can be folded into the base's own weights."""
 
 
 @pytest.fixture(params=SPECS)
@@ -75,14 +155,22 @@ def spec(request: pytest.FixtureRequest, tiny_bert: Path) -> Model:
     return Model(name=str(tiny_bert), head=HEADS[request.param])
 
 
-def make(spec: Model, peft: Any) -> Built:
-    torch.manual_seed(7)
-    return build(spec, head=LABELS, peft=peft, freeze=NoFreeze())
+def make(spec: Model, peft: Any, *, seed: int = 7, gradient_checkpointing: bool = False) -> Built:
+    torch.manual_seed(seed)
+    built = build(spec, head=LABELS, peft=peft, freeze=NoFreeze(), gradient_checkpointing=gradient_checkpointing)
+    if built.regulator is not None:
+        built.regulator.plan(100)
+    return built
 
 
 def batch(built: Built) -> dict[str, torch.Tensor]:
     texts = ["a good film", "the worst book in the world", "not bad", "we want to see it again"]
     return dict(load_tokenizer(built.base)(texts, padding=True, return_tensors="pt"))
+
+
+def loss_of(built: Built) -> torch.Tensor:
+    logits = built.module(**batch(built)).logits
+    return torch.nn.functional.cross_entropy(logits.float(), torch.tensor([0, 1, 2, 0]))
 
 
 def train(built: Built, *, steps: int) -> None:
@@ -91,9 +179,18 @@ def train(built: Built, *, steps: int) -> None:
     optimizer = torch.optim.AdamW([p for p in built.module.parameters() if p.requires_grad], lr=0.01)
     for _ in range(steps):
         optimizer.zero_grad()
-        logits = built.module(**batch(built)).logits
-        torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2, 0])).backward()
+        loss_of(built).backward()
         optimizer.step()
+
+
+def gradients(built: Built) -> dict[str, torch.Tensor]:
+    named = built.module.named_parameters()
+    return {name: part.grad.clone() for name, part in named if part.grad is not None}
+
+
+def logits(built: Built) -> torch.Tensor:
+    found: torch.Tensor = built.module.eval()(**batch(built)).logits.detach()
+    return found
 
 
 def test_table_union_and_suite_list_the_same_members() -> None:
@@ -102,83 +199,135 @@ def test_table_union_and_suite_list_the_same_members() -> None:
 
 def test_only_owned_parameters_get_gradients_and_all_of_them_do(spec: Model, peft: Any) -> None:
     built = make(spec, peft)
-    train(built, steps=2)
-    received = {name for name, part in built.module.named_parameters() if part.grad is not None}
-    assert received == built.owned
-    silent = {name for name in received if not gradient(built, name).any()}
+    train(built, steps=3)
+    received = gradients(built)
+    assert received.keys() == built.owned
+    silent = {plain_name(name) for name, gradient in received.items() if not gradient.any()}
     # softmax does not see what is added to all keys alike, so only the bias of the keys may get a zero
-    assert all(name.endswith(("key.bias", "key.base_layer.bias")) for name in silent)
+    assert all(name.endswith("key.bias") for name in silent)
 
 
 def test_the_base_does_not_move_and_all_that_is_owned_does(spec: Model, peft: Any) -> None:
     built = make(spec, peft)
     before = {name: part.detach().clone() for name, part in built.module.named_parameters()}
-    train(built, steps=2)
+    train(built, steps=3)
     moved = {name for name, part in built.module.named_parameters() if not torch.equal(part, before[name])}
     assert moved == built.owned
 
 
 def test_training_starts_from_the_base(spec: Model, peft: Any) -> None:
-    plain, built = make(spec, NoPeft()), make(spec, peft)
-    inputs = batch(plain)
-    assert torch.equal(plain.module.eval()(**inputs).logits, built.module.eval()(**inputs).logits)
+    same = torch.allclose(logits(make(spec, NoPeft())), logits(make(spec, peft)), atol=1e-6)
+    assert same != isinstance(peft, STARTS_ELSEWHERE)
 
 
 def test_the_count_is_the_closed_formula(spec: Model, peft: Any) -> None:
-    base = {name: part for name, part in make(spec, NoPeft()).module.named_parameters() if not is_head(name)}
+    plain = make(spec, NoPeft())
+    base = {name: part for name, part in plain.module.named_parameters() if not is_head(name)}
     built = make(spec, peft)
     counted = count_parameters(built)
     assert counted.trainable == SIZES[type(peft)](peft, base) + HEAD_SIZE
-    added = sum(part.numel() for name, part in built.module.named_parameters() if "lora_" in name)
+    known = {plain_name(name) for name, _ in plain.module.named_parameters()}
+    kept = {name: part for name, part in built.module.named_parameters() if ".original_module." not in name}
+    added = sum(part.numel() for name, part in kept.items() if plain_name(name) not in known)
     assert counted.total == sum(part.numel() for part in base.values()) + added + HEAD_SIZE
+
+
+def test_frozen_layers_have_no_dropout(spec: Model, peft: Any) -> None:
+    built = make(spec, without_dropout(peft))
+    built.module.train()
+    for name, part in built.module.named_modules():
+        if isinstance(part, torch.nn.Dropout) and (name.startswith("head.") or plain_name(name) == "dropout"):
+            part.p = 0.0  # the heads' own
+    first, second = built.module(**batch(built)).logits, built.module(**batch(built)).logits
+    rests = not isinstance(peft, NoPeft | BitFit | LayerNormTuning) and getattr(peft, "bias", "none") == "none"
+    if rests:
+        assert torch.equal(first, second)
+    assert count_parameters(built).frozen_in_eval is (None if isinstance(peft, NoPeft) else True)
+
+
+def test_it_trains_in_bf16(spec: Model, peft: Any) -> None:
+    built = make(spec, peft)
+    built.module.train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = loss_of(built)
+    loss.backward()
+    assert gradients(built).keys() == built.owned
+    assert all(gradient.isfinite().all() for gradient in gradients(built).values())
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(spec: Model, peft: Any) -> None:
+    found = []
+    for checkpointing in (False, True):
+        built = make(spec, without_dropout(peft), gradient_checkpointing=checkpointing)
+        built.module.train()
+        torch.manual_seed(9)
+        loss = loss_of(built)
+        loss.backward()
+        found.append((loss.detach(), gradients(built)))
+    (plain, here), (checkpointed, there) = found
+    assert torch.allclose(plain, checkpointed, atol=1e-6)
+    assert here.keys() == there.keys()
+    assert all(torch.allclose(here[name], there[name], atol=1e-6) for name in here)
+
+
+def test_merging_gives_the_same_answers(spec: Model, peft: Any) -> None:
+    if not isinstance(peft, MERGES):
+        return
+    built = make(spec, peft)
+    train(built, steps=3)
+    before = logits(built)
+    merged: Any = built.carrier
+    merged.merge_adapter()
+    assert torch.allclose(logits(built), before, atol=1e-5)
 
 
 def test_owned_state_carries_the_training_into_a_new_model(spec: Model, peft: Any, tmp_path: Path) -> None:
     built = make(spec, peft)
     train(built, steps=2)
     save_file(owned_state(built), tmp_path / "owned.safetensors")
-    torch.manual_seed(99)
-    other = build(spec, head=LABELS, peft=peft, freeze=NoFreeze())
+    other = make(spec, peft, seed=99)
     load_owned(other, load_file(tmp_path / "owned.safetensors"))
-    inputs = batch(built)
-    assert torch.equal(built.module.eval()(**inputs).logits, other.module.eval()(**inputs).logits)
+    assert torch.equal(logits(built), logits(other))
 
 
 FRESH_PROCESS = """
 import json, sys, torch
 from pathlib import Path
+from pydantic import TypeAdapter
 from tunery.model.export import load_exported
 from tunery.schema.model import Model
+from tunery.schema.peft import Peft
 from tunery.schema.task import HeadSpec
 inputs = torch.load(sys.argv[1])
 for folder in map(Path, sys.argv[2:]):
     told = json.loads((folder / "told.json").read_text())
-    head = HeadSpec(**told["head"])
-    module = load_exported(folder, model_spec=Model(**told["spec"]), head=head)
+    head, peft = HeadSpec(**told["head"]), TypeAdapter(Peft).validate_python(told["peft"])
+    module = load_exported(folder, model_spec=Model(**told["spec"]), peft=peft, head=head)
     (folder / "logits.json").write_text(json.dumps(module(**inputs).logits.tolist()))
 """
 
 
 def test_an_export_answers_the_same_in_a_fresh_process(tiny_bert: Path, tmp_path: Path) -> None:
-    expected: dict[Path, Any] = {}
+    expected: dict[Path, torch.Tensor] = {}
     for method, peft in SPECS.items():
         for kind, head in HEADS.items():
             spec = Model(name=str(tiny_bert), head=head)
             built, folder = make(spec, peft), tmp_path / f"{method}-{kind}"
             train(built, steps=2)
             export(built, load_tokenizer(built.base), folder, head=LABELS, spec=spec, peft=peft)  # type: ignore[arg-type]
-            (folder / "told.json").write_text(json.dumps({"spec": spec.model_dump(), "head": LABELS.model_dump()}))
-            expected[folder] = built.module.eval()(**batch(built)).logits.tolist()
+            told = {"spec": spec.model_dump(), "head": LABELS.model_dump(), "peft": peft.model_dump()}
+            (folder / "told.json").write_text(json.dumps(told))
+            expected[folder] = logits(built)
             torch.save(batch(built), tmp_path / "inputs.pt")
     command = [sys.executable, "-c", FRESH_PROCESS, str(tmp_path / "inputs.pt"), *map(str, expected)]
     subprocess.run(command, check=True, capture_output=True)
-    assert {folder: json.loads((folder / "logits.json").read_text()) for folder in expected} == expected
+    for folder, answer in expected.items():
+        read = torch.tensor(json.loads((folder / "logits.json").read_text()))
+        assert torch.allclose(read, answer, atol=1e-6), folder.name
 
 
-def gradient(built: Built, name: str) -> torch.Tensor:
-    found = built.module.get_parameter(name).grad
-    assert found is not None
-    return found
+def without_dropout(peft: Any) -> Any:
+    return peft.model_copy(update={"dropout": 0.0}) if "dropout" in type(peft).model_fields else peft
 
 
 def is_head(name: str) -> bool:

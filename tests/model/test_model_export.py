@@ -95,7 +95,7 @@ def test_a_head_of_ours_comes_back(way: str, tiny_bert: Path, tmp_path: Path) ->
     spec = Model(name=str(tiny_bert), head=MlpHead(hidden=8, pooling="cls"))
     built = trained(tiny_bert, way, head=spec.head)
     folder = written(built, tmp_path, way, spec=spec)
-    module = load_exported(folder, model_spec=spec, head=HEAD)
+    module = load_exported(folder, model_spec=spec, peft=WAYS[way][0], head=HEAD)
     inputs = load_tokenizer(built.base)(TEXTS, padding=True, return_tensors="pt")
     assert module(**inputs).logits.tolist() == logits(built)
     assert not module.training
@@ -126,16 +126,16 @@ def test_what_does_not_fit_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
     spec = Model(name=str(tiny_bert), head=LinearHead())
     linear = written(trained(tiny_bert, "lora", head=spec.head), tmp_path / "linear", "lora", spec=spec)
     with pytest.raises(ModelError, match="the head in .* does not fit model.head"):
-        load_exported(linear, model_spec=Model(name=str(tiny_bert), head=MlpHead()), head=HEAD)
+        load_exported(linear, model_spec=Model(name=str(tiny_bert), head=MlpHead()), peft=Lora(), head=HEAD)
     native = written(trained(tiny_bert, "lora"), tmp_path / "native", "lora", spec=Model(name=str(tiny_bert)))
     with pytest.raises(ModelError, match="the adapter in .* does not fit its base"):
-        load_exported(
-            native, model_spec=Model(name=str(tiny_bert)), head=HeadSpec(labels=("a", "b"), problem="single_label")
-        )
+        two = HeadSpec(labels=("a", "b"), problem="single_label")
+        load_exported(native, model_spec=Model(name=str(tiny_bert)), peft=Lora(), head=two)
 
 
 def test_writing_is_silent(tiny_bert: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     spec = Model(name=str(tiny_bert))
     for way in WAYS:
-        load_exported(written(trained(tiny_bert, way), tmp_path / way, way, spec=spec), model_spec=spec, head=HEAD)
+        folder = written(trained(tiny_bert, way), tmp_path / way, way, spec=spec)
+        load_exported(folder, model_spec=spec, peft=WAYS[way][0], head=HEAD)
     assert capfd.readouterr() == ("", "")

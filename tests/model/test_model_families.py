@@ -4,13 +4,25 @@ import re
 from typing import Any, get_args
 
 import pytest
+import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from tunery.errors import ModelError
 from tunery.model.anatomy import study
-from tunery.model.families import HEAD_DROPOUT, LAYOUTS, layout_of, set_head_dropout, target_pattern
-from tunery.schema.peft import Target
+from tunery.model.families import (
+    HEAD_DROPOUT,
+    LAYOUTS,
+    is_norm,
+    is_transposed,
+    layout_of,
+    set_head_dropout,
+    target_pattern,
+)
+from tunery.model.method import Carrier
+from tunery.model.peft import METHODS
+from tunery.schema.peft import Ia3, LayerNormTuning, Lora, Target
+from tunery.schema.spec import Spec
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 60}
 IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
@@ -23,20 +35,71 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "xlm-roberta": ("bert", TINY),
     "electra": ("bert", {**TINY, "embedding_size": 16}),
     "longformer": ("bert", {**TINY, "attention_window": [8, 8]}),
+    "big_bird": ("bert", {**TINY, **IDS, "block_size": 4, "num_random_blocks": 1}),
     "distilbert": ("distilbert", DISTILBERT),
+    "deberta": ("deberta", {**TINY, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]}),
     "deberta-v2": ("deberta-v2", {**TINY, "relative_attention": True, "position_biased_input": False}),
+    "albert": ("albert", {**TINY, "embedding_size": 16}),
     "mpnet": ("mpnet", TINY),
     "modernbert": ("modernbert", {**TINY, **IDS}),
     "gpt2": ("gpt2", GPT2),
     "llama": ("llama", TINY),
-    "qwen2": ("llama", {**TINY, "num_key_value_heads": 2}),
+    "qwen2": ("llama", {**TINY, "num_key_value_heads": 1}),
+    "qwen3": ("llama", {**TINY, "num_key_value_heads": 1, "head_dim": 16}),
 }
 """Family -> the layout it must be recognised as, and a tiny config."""
+
+LISTED = {family: 1 if family == "albert" else 2 for family in FAMILIES}
+"""How many layers a family lists; ALBERT runs through one list of one twice."""
+
+SHAPES = {
+    "query": (32, 32),
+    "key": (32, 32),
+    "value": (32, 32),
+    "output": (32, 32),
+    "ffn.up": (32, 64),
+    "ffn.down": (64, 32),
+}
+FUSED = dict.fromkeys(("query", "key", "value"), (32, 96))
+ODD_SHAPES: dict[str, dict[str, tuple[int, int]]] = {
+    "deberta": FUSED,
+    "modernbert": {**FUSED, "ffn.up": (32, 128)},  # and a gate in one matrix with what it gates
+    "gpt2": {**FUSED, "ffn.up": (32, 128), "ffn.down": (128, 32)},
+    "qwen2": dict.fromkeys(("key", "value"), (32, 16)),
+    "qwen3": dict.fromkeys(("key", "value"), (32, 16)),
+}
+"""(in, out) where a family differs."""
+
+OUT_OF_REACH = {
+    "longformer": (
+        r"layer\.1\.attention\.self\.(query|key|value)\.",
+        "the native head reads the first token only, whose global attention has matrices of its own; in the last layer "
+        "the matrices of all other tokens therefore reach nothing",
+    )
+}
+"""Family -> what never gets a gradient under the native head, and why."""
+
+ALL_SIX: tuple[Target, ...] = get_args(Target)
 
 
 def make(family: str) -> Any:
     config = AutoConfig.for_model(family, **FAMILIES[family][1])
+    config.pad_token_id = 0
     return AutoModelForSequenceClassification.from_config(config)
+
+
+def wrap(family: str, spec: Spec) -> Any:
+    model = make(family)
+    prefix = f"{model.base_model_prefix}."
+    whole = sorted({name.partition(".")[0] for name, _ in model.named_parameters() if not name.startswith(prefix)})
+    carrier = Carrier(model, study(model.base_model), prefix, tuple(whole), "SEQ_CLS")
+    return METHODS[type(spec)].wrap(spec, carrier).module
+
+
+def shape_of(module: Any) -> tuple[int, ...]:
+    """(in, out)"""
+    rows, columns = module.weight.shape
+    return (columns, rows) if isinstance(module, nn.Linear) else (rows, columns)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -50,8 +113,46 @@ def test_targets_are_the_same_part_in_every_layer(family: str) -> None:
         pattern = target_pattern(anatomy.layer(model.base_model, 0), path=prefix, targets=[target])
         matched = [name for name in names if re.fullmatch(pattern, name)]
         parts = layout[target]
-        assert sorted(matched) == sorted(f"{prefix}.{layer}.{part}" for layer in range(2) for part in parts)
-        assert all(model.get_submodule(name).weight.ndim == 2 for name in matched)
+        layers = range(LISTED[family])
+        assert sorted(matched) == sorted(f"{prefix}.{layer}.{part}" for layer in layers for part in parts)
+        shape = ODD_SHAPES.get(family, {}).get(target, SHAPES[target])
+        assert {shape_of(model.get_submodule(name)) for name in matched} == {shape}
+
+
+@pytest.mark.parametrize("spec", [Lora(r=2, target=ALL_SIX), Ia3(), LayerNormTuning()], ids=lambda spec: spec.method)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_trains_all_that_a_method_adds(family: str, spec: Spec) -> None:
+    module = wrap(family, spec)
+    owned = {name: part for name, part in module.named_parameters() if part.requires_grad}
+    felt = dict.fromkeys(owned, False)
+    optimizer = torch.optim.AdamW(owned.values(), lr=0.01)
+    tokens, labels = torch.arange(3, 51).reshape(4, 12), torch.tensor([0, 1, 1, 0])
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(module.train()(input_ids=tokens).logits, labels).backward()
+        for name, part in owned.items():
+            felt[name] |= part.grad is not None and bool(part.grad.any())
+        optimizer.step()
+    silent = {name for name, reached in felt.items() if not reached}
+    out_of_reach, _ = OUT_OF_REACH.get(family, ("", ""))
+    if spec.method == "layernorm" or not out_of_reach:  # type: ignore[attr-defined]
+        assert not silent
+    else:
+        assert silent == {name for name in owned if re.search(out_of_reach, name)}
+
+
+def test_only_gpt2_keeps_its_matrices_the_other_way_round() -> None:
+    found = {family: is_transposed(study(b := make(family).base_model).layer(b, 0), ALL_SIX) for family in FAMILIES}
+    assert [family for family, transposed in found.items() if transposed] == ["gpt2"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_norms_are_found_by_type(family: str) -> None:
+    """All that is one-dimensional, but for biases, is a norm's."""
+    model = make(family)
+    norms = {f"{name}.weight" for name, part in model.named_modules() if is_norm(part)}
+    flat = {name for name, part in model.named_parameters() if part.ndim == 1 and name.endswith("weight")}
+    assert flat == norms
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -59,8 +160,8 @@ def test_depth_rises_from_the_embeddings_to_the_top(family: str) -> None:
     backbone = make(family).base_model
     anatomy = study(backbone)
     depths = {name: anatomy.depth_of(name) for name, _ in backbone.named_parameters()}
-    assert anatomy.count == 2
-    assert set(depths.values()) == {0, 1, 2}
+    assert anatomy.count == LISTED[family]
+    assert set(depths.values()) == set(range(anatomy.count + 1))
     tables = [name for name, part in backbone.named_modules() if isinstance(part, nn.Embedding)]
     assert tables
     assert {depths[f"{name}.weight"] for name in tables} == {0}

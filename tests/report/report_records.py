@@ -7,10 +7,13 @@ from typing import Any
 
 from tunery.schema.results import (
     BestTrial,
+    Cell,
+    ComparisonResult,
     DataRecord,
     Disk,
     Environment,
     Memory,
+    MethodSummary,
     Metrics,
     Objective,
     Parameters,
@@ -23,6 +26,25 @@ from tunery.schema.results import (
 )
 
 EPOCHS = 10
+
+METHODS = (
+    *(
+        "none",
+        "bitfit",
+        "lora",
+        "dora",
+        "rslora",
+        "pissa",
+        "vera",
+        "adalora",
+        "ia3",
+        "houlsby",
+        "pfeiffer",
+        "compacter",
+    ),
+    *("prefix", "prompt", "frozen", "lora-r4", "lora-r32", "last-2-layers", "head-only", "lora-all-linear-layers"),
+)
+"""Names of methods; the first is the baseline."""
 
 
 def make_params(draw: random.Random) -> dict[str, Any]:
@@ -231,3 +253,91 @@ def make_lines(epochs: int = 5, *, steps: int = 560) -> list[dict[str, Any]]:
             lines.append({"step": step, "epoch": epoch, "name": "validation/f1_macro", "value": score})
             lines.append({"step": step, "epoch": epoch, "name": "validation/loss", "value": 0.4 + math.exp(-epoch)})
     return lines
+
+
+def make_summary(name: str, draw: random.Random, values: list[float], **changes: Any) -> MethodSummary:
+    """A method whose seeds reached `values`."""
+    mean = sum(values) / len(values) if values else None
+    trained = 22_861_056 if name == "none" else int(10 ** draw.uniform(3, 6.2))
+    seconds = draw.uniform(35, 300) if values else None
+    summary = MethodSummary(
+        method=name,
+        seeds=len(values),
+        mean=mean,
+        low=None if mean is None else mean - draw.uniform(0.004, 0.012),
+        high=None if mean is None else mean + draw.uniform(0.004, 0.012),
+        validation=None if mean is None else mean + 0.008,
+        parameters=Parameters(trainable=trained, total=22_861_056, percent=100 * trained / 22_861_056),
+        seconds=seconds,
+        total_seconds=None if seconds is None else 1.15 * seconds,
+        tokens_per_second=None if seconds is None else 400_000 / seconds,
+        memory=Memory(host_peak_bytes=int(draw.uniform(0.7e9, 2.1e9))) if values else None,
+        disk_bytes=4.0 * trained + 30_000,
+    )
+    return summary.model_copy(update=changes)
+
+
+def make_cells(name: str, values: list[float], *, first_seed: int = 0) -> list[Cell]:
+    return [
+        Cell(
+            method=name,
+            seed=seed,
+            status="completed",
+            value=value,
+            folder=f"cells/{name}/{seed}",
+            result=make_run(value=value + 0.01),
+        )
+        for seed, value in enumerate(values, start=first_seed)
+    ]
+
+
+def make_comparison(methods: int = 8, *, seeds: int = 3, seed: int = 4, spread: float = 0.006) -> ComparisonResult:
+    """A comparison whose last method failed with its last seed, if there are several seeds."""
+    draw, cells, summaries = random.Random(seed), list[Cell](), list[MethodSummary]()
+    baseline = 0.0
+    for place, name in enumerate(METHODS[:methods]):
+        centre = 0.86 - draw.uniform(0, 5 * spread) * (place > 0)
+        values = [centre + draw.gauss(0, spread) for _ in range(seeds)]
+        failed = place == methods - 1 and seeds > 1
+        cells += make_cells(name, values[: seeds - failed])
+        cells += [make_failed_cell(name, seeds - 1)] if failed else []
+        summary = make_summary(name, draw, values[: seeds - failed], failed=int(failed))
+        baseline = baseline or summary.mean or 0.0
+        summaries.append(summary if place == 0 else compared(summary, baseline, draw))
+    return ComparisonResult(
+        name="banking77-methods",
+        objective="f1_macro",
+        direction="maximize",
+        baseline=METHODS[0],
+        seeds=tuple(range(seeds)),
+        methods=tuple(summaries),
+        cells=tuple(cells),
+        verdicts=(
+            *(f"{s.method}: {s.mean:.4f} against {baseline:.4f} of none: not significant" for s in summaries[1:]),
+            "best trade-off of score against training seconds: none, lora",
+        ),
+        best=cells[0],
+        disk=Disk(bytes=93_000_000, keep_all_bytes=4_100_000_000),
+        seconds=sum(s.total_seconds or 0.0 for s in summaries) * seeds,
+        environment=make_run().environment,
+    )
+
+
+def make_failed_cell(name: str, seed: int) -> Cell:
+    reason = "NonFiniteLoss: the loss became NaN at step 40 <script>alert('reason')</script>"
+    folder = f"cells/{name}/{seed}"
+    return Cell(method=name, seed=seed, status="failed", value=None, folder=folder, reason=reason, result=None)
+
+
+def compared(summary: MethodSummary, baseline: float, draw: random.Random) -> MethodSummary:
+    """The same with a difference to the baseline, which is tested where there are two seeds."""
+    difference = (summary.mean or 0.0) - baseline
+    reach, tested = draw.uniform(0.006, 0.018), summary.seeds > 1
+    changes = {
+        "difference": difference,
+        "difference_low": difference - reach if tested else None,
+        "difference_high": difference + reach if tested else None,
+        "p_value": (0.0004 if abs(difference) > reach else 0.21) if tested else None,
+        "significant": abs(difference) > reach if tested else None,
+    }
+    return summary.model_copy(update=changes)

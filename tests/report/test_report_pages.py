@@ -4,52 +4,17 @@ import math
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from page_reader import ATTACK, Page, checked
 from report_records import make_empty_study, make_lines, make_run, make_study
 
 from tunery.report import run_html, study_html
-from tunery.report.charts import VARIABLES
+from tunery.report.canvas import VARIABLES
 from tunery.report.words import METRIC_NAMES, duration, listed, percent, size
 from tunery.schema.metrics import METRICS
 from tunery.schema.results import RunResult, StudyResult
-
-ATTACK = "</pre></style></title><script>alert(1)</script><img src=x onerror=alert(1)> \" ' $x$ {{ }}"
-VOID = {"meta", "br", "img", "link"}
-
-
-class Page(HTMLParser):
-    """Reads a page as a browser does and keeps what the tests ask about."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[tuple[str, str]] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append((self.open[-1] if self.open else "", data.replace("\N{NO-BREAK SPACE}", " ")))
-
-    def count(self, tag: str) -> int:
-        return sum(name == tag for name, _ in self.tags)
-
-    def text_of(self, tag: str) -> list[str]:
-        return [text for name, text in self.texts if name == tag]
 
 
 def study_page(study: StudyResult, results: dict[int, RunResult] | None = None) -> Page:
@@ -58,19 +23,6 @@ def study_page(study: StudyResult, results: dict[int, RunResult] | None = None) 
 
 def run_page(result: RunResult, lines: list[dict[str, object]]) -> Page:
     return checked(run_html(result, metrics=lines))
-
-
-def checked(text: str) -> Page:
-    """What holds for every page: balanced, one script, nothing from outside, unique ids, no text lost to templates."""
-    page = Page(text)
-    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
-    assert page.open == []
-    assert page.count("script") == 1 and page.count("img") == 0
-    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
-    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", text)
-    assert len(ids) == len(set(ids))
-    assert "#fe01" not in text
-    return page
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,18 @@
 import json
 from pathlib import Path
 
-from tunery.schema.describe import json_schema, markdown, result_markdown, result_schema, study_markdown, study_schema
+from tunery.schema.describe import (
+    comparison_markdown,
+    comparison_schema,
+    json_schema,
+    markdown,
+    result_markdown,
+    result_schema,
+    study_markdown,
+    study_schema,
+)
 from tunery.schema.fields import members
-from tunery.schema.results import RunResult, StudyResult
+from tunery.schema.results import ComparisonResult, RunResult, StudyResult
 from tunery.schema.run import RunConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -32,9 +41,12 @@ def test_json_schemas_are_plain_json_with_the_words_of_the_fields() -> None:
     assert config["$defs"]["Lora"]["additionalProperties"] is False
     assert set(result_schema()["properties"]) == set(RunResult.model_fields)
     assert set(study_schema()["properties"]) == set(StudyResult.model_fields)
-    assert all("$schema" in schema for schema in (json_schema(), result_schema(), study_schema()))
+    assert set(comparison_schema()["properties"]) == set(ComparisonResult.model_fields)
+    schemas = (json_schema(), result_schema(), study_schema(), comparison_schema())
+    assert all("$schema" in schema for schema in schemas)
 
 
 def test_records_are_documented_with_the_records_inside_them() -> None:
     assert {"## Objective\n", "## SplitRecord\n"} <= {f"{line}\n" for line in result_markdown().splitlines()}
     assert "## TrialRecord\n" in study_markdown()
+    assert "## MethodSummary\n" in comparison_markdown()

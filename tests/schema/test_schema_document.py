@@ -8,6 +8,8 @@ import pytest
 from tunery.errors import ConfigError
 from tunery.schema import load_config, load_document
 from tunery.schema.document import normalise, override, read_document, validate
+from tunery.schema.fields import members
+from tunery.schema.run import RunConfig
 
 BASE: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
 
@@ -18,6 +20,7 @@ def problems(**sections: Any) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
+METHODS = ", ".join(sorted(members(RunConfig.model_fields["peft"])))
 ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     # names
     ({"optm": {}}, "optm: unknown section; did you mean 'optim'?"),
@@ -25,14 +28,14 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ({"optim": {1: 2}}, "optim.1: unknown key; choose from: betas, eps, head_lr, lr, name, weight_decay"),
     ({"model": {"head": {"kind": "mlp", "hiden": 3}}}, "model.head.hiden: unknown key; did you mean 'hidden'?"),
     ({"peft": "lorra"}, "peft.method: unknown choice 'lorra'; did you mean 'lora'?"),
-    ({"peft": {"method": 3}}, "peft.method: unknown choice 3; choose from: lora, none"),
-    ({"peft": {"method": ["a", {}]}}, "peft.method: unknown choice ['a', {}]; choose from: lora, none"),
+    ({"peft": {"method": 3}}, f"peft.method: unknown choice 3; choose from: {METHODS}"),
+    ({"peft": {"method": ["a", {}]}}, f"peft.method: unknown choice ['a', {{}}]; choose from: {METHODS}"),
     ({"peft": {"method": "lora", "bias": "nonee"}}, "peft.bias: unknown choice 'nonee'; did you mean 'none'?"),
     ({"peft": {"method": "lora", "target": ["query", "valu"]}}, "peft.target.1: unknown choice 'valu'; did you mean"),
     ({"tracking": ["tensorbord"]}, "tracking.0.kind: unknown choice 'tensorbord'; did you mean 'tensorboard'?"),
     (
         {"peft": {"method": "none", "r": 8}},
-        "peft.r: this key belongs to lora, not to 'none'; remove it, or replace all of peft: none",
+        "peft.r: this key belongs to dora, lora, lora_plus, rslora, not to 'none'; remove it, or replace all of peft: ",
     ),
     # values
     ({"optim": {"lr": "abc"}}, "optim.lr: must be a number > 0, or null, but got 'abc'"),
@@ -58,8 +61,8 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ({"data": None}, "data: must be a mapping of keys, but got null"),
     ({"data": "train.csv"}, "data: must be a mapping of keys, but got 'train.csv'"),
     ({"train": None}, "train: must be a mapping of keys, but got null; remove the line to take the defaults"),
-    ({"peft": 3}, "peft: must be a mapping of keys or one of lora, none, but got 3"),
-    ({"peft": {"r": 4}}, "peft.method: required; choose from: lora, none"),
+    ({"peft": 3}, f"peft: must be a mapping of keys or one of {METHODS}, but got 3"),
+    ({"peft": {"r": 4}}, f"peft.method: required; choose from: {METHODS}"),
     ({"tracking": "tensorboard"}, "tracking: must be a list"),
     # ranges have no place in one run
     ({"optim": {"lr": {"low": 1, "high": 2}}}, "optim.lr: a range is for a study; write one value, or use"),

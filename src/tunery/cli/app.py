@@ -45,6 +45,7 @@ class SchemaName(StrEnum):
     config = "config"
     result = "result"
     study = "study"
+    comparison = "comparison"
 
 
 class TaskKind(StrEnum):
@@ -146,6 +147,43 @@ def search(
 
 
 @app.command()
+def compare(
+    config: Config,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[[method:]key.path=value ...]", help="Values for one method, or for all that have the key."
+        ),
+    ] = None,
+    methods: Annotated[
+        str, typer.Option("--methods", help="Names with commas between: none,lora,qlora,ia3,pfeiffer, ...")
+    ] = "none,lora,ia3",
+    seeds: Annotated[int, typer.Option("--seeds", help="Runs per method: the config's seed and those after it.")] = 3,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Method that the others are tested against; default: none.")
+    ] = None,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train several methods with several seeds, each with its own defaults, and test whether they differ."""
+    document = load_document(config)
+    from tunery.cli.watch import ComparisonConsole
+    from tunery.hpo.compare import compare as run_comparison
+
+    folder = out or Path("runs") / f"{config.stem}-compare"
+    result = run_comparison(
+        document,
+        methods=[name.strip() for name in methods.split(",") if name.strip()],
+        seeds=seeds,
+        baseline=baseline,
+        out=folder,
+        overrides=overrides or (),
+        observer=ComparisonConsole(errors()),
+    )
+    show.comparison(result, folder, as_json=as_json)
+
+
+@app.command()
 def evaluate(
     run: Run,
     split: Annotated[
@@ -175,13 +213,17 @@ def predict(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run or study folder.")], as_json: AsJson = False
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, a study or a comparison.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write `report.html` again from what is on disk."""
+    from tunery.hpo.ledger import write_comparison_page
     from tunery.hpo.winner import write_study_page
     from tunery.train.report import write_run_page
 
-    page = write_study_page(run) if (run / "study.json").exists() else write_run_page(run)
+    pages = {"study.json": write_study_page, "comparison.json": write_comparison_page}
+    write = next((write for name, write in pages.items() if (run / name).exists()), write_run_page)
+    page = write(run)
     emit(as_json, json.dumps({"report": str(page)}), f"written: {page}")
 
 
@@ -191,7 +233,7 @@ def schema(
     markdown: Annotated[bool, typer.Option("--markdown", help="A reference page in place of JSON.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the JSON schema of the config, of `result.json` or of `study.json`."""
+    """Print the JSON schema of the config, of `result.json`, of `study.json` or of `comparison.json`."""
     from tunery.schema import describe
 
     if markdown and as_json:
@@ -200,6 +242,7 @@ def schema(
         "config": (describe.json_schema, describe.markdown),
         "result": (describe.result_schema, describe.result_markdown),
         "study": (describe.study_schema, describe.study_markdown),
+        "comparison": (describe.comparison_schema, describe.comparison_markdown),
     }
     as_schema, as_page = documents[which.value]
     print(as_page().rstrip() if markdown else json.dumps(as_schema(), indent=2))

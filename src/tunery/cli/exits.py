@@ -3,13 +3,13 @@
 import json
 import sys
 import traceback
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
 from tunery.errors import ConfigError, Interrupted, RequestError, TuneryError
+from tunery.train.quiet import quiet_libraries
 
 INTERRUPTED = 130
 _USAGE: Any = typer.BadParameter.__bases__[0]  # from click, or from the copy of click inside newer typers
@@ -37,13 +37,6 @@ def guarded(command: Callable[[], object], *, as_json: bool) -> int:
         traceback.print_exc()
         return _report(error, f"{type(error).__name__}: {error}", 1, as_json=as_json)
     return code if isinstance(code, int) else 0
-
-
-def quiet_libraries() -> None:
-    """Keep the libraries' own warnings from the user; tunery's are shown as one line each."""
-    warnings.simplefilter("ignore")
-    warnings.filterwarnings("default", module="tunery")
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
 
 
 def _code(error: TuneryError) -> int:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tunery.schema.results import DataRecord, Finding, RunResult, StudyResult
+from tunery.schema.results import ComparisonResult, DataRecord, Finding, MethodSummary, RunResult, StudyResult
 
 _COLOURS = {"fatal": "red", "warning": "yellow", "info": "dim"}
 
@@ -107,6 +107,48 @@ def study(record: StudyResult, folder: Path, *, as_json: bool) -> None:
     console.print(f"{counts}; {record.seconds:.0f} s of trials; {saved}", highlight=False)
     places = f"model:  {folder / 'best'}\nreport: {folder / 'report.html'}\nboard:  {folder / 'leaderboard.csv'}"
     console.print(places, highlight=False, soft_wrap=True)
+
+
+def comparison(record: ComparisonResult, folder: Path, *, as_json: bool) -> None:
+    """A comparison: one line per method, what the differences are worth, what it cost."""
+    if as_json:
+        print(record.model_dump_json(indent=1))
+        return
+    names = ("p", "trainable", "%", "train s", "tokens/s", "memory", "disk")
+    table = Table("method", f"test {record.objective}", *names, box=None, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for method in record.methods:
+        table.add_row(method.method, *_method_cells(method))
+    console = Console()
+    console = console if console.is_terminal else Console(width=100)
+    console.print(table)
+    console.print()
+    for line in record.verdicts:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    saved = f"{size(record.disk.bytes)} on disk, {size(record.disk.keep_all_bytes)} if every checkpoint were kept"
+    console.print(f"{len(record.cells)} runs, {record.seconds:.0f} s; {saved}", highlight=False)
+    best = f" ({record.best.method}, seed {record.best.seed})" if record.best else ""
+    places = f"model:  {folder / 'best'}{best}\nreport: {folder / 'report.html'}\ntable:  {folder / 'comparison.csv'}"
+    console.print(f"{places}\nchart:  {folder / 'comparison.png'}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _method_cells(method: MethodSummary) -> tuple[str, ...]:
+    half = None if method.low is None or method.high is None else (method.high - method.low) / 2
+    parameters, memory = method.parameters, method.memory
+    peak = (memory.device_peak_bytes or memory.host_peak_bytes) if memory else None
+    return (
+        number(method.mean) + ("" if half is None else f" ± {half:.4f}"),
+        "–" if method.p_value is None else f"{method.p_value:.3f}{'*' if method.significant else ''}",
+        f"{parameters.trainable:,}" if parameters else "–",
+        f"{parameters.percent:.3g}" if parameters else "–",
+        "–" if method.seconds is None else f"{method.seconds:.1f}",
+        "–" if method.tokens_per_second is None else f"{method.tokens_per_second:,.0f}",
+        "–" if peak is None else size(peak),
+        "–" if method.disk_bytes is None else size(round(method.disk_bytes)),
+    )
 
 
 def _headings(row: Mapping[str, Any]) -> list[str]:

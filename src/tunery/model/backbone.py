@@ -21,9 +21,11 @@ from transformers import (
 from transformers.utils import logging
 
 from tunery.errors import ModelError
+from tunery.model.anatomy import study
 from tunery.model.catalog import Base
 from tunery.model.heads import HeadKind
 from tunery.model.hub import folder_of, weight_files
+from tunery.model.quantization import loading_options, make_trainable
 from tunery.schema.task import HeadSpec
 
 PROBLEM_TYPES = {"single_label": "single_label_classification", "multi_label": "multi_label_classification"}
@@ -81,17 +83,23 @@ def load_config(base: Base, *, head: HeadSpec) -> PretrainedConfig:
     return cast(PretrainedConfig, config)
 
 
-def load_pretrained(base: Base, *, config: PretrainedConfig, kind: HeadKind) -> tuple[PreTrainedModel, frozenset[str]]:
+def load_pretrained(
+    base: Base, *, config: PretrainedConfig, kind: HeadKind, quantization: str | None = None
+) -> tuple[PreTrainedModel, frozenset[str]]:
     """The pretrained module in fp32 and eval mode, and the names of parameters the checkpoint does not have.
 
-    Those are drawn from torch's global generator: seed it first.
+    Those are drawn from torch's global generator: seed it first. With `quantization`, the matrices of the layers are
+    kept in fewer bits, and all else as ever.
 
     Raises:
         ModelError: the folder cannot be read, or its weights are of another shape than its config says.
+        MissingExtra: quantisation is asked for, and its library is not installed.
     """
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
     if _pools_for_nobody(kind, config):
         options["add_pooling_layer"] = False
+    if quantization is not None:
+        options |= loading_options(quantization, layers=_path_of_layers(kind, config, options))
     model, info = _or_model_error(
         base,
         lambda: kind.auto_class.from_pretrained(
@@ -103,6 +111,8 @@ def load_pretrained(base: Base, *, config: PretrainedConfig, kind: HeadKind) -> 
             **options,
         ),
     )
+    if quantization is not None:
+        make_trainable(model)
     reshaped = {name for name, *_ in info["mismatched_keys"]}
     fresh = {name for name, _ in model.named_parameters()} & (set(info["missing_keys"]) | reshaped)
     return cast(PreTrainedModel, model), frozenset(fresh)
@@ -144,6 +154,13 @@ def _pools_for_nobody(kind: HeadKind, config: PretrainedConfig) -> bool:
     if kind.task_type == "SEQ_CLS" or type(config) not in kind.auto_class._model_mapping:
         return False
     return "add_pooling_layer" in inspect.signature(kind.auto_class._model_mapping[type(config)].__init__).parameters
+
+
+def _path_of_layers(kind: HeadKind, config: PretrainedConfig, options: dict[str, Any]) -> str:
+    """Where the layers will be, told by a model without memory."""
+    rest = {name: value for name, value in options.items() if name != "local_files_only"}
+    with torch.device("meta"), torch.random.fork_rng(devices=()), quiet():
+        return study(kind.auto_class.from_config(config, **rest)).path
 
 
 def _or_model_error(base: Base, load: Callable[[], Any]) -> Any:

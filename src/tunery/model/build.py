@@ -1,7 +1,7 @@
 """A spec becomes a module that is ready to train."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -10,13 +10,19 @@ from tunery.errors import ModelError
 from tunery.model.anatomy import Anatomy, study
 from tunery.model.backbone import base_digest, load_config, load_pretrained, longest_input
 from tunery.model.catalog import Base, resolve
+from tunery.model.checkpointing import checkpoint_activations
+from tunery.model.freeze import Pretrained, frozen_in_eval
 from tunery.model.freeze import freeze as apply_freeze
 from tunery.model.heads import HEADS, PooledHead, assemble
-from tunery.model.peft import METHODS, Carrier, plain_name
+from tunery.model.method import Carrier, Regulator, Wrapped
+from tunery.model.peft import METHODS, plain_name
 from tunery.schema.freeze import Freeze
 from tunery.schema.model import Model
 from tunery.schema.peft import Peft
 from tunery.schema.task import HeadSpec
+
+BACKBONE = "backbone."
+"""Where the pretrained part is within a `HeadedModel`."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,17 @@ class Built:
     """The part that `save_pretrained` writes: the module itself, or its backbone under a head of ours."""
     head: PooledHead | None
     """The head, where it is ours and not the architecture's."""
+    lr_scale: Mapping[str, float]
+    """Name of a trained parameter -> factor on its learning rate, where it is not 1."""
+    undecayed: frozenset[str]
+    """Names of trained parameters that weight decay would pull away from their neutral value."""
+    regulator: Regulator | None
+    """What the method does to itself while it is trained, if anything."""
+    frozen_in_eval: bool | None
+    """Whether frozen layers run in eval mode; None where nothing is frozen."""
 
 
-def build(spec: Model, *, head: HeadSpec, peft: Peft, freeze: Freeze) -> Built:
+def build(spec: Model, *, head: HeadSpec, peft: Peft, freeze: Freeze, gradient_checkpointing: bool = False) -> Built:
     """Load the base, put a head on it, freeze, add the PEFT method.
 
     Everything newly initialised is drawn from torch's global generator: head first, then the method. Seed it before.
@@ -50,12 +64,19 @@ def build(spec: Model, *, head: HeadSpec, peft: Peft, freeze: Freeze) -> Built:
     base = resolve(spec)
     kind = HEADS[type(spec.head)]
     carrier, fresh = load_carrier(spec, base=base, head=head)
-    _check_length(spec, carrier)
     own = kind.make(spec.head, width=carrier.model.config.hidden_size, labels=len(head.labels))
     inner = frozenset(name.removeprefix(carrier.prefix) for name in fresh if name.startswith(carrier.prefix))
-    apply_freeze(freeze, carrier.backbone, carrier.anatomy, fresh=inner)
-    wrapped = METHODS[type(peft)].wrap(peft, carrier)
-    return _describe(assemble(wrapped, own), wrapped, carrier=carrier, own=own, fresh=fresh, base=base)
+    thawed = apply_freeze(freeze, carrier.backbone, carrier.anatomy, fresh=inner)
+    whole = (*carrier.trained_whole, *(carrier.prefix + name for name in thawed))
+    pretrained = Pretrained(carrier.backbone)
+    wrapped = METHODS[type(peft)].wrap(peft, replace(carrier, trained_whole=whole))
+    _check_length(spec, carrier, virtual=wrapped.virtual_tokens)
+    if gradient_checkpointing:
+        checkpoint_activations(carrier.model)
+    resting = frozen_in_eval(freeze, peft)
+    if resting:
+        pretrained.rest_where_frozen()
+    return _describe(wrapped, carrier=carrier, own=own, fresh=fresh, base=base, resting=resting)
 
 
 def load_carrier(spec: Model, *, base: Base, head: HeadSpec) -> tuple[Carrier, frozenset[str]]:
@@ -63,7 +84,7 @@ def load_carrier(spec: Model, *, base: Base, head: HeadSpec) -> tuple[Carrier, f
     kind = HEADS[type(spec.head)]
     config = load_config(base, head=head)
     kind.configure(spec.head, config)
-    model, missing = load_pretrained(base, config=config, kind=kind)
+    model, missing = load_pretrained(base, config=config, kind=kind, quantization=spec.quantization)
     prefix = _prefix(model)
     anatomy = study(model.get_submodule(prefix.removesuffix(".")))
     outside = {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
@@ -73,23 +94,23 @@ def load_carrier(spec: Model, *, base: Base, head: HeadSpec) -> tuple[Carrier, f
 
 
 def _describe(
-    module: nn.Module,
-    wrapped: nn.Module,
+    wrapped: Wrapped,
     *,
     carrier: Carrier,
     own: PooledHead | None,
     fresh: frozenset[str],
     base: Base,
+    resting: bool | None,
 ) -> Built:
-    """Sort the parameters of the finished module."""
+    """Put the head on and sort the parameters of the finished module."""
+    module, within = assemble(wrapped.module, own), "" if own is None else BACKBONE
     names = frozenset(name for name, parameter in module.named_parameters() if parameter.requires_grad)
     new = fresh if own is None else _under_own_head(own, fresh)
-    inside = carrier.prefix if own is None else f"backbone.{carrier.prefix}"
     anatomy = carrier.anatomy
 
     def depth_of(name: str) -> int:
         plain = plain_name(name)
-        return anatomy.count + 1 if plain in new else anatomy.depth_of(plain.removeprefix(inside))
+        return anatomy.count + 1 if plain in new else anatomy.depth_of(plain.removeprefix(within + carrier.prefix))
 
     return Built(
         module=module,
@@ -98,14 +119,18 @@ def _describe(
         depth_of=depth_of,
         base=base,
         base_digest=base_digest(base),
-        carrier=wrapped,
+        carrier=wrapped.module,
         head=own,
+        lr_scale={within + name: factor for name, factor in wrapped.lr_scale.items()},
+        undecayed=frozenset(within + name for name in wrapped.undecayed),
+        regulator=wrapped.regulator,
+        frozen_in_eval=resting,
     )
 
 
 def _under_own_head(own: PooledHead, fresh: frozenset[str]) -> frozenset[str]:
     """Names within a `HeadedModel` of what was never pretrained."""
-    return frozenset([*(f"head.{name}" for name, _ in own.named_parameters()), *(f"backbone.{name}" for name in fresh)])
+    return frozenset([*(f"head.{name}" for name, _ in own.named_parameters()), *(BACKBONE + name for name in fresh)])
 
 
 def _prefix(model: PreTrainedModel) -> str:
@@ -130,10 +155,11 @@ def _check_weights(base: Base, anatomy: Anatomy, *, missing: list[str]) -> None:
         )
 
 
-def _check_length(spec: Model, carrier: Carrier) -> None:
+def _check_length(spec: Model, carrier: Carrier, *, virtual: int) -> None:
     longest = longest_input(carrier.backbone)
-    if longest is not None and spec.max_length > longest:
+    if longest is not None and spec.max_length > longest - virtual:
+        but = f" and peft.tokens={virtual} of them are taken" if virtual else ""
         raise ModelError(
-            f"`model.max_length <= {longest}` must hold, because {spec.name!r} has learned positions for "
-            f"{longest} tokens, but got {spec.max_length}; lower it, or choose a model for longer texts"
+            f"`model.max_length <= {longest - virtual}` must hold, because {spec.name!r} has learned positions for "
+            f"{longest} tokens{but}, but got {spec.max_length}; lower it, or choose a model for longer texts"
         )

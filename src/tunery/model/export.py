@@ -12,7 +12,6 @@ from tunery.model.backbone import quiet
 from tunery.model.build import Built, load_carrier
 from tunery.model.catalog import Base, resolve
 from tunery.model.heads import HEADS, PooledHead, assemble
-from tunery.model.lora import load_adapter
 from tunery.model.peft import METHODS
 from tunery.schema.model import Model
 from tunery.schema.peft import Peft
@@ -20,7 +19,8 @@ from tunery.schema.task import HeadSpec
 
 HEAD_CONFIG = "head.json"
 HEAD_WEIGHTS = "head.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
+WHOLE_MODEL = "config.json"
+"""Its presence says that the folder holds the base's weights too."""
 
 
 def export(
@@ -28,9 +28,8 @@ def export(
 ) -> None:
     """Write the model as others read it.
 
-    `config.json` + `model.safetensors` for full and frozen training, `adapter_config.json` +
-    `adapter_model.safetensors` for PEFT; the tokenizer; `head.json` with the labels; and for a head of ours
-    `head.safetensors`.
+    `config.json` + `model.safetensors` for full and frozen training, what the method writes for PEFT; the tokenizer;
+    `head.json` with the labels; and for a head of ours `head.safetensors`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
@@ -43,16 +42,15 @@ def export(
         save_file(state, folder / HEAD_WEIGHTS)
 
 
-def load_exported(folder: Path, *, model_spec: Model, head: HeadSpec) -> nn.Module:
-    """Read an exported folder back, in eval mode; a PEFT folder finds its base through `model_spec`.
+def load_exported(folder: Path, *, model_spec: Model, peft: Peft, head: HeadSpec) -> nn.Module:
+    """Read an exported folder back, in eval mode; what a method added finds its base through `model_spec`.
 
     Raises:
-        ModelError: the folder or the base cannot be read, or the head's weights are of another shape.
+        ModelError: the folder or the base cannot be read, or the weights are of another shape.
     """
-    is_adapter = (folder / ADAPTER_CONFIG).is_file()
-    base = resolve(model_spec) if is_adapter else _as_base(folder, model_spec)
+    base = _as_base(folder, model_spec) if (folder / WHOLE_MODEL).is_file() else resolve(model_spec)
     carrier, _ = load_carrier(model_spec, base=base, head=head)
-    model = load_adapter(carrier.model, folder) if is_adapter else carrier.model
+    model = METHODS[type(peft)].load(peft, carrier, folder)
     own = HEADS[type(model_spec.head)].make(
         model_spec.head, width=carrier.model.config.hidden_size, labels=len(head.labels)
     )

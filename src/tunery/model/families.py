@@ -1,10 +1,11 @@
-"""What the parts of a layer are called in each family, and where a family keeps the dropout of its head."""
+"""What the parts of a layer are called in each family, which of them are norms, and where a head's dropout is kept."""
 
 import re
 from collections.abc import Iterable
 
 from torch import nn
 from transformers import PretrainedConfig
+from transformers.pytorch_utils import Conv1D
 
 from tunery.errors import ModelError
 from tunery.schema.peft import Target
@@ -12,7 +13,7 @@ from tunery.schema.peft import Target
 Layout = dict[Target, tuple[str, ...]]
 
 LAYOUTS: dict[str, Layout] = {
-    # also roberta, xlm-roberta, camembert, electra, longformer, big-bird
+    # also roberta, xlm-roberta, camembert, electra, longformer (its local attention), big_bird
     "bert": {
         "query": ("attention.self.query",),
         "key": ("attention.self.key",),
@@ -28,6 +29,24 @@ LAYOUTS: dict[str, Layout] = {
         "output": ("attention.output.dense",),
         "ffn.up": ("intermediate.dense",),
         "ffn.down": ("output.dense",),
+    },
+    # one matrix holds query, key and value, head by head: naming any of them means all three
+    "deberta": {
+        "query": ("attention.self.in_proj",),
+        "key": ("attention.self.in_proj",),
+        "value": ("attention.self.in_proj",),
+        "output": ("attention.output.dense",),
+        "ffn.up": ("intermediate.dense",),
+        "ffn.down": ("output.dense",),
+    },
+    # what is listed as a layer is a group that all layers share; every published model has one layer per group
+    "albert": {
+        "query": ("albert_layers.0.attention.query",),
+        "key": ("albert_layers.0.attention.key",),
+        "value": ("albert_layers.0.attention.value",),
+        "output": ("albert_layers.0.attention.dense",),
+        "ffn.up": ("albert_layers.0.ffn",),
+        "ffn.down": ("albert_layers.0.ffn_output",),
     },
     "distilbert": {
         "query": ("attention.q_lin",),
@@ -62,7 +81,7 @@ LAYOUTS: dict[str, Layout] = {
         "ffn.up": ("mlp.c_fc",),
         "ffn.down": ("mlp.c_proj",),
     },
-    # also qwen, mistral, gemma; a gated feed-forward has two matrices that go up
+    # also qwen2, qwen3, mistral, gemma; a gated feed-forward has two matrices that go up
     "llama": {
         "query": ("self_attn.q_proj",),
         "key": ("self_attn.k_proj",),
@@ -73,6 +92,16 @@ LAYOUTS: dict[str, Layout] = {
     },
 }
 """Logical name -> module names within one layer. The family is told by its modules, not by its name."""
+
+CLOSING_NORMS: dict[str, str] = {
+    "bert": "output.LayerNorm",
+    "deberta-v2": "output.LayerNorm",
+    "deberta": "output.LayerNorm",
+    "albert": "albert_layers.0.full_layer_layer_norm",
+    "distilbert": "output_layer_norm",
+    "mpnet": "output.LayerNorm",
+}
+"""Layout -> the norm over feed-forward output and residual, in families that norm last."""
 
 HEAD_DROPOUT: dict[str, str] = {
     "bert": "classifier_dropout",
@@ -100,9 +129,22 @@ def layout_of(layer: nn.Module) -> Layout:
             return layout
     there = ", ".join(name for name, module in modules.items() if _is_matrix(module))
     raise ModelError(
-        f"peft.target names the parts of a known family ({', '.join(LAYOUTS)}), but this model's layers have other "
+        f"PEFT methods need the parts of a known family ({', '.join(LAYOUTS)}), but this model's layers have other "
         f"ones: {there}; take peft.method=none, or another model"
     )
+
+
+def closing_norm(layer: nn.Module) -> str | None:
+    """Name within the layer of the norm over feed-forward output and residual; None where norms come first.
+
+    The modules decide: some pre-norm families (ESM, Megatron-BERT) call their matrices as BERT does.
+
+    Raises:
+        ModelError: no layout fits.
+    """
+    layout, modules = layout_of(layer), dict(layer.named_modules())
+    names = (norm for family, norm in CLOSING_NORMS.items() if LAYOUTS[family] is layout)
+    return next((name for name in names if name in modules), None)
 
 
 def target_pattern(layer: nn.Module, *, path: str, targets: Iterable[Target]) -> str:
@@ -113,6 +155,31 @@ def target_pattern(layer: nn.Module, *, path: str, targets: Iterable[Target]) ->
     layout = layout_of(layer)
     names = sorted({re.escape(name) for target in targets for name in layout[target]})
     return rf"{re.escape(path)}\.\d+\.(?:{'|'.join(names)})"
+
+
+def is_transposed(layer: nn.Module, targets: Iterable[Target]) -> bool:
+    """Whether the target modules keep their matrices as (in, out), as GPT-2's do, and not as (out, in)."""
+    layout = layout_of(layer)
+    return any(isinstance(layer.get_submodule(name), Conv1D) for target in targets for name in layout[target])
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether a module is a layer norm or RMS norm: torch's own, or one of the classes that families define."""
+    return isinstance(module, nn.LayerNorm | nn.RMSNorm) or type(module).__name__.endswith(("LayerNorm", "RMSNorm"))
+
+
+def norm_pattern(backbone: nn.Module, *, prefix: str) -> str:
+    """A regular expression that fully matches the names of the backbone's norms, wherever they are.
+
+    Every name is written out: in ModernBERT, what is a norm in one layer is nothing in another.
+
+    Raises:
+        ModelError: there are none.
+    """
+    names = [re.escape(name) for name, module in backbone.named_modules() if is_norm(module)]
+    if not names:
+        raise ModelError(f"the model must have layer norms to train, but {type(backbone).__name__} has none")
+    return rf"{re.escape(prefix)}(?:{'|'.join(names)})"
 
 
 def set_head_dropout(config: PretrainedConfig, value: float) -> None:

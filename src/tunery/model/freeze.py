@@ -1,42 +1,129 @@
-"""Which pretrained parameters stay as they are."""
+"""Which pretrained parameters stay as they are, and that what stays runs without dropout."""
 
 from collections.abc import Callable, Iterable
-from types import MethodType
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, final
 
 from torch import nn
 
 from tunery.errors import ModelError
 from tunery.model.anatomy import Anatomy
-from tunery.schema.freeze import FreezeEncoder, FreezeLayers, NoFreeze
+from tunery.model.copies import spare_parameters
+from tunery.model.families import is_norm
+from tunery.schema.freeze import FreezeEncoder, FreezeLayers, FreezeToAdapter, Freezing, NoFreeze
+from tunery.schema.peft import NoPeft
 from tunery.schema.spec import Spec
 
 Freezer = Callable[[Any, nn.Module, Anatomy], Iterable[nn.Module]]
 
+POOLER = "pooler"
+"""What every family that has a pretrained pooler calls it."""
 
-def freeze(spec: Spec, backbone: nn.Module, anatomy: Anatomy, *, fresh: frozenset[str]) -> None:
+
+def freeze(spec: Spec, backbone: nn.Module, anatomy: Anatomy, *, fresh: frozenset[str]) -> tuple[str, ...]:
     """Freeze what the spec says; parameters in `fresh` were never pretrained and stay trainable.
 
-    Frozen modules run in eval mode, also after `train()`.
+    Returns:
+        Names within the backbone of the modules that the spec keeps trainable, for a method that freezes on its own.
 
     Raises:
-        ModelError: more layers are to be frozen than there are.
+        ModelError: more layers are to be frozen than there are, or a part is to be trained that there is not.
     """
     for module in FREEZERS[type(spec)](spec, backbone, anatomy):
         module.requires_grad_(False)
-        module.eval()
-        # The instance's own `train` shadows the class's: correct at once, at any depth, with no hook in the forward.
-        vars(module)["train"] = MethodType(_stay_in_eval, module)
     for name, parameter in backbone.named_parameters():
         if name in fresh:
             parameter.requires_grad_(True)
+    kept = tuple(_unfrozen(spec, backbone)) if isinstance(spec, Freezing) else ()
+    for name in kept:
+        backbone.get_submodule(name).requires_grad_(True)
+    return kept
 
 
-def _stay_in_eval(module: nn.Module, mode: bool = True) -> nn.Module:
-    return type(module).train(module, False)
+def frozen_in_eval(freeze: Spec, peft: Spec) -> bool | None:
+    """Whether the config runs frozen layers in eval mode; None where it freezes nothing."""
+    if isinstance(freeze, Freezing):
+        nothing = isinstance(freeze, FreezeLayers) and freeze.n == 0
+        return None if nothing else freeze.eval_mode
+    return None if isinstance(peft, NoPeft) else True
 
 
-def _nothing(spec: NoFreeze, backbone: nn.Module, anatomy: Anatomy) -> Iterable[nn.Module]:
+@dataclass(frozen=True)
+class _Part:
+    """A module as it was before a method changed it."""
+
+    module: nn.Module
+    parent: nn.Module | None
+    parameters: tuple[nn.Parameter, ...]
+    """Its own and those of everything below it."""
+
+
+@final
+class Pretrained:
+    """The modules of a pretrained model, remembered before a PEFT method is put on it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        parents = {child: parent for parent in model.modules() for child in parent.children()}
+        self._parts = [_Part(part, parents.get(part), tuple(part.parameters())) for part in model.modules()]
+
+    def rest_where_frozen(self) -> bool:
+        """Pin eval mode on every pretrained module that has parameters and whose pretrained parameters are all frozen.
+
+        A module without parameters, dropout above all, goes with its parent. What a method has added follows the mode
+        it is given. Returns whether any module rests now.
+        """
+        trained = self._trained()
+        resting: set[nn.Module] = set()
+        for part in self._parts:  # parents come before their children
+            frozen = not any(parameter in trained for parameter in part.parameters)
+            if frozen if part.parameters else part.parent in resting:
+                resting.add(part.module)
+                _pin(part.module)
+        return bool(resting)
+
+    def _trained(self) -> set[nn.Parameter]:
+        """Pretrained parameters that are trained, be it in a copy that peft has made of their module."""
+        here = {parameter for part in self._parts for parameter in part.parameters if parameter.requires_grad}
+        return here | spare_parameters(self._model)
+
+
+def _pin(module: nn.Module) -> None:
+    """Let the instance's own `train` shadow its class's: correct at once, at any depth, with no hook in the forward.
+
+    A partial and not a bound method: the model can then be copied and pickled.
+    """
+    vars(module)["train"] = partial(_rest, module)
+    module.train(module.training)
+
+
+def _rest(module: nn.Module, mode: bool = True) -> nn.Module:
+    # transformers computes activations again in the backward pass only in modules whose own flag says training
+    module.training = mode and vars(module).get("gradient_checkpointing", False)
+    for child in module.children():
+        child.train(mode)
+    return module
+
+
+def _unfrozen(spec: Freezing, backbone: nn.Module) -> Iterable[str]:
+    if spec.unfreeze_layernorm:
+        yield from _found("unfreeze_layernorm", [name for name, part in backbone.named_modules() if is_norm(part)])
+    if spec.unfreeze_pooler:
+        yield from _found("unfreeze_pooler", [name for name, _ in backbone.named_children() if name == POOLER])
+
+
+def _found(flag: str, names: list[str]) -> list[str]:
+    if not names:
+        what = {"unfreeze_layernorm": "layer norm", "unfreeze_pooler": "pooler"}[flag]
+        raise ModelError(
+            f"freeze.{flag}=true needs a model with a {what}, but the part of the pretrained model that is used here "
+            f"has none; remove it (only model.head.kind=native reads a pooler)"
+        )
+    return names
+
+
+def _nothing(spec: Spec, backbone: nn.Module, anatomy: Anatomy) -> Iterable[nn.Module]:
     return ()
 
 
@@ -60,4 +147,5 @@ FREEZERS: dict[type[Spec], Freezer] = {
     NoFreeze: _nothing,
     FreezeEncoder: _encoder,
     FreezeLayers: _lowest_layers,
+    FreezeToAdapter: _nothing,
 }

@@ -7,16 +7,23 @@ from torch import Tensor
 
 from tunery.errors import ModelError
 from tunery.model.build import Built
-from tunery.model.peft import is_spare
+from tunery.model.copies import spare_parameters
+from tunery.model.quantization import true_sizes
 from tunery.schema.results import Parameters
 
 
 def count_parameters(built: Built) -> Parameters:
-    """Trained parameters, and all that a forward pass reads (peft's unused copies of trained modules left out)."""
-    sizes = {name: part.numel() for name, part in built.module.named_parameters() if not is_spare(name)}
+    """Trained parameters, and all that a forward pass reads (the originals of what peft trains a copy of left out)."""
+    sizes, spare = true_sizes(built.module), spare_parameters(built.module)
     trainable = sum(sizes[name] for name in built.owned)
-    total = sum(sizes.values())
-    return Parameters(trainable=trainable, total=total, percent=100 * trainable / total)
+    total = sum(sizes[name] for name, part in built.module.named_parameters() if part not in spare)
+    return Parameters(
+        trainable=trainable,
+        total=total,
+        percent=100 * trainable / total,
+        frozen_in_eval=built.frozen_in_eval,
+        ranks=built.regulator.ranks() if built.regulator else None,
+    )
 
 
 def owned_state(built: Built) -> dict[str, Tensor]:

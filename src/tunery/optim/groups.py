@@ -1,6 +1,6 @@
 """Which parameters decay, and which learning rate they have."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import nn
@@ -16,19 +16,28 @@ def undecayed(module: nn.Module) -> set[str]:
 
 
 def parameter_groups(
-    module: nn.Module, head_names: Collection[str], *, lr: float, head_lr: float | None, weight_decay: float
+    module: nn.Module,
+    head_names: Collection[str],
+    *,
+    lr: float,
+    head_lr: float | None,
+    weight_decay: float,
+    lr_scale: Mapping[str, float],
+    never_decayed: Collection[str],
 ) -> list[dict[str, Any]]:
-    """Optimizer groups over all trainable parameters: {encoder, head} x {decay, no decay}, empty ones left out."""
-    exempt = undecayed(module)
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    """Optimizer groups over all trainable parameters: one for each pair of learning rate and weight decay.
+
+    `lr_scale` names the parameters whose learning rate is a multiple of `lr`; the head has its own. `never_decayed`
+    names those that do not decay, besides biases, norms and embeddings.
+    """
+    exempt = undecayed(module) | set(never_decayed)
+    rate_of_head = lr if head_lr is None else head_lr
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((name in head_names, name in exempt), []).append(parameter)
+            rate = rate_of_head if name in head_names else lr * lr_scale.get(name, 1.0)
+            decay = 0.0 if name in exempt else weight_decay
+            groups.setdefault((rate, decay, name in head_names), []).append(parameter)
     return [
-        {
-            "params": parameters,
-            "lr": head_lr if is_head and head_lr is not None else lr,
-            "weight_decay": 0.0 if is_exempt else weight_decay,
-        }
-        for (is_head, is_exempt), parameters in groups.items()
+        {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay, _), parameters in groups.items()
     ]

@@ -1,6 +1,6 @@
 """From optimizer specs to optimizers."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -27,7 +27,23 @@ OPTIMIZERS: dict[type[Any], Callable[[Groups, Any], Optimizer]] = {
 }
 
 
-def make_optimizer(spec: schema.Optim, module: nn.Module, *, lr: float, head_names: Collection[str]) -> Optimizer:
+def make_optimizer(
+    spec: schema.Optim,
+    module: nn.Module,
+    *,
+    lr: float,
+    head_names: Collection[str],
+    lr_scale: Mapping[str, float],
+    never_decayed: Collection[str],
+) -> Optimizer:
     """The optimizer of `spec` over the trainable parameters of `module`."""
-    groups = parameter_groups(module, head_names, lr=lr, head_lr=spec.head_lr, weight_decay=spec.weight_decay)
+    groups = parameter_groups(
+        module,
+        head_names,
+        lr=lr,
+        head_lr=spec.head_lr,
+        weight_decay=spec.weight_decay,
+        lr_scale=lr_scale,
+        never_decayed=never_decayed,
+    )
     return OPTIMIZERS[type(spec)](groups, spec)

@@ -1,9 +1,20 @@
 """Records become numbers, numbers become charts, charts become pages. Reads no run folder and knows no ML stack.
 
-compute.py draws no line, charts.py computes no number, html.py only places what they return.
+compute.py and its kin draw no line, charts.py and its kin compute no number, pages only place what they return.
 """
 
-from tunery.report.html import run_html, study_html
+from tunery.report.comparison_picture import comparison_png
+from tunery.report.comparison_table import comparison_csv, comparison_rows
+from tunery.report.html import comparison_html, run_html, study_html
 from tunery.report.leaderboard import leaderboard_csv, leaderboard_rows
 
-__all__ = ["leaderboard_csv", "leaderboard_rows", "run_html", "study_html"]
+__all__ = [
+    "comparison_csv",
+    "comparison_html",
+    "comparison_png",
+    "comparison_rows",
+    "leaderboard_csv",
+    "leaderboard_rows",
+    "run_html",
+    "study_html",
+]

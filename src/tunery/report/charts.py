@@ -1,18 +1,13 @@
 """Numbers become drawings: SVG text to be put into a page. Colours are CSS variables of the page, so that one drawing
 serves light and dark; every chart can be drawn for a wide page and for a phone.
-
-Figures are made without pyplot, so nothing is shared between calls.
 """
 
-import io
-import re
-import warnings
-from collections.abc import Callable, Iterable, Sequence
-from html import escape
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from tunery.report.canvas import STAND_INS, Size, clipped, drawn
 from tunery.report.compute import Curve, Curves, History, Limits, RunCurves, Series
 from tunery.report.markup import Html
 from tunery.report.parallel import SHADES, Axis, Parallel
@@ -21,48 +16,6 @@ from tunery.report.words import metric_name
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-class Size(NamedTuple):
-    """Pixels of a drawing, and whether it is the one for phones."""
-
-    width: int
-    height: int
-    narrow: bool
-
-
-VARIABLES: Final = ("ink", "muted", "grid", "best", "done", "stopped", "panel", *(f"shade{i}" for i in range(SHADES)))
-"""CSS variables of the page that drawings use, without the leading hyphens."""
-
-_STAND_INS: Final = {name: f"#fe01{i:02x}" for i, name in enumerate(VARIABLES)}
-"""Matplotlib wants colours; these are replaced by `var(--name)` in the finished drawing."""
-
-_STYLE: Final[dict[str, Any]] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.size": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.edgecolor": _STAND_INS["muted"],
-    "axes.labelcolor": _STAND_INS["muted"],
-    "axes.titlecolor": _STAND_INS["ink"],
-    "axes.titlelocation": "left",
-    "axes.titlesize": 12,
-    "axes.titlepad": 10,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.formatter.useoffset": False,
-    "grid.color": _STAND_INS["grid"],
-    "grid.linewidth": 1,
-    "text.color": _STAND_INS["ink"],
-    "xtick.color": _STAND_INS["muted"],
-    "ytick.color": _STAND_INS["muted"],
-    "ytick.left": False,
-    "path.simplify": True,
-    "path.simplify_threshold": 0.2,
-}
 
 _MARKS: Final = {"pruned": ("stopped", "x"), "running": ("muted", "D"), "completed": ("done", "o")}
 """Status -> colour and mark of a trial's value."""
@@ -80,16 +33,16 @@ def history_chart(history: History, *, objective: str, best: int | None, size: S
         area = 22 if len(history.points) < _MANY else 9
         for status, (colour, marker) in _MARKS.items():
             points = [(p.number, p.value) for p in history.points if p.status == status]
-            axes.scatter(*_columns(points), s=area, marker=marker, linewidth=1, color=_STAND_INS[colour], alpha=0.8)
-        axes.step(*_columns(history.best), where="post", color=_STAND_INS["best"], linewidth=2)
+            axes.scatter(*_columns(points), s=area, marker=marker, linewidth=1, color=STAND_INS[colour], alpha=0.8)
+        axes.step(*_columns(history.best), where="post", color=STAND_INS["best"], linewidth=2)
         ring = [(p.number, p.value) for p in history.points if p.number == best]
-        axes.scatter(*_columns(ring), s=90, facecolor="none", edgecolor=_STAND_INS["best"], linewidth=2, zorder=5)
+        axes.scatter(*_columns(ring), s=90, facecolor="none", edgecolor=STAND_INS["best"], linewidth=2, zorder=5)
         numbers = [p.number for p in history.points]
         room = 0.6 + (max(numbers) - min(numbers)) / 100
         axes.set_xlim(min(numbers) - room, max(numbers) + room)
         _scale(axes, x="trial", y=objective, limits=history.limits)
 
-    return _drawn("history", draw, size=size, label=f"{metric_name(objective)} of every trial and the best so far")
+    return drawn("history", draw, size=size, label=f"{metric_name(objective)} of every trial and the best so far")
 
 
 def curves_chart(curves: Curves, *, objective: str, best: int | None, size: Size) -> Html:
@@ -103,15 +56,15 @@ def curves_chart(curves: Curves, *, objective: str, best: int | None, size: Size
         _bundle(axes, map(_path, stopped), colour="stopped", width=thin, alpha=_faint(len(stopped)))
         _bundle(axes, map(_path, others), colour="done", width=1.3 * thin, alpha=0.6)
         ends = [point for curve in stopped for point in _ends(curve)]
-        axes.scatter(*_columns(ends), s=20 * thin, marker="x", linewidth=1, color=_STAND_INS["stopped"])
+        axes.scatter(*_columns(ends), s=20 * thin, marker="x", linewidth=1, color=STAND_INS["stopped"])
         _bundle(axes, map(_path, winner), colour="best", width=2.6, alpha=1)
         lone = [(1, curve.values[0]) for curve in curves.curves if len(curve.values) == 1 and curve.stopped_at is None]
-        axes.scatter(*_columns(lone), s=18, color=_STAND_INS["done"])
+        axes.scatter(*_columns(lone), s=18, color=STAND_INS["done"])
         longest = max((len(curve.values) for curve in curves.curves), default=1)
         axes.set_xlim(0.9, max(2, longest) + 0.1)
         _scale(axes, x="epoch", y=objective, limits=curves.limits)
 
-    return _drawn("curves", draw, size=size, label=f"{metric_name(objective)} of every trial after each epoch")
+    return drawn("curves", draw, size=size, label=f"{metric_name(objective)} of every trial after each epoch")
 
 
 def parallel_chart(parallel: Parallel, *, best: int | None, size: Size) -> Html:
@@ -134,7 +87,7 @@ def parallel_chart(parallel: Parallel, *, best: int | None, size: Size) -> Html:
         span = (-0.35, len(parallel.axes) - 0.45)
         axes.set(xlim=(-0.02, 1.02), ylim=span[::-1]) if size.narrow else axes.set(xlim=span, ylim=(-0.04, 1.02))
 
-    return _drawn("parallel", draw, size=size, label="Parameters of every trial and the objective they led to")
+    return drawn("parallel", draw, size=size, label="Parameters of every trial and the objective they led to")
 
 
 def loss_chart(curves: RunCurves, *, size: Size) -> Html:
@@ -147,7 +100,7 @@ def loss_chart(curves: RunCurves, *, size: Size) -> Html:
         drawn = [s for s in (curves.train_loss, curves.validation.get("loss")) if s]
         _scale(axes, x=curves.unit, y="loss", limits=_limits(drawn))
 
-    return _drawn("loss", draw, size=size, label="Training and validation loss")
+    return drawn("loss", draw, size=size, label="Training and validation loss")
 
 
 def metric_chart(curves: RunCurves, *, objective: str, best_epoch: int | None, size: Size) -> Html:
@@ -158,10 +111,10 @@ def metric_chart(curves: RunCurves, *, objective: str, best_epoch: int | None, s
         _lines(axes, series, colour="done", width=2, marker="o")
         points = list(zip(series.x, series.y, strict=True))
         restored = points[best_epoch - 1 : best_epoch] if best_epoch else []
-        axes.scatter(*_columns(restored), s=90, facecolor="none", edgecolor=_STAND_INS["best"], linewidth=2, zorder=5)
+        axes.scatter(*_columns(restored), s=90, facecolor="none", edgecolor=STAND_INS["best"], linewidth=2, zorder=5)
         _scale(axes, x=curves.unit, y=objective, limits=_limits([series]))
 
-    return _drawn("metric", draw, size=size, label=f"{metric_name(objective)} on the validation split")
+    return drawn("metric", draw, size=size, label=f"{metric_name(objective)} on the validation split")
 
 
 def _columns(points: Iterable[tuple[float, float | None]]) -> tuple[list[float], list[float]]:
@@ -184,9 +137,9 @@ def _bundle(axes: "Axes", paths: Iterable[np.ndarray], *, colour: str, width: fl
 
     pieces = [piece for path in paths for piece in _pieces(path)]
     lines = [piece for piece in pieces if len(piece) > 1]
-    axes.add_collection(LineCollection(lines, colors=_STAND_INS[colour], linewidths=width, alpha=alpha), autolim=False)
+    axes.add_collection(LineCollection(lines, colors=STAND_INS[colour], linewidths=width, alpha=alpha), autolim=False)
     dots = [tuple(piece[0]) for piece in pieces if len(piece) == 1]
-    axes.scatter(*_columns(dots), s=4 * width**2, color=_STAND_INS[colour], alpha=alpha)
+    axes.scatter(*_columns(dots), s=4 * width**2, color=STAND_INS[colour], alpha=alpha)
 
 
 def _faint(lines: int) -> float:
@@ -207,33 +160,29 @@ def _turned(path: np.ndarray, size: Size) -> np.ndarray:
 def _parameter_axis(axes: "Axes", axis: Axis, *, place: int, size: Size) -> None:
     """A line with ticks and a name: upright on a wide page, lying on a narrow one."""
     line, ends = [place, place], [0, 1]
-    axes.plot(*((ends, line) if size.narrow else (line, ends)), color=_STAND_INS["muted"], linewidth=1, zorder=3)
+    axes.plot(*((ends, line) if size.narrow else (line, ends)), color=STAND_INS["muted"], linewidth=1, zorder=3)
     name = _wrapped(axis.name)
     halo = _halo()
     if size.narrow:
-        axes.text(0, place - 0.17, _clipped(axis.name, 40), ha="left", va="bottom", fontsize=12, zorder=6, **halo)
+        axes.text(0, place - 0.17, clipped(axis.name, 40), ha="left", va="bottom", fontsize=12, zorder=6, **halo)
     else:
         axes.text(place, -0.07, name, ha="center", va="top", fontsize=12, zorder=6)
     for position, text in axis.ticks:
-        short = _clipped(text, max(4, 46 // len(axis.ticks)) if size.narrow else _LONGEST_NAME)
+        short = clipped(text, max(4, 46 // len(axis.ticks)) if size.narrow else _LONGEST_NAME)
         x, y = (position, place + 0.1) if size.narrow else (place + 0.05, position)
         side = "left" if position == 0 else "right" if position == 1 else "center"
         how: dict[str, Any] = {"ha": side, "va": "top"} if size.narrow else {"ha": "left", "va": "center"}
-        axes.text(x, y, short, fontsize=11, color=_STAND_INS["muted"], zorder=6, **how, **halo)
+        axes.text(x, y, short, fontsize=11, color=STAND_INS["muted"], zorder=6, **how, **halo)
 
 
 def _halo() -> dict[str, Any]:
     """A patch in the colour of the panel behind a text, so that lines do not cross it."""
-    return {"bbox": {"facecolor": _STAND_INS["panel"], "edgecolor": "none", "pad": 1.2, "alpha": 0.75}}
+    return {"bbox": {"facecolor": STAND_INS["panel"], "edgecolor": "none", "pad": 1.2, "alpha": 0.75}}
 
 
 def _wrapped(name: str) -> str:
     section, dot, key = name.partition(".")
-    return f"{_clipped(section, _LONGEST_NAME)}{dot}\n{_clipped(key, _LONGEST_NAME)}" if dot else _clipped(name, 18)
-
-
-def _clipped(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return f"{clipped(section, _LONGEST_NAME)}{dot}\n{clipped(key, _LONGEST_NAME)}" if dot else clipped(name, 18)
 
 
 def _lines(
@@ -241,7 +190,7 @@ def _lines(
 ) -> None:
     if series is not None:
         y = [np.nan if value is None else value for value in series.y]
-        axes.plot(series.x, y, color=_STAND_INS[colour], linewidth=width, alpha=alpha, marker=marker, markersize=4)
+        axes.plot(series.x, y, color=STAND_INS[colour], linewidth=width, alpha=alpha, marker=marker, markersize=4)
 
 
 def _limits(series: Sequence[Series]) -> Limits:
@@ -255,43 +204,9 @@ def _limits(series: Sequence[Series]) -> Limits:
 def _scale(axes: "Axes", *, x: str, y: str, limits: Limits) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_title(metric_name(y), color=_STAND_INS["muted"])
+    axes.set_title(metric_name(y), color=STAND_INS["muted"])
     axes.set_xlabel(x)
     axes.set_ylim(limits.low, limits.high)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.tick_params(length=3)
-
-
-def _drawn(name: str, draw: "Callable[[Axes], None]", *, size: Size, label: str) -> Html:
-    """Make a figure, let `draw` fill it, return it as an `<svg>` element."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    unique = f"{name}-{'narrow' if size.narrow else 'wide'}"
-    buffer = io.StringIO()
-    style: Any = {**_STYLE, "svg.hashsalt": unique}
-    with rc_context(style), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=(size.width / 72, size.height / 72), dpi=72, layout="constrained")
-        draw(figure.add_subplot())
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    return _inline(buffer.getvalue(), unique=unique, label=label)
-
-
-def _inline(svg: str, *, unique: str, label: str) -> Html:
-    """An SVG file as part of a page: no prolog, ids of its own, colours and fonts from the page, short numbers."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' id="', f' id="{unique}-', svg)
-    svg = re.sub(r'(url\(|href=")#', rf"\1#{unique}-", svg)
-    svg = re.sub(r'(style="[^"]*?)font: ([\d.]+px)[^;"]*', r"\1font-size: \2", svg)
-    svg = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), svg)
-    box = re.search(r'viewBox="[^"]*"', svg)
-    head = f'<svg {box[0] if box else ""} role="img" aria-label="{escape(label)}">'
-    svg = head + svg[svg.index(">") + 1 :]
-    for variable, colour in _STAND_INS.items():
-        svg = svg.replace(colour, f"var(--{variable})")
-    return Html(re.sub(r"\n\s*", "\n", svg))

@@ -7,10 +7,11 @@ from string import Template
 from types import MappingProxyType
 from typing import Any
 
+from tunery.report.comparison_page import comparison_body
 from tunery.report.markup import Html
 from tunery.report.run_page import run_body
 from tunery.report.study_page import study_body
-from tunery.schema.results import RunResult, StudyResult
+from tunery.schema.results import ComparisonResult, RunResult, StudyResult
 
 _NO_RESULTS: Mapping[int, RunResult] = MappingProxyType({})
 
@@ -29,6 +30,11 @@ def run_html(result: RunResult, *, metrics: Sequence[Mapping[str, Any]]) -> str:
     """The page of one run; `metrics` are the parsed lines of `metrics.jsonl` (step, epoch, name, value)."""
     body = run_body(result, metrics=metrics)
     return _page(f"{result.config.get('name', 'run')} \N{MIDDLE DOT} run", body)
+
+
+def comparison_html(result: ComparisonResult) -> str:
+    """The page of a comparison."""
+    return _page(f"{result.name} \N{MIDDLE DOT} comparison", comparison_body(result))
 
 
 def _page(title: str, body: Html) -> str:

@@ -40,7 +40,7 @@ def leaderboard_csv(study: StudyResult) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [*FIXED, *searched(study)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _cell(value) for key, value in row.items()} for row in leaderboard_rows(study))
+    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in leaderboard_rows(study))
     return text.getvalue()
 
 
@@ -51,6 +51,7 @@ def _place(trial: TrialRecord, study: StudyResult) -> tuple[int, bool, float, bo
     return _ORDER.index(trial.status), value is None, worse, not winner, trial.number
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """Lists and booleans as JSON, anything else as it is."""
     nested = isinstance(value, bool | list | tuple | dict)
     return json.dumps(value, ensure_ascii=False, default=str) if nested else value

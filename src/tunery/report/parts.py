@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import yaml
 
-from tunery.report.charts import Size
+from tunery.report.canvas import Size
 from tunery.report.compute import class_table, scalars, share_saved
 from tunery.report.finite import finite
 from tunery.report.markup import Child, Html, join, tag
@@ -56,11 +56,22 @@ def number_cell(value: Any, text: str) -> Html:
     return tag("td", text, class_="n", data_v="" if known is None else repr(known))
 
 
-def table(header: Sequence[tuple[str, str | None]], rows: Iterable[Html], *, sortable: bool = False) -> Html:
-    """A table; the header gives each column's name and class, `rows` are finished `<tr>`."""
-    heads = [_head(name, class_, sortable) for name, class_ in header]
-    body = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_="sortable" if sortable else None)
-    return tag("div", body, class_="scroll tall" if sortable else "scroll")
+def table(
+    header: Sequence[tuple[str, str | None]],
+    rows: Iterable[Html],
+    *,
+    sortable: bool = False,
+    tall: bool | None = None,
+    class_: str = "",
+) -> Html:
+    """A table; the header gives each column's name and class, `rows` are finished `<tr>`.
+
+    A tall one has a height of its own and is scrolled within the page, as sortable ones are unless told otherwise.
+    """
+    heads = [_head(name, kind, sortable) for name, kind in header]
+    classes = " ".join(name for name in ("sortable" if sortable else "", class_) if name)
+    body = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_=classes or None)
+    return tag("div", body, class_="scroll tall" if (sortable if tall is None else tall) else "scroll")
 
 
 def _head(name: str, class_: str | None, sortable: bool) -> Html:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tunery.report.charts import Size, loss_chart, metric_chart
+from tunery.report.canvas import Size
+from tunery.report.charts import loss_chart, metric_chart
 from tunery.report.compute import RunCurves, run_curves
 from tunery.report.finite import finite
 from tunery.report.markup import Html, join, tag

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tunery.report.charts import Size, curves_chart, history_chart, parallel_chart
+from tunery.report.canvas import Size
+from tunery.report.charts import curves_chart, history_chart, parallel_chart
 from tunery.report.compute import EARLY_EPOCHS, Pruning, history, learning_curves, pruning, share_saved
 from tunery.report.finite import finite
 from tunery.report.leaderboard import FIXED, leaderboard_rows, searched

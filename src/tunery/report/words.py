@@ -20,7 +20,10 @@ METRIC_NAMES: Final[dict[str, tuple[str, str]]] = {
 }
 """Metric -> how it is called in a sentence, and what it says."""
 
-_DASH = "\N{EN DASH}"
+DASH = "\N{EN DASH}"
+"""Stands where there is no number."""
+
+_MINUS = "\N{MINUS SIGN}"
 _GAP = "\N{NO-BREAK SPACE}"
 """Between a number and its unit, which stay on one line."""
 
@@ -41,8 +44,45 @@ def score(value: Any) -> str:
     """A metric with four decimals, large ones with four digits; a dash where it is not a number."""
     number = finite(value)
     if number is None:
-        return _DASH
+        return DASH
     return f"{number:.4f}" if abs(number) < 10 else f"{number:.4g}"
+
+
+def signed(value: Any) -> str:
+    """A difference of scores with its sign, four decimals; a dash where it is not a number."""
+    number = finite(value)
+    if number is None:
+        return DASH
+    sign = _MINUS if number < 0 else "+"
+    return (score(0.0) if float(f"{number:.4f}") == 0 else sign + score(abs(number))).replace("-", _MINUS)
+
+
+def p_value(value: Any) -> str:
+    """`0.031`, `< 0.001`; a dash where nothing was tested."""
+    number = finite(value)
+    if number is None:
+        return DASH
+    return f"<{_GAP}0.001" if number < 0.001 else f"{number:.3f}"
+
+
+def count(value: float) -> str:
+    """Whole numbers with thousands apart; below 100, one decimal where there are any."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
+
+
+def short_count(value: float) -> str:
+    """`770`, `148 k`, `22.9 M`: three digits."""
+    for unit in ("", "k", "M", "G"):
+        if value < 999.5:
+            return f"{value:.3g}" + (f"{_GAP}{unit}" if unit else "")
+        value /= 1000
+    return f"{value:,.0f}{_GAP}T"
+
+
+def share_of_hundred(value: Any) -> str:
+    """A percentage that is one already, three digits: `0.647 %`."""
+    number = finite(value)
+    return DASH if number is None else f"{number:.3g}{_GAP}%"
 
 
 def value_text(value: Any) -> str:
@@ -55,12 +95,14 @@ def value_text(value: Any) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as the unit a person would say: `42 s`, `12 min`, `3.4 h`."""
+    """Seconds as the unit a person would say: `42 s`, `2.5 min`, `12 min`, `3.4 h`."""
     number = finite(seconds)
     if number is None:
-        return _DASH
+        return DASH
     if number < 90:
         return f"{number:.0f}{_GAP}s" if number >= 10 else f"{number:.1f}{_GAP}s"
+    if number < 570:
+        return f"{number / 60:.1f}{_GAP}min"
     return f"{number / 60:.0f}{_GAP}min" if number < 5400 else f"{number / 3600:,.1f}{_GAP}h"
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 from pydantic.fields import FieldInfo
 
 from tunery.schema.fields import default_domain, element, members, tag_of, type_text
-from tunery.schema.results import RunResult, StudyResult
+from tunery.schema.results import ComparisonResult, RunResult, StudyResult
 from tunery.schema.run import RunConfig
 from tunery.schema.spec import Choices, Domain, Spec
 
@@ -40,6 +40,11 @@ def study_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, **StudyResult.model_json_schema(mode="serialization")}
 
 
+def comparison_schema() -> dict[str, Any]:
+    """JSON Schema of `comparison.json`."""
+    return {"$schema": _DIALECT, **ComparisonResult.model_json_schema(mode="serialization")}
+
+
 def markdown() -> str:
     """The reference of every section, choice and key of a config."""
     fields = RunConfig.model_fields
@@ -59,6 +64,11 @@ def result_markdown() -> str:
 def study_markdown() -> str:
     """The reference of `study.json`."""
     return _record("study.json", StudyResult)
+
+
+def comparison_markdown() -> str:
+    """The reference of `comparison.json`."""
+    return _record("comparison.json", ComparisonResult)
 
 
 def _record(title: str, root: type[Spec]) -> str:

@@ -8,23 +8,41 @@ from tunery.schema.spec import Choices, Spec
 
 
 class NoFreeze(Spec):
-    """Nothing is frozen beyond what the PEFT method freezes."""
+    """Nothing is frozen beyond what the PEFT method freezes; what that freezes runs in eval mode."""
 
     strategy: Literal["none"] = "none"
 
 
-class FreezeEncoder(Spec):
-    """The whole encoder is frozen and runs in eval mode; only the head is trained."""
+class Freezing(Spec):
+    """What the strategies that freeze share."""
+
+    strategy: str
+    unfreeze_layernorm: Annotated[bool, Choices((False, True))] = False
+    """Train the layer norms all the same."""
+    unfreeze_pooler: bool = False
+    """Train the pretrained pooler all the same; an error where the model has none."""
+    eval_mode: bool = True
+    """Run modules whose pretrained parameters are all frozen in eval mode, that is without dropout."""
+
+
+class FreezeEncoder(Freezing):
+    """The whole encoder is frozen; only the head is trained."""
 
     strategy: Literal["freeze_encoder"] = "freeze_encoder"
 
 
-class FreezeLayers(Spec):
-    """The embeddings and the lowest `n` layers are frozen and run in eval mode."""
+class FreezeLayers(Freezing):
+    """The embeddings and the lowest `n` layers are frozen."""
 
     strategy: Literal["freeze_layers_n"] = "freeze_layers_n"
     n: Annotated[int, Field(ge=0), Choices((0, 2, 6))] = 2
     """Number of layers, counted from the input. 0 freezes nothing."""
 
 
-Freeze = Annotated[NoFreeze | FreezeEncoder | FreezeLayers, Field(discriminator="strategy")]
+class FreezeToAdapter(Freezing):
+    """The encoder is frozen but for what the PEFT method trains, and for the parts named here."""
+
+    strategy: Literal["adapter"] = "adapter"
+
+
+Freeze = Annotated[NoFreeze | FreezeEncoder | FreezeLayers | FreezeToAdapter, Field(discriminator="strategy")]

@@ -58,5 +58,7 @@ class Model(Spec):
     """The layers between the encoder and the labels."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Compute precision; weights stay fp32. `auto` takes bf16 where the device has it in hardware, and says why."""
+    quantization: Literal["nf4", "int8"] | None = None
+    """Keep the frozen weights in 4 or 8 bits under the LoRA family (Dettmers et al. 2023, arXiv 2305.14314)."""
     trust_remote_code: bool = False
     """Run code that comes with a Hub model. Recorded in the result."""

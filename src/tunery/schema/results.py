@@ -31,6 +31,10 @@ class Parameters(Record):
     total: int
     percent: float
     """100 * trainable / total."""
+    frozen_in_eval: bool | None = None
+    """Whether frozen layers ran in eval mode, without dropout; null where nothing is frozen."""
+    ranks: dict[str, int] | None = None
+    """Rank of every adapted module after re-allocation (adalora); null for all other methods."""
 
 
 class Seconds(Record):
@@ -43,7 +47,7 @@ class Seconds(Record):
 
 
 class Memory(Record):
-    """Peak memory of the process that trained."""
+    """Peak memory of the process while it trained and validated; export and test are not in it."""
 
     host_peak_bytes: int = 0
     device_peak_bytes: int | None = None
@@ -111,6 +115,9 @@ class Metrics(Record):
     validation: dict[str, Any] = {}
     test: dict[str, Any] | None = None
     """null where test was not evaluated (trials of a study other than the winner)."""
+    test_without_block: tuple[float | None, ...] = ()
+    """Objective on test without each of up to 50 blocks of rows in turn (delete-a-group jackknife): from these a
+    comparison knows how far the choice of test rows carries. Row i is in block i modulo their number."""
 
 
 class RunResult(Record):
@@ -200,6 +207,85 @@ class StudyResult(Record):
     disk: Disk
     seconds: float
     """Sum of the trials' seconds."""
+
+
+class Cell(Record):
+    """One method trained with one seed."""
+
+    method: str
+    """Name of the method as it was asked for."""
+    seed: int
+    status: Literal["completed", "failed"]
+    value: float | None
+    """Objective on test."""
+    folder: str
+    """Where its records are, within the comparison."""
+    reason: str | None = None
+    """Why it failed."""
+    result: RunResult | None
+    """The run's own record; null where it failed before it could write one."""
+
+
+class MethodSummary(Record):
+    """One method over its seeds. Costs are means over the seeds."""
+
+    method: str
+    seeds: int
+    """Completed cells."""
+    failed: int = 0
+    mean: float | None
+    """Mean objective on test."""
+    low: float | None
+    """Lower end of the 95 % bootstrap interval of the mean, over seeds and test rows."""
+    high: float | None
+    """Upper end of that interval."""
+    validation: float | None
+    """Mean objective on validation, which chose the best epoch of every cell."""
+    difference: float | None = None
+    """Mean difference to the baseline, over the seeds that both have; null for the baseline."""
+    difference_low: float | None = None
+    """Lower end of the 95 % interval of the difference."""
+    difference_high: float | None = None
+    """Upper end of that interval."""
+    p_value: float | None = None
+    """Two-sided paired test against the baseline; null for the baseline, or with fewer than two seeds in common."""
+    significant: bool | None = None
+    """Whether the difference holds at 5 % after Holm's correction for the number of methods; null without a test."""
+    parameters: Parameters | None
+    seconds: float | None
+    """Wall-clock seconds of training, validation left out."""
+    total_seconds: float | None
+    """Wall-clock seconds of the whole run."""
+    tokens_per_second: float | None
+    """Training tokens of the texts per second of training, padding left out."""
+    memory: Memory | None
+    """Peak memory of the training process."""
+    disk_bytes: float | None
+    """Bytes of the exported model."""
+    on_pareto_front: bool = False
+    """Whether no other method has both a better mean and fewer training seconds."""
+
+
+class ComparisonResult(Record):
+    """`comparison.json`."""
+
+    name: str
+    objective: str
+    direction: Direction
+    baseline: str
+    seeds: tuple[int, ...]
+    methods: tuple[MethodSummary, ...]
+    """In the order they were asked for."""
+    cells: tuple[Cell, ...]
+    verdicts: tuple[str, ...]
+    """What the numbers say and do not say, in words."""
+    best: Cell | None
+    """The cell whose model is kept in `best/`: the best on validation."""
+    disk: Disk
+    seconds: float
+    """Sum of the cells' seconds."""
+    environment: Environment | None = None
+    """Where the cells ran; null where none completed."""
 
 
 class Finding(Record):

@@ -9,11 +9,11 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 from tunery.errors import ConfigError, Problem, did_you_mean
 from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.data import Data
-from tunery.schema.freeze import Freeze, FreezeEncoder, NoFreeze
+from tunery.schema.freeze import Freeze, FreezeEncoder, FreezeToAdapter, NoFreeze
 from tunery.schema.metrics import METRICS, Direction, default_objective
 from tunery.schema.model import Model
 from tunery.schema.optim import AdamW, Optim
-from tunery.schema.peft import NoPeft, Peft
+from tunery.schema.peft import AdaLora, Compacter, LayerNormTuning, LowRank, NoPeft, Peft
 from tunery.schema.regularization import Regularization
 from tunery.schema.schedule import Linear, Schedule
 from tunery.schema.search import Search
@@ -126,10 +126,38 @@ def _direction_agrees(task: Task, search: Search) -> Iterator[Problem]:
         yield Problem("search.direction", f"{objective} gets better when you {own} it; remove the key or write {own!r}")
 
 
-def _freezing_is_not_doubled(peft: Peft, freeze: Freeze) -> Iterator[Problem]:
-    if not isinstance(peft, NoPeft) and not isinstance(freeze, NoFreeze):
+def _freezing_fits_the_method(peft: Peft, freeze: Freeze) -> Iterator[Problem]:
+    if isinstance(freeze, FreezeToAdapter):
+        if isinstance(peft, NoPeft):
+            message = "'adapter' needs a PEFT method, but peft.method is 'none'; take freeze_encoder, or a method"
+            yield Problem("freeze.strategy", message)
+        if isinstance(peft, LayerNormTuning) and freeze.unfreeze_layernorm:
+            yield Problem("freeze.unfreeze_layernorm", "peft.method=layernorm trains the layer norms; remove this key")
+    elif not isinstance(peft, NoPeft) and not isinstance(freeze, NoFreeze):
         message = f"{freeze.strategy!r} together with peft.method={peft.method!r}: the method already freezes the "
-        yield Problem("freeze.strategy", message + "pretrained weights; remove freeze, or take peft.method=none")
+        yield Problem("freeze.strategy", message + "pretrained weights; take freeze=adapter, or peft.method=none")
+
+
+def _quantization_fits_the_method(model: Model, peft: Peft) -> Iterator[Problem]:
+    if model.quantization is not None and not isinstance(peft, LowRank):
+        message = f"{model.quantization!r} weights cannot be trained and need a method of the LoRA family, but got "
+        yield Problem("model.quantization", message + f"peft.method={peft.method!r}; remove it, or take lora")
+
+
+def _ranks_shrink(peft: Peft) -> Iterator[Problem]:
+    if isinstance(peft, AdaLora):
+        if peft.target_r > peft.init_r:
+            rule = "`target_r <= init_r` must hold, but got"
+            yield Problem("peft.target_r", f"{rule} target_r={peft.target_r}, init_r={peft.init_r}")
+        if peft.warmup + peft.settle >= 1:
+            rule = "`warmup + settle < 1` must hold, or no step is left to move ranks in, but got"
+            yield Problem("peft.settle", f"{rule} warmup={peft.warmup}, settle={peft.settle}")
+
+
+def _kronecker_factors_fit(peft: Peft) -> Iterator[Problem]:
+    if isinstance(peft, Compacter) and peft.bottleneck % peft.phm_dim:
+        rule = "`peft.bottleneck` must be a multiple of phm_dim, but got"
+        yield Problem("peft.phm_dim", f"{rule} bottleneck={peft.bottleneck}, phm_dim={peft.phm_dim}")
 
 
 def _hub_data_is_pinned(data: Data) -> Iterator[Problem]:
@@ -143,7 +171,10 @@ RULES: tuple[Rule, ...] = (
     _objective_exists,
     _direction_agrees,
     _watched_metric_exists,
-    _freezing_is_not_doubled,
+    _freezing_fits_the_method,
+    _quantization_fits_the_method,
+    _ranks_shrink,
+    _kronecker_factors_fit,
     _hub_data_is_pinned,
 )
 """Rules between sections; each names the sections it reads as its parameters."""

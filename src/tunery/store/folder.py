@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tunery.errors import FolderError
-from tunery.schema.results import CheckpointRecord, Progress, RunResult, StudyResult
+from tunery.schema.results import CheckpointRecord, ComparisonResult, Progress, RunResult, StudyResult
 from tunery.schema.yaml_text import dump_yaml, parse_yaml
 from tunery.store.files import require_writable, write_text
 from tunery.store.objects import Objects
 from tunery.store.resume import ResumePoints
 
-R = TypeVar("R", RunResult, Progress, StudyResult)
+R = TypeVar("R", RunResult, Progress, StudyResult, ComparisonResult)
 
 _MAY_CHANGE = ("name", "search.n_trials", "search.timeout")
 """Keys that a later call on the same folder may set anew: they name the work or end it, and change no result."""
@@ -128,6 +128,11 @@ def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
 def read_study(path: Path) -> StudyResult | None:
     """The `study.json` of a study folder, if there is one."""
     return _record(path / "study.json", StudyResult)
+
+
+def read_comparison(path: Path) -> ComparisonResult | None:
+    """The `comparison.json` of a comparison's folder, if there is one."""
+    return _record(path / "comparison.json", ComparisonResult)
 
 
 def _record(path: Path, kind: type[R]) -> R | None:

@@ -13,6 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from tunery.errors import NonFiniteLoss
 from tunery.model.build import Built
+from tunery.model.method import Regulator
 from tunery.model.owned import owned_state
 from tunery.schema import RunConfig
 from tunery.schema.metrics import METRICS, Direction
@@ -84,6 +85,20 @@ class Record(TrainerCallback):
     def _log(self, state: TrainerState, values: dict[str, float | None]) -> None:
         for tracker in self._trackers:
             tracker.log(state.global_step, round(state.epoch or 0.0, 6), values)
+
+
+@final
+class Regulate(TrainerCallback):
+    """Lets a method change itself after every optimizer step, before the gradients are cleared."""
+
+    def __init__(self, regulator: Regulator) -> None:
+        self._regulator = regulator
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """The Trainer counts the step only after this event."""
+        self._regulator.after_step(state.global_step + 1)
 
 
 @final

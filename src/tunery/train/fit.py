@@ -23,7 +23,7 @@ from tunery.schema.results import Metrics, Objective, Progress, RunResult, Statu
 from tunery.store.files import size
 from tunery.store.folder import RunFolder, claimed, refuse_other
 from tunery.tracking.table import make_trackers
-from tunery.train.callbacks import KeepBest, Record, SaveResumePoints, StopEarly
+from tunery.train.callbacks import KeepBest, Record, Regulate, SaveResumePoints, StopEarly
 from tunery.train.clock import Clock
 from tunery.train.environment import environment
 from tunery.train.prepare import Prepared, prepare
@@ -82,13 +82,22 @@ def _assemble(config: RunConfig, prepared: Prepared) -> _Run:
     whole = len(batches) * config.train.epochs
     steps = min(whole, config.train.max_steps or whole)
     warmup_steps(config.schedule.warmup, total=steps)
-    return _Run(config, prepared, build_seeded(config, prepared), batches, steps, device, precision, reason)
+    built = build_seeded(config, prepared)
+    if built.regulator is not None:
+        built.regulator.plan(steps)
+    return _Run(config, prepared, built, batches, steps, device, precision, reason)
 
 
 def build_seeded(config: RunConfig, prepared: Prepared) -> Built:
     """The model of a run before training; the same config gives the same initial head."""
     set_seed(config.seed)
-    return build(config.model, head=prepared.task.head(), peft=config.peft, freeze=config.freeze)
+    return build(
+        config.model,
+        head=prepared.task.head(),
+        peft=config.peft,
+        freeze=config.freeze,
+        gradient_checkpointing=config.train.gradient_checkpointing,
+    )
 
 
 def _train(
@@ -100,7 +109,8 @@ def _train(
     trackers = make_trackers(config.tracking, folder.path)
     record = Record(trackers, log_every=config.train.log_every, task_kind=config.task.kind)
     keep = KeepBest(folder, run.built, objective=config.objective, direction=config.direction)
-    trainer = _trainer(run, folder, clock, [record, keep, stop, saver, *callbacks])
+    regulate = [Regulate(run.built.regulator)] if run.built.regulator else []
+    trainer = _trainer(run, folder, clock, [*regulate, record, keep, stop, saver, *callbacks])
     record.trainer = trainer
     point = folder.resume.latest()
     try:
@@ -125,7 +135,14 @@ def _trainer(run: _Run, folder: RunFolder, clock: Clock, callbacks: Sequence[Tra
         loader=_loader(run),
         row_loss=LOSSES[run.prepared.task.head().problem],
         precision=run.precision,
-        optimizer=lambda: make_optimizer(config.optim, built.module, lr=config.lr, head_names=built.head_names),
+        optimizer=lambda: make_optimizer(
+            config.optim,
+            built.module,
+            lr=config.lr,
+            head_names=built.head_names,
+            lr_scale=built.lr_scale,
+            never_decayed=built.undecayed,
+        ),
         schedule=lambda optimizer, total: make_schedule(config.schedule, optimizer, total=total),
         score=partial(_score, run, clock),
         callbacks=callbacks,
@@ -178,14 +195,15 @@ def _conclude(run: _Run, folder: RunFolder, progress: Progress, *, clock: Clock,
     best = folder.best()
     if best is None:
         raise RuntimeError("training ended without a scored epoch")
-    test = None
+    test, without_block = None, ()
     if not is_trial:
         load_owned(run.built, folder.objects.get(best.digest))
+        progress = progress.model_copy(update={"parameters": count_parameters(run.built)})  # ranks of the best epoch
         predictor = publish(run.built, run.prepared, run.config, best=best, folder=folder.path / "best")
         with clock.phase("evaluate"):
-            test = predictor.score(run.prepared.splits.test.examples)
-    progress = progress.model_copy(update={"seconds": clock.seconds(), "memory": peak_memory(run.device)})
-    result = finish(folder, run.config, "completed", progress=progress, test=test)
+            test, without_block = predictor.jackknife(run.prepared.splits.test.examples)
+    progress = progress.model_copy(update={"seconds": clock.seconds()})
+    result = finish(folder, run.config, "completed", progress=progress, test=test, without_block=without_block)
     if not is_trial:
         folder.drop_weights()  # `best/` holds them now
     return result
@@ -198,6 +216,7 @@ def finish(
     *,
     progress: Progress,
     test: dict[str, Any] | None = None,
+    without_block: tuple[float | None, ...] = (),
     reason: str | None = None,
 ) -> RunResult:
     """Write `result.json` from what is on disk and `progress`: the run is finished."""
@@ -205,7 +224,7 @@ def finish(
     result = RunResult(
         status=status,
         objective=Objective(name=config.objective, value=best.value if best else None, direction=config.direction),
-        metrics=Metrics(validation=best.metrics if best else {}, test=test),
+        metrics=Metrics(validation=best.metrics if best else {}, test=test, test_without_block=without_block),
         parameters=progress.parameters,
         seconds=progress.seconds,
         memory=progress.memory,

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
 from torch import nn
 
 from tunery.data.encode import encode
 from tunery.data.rows import Example
 from tunery.data.splits import load_splits
-from tunery.data.task import Logits, TaskView
+from tunery.data.task import Logits, Targets, TaskView
 from tunery.data.tasks import make_task
 from tunery.errors import FolderError
 from tunery.hardware import pick_device, pick_precision
@@ -24,6 +25,8 @@ from tunery.train.scoring import logits_of
 
 CARD = "tunery.json"
 """What an exported folder says about itself beside the ecosystem's own files."""
+
+JACKKNIFE_BLOCKS = 50
 
 Text = str | tuple[str, str]
 
@@ -73,7 +76,21 @@ class Predictor:
 
     def score(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Metrics on labelled rows, with the thresholds that were tuned on validation."""
-        return self.task.metrics(self.logits(examples), self.task.targets(examples), thresholds=self.thresholds)
+        return self._metrics(self.logits(examples), self.task.targets(examples))
+
+    def jackknife(self, examples: Sequence[Example]) -> tuple[dict[str, Any], tuple[float | None, ...]]:
+        """The same, and the objective without each block of rows in turn (Efron & Tibshirani 1993, section 11.5).
+
+        Row i is in block i modulo their number, so that the blocks of all runs on the same rows are the same.
+        """
+        logits, targets = self.logits(examples), self.task.targets(examples)
+        block = np.arange(len(examples)) % JACKKNIFE_BLOCKS
+        left_out = [block != number for number in range(min(JACKKNIFE_BLOCKS, len(examples)))]
+        values = [self._metrics(logits[rest], targets[rest])[self.config.objective] for rest in left_out if rest.any()]
+        return self._metrics(logits, targets), tuple(values)
+
+    def _metrics(self, logits: Logits, targets: Targets) -> dict[str, Any]:
+        return self.task.metrics(logits, targets, thresholds=self.thresholds)
 
 
 def load(path: str | Path) -> Predictor:
@@ -86,7 +103,7 @@ def load(path: str | Path) -> Predictor:
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     config = validate(card["config"], source=str(folder / CARD))
     task = make_task(config.task, card["labels"])
-    module = load_exported(folder, model_spec=config.model, head=task.head())
+    module = load_exported(folder, model_spec=config.model, peft=config.peft, head=task.head())
     here = Base(str(folder), str(folder), None, local=True, trust_remote_code=config.model.trust_remote_code)
     tokenizer = load_tokenizer(here)
     return Predictor(module, tokenizer, task=task, config=config, thresholds=card["thresholds"])

@@ -22,6 +22,7 @@ from tunery.store.objects import write_tensors
 from tunery.train.scoring import autocast
 
 WEIGHTS = "owned.safetensors"
+REGULATOR = "regulator.safetensors"
 MicroBatches = Sequence[Mapping[str, Tensor]]
 
 
@@ -90,7 +91,7 @@ class TuneryTrainer(Trainer):
         return float(self._get_learning_rate())
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """Forward and backward over the passes of one step; returns the mean loss over its rows."""
+        """Forward and backward over the passes of one step; returns the mean loss over its rows, without penalties."""
         model.train()
         passes: MicroBatches = inputs
         rows = sum(len(micro["labels"]) for micro in passes)
@@ -104,6 +105,8 @@ class TuneryTrainer(Trainer):
             loss = self._row_loss(logits.float(), labels).sum() / rows
             self.accelerator.backward(loss)
             self.step_loss += loss.detach()
+        if self._built.regulator is not None:
+            self.accelerator.backward(self._built.regulator.penalty())
         return self.step_loss.clone()
 
     def _count(self, mask: Tensor) -> None:
@@ -124,9 +127,14 @@ class TuneryTrainer(Trainer):
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         write_tensors(folder / WEIGHTS, owned_state(self._built))
+        if self._built.regulator is not None:
+            write_tensors(folder / REGULATOR, self._built.regulator.state())
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        load_owned(self._built, load_file(Path(resume_from_checkpoint) / WEIGHTS))
+        folder = Path(resume_from_checkpoint)
+        load_owned(self._built, load_file(folder / WEIGHTS))
+        if self._built.regulator is not None:
+            self._built.regulator.load(load_file(folder / REGULATOR))
 
 
 def training_arguments(config: RunConfig, staging: Path, *, device: torch.device, precision: str) -> TrainingArguments:

@@ -1,0 +1,76 @@
+"""The process of one cell: `python -m tunery.hpo.cell`, started by `cells.run_in_process` and by nobody else.
+
+One line of JSON comes in (`config`, `folder`, `title`), one line goes out (`status`, `reason`). Whatever else is
+printed goes to standard error.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tunery.errors import Interrupted, RequestError, TuneryError
+from tunery.hpo.cells import Outcome
+from tunery.schema.document import validate
+from tunery.store.folder import RunFolder
+from tunery.train.console import ConsoleProgress
+from tunery.train.fit import fit
+from tunery.train.quiet import quiet_libraries
+from tunery.train.report import write_run_page
+
+
+def main() -> None:
+    """Read the request, train, answer."""
+    answer = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # no library's chatter may stand in the answer
+    request = json.loads(sys.stdin.readline())
+    threading.Thread(target=_leave_with_the_parent, daemon=True).start()
+    quiet_libraries()
+    outcome = train(request)
+    os.write(answer, f"{json.dumps(asdict(outcome))}\n".encode())
+
+
+def _leave_with_the_parent() -> None:
+    """Standard input ends when the parent is gone: ask this process to save and stop."""
+    while os.read(sys.stdin.fileno(), 1024):
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def train(request: dict[str, Any]) -> Outcome:
+    """Train, and say how it ended."""
+    folder = Path(request["folder"])
+    config = validate(request["config"])
+    progress = ConsoleProgress(Console(stderr=True), title=request["title"], objective=config.objective)
+    try:
+        fit(config, [progress], out=folder)
+        write_run_page(folder)
+    except Interrupted as error:
+        return Outcome("interrupted", str(error))
+    except RequestError as error:
+        return Outcome("refused", str(error))
+    except Exception as error:
+        if not isinstance(error, TuneryError):
+            traceback.print_exc()
+        _free(RunFolder(folder))
+        return Outcome("failed", f"{type(error).__name__}: {error}")
+    finally:
+        progress.close()
+    return Outcome("completed")
+
+
+def _free(folder: RunFolder) -> None:
+    """A run that failed by itself would fail again from its last resume point."""
+    folder.resume.clear()
+    folder.drop_weights()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The cells of a comparison: one method, one seed, one process each."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, Protocol, final
+
+from tunery.schema import RunConfig
+from tunery.store.folder import RunFolder
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_STOPPED = {-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell that is to be trained."""
+
+    method: str
+    config: RunConfig
+    """The complete config, seed included."""
+    path: Path
+
+    @property
+    def title(self) -> str:
+        """What progress calls it."""
+        return f"{self.method} seed {self.config.seed}"
+
+    @property
+    def folder(self) -> RunFolder:
+        """Its records."""
+        return RunFolder(self.path)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell's process ended."""
+
+    status: Literal["completed", "failed", "refused", "interrupted"]
+    """`refused`: config, data, model or folder were wrong, and nothing was trained."""
+    reason: str | None = None
+
+
+@final
+class Stop:
+    """Whether a signal asked to stop; the signal is passed on, once each time it comes, to the process at work."""
+
+    def __init__(self) -> None:
+        self.by: str | None = None
+        self._child: subprocess.Popen[str] | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Note SIGINT and SIGTERM while the block runs."""
+        main = threading.current_thread() is threading.main_thread()
+        before: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS if main}
+        try:
+            for number in before:
+                signal.signal(number, self._note)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def reaching(self, child: subprocess.Popen[str]) -> Iterator[None]:
+        """Pass signals on to `child` while the block runs, one that has already come included."""
+        self._child = child
+        try:
+            if self.by is not None:
+                child.terminate()
+            yield
+        finally:
+            self._child = None
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.by = signal.Signals(number).name
+        if self._child is not None:
+            self._child.terminate()
+
+
+class Runner(Protocol):
+    """Trains one cell in its folder, so that `result.json` is there when the outcome is `completed`."""
+
+    def __call__(self, job: Job, *, stop: Stop) -> Outcome: ...
+
+
+def run_in_process(job: Job, *, stop: Stop) -> Outcome:
+    """Train one cell in a process of its own, so that its peak memory is its own.
+
+    The process leads a session: a Ctrl-C reaches it once, through `stop`. It watches its standard input, which closes
+    when this process dies, however that happens.
+    """
+    command = [sys.executable, "-P", "-m", "tunery.hpo.cell"]
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
+    with child, stop.reaching(child):
+        answer = _ask(child, job)
+        code = child.wait()
+    return outcome_of(answer, code)
+
+
+def _ask(child: subprocess.Popen[str], job: Job) -> str:
+    request = {"config": job.config.model_dump(mode="json"), "folder": str(job.path), "title": job.title}
+    if child.stdin is None or child.stdout is None:
+        raise RuntimeError("a cell needs both pipes")
+    with suppress(BrokenPipeError):  # it died at once: its exit code says how
+        child.stdin.write(f"{json.dumps(request)}\n")
+        child.stdin.flush()
+    return child.stdout.read()
+
+
+def outcome_of(answer: str, code: int) -> Outcome:
+    """What a process' answer, or its exit code where it gave none, says."""
+    if answer:
+        return Outcome(**json.loads(answer))
+    if code in _STOPPED:
+        return Outcome("interrupted", signal.Signals(-code).name)
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = "; the system does that when memory runs out" if code == -signal.SIGKILL else ""
+        return Outcome("failed", f"the process was killed by {name}{hint}")
+    return Outcome("failed", f"the process ended with exit code {code} and no answer")

@@ -1,0 +1,159 @@
+"""A comparison: every method on the same data with the same seeds, one process each, and an honest verdict."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from tunery.errors import ConfigError, FolderError, Interrupted, Problem, RequestError, StudyFailed, did_you_mean
+from tunery.hpo.cells import Job, Outcome, Runner, Stop, run_in_process
+from tunery.hpo.ledger import Ledger
+from tunery.hpo.variants import Plan, plan
+from tunery.schema.document import Document
+from tunery.schema.results import Cell, ComparisonResult
+from tunery.store.folder import claimed, read_comparison, refuse_other
+from tunery.train.prepare import prepare
+
+_SEEDS: Final = 2**32
+
+
+class Observer(Protocol):
+    """Who is told about cells as they come and go."""
+
+    def cell_started(self, job: Job, *, number: int, total: int) -> None:
+        """A cell begins; `number` counts from 1 and includes cells of earlier calls."""
+
+    def cell_ended(self, cell: Cell) -> None:
+        """A cell has completed or failed."""
+
+
+def compare(
+    document: Document,
+    *,
+    methods: Sequence[str],
+    seeds: int = 3,
+    baseline: str | None = None,
+    out: str | Path,
+    overrides: Iterable[str] = (),
+    observer: Observer | None = None,
+    runner: Runner = run_in_process,
+) -> ComparisonResult:
+    """Train every method with every seed in the folder `out`, and say what the differences are worth.
+
+    Seeds are the config's own and those after it. Cells that are finished are never trained again, an unfinished one
+    is resumed, and one that failed is tried once more by every call. More methods or more seeds extend a comparison.
+    The best model on validation is kept in `out/best`; of all others the records stay. `hpo.variants.plan` says how a
+    method's config comes about, and which `overrides` go where.
+
+    Args:
+        baseline: the method that the others are tested against; `none` where it is compared, else the first.
+
+    Raises:
+        RequestError: when config, methods, data, model or folder are wrong.
+        Interrupted: on SIGINT or SIGTERM; the same call continues.
+        StudyFailed: when no cell completes.
+    """
+    planned = plan(document, methods, overrides=overrides)
+    folder, own = Path(out), planned.own.model_dump(mode="json")
+    jobs = _jobs(planned, folder, seeds=seeds)
+    known = read_comparison(folder)
+    against = _baseline(baseline, methods, known)
+    _refuse_others(folder, own, jobs)
+    ledger = Ledger(planned.own, folder, baseline=against, known=known, methods=methods)
+    waiting = [job for job in jobs if job.folder.result() is None]
+    if known is not None and not waiting and known.baseline == against and ledger.holds(jobs):
+        return known
+    if waiting:
+        prepare(waiting[0].config)
+    fresh = not (folder / "config.yaml").exists()
+    with claimed(folder, own):
+        try:
+            return _Comparison(jobs, ledger, observer, runner).run()
+        except RequestError:
+            if fresh:  # nothing was trained: the mended config may have the folder
+                (folder / "config.yaml").unlink()
+            raise
+
+
+def _jobs(planned: Plan, folder: Path, *, seeds: int) -> list[Job]:
+    """Seed by seed over all methods, so that an interrupted comparison is balanced."""
+    first = planned.own.seed
+    if seeds < 1 or first + seeds > _SEEDS:
+        rule = f"`1 <= seeds` and `seed + seeds <= {_SEEDS}` must hold, but got"
+        raise ConfigError([Problem("seeds", f"{rule} seed={first}, seeds={seeds}")], source="the comparison")
+    return [
+        Job(name, config.model_copy(update={"seed": seed}), folder / "cells" / name / str(seed))
+        for seed in range(first, first + seeds)
+        for name, config in planned.configs.items()
+    ]
+
+
+def _baseline(wanted: str | None, methods: Sequence[str], known: ComparisonResult | None) -> str:
+    there = dict.fromkeys([*(method.method for method in known.methods), *methods] if known else methods)
+    if wanted is None:
+        return known.baseline if known else "none" if "none" in there else methods[0]
+    if wanted not in there:
+        message = f"the baseline must be one of the methods, but {wanted!r} is not; {did_you_mean(wanted, there)}"
+        raise ConfigError([Problem("baseline", message)], source="the comparison")
+    return wanted
+
+
+def _refuse_others(folder: Path, own: Document, jobs: Sequence[Job]) -> None:
+    for name, what in {"result.json": "run", "study.json": "study"}.items():
+        if (folder / name).exists():
+            raise FolderError(f"a comparison needs a folder of its own, but {str(folder)!r} holds a {what}")
+    refuse_other(folder, own)
+    for job in jobs:
+        refuse_other(job.path, job.config.model_dump(mode="json"))
+
+
+@dataclass
+class _Comparison:
+    """The work of one call."""
+
+    jobs: Sequence[Job]
+    ledger: Ledger
+    observer: Observer | None
+    runner: Runner
+    outcomes: list[tuple[str, Outcome]] = field(default_factory=list)
+
+    def run(self) -> ComparisonResult:
+        stop = Stop()
+        with stop.listening():
+            for number, job in enumerate(self.jobs, start=1):
+                if job.folder.result() is None:
+                    self._train(job, stop, number)
+                else:
+                    self.ledger.add(job)
+        result = self.ledger.write()
+        if all(cell.status == "failed" for cell in result.cells):
+            raise StudyFailed(f"no cell completed, the last for this reason: {result.cells[-1].reason}")
+        return result
+
+    def _train(self, job: Job, stop: Stop, number: int) -> None:
+        if self.observer:
+            self.observer.cell_started(job, number=number, total=len(self.jobs))
+        self.ledger.make_room(job)
+        outcome = Outcome("interrupted") if stop.by else self.runner(job, stop=stop)
+        if outcome.status == "completed" or (outcome.status != "interrupted" and not stop.by):
+            self._record(job, outcome)
+        if outcome.status == "interrupted" or stop.by:
+            why = stop.by or outcome.reason or "a signal"
+            raise Interrupted(f"{why} came at {job.title}; the same command goes on from there")
+
+    def _record(self, job: Job, outcome: Outcome) -> None:
+        self.outcomes.append((job.method, outcome))
+        cell = self.ledger.add(job, outcome)
+        if self.observer:
+            self.observer.cell_ended(cell)
+        self._refuse_what_all_refuse()
+        if any(outcome.status != "refused" for _, outcome in self.outcomes):
+            self.ledger.write()
+
+    def _refuse_what_all_refuse(self) -> None:
+        """What every method is told at the start is wrong with the request, not with a method."""
+        refusals = {outcome.reason for _, outcome in self.outcomes if outcome.status == "refused"}
+        methods = {method for method, _ in self.outcomes}
+        enough = min(2, len({job.method for job in self.jobs}))
+        if len(refusals) == 1 and len(methods) >= enough and all(o.status == "refused" for _, o in self.outcomes):
+            raise RequestError(str(refusals.pop()))

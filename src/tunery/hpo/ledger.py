@@ -1,0 +1,147 @@
+"""What a comparison has so far: its cells, the one model it keeps, and the files it writes about them."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, final
+
+from tunery.errors import FolderError
+from tunery.hpo.cells import Job, Outcome
+from tunery.hpo.summary import method_summaries
+from tunery.hpo.verdicts import verdicts
+from tunery.report import comparison_csv, comparison_html, comparison_png
+from tunery.schema import RunConfig, RunResult
+from tunery.schema.results import Cell, ComparisonResult, Disk
+from tunery.store.files import size, write_text, written_whole
+from tunery.store.folder import read_comparison
+
+_WEIGHTS: Final = ("best", "objects", "resume", "staging")
+
+
+@final
+class Ledger:
+    """The cells of a comparison, those of earlier calls included."""
+
+    def __init__(
+        self, own: RunConfig, out: Path, *, baseline: str, known: ComparisonResult | None, methods: Sequence[str]
+    ) -> None:
+        self.out = out
+        self._own = own
+        self._baseline = baseline
+        before = [summary.method for summary in known.methods] if known else []
+        self._methods = tuple(dict.fromkeys([*before, *methods]))
+        self._cells = {(cell.method, cell.seed): cell for cell in known.cells} if known else {}
+
+    def holds(self, jobs: Sequence[Job]) -> bool:
+        """Whether all these cells are known as completed."""
+        found = [self._cells.get((job.method, job.config.seed)) for job in jobs]
+        return all(cell is not None and cell.status == "completed" for cell in found)
+
+    def add(self, job: Job, outcome: Outcome | None = None) -> Cell:
+        """Take a cell in: from its own record, or as failed."""
+        result = job.folder.result()
+        reason = None if result else (outcome and outcome.reason) or "it left no result"
+        cell = Cell(
+            method=job.method,
+            seed=job.config.seed,
+            status="completed" if result else "failed",
+            value=_on_test(result) if result else None,
+            folder=str(job.path.relative_to(self.out)),
+            reason=reason,
+            result=result,
+        )
+        self._cells[cell.method, cell.seed] = cell
+        self._keep_the_best()
+        return cell
+
+    def make_room(self, job: Job) -> None:
+        """A failed cell that is tried again and left no resume point begins anew, its costs included."""
+        cell = self._cells.get((job.method, job.config.seed))
+        if cell is not None and cell.status == "failed" and job.folder.resume.latest() is None:
+            shutil.rmtree(job.path, ignore_errors=True)
+
+    def write(self) -> ComparisonResult:
+        """Write what there is so far, `comparison.json` last."""
+        result = self._result()
+        write_records(result, self.out)
+        return result
+
+    def _result(self) -> ComparisonResult:
+        """The comparison as it stands; methods without a cell are left out until they have one."""
+        place = {name: index for index, name in enumerate(self._methods)}
+        cells = tuple(sorted(self._cells.values(), key=lambda cell: (cell.seed, place[cell.method])))
+        direction, begun = self._own.direction, {cell.method for cell in cells}
+        names = [name for name in self._methods if name in begun or name == self._baseline]
+        summaries = method_summaries(cells, methods=names, baseline=self._baseline, direction=direction)
+        results = [cell.result for cell in cells if cell.result is not None]
+        return ComparisonResult(
+            name=self._own.name,
+            objective=self._own.objective,
+            direction=direction,
+            baseline=self._baseline,
+            seeds=tuple(sorted({cell.seed for cell in cells})),
+            methods=summaries,
+            cells=cells,
+            verdicts=verdicts(summaries, cells, baseline=self._baseline, direction=direction),
+            best=self._best(),
+            disk=Disk(bytes=self._kept_bytes(), keep_all_bytes=sum(result.written_bytes for result in results)),
+            seconds=sum(result.seconds.total for result in results),
+            environment=next((result.environment for result in results if result.environment), None),
+        )
+
+    def _best(self) -> Cell | None:
+        sign = 1.0 if self._own.direction == "maximize" else -1.0
+        judged = [
+            (sign * cell.result.objective.value, -cell.seed, -self._methods.index(cell.method), cell)
+            for cell in self._cells.values()
+            if cell.result is not None and cell.result.objective.value is not None
+        ]
+        return max(judged, key=lambda entry: entry[:3])[3] if judged else None
+
+    def _keep_the_best(self) -> None:
+        """Move the best cell's model to `best/` and free all others; whenever this stops, the best one is there."""
+        best, target, aside = self._best(), self.out / "best", self.out / ".best.old"
+        if best is None:
+            return
+        own = self.out / best.folder / "best"
+        if own.is_dir():
+            shutil.rmtree(aside, ignore_errors=True)
+            if target.exists():
+                target.rename(aside)
+            own.rename(target)
+        shutil.rmtree(aside, ignore_errors=True)
+        for cell in self._cells.values():
+            if cell.result is not None:
+                shutil.rmtree(self.out / cell.folder / "best", ignore_errors=True)
+
+    def _kept_bytes(self) -> int:
+        cells = [self.out / cell.folder / name for cell in self._cells.values() for name in _WEIGHTS]
+        return sum(size(folder) for folder in [self.out / "best", *cells])
+
+
+def _on_test(result: RunResult) -> float | None:
+    value: float | None = (result.metrics.test or {}).get(result.objective.name)
+    return value
+
+
+def write_records(result: ComparisonResult, out: Path) -> None:
+    """The comparison's table, picture and page; `comparison.json` comes last."""
+    write_text(out / "comparison.csv", comparison_csv(result))
+    with written_whole(out / "comparison.png") as temporary:
+        temporary.write_bytes(comparison_png(result))
+    write_text(out / "report.html", comparison_html(result))
+    write_text(out / "comparison.json", result.model_dump_json(indent=1))
+
+
+def write_comparison_page(out: Path) -> Path:
+    """Write the report of a comparison again and return where it is.
+
+    Raises:
+        FolderError: when the folder holds no comparison.
+    """
+    result = read_comparison(out)
+    if result is None:
+        raise FolderError(f"a comparison is needed, but {str(out)!r} has no comparison.json")
+    page = out / "report.html"
+    write_text(page, comparison_html(result))
+    return page

@@ -1,0 +1,116 @@
+"""How far a comparison carries: intervals over seeds and test rows, a paired test, Holm's correction."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Values = NDArray[np.float64]
+
+LEVEL = 0.05
+_DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one run reached on test."""
+
+    value: float
+    without_block: tuple[float | None, ...] = ()
+    """The same without each block of test rows in turn; the blocks are the same for all runs, or there are none."""
+
+
+class Paired(NamedTuple):
+    """One method against another."""
+
+    difference: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+
+
+def pseudo_values(scores: Sequence[Score]) -> Values:
+    """What each block of test rows contributes to each score, (scores, blocks).
+
+    Jackknife pseudo-values `G v - (G - 1) v_g` (Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter
+    11), moved so that their mean is the score itself. A block without which any of the scores is undefined is left
+    out; where the scores know no common blocks, there are zero columns.
+    """
+    values = np.array([score.value for score in scores])
+    groups = {len(score.without_block) for score in scores}
+    if len(groups) != 1:
+        return np.empty((len(scores), 0))
+    (count,) = groups
+    rows = [[math.nan if v is None else v for v in score.without_block] for score in scores]
+    without = np.array(rows, dtype=np.float64).reshape(len(scores), count)
+    without = without[:, np.isfinite(without).all(axis=0)]
+    if without.shape[1] < 2:
+        return np.empty((len(scores), 0))
+    pseudo: Values = count * values[:, None] - (count - 1) * without
+    moved: Values = pseudo - pseudo.mean(axis=1, keepdims=True) + values[:, None]
+    return moved
+
+
+def mean_interval(scores: Sequence[Score], *, level: float = LEVEL) -> tuple[float, float] | None:
+    """Percentile bootstrap interval of the mean score: seeds and blocks of rows are drawn anew, independently.
+
+    10,000 draws from a fixed seed (two-way resampling: Owen 2007, The pigeonhole bootstrap). None with one seed and no
+    blocks, which say nothing about spread. With few seeds it is too narrow, as every percentile bootstrap is.
+    """
+    blocks = pseudo_values(scores)
+    table = blocks if blocks.shape[1] else np.array([[score.value] for score in scores])
+    if table.size < 2:
+        return None
+    rng = np.random.default_rng(0)
+    means = np.einsum("ds,sg,dg->d", _weights(rng, table.shape[0]), table, _weights(rng, table.shape[1]), optimize=True)
+    low, high = np.quantile(means, [level / 2, 1 - level / 2])
+    return float(low), float(high)
+
+
+def _weights(rng: np.random.Generator, count: int) -> Values:
+    """How often each of `count` things is drawn, as shares, (draws, count)."""
+    drawn: Values = rng.multinomial(count, np.full(count, 1 / count), size=_DRAWS) / count
+    return drawn
+
+
+def paired_test(ours: Sequence[Score], theirs: Sequence[Score], *, level: float = LEVEL) -> Paired:
+    """The mean difference over pairs of runs (same seed, same test rows), its interval and its two-sided p value.
+
+    The variance of the mean difference is what the seeds add, `s^2 / S`, plus what the choice of test rows adds: the
+    block jackknife's variance of the difference averaged over seeds. The statistic is compared with Student's t with
+    the degrees of freedom of Welch and Satterthwaite (Satterthwaite 1946, Biometrics Bulletin 2). Noise that belongs
+    to a seed and a row together is counted in both parts, so the test errs on the careful side. Without blocks it is
+    the ordinary paired t test. With one pair there is no test.
+    """
+    differences = np.array([mine.value - other.value for mine, other in zip(ours, theirs, strict=True)])
+    mean, seeds = float(differences.mean()), len(differences)
+    if seeds < 2:
+        return Paired(mean, None, None, None)
+    blocks = pseudo_values([*ours, *theirs])
+    by_block = (blocks[:seeds] - blocks[seeds:]).mean(axis=0)
+    parts = [_variance_of_mean(part) for part in (differences, by_block) if len(part) > 1]
+    variance = sum(part for part, _ in parts)
+    if variance == 0.0:
+        return Paired(mean, mean, mean, 1.0 if mean == 0.0 else 0.0)
+    freedom = variance**2 / sum(part**2 / (count - 1) for part, count in parts)
+    reach = float(stats.t.ppf(1 - level / 2, freedom)) * math.sqrt(variance)
+    p_value = float(2 * stats.t.sf(abs(mean) / math.sqrt(variance), freedom))
+    return Paired(mean, mean - reach, mean + reach, p_value)
+
+
+def _variance_of_mean(values: Values) -> tuple[float, int]:
+    return float(values.var(ddof=1)) / len(values), len(values)
+
+
+def holm(p_values: Mapping[str, float], *, level: float = LEVEL) -> dict[str, bool]:
+    """Which of several tests hold together at `level` (Holm 1979, Scandinavian Journal of Statistics 6)."""
+    held, order = True, sorted(p_values, key=lambda name: p_values[name])
+    verdicts: dict[str, bool] = {}
+    for place, name in enumerate(order):
+        held = held and p_values[name] <= level / (len(order) - place)
+        verdicts[name] = held
+    return verdicts

@@ -1,0 +1,231 @@
+"""What `compare` may be asked for: every name stands for a method and whatever else makes it what it is."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from tunery.errors import ConfigError, Problem, did_you_mean
+from tunery.schema.document import Document, normalise, override, validate
+from tunery.schema.fields import TAGS, members, tag_of
+from tunery.schema.run import RunConfig
+from tunery.schema.space import with_domains
+
+_LIBRARY: Final = "peft"
+VARIANTS: Final[Mapping[str, Document]] = {
+    **{name: {"peft": {"method": name}} for name in members(RunConfig.model_fields["peft"]) if name != _LIBRARY},
+    "qlora": {"peft": {"method": "lora"}, "model": {"quantization": "nf4"}},
+    "qlora_int8": {"peft": {"method": "lora"}, "model": {"quantization": "int8"}},
+    "houlsby_parallel": {"peft": {"method": "houlsby", "parallel": True}},
+    "head_only": {"peft": {"method": "none"}, "freeze": {"strategy": "freeze_encoder"}},
+}
+"""What a name puts over the config. Beside these, the name of any config class of peft is a method."""
+
+_OWN: Final = ("peft", "freeze", "optim.lr", "optim.head_lr", "model.quantization")
+"""What a file says for its own method only: with another method's learning rate none would be judged fairly."""
+_SAME_FOR_ALL: Final = ("name", "seed", "task", "data", "search")
+_BY_BRANCH: Final = ("peft", "freeze")
+"""Sections whose keys some methods have and others have not."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The configs of a comparison, before seeds."""
+
+    own: RunConfig
+    """The file by itself, with those overrides that are no method's own matter."""
+    configs: Mapping[str, RunConfig]
+    """By method, in the order they were asked for."""
+
+
+@dataclass(frozen=True)
+class _Assignment:
+    """One override: for one method, or for all that have the key."""
+
+    text: str
+    method: str | None
+
+    @property
+    def path(self) -> str:
+        return self.text.partition("=")[0]
+
+    @property
+    def names_a_choice(self) -> bool:
+        """Whether other overrides may depend on it: a whole section, or a tag."""
+        return "." not in self.path or self.path.rpartition(".")[2] in TAGS
+
+
+def plan(document: Document, methods: Sequence[str], *, overrides: Iterable[str] = ()) -> Plan:
+    """The config of every method: its own defaults over what the methods have in common.
+
+    `peft`, `freeze`, `optim.lr`, `optim.head_lr` and `model.quantization` of the file are used for the file's own
+    method alone. An override `key=value` goes to every method that has the key, `method:key=value` to one.
+
+    Raises:
+        ConfigError: for unknown methods, overrides and values, all at once; ranges are refused, as in `train`.
+    """
+    file = normalise(document)
+    assignments = [_assignment(text) for text in overrides]
+    problems = [*_unknown_methods(methods), *_stray(assignments, methods)]
+    if problems:
+        raise ConfigError(problems, source="the comparison")
+    shared = sorted((a for a in assignments if a.method is None), key=lambda a: not a.names_a_choice)
+    drafts = {name: _draft(file, name, shared) for name in methods}
+    own = _with_shared(file, [a for a in shared if not _touches(a.path, _OWN)])
+    problems = list(_unused(shared, [own, *drafts.values()]))
+    for name in methods:
+        mine = [a for a in assignments if a.method == name]
+        drafts[name] = _overridden(drafts[name], mine)
+    return _validated(own, drafts, problems)
+
+
+def _assignment(text: str) -> _Assignment:
+    named = re.match(r"(\w+):(.*)", text, re.DOTALL)
+    return _Assignment(named[2], named[1]) if named else _Assignment(text, None)
+
+
+def patch_of(name: str) -> Document | None:
+    """What a method's name puts over the config, or None where there is no such method."""
+    if name in VARIANTS:
+        return VARIANTS[name]
+    return {"peft": {"method": _LIBRARY, "config": name}} if name in _library_configs() else None
+
+
+@cache
+def _library_configs() -> frozenset[str]:
+    import peft
+
+    found = (value for name, value in vars(peft).items() if name.endswith("Config") and isinstance(value, type))
+    return frozenset(kind.__name__ for kind in found if issubclass(kind, peft.PeftConfig))
+
+
+def _unknown_methods(methods: Sequence[str]) -> Iterator[Problem]:
+    if not methods:
+        yield Problem("methods", f"a comparison needs methods; {did_you_mean('', VARIANTS)}")
+    for name in dict.fromkeys(methods):
+        if methods.count(name) > 1:
+            yield Problem("methods", f"{name!r} is named {methods.count(name)} times; name every method once")
+        if name not in VARIANTS and patch_of(name) is None:
+            known = _library_configs() if name.endswith("Config") else VARIANTS
+            yield Problem("methods", f"unknown method {name!r}; {did_you_mean(name, known)}")
+
+
+def _stray(assignments: Sequence[_Assignment], methods: Sequence[str]) -> Iterator[Problem]:
+    """Overrides that name a method which is not compared, or a key that is not theirs to set."""
+    for given in assignments:
+        place = f"{given.method}:{given.path}" if given.method else given.path
+        if given.method is not None and given.method not in methods:
+            yield Problem(place, f"method {given.method!r} is not compared; {did_you_mean(given.method, methods)}")
+        elif given.path in ("peft", "peft.method"):
+            yield Problem(place, "the methods are named by --methods; write peft.<key>=value, or remove this")
+        elif given.method is not None and _touches(given.path, _SAME_FOR_ALL):
+            yield Problem(place, "the methods have this in common, or they could not be compared; leave the prefix out")
+        elif given.method is not None and _touches(given.path, _leaves(patch_of(given.method) or {})):
+            yield Problem(place, f"this is what makes it {given.method!r}; remove it, or compare another method")
+
+
+def _touches(path: str, places: Iterable[str]) -> bool:
+    return any(f"{path}.".startswith(f"{place}.") or f"{place}.".startswith(f"{path}.") for place in places)
+
+
+def _draft(file: Document, name: str, shared: Sequence[_Assignment]) -> Document:
+    patch = patch_of(name) or {}
+    start = file if name == own_method(file) else _stripped(file)
+    return _merged(_with_shared(_merged(start, patch), shared), patch)
+
+
+def own_method(file: Document) -> str | None:
+    """The name of the method that a file configures: of all that fit, the one that says most."""
+    full = _merged({"peft": {"method": "none"}, "freeze": {"strategy": "none"}}, normalise(file))
+    if isinstance(full["peft"], dict) and full["peft"].get("method") == _LIBRARY:
+        return full["peft"].get("config")
+    fitting = [name for name, patch in VARIANTS.items() if _leaves(patch).items() <= _leaves(full).items()]
+    return max(fitting, key=lambda name: len(_leaves(VARIANTS[name])), default=None)
+
+
+def _leaves(document: Document, prefix: str = "") -> dict[str, Any]:
+    """Values by dotted path; those that cannot be compared by equality of items are written as text."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": _plain(value)}
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | None) else repr(value)
+
+
+def _stripped(file: Document, prefix: str = "") -> Document:
+    kept = {key: value for key, value in file.items() if f"{prefix}{key}" not in _OWN}
+    return {key: _stripped(sub, f"{prefix}{key}.") if isinstance(sub, dict) else sub for key, sub in kept.items()}
+
+
+def _merged(document: Document, patch: Document) -> Document:
+    both = {key: _merged(document[key], patch[key]) for key in patch if _are_mappings(document.get(key), patch[key])}
+    return {**document, **patch, **both}
+
+
+def _are_mappings(*values: Any) -> bool:
+    return all(isinstance(value, dict) for value in values)
+
+
+def _with_shared(document: Document, shared: Iterable[_Assignment]) -> Document:
+    for given in shared:
+        if _has_key(document, given.path):
+            document = override(document, [given.text])
+    return document
+
+
+def _has_key(document: Document, path: str) -> bool:
+    """Whether the method in `document` has the key; a key that no method treats differently is always there."""
+    section, _, key = path.partition(".")
+    if section not in _BY_BRANCH or not key:
+        return True
+    field = RunConfig.model_fields[section]
+    written = document.get(section, {})
+    tag = str(tag_of(field))
+    chosen = written.get(tag, getattr(field.default, tag)) if isinstance(written, dict) else None
+    spec = members(field).get(chosen) if isinstance(chosen, str) else None
+    return spec is not None and key.partition(".")[0] in spec.model_fields
+
+
+def _unused(shared: Iterable[_Assignment], drafts: Sequence[Document]) -> Iterator[Problem]:
+    for given in shared:
+        if not any(_has_key(draft, given.path) for draft in drafts):
+            section, _, key = given.path.partition(".")
+            field = RunConfig.model_fields[section]
+            tag, compared = str(tag_of(field)), members(field)
+            chosen = {draft.get(section, {}).get(tag) for draft in drafts if isinstance(draft.get(section, {}), dict)}
+            keys = {name for choice in chosen if choice in compared for name in compared[choice].model_fields} - {tag}
+            hint = did_you_mean(key, keys) if keys else f"none of them has a key in {section!r}"
+            yield Problem(given.path, f"no method that is compared has this key; {hint}")
+
+
+def _overridden(document: Document, assignments: Iterable[_Assignment]) -> Document:
+    return override(document, [given.text for given in assignments])
+
+
+def _validated(own: Document, drafts: Mapping[str, Document], problems: list[Problem]) -> Plan:
+    """All configs, or every problem once: those of the file and of all methods, then what only some have."""
+    mine = _checked(own)
+    theirs = {name: _checked(draft) for name, draft in drafts.items()}
+    told = {name: found if isinstance(found, list) else [] for name, found in theirs.items()}
+    in_all = [problem for problem in next(iter(told.values())) if all(problem in found for found in told.values())]
+    common = list(dict.fromkeys([*problems, *(mine if isinstance(mine, list) else []), *in_all]))
+    alone = [
+        Problem(f"{name}: {path}", message)
+        for name, found in told.items()
+        for path, message in found
+        if Problem(path, message) not in common
+    ]
+    if isinstance(mine, list) or common or alone:
+        raise ConfigError([*common, *alone], source="the comparison")
+    return Plan(mine, {name: found for name, found in theirs.items() if isinstance(found, RunConfig)})
+
+
+def _checked(document: Document) -> RunConfig | list[Problem]:
+    try:
+        return validate(with_domains(document))
+    except ConfigError as error:
+        return list(error.problems)

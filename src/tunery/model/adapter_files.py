@@ -1,0 +1,77 @@
+"""What our own methods save: the trained parameters, and what they were trained with and on.
+
+`adapter_model.safetensors` holds nothing but trained parameters, by their names in the model; `tunery_adapter.json`
+holds the `peft` section of the config and the base.
+"""
+
+import json
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tunery.errors import ModelError
+from tunery.model.catalog import Base
+
+WEIGHTS = "adapter_model.safetensors"
+DESCRIPTION = "tunery_adapter.json"
+
+
+def write_trained(parameters: Mapping[str, Tensor], folder: Path, *, peft: Mapping[str, Any], base: Base) -> None:
+    """Write both files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: part.detach().cpu().contiguous() for name, part in parameters.items()}, folder / WEIGHTS)
+    document = {"peft": dict(peft), "base": {"source": base.source, "revision": base.revision}}
+    (folder / DESCRIPTION).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_trained(parameters: Mapping[str, Tensor], folder: Path, *, needed: Set[str], peft: Mapping[str, Any]) -> None:
+    """Fill parameters of a fresh model with the saved ones.
+
+    Args:
+        parameters: all of the model's, by saved name; a file may hold any of them, as a config may unfreeze some.
+        needed: those that the file must hold.
+        peft: the method and its settings, which must be those the file was saved with.
+
+    Raises:
+        ModelError: a file is missing or unreadable, or does not fit; nothing was changed.
+    """
+    saved_peft, state = _read(folder)
+    if problems := [*_settings(saved_peft, peft), *_misfits(parameters, state, needed=needed)]:
+        raise ModelError(f"the adapter in {str(folder)!r} does not fit its base and config: {'; '.join(problems)}")
+    with torch.no_grad():
+        for name, tensor in state.items():
+            parameters[name].copy_(tensor)
+
+
+def _read(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
+    try:
+        document = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        return document["peft"], load_file(folder / WEIGHTS)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        rule = f"an adapter's folder must hold {DESCRIPTION} and {WEIGHTS}"
+        raise ModelError(f"{rule}, but {str(folder)!r} cannot be read: {error!r}") from error
+
+
+def _settings(saved: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    names = sorted(saved.keys() | asked.keys())
+    return [
+        f"it was saved with peft.{name}={saved.get(name)!r} and not {asked.get(name)!r}"
+        for name in names
+        if saved.get(name) != asked.get(name)
+    ]
+
+
+def _misfits(parameters: Mapping[str, Tensor], state: Mapping[str, Tensor], *, needed: Set[str]) -> list[str]:
+    missing = [f"{name} is missing" for name in sorted(needed - state.keys())]
+    unknown = [f"{name} is unknown" for name in sorted(state.keys() - parameters.keys())]
+    shapes = [
+        f"{name} has shape {tuple(state[name].shape)} and not {tuple(parameters[name].shape)}"
+        for name in sorted(state.keys() & parameters.keys())
+        if state[name].shape != parameters[name].shape
+    ]
+    return [*missing, *unknown, *shapes]

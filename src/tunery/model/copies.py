@@ -1,0 +1,20 @@
+"""The untouched originals that peft keeps of modules it trains a copy of; nothing reads them while the copy is there."""
+
+from typing import cast
+
+from peft.tuners.ln_tuning.layer import LNTuningLayer
+from peft.utils import ModulesToSaveWrapper
+from torch import nn
+
+
+def original_of(module: nn.Module) -> nn.Module | None:
+    """What peft has put a trained copy in place of, if `module` is that place."""
+    if isinstance(module, ModulesToSaveWrapper):
+        return cast(nn.Module, module.original_module)
+    return cast(nn.Module, module.base_layer) if isinstance(module, LNTuningLayer) else None
+
+
+def spare_parameters(module: nn.Module) -> set[nn.Parameter]:
+    """The parameters of all originals in `module`."""
+    found = (original_of(part) for part in module.modules())
+    return {parameter for original in found if original is not None for parameter in original.parameters()}

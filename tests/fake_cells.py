@@ -1,0 +1,63 @@
+"""Stands in for the processes of a comparison."""
+
+from collections.abc import Callable
+
+from tunery.hpo.cells import Job, Outcome, Stop
+from tunery.schema import RunConfig
+from tunery.schema.results import (
+    DataRecord,
+    Memory,
+    Metrics,
+    Objective,
+    Parameters,
+    RunResult,
+    Seconds,
+    Tokens,
+)
+from tunery.store.folder import claimed
+
+SCORES = {"none": 0.8, "lora": 0.7, "ia3": 0.6}
+
+
+class Fake:
+    """Trains nothing: writes a plausible record and a model of 100 bytes."""
+
+    def __init__(self, *, score: Callable[[str, int], float] | None = None, **outcomes: Outcome) -> None:
+        self.outcomes = outcomes
+        self.trained: list[tuple[str, int]] = []
+        self.score = score or (lambda method, seed: SCORES[method] + 0.01 * (seed % 3))
+
+    def __call__(self, job: Job, *, stop: Stop) -> Outcome:
+        self.trained.append((job.method, job.config.seed))
+        outcome = self.outcomes.get(f"{job.method}_{job.config.seed}") or self.outcomes.get(job.method)
+        if outcome is not None:
+            return outcome
+        with claimed(job.path, job.config.model_dump(mode="json")):
+            (job.path / "best").mkdir()
+        (job.path / "best" / "weights").write_text(f"{job.method:<50}{job.config.seed:<50}")
+        job.folder.finish(record(job.config, self.score(job.method, job.config.seed)))
+        return Outcome("completed")
+
+
+def record(config: RunConfig, value: float) -> RunResult:
+    return RunResult(
+        status="completed",
+        objective=Objective(name="f1_macro", value=value, direction="maximize"),
+        metrics=Metrics(
+            validation={"f1_macro": value},
+            test={"f1_macro": value},
+            test_without_block=tuple(value + 0.001 * (block - 2) for block in range(5)),
+        ),
+        parameters=Parameters(trainable=10, total=100, percent=10.0),
+        seconds=Seconds(train=10 * value, total=10.0),
+        memory=Memory(host_peak_bytes=1000),
+        disk_bytes=100,
+        written_bytes=500,
+        tokens=Tokens(real=100, processed=120),
+        epochs=2.0,
+        best_epoch=1,
+        config=config.model_dump(mode="json"),
+        environment=None,
+        base=None,
+        data=DataRecord(splits={}, findings=("warning: the test split has one class",)),
+    )
