@@ -32,7 +32,7 @@ class Fake:
         outcome = self.outcomes.get(f"{job.method}_{job.config.seed}") or self.outcomes.get(job.method)
         if outcome is not None:
             return outcome
-        with claimed(job.path, job.config.model_dump(mode="json")):
+        with claimed(job.path, job.config.model_dump(mode="json"), record="result.json"):
             (job.path / "best").mkdir()
         (job.path / "best" / "weights").write_text(f"{job.method:<50}{job.config.seed:<50}")
         job.folder.finish(record(job.config, self.score(job.method, job.config.seed)))

@@ -256,6 +256,8 @@ def test_it_trains_in_bf16(spec: Model, peft: Any) -> None:
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(spec: Model, peft: Any) -> None:
+    if isinstance(peft, Prefix):
+        return  # refused by the schema
     found = []
     for checkpointing in (False, True):
         built = make(spec, without_dropout(peft), gradient_checkpointing=checkpointing)

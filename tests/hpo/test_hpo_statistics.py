@@ -101,9 +101,21 @@ def test_an_undefined_block_is_left_out_for_all_and_unequal_blocks_are_not_used(
 @given(st.lists(st.floats(0.1, 0.9), min_size=2, max_size=5))
 def test_the_interval_holds_the_mean_and_is_the_same_every_time(values: list[float]) -> None:
     low, high = mean_interval(plain(values)) or (1.0, 0.0)
-    assert min(values) - 1e-9 <= low <= float(np.mean(values)) + 1e-9
-    assert float(np.mean(values)) - 1e-9 <= high <= max(values) + 1e-9
+    assert low - 1e-9 <= float(np.mean(values)) <= high + 1e-9
     assert mean_interval(plain(values)) == (low, high)
+
+
+@pytest.mark.parametrize("by_seed", [0.0, 0.05])
+def test_the_interval_of_three_seeds_holds_the_truth_about_as_often_as_it_says(
+    by_seed: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunery.hpo.statistics._DRAWS", 1000)
+    rng, truth, held = np.random.default_rng(3), 0.8, 0
+    for _ in range(200):
+        chance = truth + rng.normal(0, by_seed, (3, 1)).clip(-0.19, 0.19)
+        low, high = mean_interval(scores((rng.random((3, ROWS)) < chance).astype(np.float64))) or (1.0, 0.0)
+        held += low <= truth <= high
+    assert 0.9 <= held / 200 <= 1.0
 
 
 def test_one_seed_has_an_interval_from_its_rows() -> None:

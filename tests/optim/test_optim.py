@@ -51,7 +51,7 @@ def test_groups_cover_every_trainable_parameter_once_and_spare_biases_norms_embe
 def test_every_optimizer_trains(spec: Any) -> None:
     torch.manual_seed(0)
     net, tokens, targets = Net(), torch.arange(5), torch.tensor([0, 1, 0, 1, 0])
-    optimizer = make_optimizer(spec, net, lr=0.05, head_names=set(), lr_scale={}, never_decayed=())
+    optimizer = make_optimizer(spec, net, lr=0.05, head_lr=0.05, head_names=set(), lr_scale={}, never_decayed=())
     losses = []
     for _ in range(60):
         loss = LOSSES["single_label"](net(tokens), targets).mean()
@@ -64,7 +64,9 @@ def test_every_optimizer_trains(spec: Any) -> None:
 
 def test_adamw_takes_every_parameter_of_its_spec() -> None:
     spec = AdamW(betas=(0.8, 0.9), eps=1e-6, weight_decay=0.3)
-    groups = make_optimizer(spec, Net(), lr=0.1, head_names=set(), lr_scale={}, never_decayed=()).param_groups
+    groups = make_optimizer(
+        spec, Net(), lr=0.1, head_lr=0.1, head_names=set(), lr_scale={}, never_decayed=()
+    ).param_groups
     assert {(group["betas"], group["eps"], group["lr"]) for group in groups} == {((0.8, 0.9), 1e-6, 0.1)}
     assert {group["weight_decay"] for group in groups} == {0.0, 0.3}
 

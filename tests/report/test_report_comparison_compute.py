@@ -49,9 +49,8 @@ def test_the_axis_holds_all_that_it_does_not_count_as_hidden(rows: list[tuple[fl
     limits = interval_limits(intervals)
     shown = intervals[: len(intervals) - limits.hidden]
     assert len(shown) >= min(2, len(intervals))
-    assert all(
-        limits.low < (row.low or 0.0) and (row.high or 0.0) < limits.high for row in shown if row.low and row.high
-    )
+    ends = [end for row in shown for end in (row.low, row.high) if end is not None]
+    assert limits.low < min(ends) and max(ends) < limits.high
 
 
 def test_one_collapsed_method_does_not_hide_the_differences_of_the_others():
@@ -105,7 +104,17 @@ def test_the_front_has_whom_nobody_beats_without_losing(direction: str, front: l
     result = changed(make_comparison(4), mean=[0.8, 0.85, 0.9, 0.82]).model_copy(update={"direction": direction})
     cost = Cost("time", "s", {"none": 4, "bitfit": 1, "lora": 2, "dora": 3}, logarithmic=False)
     found = trade_off(result, cost)
-    assert [spot.method for spot in found.front] == (front if direction == "maximize" else ["bitfit", "dora", "none"])
+    assert [spot.method for spot in found.front] == front
+
+
+def test_a_collapsed_method_stands_at_the_edge_of_the_trade_off():
+    result = changed(make_comparison(4), mean=[0.86, 0.859, 0.31, 0.858])
+    found = trade_off(result, Cost("time", "s", {"none": 4, "bitfit": 3, "lora": 1, "dora": 2}, logarithmic=False))
+    shown = {spot.method: (spot.shown, spot.score) for spot in found.spots}
+    assert found.limits.hidden == 1
+    assert found.limits.low < shown["lora"][0] < 0.858 and shown["lora"][1] == 0.31
+    assert all(one == other for name, (one, other) in shown.items() if name != "lora")
+    assert found.front[0].method == "lora"
 
 
 def test_equal_methods_are_all_on_the_front():

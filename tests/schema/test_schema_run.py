@@ -36,6 +36,7 @@ BETWEEN_SECTIONS = (
     "peft.target_r",
     "peft.settle",
     "peft.phm_dim",
+    "train.gradient_checkpointing",
 )
 """Where the rules that a single section cannot break are reported."""
 IN_RULES = ("peft.method", "freeze.strategy", "freeze.unfreeze_layernorm", *ALLOCATION, *KRONECKER)
@@ -229,9 +230,15 @@ def test_the_resolved_config_has_the_learning_rate(sections: dict[str, Any], lr:
         assert config.model_dump()["optim"]["lr"] == lr
 
 
+@pytest.mark.parametrize(("lr", "head_lr"), [(5e-5, 5e-4), (1e-3, 1e-2), (5e-3, 1e-2), (0.05, 0.05)])
+def test_a_head_learns_faster_than_the_encoder(lr: float, head_lr: float) -> None:
+    assert validate({**BASE, "optim": {"lr": lr}}).head_lr == pytest.approx(head_lr)
+    assert validate({**BASE, "optim": {"lr": lr, "head_lr": 0.2}}).head_lr == 0.2
+
+
 def test_specs_may_be_given_as_objects() -> None:
     config = RunConfig(**BASE, peft=Lora(r=4), optim=AdamW(betas=(0.9, 0.98)))
-    assert config.optim == AdamW(lr=Lora.default_lr, betas=(0.9, 0.98))
+    assert config.optim == AdamW(lr=Lora.default_lr, head_lr=1e-2, betas=(0.9, 0.98))
     assert AdamW().lr is None
 
 

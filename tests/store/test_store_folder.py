@@ -14,22 +14,22 @@ DOCUMENT = {"task": {"kind": "classification"}, "optim": {"lr": 1e-3}, "search":
 
 
 def test_another_config_is_refused_and_named(tmp_path: Path) -> None:
-    with claimed(tmp_path, DOCUMENT):
+    with claimed(tmp_path, DOCUMENT, record="result.json"):
         pass
-    refuse_other(tmp_path, DOCUMENT)
+    refuse_other(tmp_path, DOCUMENT, record="result.json")
     with pytest.raises(FolderError, match=r"another config \(optim.lr: 0.001 there, 0.002 now\); choose another --out"):
-        refuse_other(tmp_path, {**DOCUMENT, "optim": {"lr": 2e-3}})
+        refuse_other(tmp_path, {**DOCUMENT, "optim": {"lr": 2e-3}}, record="result.json")
 
 
 def test_the_number_of_trials_may_change(tmp_path: Path) -> None:
-    with claimed(tmp_path, DOCUMENT):
+    with claimed(tmp_path, DOCUMENT, record="result.json"):
         pass
-    with claimed(tmp_path, {**DOCUMENT, "search": {"n_trials": 9}}):
+    with claimed(tmp_path, {**DOCUMENT, "search": {"n_trials": 9}}, record="result.json"):
         assert "n_trials: 9" in (tmp_path / "config.yaml").read_text()
 
 
 def hold(path: Path, ready: "multiprocessing.synchronize.Event", leave: "multiprocessing.synchronize.Event") -> None:
-    with claimed(path, DOCUMENT):
+    with claimed(path, DOCUMENT, record="result.json"):
         ready.set()
         leave.wait(30)
 
@@ -40,11 +40,14 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> 
     holder = context.Process(target=hold, args=(tmp_path, ready, leave))
     holder.start()
     ready.wait(30)
-    with pytest.raises(FolderError, match=f"in use by process {holder.pid}"), claimed(tmp_path, DOCUMENT):
+    with (
+        pytest.raises(FolderError, match=f"in use by process {holder.pid}"),
+        claimed(tmp_path, DOCUMENT, record="result.json"),
+    ):
         pass
     holder.kill()
     holder.join()
-    with claimed(tmp_path, DOCUMENT):
+    with claimed(tmp_path, DOCUMENT, record="result.json"):
         pass
 
 
@@ -63,3 +66,12 @@ def test_only_the_best_weights_stay(tmp_path: Path) -> None:
     assert folder.objects.path(record.digest).stat().st_size == record.bytes
     folder.drop_weights()
     assert folder.best() == record and not folder.objects.root.exists()
+
+
+def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text("{}")
+    with pytest.raises(
+        FolderError, match="a run needs a folder of its own, but .* holds a study; choose another --out"
+    ):
+        refuse_other(tmp_path, DOCUMENT, record="result.json")
+    refuse_other(tmp_path, DOCUMENT, record="study.json")

@@ -30,7 +30,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "peft": {"peft": {"method": "lora"}},
     "freeze": {"freeze": {"strategy": "freeze_layers_n", "n": 1}},
     "lr": {"optim": {"lr": 1e-3}},
-    "head_lr": {"optim": {"head_lr": 1e-2}},
+    "head_lr": {"optim": {"head_lr": 1e-3}},
     "weight_decay": {"optim": {"weight_decay": 0.5}},
     "betas": {"optim": {"betas": [0.5, 0.9]}},
     "eps": {"optim": {"eps": 1e-2}},

@@ -130,6 +130,5 @@ def test_the_objective_without_each_block_of_test_rows(tiny_bert: Path, tmp_path
 
 
 def rows(path: Path) -> list[tuple[str, str]]:
-    import json
 
     return [(row["text"], row["label"]) for row in map(json.loads, path.read_text().splitlines())]

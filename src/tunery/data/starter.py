@@ -200,7 +200,6 @@ def _optim() -> Iterator[str]:
     yield "optim:"
     yield _line(f"  lr: {_number(Lora.default_lr)}", f"suits lora; with method none take {_number(NoPeft.default_lr)}")
     yield _line("  # lr: {low: 1.0e-4, high: 2.0e-3, log: true}", "range")
-    yield _line("  head_lr: 1.0e-2", "the head starts from noise and needs larger steps than the encoder")
     yield ""
 
 

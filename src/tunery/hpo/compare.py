@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from tunery.errors import ConfigError, FolderError, Interrupted, Problem, RequestError, StudyFailed, did_you_mean
+from tunery.errors import ConfigError, Interrupted, Problem, RequestError, StudyFailed, did_you_mean
 from tunery.hpo.cells import Job, Outcome, Runner, Stop, run_in_process
 from tunery.hpo.ledger import Ledger
 from tunery.hpo.variants import Plan, plan
@@ -66,7 +66,7 @@ def compare(
     if waiting:
         prepare(waiting[0].config)
     fresh = not (folder / "config.yaml").exists()
-    with claimed(folder, own):
+    with claimed(folder, own, record="comparison.json"):
         try:
             return _Comparison(jobs, ledger, observer, runner).run()
         except RequestError:
@@ -99,12 +99,9 @@ def _baseline(wanted: str | None, methods: Sequence[str], known: ComparisonResul
 
 
 def _refuse_others(folder: Path, own: Document, jobs: Sequence[Job]) -> None:
-    for name, what in {"result.json": "run", "study.json": "study"}.items():
-        if (folder / name).exists():
-            raise FolderError(f"a comparison needs a folder of its own, but {str(folder)!r} holds a {what}")
-    refuse_other(folder, own)
+    refuse_other(folder, own, record="comparison.json")
     for job in jobs:
-        refuse_other(job.path, job.config.model_dump(mode="json"))
+        refuse_other(job.path, job.config.model_dump(mode="json"), record="result.json")
 
 
 @dataclass

@@ -69,12 +69,12 @@ def search(document: Document, *, out: str | Path, observer: Observer | None = N
     check_space(document)
     folder, base = Path(out), _base(document)
     plain = complete(document, base)
-    refuse_other(folder, plain)
+    refuse_other(folder, plain, record="study.json")
     known = read_study(folder)
     if known is not None and known.counts["total"] >= base.search.n_trials:
         return known
     prepare(base)
-    with claimed(folder, plain):
+    with claimed(folder, plain, record="study.json"):
         return _run(_Search(document, base, folder, _open(folder, base), observer))
 
 

@@ -40,7 +40,7 @@ def _test(method: MethodSummary, direction: Direction, tests: int) -> str:
 
 def _limits(methods: Sequence[MethodSummary], cells: Sequence[Cell]) -> Iterator[str]:
     if methods and max(method.seeds for method in methods) == 1:
-        yield "one seed proves nothing: another seed may turn the order round; repeat with --seeds 3 or more"
+        yield "one seed proves nothing: the intervals are about the test rows alone; repeat with --seeds 3 or more"
     values = {cell.value for cell in cells if cell.value is not None}
     if len({cell.method for cell in cells if cell.value is not None}) > 1 and len(values) == 1:
         yield f"every run scores {values.pop():.4f}: the data decide this, not the methods; what check says of them:"

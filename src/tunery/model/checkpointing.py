@@ -25,4 +25,6 @@ def checkpoint_activations(model: PreTrainedModel) -> None:
             f"train.gradient_checkpointing=true needs an architecture that can compute its layers twice, but "
             f"{type(model).__name__} cannot: {error}; remove it, and lower train.micro_batch_tokens to save memory"
         ) from error
+    # only re-entrance needs this: it would have frozen layers run twice as well
+    model.disable_input_require_grads()  # type: ignore[no-untyped-call]
     model.config.use_cache = False  # what was cached in the first pass would be cached twice

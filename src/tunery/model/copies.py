@@ -1,4 +1,4 @@
-"""The untouched originals that peft keeps of modules it trains a copy of; nothing reads them while the copy is there."""
+"""The untouched originals that peft keeps of modules it trains a copy of; nothing reads them meanwhile."""
 
 from typing import cast
 
@@ -11,7 +11,7 @@ def original_of(module: nn.Module) -> nn.Module | None:
     """What peft has put a trained copy in place of, if `module` is that place."""
     if isinstance(module, ModulesToSaveWrapper):
         return cast(nn.Module, module.original_module)
-    return cast(nn.Module, module.base_layer) if isinstance(module, LNTuningLayer) else None
+    return module.base_layer if isinstance(module, LNTuningLayer) else None
 
 
 def spare_parameters(module: nn.Module) -> set[nn.Parameter]:

@@ -1,4 +1,4 @@
-"""The parameter-efficient methods: spec class -> method. Adding one is a file, or a function, and a line in `METHODS`."""
+"""The parameter-efficient methods: spec class -> method. Adding one is a file and a line in `METHODS`."""
 
 from tunery.model.adalora import AdaptiveRank
 from tunery.model.bottleneck import Adapters, after_both_blocks, after_feed_forward, houlsby_places, linear_adapter

@@ -33,8 +33,8 @@ class Int8Linear(Linear8bitLt):
         x, bias = x.to(dtype), _cast(self.bias, dtype)
         self._keep_together()
         if x.device.type == "cpu":
-            product: Tensor = _Dequantized.apply(x, self.state.CB, self.state.SCB)  # type: ignore[no-untyped-call]
-            return product if bias is None else product + bias
+            near: Tensor = _Dequantized.apply(x, self.state.CB, self.state.SCB, bias)  # type: ignore[no-untyped-call]
+            return near
         out: Tensor = matmul(x, self.weight, bias=bias, state=self.state)
         return out
 
@@ -46,16 +46,19 @@ class Int8Linear(Linear8bitLt):
 
 
 class _Dequantized(torch.autograd.Function):
-    """x W^T with W made anew in each direction, so that neither W nor x is kept for the backward pass."""
+    """x W^T + b with W made anew in each direction, so that neither W nor x is kept for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, codes: Tensor, scales: Tensor, bias: Tensor | None) -> Tensor:
         ctx.codes, ctx.scales = codes, scales
-        return nn.functional.linear(x, _weight(codes, scales, x.dtype))
+        return nn.functional.linear(x, _weight(codes, scales, x.dtype), bias)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return grads[0] @ _weight(ctx.codes, ctx.scales, grads[0].dtype), None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, Tensor | None]:
+        grad = grads[0]  # (..., out)
+        of_x = grad @ _weight(ctx.codes, ctx.scales, grad.dtype) if ctx.needs_input_grad[0] else None
+        of_bias = grad.flatten(0, -2).sum(0) if ctx.needs_input_grad[3] else None
+        return of_x, None, None, of_bias
 
 
 def _weight(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:

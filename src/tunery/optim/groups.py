@@ -20,7 +20,7 @@ def parameter_groups(
     head_names: Collection[str],
     *,
     lr: float,
-    head_lr: float | None,
+    head_lr: float,
     weight_decay: float,
     lr_scale: Mapping[str, float],
     never_decayed: Collection[str],
@@ -31,11 +31,10 @@ def parameter_groups(
     names those that do not decay, besides biases, norms and embeddings.
     """
     exempt = undecayed(module) | set(never_decayed)
-    rate_of_head = lr if head_lr is None else head_lr
     groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            rate = rate_of_head if name in head_names else lr * lr_scale.get(name, 1.0)
+            rate = head_lr if name in head_names else lr * lr_scale.get(name, 1.0)
             decay = 0.0 if name in exempt else weight_decay
             groups.setdefault((rate, decay, name in head_names), []).append(parameter)
     return [

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tunery.report.canvas import STAND_INS, Ink, Size, clipped, drawn_figure
-from tunery.report.comparison_compute import Cost, Interval, Intervals, TradeOff
+from tunery.report.comparison_compute import Cost, Interval, Intervals, Spot, TradeOff
 from tunery.report.labels import Box, Pixel, placed
 from tunery.report.markup import Html
 from tunery.report.words import metric_name, score, short_count, signed
@@ -137,8 +137,11 @@ def draw_trade_off(axes: "Axes", trade: TradeOff, *, objective: str, ink: Ink) -
     if front:
         axes.plot(*front, color=ink["best"], linewidth=1.6, zorder=2)
     for spot in trade.spots:
-        axes.scatter(spot.cost, spot.score, s=46, color=ink["best" if spot.on_front else "done"], zorder=3)
-    axes.margins(x=0.06, y=0.1)
+        beyond = "v" if spot.score < spot.shown else "^"
+        mark = "o" if spot.score == spot.shown else beyond
+        axes.scatter(spot.cost, spot.shown, s=46, marker=mark, color=ink["best" if spot.on_front else "done"], zorder=3)
+    axes.margins(x=0.06)
+    axes.set_ylim(trade.limits.low, trade.limits.high)
     axes.grid(visible=True, axis="both")
     axes.tick_params(length=0)
     axes.set_title(f"{metric_name(objective)} on test")
@@ -154,10 +157,10 @@ def label_spots(figure: "Figure", charts: Sequence[tuple["Axes", TradeOff]], *, 
 
 
 def _label(axes: "Axes", trade: TradeOff, *, baseline: str, ink: Ink) -> None:
-    names = [clipped(s.method, 22) + (" (baseline)" if s.method == baseline else "") for s in trade.spots]
+    names = [_spot_name(spot, baseline) for spot in trade.spots]
     texts = [axes.text(0, 0, name, fontsize=11, ha="center", va="center", zorder=5) for name in names]
     sizes = [(extent.width + 4, extent.height + 2) for extent in (text.get_window_extent() for text in texts)]
-    points = [_pixel(axes, spot.cost, spot.score) for spot in trade.spots]
+    points = [_pixel(axes, spot.cost, spot.shown) for spot in trade.spots]
     line = [_pixel(axes, *corner) for corner in _stairs(trade)]
     frame = axes.get_window_extent()
     within = Box(frame.x0, frame.y0, frame.x1, frame.y1)
@@ -170,6 +173,11 @@ def _label(axes: "Axes", trade: TradeOff, *, baseline: str, ink: Ink) -> None:
         if math.dist(end, point) > _FAR:
             xs, ys = zip(*back.transform([point, end]), strict=True)
             axes.plot(xs, ys, color=ink["muted"], linewidth=0.8, zorder=2)
+
+
+def _spot_name(spot: Spot, baseline: str) -> str:
+    value = "" if spot.score == spot.shown else f" {score(spot.score)}"
+    return clipped(spot.method, 22) + value + (" (baseline)" if spot.method == baseline else "")
 
 
 def _pixel(axes: "Axes", x: float, y: float) -> Pixel:
@@ -191,7 +199,7 @@ def _stairs(trade: TradeOff) -> list[Pixel]:
     corners: list[Pixel] = []
     for spot in trade.front:
         corners += [(spot.cost, corners[-1][1])] if corners else []
-        corners.append((spot.cost, spot.score))
+        corners.append((spot.cost, spot.shown))
     return corners
 
 

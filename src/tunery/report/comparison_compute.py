@@ -57,6 +57,8 @@ class Spot(NamedTuple):
     method: str
     cost: float
     score: float
+    shown: float
+    """The score, or the edge of the drawing where it lies beyond."""
     on_front: bool
 
 
@@ -67,6 +69,8 @@ class TradeOff(NamedTuple):
     spots: tuple[Spot, ...]
     front: tuple[Spot, ...]
     """From the cheapest on."""
+    limits: Limits
+    """Scores that are drawn."""
 
 
 def ranked(result: ComparisonResult) -> list[MethodSummary]:
@@ -209,11 +213,19 @@ def trade_off(result: ComparisonResult, cost: Cost) -> TradeOff:
         for method in ranked(result)
         if method.method in cost.values and (mean := finite(method.mean)) is not None
     ]
+    limits = interval_limits([Interval(name, score, None, None) for name, _, score in known])
+    all_known = [(spent, sign * score) for _, spent, score in known]
     spots = tuple(
-        Spot(name, x, y, not any(_dominates((a, sign * b), (x, sign * y)) for _, a, b in known)) for name, x, y in known
+        Spot(name, x, score, _inside(score, limits), not any(_dominates(one, (x, sign * score)) for one in all_known))
+        for name, x, score in known
     )
     front = sorted((spot for spot in spots if spot.on_front), key=lambda spot: (spot.cost, sign * spot.score))
-    return TradeOff(cost, spots, tuple(front))
+    return TradeOff(cost, spots, tuple(front), limits)
+
+
+def _inside(value: float, limits: Limits) -> float:
+    edge = 0.02 * (limits.high - limits.low)
+    return value if limits.low <= value <= limits.high else min(max(value, limits.low + edge), limits.high - edge)
 
 
 def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:

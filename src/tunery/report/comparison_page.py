@@ -1,6 +1,6 @@
 """The page of a comparison: the verdicts, the methods beside one another, what they cost, and every cell."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunery.report.canvas import Size
@@ -15,6 +15,7 @@ from tunery.report.comparison_charts import (
 )
 from tunery.report.comparison_compute import (
     Intervals,
+    TradeOff,
     difference_intervals,
     memory_cost,
     memory_kind,
@@ -225,7 +226,12 @@ def _trade_offs(result: ComparisonResult) -> Html | None:
     marks = legend(("best", "dot", "on the front: no method beats it in one without losing in the other"))
     better = "up" if result.direction == "maximize" else "down"
     note = f"Better is to the left and {better}. Differences between neighbours may be chance: see the intervals above."
+    note += " A triangle is a method far off the others; its score is written beside it." if _beyond(trades) else ""
     return section("What a score costs", marks, figure(draw, wide=(_WIDE, 0), phone_height=0, caption=note))
+
+
+def _beyond(trades: Sequence[TradeOff]) -> bool:
+    return any(trade.limits.hidden for trade in trades)
 
 
 def _cells(result: ComparisonResult) -> Html:

@@ -51,7 +51,9 @@ def placed(points: Sequence[Pixel], sizes: Sequence[Pixel], *, within: Box, avoi
     found: dict[int, Box] = {}
     leaders: list[Pixel] = []
     for index in sorted(range(len(points)), key=lambda i: -_neighbours(points, i)):
-        room = _Room(within, [*found.values(), *marks], list(found.values()), leaders, avoided)
+        names = list(found.values())
+        others = [*names, *marks[:index], *marks[index + 1 :]]
+        room = _Room(within, [*names, *marks], others, leaders, avoided)
         found[index] = _best(_candidates(points[index], sizes[index]), points[index], room)
         leaders += _leader(found[index], points[index])
     return [found[index] for index in range(len(points))]
@@ -62,7 +64,8 @@ class _Room(NamedTuple):
 
     within: Box
     taken: Sequence[Box]
-    names: Sequence[Box]
+    crossed: Sequence[Box]
+    """What a leader had better not run through."""
     leaders: Sequence[Pixel]
     avoided: Sequence[Pixel]
 
@@ -97,7 +100,7 @@ def _candidates(point: Pixel, size: Pixel) -> Iterator[Box]:
 def _nuisance(box: Box, point: Pixel, room: _Room) -> float:
     covered = sum(map(box.shared, room.taken))
     outside = (box.right - box.left) * (box.top - box.bottom) - box.shared(room.within)
-    crossed = sum(map(box.holds, room.leaders)) + sum(n.holds(p) for p in _leader(box, point) for n in room.names)
+    crossed = sum(map(box.holds, room.leaders)) + sum(n.holds(p) for p in _leader(box, point) for n in room.crossed)
     return 20.0 * covered + 20.0 * max(0.0, outside - 1e-6) + 40.0 * crossed + 6.0 * sum(map(box.holds, room.avoided))
 
 

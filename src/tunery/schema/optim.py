@@ -17,7 +17,8 @@ class AdamW(Spec):
     lr: Annotated[Rate | None, Range(1e-5, 2e-3, log=True)] = None
     """Peak learning rate; null takes the default of the PEFT method."""
     head_lr: Rate | None = None
-    """Peak learning rate of the head; null means the same as `lr`."""
+    """Peak learning rate of the head, which starts from noise; null means ten times `lr`, but no more than 0.01
+    unless `lr` itself is more."""
     weight_decay: Annotated[float, Field(ge=0), Range(0.0, 0.1)] = 0.01
     """Decoupled decay per step; never on biases, norms and embeddings."""
     betas: Annotated[tuple[Beta, Beta], Choices(((0.9, 0.999), (0.9, 0.98)))] = (0.9, 0.999)
@@ -33,7 +34,8 @@ class SgdMomentum(Spec):
     lr: Annotated[Rate | None, Range(1e-3, 1e-1, log=True)] = 1e-2
     """Peak learning rate."""
     head_lr: Rate | None = None
-    """Peak learning rate of the head; null means the same as `lr`."""
+    """Peak learning rate of the head, which starts from noise; null means ten times `lr`, but no more than 0.01
+    unless `lr` itself is more."""
     weight_decay: Annotated[float, Field(ge=0), Range(0.0, 0.1)] = 0.01
     """L2 penalty in the gradient; never on biases, norms and embeddings."""
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9

@@ -194,7 +194,7 @@ class Library(Spec):
     config: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+Config$")]
     """Name of the config class, for example `VeraConfig`."""
     target: tuple[Target, ...] | None = None
-    """Logical names of the layers that are adapted, for methods that have target modules; null takes query and value."""
+    """Logical names of the adapted layers, for methods that have target modules; null takes query and value."""
     arguments: dict[str, Any] = {}
     """Keyword arguments of the config class, in peft's own words."""
 

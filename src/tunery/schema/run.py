@@ -13,7 +13,7 @@ from tunery.schema.freeze import Freeze, FreezeEncoder, FreezeToAdapter, NoFreez
 from tunery.schema.metrics import METRICS, Direction, default_objective
 from tunery.schema.model import Model
 from tunery.schema.optim import AdamW, Optim
-from tunery.schema.peft import AdaLora, Compacter, LayerNormTuning, LowRank, NoPeft, Peft
+from tunery.schema.peft import AdaLora, Compacter, LayerNormTuning, LowRank, NoPeft, Peft, Prefix
 from tunery.schema.regularization import Regularization
 from tunery.schema.schedule import Linear, Schedule
 from tunery.schema.search import Search
@@ -24,6 +24,10 @@ from tunery.schema.train import Train
 
 FROZEN_ENCODER_LR = 1e-3
 """Default learning rate where only a head is trained."""
+HEAD_LR_RATIO = 10
+"""A head starts from noise: by default it learns so many times as fast as the encoder."""
+HEAD_LR_LIMIT = 1e-2
+"""But no faster than this, unless the encoder does."""
 
 
 class RunConfig(Spec):
@@ -62,10 +66,11 @@ class RunConfig(Spec):
 
     @field_validator("optim")
     @classmethod
-    def _fill_learning_rate(cls, optim: Optim, info: ValidationInfo) -> Optim:
-        if optim.lr is not None or not {"peft", "freeze"} <= set(info.data):
+    def _fill_learning_rates(cls, optim: Optim, info: ValidationInfo) -> Optim:
+        if not {"peft", "freeze"} <= set(info.data):
             return optim
-        return optim.model_copy(update={"lr": default_lr(optim, peft=info.data["peft"], freeze=info.data["freeze"])})
+        lr = optim.lr or default_lr(optim, peft=info.data["peft"], freeze=info.data["freeze"])
+        return optim.model_copy(update={"lr": lr, "head_lr": optim.head_lr or default_head_lr(lr)})
 
     @model_validator(mode="after")
     def _obey_rules(self) -> Self:
@@ -77,6 +82,11 @@ class RunConfig(Spec):
     def lr(self) -> float:
         """Peak learning rate."""
         return self.optim.lr or default_lr(self.optim, peft=self.peft, freeze=self.freeze)
+
+    @property
+    def head_lr(self) -> float:
+        """Peak learning rate of the head."""
+        return self.optim.head_lr or default_head_lr(self.lr)
 
     @property
     def objective(self) -> str:
@@ -99,6 +109,11 @@ def default_lr(optim: Optim, *, peft: Peft, freeze: Freeze) -> float:
     """Peak learning rate where the config names none: the optimizer's own default, else what is trained decides."""
     own: float | None = type(optim).model_fields["lr"].default
     return own or (FROZEN_ENCODER_LR if isinstance(freeze, FreezeEncoder) else peft.default_lr)
+
+
+def default_head_lr(lr: float) -> float:
+    """Peak learning rate of the head where the config names none."""
+    return max(lr, min(HEAD_LR_RATIO * lr, HEAD_LR_LIMIT))
 
 
 Rule = Callable[..., Iterator[Problem]]
@@ -144,6 +159,12 @@ def _quantization_fits_the_method(model: Model, peft: Peft) -> Iterator[Problem]
         yield Problem("model.quantization", message + f"peft.method={peft.method!r}; remove it, or take lora")
 
 
+def _checkpointing_fits_the_method(peft: Peft, train: Train) -> Iterator[Problem]:
+    if isinstance(peft, Prefix) and train.gradient_checkpointing:
+        message = "peft.method='prefix' hands over its keys and values in a cache, which layers that run twice do not "
+        yield Problem("train.gradient_checkpointing", message + "read; remove this key, or take peft.method=prompt")
+
+
 def _ranks_shrink(peft: Peft) -> Iterator[Problem]:
     if isinstance(peft, AdaLora):
         if peft.target_r > peft.init_r:
@@ -160,6 +181,12 @@ def _kronecker_factors_fit(peft: Peft) -> Iterator[Problem]:
         yield Problem("peft.phm_dim", f"{rule} bottleneck={peft.bottleneck}, phm_dim={peft.phm_dim}")
 
 
+def _a_prefix_is_computed_once(peft: Peft, train: Train) -> Iterator[Problem]:
+    if isinstance(peft, Prefix) and train.gradient_checkpointing:
+        message = "peft.method=prefix reaches the layers through their cache, which a second computation would fill "
+        yield Problem("train.gradient_checkpointing", message + "twice; remove it, or take another method")
+
+
 def _hub_data_is_pinned(data: Data) -> Iterator[Problem]:
     if data.dataset is not None and data.revision is None:
         yield Problem("data.revision", "a Hub data set needs the commit to read, so that the run can be repeated")
@@ -173,8 +200,10 @@ RULES: tuple[Rule, ...] = (
     _watched_metric_exists,
     _freezing_fits_the_method,
     _quantization_fits_the_method,
+    _checkpointing_fits_the_method,
     _ranks_shrink,
     _kronecker_factors_fit,
+    _a_prefix_is_computed_once,
     _hub_data_is_pinned,
 )
 """Rules between sections; each names the sections it reads as its parameters."""

@@ -18,6 +18,9 @@ from tunery.store.resume import ResumePoints
 
 R = TypeVar("R", RunResult, Progress, StudyResult, ComparisonResult)
 
+RECORDS = {"result.json": "run", "study.json": "study", "comparison.json": "comparison"}
+"""What is written last -> what it is the record of."""
+
 _MAY_CHANGE = ("name", "search.n_trials", "search.timeout")
 """Keys that a later call on the same folder may set anew: they name the work or end it, and change no result."""
 
@@ -72,8 +75,8 @@ class RunFolder:
 
 
 @contextmanager
-def claimed(path: Path, document: Mapping[str, Any]) -> Iterator[None]:
-    """Hold a run folder for one config and one process.
+def claimed(path: Path, document: Mapping[str, Any], *, record: str) -> Iterator[None]:
+    """Hold a folder for one config and one process, which will write `record` there.
 
     Raises:
         FolderError: when the folder cannot be written, another process holds it, or it holds another config.
@@ -90,17 +93,21 @@ def claimed(path: Path, document: Mapping[str, Any]) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        refuse_other(path, document)
+        refuse_other(path, document, record=record)
         write_text(path / "config.yaml", dump_yaml(_plain(document)))
         yield
 
 
-def refuse_other(folder: Path, document: Mapping[str, Any]) -> None:
-    """Look, without writing, whether `folder` holds a run of another config.
+def refuse_other(folder: Path, document: Mapping[str, Any], *, record: str) -> None:
+    """Look, without writing, whether `folder` holds something else than what is to have the `record` there.
 
     Raises:
-        FolderError: when it does, naming the keys that differ.
+        FolderError: when it does; of another config, the message names the keys that differ.
     """
+    for name, what in RECORDS.items():
+        if name != record and (folder / name).exists():
+            needs = f"a {RECORDS[record]} needs a folder of its own"
+            raise FolderError(f"{needs}, but {str(folder)!r} holds a {what}; choose another --out")
     path = folder / "config.yaml"
     if path.exists() and (
         changed := _changes(parse_yaml(path.read_text(encoding="utf-8"), source=str(path)), _plain(document))

@@ -48,14 +48,14 @@ def fit(
     """
     document = config.model_dump(mode="json")
     folder = RunFolder(Path(out), keep_last=config.checkpoint.keep_last)
-    refuse_other(folder.path, document)
+    refuse_other(folder.path, document, record="result.json")
     if (finished := folder.result()) is not None:
         return finished
     clock = Clock(folder.progress().seconds)
     with clock.phase("load"):
         prepared = prepare(config)
         run = _assemble(config, prepared)
-    with claimed(folder.path, document):
+    with claimed(folder.path, document, record="result.json"):
         return _train(run, folder, callbacks, clock=clock, is_trial=is_trial)
 
 
@@ -139,6 +139,7 @@ def _trainer(run: _Run, folder: RunFolder, clock: Clock, callbacks: Sequence[Tra
             config.optim,
             built.module,
             lr=config.lr,
+            head_lr=config.head_lr,
             head_names=built.head_names,
             lr_scale=built.lr_scale,
             never_decayed=built.undecayed,
@@ -195,7 +196,8 @@ def _conclude(run: _Run, folder: RunFolder, progress: Progress, *, clock: Clock,
     best = folder.best()
     if best is None:
         raise RuntimeError("training ended without a scored epoch")
-    test, without_block = None, ()
+    test: dict[str, Any] | None = None
+    without_block: tuple[float | None, ...] = ()
     if not is_trial:
         load_owned(run.built, folder.objects.get(best.digest))
         progress = progress.model_copy(update={"parameters": count_parameters(run.built)})  # ranks of the best epoch

@@ -115,9 +115,15 @@ def _find(path: Path) -> Path:
             return folder
     if not path.exists():
         raise FolderError(f"there is no folder {str(path)!r}")
+    raise FolderError(f"a finished model is needed, but {str(path)!r} {_state(path)}")
+
+
+def _state(path: Path) -> str:
+    """Why there is no model."""
+    if (path / "result.json").exists():
+        return "holds only the records of a run; of a study or comparison, the best model alone is kept, in its best/"
     begun = (path / "config.yaml").exists()
-    state = "is unfinished; run the same command again to resume it" if begun else "holds none"
-    raise FolderError(f"a finished model is needed, but {str(path)!r} {state}")
+    return "is unfinished; run the same command again to resume it" if begun else "holds none"
 
 
 def evaluate(path: str | Path, split: str = "test") -> dict[str, Any]:
