@@ -131,7 +131,7 @@ def test_the_median_pruner_fires_and_the_trial_says_why(tiny_bert: Path, tmp_pat
         tiny_bert,
         tmp_path,
         peft={"method": "none"},
-        optim={"lr": [1e-2, 1e-9]},
+        optim={"lr": [1e-2, 1e-9], "head_lr": 3e-3},
         train={"epochs": 6, "batch_size": 8},
         search={"n_trials": 6, "sampler": "random", "pruner": {"name": "median", "startup_trials": 1}},
     )
