@@ -60,7 +60,7 @@ def mean_interval(scores: Sequence[Score], *, level: float = LEVEL) -> tuple[flo
 
     Percentiles of 10,000 draws from a fixed seed (two-way resampling: Owen 2007, The pigeonhole bootstrap), stretched
     about the mean: a bootstrap of three seeds is too narrow by itself, because it divides by n and knows no Student's t
-    (Hesterberg 2015, The American Statistician 69, section 3.2). None with one seed and no blocks, which say nothing
+    (Hesterberg 2015, The American Statistician 69). None with one seed and no blocks, which say nothing
     about spread; with one seed the interval is about the choice of test rows alone.
     """
     blocks = pseudo_values(scores)

@@ -66,14 +66,14 @@ def plan(document: Document, methods: Sequence[str], *, overrides: Iterable[str]
         ConfigError: for unknown methods, overrides and values, all at once; ranges are refused, as in `train`.
     """
     file = normalise(document)
-    assignments = [_assignment(text) for text in overrides]
-    problems = [*_unknown_methods(methods), *_stray(assignments, methods)]
-    if problems:
-        raise ConfigError(problems, source="the comparison")
+    given = [_assignment(text) for text in overrides]
+    problems = [*_unknown_methods(methods), *_stray(given, methods)]
+    assignments = [assignment for assignment in given if not any(_stray([assignment], methods))]
+    methods = [name for name in dict.fromkeys(methods) if patch_of(name) is not None]
     shared = sorted((a for a in assignments if a.method is None), key=lambda a: not a.names_a_choice)
     drafts = {name: _draft(file, name, shared) for name in methods}
     own = _with_shared(file, [a for a in shared if not _touches(a.path, _OWN)])
-    problems = list(_unused(shared, [own, *drafts.values()]))
+    problems += _unused(shared, [own, *drafts.values()])
     for name in methods:
         mine = [a for a in assignments if a.method == name]
         drafts[name] = _overridden(drafts[name], mine)
@@ -211,7 +211,7 @@ def _validated(own: Document, drafts: Mapping[str, Document], problems: list[Pro
     mine = _checked(own)
     theirs = {name: _checked(draft) for name, draft in drafts.items()}
     told = {name: found if isinstance(found, list) else [] for name, found in theirs.items()}
-    in_all = [problem for problem in next(iter(told.values())) if all(problem in found for found in told.values())]
+    in_all = [problem for problem in next(iter(told.values()), []) if all(problem in found for found in told.values())]
     common = list(dict.fromkeys([*problems, *(mine if isinstance(mine, list) else []), *in_all]))
     alone = [
         Problem(f"{name}: {path}", message)

@@ -59,7 +59,7 @@ class LoraPlus(FixedRank):
     """LoRA whose matrix B learns faster than A (Hayou et al. 2024, arXiv 2402.12354, section 4)."""
 
     method: Literal["lora_plus"] = "lora_plus"
-    default_lr: ClassVar[float] = 5e-4
+    default_lr: ClassVar[float] = 1e-3
     lr_ratio: Annotated[float, Field(ge=1), Choices((4, 8, 16))] = 8
     """Learning rate of B divided by that of A, which is `optim.lr`."""
 
@@ -82,7 +82,7 @@ class AdaLora(LowRank):
     """Low-rank update whose rank budget moves to the layers that need it (Zhang et al. 2023, arXiv 2303.10512)."""
 
     method: Literal["adalora"] = "adalora"
-    default_lr: ClassVar[float] = 2e-3
+    default_lr: ClassVar[float] = 1e-2
     init_r: Annotated[int, Field(ge=1), Choices((6, 12, 24, 48))] = 12
     """Rank of every update at the start."""
     target_r: Annotated[int, Field(ge=1), Choices((4, 8, 16, 32))] = 8
@@ -103,7 +103,7 @@ class Ia3(Spec):
     """Learned scales on keys, values and the inner feed-forward activations (Liu et al. 2022, arXiv 2205.05638)."""
 
     method: Literal["ia3"] = "ia3"
-    default_lr: ClassVar[float] = 1e-2
+    default_lr: ClassVar[float] = 2e-2
     ffn: Annotated[bool, Choices((True, False))] = True
     """Whether the feed-forward activations are scaled too."""
 
