@@ -176,14 +176,14 @@ class BitFit(Spec):
     """Only the biases are trained (Ben Zaken et al. 2022, arXiv 2106.10199)."""
 
     method: Literal["bitfit"] = "bitfit"
-    default_lr: ClassVar[float] = 1e-3
+    default_lr: ClassVar[float] = 3e-3
 
 
 class LayerNormTuning(Spec):
     """Only the layer norms are trained (Qi et al. 2022, arXiv 2211.08682)."""
 
     method: Literal["layernorm"] = "layernorm"
-    default_lr: ClassVar[float] = 1e-3
+    default_lr: ClassVar[float] = 3e-3
 
 
 class Library(Spec):
