@@ -181,12 +181,6 @@ def _kronecker_factors_fit(peft: Peft) -> Iterator[Problem]:
         yield Problem("peft.phm_dim", f"{rule} bottleneck={peft.bottleneck}, phm_dim={peft.phm_dim}")
 
 
-def _a_prefix_is_computed_once(peft: Peft, train: Train) -> Iterator[Problem]:
-    if isinstance(peft, Prefix) and train.gradient_checkpointing:
-        message = "peft.method=prefix reaches the layers through their cache, which a second computation would fill "
-        yield Problem("train.gradient_checkpointing", message + "twice; remove it, or take another method")
-
-
 def _hub_data_is_pinned(data: Data) -> Iterator[Problem]:
     if data.dataset is not None and data.revision is None:
         yield Problem("data.revision", "a Hub data set needs the commit to read, so that the run can be repeated")
@@ -203,7 +197,6 @@ RULES: tuple[Rule, ...] = (
     _checkpointing_fits_the_method,
     _ranks_shrink,
     _kronecker_factors_fit,
-    _a_prefix_is_computed_once,
     _hub_data_is_pinned,
 )
 """Rules between sections; each names the sections it reads as its parameters."""

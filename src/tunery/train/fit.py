@@ -85,6 +85,7 @@ def _assemble(config: RunConfig, prepared: Prepared) -> _Run:
     built = build_seeded(config, prepared)
     if built.regulator is not None:
         built.regulator.plan(steps)
+    built.module.to(device)  # the Trainer leaves quantised models where they are
     return _Run(config, prepared, built, batches, steps, device, precision, reason)
 
 
