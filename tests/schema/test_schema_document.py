@@ -78,6 +78,31 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
         {"peft": "lora", "freeze": "freeze_encoder"},
         "freeze.strategy: 'freeze_encoder' together with peft.method='lora': the method already freezes",
     ),
+    ({"freeze": "adapter"}, "freeze.strategy: 'adapter' needs a PEFT method, but peft.method is 'none'; take freeze_enc"),
+    (
+        {"peft": "layernorm", "freeze": {"strategy": "adapter", "unfreeze_layernorm": True}},
+        "freeze.unfreeze_layernorm: peft.method=layernorm trains the layer norms; remove this key",
+    ),
+    (
+        {"model": {"quantization": "nf4"}, "peft": "ia3"},
+        "model.quantization: 'nf4' weights cannot be trained and need a method of the LoRA family, but got peft.method=",
+    ),
+    (
+        {"peft": {"method": "adalora", "init_r": 4, "target_r": 8}},
+        "peft.target_r: `target_r <= init_r` must hold, but got target_r=8, init_r=4",
+    ),
+    (
+        {"peft": {"method": "adalora", "warmup": 0.5, "settle": 0.5}},
+        "peft.settle: `warmup + settle < 1` must hold, or no step is left to move ranks in, but got warmup=0.5",
+    ),
+    (
+        {"peft": {"method": "compacter", "bottleneck": 30}},
+        "peft.phm_dim: `peft.bottleneck` must be a multiple of phm_dim, but got bottleneck=30, phm_dim=4",
+    ),
+    (
+        {"peft": "prefix", "train": {"gradient_checkpointing": True}},
+        "train.gradient_checkpointing: peft.method='prefix' hands over its keys and values in a cache",
+    ),
 ]
 
 

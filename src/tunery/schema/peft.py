@@ -191,7 +191,7 @@ class Library(Spec):
 
     method: Literal["peft"] = "peft"
     default_lr: ClassVar[float] = 1e-3
-    config: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+Config$")]
+    config: str
     """Name of the config class, for example `VeraConfig`."""
     target: tuple[Target, ...] | None = None
     """Logical names of the adapted layers, for methods that have target modules; null takes query and value."""
