@@ -10,7 +10,8 @@ import pytest
 from tiny_runs import StopAt, config, write_rows
 from tunery import load
 from tunery.data.rows import Example
-from tunery.schema.results import RunResult
+from tunery.schema.results import Memory, RunResult
+from tunery.store.folder import RunFolder
 from tunery.train.fit import fit
 
 TRAIN = {"epochs": 2, "batch_size": 8, "log_every": 2}
@@ -132,3 +133,13 @@ def test_the_objective_without_each_block_of_test_rows(tiny_bert: Path, tmp_path
 def rows(path: Path) -> list[tuple[str, str]]:
 
     return [(row["text"], row["label"]) for row in map(json.loads, path.read_text().splitlines())]
+
+
+def test_peak_memory_is_that_of_the_process_that_needed_most(tiny_bert: Path, tmp_path: Path) -> None:
+    given = config(str(tiny_bert), write_rows(tmp_path), train=TRAIN)
+    with pytest.raises(MemoryError):
+        fit(given, [StopAt(12, "crash")], out=tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    before = folder.progress()
+    folder.write_progress(before.model_copy(update={"memory": Memory(host_peak_bytes=2**50, device_peak_bytes=7)}))
+    assert fit(given, out=folder.path).memory == Memory(host_peak_bytes=2**50, device_peak_bytes=7)

@@ -19,7 +19,7 @@ from tunery.optim.losses import LOSSES
 from tunery.optim.optimizers import make_optimizer
 from tunery.optim.schedules import make_schedule, warmup_steps
 from tunery.schema import RunConfig
-from tunery.schema.results import Metrics, Objective, Progress, RunResult, Status, Tokens
+from tunery.schema.results import Memory, Metrics, Objective, Progress, RunResult, Status, Tokens
 from tunery.store.files import size
 from tunery.store.folder import RunFolder, claimed, refuse_other
 from tunery.tracking.table import make_trackers
@@ -183,7 +183,7 @@ def _progress(run: _Run, trainer: TuneryTrainer, before: Progress, *, clock: Clo
     return Progress(
         parameters=count_parameters(run.built),
         seconds=clock.seconds(),
-        memory=peak_memory(run.device),
+        memory=_higher(before.memory, peak_memory(run.device)),
         tokens=Tokens(real=before.tokens.real + spent.real, processed=before.tokens.processed + spent.processed),
         epochs=round(trainer.state.epoch or before.epochs, 4),
         written_bytes=before.written_bytes + written,
@@ -191,6 +191,13 @@ def _progress(run: _Run, trainer: TuneryTrainer, before: Progress, *, clock: Clo
         base=run.built.base_digest,
         data=run.prepared.record(),
     )
+
+
+def _higher(before: Memory, now: Memory) -> Memory:
+    """The peak over the processes that a run has had."""
+    device = [peak for peak in (before.device_peak_bytes, now.device_peak_bytes) if peak is not None]
+    host = max(before.host_peak_bytes, now.host_peak_bytes)
+    return Memory(host_peak_bytes=host, device_peak_bytes=max(device, default=None))
 
 
 def _conclude(run: _Run, folder: RunFolder, progress: Progress, *, clock: Clock, is_trial: bool) -> RunResult:

@@ -79,7 +79,7 @@ class Predictor:
         return self._metrics(self.logits(examples), self.task.targets(examples))
 
     def jackknife(self, examples: Sequence[Example]) -> tuple[dict[str, Any], tuple[float | None, ...]]:
-        """The same, and the objective without each block of rows in turn (Efron & Tibshirani 1993, section 11.5).
+        """The same, and the objective without each block of rows in turn (Efron & Tibshirani 1993, chapter 11).
 
         Row i is in block i modulo their number, so that the blocks of all runs on the same rows are the same.
         """
