@@ -61,7 +61,8 @@ def test_the_page_has_its_parts_in_order(eight: tuple[ComparisonResult, Page]):
 
 def test_the_verdicts_come_before_the_numbers(eight: tuple[ComparisonResult, Page]):
     result, read = eight
-    assert read.text_of("h1") == ["Ahead by mean macro F1 on test, over 3 seeds: none with 0.8632."]
+    ahead = "Ahead by mean macro F1 on test, over 3 seeds: none with 0.8632"
+    assert read.text_of("h1") == [f"{ahead}; 5 of 7 differ significantly from none."]
     texts = [text for _, text in read.texts]
     assert [text for text in texts if text in result.verdicts] == list(result.verdicts)
     assert texts.index(result.verdicts[-1]) < texts.index("Methods")

@@ -66,7 +66,7 @@ def _sections(result: ComparisonResult) -> Iterator[Html | None]:
 
 
 def comparison_headline(result: ComparisonResult) -> str:
-    """Whose mean is ahead, in one sentence; the verdicts say whether that means anything."""
+    """Whose mean is ahead, and whether any difference carries, in one sentence."""
     known = [method for method in ranked(result) if finite(method.mean) is not None]
     if not known:
         return "No method has a score."
@@ -74,7 +74,16 @@ def comparison_headline(result: ComparisonResult) -> str:
     if len(tied) > 1:
         return f"{plural(len(tied), 'method')} share the best mean {name} on test, {score(first.mean)}."
     over = f", over {plural(first.seeds, 'seed')}" if first.seeds > 1 else ""
-    return f"Ahead by mean {name} on test{over}: {first.method} with {score(first.mean)}."
+    return f"Ahead by mean {name} on test{over}: {first.method} with {score(first.mean)}{_reservation(result)}."
+
+
+def _reservation(result: ComparisonResult) -> str:
+    tested = [method.significant for method in result.methods if method.significant is not None]
+    if not tested:
+        return ""
+    if not any(tested):
+        return f", but no method differs significantly from {result.baseline}"
+    return f"; {sum(tested)} of {len(tested)} differ significantly from {result.baseline}"
 
 
 def _header(result: ComparisonResult) -> Html:
@@ -263,8 +272,8 @@ def _cell_row(cell: Cell, *, kept: bool) -> Html:
 _MADE = (
     "Every method was trained with the same seeds on the same rows. The best epoch of a run was chosen on validation,"
     " and its model, read back from its exported form, was scored on the test rows once.",
-    "Intervals of means are percentile bootstrap intervals: seeds and blocks of test rows are drawn anew, 10,000 times."
-    " With few seeds they are too narrow. A dot is one seed.",
+    "Intervals of means are bootstrap intervals: seeds and blocks of test rows are drawn anew, 10,000 times, and the"
+    " spread is stretched to Student's t for the few seeds. A dot is one seed.",
     "Differences to the baseline are paired: same seed, same test rows. Their interval and p come from a t test whose"
     " variance has a part for the seeds and a part for the choice of test rows. Significant means that the difference"
     " holds at 5 % after Holm's correction for the number of methods. Not significant does not mean equal.",
