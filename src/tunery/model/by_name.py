@@ -10,7 +10,7 @@ from torch import nn
 from tunery.errors import ModelError, did_you_mean
 from tunery.model.catalog import Base
 from tunery.model.families import is_transposed
-from tunery.model.library import ThroughPeft, common_arguments, field_names, pattern, without_noise
+from tunery.model.library import ThroughPeft, common_arguments, field_names, on_trial, pattern, without_noise
 from tunery.model.method import Carrier, Method, Wrapped
 from tunery.schema.peft import Library, Target
 
@@ -106,13 +106,10 @@ def _filled(spec: Library, carrier: Carrier, known: frozenset[str]) -> dict[str,
 
 
 def _try(model: nn.Module, carrier: Carrier) -> None:
-    """One small forward pass in eval mode; leaves modes and random state as they were."""
-    modes = {module: module.training for module in model.modules()}
+    """One small forward pass."""
     tokens = torch.ones((1, 4), dtype=torch.long, device=carrier.model.device)
-    with torch.no_grad(), torch.random.fork_rng(devices=()), without_noise():
-        model.eval()(input_ids=tokens, attention_mask=tokens)
-    for module, mode in modes.items():
-        module.training = mode
+    with on_trial(model):
+        model(input_ids=tokens, attention_mask=tokens)
 
 
 def _idle(model: nn.Module, carrier: Carrier) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tunery.errors import ModelError
 from tunery.model.catalog import Base
-from tunery.model.library import ThroughPeft, common_arguments, without_noise
+from tunery.model.library import ThroughPeft, common_arguments, on_trial
 from tunery.model.method import Carrier, Method, Wrapped
 from tunery.schema.peft import Prefix, Prompt
 
@@ -103,18 +103,15 @@ def _trim(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> 
 
 
 def _try(model: Any, carrier: Carrier) -> None:
-    """Ask a small question in eval mode; leaves modes, weights and random state as they were."""
-    modes = {module: module.training for module in model.modules()}
+    """Ask a small question, with other weights too; they are put back."""
     virtual: Tensor = model.prompt_encoder["default"].embedding.weight
     before = virtual.detach().clone()
-    with torch.no_grad(), torch.random.fork_rng(devices=()), without_noise():
-        answer = partial(_answer, model.eval(), carrier)
+    answer = partial(_answer, model, carrier)
+    with on_trial(model):
         alone, padded = answer(padding=0), answer(padding=3)
         virtual.add_(1)
         changed = answer(padding=0)
         virtual.copy_(before)
-    for module, mode in modes.items():
-        module.training = mode
     if torch.equal(alone, changed):
         raise _Useless("the model does not read the virtual tokens")
     if not torch.allclose(alone, padded[:, : alone.shape[1]], atol=1e-3):
