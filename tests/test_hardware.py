@@ -1,5 +1,6 @@
 """Device, precision with its reason, peak memory."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -8,7 +9,7 @@ import torch
 
 from tunery import hardware
 from tunery.errors import RequestError
-from tunery.hardware import peak_memory, pick_device, pick_precision, reset_peak_memory
+from tunery.hardware import peak_memory, pick_device, pick_precision, reset_peak_memory, use_precision
 from tunery.schema.model import Model
 
 CPU = torch.device("cpu")
@@ -50,18 +51,53 @@ def test_fp16_on_a_cpu_is_refused() -> None:
         pick_precision("fp16", CPU)
 
 
+def test_tf32_on_a_cpu_is_refused() -> None:
+    with pytest.raises(RequestError, match="tf32 needs a CUDA device, but got a CPU; write model.precision=fp32"):
+        pick_precision("tf32", CPU)
+
+
 def test_ampere_and_later_take_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_cuda(monkeypatch, 8, 6)
-    assert pick_precision("auto", CUDA) == ("bf16", "bf16: Some GPU has it in hardware")
-    assert pick_precision("fp16", CUDA) == ("fp16", "fp16: asked for")
+    rest = "fp32 matrix products that are left use TF32"
+    assert pick_precision("auto", CUDA) == ("bf16", f"bf16: Some GPU has it in hardware; {rest}")
+    assert pick_precision("bf16", CUDA) == ("bf16", f"bf16: asked for; {rest}")
+    assert pick_precision("fp16", CUDA) == ("fp16", f"fp16: asked for, with loss scaling; {rest}")
+    assert pick_precision("tf32", CUDA) == ("tf32", "tf32: asked for (fp32 with matrix products in TF32)")
+    assert pick_precision("fp32", CUDA) == ("fp32", "fp32: asked for (strict, TF32 is off)")
 
 
-def test_older_gpus_take_fp16_and_refuse_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+def test_older_gpus_take_fp16_and_refuse_what_came_later(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     pretend_cuda(monkeypatch, 7, 5)
-    name, reason = pick_precision("auto", CUDA)
-    assert (name, reason) == ("fp16", "fp16: Some GPU (compute capability 7.5) has no bf16 in hardware")
-    with pytest.raises(RequestError, match=r"bf16 needs compute capability >= 8.0, but Some GPU has 7.5"):
-        pick_precision("bf16", CUDA)
+    reason = "fp16 with loss scaling: Some GPU (compute capability 7.5) has no bf16 in hardware"
+    assert pick_precision("auto", CUDA) == ("fp16", reason)
+    assert pick_precision("fp16", CUDA) == ("fp16", "fp16: asked for, with loss scaling")
+    rule = rf"precision={precision} needs compute capability >= 8.0, but Some GPU has 7.5; write model.precision=auto"
+    with pytest.raises(RequestError, match=rule):
+        pick_precision(precision, CUDA)
+
+
+@pytest.fixture
+def switches() -> Iterator[None]:
+    """Puts the process-wide switches back."""
+    yield
+    use_precision("fp32", CPU)
+
+
+@pytest.mark.usefixtures("switches")
+def test_tf32_is_on_where_it_may_be_and_off_where_fp32_is_asked_for() -> None:
+    def state() -> tuple[str, bool, bool]:
+        cuda, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        return torch.get_float32_matmul_precision(), cuda, cudnn
+
+    for precision in ("tf32", "bf16", "fp16"):
+        use_precision(precision, CUDA)
+        assert state() == ("high", True, True)
+        use_precision("fp32", CUDA)
+        assert state() == ("highest", False, False)
+    use_precision("tf32", CUDA)
+    use_precision("bf16", CPU)
+    assert state() == ("highest", False, False)
 
 
 def test_without_cuda_the_device_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,3 +129,17 @@ def test_a_real_gpu_reports_its_own_peak() -> None:
     torch.ones(2**20, device=device)
     assert (peak_memory(device).device_peak_bytes or 0) >= 2**22
     assert pick_precision("auto", device)[0] in ("bf16", "fp16")
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("switches")
+def test_a_real_gpu_rounds_products_with_tf32_and_not_without() -> None:
+    device = pick_device()
+    torch.manual_seed(0)
+    left, right = torch.randn(2, 512, 512, dtype=torch.float64, device=device)
+    error = {}
+    for precision in ("fp32", "tf32"):
+        pick_precision(precision, device)
+        use_precision(precision, device)
+        error[precision] = ((left.float() @ right.float()).double() - left @ right).abs().max().item()
+    assert error["fp32"] < 1e-3 < 5e-3 < error["tf32"] < 1.0

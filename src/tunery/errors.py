@@ -71,7 +71,15 @@ class RunError(TuneryError):
 
 
 class NonFiniteLoss(RunError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite; where it is known, at which step, learning rate and rows (their ids)."""
+
+    def __init__(
+        self, message: str, *, step: int | None = None, lr: float | None = None, rows: Sequence[str] = ()
+    ) -> None:
+        self.step = step
+        self.lr = lr
+        self.rows = tuple(rows)
+        super().__init__(message)
 
 
 class ExportMismatch(RunError):

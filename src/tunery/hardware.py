@@ -15,11 +15,16 @@ Choice = tuple[str, str]
 """Precision, and the reason in words."""
 
 AMPERE = (8, 0)
-"""First CUDA compute capability with bf16 in hardware."""
+"""First CUDA compute capability with bf16 and TensorFloat-32 in hardware."""
+
+WITH_TF32 = frozenset({"tf32", "bf16", "fp16"})
+"""Precisions in which the remaining fp32 products may be computed in TensorFloat-32."""
 
 PROC_STATUS = Path("/proc/self/status")
 PROC_CLEAR = Path("/proc/self/clear_refs")
 CPU_INFO = Path("/proc/cpuinfo")
+
+_REST = "fp32 matrix products that are left use TF32"
 
 
 def pick_device() -> torch.device:
@@ -28,12 +33,23 @@ def pick_device() -> torch.device:
 
 
 def pick_precision(requested: str, device: torch.device) -> Choice:
-    """The precision to compute in (`fp32`, `bf16`, `fp16`) and the reason, for people to read.
+    """The precision to compute in (`fp32`, `tf32`, `bf16`, `fp16`) and the reason, for people to read.
 
     Raises:
         RequestError: the device cannot compute in the precision asked for.
     """
     return RULES[device.type, requested](device)
+
+
+def use_precision(precision: str, device: torch.device) -> None:
+    """Let products of fp32 matrices and convolutions be computed in TensorFloat-32, or not, from now on.
+
+    Strict on a CPU and with `fp32`. With the others they may: what autocast leaves in fp32 is then no slower than it
+    has to be. GPUs before Ampere have no TensorFloat-32 and are strict whatever is asked.
+    """
+    relaxed = device.type == "cuda" and precision in WITH_TF32
+    torch.set_float32_matmul_precision("high" if relaxed else "highest")
+    torch.backends.cudnn.allow_tf32 = relaxed
 
 
 def reset_peak_memory(device: torch.device) -> None:
@@ -67,34 +83,58 @@ def _cpu_fp16(device: torch.device) -> Choice:
     raise RequestError("model.precision=fp16 needs a CUDA device, but got a CPU; write model.precision=auto")
 
 
+def _cpu_tf32(device: torch.device) -> Choice:
+    raise RequestError("model.precision=tf32 needs a CUDA device, but got a CPU; write model.precision=fp32")
+
+
 def _cuda_auto(device: torch.device) -> Choice:
     name, capability = _cuda_facts(device)
     if capability >= AMPERE:
-        return "bf16", f"bf16: {name} has it in hardware"
-    return "fp16", f"fp16: {name} (compute capability {_dotted(capability)}) has no bf16 in hardware"
+        return "bf16", f"bf16: {name} has it in hardware; {_REST}"
+    return "fp16", f"fp16 with loss scaling: {name} (compute capability {_dotted(capability)}) has no bf16 in hardware"
+
+
+def _cuda_fp32(device: torch.device) -> Choice:
+    return "fp32", "fp32: asked for (strict, TF32 is off)"
+
+
+def _cuda_tf32(device: torch.device) -> Choice:
+    _require_ampere("tf32", device)
+    return "tf32", "tf32: asked for (fp32 with matrix products in TF32)"
 
 
 def _cuda_bf16(device: torch.device) -> Choice:
+    _require_ampere("bf16", device)
+    return "bf16", f"bf16: asked for; {_REST}"
+
+
+def _cuda_fp16(device: torch.device) -> Choice:
+    rest = f"; {_REST}" if _cuda_facts(device)[1] >= AMPERE else ""
+    return "fp16", f"fp16: asked for, with loss scaling{rest}"
+
+
+def _require_ampere(precision: str, device: torch.device) -> None:
     name, capability = _cuda_facts(device)
     if capability < AMPERE:
-        rule = f"model.precision=bf16 needs compute capability >= {_dotted(AMPERE)}"
+        rule = f"model.precision={precision} needs compute capability >= {_dotted(AMPERE)}"
         raise RequestError(f"{rule}, but {name} has {_dotted(capability)}; write model.precision=auto")
-    return "bf16", "bf16: asked for"
 
 
-def _asked_for(precision: str) -> Callable[[torch.device], Choice]:
-    return lambda device: (precision, f"{precision}: asked for")
+def _cpu_fp32(device: torch.device) -> Choice:
+    return "fp32", "fp32: asked for"
 
 
 RULES: dict[tuple[str, str], Callable[[torch.device], Choice]] = {
     ("cpu", "auto"): _cpu_auto,
-    ("cpu", "fp32"): _asked_for("fp32"),
+    ("cpu", "fp32"): _cpu_fp32,
+    ("cpu", "tf32"): _cpu_tf32,
     ("cpu", "bf16"): _cpu_bf16,
     ("cpu", "fp16"): _cpu_fp16,
     ("cuda", "auto"): _cuda_auto,
-    ("cuda", "fp32"): _asked_for("fp32"),
+    ("cuda", "fp32"): _cuda_fp32,
+    ("cuda", "tf32"): _cuda_tf32,
     ("cuda", "bf16"): _cuda_bf16,
-    ("cuda", "fp16"): _asked_for("fp16"),
+    ("cuda", "fp16"): _cuda_fp16,
 }
 
 

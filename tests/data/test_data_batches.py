@@ -20,6 +20,7 @@ from tunery.data.batches import (
     pad,
     plan_epoch,
     row_generator,
+    visible_tokens,
 )
 from tunery.data.encode import Encoded
 
@@ -124,3 +125,95 @@ def test_padding_and_multilabel_targets() -> None:
 @pytest.mark.parametrize("rows", [0, 1])
 def test_batches_of_nearly_nothing(rows: int) -> None:
     assert plan_epoch(np.ones(rows, dtype=np.int64), batch_size=4, seed=0, epoch=0) == [[0]][:rows]
+
+
+CLS, SEP = 1, 2
+
+
+def texts(lengths: Any) -> EncodedDataset:
+    """Rows like BERT's: `CLS`, words, `SEP`."""
+    ids = [np.array([CLS, *range(10, 8 + length), SEP], dtype=np.int32) for length in lengths]
+    return EncodedDataset(Encoded(ids=ids, type_ids=None, lengths=np.array(lengths), truncated=0), np.arange(len(ids)))
+
+
+def masks(dataset: EncodedDataset, rows: Any, *, epoch: int = 0, **options: Any) -> dict[int, list[int]]:
+    """Row -> its attention mask, padding left out."""
+    collate = Collator(0, **{"max_tokens": 500, "special_ids": frozenset({CLS, SEP}), **options})
+    found = {}
+    for micro in collate([dataset[epoch, row] for row in rows]):
+        for ids, mask, row in zip(micro["input_ids"], micro["attention_mask"], micro["labels"].tolist(), strict=True):
+            assert ids.tolist()[: len(dataset[0, row].ids)] == dataset[0, row].ids.tolist()
+            assert not mask[ids == 0].any()
+            found[row] = mask[ids != 0].tolist()
+    return found
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(3, 40), min_size=1, max_size=30),
+    st.floats(0.01, 0.99),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 99),
+    st.randoms(use_true_random=False),
+)
+def test_hidden_tokens_follow_row_and_epoch_and_not_the_batch(
+    lengths: list[int], dropout: float, seed: int, epoch: int, random: Any
+) -> None:
+    dataset, rows = texts(lengths), list(range(len(lengths)))
+    options: Any = {"token_dropout": dropout, "seed": seed, "epoch": epoch}
+    whole = masks(dataset, rows, **options)
+    chosen = random.sample(rows, random.randint(1, len(rows)))
+    part = masks(dataset, chosen, max_tokens=60, **options)
+    assert part == {row: whole[row] for row in chosen}
+    for mask in whole.values():
+        assert mask[0] == mask[-1] == 1
+        assert sum(mask) >= 3, "at least one word stays"
+
+
+def test_hidden_tokens_change_with_epoch_row_and_seed() -> None:
+    dataset = texts([60, 60])
+    first = masks(dataset, [0, 1], token_dropout=0.5)
+    assert first[0] != first[1]
+    assert first != masks(dataset, [0, 1], token_dropout=0.5, epoch=1)
+    assert first != masks(dataset, [0, 1], token_dropout=0.5, seed=1)
+    assert first == masks(dataset, [1, 0], token_dropout=0.5)
+
+
+@pytest.mark.parametrize("dropout", [0.05, 0.2, 0.9])
+def test_the_share_of_hidden_tokens_is_what_was_asked_for(dropout: float) -> None:
+    mask = masks(texts([20_002]), [0], token_dropout=dropout, max_tokens=1)[0]
+    hidden = 1 - sum(mask[1:-1]) / 20_000
+    assert abs(hidden - dropout) < 5 * (dropout * (1 - dropout) / 20_000) ** 0.5
+
+
+def test_special_tokens_and_the_last_one_stay() -> None:
+    no, yes = False, True
+    low, high = np.zeros(5), np.array([0.1, 0.2, 0.4, 0.3, 0.1])
+    assert visible_tokens(np.array([yes, no, yes, no, yes]), low, dropout=0.5).tolist() == [1, 1, 1, 0, 1]
+    assert visible_tokens(np.array([yes, no, no, no, yes]), high, dropout=0.5).tolist() == [1, 0, 1, 0, 1]
+    assert visible_tokens(np.array([no] * 5), high, dropout=0.5).tolist() == [0, 0, 0, 0, 1]
+    assert visible_tokens(np.array([yes, no, no, no, no]), high, dropout=0.25).tolist() == [1, 0, 1, 1, 1]
+    assert visible_tokens(np.array([yes]), np.zeros(1), dropout=0.5).tolist() == [1]
+
+
+def test_without_token_dropout_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = texts([5, 9])
+    items = [dataset[0, 0], dataset[0, 1]]
+    with monkeypatch.context() as patch:
+        patch.setattr("tunery.data.batches.row_generator", None)
+        (off,) = Collator(0, max_tokens=100, token_dropout=0.0, seed=3, special_ids=frozenset({CLS}))(items)
+    (plain,) = Collator(0, max_tokens=100)(items)
+    assert off.keys() == plain.keys() and all(torch.equal(off[name], plain[name]) for name in off)
+    assert plain["attention_mask"].sum(1).tolist() == [9, 5]
+
+
+def test_hidden_tokens_do_not_depend_on_workers() -> None:
+    lengths = [30, 9, 44, 21, 8, 12, 37]
+    batches = EpochBatches(np.array(lengths), batch_size=3, seed=5)
+    collate = Collator(0, max_tokens=64, token_dropout=0.3, seed=7, special_ids=frozenset({CLS, SEP}))
+
+    def seen(workers: int) -> list[torch.Tensor]:
+        loader = DataLoader(texts(lengths), batch_sampler=batches, collate_fn=collate, num_workers=workers)
+        return [micro["attention_mask"] for step in loader for micro in step]
+
+    assert all(torch.equal(one, two) for one, two in zip(seen(0), seen(2), strict=True))

@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from tunery.errors import ModelError
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.owned import count_parameters, load_owned, owned_state
 from tunery.schema.freeze import FreezeEncoder, NoFreeze
-from tunery.schema.model import LinearHead, MlpHead, Model, NativeHead
+from tunery.schema.model import LinearHead, MlpHead, Model
 from tunery.schema.peft import Lora, NoPeft
 from tunery.schema.task import HeadSpec
 
@@ -137,11 +136,6 @@ def test_texts_longer_than_the_positions_are_refused(tiny_bert: Path, tiny_rober
 def test_the_end_token_pads_where_there_is_no_padding_token(tiny_gpt2: Path) -> None:
     module: Any = make(tiny_gpt2).module
     assert module.config.pad_token_id == module.config.eos_token_id == 0
-
-
-def test_head_dropout_is_set(tiny_distilbert: Path) -> None:
-    module = make(tiny_distilbert, model={"head": NativeHead(dropout=0.375)}).module
-    assert [part.p for part in module.children() if isinstance(part, nn.Dropout)] == [0.375]
 
 
 def test_spare_copies_are_not_counted(tiny_bert: Path) -> None:

@@ -11,12 +11,10 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from tunery.errors import ModelError
 from tunery.model.anatomy import study
 from tunery.model.families import (
-    HEAD_DROPOUT,
     LAYOUTS,
     is_norm,
     is_transposed,
     layout_of,
-    set_head_dropout,
     target_pattern,
 )
 from tunery.model.method import Carrier
@@ -165,23 +163,6 @@ def test_depth_rises_from_the_embeddings_to_the_top(family: str) -> None:
     tables = [name for name, part in backbone.named_modules() if isinstance(part, nn.Embedding)]
     assert tables
     assert {depths[f"{name}.weight"] for name in tables} == {0}
-
-
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family in HEAD_DROPOUT])
-def test_head_dropout_reaches_the_head_and_only_the_head(family: str) -> None:
-    config = AutoConfig.for_model(family, **FAMILIES[family][1])
-    set_head_dropout(config, 0.375)
-    model = AutoModelForSequenceClassification.from_config(config)
-    strengths = {name: part.p for name, part in model.named_modules() if isinstance(part, nn.Dropout)}
-    changed = [name for name, strength in strengths.items() if strength == 0.375]
-    assert changed
-    assert not any(name.startswith(f"{model.base_model_prefix}.") for name in changed)
-
-
-def test_a_head_without_dropout_of_its_own_says_so() -> None:
-    message = r"model.head.dropout=0.2 needs .* native head of 'gpt2' has none; remove it, or take model.head.kind"
-    with pytest.raises(ModelError, match=message):
-        set_head_dropout(AutoConfig.for_model("gpt2"), 0.2)
 
 
 def test_a_layer_of_no_known_family_lists_what_there_is() -> None:

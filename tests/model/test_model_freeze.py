@@ -12,6 +12,7 @@ from torch import nn
 
 from tunery.errors import ModelError
 from tunery.model.build import Built, build
+from tunery.model.dropout import Dropouts
 from tunery.model.families import is_norm
 from tunery.model.freeze import FREEZERS, frozen_in_eval
 from tunery.schema.fields import alternatives
@@ -116,7 +117,8 @@ def test_under_a_method_the_dropout_of_the_base_is_off_and_its_own_is_on(
 @pytest.mark.parametrize(("dropout", "same"), [(0.0, True), (0.5, False)])
 def test_outputs_tell_whether_dropout_is_on(dropout: float, same: bool, tiny_bert: Path) -> None:
     """With the dropout of the base at rest, only the method's own makes two passes differ."""
-    built = make(tiny_bert, NoFreeze(), head=LinearHead(dropout=0.0), peft=Lora(dropout=dropout))
+    off = Dropouts(head=0)
+    built = make(tiny_bert, NoFreeze(), head=LinearHead(), peft=Lora(dropout=dropout), dropout=off)
     for name, part in built.module.named_parameters():
         if "lora_B" in name:
             nn.init.normal_(part)

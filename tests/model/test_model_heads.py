@@ -33,8 +33,8 @@ def test_mean_is_the_mean_over_real_tokens() -> None:
 
 
 def test_heads_are_what_the_spec_says() -> None:
-    spec = MlpHead(hidden=7, activation="tanh", dropout=0.25)
-    head = HEADS[MlpHead].make(spec, width=5, labels=3)
+    spec = MlpHead(hidden=7, activation="tanh")
+    head = HEADS[MlpHead].make(spec, width=5, labels=3, dropout=0.25)
     assert head is not None
     layers = [type(layer) for layer in head.layers.children()]
     assert layers == [nn.Dropout, nn.Linear, nn.Tanh, nn.Dropout, nn.Linear]

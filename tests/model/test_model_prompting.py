@@ -11,6 +11,7 @@ from peft import AutoPeftModelForSequenceClassification
 from tunery.errors import ModelError
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built, build
+from tunery.model.dropout import AS_PRETRAINED, Dropouts
 from tunery.model.export import export, load_exported
 from tunery.model.owned import count_parameters
 from tunery.schema.freeze import FreezeToAdapter, NoFreeze
@@ -30,9 +31,17 @@ WORKS = {
 }
 
 
-def make(folder: Path, peft: Any, *, head: Any = NativeHead(), freeze: Any = NoFreeze(), **model: Any) -> Built:  # noqa: B008
+def make(
+    folder: Path,
+    peft: Any,
+    *,
+    head: Any = NativeHead(),  # noqa: B008
+    freeze: Any = NoFreeze(),  # noqa: B008
+    dropout: Dropouts = AS_PRETRAINED,
+    **model: Any,
+) -> Built:
     torch.manual_seed(3)
-    return build(Model(name=str(folder), head=head, **model), head=HEAD, peft=peft, freeze=freeze)
+    return build(Model(name=str(folder), head=head, **model), head=HEAD, peft=peft, freeze=freeze, dropout=dropout)
 
 
 def batch(built: Built, texts: Any = TEXTS) -> dict[str, torch.Tensor]:
@@ -168,7 +177,8 @@ def test_the_library_itself_loads_the_export_and_answers_the_same(peft: Any, tin
 
 @pytest.mark.parametrize("peft", METHODS, ids=lambda peft: peft.method)
 def test_the_frozen_model_rests_and_the_trial_leaves_no_trace(peft: Any, tiny_bert: Path) -> None:
-    first, second = make(tiny_bert, peft, head=LinearHead(dropout=0.0)), make(tiny_bert, peft, head=LinearHead())
+    first = make(tiny_bert, peft, head=LinearHead(), dropout=Dropouts(head=0))
+    second = make(tiny_bert, peft, head=LinearHead())
     first.module.train()
     assert torch.equal(first.module(**batch(first)).logits, first.module(**batch(first)).logits)
     both = zip(first.module.parameters(), second.module.parameters(), strict=True)

@@ -21,11 +21,12 @@ def problems(**sections: Any) -> list[str]:
 
 
 METHODS = ", ".join(sorted(members(RunConfig.model_fields["peft"])))
+RELATIVE = {"name": "adafactor", "relative_step": True}
 ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     # names
     ({"optm": {}}, "optm: unknown section; did you mean 'optim'?"),
     ({"optim": {"lrr": 1}}, "optim.lrr: unknown key; did you mean 'lr'?"),
-    ({"optim": {1: 2}}, "optim.1: unknown key; choose from: betas, eps, head_lr, lr, name, weight_decay"),
+    ({"optim": {1: 2}}, "optim.1: unknown key; choose from: adapter_lr, betas, eps, head_lr, lay"),
     ({"model": {"head": {"kind": "mlp", "hiden": 3}}}, "model.head.hiden: unknown key; did you mean 'hidden'?"),
     ({"peft": "lorra"}, "peft.method: unknown choice 'lorra'; did you mean 'lora'?"),
     ({"peft": {"method": 3}}, f"peft.method: unknown choice 3; choose from: {METHODS}"),
@@ -54,6 +55,17 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
         "task.threshold: must be a number > 0 and < 1, or tuned, but got 2",
     ),
     ({"data": {"train": "a", "labels": [1]}}, "data.labels: must be a string, or a list, each a string, but got [1]"),
+    ({"optim": {"name": "sgd", "momentum": 0.9}}, "optim.momentum: this key belongs to sgd_momentum, not to 'sgd'; re"),
+    (
+        {"schedule": {"name": "linear", "gamma": 0.9}},
+        "schedule.gamma: this key belongs to exponential, not to 'linear'",
+    ),
+    (
+        {"schedule": {"warmup": 1.5}},
+        "schedule.warmup: must be a whole number >= 1, or a number >= 0 and < 1, but got 1.5",
+    ),
+    ({"optim": {"no_decay": ["biases"]}}, "optim.no_decay.0: unknown choice 'biases'; did you mean 'bias'?"),
+    ({"task": {"kind": "multilabel", "loss": "ce"}}, "task.loss.name: unknown choice 'ce'; did you mean 'bce'?"),
     # shapes
     ({"task": {}}, "task.kind: required; choose from: classification, multilabel"),
     ({"task": None}, "task: must be a mapping of keys or one of classification, multilabel, but got null"),
@@ -68,6 +80,49 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ({"optim": {"lr": {"low": 1, "high": 2}}}, "optim.lr: a range is for a study; write one value, or use"),
     ({"optim": {"lr": {"low": 3, "high": 1}}}, "optim.lr: `low <= high` must hold for two numbers, but got low=3, hig"),
     # rules between sections
+    (
+        {"train": {"early_stopping": {"mode": "minimize"}}},
+        "train.early_stopping.mode: f1_macro gets better when you max",
+    ),
+    (
+        {"optim": {"name": "adafactor", "warmup_init": True}},
+        "optim.warmup_init: it belongs to `relative_step: true`; write that too, or remove it",
+    ),
+    (
+        {"optim": {**RELATIVE, "lr": 0.1}, "schedule": "none"},
+        "optim.lr: the optimizer sets its own rate with `relative_step: true`; remove this key",
+    ),
+    (
+        {"optim": RELATIVE},
+        "schedule.name: the optimizer sets its own rate with `relative_step: true`, but got 'linear'; wr",
+    ),
+    (
+        {"optim": RELATIVE, "schedule": "none", "peft": "lora_plus"},
+        "peft.method: 'lora_plus' is two learning rates, but the optimizer sets its own with `relative_step: true`; ta",
+    ),
+    (
+        {"optim": {"adapter_lr": 0.1}},
+        "optim.adapter_lr: peft.method='none' adds no parameters, so nothing would learn at",
+    ),
+    (
+        {"peft": "lora", "regularization": {"encoder_dropout": 0.1, "head_dropout": 0.1}},
+        "regularization.encoder_dropout: frozen layers run without dropout, so 0.1 would do nothing here; remove it",
+    ),
+    (
+        {
+            "freeze": {"strategy": "freeze_encoder", "unfreeze_layernorm": True},
+            "regularization": {"attention_dropout": 0.1},
+        },
+        "regularization.attention_dropout: frozen layers run without dropout, so 0.1 would do nothing here; remove it",
+    ),
+    (
+        {"schedule": {"name": "linear", "warmup": 30}, "train": {"max_steps": 20}},
+        "schedule.warmup: the warm-up must be shorter than the training, but got 30 of 20 steps (train.max_steps); lo",
+    ),
+    (
+        {"task": {"kind": "classification", "loss": {"name": "adaptive_focal", "gamma": 7}}},
+        "task.loss.gamma: `gamma_min < gamma < gamma_max` must hold, but got gamma_min=1.0, gamma=7.0, gamma_max=5.0",
+    ),
     ({"search": {"objective": "f1"}}, "search.objective: 'f1' is not a metric of task 'classification'; choose from"),
     ({"search": {"objective": "los"}}, "search.objective: 'los' is not a metric of task 'classification'; did you m"),
     ({"search": {"direction": "minimize"}}, "search.direction: f1_macro gets better when you maximize it; remove"),

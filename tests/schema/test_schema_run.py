@@ -14,7 +14,7 @@ from tunery.errors import ConfigError
 from tunery.schema.document import override, validate
 from tunery.schema.fields import alternatives, default_domain, element, is_optional, members, tag_of
 from tunery.schema.metrics import METRICS, default_objective
-from tunery.schema.optim import AdamW
+from tunery.schema.optim import AdamW, Lion
 from tunery.schema.peft import Lora, NoPeft
 from tunery.schema.refusals import ends
 from tunery.schema.run import FROZEN_ENCODER_LR, RunConfig
@@ -25,6 +25,13 @@ from tunery.schema.yaml_text import dump_yaml, parse_yaml
 BASE: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
 ALLOCATION = ("peft.init_r", "peft.target_r", "peft.warmup", "peft.settle")
 KRONECKER = ("peft.bottleneck", "peft.phm_dim")
+OWN_RATE = (
+    "optim.lr",
+    "optim.head_lr",
+    "optim.adapter_lr",
+    "optim.layerwise_lr_decay",
+    "optim.warmup_init",
+)
 BETWEEN_SECTIONS = (
     "search.objective",
     "search.direction",
@@ -37,9 +44,25 @@ BETWEEN_SECTIONS = (
     "peft.settle",
     "peft.phm_dim",
     "train.gradient_checkpointing",
+    *OWN_RATE,
+    "schedule.name",
+    "peft.method",
+    "schedule.warmup",
+    "train.early_stopping.mode",
+    "task.loss.gamma",
+    "encoder_dropout",
+    "attention_dropout",
 )
 """Where the rules that a single section cannot break are reported."""
-IN_RULES = ("peft.method", "freeze.strategy", "freeze.unfreeze_layernorm", *ALLOCATION, *KRONECKER)
+IN_RULES = (
+    "optim.name",
+    "schedule.name",
+    "peft.method",
+    "freeze.strategy",
+    "freeze.unfreeze_layernorm",
+    *ALLOCATION,
+    *KRONECKER,
+)
 _CANDIDATES = [0, 1, 2, 16, 0.1, 0.25, 0.5, 0.9, 1e-5, 3.0]
 
 
@@ -219,7 +242,8 @@ def is_legal(document: dict[str, Any]) -> bool:
         ({"freeze": {"strategy": "freeze_layers_n"}}, NoPeft.default_lr),
         ({"optim": {"name": "adamw", "lr": 0.5}, "peft": {"method": "lora"}}, 0.5),
         ({"optim": {"name": "adamw", "weight_decay": 0.5}, "peft": {"method": "lora"}}, Lora.default_lr),
-        ({"optim": {"name": "sgd_momentum"}}, 1e-2),
+        ({"optim": {"name": "lion"}, "peft": {"method": "lora"}}, Lora.default_lr * Lion.lr_ratio),
+        ({"optim": {"name": "adafactor"}}, NoPeft.default_lr),
     ],
 )
 def test_the_resolved_config_has_the_learning_rate(sections: dict[str, Any], lr: float) -> None:

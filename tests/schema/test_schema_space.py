@@ -134,7 +134,7 @@ def test_a_parameter_is_asked_for_only_where_it_exists() -> None:
 def test_default_domains_open_what_is_not_fixed() -> None:
     document = with_default_domains({**BASE, "peft": "lora", "optim": {"lr": 1e-3}, "train": {"early_stopping": None}})
     found = domains(document)
-    assert {"peft.r", "peft.target", "optim.weight_decay", "train.epochs", "model.head.dropout"} <= set(found)
+    assert {"peft.r", "peft.target", "optim.weight_decay", "train.epochs", "regularization.head_dropout"} <= set(found)
     assert "optim.lr" not in found
     assert document["train"]["early_stopping"] is None
     check_space(document)

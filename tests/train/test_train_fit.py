@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 from tiny_runs import StopAt, config, write_rows
 from tunery import load
 from tunery.data.rows import Example
-from tunery.errors import DataError, FolderError, Interrupted, NonFiniteLoss
+from tunery.errors import DataError, FolderError, Interrupted
 from tunery.schema import RunConfig
 from tunery.tracking.jsonl import read_metrics
 from tunery.train.fit import fit
@@ -128,10 +128,12 @@ def test_workers_and_memory_settings_do_not_change_the_optimisation(
     """Bitwise over workers; up to rounding where the passes of a step are cut elsewhere (dropout is off)."""
     for name, extra in {"a": {}, "b": change}.items():
         settings = {"epochs": 1, "batch_size": 8, **extra}
-        given = make(tiny_bert, tmp_path, "full", train=settings, optim={"name": "sgd_momentum", "lr": 1e-2})
+        off = {f"{place}_dropout": 0.0 for place in ("head", "encoder", "attention")}
+        sections = {"train": settings, "regularization": off, "optim": {"name": "sgd_momentum", "lr": 1e-2}}
+        given = make(tiny_bert, tmp_path, "full", **sections)
         fit(given, out=tmp_path / name)
     a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
-    tolerance = 0.0 if "workers" in change else 2e-3
+    tolerance = 0.0 if "workers" in change else 1e-6
     assert all(torch.allclose(a[name], b[name], atol=tolerance, rtol=0) for name in a)
 
 
@@ -145,14 +147,6 @@ def test_the_best_epoch_is_restored_and_early_stopping_ends_the_run(tiny_bert: P
     assert result.epochs == len(values) < 30
     assert result.objective.value == max(values) and result.best_epoch == values.index(max(values)) + 1
     assert evaluate(tmp_path / "run", "validation")["f1_macro"] == max(values)
-
-
-def test_a_loss_that_is_not_finite_stops_the_run(tiny_bert: Path, tmp_path: Path) -> None:
-    given = make(tiny_bert, tmp_path, "full", optim={"name": "sgd_momentum", "lr": 1e30}, schedule="constant")
-    with pytest.raises(
-        NonFiniteLoss, match=r"the loss must stay finite, but is (nan|inf) at step \d+ \(lr 1.00e\+30\)"
-    ):
-        fit(given, out=tmp_path / "run")
 
 
 def test_pairs_of_texts_are_trained_and_answered(tiny_bert: Path, tmp_path: Path) -> None:

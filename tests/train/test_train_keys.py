@@ -13,9 +13,10 @@ from tunery.errors import Interrupted
 from tunery.train.fit import fit
 
 BASE: dict[str, Any] = {
-    "model": {"max_length": 32, "precision": "fp32", "head": {"kind": "native", "dropout": 0.1}},
+    "model": {"max_length": 32, "precision": "fp32"},
     "optim": {"name": "adamw", "lr": 3e-3, "weight_decay": 0.01},
     "schedule": {"name": "linear", "warmup": 0.1},
+    "regularization": {"head_dropout": 0.1, "encoder_dropout": 0.1, "attention_dropout": 0.1},
     "train": {"epochs": 1, "batch_size": 8, "log_every": 2},
 }
 
@@ -25,7 +26,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "precision": {"model": {"precision": "bf16"}},
     "head": {"model": {"head": {"kind": "linear"}}},
     "head.pooling": {"model": {"head": {"kind": "linear", "pooling": "cls"}}},
-    "head.dropout": {"model": {"head": {"kind": "native", "dropout": 0.4}}},
     "head.activation": {"model": {"head": {"kind": "mlp", "activation": "relu"}}},
     "peft": {"peft": {"method": "lora"}},
     "freeze": {"freeze": {"strategy": "freeze_layers_n", "n": 1}},
@@ -35,9 +35,19 @@ CHANGES: dict[str, dict[str, Any]] = {
     "betas": {"optim": {"betas": [0.5, 0.9]}},
     "eps": {"optim": {"eps": 1e-2}},
     "optimizer": {"optim": {"name": "sgd_momentum"}},
-    "schedule": {"schedule": {"name": "constant"}},
+    "schedule": {"schedule": {"name": "cosine"}},
     "warmup": {"schedule": {"warmup": 0.5}},
+    "layerwise_lr_decay": {"optim": {"layerwise_lr_decay": 0.5}},
+    "no_decay": {"optim": {"weight_decay": 0.5, "no_decay": []}},
     "gradient_clipping": {"regularization": {"gradient_clipping": 0.01}},
+    "head_dropout": {"regularization": {"head_dropout": 0.4}},
+    "encoder_dropout": {"regularization": {"encoder_dropout": 0.4}},
+    "attention_dropout": {"regularization": {"attention_dropout": 0.4}},
+    "token_dropout": {"regularization": {"token_dropout": 0.2}},
+    "label_smoothing": {"regularization": {"label_smoothing": 0.1}},
+    "fgm": {"regularization": {"adversarial": {"name": "fgm", "epsilon": 0.1}}},
+    "pgd": {"regularization": {"adversarial": {"name": "pgd", "epsilon": 0.1}}},
+    "loss": {"task": {"kind": "classification", "loss": {"name": "focal"}}},
     "epochs": {"train": {"epochs": 2}},
     "max_steps": {"train": {"max_steps": 3}},
     "batch_size": {"train": {"batch_size": 4}},
@@ -48,6 +58,11 @@ SAME: dict[str, dict[str, Any]] = {
     "log_every": {"train": {"log_every": 1}},
     "eval_batch_size": {"train": {"eval_batch_size": 64}},
     "gradient_clipping off": {"regularization": {"gradient_clipping": 0}},  # gradients here stay below the default 1
+    "token_dropout off": {"regularization": {"token_dropout": 0}},
+    "label_smoothing off": {"regularization": {"label_smoothing": 0}},
+    "adversarial off": {"regularization": {"adversarial": {"name": "pgd", "epsilon": 0}}},
+    "layerwise_lr_decay off": {"optim": {"layerwise_lr_decay": 1}},
+    "mode": {"train": {"early_stopping": {"mode": "maximize"}}},
     "keep_last": {"checkpoint": {"keep_last": 0}},
     "tracking": {"tracking": [{"kind": "tensorboard"}]},
 }

@@ -77,6 +77,7 @@ SECTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"freeze": {"strategy": "freeze_encoder", "unfreeze_pooler": True}},
     ),
     "eval_mode": (LORA, {"freeze": {"strategy": "adapter", "eval_mode": False}}),
+    "adapter_lr": (LORA, {**LORA, "optim": {"name": "adamw", "lr": 3e-3, "adapter_lr": 1e-2}}),
     "quantization": (LORA, {"model": {"quantization": "nf4"}}),
 }
 

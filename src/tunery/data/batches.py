@@ -92,9 +92,13 @@ class EpochBatches(Sampler[list[Place]]):
         """Choose the epoch that the next iteration plans."""
         self._epoch = epoch
 
+    def rows(self, epoch: int) -> list[list[int]]:
+        """The rows of every step of one epoch."""
+        return plan_epoch(self._lengths, batch_size=self.batch_size, seed=self._seed, epoch=epoch)
+
     def __iter__(self) -> Iterator[list[Place]]:
         epoch = self._epoch
-        for rows in plan_epoch(self._lengths, batch_size=self.batch_size, seed=self._seed, epoch=epoch):
+        for rows in self.rows(epoch):
             yield [(epoch, row) for row in rows]
 
     def __len__(self) -> int:
@@ -126,15 +130,58 @@ class EncodedDataset(Dataset[Item]):
 class Collator:
     """One step's rows -> its micro-batches."""
 
-    def __init__(self, pad_id: int, *, max_tokens: int) -> None:
+    def __init__(
+        self,
+        pad_id: int,
+        *,
+        max_tokens: int,
+        token_dropout: float = 0.0,
+        seed: int = 0,
+        special_ids: frozenset[int] = frozenset(),
+    ) -> None:
         self._pad_id = pad_id
         self._max_tokens = max_tokens
+        self._token_dropout = token_dropout
+        self._seed = seed
+        self._special_ids = np.array(sorted(special_ids), dtype=np.int32)
 
     def __call__(self, items: Sequence[Item]) -> list[dict[str, Tensor]]:
-        """Each micro-batch as `pad` gives it, with `labels`: int64 (rows,) or float32 (rows, labels)."""
+        """Each micro-batch as `pad` gives it, with `labels`: int64 (rows,) or float32 (rows, labels).
+
+        With `token_dropout`, the attention mask is 0 for hidden tokens too; ids and positions stay as they are.
+        """
         lengths = np.array([len(item.ids) for item in items], dtype=np.int64)
         passes = micro_batches(range(len(items)), lengths, max_tokens=self._max_tokens)
-        return [_stacked([items[index] for index in chosen], pad_id=self._pad_id) for chosen in passes]
+        chosen = ([items[index] for index in rows] for rows in passes)
+        return [_stacked(rows, [self._visible(item) for item in rows], pad_id=self._pad_id) for rows in chosen]
+
+    def _visible(self, item: Item) -> npt.NDArray[np.int64]:
+        if self._token_dropout == 0:
+            return _all_visible(item)
+        generator = row_generator(self._seed, epoch=item.epoch, row=item.row, purpose="token_dropout")
+        special = np.isin(item.ids, self._special_ids)
+        return visible_tokens(special, generator.random(len(special)), dropout=self._token_dropout)
+
+
+def visible_tokens(
+    special: npt.NDArray[np.bool_], draws: npt.NDArray[np.float64], *, dropout: float
+) -> npt.NDArray[np.int64]:
+    """Mask of a row's tokens: 0 hidden, 1 seen; all three (tokens,).
+
+    A token is hidden where its draw from [0, 1) is below `dropout`. Special tokens stay, and so does the last, which
+    heads of causal models read. Where all others would go, the one with the highest draw stays.
+    """
+    stays = special | (draws >= dropout)
+    stays[-1] = True
+    text = np.flatnonzero(~special)
+    if len(text) and not stays[text].any():
+        stays[text[draws[text].argmax()]] = True
+    result: npt.NDArray[np.int64] = stays.astype(np.int64)
+    return result
+
+
+def _all_visible(item: Item) -> npt.NDArray[np.int64]:
+    return np.ones(len(item.ids), dtype=np.int64)
 
 
 def pad(encoded: Encoded, rows: Sequence[int], *, pad_id: int) -> dict[str, Tensor]:
@@ -143,13 +190,14 @@ def pad(encoded: Encoded, rows: Sequence[int], *, pad_id: int) -> dict[str, Tens
     `input_ids`, `attention_mask` and, where the model asks for them, `token_type_ids`: int64 (rows, tokens).
     """
     dataset = EncodedDataset(encoded)
-    return _stacked([dataset[0, row] for row in rows], pad_id=pad_id)
+    items = [dataset[0, row] for row in rows]
+    return _stacked(items, [_all_visible(item) for item in items], pad_id=pad_id)
 
 
-def _stacked(items: Sequence[Item], *, pad_id: int) -> dict[str, Tensor]:
+def _stacked(items: Sequence[Item], visible: Sequence[npt.NDArray[np.int64]], *, pad_id: int) -> dict[str, Tensor]:
     batch = {
         "input_ids": _padded([item.ids for item in items], pad_id),
-        "attention_mask": _padded([np.ones(len(item.ids), dtype=np.int64) for item in items], 0),
+        "attention_mask": _padded(visible, 0),
     }
     if items[0].type_ids is not None:
         batch["token_type_ids"] = _padded([item.type_ids for item in items], 0)

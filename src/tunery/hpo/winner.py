@@ -13,7 +13,7 @@ from tunery.schema.results import BestTrial, StudyResult, TrialRecord
 from tunery.store.files import size, write_text
 from tunery.store.folder import read_study
 from tunery.store.objects import Objects
-from tunery.train.fit import build_seeded
+from tunery.train.assemble import build_seeded
 from tunery.train.prepare import prepare
 from tunery.train.publish import publish
 

@@ -5,6 +5,7 @@
 - backbone.py: a folder becomes a pretrained module, a tokenizer, a digest
 - anatomy.py: where a backbone keeps its layers; families.py: what their parts are called
 - pooling.py: token states become one vector; heads.py: one vector becomes logits
+- dropout.py: how strong dropout is in head, encoder and attention
 - freeze.py: which pretrained parameters stay; peft.py: which are added, by which method
 - library.py: methods that peft brings; adalora.py: ranks that move; by_name.py: any other class of peft
 - bottleneck.py, compacter.py: adapters of ours; tuner.py: how they sit in a model; selection.py: training a part of it

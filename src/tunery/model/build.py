@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -11,6 +12,7 @@ from tunery.model.anatomy import Anatomy, study
 from tunery.model.backbone import base_digest, load_config, load_pretrained, longest_input
 from tunery.model.catalog import Base, resolve
 from tunery.model.checkpointing import checkpoint_activations
+from tunery.model.dropout import AS_PRETRAINED, Dropouts, check_attention
 from tunery.model.freeze import Pretrained, frozen_in_eval
 from tunery.model.freeze import freeze as apply_freeze
 from tunery.model.heads import HEADS, PooledHead, assemble
@@ -35,8 +37,14 @@ class Built:
     """Names of the trained parameters, as in `module.named_parameters()`."""
     head_names: frozenset[str]
     """Those of them that were never pretrained: the head, and what the checkpoint lacks."""
+    adapter_names: frozenset[str]
+    """Those of them that the method added."""
     depth_of: Callable[[str], int]
     """0 for embeddings, 1..L for the layers, L + 1 for the head."""
+    layers: int
+    """L."""
+    embeddings: nn.Module
+    """The table of token embeddings: (batch, tokens) -> (batch, tokens, hidden)."""
     base: Base
     base_digest: str
     carrier: nn.Module
@@ -53,7 +61,15 @@ class Built:
     """Whether frozen layers run in eval mode; None where nothing is frozen."""
 
 
-def build(spec: Model, *, head: HeadSpec, peft: Peft, freeze: Freeze, gradient_checkpointing: bool = False) -> Built:
+def build(
+    spec: Model,
+    *,
+    head: HeadSpec,
+    peft: Peft,
+    freeze: Freeze,
+    dropout: Dropouts = AS_PRETRAINED,
+    gradient_checkpointing: bool = False,
+) -> Built:
     """Load the base, put a head on it, freeze, add the PEFT method.
 
     Everything newly initialised is drawn from torch's global generator: head first, then the method. Seed it before.
@@ -63,12 +79,13 @@ def build(spec: Model, *, head: HeadSpec, peft: Peft, freeze: Freeze, gradient_c
     """
     base = resolve(spec)
     kind = HEADS[type(spec.head)]
-    carrier, fresh = load_carrier(spec, base=base, head=head)
-    own = kind.make(spec.head, width=carrier.model.config.hidden_size, labels=len(head.labels))
+    carrier, fresh = load_carrier(spec, base=base, head=head, dropout=dropout)
+    width = carrier.model.config.hidden_size
+    own = kind.make(spec.head, width=width, labels=len(head.labels), dropout=dropout.head)
     inner = frozenset(name.removeprefix(carrier.prefix) for name in fresh if name.startswith(carrier.prefix))
     thawed = apply_freeze(freeze, carrier.backbone, carrier.anatomy, fresh=inner)
     whole = (*carrier.trained_whole, *(carrier.prefix + name for name in thawed))
-    pretrained = Pretrained(carrier.backbone)
+    pretrained, there = Pretrained(carrier.backbone), {name for name, _ in carrier.model.named_parameters()}
     wrapped = METHODS[type(peft)].wrap(peft, replace(carrier, trained_whole=whole))
     _check_length(spec, carrier, virtual=wrapped.virtual_tokens)
     if gradient_checkpointing:
@@ -76,14 +93,17 @@ def build(spec: Model, *, head: HeadSpec, peft: Peft, freeze: Freeze, gradient_c
     resting = frozen_in_eval(freeze, peft)
     if resting:
         pretrained.rest_where_frozen()
-    return _describe(wrapped, carrier=carrier, own=own, fresh=fresh, base=base, resting=resting)
+    return _describe(wrapped, carrier=carrier, own=own, fresh=fresh, there=there, base=base, resting=resting)
 
 
-def load_carrier(spec: Model, *, base: Base, head: HeadSpec) -> tuple[Carrier, frozenset[str]]:
+def load_carrier(
+    spec: Model, *, base: Base, head: HeadSpec, dropout: Dropouts = AS_PRETRAINED
+) -> tuple[Carrier, frozenset[str]]:
     """The pretrained part with its anatomy, and the names of its parameters that were never pretrained."""
     kind = HEADS[type(spec.head)]
     config = load_config(base, head=head)
-    kind.configure(spec.head, config)
+    kind.configure(config, dropout)
+    check_attention(config, dropout, max_length=spec.max_length)
     model, missing = load_pretrained(base, config=config, kind=kind, quantization=spec.quantization)
     prefix = _prefix(model)
     anatomy = study(model.get_submodule(prefix.removesuffix(".")))
@@ -99,6 +119,7 @@ def _describe(
     carrier: Carrier,
     own: PooledHead | None,
     fresh: frozenset[str],
+    there: set[str],
     base: Base,
     resting: bool | None,
 ) -> Built:
@@ -106,6 +127,7 @@ def _describe(
     module, within = assemble(wrapped.module, own), "" if own is None else BACKBONE
     names = frozenset(name for name, parameter in module.named_parameters() if parameter.requires_grad)
     new = fresh if own is None else _under_own_head(own, fresh)
+    heads = frozenset(name for name in names if plain_name(name) in new)
     anatomy = carrier.anatomy
 
     def depth_of(name: str) -> int:
@@ -115,8 +137,11 @@ def _describe(
     return Built(
         module=module,
         owned=names,
-        head_names=frozenset(name for name in names if plain_name(name) in new),
+        head_names=heads,
+        adapter_names=frozenset(name for name in names - heads if plain_name(name).removeprefix(within) not in there),
         depth_of=depth_of,
+        layers=anatomy.count,
+        embeddings=cast(PreTrainedModel, carrier.backbone).get_input_embeddings(),
         base=base,
         base_digest=base_digest(base),
         carrier=wrapped.module,

@@ -1,10 +1,9 @@
-"""What the parts of a layer are called in each family, which of them are norms, and where a head's dropout is kept."""
+"""What the parts of a layer are called in each family, and which of them are norms."""
 
 import re
 from collections.abc import Iterable
 
 from torch import nn
-from transformers import PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
 from tunery.errors import ModelError
@@ -103,19 +102,6 @@ CLOSING_NORMS: dict[str, str] = {
 }
 """Layout -> the norm over feed-forward output and residual, in families that norm last."""
 
-HEAD_DROPOUT: dict[str, str] = {
-    "bert": "classifier_dropout",
-    "roberta": "classifier_dropout",
-    "xlm-roberta": "classifier_dropout",
-    "camembert": "classifier_dropout",
-    "electra": "classifier_dropout",
-    "modernbert": "classifier_dropout",
-    "distilbert": "seq_classif_dropout",
-    "albert": "classifier_dropout_prob",
-    "deberta-v2": "cls_dropout",
-}
-"""Family -> config field of the native head's dropout. Families without one share it with the encoder, or have none."""
-
 
 def layout_of(layer: nn.Module) -> Layout:
     """The layout whose every module the layer has.
@@ -180,21 +166,6 @@ def norm_pattern(backbone: nn.Module, *, prefix: str) -> str:
     if not names:
         raise ModelError(f"the model must have layer norms to train, but {type(backbone).__name__} has none")
     return rf"{re.escape(prefix)}(?:{'|'.join(names)})"
-
-
-def set_head_dropout(config: PretrainedConfig, value: float) -> None:
-    """Write the native head's dropout into the config of its family.
-
-    Raises:
-        ModelError: the family's head has no dropout of its own.
-    """
-    field = HEAD_DROPOUT.get(config.model_type)
-    if field is None:
-        raise ModelError(
-            f"model.head.dropout={value} needs a head with a dropout of its own, but the native head of "
-            f"{config.model_type!r} has none; remove it, or take model.head.kind=linear"
-        )
-    setattr(config, field, value)
 
 
 def _is_matrix(module: nn.Module) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from tunery.model.families import set_head_dropout
+from tunery.model.dropout import OWN_HEAD, Dropouts, set_all_dropouts, set_backbone_dropouts
 from tunery.model.pooling import POOLINGS, Pool
 from tunery.schema.model import LinearHead, MlpHead, NativeHead
 from tunery.schema.spec import Spec
@@ -58,10 +58,10 @@ class HeadKind:
     """The transformers class that loads the pretrained part."""
     task_type: str
     """What PEFT calls a model of that class."""
-    configure: Callable[[Any, PretrainedConfig], None]
-    """Writes the head's settings into the model's config."""
+    configure: Callable[[PretrainedConfig, Dropouts], None]
+    """Writes the dropouts of the pretrained part into the model's config."""
     make: Callable[..., PooledHead | None]
-    """`(spec, width=, labels=)` -> our head, or None where the architecture brings its own."""
+    """`(spec, width=, labels=, dropout=)` -> our head, or None where the architecture brings its own."""
 
 
 def assemble(carrier: nn.Module, head: PooledHead | None) -> nn.Module:
@@ -69,17 +69,21 @@ def assemble(carrier: nn.Module, head: PooledHead | None) -> nn.Module:
     return carrier if head is None else HeadedModel(carrier, head)
 
 
-def linear_head(spec: LinearHead, *, width: int, labels: int) -> PooledHead:
+def linear_head(spec: LinearHead, *, width: int, labels: int, dropout: float | None = None) -> PooledHead:
     """Dropout and one linear layer. (batch, width) -> (batch, labels)"""
-    layers = nn.Sequential(nn.Dropout(spec.dropout), _linear(width, labels))
+    layers = nn.Sequential(_dropout(dropout), _linear(width, labels))
     return PooledHead(layers, pool=POOLINGS[spec.pooling])
 
 
-def mlp_head(spec: MlpHead, *, width: int, labels: int) -> PooledHead:
+def mlp_head(spec: MlpHead, *, width: int, labels: int, dropout: float | None = None) -> PooledHead:
     """Dropout, hidden layer, activation, dropout, linear layer. (batch, width) -> (batch, labels)"""
-    hidden = (nn.Dropout(spec.dropout), _linear(width, spec.hidden), ACTIVATIONS[spec.activation]())
-    layers = nn.Sequential(*hidden, nn.Dropout(spec.dropout), _linear(spec.hidden, labels))
+    hidden = (_dropout(dropout), _linear(width, spec.hidden), ACTIVATIONS[spec.activation]())
+    layers = nn.Sequential(*hidden, _dropout(dropout), _linear(spec.hidden, labels))
     return PooledHead(layers, pool=POOLINGS[spec.pooling])
+
+
+def _dropout(asked: float | None) -> nn.Dropout:
+    return nn.Dropout(OWN_HEAD if asked is None else asked)
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:
@@ -89,21 +93,12 @@ def _linear(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-def _architecture_brings_it(spec: NativeHead, *, width: int, labels: int) -> None:
-    return None
-
-
-def _native_config(spec: NativeHead, config: PretrainedConfig) -> None:
-    if spec.dropout is not None:
-        set_head_dropout(config, spec.dropout)
-
-
-def _nothing_to_configure(spec: Spec, config: PretrainedConfig) -> None:
+def _architecture_brings_it(spec: NativeHead, *, width: int, labels: int, dropout: float | None = None) -> None:
     return None
 
 
 HEADS: dict[type[Spec], HeadKind] = {
-    NativeHead: HeadKind(AutoModelForSequenceClassification, "SEQ_CLS", _native_config, _architecture_brings_it),
-    LinearHead: HeadKind(AutoModel, "FEATURE_EXTRACTION", _nothing_to_configure, linear_head),
-    MlpHead: HeadKind(AutoModel, "FEATURE_EXTRACTION", _nothing_to_configure, mlp_head),
+    NativeHead: HeadKind(AutoModelForSequenceClassification, "SEQ_CLS", set_all_dropouts, _architecture_brings_it),
+    LinearHead: HeadKind(AutoModel, "FEATURE_EXTRACTION", set_backbone_dropouts, linear_head),
+    MlpHead: HeadKind(AutoModel, "FEATURE_EXTRACTION", set_backbone_dropouts, mlp_head),
 }

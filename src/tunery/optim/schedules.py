@@ -1,46 +1,178 @@
-"""From schedule specs to curves: a factor on the peak learning rate for every step."""
+"""From schedule specs to schedules that move the rates of an optimizer."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, final
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LRScheduler
 
 from tunery.errors import ConfigError, Problem
+from tunery.optim.curves import CURVES, PlateauRule, factor, rising
 from tunery.schema import schedule as schema
+from tunery.schema.metrics import Direction
 
-CURVES: dict[type[Any], Callable[[float], float]] = {
-    schema.Linear: lambda progress: 1.0 - progress,
-    schema.Cosine: lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
-    schema.Constant: lambda progress: 1.0,
+_ROUNDING: Final = 1e-9
+"""7 % of 100 steps are 7.000000000000001 in floating point, and should be 7."""
+
+
+class Schedule(LRScheduler):
+    """What `train` moves: `step` after every optimizer step, `observe` after every epoch."""
+
+    def observe(self, value: float | None) -> None:
+        """Take in the objective on validation; a schedule that is known before the training does not look at it."""
+
+
+@final
+class Untouched(Schedule):
+    """Leaves the rates to the optimizer and reports those that it has now."""
+
+    def get_lr(self) -> list[Any]:
+        """The rates of the groups, as they are."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def get_last_lr(self) -> list[Any]:
+        """The same: an optimizer may have set them in its last step."""
+        return self.get_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step."""
+        return {"step": self.last_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state of `state_dict`."""
+        _go_to(self, state_dict["step"])
+
+
+class Scaled(Schedule, ABC):
+    """Every group at its own peak rate times one factor, at once after `step` and `load_state_dict`."""
+
+    @abstractmethod
+    def factor(self) -> float:
+        """Factor on the peak at step `last_epoch`."""
+
+    def get_lr(self) -> list[Any]:
+        """The rates at step `last_epoch`, one per group."""
+        now = self.factor()
+        return [peak * now for peak in self.base_lrs]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step; the peaks come from the config."""
+        return {"step": self.last_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state of `state_dict`."""
+        _go_to(self, state_dict["step"])
+        self._apply()
+
+    def _apply(self) -> None:
+        self._last_lr = self.get_lr()
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = rate
+
+
+@final
+class Curve(Scaled):
+    """A curve over steps that is known before the training."""
+
+    def __init__(self, optimizer: Optimizer, *, curve: Callable[[int], float]) -> None:
+        self._curve = curve
+        super().__init__(optimizer)
+
+    def factor(self) -> float:
+        """The curve at this step."""
+        return self._curve(self.last_epoch)
+
+
+@final
+class Plateau(Scaled):
+    """Up to the peak, then lower by a factor whenever a metric has not improved for some epochs."""
+
+    def __init__(self, optimizer: Optimizer, *, warmup: int, reduction: float, rule: PlateauRule) -> None:
+        self._warmup = warmup
+        self._reduction = reduction
+        self._rule = rule
+        super().__init__(optimizer)
+
+    def factor(self) -> float:
+        """The warm-up at this step, reduced as often as the rule says."""
+        return float(rising(self.last_epoch, warmup=self._warmup) * self._reduction**self._rule.reductions)
+
+    def observe(self, value: float | None) -> None:
+        """Take in the objective on validation after an epoch; a lower rate holds from the next step on."""
+        self._rule.observe(value)
+        self._apply()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step, and what the rule has seen."""
+        return {**super().state_dict(), **self._rule.state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state of `state_dict`."""
+        self._rule.load(state_dict)
+        super().load_state_dict(state_dict)
+
+
+def _go_to(schedule: LRScheduler, step: int) -> None:
+    """The base class counts its own call at the start as a step."""
+    schedule.last_epoch, schedule._step_count = step, step + 1
+
+
+def _untouched(spec: schema.NoSchedule, optimizer: Optimizer, **_: Any) -> Schedule:
+    return Untouched(optimizer)
+
+
+def _curve(
+    spec: schema.Schedule, optimizer: Optimizer, *, total: int, steps_per_epoch: int, direction: Direction
+) -> Schedule:
+    warmup = warmup_steps(spec, total=total)
+
+    def at(step: int) -> float:
+        return factor(spec, step, warmup=warmup, total=total, steps_per_epoch=steps_per_epoch)
+
+    return Curve(optimizer, curve=at)
+
+
+def _plateau(
+    spec: schema.ReducePlateau, optimizer: Optimizer, *, total: int, steps_per_epoch: int, direction: Direction
+) -> Schedule:
+    rule = PlateauRule(direction=direction, patience=spec.patience, threshold=spec.threshold)
+    return Plateau(optimizer, warmup=warmup_steps(spec, total=total), reduction=spec.factor, rule=rule)
+
+
+SCHEDULES: Final[dict[type[Any], Callable[..., Schedule]]] = {
+    **dict.fromkeys(CURVES, _curve),
+    schema.NoSchedule: _untouched,
+    schema.ReducePlateau: _plateau,
 }
-"""Factor after the warm-up, by the share (0 to 1) of the remaining steps that is done."""
 
 
-def warmup_steps(warmup: float, *, total: int) -> int:
-    """Steps of warm-up; below 1 `warmup` is a share of `total`.
+def warmup_steps(spec: schema.Schedule, *, total: int) -> int:
+    """Steps of warm-up in a training of `total` steps; 0 for a schedule that has none. A share is rounded up, but leaves
+    one step at the peak.
+
+    Raises:
+        ConfigError: when a number of steps is not smaller than `total`.
+    """
+    if not isinstance(spec, schema.WarmedUp):
+        return 0
+    if spec.warmup < 1:
+        share = math.ceil(spec.warmup * total - _ROUNDING)
+        return min(share, total - 1)
+    steps = int(spec.warmup)
+    if steps >= total:
+        rule = "the warm-up must be shorter than the training, but got"
+        raise ConfigError([Problem("schedule.warmup", f"{rule} {steps} of {total} steps; lower it or train longer")])
+    return steps
+
+
+def make_schedule(
+    spec: schema.Schedule, optimizer: Optimizer, *, total: int, steps_per_epoch: int, direction: Direction
+) -> Schedule:
+    """The schedule of `spec` over `total` optimizer steps; `direction` is which way the objective gets better.
 
     Raises:
         ConfigError: when the warm-up is not shorter than the training.
     """
-    steps = math.ceil(warmup * total) if warmup < 1 else round(warmup)
-    if warmup >= 1 and steps >= total:
-        message = (
-            f"the warm-up must be shorter than the training, but got {steps} of {total} steps; lower it or train longer"
-        )
-        raise ConfigError([Problem("schedule.warmup", message)])
-    return steps
-
-
-def factor(spec: schema.Schedule, step: int, *, warmup: int, total: int) -> float:
-    """Factor on the peak learning rate at `step` (0-based) of `total`."""
-    if step < warmup:
-        return step / warmup
-    return CURVES[type(spec)](min(1.0, (step - warmup) / max(1, total - warmup)))
-
-
-def make_schedule(spec: schema.Schedule, optimizer: Optimizer, *, total: int) -> LambdaLR:
-    """The schedule of `spec` over `total` optimizer steps."""
-    warmup = warmup_steps(spec.warmup, total=total)
-    return LambdaLR(optimizer, lambda step: factor(spec, step, warmup=warmup, total=total))
+    return SCHEDULES[type(spec)](spec, optimizer, total=total, steps_per_epoch=steps_per_epoch, direction=direction)

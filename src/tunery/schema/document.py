@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 from tunery.errors import ConfigError, Problem, did_you_mean
 from tunery.schema.fields import element, members, tag_of
 from tunery.schema.refusals import refusals
-from tunery.schema.run import RunConfig, broken_rules
+from tunery.schema.rules import broken_rules
+from tunery.schema.run import RunConfig
 from tunery.schema.yaml_text import parse_yaml
 
 Document = dict[str, Any]

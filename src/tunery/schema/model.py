@@ -4,18 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunery.schema.spec import Choices, Range, Spec
+from tunery.schema.spec import Choices, Spec
 
 Pooling = Literal["cls", "mean"]
-Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
 class NativeHead(Spec):
     """The architecture's own classification head, so that plain transformers loads the result."""
 
     kind: Literal["native"] = "native"
-    dropout: Annotated[Dropout | None, Range(0.0, 0.5)] = None
-    """Dropout before the last layer; null keeps the value of the pretrained config."""
 
 
 class LinearHead(Spec):
@@ -24,8 +21,6 @@ class LinearHead(Spec):
     kind: Literal["linear"] = "linear"
     pooling: Annotated[Pooling, Choices(("cls", "mean"))] = "mean"
     """How token states become one vector: the first token, or the mean over real tokens."""
-    dropout: Annotated[Dropout, Range(0.0, 0.5)] = 0.1
-    """Dropout on the pooled vector."""
 
 
 class MlpHead(Spec):
@@ -38,8 +33,6 @@ class MlpHead(Spec):
     """Width of the hidden layer."""
     activation: Annotated[Literal["gelu", "silu", "relu", "tanh"], Choices(("gelu", "relu", "tanh"))] = "gelu"
     """Activation of the hidden layer."""
-    dropout: Annotated[Dropout, Range(0.0, 0.5)] = 0.1
-    """Dropout on the pooled vector and on the hidden layer."""
 
 
 Head = Annotated[NativeHead | LinearHead | MlpHead, Field(discriminator="kind")]
@@ -56,8 +49,9 @@ class Model(Spec):
     """Tokens per example, special tokens included; longer texts are cut at the end."""
     head: Head = NativeHead()
     """The layers between the encoder and the labels."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Compute precision; weights stay fp32. `auto` takes bf16 where the device has it in hardware, and says why."""
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
+    """Compute precision; weights stay fp32. `auto` takes bf16 where the device has it in hardware, else fp16 with loss
+    scaling, else fp32, and says why. `tf32` is fp32 with matrix products in TensorFloat-32."""
     quantization: Literal["nf4", "int8"] | None = None
     """Keep the frozen weights in 4 or 8 bits under the LoRA family (Dettmers et al. 2023, arXiv 2305.14314)."""
     trust_remote_code: bool = False

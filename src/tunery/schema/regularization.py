@@ -1,14 +1,63 @@
 """What keeps training from running away or learning by heart."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunery.schema.spec import Spec
+from tunery.schema.spec import Choices, Range, Spec
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class NoAdversary(Spec):
+    """Training on the texts alone."""
+
+    name: Literal["none"] = "none"
+
+
+class Fgm(Spec):
+    """A second pass with the token embeddings of every text moved by `epsilon` along the gradient
+    (Miyato et al. 2017, arXiv 1605.07725, equations 5 and 6); a step takes about twice as long."""
+
+    name: Literal["fgm"] = "fgm"
+    epsilon: Annotated[float, Field(ge=0), Range(0.0, 0.01)] = 0.01
+    """Length of the move, as a share of the length of the text's embeddings; 0 is off."""
+
+
+class Pgd(Spec):
+    """Like `fgm`, in several smaller moves (Madry et al. 2018, arXiv 1706.06083, section 2.1); a step takes about
+    1 + `steps` times as long."""
+
+    name: Literal["pgd"] = "pgd"
+    epsilon: Annotated[float, Field(ge=0), Range(0.0, 0.01)] = 0.01
+    """Longest move in all, as a share of the length of the text's embeddings; 0 is off."""
+    steps: Annotated[int, Field(ge=1), Choices((2, 3))] = 3
+    """Number of moves."""
+    step_size: Annotated[float, Field(gt=0)] = 0.5
+    """Length of one move, as a share of `epsilon`."""
+
+
+Adversarial = Annotated[NoAdversary | Fgm | Pgd, Field(discriminator="name")]
 
 
 class Regularization(Spec):
     """Settings that hold for every method."""
 
-    gradient_clipping: Annotated[float, Field(ge=0)] = 1.0
+    gradient_clipping: Annotated[float, Field(ge=0), Choices((0, 1, 2, 5))] = 1.0
     """Largest norm of the gradient of one step; 0 switches clipping off."""
+    head_dropout: Annotated[Share | None, Range(0.0, 0.5)] = None
+    """Dropout before the layers of the head; null keeps the value of the pretrained config, and means 0.1 in a head of
+    ours."""
+    encoder_dropout: Share | None = None
+    """Dropout on embeddings and on what each block adds; null keeps the value of the pretrained config. Frozen layers
+    run without."""
+    attention_dropout: Share | None = None
+    """Dropout on attention weights; null keeps the value of the pretrained config. Frozen layers run without; 0 saves
+    time on a CPU."""
+    token_dropout: Annotated[Share, Range(0.0, 0.2)] = 0.0
+    """Probability with which a token of a training text is hidden from the model, drawn anew in every epoch; special
+    tokens always stay."""
+    label_smoothing: Annotated[Share, Range(0.0, 0.2)] = 0.0
+    """Share of the target that is spread over all labels (Szegedy et al. 2016, arXiv 1512.00567, section 7)."""
+    adversarial: Adversarial = NoAdversary()
+    """Training on texts moved against the model."""

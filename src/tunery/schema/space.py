@@ -10,7 +10,8 @@ from tunery.errors import ConfigError, Problem
 from tunery.schema.document import Document, expanded, misfits, normalise, read_section, sound
 from tunery.schema.fields import branches, default_domain, element, ends, is_integer, is_sequence, members, tag_of
 from tunery.schema.refusals import range_problem
-from tunery.schema.run import RULES, Rule, RunConfig, sections_read
+from tunery.schema.rules import RULES, Rule, sections_read
+from tunery.schema.run import RunConfig
 from tunery.schema.spec import Choices, Domain, Range
 
 Choose = Callable[[str, Domain], Any]

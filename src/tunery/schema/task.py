@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tunery.schema.loss import Bce, CrossEntropy, MultiLabelLoss, SingleLabelLoss
 from tunery.schema.spec import Spec
 
 
@@ -11,12 +12,16 @@ class ClassificationTask(Spec):
     """One text, or a pair of texts, gets exactly one label."""
 
     kind: Literal["classification"] = "classification"
+    loss: SingleLabelLoss = CrossEntropy()
+    """What training minimises."""
 
 
 class MultilabelTask(Spec):
     """One text, or a pair of texts, gets any number of labels."""
 
     kind: Literal["multilabel"] = "multilabel"
+    loss: MultiLabelLoss = Bce()
+    """What training minimises."""
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["tuned"] = "tuned"
     """Probability from which a label is given: one number, or `tuned`: one per label, found on validation only."""
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from tunery.schema.metrics import Direction
 from tunery.schema.spec import Choices, Range, Spec
 
 
@@ -16,6 +17,8 @@ class EarlyStopping(Spec):
     """Smallest change that counts as an improvement."""
     metric: str | None = None
     """Validation metric to watch; null watches the objective."""
+    mode: Direction | None = None
+    """`maximize` or `minimize`; every metric knows its own, so this only has to agree."""
 
 
 class Train(Spec):

@@ -3,7 +3,7 @@
 import math
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -11,7 +11,6 @@ from typing import Any, final
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tunery.errors import NonFiniteLoss
 from tunery.model.build import Built
 from tunery.model.method import Regulator
 from tunery.model.owned import owned_state
@@ -50,7 +49,7 @@ def history(metrics: Path, name: str, *, until: float = math.inf) -> list[float 
 
 @final
 class Record(TrainerCallback):
-    """Sends losses and validation metrics to the trackers, and stops a run whose loss is not finite."""
+    """Sends losses and validation metrics to the trackers."""
 
     def __init__(self, trackers: Sequence[Tracker], *, log_every: int, task_kind: str) -> None:
         self._trackers = trackers
@@ -67,10 +66,6 @@ class Record(TrainerCallback):
         """Log the loss of every `log_every`-th step: no mean over steps, so that a resumed run logs the same."""
         if state.global_step % self._log_every == 0 and self.trainer is not None:
             loss, lr = self.trainer.step_loss.item(), self.trainer.learning_rate()
-            if not math.isfinite(loss):
-                step = state.global_step
-                message = f"the loss must stay finite, but is {loss} at step {step} (lr {lr:.2e}); lower optim.lr"
-                raise NonFiniteLoss(message)
             self._log(state, {"train/loss": loss, "train/lr": lr})
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
@@ -99,6 +94,20 @@ class Regulate(TrainerCallback):
     ) -> None:
         """The Trainer counts the step only after this event."""
         self._regulator.after_step(state.global_step + 1)
+
+
+@final
+class FollowMetric(TrainerCallback):
+    """Tells a learning rate schedule that depends on it how good every epoch was."""
+
+    def __init__(self, metric: str) -> None:
+        self._metric = metric
+        self.observe: Callable[[float | None], None] | None = None
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        """The value is None where the metric is undefined."""
+        if self.observe is not None:
+            self.observe(given["metrics"][self._metric])
 
 
 @final

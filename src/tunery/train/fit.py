@@ -2,34 +2,30 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import TrainerCallback, set_seed
+from transformers import TrainerCallback
 
-from tunery.data.batches import Collator, EncodedDataset, EpochBatches
 from tunery.errors import Interrupted
-from tunery.hardware import peak_memory, pick_device, pick_precision, reset_peak_memory
-from tunery.model.build import Built, build
+from tunery.hardware import peak_memory
 from tunery.model.owned import count_parameters, load_owned
-from tunery.optim.losses import LOSSES
-from tunery.optim.optimizers import make_optimizer
-from tunery.optim.schedules import make_schedule, warmup_steps
+from tunery.optim.adversarial import make_adversary
 from tunery.schema import RunConfig
 from tunery.schema.results import Memory, Metrics, Objective, Progress, RunResult, Status, Tokens
 from tunery.store.files import size
 from tunery.store.folder import RunFolder, claimed, refuse_other
 from tunery.tracking.table import make_trackers
-from tunery.train.callbacks import KeepBest, Record, Regulate, SaveResumePoints, StopEarly
+from tunery.train.assemble import Assembled, assemble
+from tunery.train.callbacks import FollowMetric, KeepBest, Record, Regulate, SaveResumePoints, StopEarly
 from tunery.train.clock import Clock
 from tunery.train.environment import environment
-from tunery.train.prepare import Prepared, prepare
+from tunery.train.finite import StopWhereNotFinite
+from tunery.train.prepare import prepare
 from tunery.train.publish import publish
 from tunery.train.scoring import logits_of, score
-from tunery.train.trainer import EpochLoader, TuneryTrainer, training_arguments
+from tunery.train.trainer import TuneryTrainer, training_arguments
 
 
 def fit(
@@ -54,55 +50,13 @@ def fit(
     clock = Clock(folder.progress().seconds)
     with clock.phase("load"):
         prepared = prepare(config)
-        run = _assemble(config, prepared)
+        run = assemble(config, prepared)
     with claimed(folder.path, document, record="result.json"):
         return _train(run, folder, callbacks, clock=clock, is_trial=is_trial)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Everything that can be refused has been; what is left is work."""
-
-    config: RunConfig
-    prepared: Prepared
-    built: Built
-    batches: EpochBatches
-    steps: int
-    device: torch.device
-    precision: str
-    precision_reason: str
-
-
-def _assemble(config: RunConfig, prepared: Prepared) -> _Run:
-    device = pick_device()
-    reset_peak_memory(device)
-    precision, reason = pick_precision(config.model.precision, device)
-    lengths = prepared.encoded["train"].lengths
-    batches = EpochBatches(lengths, batch_size=config.train.batch_size, seed=config.seed)
-    whole = len(batches) * config.train.epochs
-    steps = min(whole, config.train.max_steps or whole)
-    warmup_steps(config.schedule.warmup, total=steps)
-    built = build_seeded(config, prepared)
-    if built.regulator is not None:
-        built.regulator.plan(steps)
-    built.module.to(device)  # the Trainer leaves quantised models where they are
-    return _Run(config, prepared, built, batches, steps, device, precision, reason)
-
-
-def build_seeded(config: RunConfig, prepared: Prepared) -> Built:
-    """The model of a run before training; the same config gives the same initial head."""
-    set_seed(config.seed)
-    return build(
-        config.model,
-        head=prepared.task.head(),
-        peft=config.peft,
-        freeze=config.freeze,
-        gradient_checkpointing=config.train.gradient_checkpointing,
-    )
-
-
 def _train(
-    run: _Run, folder: RunFolder, callbacks: Sequence[TrainerCallback], *, clock: Clock, is_trial: bool
+    run: Assembled, folder: RunFolder, callbacks: Sequence[TrainerCallback], *, clock: Clock, is_trial: bool
 ) -> RunResult:
     before = folder.progress()
     config, stop = run.config, StopEarly(folder.metrics, run.config)
@@ -110,9 +64,11 @@ def _train(
     trackers = make_trackers(config.tracking, folder.path)
     record = Record(trackers, log_every=config.train.log_every, task_kind=config.task.kind)
     keep = KeepBest(folder, run.built, objective=config.objective, direction=config.direction)
+    follow = FollowMetric(config.objective)
+    finite = StopWhereNotFinite(log_every=config.train.log_every, rows_of=run.row_ids)
     regulate = [Regulate(run.built.regulator)] if run.built.regulator else []
-    trainer = _trainer(run, folder, clock, [*regulate, record, keep, stop, saver, *callbacks])
-    record.trainer = trainer
+    trainer = _trainer(run, folder, clock, [*regulate, finite, record, keep, follow, stop, saver, *callbacks])
+    record.trainer, finite.watch, follow.observe = trainer, trainer.watch, trainer.observe
     point = folder.resume.latest()
     try:
         with saver.listening(), clock.phase("train"):
@@ -128,43 +84,24 @@ def _train(
     return _conclude(run, folder, progress, clock=clock, is_trial=is_trial)
 
 
-def _trainer(run: _Run, folder: RunFolder, clock: Clock, callbacks: Sequence[TrainerCallback]) -> TuneryTrainer:
+def _trainer(run: Assembled, folder: RunFolder, clock: Clock, callbacks: Sequence[TrainerCallback]) -> TuneryTrainer:
     config, built = run.config, run.built
     return TuneryTrainer(
         built,
         training_arguments(config, folder.staging, device=run.device, precision=run.precision),
-        loader=_loader(run),
-        row_loss=LOSSES[run.prepared.task.head().problem],
+        loader=run.loader(),
+        row_loss=run.loss,
+        adversary=make_adversary(config.regularization.adversarial, built.embeddings),
         precision=run.precision,
-        optimizer=lambda: make_optimizer(
-            config.optim,
-            built.module,
-            lr=config.lr,
-            head_lr=config.head_lr,
-            head_names=built.head_names,
-            lr_scale=built.lr_scale,
-            never_decayed=built.undecayed,
-        ),
-        schedule=lambda optimizer, total: make_schedule(config.schedule, optimizer, total=total),
+        lr=config.lr,
+        optimizer=run.optimizer,
+        schedule=run.schedule,
         score=partial(_score, run, clock),
         callbacks=callbacks,
     )
 
 
-def _loader(run: _Run) -> EpochLoader:
-    prepared, train = run.prepared, run.config.train
-    workers = train.workers
-    return EpochLoader(
-        EncodedDataset(prepared.encoded["train"], prepared.targets["train"]),
-        batch_sampler=run.batches,
-        collate_fn=Collator(prepared.tokenizer.pad_token_id, max_tokens=train.micro_batch_tokens),
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        generator=torch.Generator().manual_seed(run.config.seed),
-    )
-
-
-def _score(run: _Run, clock: Clock) -> dict[str, Any]:
+def _score(run: Assembled, clock: Clock) -> dict[str, Any]:
     prepared = run.prepared
     with clock.phase("evaluate"):
         logits = logits_of(
@@ -178,7 +115,7 @@ def _score(run: _Run, clock: Clock) -> dict[str, Any]:
         return score(prepared.task, logits, prepared.targets["validation"])
 
 
-def _progress(run: _Run, trainer: TuneryTrainer, before: Progress, *, clock: Clock, written: int) -> Progress:
+def _progress(run: Assembled, trainer: TuneryTrainer, before: Progress, *, clock: Clock, written: int) -> Progress:
     spent = trainer.tokens
     return Progress(
         parameters=count_parameters(run.built),
@@ -200,7 +137,7 @@ def _higher(before: Memory, now: Memory) -> Memory:
     return Memory(host_peak_bytes=host, device_peak_bytes=max(device, default=None))
 
 
-def _conclude(run: _Run, folder: RunFolder, progress: Progress, *, clock: Clock, is_trial: bool) -> RunResult:
+def _conclude(run: Assembled, folder: RunFolder, progress: Progress, *, clock: Clock, is_trial: bool) -> RunResult:
     best = folder.best()
     if best is None:
         raise RuntimeError("training ended without a scored epoch")

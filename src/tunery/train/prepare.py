@@ -54,7 +54,8 @@ def prepare(config: RunConfig) -> Prepared:
 def examine(config: RunConfig) -> Prepared:
     """The same as `prepare`, fatal findings included."""
     spec = config.model.model_copy(update={"head": Model().head, "precision": "auto"})
-    return _prepared(config.data, config.task, spec, _file_states(config.data))
+    task = config.task.model_copy(update={"loss": type(config.task)().loss})
+    return _prepared(config.data, task, spec, _file_states(config.data))
 
 
 def _file_states(data: Data) -> tuple[tuple[int, int] | None, ...]:

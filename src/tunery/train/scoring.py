@@ -10,10 +10,14 @@ from torch import nn
 from tunery.data.batches import eval_batches, pad
 from tunery.data.encode import Encoded
 from tunery.data.task import Logits, Targets, TaskView
+from tunery.hardware import use_precision
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which forward passes compute in `precision`; weights stay as they are."""
+    """The context in which forward passes compute in `precision`; weights stay as they are.
+
+    `fp32` and `tf32` differ in how a product is computed and not in its type: see `hardware.use_precision`.
+    """
     dtype = _DTYPES.get(precision)
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
@@ -26,6 +30,7 @@ def logits_of(
     module: nn.Module, encoded: Encoded, *, pad_id: int, batch_size: int, device: torch.device, precision: str
 ) -> Logits:
     """Logits in the order of the rows, float32 (rows, labels). Leaves the module in eval mode."""
+    use_precision(precision, device)
     module.eval()
     parts: dict[int, Logits] = {}
     for rows in eval_batches(encoded.lengths, batch_size=batch_size):

@@ -1,6 +1,7 @@
 """The transformers `Trainer`, with the few methods overridden that tunery needs otherwise."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, final
 
@@ -13,16 +14,21 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 
 from tunery.data.batches import EpochBatches
+from tunery.errors import NonFiniteLoss
 from tunery.model.build import Built
 from tunery.model.owned import load_owned, owned_state
+from tunery.optim.adversarial import Adversary
 from tunery.optim.losses import RowLoss
+from tunery.optim.schedules import Schedule
 from tunery.schema import RunConfig
 from tunery.schema.results import Tokens
 from tunery.store.objects import write_tensors
+from tunery.train.finite import LossWatch, failed_score, require_finite
 from tunery.train.scoring import autocast
 
 WEIGHTS = "owned.safetensors"
 REGULATOR = "regulator.safetensors"
+LOSS = "loss.safetensors"
 MicroBatches = Sequence[Mapping[str, Tensor]]
 
 
@@ -52,20 +58,25 @@ class TuneryTrainer(Trainer):
         *,
         loader: EpochLoader,
         row_loss: RowLoss,
+        adversary: Adversary,
         precision: str,
+        lr: float,
         optimizer: Callable[[], Optimizer],
-        schedule: Callable[[Optimizer, int], LRScheduler],
+        schedule: Callable[[Optimizer, int], Schedule],
         score: Callable[[], dict[str, Any]],
         callbacks: Sequence[TrainerCallback],
     ) -> None:
         self._built = built
         self._loader = loader
-        self._row_loss = row_loss
+        self._row_loss = row_loss.to(arguments.device)
+        self._adversary = adversary
         self._precision = precision
+        self._lr = lr
         self._make_optimizer = optimizer
         self._make_schedule = schedule
         self._score = score
         self.step_loss = torch.zeros(())
+        self.watch = LossWatch(arguments.device)
         self.tokens = Tokens()
         super().__init__(model=built.module, args=arguments, callbacks=list(callbacks))
         for noisy in (PrinterCallback, ProgressCallback):
@@ -86,9 +97,14 @@ class TuneryTrainer(Trainer):
         self.lr_scheduler, self._created_lr_scheduler = cast(LambdaLR, schedule), True
         return schedule
 
+    def observe(self, value: float | None) -> None:
+        """Show the schedule the objective of an epoch."""
+        cast(Schedule, self.lr_scheduler).observe(value)
+
     def learning_rate(self) -> float:
-        """Rate of the first parameter group at this step."""
-        return float(self._get_learning_rate())
+        """`optim.lr` as the schedule has moved it by this step; groups with rates of their own move alike."""
+        group = cast(Optimizer, self.optimizer).param_groups[0]
+        return float(self._lr * group["lr"] / group["initial_lr"])
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Forward and backward over the passes of one step; returns the mean loss over its rows, without penalties."""
@@ -99,15 +115,19 @@ class TuneryTrainer(Trainer):
         for micro in passes:
             self._count(micro["attention_mask"])
             batch = {name: tensor.to(self.args.device, non_blocking=True) for name, tensor in micro.items()}
-            labels = batch.pop("labels")
-            with autocast(self.args.device, self._precision):
-                logits = model(**batch).logits
-            loss = self._row_loss(logits.float(), labels).sum() / rows
-            self.accelerator.backward(loss)
-            self.step_loss += loss.detach()
+            share = partial(self._share_of_loss, model, batch, batch.pop("labels"), rows)
+            self.step_loss += self._adversary.backward(share, self.accelerator.backward)
         if self._built.regulator is not None:
             self.accelerator.backward(self._built.regulator.penalty())
+        self.watch.note(self.step_loss, step=self.state.global_step + 1, lr=self.learning_rate())
         return self.step_loss.clone()
+
+    def _share_of_loss(self, model: nn.Module, batch: Mapping[str, Tensor], labels: Tensor, rows: int) -> Tensor:
+        """What one pass adds to the mean loss over the step's rows."""
+        with autocast(self.args.device, self._precision):
+            logits = model(**batch).logits
+        share: Tensor = self._row_loss(logits.float(), labels).sum() / rows
+        return share
 
     def _count(self, mask: Tensor) -> None:
         real, processed = int(mask.sum()), mask.numel()
@@ -115,7 +135,10 @@ class TuneryTrainer(Trainer):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Score the validation split and tell the callbacks."""
-        metrics = self._score()
+        try:
+            metrics = self._score()
+        except NonFiniteLoss as error:
+            raise failed_score(error, step=self.state.global_step, lr=self.learning_rate()) from error
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -126,15 +149,21 @@ class TuneryTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        write_tensors(folder / WEIGHTS, owned_state(self._built))
+        owned = owned_state(self._built)
+        require_finite(owned, step=self.state.global_step, lr=self.learning_rate())
+        write_tensors(folder / WEIGHTS, owned)
         if self._built.regulator is not None:
             write_tensors(folder / REGULATOR, self._built.regulator.state())
+        if learned := self._row_loss.state_dict():
+            write_tensors(folder / LOSS, {name: value.cpu() for name, value in learned.items()})
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         folder = Path(resume_from_checkpoint)
         load_owned(self._built, load_file(folder / WEIGHTS))
         if self._built.regulator is not None:
             self._built.regulator.load(load_file(folder / REGULATOR))
+        if self._row_loss.state_dict():
+            self._row_loss.load_state_dict(load_file(folder / LOSS))
 
 
 def training_arguments(config: RunConfig, staging: Path, *, device: torch.device, precision: str) -> TrainingArguments:

@@ -1,0 +1,152 @@
+"""The schedules as numbers: a factor on the peak learning rate for every step. Knows no torch, so that `tunery schema`
+can draw them at once."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from tunery.schema import schedule as schema
+from tunery.schema.metrics import Direction
+
+
+@final
+@dataclass(frozen=True)
+class Place:
+    """Where a step stands in what is left after the warm-up."""
+
+    done: int
+    """Steps since the end of the warm-up."""
+    left: int
+    """Steps from the end of the warm-up to that of the training, at least 1."""
+    steps_per_epoch: int
+
+    @property
+    def share(self) -> float:
+        """Share (0 to 1) that is done."""
+        return self.done / self.left
+
+
+def half_cosine(share: float) -> float:
+    """From 1 at 0 down to 0 at 1 (Loshchilov & Hutter 2017, arXiv 1608.03983, equation 5)."""
+    return 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+def restarting_cosine(place: Place, *, cycles: int, growth: float) -> float:
+    """Half cosines one after the other, each `growth` times as long as the one before; 0 at the very end.
+
+    Places are compared in units of the first cycle times `left`, whole numbers for a whole `growth`, so that a cycle
+    begins exactly at its step (section 3 of the same paper).
+    """
+    if place.done >= place.left:
+        return 0.0
+    lengths = [place.left * growth**cycle for cycle in range(cycles)]
+    passed = place.done * sum(lengths) / place.left
+    for length in lengths[:-1]:
+        if passed < length:
+            return half_cosine(passed / length)
+        passed -= length
+    return half_cosine(passed / lengths[-1])
+
+
+def one_cycle(place: Place, *, rise: float, start: float, end: float) -> float:
+    """From `start` to 1 in the first `rise` of all steps, then to `end`, both along half a cosine.
+
+    The first step is at `start`, the last at `end`, and the peak where the rise has taken its share of the steps, the
+    first one included; a rise of less than two steps begins at the peak (Smith & Topin 2018, arXiv 1708.07120).
+    """
+    last, peak = place.left - 1, rise * place.left - 1.0
+    if place.done < peak:
+        return 1.0 + (start - 1.0) * half_cosine(place.done / peak)
+    peak = max(0.0, peak)
+    return end + (1.0 - end) * half_cosine(min(1.0, (place.done - peak) / max(1.0, last - peak)))
+
+
+def _flat(spec: Any, place: Place) -> float:
+    return 1.0
+
+
+def _linear(spec: schema.Linear, place: Place) -> float:
+    return 1.0 - place.share
+
+
+def _cosine(spec: schema.Cosine, place: Place) -> float:
+    return half_cosine(place.share)
+
+
+def _cosine_restart(spec: schema.CosineRestart, place: Place) -> float:
+    return restarting_cosine(place, cycles=spec.num_cycles, growth=spec.T_mult)
+
+
+def _polynomial(spec: schema.Polynomial, place: Place) -> float:
+    return float((1.0 - place.share) ** spec.power)
+
+
+def _exponential(spec: schema.Exponential, place: Place) -> float:
+    return float(spec.gamma ** (place.done / place.steps_per_epoch))
+
+
+def _one_cycle(spec: schema.OneCycle, place: Place) -> float:
+    start = 1.0 / spec.div_factor
+    return one_cycle(place, rise=spec.pct_start, start=start, end=start / spec.final_div_factor)
+
+
+CURVES: Final[dict[type[Any], Callable[[Any, Place], float]]] = {
+    schema.NoSchedule: _flat,
+    schema.Constant: _flat,
+    schema.ConstantWarmup: _flat,
+    schema.Linear: _linear,
+    schema.Cosine: _cosine,
+    schema.CosineRestart: _cosine_restart,
+    schema.Polynomial: _polynomial,
+    schema.Exponential: _exponential,
+    schema.OneCycle: _one_cycle,
+}
+"""Factor on the peak after the warm-up, for each schedule that is known before the training."""
+
+
+def rising(step: int, *, warmup: int) -> float:
+    """The warm-up: a straight line from 0 at step 0 to 1 at step `warmup`, and 1 from there on."""
+    return min(1.0, step / warmup) if warmup else 1.0
+
+
+def factor(spec: schema.Schedule, step: int, *, warmup: int, total: int, steps_per_epoch: int) -> float:
+    """Factor on the peak learning rate at `step` (0-based) of `total`; `warmup` steps rise to the peak first."""
+    if step < warmup:
+        return rising(step, warmup=warmup)
+    place = Place(min(step, total) - warmup, max(1, total - warmup), steps_per_epoch)
+    return CURVES[type(spec)](spec, place)
+
+
+@final
+class PlateauRule:
+    """Counts how often the rate must fall: once more each time that more than `patience` epochs in a row bring no
+    improvement of more than `threshold`."""
+
+    def __init__(self, *, direction: Direction, patience: int, threshold: float) -> None:
+        self._sign = 1.0 if direction == "maximize" else -1.0
+        self._patience = patience
+        self._threshold = threshold
+        self.best = -math.inf
+        """Best value so far, with the sign changed where less is better."""
+        self.bad_epochs = 0
+        self.reductions = 0
+
+    def observe(self, value: float | None) -> None:
+        """Take in the value of one epoch; none and NaN are no improvement."""
+        signed = self._sign * value if value is not None else -math.inf
+        if signed > self.best + self._threshold:
+            self.best, self.bad_epochs = signed, 0
+            return
+        self.bad_epochs += 1
+        if self.bad_epochs > self._patience:
+            self.bad_epochs, self.reductions = 0, self.reductions + 1
+
+    def state(self) -> dict[str, float]:
+        """What `load` needs to go on."""
+        return {"best": self.best, "bad_epochs": self.bad_epochs, "reductions": self.reductions}
+
+    def load(self, state: dict[str, float]) -> None:
+        """Go on from a `state`."""
+        self.best = state["best"]
+        self.bad_epochs, self.reductions = int(state["bad_epochs"]), int(state["reductions"])

@@ -1,0 +1,74 @@
+"""What training minimises."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tunery.schema.spec import Choices, Range, Spec
+
+Gamma = Annotated[float, Field(ge=0), Range(1.0, 5.0)]
+
+
+class CrossEntropy(Spec):
+    """Softmax cross-entropy: one label of n."""
+
+    name: Literal["ce"] = "ce"
+    class_weights: Annotated[Literal["balanced"] | None, Choices((None, "balanced"))] = None
+    """`balanced` weighs each label by how rare it is among the training rows; the mean weight of a row is 1."""
+
+
+class Bce(Spec):
+    """Sigmoid cross-entropy, the mean over the labels; for one label of n, each label against the rest."""
+
+    name: Literal["bce"] = "bce"
+
+
+class WeightedBce(Spec):
+    """`bce` in which a label that is given weighs as much as all the rows in which it is not: negatives divided by
+    positives, counted in the training rows."""
+
+    name: Literal["weighted_bce"] = "weighted_bce"
+    max_weight: Annotated[float, Field(ge=1)] = 100.0
+    """Largest weight, for labels that hardly occur."""
+
+
+class Focal(Spec):
+    """Cross-entropy with rows that are already right played down, by (1 - p)^gamma
+    (Lin et al. 2017, arXiv 1708.02002, equation 4)."""
+
+    name: Literal["focal"] = "focal"
+    gamma: Gamma = 2.0
+    """How strongly; 0 is plain cross-entropy."""
+
+
+class AdaptiveFocal(Spec):
+    """`focal` whose gamma is trained with the model, within bounds. The loss falls as gamma rises, so it tends to the
+    upper bound, the faster the higher `optim.head_lr`."""
+
+    name: Literal["adaptive_focal"] = "adaptive_focal"
+    gamma: Gamma = 2.0
+    """Where gamma starts."""
+    gamma_min: Annotated[float, Field(ge=0)] = 1.0
+    """Lower bound of gamma."""
+    gamma_max: Annotated[float, Field(gt=0)] = 5.0
+    """Upper bound of gamma."""
+
+
+class Hybrid(Spec):
+    """A share of sigmoid cross-entropy, the rest focal loss."""
+
+    name: Literal["hybrid"] = "hybrid"
+    alpha: Annotated[float, Field(ge=0, le=1), Range(0.1, 0.9)] = 0.5
+    """Share of sigmoid cross-entropy."""
+    bce: Annotated[Literal["bce", "weighted_bce"], Choices(("bce", "weighted_bce"))] = "bce"
+    """Which sigmoid cross-entropy."""
+    focal: Annotated[Literal["focal", "adaptive_focal"], Choices(("focal", "adaptive_focal"))] = "focal"
+    """Which focal loss; the adaptive one trains gamma between 1 and 5."""
+    gamma: Gamma = 2.0
+    """Of the focal loss."""
+
+
+SingleLabelLoss = Annotated[
+    CrossEntropy | Bce | WeightedBce | Focal | AdaptiveFocal | Hybrid, Field(discriminator="name")
+]
+MultiLabelLoss = Annotated[Bce | WeightedBce | Focal | AdaptiveFocal | Hybrid, Field(discriminator="name")]

@@ -1,0 +1,210 @@
+"""The rules between sections; each names the sections it reads as its parameters."""
+
+from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
+from typing import Any
+
+from tunery.errors import Problem, did_you_mean
+from tunery.schema.data import Data
+from tunery.schema.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze
+from tunery.schema.loss import AdaptiveFocal, Hybrid
+from tunery.schema.metrics import METRICS, Direction, default_objective
+from tunery.schema.model import Model
+from tunery.schema.optim import Adafactor, Optim
+from tunery.schema.peft import AdaLora, BitFit, Compacter, LayerNormTuning, LoraPlus, LowRank, NoPeft, Peft, Prefix
+from tunery.schema.regularization import Regularization
+from tunery.schema.schedule import NoSchedule, Schedule, WarmedUp
+from tunery.schema.search import Search
+from tunery.schema.task import Task
+from tunery.schema.train import Train
+
+Rule = Callable[..., Iterator[Problem]]
+
+
+def _known_metric(task: Task, path: str, metric: str | None) -> Iterator[Problem]:
+    known = METRICS[task.kind]
+    if metric is not None and metric not in known:
+        yield Problem(path, f"{metric!r} is not a metric of task {task.kind!r}; {did_you_mean(metric, known)}")
+
+
+def _objective_exists(task: Task, search: Search) -> Iterator[Problem]:
+    yield from _known_metric(task, "search.objective", search.objective)
+
+
+def _watched_metric_exists(task: Task, train: Train) -> Iterator[Problem]:
+    if train.early_stopping is not None:
+        yield from _known_metric(task, "train.early_stopping.metric", train.early_stopping.metric)
+
+
+def _agrees(task: Task, metric: str, path: str, direction: Direction | None) -> Iterator[Problem]:
+    own = METRICS[task.kind].get(metric)
+    if own and direction and direction != own:
+        yield Problem(path, f"{metric} gets better when you {own} it; remove the key or write {own!r}")
+
+
+def _direction_agrees(task: Task, search: Search) -> Iterator[Problem]:
+    yield from _agrees(task, objective_of(task, search), "search.direction", search.direction)
+
+
+def _mode_agrees(task: Task, train: Train, search: Search) -> Iterator[Problem]:
+    if (rule := train.early_stopping) is not None:
+        watched = rule.metric or objective_of(task, search)
+        yield from _agrees(task, watched, "train.early_stopping.mode", rule.mode)
+
+
+def objective_of(task: Task, search: Search) -> str:
+    """Name of the validation metric that judges a run."""
+    return search.objective or default_objective(task.kind)
+
+
+def _freezing_fits_the_method(peft: Peft, freeze: Freeze) -> Iterator[Problem]:
+    if isinstance(freeze, FreezeToAdapter):
+        if isinstance(peft, NoPeft):
+            message = "'adapter' needs a PEFT method, but peft.method is 'none'; take freeze_encoder, or a method"
+            yield Problem("freeze.strategy", message)
+        if isinstance(peft, LayerNormTuning) and freeze.unfreeze_layernorm:
+            yield Problem("freeze.unfreeze_layernorm", "peft.method=layernorm trains the layer norms; remove this key")
+    elif not isinstance(peft, NoPeft) and not isinstance(freeze, NoFreeze):
+        message = f"{freeze.strategy!r} together with peft.method={peft.method!r}: the method already freezes the "
+        yield Problem("freeze.strategy", message + "pretrained weights; take freeze=adapter, or peft.method=none")
+
+
+def _quantization_fits_the_method(model: Model, peft: Peft) -> Iterator[Problem]:
+    if model.quantization is not None and not isinstance(peft, LowRank):
+        message = f"{model.quantization!r} weights cannot be trained and need a method of the LoRA family, but got "
+        yield Problem("model.quantization", message + f"peft.method={peft.method!r}; remove it, or take lora")
+
+
+def _checkpointing_fits_the_method(peft: Peft, train: Train) -> Iterator[Problem]:
+    if isinstance(peft, Prefix) and train.gradient_checkpointing:
+        message = "peft.method='prefix' hands over its keys and values in a cache, which layers that run twice do not "
+        yield Problem("train.gradient_checkpointing", message + "read; remove this key, or take peft.method=prompt")
+
+
+def _ranks_shrink(peft: Peft) -> Iterator[Problem]:
+    if isinstance(peft, AdaLora):
+        if peft.target_r > peft.init_r:
+            rule = "`target_r <= init_r` must hold, but got"
+            yield Problem("peft.target_r", f"{rule} target_r={peft.target_r}, init_r={peft.init_r}")
+        if peft.warmup + peft.settle >= 1:
+            rule = "`warmup + settle < 1` must hold, or no step is left to move ranks in, but got"
+            yield Problem("peft.settle", f"{rule} warmup={peft.warmup}, settle={peft.settle}")
+
+
+def _kronecker_factors_fit(peft: Peft) -> Iterator[Problem]:
+    if isinstance(peft, Compacter) and peft.bottleneck % peft.phm_dim:
+        rule = "`peft.bottleneck` must be a multiple of phm_dim, but got"
+        yield Problem("peft.phm_dim", f"{rule} bottleneck={peft.bottleneck}, phm_dim={peft.phm_dim}")
+
+
+def _own_rate_is_left_alone(optim: Optim) -> Iterator[Problem]:
+    if isinstance(optim, Adafactor) and optim.warmup_init and not optim.relative_step:
+        yield Problem("optim.warmup_init", "it belongs to `relative_step: true`; write that too, or remove it")
+    if optim.sets_its_own_rate:
+        rule = "the optimizer sets its own rate with `relative_step: true`; remove this key"
+        for key in ("lr", "head_lr", "adapter_lr"):
+            if getattr(optim, key) is not None:
+                yield Problem(f"optim.{key}", rule)
+        if optim.layerwise_lr_decay != 1:
+            yield Problem("optim.layerwise_lr_decay", rule)
+
+
+def _own_rate_has_no_schedule(optim: Optim, schedule: Schedule) -> Iterator[Problem]:
+    if optim.sets_its_own_rate and not isinstance(schedule, NoSchedule):
+        message = f"the optimizer sets its own rate with `relative_step: true`, but got {schedule.name!r}; "
+        yield Problem("schedule.name", message + "write schedule=none")
+
+
+def _own_rate_is_one_rate(peft: Peft, optim: Optim) -> Iterator[Problem]:
+    if optim.sets_its_own_rate and isinstance(peft, LoraPlus):
+        message = "'lora_plus' is two learning rates, but the optimizer sets its own with `relative_step: true`; "
+        yield Problem("peft.method", message + "take lora, or another optimizer")
+
+
+def _adapter_rate_has_an_adapter(peft: Peft, optim: Optim) -> Iterator[Problem]:
+    if optim.adapter_lr is not None and isinstance(peft, NoPeft | BitFit | LayerNormTuning):
+        message = f"peft.method={peft.method!r} adds no parameters, so nothing would learn at this rate; use optim.lr"
+        yield Problem("optim.adapter_lr", message)
+
+
+def _warmup_is_shorter_than_the_training(schedule: Schedule, train: Train) -> Iterator[Problem]:
+    steps = schedule.warmup if isinstance(schedule, WarmedUp) else 0
+    if train.max_steps is not None and steps >= 1 and steps >= train.max_steps:
+        rule = "the warm-up must be shorter than the training, but got"
+        message = f"{rule} {steps} of {train.max_steps} steps (train.max_steps); lower it or train longer"
+        yield Problem("schedule.warmup", message)
+
+
+def _dropout_is_heard(peft: Peft, freeze: Freeze, regularization: Regularization) -> Iterator[Problem]:
+    remedy = (
+        "freeze.eval_mode=false" if isinstance(freeze, Freezing) else "freeze={strategy: adapter, eval_mode: false}"
+    )
+    for place in _silent(peft, freeze):
+        if asked := getattr(regularization, f"{place}_dropout"):
+            message = f"frozen layers run without dropout, so {asked} would do nothing here; remove it, or write "
+            yield Problem(f"regularization.{place}_dropout", message + remedy)
+
+
+def _silent(peft: Peft, freeze: Freeze) -> tuple[str, ...]:
+    """Where dropout is not heard, because every module that has it rests."""
+    eval_mode = freeze.eval_mode if isinstance(freeze, Freezing) else True
+    frozen = isinstance(freeze, FreezeEncoder) or not isinstance(peft, NoPeft)
+    biases = isinstance(peft, BitFit) or (isinstance(peft, LowRank) and peft.bias == "all")
+    if not (eval_mode and frozen) or biases:
+        return ()
+    norms = isinstance(peft, LayerNormTuning) or (isinstance(freeze, Freezing) and freeze.unfreeze_layernorm)
+    return ("attention",) if norms else ("encoder", "attention")
+
+
+def _gamma_is_within_its_bounds(task: Task) -> Iterator[Problem]:
+    loss = task.loss
+    if isinstance(loss, AdaptiveFocal) and not loss.gamma_min < loss.gamma < loss.gamma_max:
+        bounds = f"gamma_min={loss.gamma_min}, gamma={loss.gamma}, gamma_max={loss.gamma_max}"
+        yield Problem("task.loss.gamma", f"`gamma_min < gamma < gamma_max` must hold, but got {bounds}")
+    if isinstance(loss, Hybrid) and loss.focal == "adaptive_focal":
+        low, high = AdaptiveFocal().gamma_min, AdaptiveFocal().gamma_max
+        if not low <= loss.gamma <= high:
+            message = f"`{low:g} <= gamma <= {high:g}` must hold with focal={loss.focal!r}, but got gamma={loss.gamma}"
+            yield Problem("task.loss.gamma", message)
+
+
+def _hub_data_is_pinned(data: Data) -> Iterator[Problem]:
+    if data.dataset is not None and data.revision is None:
+        yield Problem("data.revision", "a Hub data set needs the commit to read, so that the run can be repeated")
+    if data.dataset is None and data.revision is not None:
+        yield Problem("data.revision", "only a Hub data set has a revision; remove it or name data.dataset")
+
+
+RULES: tuple[Rule, ...] = (
+    _objective_exists,
+    _direction_agrees,
+    _watched_metric_exists,
+    _freezing_fits_the_method,
+    _quantization_fits_the_method,
+    _checkpointing_fits_the_method,
+    _ranks_shrink,
+    _kronecker_factors_fit,
+    _mode_agrees,
+    _own_rate_is_left_alone,
+    _own_rate_has_no_schedule,
+    _own_rate_is_one_rate,
+    _adapter_rate_has_an_adapter,
+    _warmup_is_shorter_than_the_training,
+    _dropout_is_heard,
+    _gamma_is_within_its_bounds,
+    _hub_data_is_pinned,
+)
+"""Rules between sections; each names the sections it reads as its parameters."""
+
+
+def sections_read(rule: Rule) -> tuple[str, ...]:
+    """Names of the sections that a rule reads."""
+    return tuple(signature(rule).parameters)
+
+
+def broken_rules(sections: Mapping[str, Any]) -> Iterator[Problem]:
+    """Problems between those sections that are there; a rule that reads a missing section is skipped."""
+    for rule in RULES:
+        names = sections_read(rule)
+        if all(name in sections for name in names):
+            yield from rule(*(sections[name] for name in names))

@@ -1,0 +1,139 @@
+"""Everything of a run that can be refused: it is put together before anything is written."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.optim import Optimizer
+from transformers import set_seed
+
+from tunery.data.batches import Collator, EncodedDataset, EpochBatches
+from tunery.hardware import pick_device, pick_precision, reset_peak_memory, use_precision
+from tunery.model.build import Built, build
+from tunery.model.dropout import Dropouts
+from tunery.optim.groups import Rates, Roles
+from tunery.optim.losses import RowLoss, make_loss
+from tunery.optim.optimizers import check_device, make_optimizer
+from tunery.optim.schedules import Schedule, make_schedule, warmup_steps
+from tunery.schema import RunConfig
+from tunery.train.finite import rows_of_step
+from tunery.train.prepare import Prepared
+from tunery.train.trainer import EpochLoader
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A run of which nothing can be refused any more; what is left is work."""
+
+    config: RunConfig
+    prepared: Prepared
+    built: Built
+    loss: RowLoss
+    batches: EpochBatches
+    steps: int
+    device: torch.device
+    precision: str
+    precision_reason: str
+
+    def optimizer(self) -> Optimizer:
+        """The optimizer of the config over all trained parameters, those of the loss included."""
+        config, built = self.config, self.built
+        return make_optimizer(
+            config.optim,
+            built.module,
+            rates=Rates(
+                encoder=config.lr,
+                head=config.head_lr,
+                adapter=config.optim.adapter_lr or config.lr,
+                layerwise_decay=config.optim.layerwise_lr_decay,
+            ),
+            roles=Roles(
+                head=built.head_names,
+                adapter=built.adapter_names,
+                depth_of=built.depth_of,
+                layers=built.layers,
+                lr_scale=built.lr_scale,
+                never_decayed=built.undecayed,
+            ),
+            loss=self.loss,
+        )
+
+    def schedule(self, optimizer: Optimizer, total: int) -> Schedule:
+        """The schedule of the config over `total` steps."""
+        return make_schedule(
+            self.config.schedule,
+            optimizer,
+            total=total,
+            steps_per_epoch=len(self.batches),
+            direction=self.config.direction,
+        )
+
+    def row_ids(self, step: int) -> tuple[str, ...]:
+        """Ids of the training rows of one step, counted from 1."""
+        return rows_of_step(self.batches, self.prepared.splits.train.examples, step)
+
+    def loader(self) -> EpochLoader:
+        """One batch is one optimizer step: a list of passes."""
+        prepared, train, tokenizer = self.prepared, self.config.train, self.prepared.tokenizer
+        workers = train.workers
+        return EpochLoader(
+            EncodedDataset(prepared.encoded["train"], prepared.targets["train"]),
+            batch_sampler=self.batches,
+            collate_fn=Collator(
+                tokenizer.pad_token_id,
+                max_tokens=train.micro_batch_tokens,
+                token_dropout=self.config.regularization.token_dropout,
+                seed=self.config.seed,
+                special_ids=frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id},
+            ),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            generator=torch.Generator().manual_seed(self.config.seed),
+        )
+
+
+def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
+    """Choose device and precision, plan the steps, load the model.
+
+    Raises:
+        RequestError: what the device, the number of steps or the model do not allow.
+    """
+    device = pick_device()
+    reset_peak_memory(device)
+    precision, reason = pick_precision(config.model.precision, device)
+    use_precision(precision, device)
+    lengths = prepared.encoded["train"].lengths
+    batches = EpochBatches(lengths, batch_size=config.train.batch_size, seed=config.seed)
+    whole = len(batches) * config.train.epochs
+    steps = min(whole, config.train.max_steps or whole)
+    warmup_steps(config.schedule, total=steps)
+    check_device(config.optim, device.type)
+    built = build_seeded(config, prepared)
+    if built.regulator is not None:
+        built.regulator.plan(steps)
+    built.module.to(device)  # the Trainer leaves quantised models where they are
+    return Assembled(config, prepared, built, _loss(config, prepared), batches, steps, device, precision, reason)
+
+
+def _loss(config: RunConfig, prepared: Prepared) -> RowLoss:
+    head = prepared.task.head()
+    return make_loss(
+        config.task.loss,
+        problem=head.problem,
+        targets=prepared.targets["train"],
+        labels=len(head.labels),
+        smoothing=config.regularization.label_smoothing,
+    )
+
+
+def build_seeded(config: RunConfig, prepared: Prepared) -> Built:
+    """The model of a run before training; the same config gives the same initial head."""
+    rule = config.regularization
+    set_seed(config.seed)
+    return build(
+        config.model,
+        head=prepared.task.head(),
+        peft=config.peft,
+        freeze=config.freeze,
+        dropout=Dropouts(head=rule.head_dropout, encoder=rule.encoder_dropout, attention=rule.attention_dropout),
+        gradient_checkpointing=config.train.gradient_checkpointing,
+    )

@@ -1,0 +1,39 @@
+"""Every optimizer in a real run: it trains, and an interrupted run ends with the weights of one that was not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiny_runs import StopAt, config, write_rows
+from tunery.errors import ConfigError
+from tunery.optim.optimizers import OPTIMIZERS, PAGED
+from tunery.train.fit import fit
+
+TRAIN = {"epochs": 2, "batch_size": 8, "log_every": 2}
+OWN_RATE = {"optim": {"name": "adafactor", "relative_step": True, "warmup_init": True}, "schedule": {"name": "none"}}
+RUNS: dict[str, dict[str, Any]] = {
+    **{spec().name: {"optim": {"name": spec().name}} for spec in OPTIMIZERS if spec not in PAGED},
+    "relative_step": OWN_RATE,
+    "layerwise": {"optim": {"name": "adamw", "layerwise_lr_decay": 0.8}, "peft": {"method": "lora_plus"}},
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_an_interrupted_run_ends_like_one_that_was_not(tiny_bert: Path, tmp_path: Path, name: str) -> None:
+    given = config(str(tiny_bert), write_rows(tmp_path), train=TRAIN, **RUNS[name])
+    whole = fit(given, out=tmp_path / "whole")
+    with pytest.raises(MemoryError):
+        fit(given, [StopAt(11, "crash")], out=tmp_path / "crashed")
+    resumed = fit(given, out=tmp_path / "crashed")
+    assert resumed.checkpoints[0].digest == whole.checkpoints[0].digest
+    lines = ["metrics.jsonl" in str(path) and path.read_text() for path in (tmp_path / "whole").glob("metrics.jsonl")]
+    assert lines == [(tmp_path / "crashed" / "metrics.jsonl").read_text()]
+
+
+def test_a_device_is_checked_before_a_model_is_loaded(tmp_path: Path) -> None:
+    from tunery.optim.optimizers import check_device
+    from tunery.schema.optim import PagedAdamW
+
+    with pytest.raises(ConfigError, match="optim.name: 'paged_adamw' moves state .*but this run is on 'cpu'; take adamw"):
+        check_device(PagedAdamW(), "cpu")

@@ -1,0 +1,203 @@
+"""Precision, memory settings and adversarial training through real runs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tiny_runs import StopAt, config, write_rows
+from tunery import load
+from tunery.data.rows import Example
+from tunery.hardware import pick_device, use_precision
+from tunery.schema.results import RunResult
+from tunery.tracking.jsonl import read_metrics
+from tunery.train.fit import fit
+from tunery.train.trainer import TuneryTrainer
+
+NO_DROPOUT = {"head_dropout": 0, "encoder_dropout": 0, "attention_dropout": 0}
+ROWS = [Example("it was a great day"), Example("the film was very sad and we hate it"), Example("good")]
+
+
+def run(
+    model: Path,
+    folder: Path,
+    precision: str = "fp32",
+    train: dict[str, Any] | None = None,
+    callbacks: Any = (),
+    **sections: Any,
+) -> RunResult:
+    """SGD: Adam's first steps would magnify the smallest difference."""
+    folder.mkdir(exist_ok=True)
+    document = {
+        "model": {"name": str(model), "max_length": 32, "precision": precision},
+        "train": {"epochs": 2, "batch_size": 8, "log_every": 1, **(train or {})},
+        "optim": {"name": "sgd_momentum", "lr": 1e-2},
+        "schedule": "constant",
+        **sections,
+    }
+    return fit(config(str(model), write_rows(folder), **document), callbacks, out=folder / "run")
+
+
+def logits(folder: Path, precision: str = "fp32") -> np.ndarray:
+    return load(folder / "run").logits(ROWS, precision=precision)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "run" / "best" / "model.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def losses(folder: Path) -> list[float]:
+    lines = read_metrics(folder / "run" / "metrics.jsonl")
+    return [line["value"] for line in lines if line["name"] == "train/loss"]
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-4), ("bf16", 0.05)])
+@pytest.mark.parametrize("adversarial", ["none", "fgm"])
+def test_memory_settings_change_no_answer(
+    tiny_bert: Path, tmp_path: Path, precision: str, tolerance: float, adversarial: str
+) -> None:
+    """Up to rounding: passes of other sizes add up in another order. Without dropout, which is drawn pass by pass."""
+    rule = {**NO_DROPOUT, "adversarial": {"name": adversarial}}
+    settings = [{"micro_batch_tokens": tokens} for tokens in (8192, 40)]
+    answers = []
+    for number, train in enumerate([*settings, {"gradient_checkpointing": True}]):
+        run(tiny_bert, tmp_path / str(number), precision, train, regularization=rule)
+        answers.append(logits(tmp_path / str(number)))
+    moved = np.abs(answers[0] - untrained(tiny_bert, tmp_path / "start")).max()
+    assert max(np.abs(answer - answers[0]).max() for answer in answers[1:]) < tolerance < moved
+
+
+def untrained(tiny_bert: Path, folder: Path) -> np.ndarray:
+    run(tiny_bert, folder, optim={"name": "sgd", "lr": 1e-12, "head_lr": 1e-12})
+    return logits(folder)
+
+
+def test_checkpointing_repeats_dropout_bit_for_bit(tiny_bert: Path, tmp_path: Path) -> None:
+    rule = {"head_dropout": 0.2, "encoder_dropout": 0.2, "attention_dropout": 0.2, "adversarial": {"name": "pgd"}}
+    for name in ("kept", "computed again"):
+        run(tiny_bert, tmp_path / name, train={"gradient_checkpointing": name != "kept"}, regularization=rule)
+    assert same(weights(tmp_path / "kept"), weights(tmp_path / "computed again"))
+
+
+@pytest.mark.parametrize("name", ["fgm", "pgd"])
+def test_an_adversary_shows_and_without_room_to_move_it_is_off(tiny_bert: Path, tmp_path: Path, name: str) -> None:
+    for folder, rule in {
+        "without": {},
+        "off": {"adversarial": {"name": name, "epsilon": 0}},
+        "on": {"adversarial": {"name": name}},
+        "far": {"adversarial": {"name": name, "epsilon": 0.5}},
+    }.items():
+        run(tiny_bert, tmp_path / folder, regularization={**NO_DROPOUT, **rule})
+    plain = weights(tmp_path / "without")
+    assert same(plain, weights(tmp_path / "off")) and losses(tmp_path / "without") == losses(tmp_path / "off")
+    assert not same(plain, weights(tmp_path / "on"))
+    assert losses(tmp_path / "on")[0] == losses(tmp_path / "without")[0]  # the clean loss is what is recorded
+    assert losses(tmp_path / "far")[1:] != losses(tmp_path / "on")[1:]
+
+
+@pytest.mark.parametrize(("key", "values"), [("steps", (1, 3)), ("step_size", (0.3, 0.9))])
+def test_the_keys_of_pgd_show(tiny_bert: Path, tmp_path: Path, key: str, values: tuple[float, float]) -> None:
+    for value in values:
+        rule = {**NO_DROPOUT, "adversarial": {"name": "pgd", "epsilon": 0.3, key: value}}
+        run(tiny_bert, tmp_path / str(value), regularization=rule)
+    assert not same(*(weights(tmp_path / str(value)) for value in values))
+
+
+def test_an_interrupted_run_with_an_adversary_ends_bit_for_bit_the_same(tiny_bert: Path, tmp_path: Path) -> None:
+    rule = {"adversarial": {"name": "pgd", "epsilon": 0.1}}
+    run(tiny_bert, tmp_path / "whole", regularization=rule)
+    with pytest.raises(MemoryError):
+        run(tiny_bert, tmp_path / "torn", callbacks=[StopAt(11, "crash")], regularization=rule)
+    run(tiny_bert, tmp_path / "torn", regularization=rule)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "torn"))
+
+
+def pretend_loss_scaling(monkeypatch: pytest.MonkeyPatch, **scaler: Any) -> list[Any]:
+    """What the Trainer does with `fp16=True` on CUDA, on this CPU: the same scaler, and no autocast."""
+    made: list[Any] = []
+    create = TuneryTrainer.create_accelerator_and_postprocess
+
+    def with_scaler(self: TuneryTrainer) -> None:
+        create(self)
+        made.append(torch.amp.GradScaler("cpu", **scaler))
+        self.accelerator.scaler = made[-1]
+
+    monkeypatch.setattr(TuneryTrainer, "create_accelerator_and_postprocess", with_scaler)
+    return made
+
+
+SCALED = {"optim": {"name": "adamw", "lr": 1e-3}, "schedule": {"name": "linear", "warmup": 0.0}}
+
+
+def test_a_step_that_overflows_is_left_out_and_the_schedule_waits(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = pretend_loss_scaling(monkeypatch, init_scale=2.0**127, growth_interval=1000)
+    rule = {**NO_DROPOUT, "gradient_clipping": 0, "adversarial": {"name": "fgm"}}
+    run(tiny_bert, tmp_path, regularization=rule, train={"micro_batch_tokens": 60}, **SCALED)
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    rates = [line["value"] for line in lines if line["name"] == "train/lr"]
+    skipped = 127 - int(np.log2(made[0].get_scale()))
+    assert 0 < skipped < 8
+    expected = [1e-3] * skipped + [1e-3 * (1 - step / 16) for step in range(1, 17 - skipped)]
+    assert rates == pytest.approx(expected)
+
+
+def test_the_loss_scale_is_in_the_resume_point(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = pretend_loss_scaling(monkeypatch, init_scale=2.0**10, growth_interval=3)
+    given: dict[str, Any] = {"regularization": {**NO_DROPOUT, "gradient_clipping": 0}, **SCALED}
+    run(tiny_bert, tmp_path / "whole", **given)
+    with pytest.raises(MemoryError):
+        run(tiny_bert, tmp_path / "torn", callbacks=[StopAt(11, "crash")], **given)
+    run(tiny_bert, tmp_path / "torn", **given)
+    assert made[0].get_scale() == made[2].get_scale() == 2.0**15
+    assert made[0].state_dict() == made[2].state_dict()
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "torn"))
+
+
+def test_the_scale_of_the_loss_changes_no_weight(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several backward passes of one step are scaled alike, those of an adversary too, and unscaled once."""
+    rule = {**NO_DROPOUT, "gradient_clipping": 0, "adversarial": {"name": "pgd"}}
+    given: dict[str, Any] = {"regularization": rule, "train": {"micro_batch_tokens": 60}, **SCALED}
+    run(tiny_bert, tmp_path / "plain", **given)
+    pretend_loss_scaling(monkeypatch, init_scale=2.0**10)
+    run(tiny_bert, tmp_path / "scaled", **given)
+    assert np.abs(logits(tmp_path / "plain") - logits(tmp_path / "scaled")).max() < 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 0.05), ("bf16", 0.2), ("fp16", 0.1)])
+def test_on_a_gpu_every_precision_trains_to_the_same_answers(
+    tiny_bert: Path, tmp_path: Path, precision: str, tolerance: float
+) -> None:
+    rule = {**NO_DROPOUT, "adversarial": {"name": "pgd"}}
+    try:
+        for name in ("fp32", precision):
+            result = run(tiny_bert, tmp_path / name, name, regularization=rule)
+            assert result.environment is not None and result.environment.precision == name
+    finally:
+        use_precision("fp32", pick_device())
+    difference = np.abs(logits(tmp_path / "fp32") - logits(tmp_path / precision)).max()
+    assert 0 < difference < tolerance
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_a_torn_fp16_run_goes_on_with_its_loss_scale(tiny_bert: Path, tmp_path: Path) -> None:
+    rule = {**NO_DROPOUT, "gradient_clipping": 1.0}
+    with pytest.raises(MemoryError):
+        run(tiny_bert, tmp_path / "torn", "fp16", callbacks=[StopAt(11, "crash")], regularization=rule)
+    assert (tmp_path / "torn" / "run" / "resume" / "step-8" / "scaler.pt").is_file()
+    run(tiny_bert, tmp_path / "torn", "fp16", regularization=rule)
+    run(tiny_bert, tmp_path / "whole", "fp16", regularization=rule)
+    assert np.abs(logits(tmp_path / "whole") - logits(tmp_path / "torn")).max() < 1e-2

@@ -1,0 +1,90 @@
+"""Early stopping: every key of it, metrics that fall, and what is kept of the run that was stopped."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiny_runs import config, write_rows
+from tunery.schema.metrics import Direction
+from tunery.schema.results import RunResult
+from tunery.tracking.jsonl import read_metrics
+from tunery.train.callbacks import FollowMetric, epochs_without_improvement
+from tunery.train.fit import fit
+from tunery.train.inference import evaluate
+
+values = st.lists(st.one_of(st.none(), st.integers(-20, 20).map(lambda n: n / 4)), max_size=12)
+
+
+@given(history=values, direction=st.sampled_from(["maximize", "minimize"]), min_delta=st.sampled_from([0.0, 0.5, 2.0]))
+def test_waiting_is_counted_from_the_last_real_improvement(
+    history: list[float | None], direction: Direction, min_delta: float
+) -> None:
+    waited = epochs_without_improvement(history, direction=direction, min_delta=min_delta)
+    sign = 1 if direction == "maximize" else -1
+    bests: list[tuple[int, float]] = []
+    for epoch, value in enumerate(history):
+        if value is not None and (not bests or sign * (value - bests[-1][1]) > min_delta):
+            bests.append((epoch, value))
+    assert waited == (len(history) - 1 - bests[-1][0] if bests else len(history))
+    turned = [None if value is None else -value for value in history]
+    other: Direction = "minimize" if direction == "maximize" else "maximize"
+    assert waited == epochs_without_improvement(turned, direction=other, min_delta=min_delta)
+
+
+def run(tiny_bert: Path, folder: Path, stopping: dict[str, Any] | None, **sections: Any) -> RunResult:
+    train = {"epochs": 12, "batch_size": 8, "early_stopping": stopping}
+    rest = {"optim": {"name": "adamw", "lr": 1e-2}, "schedule": "constant", **sections}
+    return fit(config(str(tiny_bert), write_rows(folder), train=train, **rest), out=folder / "run")
+
+
+def history_of(folder: Path, metric: str) -> list[float]:
+    lines = read_metrics(folder / "run" / "metrics.jsonl")
+    return [line["value"] for line in lines if line["name"] == f"validation/{metric}"]
+
+
+def test_a_falling_metric_is_watched_and_the_objective_still_chooses(tiny_bert: Path, tmp_path: Path) -> None:
+    stopping = {"patience": 2, "min_delta": 0.01, "metric": "loss", "mode": "minimize"}
+    result = run(tiny_bert, tmp_path, stopping)
+    loss, f1 = history_of(tmp_path, "loss"), history_of(tmp_path, "f1_macro")
+    waits = [epochs_without_improvement(loss[:n], direction="minimize", min_delta=0.01) for n in range(1, 13)]
+    assert result.epochs == len(loss) == waits.index(2) + 1 < 12
+    assert loss[0] > min(loss)  # it fell first: watched the other way round, the run would have ended after 3 epochs
+    assert len(loss) > 3
+    assert result.best_epoch == f1.index(max(f1)) + 1 and result.objective.value == max(f1)
+
+
+def test_the_epoch_with_the_lowest_loss_is_exported_where_loss_is_the_objective(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    result = run(tiny_bert, tmp_path, {"patience": 1}, search={"objective": "loss"})
+    loss = history_of(tmp_path, "loss")
+    assert result.objective.direction == "minimize" and result.objective.value == min(loss) < loss[-1]
+    assert result.best_epoch == loss.index(min(loss)) + 1 == len(loss) - 1
+    assert evaluate(tmp_path / "run", "validation")["loss"] == pytest.approx(min(loss), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("stopping", "epochs"),
+    [
+        ({"patience": 1, "min_delta": 1.0}, 2),  # nothing improves by so much: the first epoch, then the patience
+        ({"patience": 4, "min_delta": 1.0}, 5),
+        (None, 12),
+    ],
+    ids=str,
+)
+def test_patience_and_least_change_say_when(
+    tiny_bert: Path, tmp_path: Path, stopping: dict[str, Any] | None, epochs: int
+) -> None:
+    assert run(tiny_bert, tmp_path, stopping).epochs == epochs
+
+
+def test_a_schedule_is_told_the_objective() -> None:
+    follow, seen = FollowMetric("f1_macro"), list[float | None]()
+    follow.on_evaluate(None, None, None, metrics={"f1_macro": 0.1})  # type: ignore[arg-type]
+    follow.observe = seen.append
+    for value in (0.5, None):
+        follow.on_evaluate(None, None, None, metrics={"f1_macro": value, "loss": 9.0})  # type: ignore[arg-type]
+    assert seen == [0.5, None]
