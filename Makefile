@@ -29,7 +29,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.dev
-	$(BIN)/python -c 'from tunery.schema.describe import markdown; print(markdown(), end="")' > docs/configuration.md
+	$(BIN)/tunery schema --markdown > docs/configuration.md
 
 house:
 	@$(PYTHON) scripts/house.py

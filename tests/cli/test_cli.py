@@ -17,6 +17,7 @@ from fake_cells import Fake
 from tiny_runs import write_rows
 from tunery.cli import main
 from tunery.hpo.compare import compare
+from tunery.optim.plots import schedule_plots
 
 Run = tuple[int, str, str]
 
@@ -240,6 +241,29 @@ def test_schema_and_models(capsys: pytest.CaptureFixture[str]) -> None:
         assert call(capsys, "schema", which, "--markdown")[1].startswith("#")
     code, printed, _ = call(capsys, "models", "--json")
     assert code == 0 and any(row["alias"] == "minilm" for row in json.loads(printed))
+
+
+def test_the_reference_page_is_current_and_draws_every_schedule(capsys: pytest.CaptureFixture[str]) -> None:
+    code, printed, _ = call(capsys, "schema", "--markdown")
+    page = Path(__file__).parents[2] / "docs" / "configuration.md"
+    assert code == 0 and page.read_text(encoding="utf-8") == printed, f"{page.name} is out of date; type: make docs"
+    for (section, name), plot in schedule_plots().items():
+        assert re.search(rf"### {section}: {name}\n\n[^\n]+\n\n```text\n{re.escape(plot)}\n```\n", printed)
+
+
+@pytest.mark.parametrize("options", [[], ["--markdown"]], ids=["json", "markdown"])
+def test_schema_loads_no_torch(options: list[str]) -> None:
+    code = f"""
+import sys
+from tunery.cli import main
+try:
+    main(["schema", *{options!r}])
+except SystemExit:
+    print([name for name in ("torch", "transformers", "optuna") if name in sys.modules], file=sys.stderr)
+"""
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]" and "one_cycle" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceC
 
 from tunery.errors import ModelError
 from tunery.model.build import Built, build
-from tunery.model.peft import METHODS, plain_name
+from tunery.model.peft import METHODS
 from tunery.optim.groups import SPARED, Group, Rates, Roles, parameter_groups
 from tunery.schema.freeze import FreezeLayers, NoFreeze
 from tunery.schema.model import LinearHead, Model, NativeHead
@@ -149,7 +149,6 @@ def test_a_tied_weight_is_one_parameter_and_spared_wherever_it_stands_first(firs
     decoder.weight = table.weight
     parts = {"table": table, "decoder": decoder}
     groups = groups_of(nn.ModuleDict({first: parts.pop(first), **parts}), no_decay=("embedding",))
-    assert {len(group["params"]): group["weight_decay"] for group in groups} == {1: 0.0} | {1: 0.1} or len(groups) == 2
     assert [g["weight_decay"] for g in groups for part in g["params"] if part is table.weight] == [0.0]
 
 
@@ -185,8 +184,7 @@ def test_rates_fall_from_layer_to_layer_in_every_family(
         layer = LAYER.search(parameter)
         stem = re.search(r"embeddings|wte|wpe", parameter)
         below = 1 - int(layer[1]) if layer else 2 if stem else 0
-        part = 3.0 if "lora" in parameter else 1.0 / 2**0
-        expected = 7.0 if parameter in built.head_names else part / 2**below
+        expected = 7.0 if parameter in built.head_names else (3.0 if "lora" in parameter else 1.0) / 2**below
         assert group["lr"] == expected, parameter
     whole_model = isinstance(peft, NoPeft)
     assert {group["lr"] for group in found.values()} >= ({0.25, 0.5, 1.0, 7.0} if whole_model else {1.5, 3.0, 7.0})
@@ -207,15 +205,13 @@ def test_every_method_sorts_all_that_it_trains(kind: Any, head: Any, tiny_bert: 
 
 def test_lora_plus_learns_faster_on_top_of_the_rate_of_adapters(tiny_bert: Path) -> None:
     built = make(tiny_bert, peft=LoraPlus(lr_ratio=4.0))
-    rates = {name: group["lr"] for name, group in built_groups(built).items() if "lora" in name}
-    assert {name: rate for name, rate in rates.items() if "lora_B" in name} == {
-        name: 12.0 for name in rates if "lora_B" in name
-    }
-    assert {rate for name, rate in rates.items() if "lora_A" in name} == {3.0}
+    rates = {(name.split(".")[-3], group["lr"]) for name, group in built_groups(built).items() if "lora" in name}
+    assert rates >= {("lora_A", 3.0), ("lora_B", 12.0)}
+    assert not rates & {("lora_A", 12.0), ("lora_B", 3.0)}
 
 
 def test_frozen_layers_are_in_no_group(tiny_bert: Path) -> None:
-    built = make(tiny_bert, freeze=FreezeLayers(layers=1))
+    built = make(tiny_bert, freeze=FreezeLayers(n=1))
     found = built_groups(built)
     assert found.keys() == built.owned
     assert not any(".layer.0." in name or "embeddings" in name for name in found)
@@ -223,6 +219,7 @@ def test_frozen_layers_are_in_no_group(tiny_bert: Path) -> None:
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 60}
 FAMILIES = ["bert", "deberta", "deberta-v2", "albert", "modernbert", "llama", "qwen3", "mpnet"]
+TABLE = re.compile(r"(embeddings?|embed_tokens|relative_attention_bias)\.weight$")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -240,9 +237,7 @@ def test_norms_and_tables_are_known_in_every_family(family: str) -> None:
     assert weights and weights <= spared["norm"] <= flat
     assert spared["bias"] == {name for name in named if name.endswith("bias")}
     assert flat == spared["bias"] | weights
-    assert spared["embedding"] == {name for name in named if re.search(r"embed.*\.weight$", name) and name not in flat} - {
-        name for name in named if "embedding_hidden_mapping" in name or "embed_proj" in name
-    }
+    assert spared["embedding"] == {name for name in named if TABLE.search(name)} - flat
 
 
 def test_a_language_model_with_a_tied_decoder_adds_up() -> None:
@@ -253,7 +248,3 @@ def test_a_language_model_with_a_tied_decoder_adds_up() -> None:
     tied = model.get_input_embeddings().weight
     assert model.get_output_embeddings().weight is tied
     assert [group["weight_decay"] for group in groups for part in group["params"] if part is tied] == [0.0]
-
-
-def test_prompts_are_tables_and_plain_names_tell_them_apart() -> None:
-    assert plain_name("base_model.model.classifier.modules_to_save.default.weight") == "classifier.weight"

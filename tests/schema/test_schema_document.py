@@ -121,7 +121,11 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"task": {"kind": "classification", "loss": {"name": "adaptive_focal", "gamma": 7}}},
-        "task.loss.gamma: `gamma_min < gamma < gamma_max` must hold, but got gamma_min=1.0, gamma=7.0, gamma_max=5.0",
+        "task.loss.gamma: `1 <= gamma <= 5` must hold where it is trained, but got 7",
+    ),
+    (
+        {"task": {"kind": "classification", "loss": {"name": "adaptive_focal", "gamma_min": 5}}},
+        "task.loss.gamma_min: `gamma_min < gamma_max` must hold, but got gamma_min=5, gamma_max=5",
     ),
     ({"search": {"objective": "f1"}}, "search.objective: 'f1' is not a metric of task 'classification'; choose from"),
     ({"search": {"objective": "los"}}, "search.objective: 'los' is not a metric of task 'classification'; did you m"),

@@ -50,6 +50,7 @@ BETWEEN_SECTIONS = (
     "schedule.warmup",
     "train.early_stopping.mode",
     "task.loss.gamma",
+    "task.loss.gamma_min",
     "encoder_dropout",
     "attention_dropout",
 )

@@ -27,7 +27,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "head": {"model": {"head": {"kind": "linear"}}},
     "head.pooling": {"model": {"head": {"kind": "linear", "pooling": "cls"}}},
     "head.activation": {"model": {"head": {"kind": "mlp", "activation": "relu"}}},
-    "peft": {"peft": {"method": "lora"}},
+    "peft": {"peft": {"method": "bitfit"}},
     "freeze": {"freeze": {"strategy": "freeze_layers_n", "n": 1}},
     "lr": {"optim": {"lr": 1e-3}},
     "head_lr": {"optim": {"head_lr": 1e-3}},

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tiny_runs import StopAt, config, write_rows
 from tunery.errors import ConfigError
@@ -31,9 +32,13 @@ def test_an_interrupted_run_ends_like_one_that_was_not(tiny_bert: Path, tmp_path
     assert lines == [(tmp_path / "crashed" / "metrics.jsonl").read_text()]
 
 
-def test_a_device_is_checked_before_a_model_is_loaded(tmp_path: Path) -> None:
-    from tunery.optim.optimizers import check_device
-    from tunery.schema.optim import PagedAdamW
-
-    with pytest.raises(ConfigError, match="optim.name: 'paged_adamw' moves state .*but this run is on 'cpu'; take adamw"):
-        check_device(PagedAdamW(), "cpu")
+def test_what_the_machine_and_the_data_refuse_is_said_at_once_before_a_model_is_loaded(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunery.train.assemble.build", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("tunery.train.assemble.pick_device", lambda: torch.device("cpu"))
+    sections = {"optim": {"name": "paged_adamw"}, "schedule": {"name": "linear", "warmup": 500}}
+    with pytest.raises(ConfigError) as caught:
+        fit(config(str(tiny_bert), write_rows(tmp_path), **sections), out=tmp_path / "run")
+    assert [problem.path for problem in caught.value.problems] == ["optim.name", "schedule.warmup"]
+    assert not (tmp_path / "run").exists()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -234,12 +235,13 @@ def schema(
     as_json: AsJson = False,
 ) -> None:
     """Print the JSON schema of the config, of `result.json`, of `study.json` or of `comparison.json`."""
+    from tunery.optim.plots import schedule_plots
     from tunery.schema import describe
 
     if markdown and as_json:
         raise typer.BadParameter("--markdown and --json exclude each other")
-    documents = {
-        "config": (describe.json_schema, describe.markdown),
+    documents: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[], str]]] = {
+        "config": (describe.json_schema, lambda: describe.markdown(schedule_plots())),
         "result": (describe.result_schema, describe.result_markdown),
         "study": (describe.study_schema, describe.study_markdown),
         "comparison": (describe.comparison_schema, describe.comparison_markdown),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from tunery.errors import ConfigError, Problem
 from tunery.schema import schedule as schema
 from tunery.schema.metrics import Direction
 
@@ -57,9 +58,15 @@ def one_cycle(place: Place, *, rise: float, start: float, end: float) -> float:
     """
     last, peak = place.left - 1, rise * place.left - 1.0
     if place.done < peak:
-        return 1.0 + (start - 1.0) * half_cosine(place.done / peak)
+        return _between(1.0, start, half_cosine(place.done / peak))
     peak = max(0.0, peak)
-    return end + (1.0 - end) * half_cosine(min(1.0, (place.done - peak) / max(1.0, last - peak)))
+    fallen = min(1.0, (place.done - peak) / (last - peak)) if last > peak else 0.0
+    return _between(end, 1.0, half_cosine(fallen))
+
+
+def _between(low: float, high: float, share: float) -> float:
+    """`low` at 0 and `high` at 1, both exactly."""
+    return (1.0 - share) * low + share * high
 
 
 def _flat(spec: Any, place: Place) -> float:
@@ -103,6 +110,28 @@ CURVES: Final[dict[type[Any], Callable[[Any, Place], float]]] = {
     schema.OneCycle: _one_cycle,
 }
 """Factor on the peak after the warm-up, for each schedule that is known before the training."""
+
+_ROUNDING: Final = 1e-9
+"""7 % of 100 steps are 7.000000000000001 in floating point, and should be 7."""
+
+
+def warmup_steps(spec: schema.Schedule, *, total: int) -> int:
+    """Steps of warm-up in a training of `total` steps; 0 for a schedule that has none.
+
+    A share is rounded up, but leaves one step at the peak.
+
+    Raises:
+        ConfigError: when a number of steps is not smaller than `total`.
+    """
+    if not isinstance(spec, schema.WarmedUp):
+        return 0
+    if spec.warmup < 1:
+        return min(math.ceil(spec.warmup * total - _ROUNDING), total - 1)
+    steps = int(spec.warmup)
+    if steps >= total:
+        rule = "the warm-up must be shorter than the training, but got"
+        raise ConfigError([Problem("schedule.warmup", f"{rule} {steps} of {total} steps; lower it or train longer")])
+    return steps
 
 
 def rising(step: int, *, warmup: int) -> float:

@@ -1,6 +1,5 @@
 """From schedule specs to schedules that move the rates of an optimizer."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, final
@@ -8,20 +7,30 @@ from typing import Any, Final, final
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from tunery.errors import ConfigError, Problem
 from tunery.optim.curves import CURVES, PlateauRule, factor, rising
+from tunery.optim.curves import warmup_steps as warmup_steps
 from tunery.schema import schedule as schema
 from tunery.schema.metrics import Direction
 
-_ROUNDING: Final = 1e-9
-"""7 % of 100 steps are 7.000000000000001 in floating point, and should be 7."""
 
-
-class Schedule(LRScheduler):
+class Schedule(LRScheduler, ABC):
     """What `train` moves: `step` after every optimizer step, `observe` after every epoch."""
+
+    @abstractmethod
+    def get_lr(self) -> list[Any]:
+        """The rates at step `last_epoch`, one per group."""
 
     def observe(self, value: float | None) -> None:
         """Take in the objective on validation; a schedule that is known before the training does not look at it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step; the rest comes from the config."""
+        return {"step": self.last_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state of `state_dict`."""
+        self.last_epoch = state_dict["step"]
+        self._step_count = self.last_epoch + 1  # the base class counts its call at the start
 
 
 @final
@@ -36,14 +45,6 @@ class Untouched(Schedule):
         """The same: an optimizer may have set them in its last step."""
         return self.get_lr()
 
-    def state_dict(self) -> dict[str, Any]:
-        """The step."""
-        return {"step": self.last_epoch}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state of `state_dict`."""
-        _go_to(self, state_dict["step"])
-
 
 class Scaled(Schedule, ABC):
     """Every group at its own peak rate times one factor, at once after `step` and `load_state_dict`."""
@@ -53,17 +54,13 @@ class Scaled(Schedule, ABC):
         """Factor on the peak at step `last_epoch`."""
 
     def get_lr(self) -> list[Any]:
-        """The rates at step `last_epoch`, one per group."""
+        """The peaks times the factor."""
         now = self.factor()
         return [peak * now for peak in self.base_lrs]
 
-    def state_dict(self) -> dict[str, Any]:
-        """The step; the peaks come from the config."""
-        return {"step": self.last_epoch}
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state of `state_dict`."""
-        _go_to(self, state_dict["step"])
+        super().load_state_dict(state_dict)
         self._apply()
 
     def _apply(self) -> None:
@@ -114,11 +111,6 @@ class Plateau(Scaled):
         super().load_state_dict(state_dict)
 
 
-def _go_to(schedule: LRScheduler, step: int) -> None:
-    """The base class counts its own call at the start as a step."""
-    schedule.last_epoch, schedule._step_count = step, step + 1
-
-
 def _untouched(spec: schema.NoSchedule, optimizer: Optimizer, **_: Any) -> Schedule:
     return Untouched(optimizer)
 
@@ -146,25 +138,6 @@ SCHEDULES: Final[dict[type[Any], Callable[..., Schedule]]] = {
     schema.NoSchedule: _untouched,
     schema.ReducePlateau: _plateau,
 }
-
-
-def warmup_steps(spec: schema.Schedule, *, total: int) -> int:
-    """Steps of warm-up in a training of `total` steps; 0 for a schedule that has none. A share is rounded up, but leaves
-    one step at the peak.
-
-    Raises:
-        ConfigError: when a number of steps is not smaller than `total`.
-    """
-    if not isinstance(spec, schema.WarmedUp):
-        return 0
-    if spec.warmup < 1:
-        share = math.ceil(spec.warmup * total - _ROUNDING)
-        return min(share, total - 1)
-    steps = int(spec.warmup)
-    if steps >= total:
-        rule = "the warm-up must be shorter than the training, but got"
-        raise ConfigError([Problem("schedule.warmup", f"{rule} {steps} of {total} steps; lower it or train longer")])
-    return steps
 
 
 def make_schedule(

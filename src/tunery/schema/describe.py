@@ -1,7 +1,7 @@
 """The schema as documents: JSON Schema for programs, Markdown tables for people."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from inspect import cleandoc
 from typing import Any, Final, get_args
 
@@ -11,6 +11,9 @@ from tunery.schema.fields import default_domain, element, members, tag_of, type_
 from tunery.schema.results import ComparisonResult, RunResult, StudyResult
 from tunery.schema.run import RunConfig
 from tunery.schema.spec import Choices, Domain, Spec
+
+Pictures = Mapping[tuple[str, str], str]
+"""Text drawings of choices, by section and name: `("schedule", "linear")`."""
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _PREFACE: Final = """\
@@ -45,14 +48,14 @@ def comparison_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, **ComparisonResult.model_json_schema(mode="serialization")}
 
 
-def markdown() -> str:
-    """The reference of every section, choice and key of a config."""
+def markdown(pictures: Pictures) -> str:
+    """The reference of every section, choice and key of a config, with `pictures` under the headings of choices."""
     fields = RunConfig.model_fields
     plain = {name: field for name, field in fields.items() if not _specs(field)}
     blocks = [_PREFACE, "## Top level\n", _table("", plain)]
     for name, field in fields.items():
         if name not in plain:
-            blocks += _section(name, field, level=2)
+            blocks += _section(name, field, pictures, level=2)
     return "\n".join(blocks)
 
 
@@ -93,7 +96,7 @@ def _record_type(field: FieldInfo) -> str:
     return names or type_text(field)
 
 
-def _section(path: str, field: FieldInfo, *, level: int) -> Iterator[str]:
+def _section(path: str, field: FieldInfo, pictures: Pictures, *, level: int) -> Iterator[str]:
     listed, specs = element(field), _specs(field)
     tag = tag_of(listed or field)
     yield f"{'#' * level} {path}\n"
@@ -105,15 +108,17 @@ def _section(path: str, field: FieldInfo, *, level: int) -> Iterator[str]:
         if tag is not None:
             yield f"{'#' * (level + 1)} {path}: {_name(spec, tag)}\n"
         yield f"{_doc(spec)}\n"
+        if (path, _name(spec, tag)) in pictures:
+            yield f"```text\n{pictures[path, _name(spec, tag)]}\n```\n"
         if keys:
             yield _table(f"{path}.", keys)
         for key, inner in keys.items():
             if _specs(inner):
-                yield from _section(f"{path}.{key}", inner, level=level + 1)
+                yield from _section(f"{path}.{key}", inner, pictures, level=level + 1)
 
 
-def _name(spec: type[Spec], tag: str) -> str:
-    return str(spec.model_fields[tag].default)
+def _name(spec: type[Spec], tag: str | None) -> str:
+    return str(spec.model_fields[tag].default) if tag else ""
 
 
 def _specs(field: FieldInfo) -> list[type[Spec]]:

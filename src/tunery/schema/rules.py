@@ -158,14 +158,20 @@ def _silent(peft: Peft, freeze: Freeze) -> tuple[str, ...]:
 
 def _gamma_is_within_its_bounds(task: Task) -> Iterator[Problem]:
     loss = task.loss
-    if isinstance(loss, AdaptiveFocal) and not loss.gamma_min < loss.gamma < loss.gamma_max:
-        bounds = f"gamma_min={loss.gamma_min}, gamma={loss.gamma}, gamma_max={loss.gamma_max}"
-        yield Problem("task.loss.gamma", f"`gamma_min < gamma < gamma_max` must hold, but got {bounds}")
+    if isinstance(loss, AdaptiveFocal):
+        yield from _within(loss.gamma, low=loss.gamma_min, high=loss.gamma_max)
     if isinstance(loss, Hybrid) and loss.focal == "adaptive_focal":
-        low, high = AdaptiveFocal().gamma_min, AdaptiveFocal().gamma_max
-        if not low <= loss.gamma <= high:
-            message = f"`{low:g} <= gamma <= {high:g}` must hold with focal={loss.focal!r}, but got gamma={loss.gamma}"
-            yield Problem("task.loss.gamma", message)
+        yield from _within(loss.gamma, low=AdaptiveFocal().gamma_min, high=AdaptiveFocal().gamma_max)
+
+
+def _within(gamma: float, *, low: float, high: float) -> Iterator[Problem]:
+    if not low < high:
+        message = f"`gamma_min < gamma_max` must hold, but got gamma_min={low:g}, gamma_max={high:g}"
+        yield Problem("task.loss.gamma_min", message)
+    elif not low <= gamma <= high:
+        yield Problem(
+            "task.loss.gamma", f"`{low:g} <= gamma <= {high:g}` must hold where it is trained, but got {gamma:g}"
+        )
 
 
 def _hub_data_is_pinned(data: Data) -> Iterator[Problem]:

@@ -1,12 +1,15 @@
 """Everything of a run that can be refused: it is put together before anything is written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.optim import Optimizer
 from transformers import set_seed
 
 from tunery.data.batches import Collator, EncodedDataset, EpochBatches
+from tunery.errors import ConfigError, Problem
 from tunery.hardware import pick_device, pick_precision, reset_peak_memory, use_precision
 from tunery.model.build import Built, build
 from tunery.model.dropout import Dropouts
@@ -105,13 +108,23 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
     batches = EpochBatches(lengths, batch_size=config.train.batch_size, seed=config.seed)
     whole = len(batches) * config.train.epochs
     steps = min(whole, config.train.max_steps or whole)
-    warmup_steps(config.schedule, total=steps)
-    check_device(config.optim, device.type)
+    _all_at_once(partial(check_device, config.optim, device.type), partial(warmup_steps, config.schedule, total=steps))
     built = build_seeded(config, prepared)
     if built.regulator is not None:
         built.regulator.plan(steps)
     built.module.to(device)  # the Trainer leaves quantised models where they are
     return Assembled(config, prepared, built, _loss(config, prepared), batches, steps, device, precision, reason)
+
+
+def _all_at_once(*checks: Callable[[], object]) -> None:
+    problems: list[Problem] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
 
 
 def _loss(config: RunConfig, prepared: Prepared) -> RowLoss:

@@ -89,6 +89,9 @@ class TuneryTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
         """The optimizer of the config."""
         self.optimizer = self._make_optimizer()
+        if self.accelerator.scaler is not None:
+            # a fused optimizer would skip an overflow by itself, and the schedule would not hear of it
+            cast(Any, self.optimizer)._step_supports_amp_scaling = False
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
@@ -109,6 +112,7 @@ class TuneryTrainer(Trainer):
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Forward and backward over the passes of one step; returns the mean loss over its rows, without penalties."""
         model.train()
+        self._row_loss.zero_grad()  # the Trainer clears the gradients of the model only
         passes: MicroBatches = inputs
         rows = sum(len(micro["labels"]) for micro in passes)
         self.step_loss = torch.zeros((), device=self.args.device)
