@@ -78,14 +78,13 @@ def train(setting: Setting, cell: Cell) -> dict[str, Any]:
     )
     if done.returncode:
         print(f"{cell.name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
-        return {"cell": cell, "validation": None, "test": None, "seconds": None}
+        return {"cell": cell, "validation": None, "test": None}
     result = json.loads(done.stdout)
     name = result["objective"]["name"]
     found = {
         "cell": cell,
         "validation": result["objective"]["value"],
         "test": result["metrics"]["test"][name],
-        "seconds": result["seconds"]["train"],
     }
     print(f"{cell.name}: validation {found['validation']:.4f}, test {found['test']:.4f}", file=sys.stderr)
     return found
@@ -97,7 +96,7 @@ def table(results: Sequence[dict[str, Any]], setting: Setting, method: str) -> s
     lines = [_line(results, setting, Cell(method, name, 1, 0), factors) for name in _optimizers(results, method)]
     best = max((line["test"] for line in lines if line["test"] is not None), default=None)
     lines.sort(key=lambda line: -(line["test"] or 0))
-    head = ["optimizer", "default lr", *(f"validation, ×{factor:g}" for factor in factors), "test", "to the best", "s"]
+    head = ["optimizer", "default lr", *(f"validation, ×{factor:g}" for factor in factors), "test", "to the best"]
     rows = [head, ["---"] * len(head), *(_cells(line, best) for line in lines)]
     return f"### {method}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -114,7 +113,6 @@ def _line(results: Sequence[dict[str, Any]], setting: Setting, cell: Cell, facto
         "lr": setting.resolved(cell).lr,
         "validation": [_mean(f["validation"] for f in own if f["cell"].factor == factor) for factor in factors],
         "test": _mean(found["test"] for found in at_default),
-        "seconds": _mean(found["seconds"] for found in at_default),
     }
 
 
@@ -128,8 +126,7 @@ def _cells(line: dict[str, Any], best: float | None) -> list[str]:
     distance = None if line["test"] is None or best is None else line["test"] - best
     scores = [*line["validation"], line["test"], distance]
     texts = ["" if score is None else f"{score:.4f}" for score in scores]
-    seconds = "" if line["seconds"] is None else f"{line['seconds']:.0f}"
-    return [f"`{line['optimizer']}`", f"{line['lr']:.0e}", *texts, seconds]
+    return [f"`{line['optimizer']}`", f"{line['lr']:.2g}", *texts]
 
 
 def main() -> None:

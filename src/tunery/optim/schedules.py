@@ -7,8 +7,7 @@ from typing import Any, Final, final
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from tunery.optim.curves import CURVES, PlateauRule, factor, rising
-from tunery.optim.curves import warmup_steps as warmup_steps
+from tunery.optim.curves import CURVES, PlateauRule, factor, rising, warmup_steps
 from tunery.schema import schedule as schema
 from tunery.schema.metrics import Direction
 

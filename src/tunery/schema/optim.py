@@ -100,17 +100,18 @@ class RAdam(WithMoments):
     """Adam that does not adapt until the variance of its second moment is tractable
     (Liu et al. 2020, arXiv 1908.03265, algorithm 2); weight decay is decoupled."""
 
-    lr_ratio: ClassVar[float] = 1.0
+    lr_ratio: ClassVar[float] = 5.0
     name: Literal["radam"] = "radam"
+    lr: Annotated[PeakRate, Range(5e-5, 1e-2, log=True)] = None
 
 
 class Lamb(WithMoments):
     """Adam whose step in each tensor is as long as the tensor times the learning rate
     (You et al. 2020, arXiv 1904.00962, algorithm 2)."""
 
-    lr_ratio: ClassVar[float] = 10.0
+    lr_ratio: ClassVar[float] = 20.0
     name: Literal["lamb"] = "lamb"
-    lr: Annotated[PeakRate, Range(1e-4, 2e-2, log=True)] = None
+    lr: Annotated[PeakRate, Range(2e-4, 4e-2, log=True)] = None
     eps: Annotated[float, Field(gt=0), Choices(_EPS)] = 1e-6
     """Added to the root of the second moment."""
 
@@ -118,17 +119,17 @@ class Lamb(WithMoments):
 class Sgd(Optimizer):
     """Plain stochastic gradient descent; weight decay is an L2 penalty in the gradient."""
 
-    lr_ratio: ClassVar[float] = 100.0
+    lr_ratio: ClassVar[float] = 300.0
     name: Literal["sgd"] = "sgd"
-    lr: Annotated[PeakRate, Range(1e-3, 2e-1, log=True)] = None
+    lr: Annotated[PeakRate, Range(3e-3, 6e-1, log=True)] = None
 
 
 class SgdMomentum(Optimizer):
     """Stochastic gradient descent with momentum (Sutskever et al. 2013, section 2); weight decay is an L2 penalty."""
 
-    lr_ratio: ClassVar[float] = 20.0
+    lr_ratio: ClassVar[float] = 50.0
     name: Literal["sgd_momentum"] = "sgd_momentum"
-    lr: Annotated[PeakRate, Range(2e-4, 4e-2, log=True)] = None
+    lr: Annotated[PeakRate, Range(5e-4, 1e-1, log=True)] = None
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of the previous update that is kept."""
     nesterov: Annotated[bool, Choices((False, True))] = False
@@ -139,9 +140,9 @@ class NovoGrad(WithMoments):
     """Gradients normalised by a second moment kept for each tensor (Ginsburg et al. 2019, arXiv 1905.11286,
     algorithm 1)."""
 
-    lr_ratio: ClassVar[float] = 10.0
+    lr_ratio: ClassVar[float] = 2.0
     name: Literal["novograd"] = "novograd"
-    lr: Annotated[PeakRate, Range(1e-4, 2e-2, log=True)] = None
+    lr: Annotated[PeakRate, Range(2e-5, 4e-3, log=True)] = None
     betas: Annotated[Betas, Choices(((0.95, 0.98), *_BETAS))] = (0.95, 0.98)
     """Decay rates of the two moment estimates."""
 
@@ -159,9 +160,9 @@ class AdaBelief(WithMoments):
 class Lion(Optimizer):
     """Steps along the sign of an interpolated momentum (Chen et al. 2023, arXiv 2302.06675, algorithm 2)."""
 
-    lr_ratio: ClassVar[float] = 0.2
+    lr_ratio: ClassVar[float] = 0.5
     name: Literal["lion"] = "lion"
-    lr: Annotated[PeakRate, Range(2e-6, 4e-4, log=True)] = None
+    lr: Annotated[PeakRate, Range(5e-6, 1e-3, log=True)] = None
     betas: Annotated[Betas, Choices(((0.9, 0.99), (0.95, 0.98)))] = (0.9, 0.99)
     """Interpolation of the step's direction, and decay rate of the momentum."""
 

@@ -54,9 +54,9 @@ class CosineRestart(WarmedUp):
     (Loshchilov & Hutter 2017, arXiv 1608.03983, section 3)."""
 
     name: Literal["cosine_restart"] = "cosine_restart"
-    num_cycles: Annotated[int, Field(ge=1), Choices((1, 2, 4))] = 2
+    num_cycles: Annotated[int, Field(ge=1, le=100), Choices((1, 2, 4))] = 2
     """How many cycles the training is divided into."""
-    T_mult: Annotated[float, Field(ge=1), Choices((1, 2))] = 1
+    T_mult: Annotated[float, Field(ge=1, le=10), Choices((1, 2))] = 1
     """Length of each cycle divided by that of the one before."""
 
 
@@ -97,7 +97,7 @@ class ReducePlateau(WarmedUp):
     factor: Annotated[float, Field(gt=0, lt=1), Range(0.5, 0.9)] = 0.5
     """Factor on the learning rate each time."""
     threshold: Annotated[float, Field(ge=0)] = 1e-4
-    """Smallest change of the objective that counts as an improvement."""
+    """A change of the objective counts as an improvement when it is larger than this."""
 
 
 Schedule = Annotated[

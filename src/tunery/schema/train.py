@@ -14,7 +14,7 @@ class EarlyStopping(Spec):
     patience: Annotated[int, Field(ge=1)] = 20
     """Epochs without improvement before training stops."""
     min_delta: Annotated[float, Field(ge=0)] = 0.001
-    """Smallest change that counts as an improvement."""
+    """A change counts as an improvement when it is larger than this."""
     metric: str | None = None
     """Validation metric to watch; null watches the objective."""
     mode: Direction | None = None

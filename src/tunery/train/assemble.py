@@ -13,10 +13,11 @@ from tunery.errors import ConfigError, Problem
 from tunery.hardware import pick_device, pick_precision, reset_peak_memory, use_precision
 from tunery.model.build import Built, build
 from tunery.model.dropout import Dropouts
+from tunery.optim.curves import warmup_steps
 from tunery.optim.groups import Rates, Roles
 from tunery.optim.losses import RowLoss, make_loss
 from tunery.optim.optimizers import check_device, make_optimizer
-from tunery.optim.schedules import Schedule, make_schedule, warmup_steps
+from tunery.optim.schedules import Schedule, make_schedule
 from tunery.schema import RunConfig
 from tunery.train.finite import rows_of_step
 from tunery.train.prepare import Prepared
