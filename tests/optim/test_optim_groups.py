@@ -119,7 +119,7 @@ def test_groups_partition_the_trainable_parameters_by_role_rate_and_decay(
         (("embedding",), {"linear.weight", "head.weight", "linear.bias", "head.bias", "norm.weight", "norm.bias"}),
         ((), {name for name, _ in Net().named_parameters()}),
     ],
-    ids=str,
+    ids=["default", "bias", "norm", "embedding", "none"],
 )
 def test_the_kinds_that_are_named_are_spared_and_no_others(no_decay: Any, decayed: set[str]) -> None:
     net = Net()

@@ -30,6 +30,10 @@ class RowLoss(nn.Module, ABC):
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """(rows, labels), and (rows,) of label numbers or (rows, labels) of zeros and ones -> (rows,)"""
 
+    def learned(self) -> dict[str, float]:
+        """What it has learned so far, to be logged beside the loss."""
+        return {}
+
 
 @dataclass(frozen=True)
 class TrainingRows:
@@ -103,6 +107,10 @@ class SoftmaxFocal(RowLoss):
         super().__init__()
         self.gamma, self._smoothing = gamma, smoothing
 
+    def learned(self) -> dict[str, float]:
+        """Gamma, where it is trained."""
+        return self.gamma.learned()
+
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """(rows, labels), (rows,) -> (rows,)"""
         logits = _precise(logits)
@@ -121,6 +129,10 @@ class SigmoidFocal(RowLoss):
         super().__init__()
         self.gamma, self._smoothing = gamma, smoothing
 
+    def learned(self) -> dict[str, float]:
+        """Gamma, where it is trained."""
+        return self.gamma.learned()
+
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """(rows, labels), (rows, labels) -> (rows,)"""
         logits, gamma = _precise(logits), self.gamma.value()
@@ -137,6 +149,10 @@ class Blend(RowLoss):
         super().__init__()
         self.first, self.second, self._share = first, second, share
 
+    def learned(self) -> dict[str, float]:
+        """What the parts have learned."""
+        return {**self.first.learned(), **self.second.learned()}
+
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """(rows, labels), (rows,) or (rows, labels) -> (rows,)"""
         logits = _precise(logits)  # here, so that both gradients add up before they are rounded
@@ -151,6 +167,10 @@ class Gamma(nn.Module, ABC):
     @abstractmethod
     def value(self) -> Tensor:
         """-> ()"""
+
+    @abstractmethod
+    def learned(self) -> dict[str, float]:
+        """The value, where it is trained."""
 
 
 @final
@@ -167,6 +187,10 @@ class FixedGamma(Gamma):
         """-> ()"""
         return self.fixed
 
+    def learned(self) -> dict[str, float]:
+        """Nothing."""
+        return {}
+
 
 @final
 class LearnedGamma(Gamma):
@@ -182,6 +206,10 @@ class LearnedGamma(Gamma):
     def value(self) -> Tensor:
         """-> ()"""
         return self._low + (self._high - self._low) * self.theta.sigmoid()
+
+    def learned(self) -> dict[str, float]:
+        """The value."""
+        return {"gamma": self.value().item()}
 
 
 def _precise(logits: Tensor) -> Tensor:

@@ -65,8 +65,9 @@ class Record(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Log the loss of every `log_every`-th step: no mean over steps, so that a resumed run logs the same."""
         if state.global_step % self._log_every == 0 and self.trainer is not None:
-            loss, lr = self.trainer.step_loss.item(), self.trainer.learning_rate()
-            self._log(state, {"train/loss": loss, "train/lr": lr})
+            values = {"loss": self.trainer.step_loss.item(), "lr": self.trainer.learning_rate()}
+            named = {**values, **self.trainer.learned()}
+            self._log(state, {f"train/{name}": value for name, value in named.items()})
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Log the scalar metrics of the epoch."""

@@ -104,6 +104,10 @@ class TuneryTrainer(Trainer):
         """Show the schedule the objective of an epoch."""
         cast(Schedule, self.lr_scheduler).observe(value)
 
+    def learned(self) -> dict[str, float]:
+        """What the loss has learned so far."""
+        return self._row_loss.learned()
+
     def learning_rate(self) -> float:
         """`optim.lr` as the schedule has moved it by this step; groups with rates of their own move alike."""
         group = cast(Optimizer, self.optimizer).param_groups[0]
