@@ -227,3 +227,22 @@ def test_any_tool_can_open_the_study(tiny_bert: Path, tmp_path: Path) -> None:
     search(document(tiny_bert, tmp_path, search={"n_trials": 2}), out=tmp_path / "study")
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'study' / 'study.db'}")
     assert len(study.trials) == 2 and len(study.trials[0].intermediate_values) == 2
+
+
+def test_optimizers_schedules_and_losses_are_choices_like_any_other(tiny_bert: Path, tmp_path: Path) -> None:
+    sections = {
+        "task": {"kind": "classification", "loss": {"name": ["ce", "focal"], "gamma": [1.0, 3.0]}},
+        "peft": "lora",
+        "optim": {"name": ["adamw", "lion", "sgd_momentum"], "nesterov": [True, False]},
+        "schedule": {"name": ["one_cycle", "cosine_restart"], "T_mult": [1, 2]},
+        "train": {"max_steps": 2},
+        "search": {"n_trials": 7, "pruner": "none", "sampler": "random"},
+    }
+    result = search(document(tiny_bert, tmp_path, **sections), out=tmp_path / "study")
+    assert {trial.status for trial in result.trials} == {"completed"}
+    for trial in result.trials:
+        params = trial.params
+        assert ("task.loss.gamma" in params) == (params["task.loss.name"] == "focal")
+        assert ("optim.nesterov" in params) == (params["optim.name"] == "sgd_momentum")
+        assert ("schedule.T_mult" in params) == (params["schedule.name"] == "cosine_restart")
+    assert {trial.params["optim.name"] for trial in result.trials} >= {"adamw", "lion"}

@@ -1,7 +1,8 @@
 """Reads the schema itself: which choices a field has, what values it takes, and what stands beside it."""
 
 from collections.abc import Mapping
-from types import UnionType
+from functools import cache
+from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -43,10 +44,17 @@ def tag_name(spec: type[Spec]) -> str | None:
     return first if is_tag else None
 
 
-def members(field: FieldInfo) -> dict[str, type[Spec]]:
+def members(field: FieldInfo) -> Mapping[str, type[Spec]]:
     """The spec classes a field may hold, by tag value; one that is no choice stands under the empty string."""
-    specs = [arg for arg in alternatives(field.annotation) if isinstance(arg, type) and issubclass(arg, Spec)]
-    return {spec.model_fields[tag].default if (tag := tag_name(spec)) else "": spec for spec in specs}
+    annotation: Any = field.annotation
+    return _members(annotation)
+
+
+@cache  # a walk over a space asks thousands of times
+def _members(annotation: Any) -> Mapping[str, type[Spec]]:
+    specs = [arg for arg in alternatives(annotation) if isinstance(arg, type) and issubclass(arg, Spec)]
+    found = {spec.model_fields[tag].default if (tag := tag_name(spec)) else "": spec for spec in specs}
+    return MappingProxyType(found)
 
 
 def ends(value: Any) -> tuple[Any, ...]:
