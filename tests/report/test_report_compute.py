@@ -114,6 +114,7 @@ def test_run_curves_take_the_loss_and_the_validation_metrics():
     assert found.unit == "epoch"
     assert set(found.validation) == {"f1_macro", "loss"}
     assert found.train_loss is not None and found.smooth_loss is not None
+    assert found.rate is not None and max(y for y in found.rate.y if y is not None) <= 1e-3
     assert found.validation["f1_macro"].x == (1, 2, 3, 4, 5)
 
 

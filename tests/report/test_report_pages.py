@@ -142,8 +142,22 @@ def test_the_same_study_gives_the_same_bytes():
 def test_a_run_page_shows_scores_and_curves():
     page = run_page(make_run(), make_lines())
     assert page.text_of("h1") == ["The run reached macro F1 0.8423 on validation and 0.8323 on test."]
-    assert page.text_of("h2") == ["Loss", "Validation macro F1", "Scores", "Config", "Data", "Environment"]
-    assert page.count("svg") == 4
+    sections = ["Loss", "Validation macro F1", "Learning rate", "Scores", "Config", "Data", "Environment"]
+    assert page.text_of("h2") == sections
+    assert page.count("svg") == 6
+
+
+def test_a_page_says_where_training_and_validation_loss_differ_in_kind():
+    note = "Training minimises {}; the validation line is plain cross-entropy, so the two differ in kind."
+    kinds = {
+        "focal": {"task": {"loss": {"name": "focal"}}},
+        "ce with class weights": {"task": {"loss": {"name": "ce", "class_weights": "balanced"}}},
+        "bce with label smoothing 0.1": {"task": {"loss": {"name": "bce"}}, "regularization": {"label_smoothing": 0.1}},
+    }
+    for said, config in kinds.items():
+        assert note.format(said) in run_page(make_run(config=config), make_lines()).text_of("p")
+    plain = make_run(config={"task": {"loss": {"name": "ce", "class_weights": None}}})
+    assert not [text for text in run_page(plain, make_lines()).text_of("p") if text.startswith("Training minimises")]
 
 
 def test_a_failed_run_without_anything_says_why():

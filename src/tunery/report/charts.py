@@ -103,6 +103,18 @@ def loss_chart(curves: RunCurves, *, size: Size) -> Html:
     return drawn("loss", draw, size=size, label="Training and validation loss")
 
 
+def rate_chart(curves: RunCurves, *, size: Size) -> Html:
+    """The learning rate as the schedule moved it."""
+
+    def draw(axes: "Axes") -> None:
+        _lines(axes, curves.rate, colour="done", width=2)
+        highest = max((value for value in (curves.rate.y if curves.rate else ()) if value is not None), default=1.0)
+        _scale(axes, x=curves.unit, y="learning rate", limits=Limits(0.0, 1.05 * (highest or 1.0), 0))
+        axes.yaxis.set_major_formatter("{x:g}")
+
+    return drawn("rate", draw, size=size, label="Learning rate")
+
+
 def metric_chart(curves: RunCurves, *, objective: str, best_epoch: int | None, size: Size) -> Html:
     """The objective on the validation split after each epoch, the restored one ringed."""
 

@@ -92,6 +92,7 @@ class RunCurves(NamedTuple):
     unit: str
     train_loss: Series | None
     smooth_loss: Series | None
+    rate: Series | None
     validation: dict[str, Series]
 
 
@@ -223,17 +224,17 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float | None]:
 def run_curves(metrics: Sequence[Mapping[str, Any]]) -> RunCurves:
     """Training loss and validation metrics from parsed `metrics.jsonl` lines.
 
-    Names are `<split>/<metric>`. Of the training metrics only `train/loss` is drawn.
+    Names are `<split>/<metric>`. Of the training metrics, `train/loss` and `train/lr` are drawn.
     """
     unit = "epoch" if metrics and all(finite(line.get("epoch")) is not None for line in metrics) else "step"
     found: dict[str, Series] = {}
     ordered = sorted(metrics, key=lambda line: str(line.get("name")))
     for name, lines in groupby(ordered, key=lambda line: str(line.get("name"))):
         found[name] = _series(list(lines), unit)
-    loss = found.get("train/loss")
+    loss, rate = found.get("train/loss"), found.get("train/lr")
     scores = {name.removeprefix("validation/"): s for name, s in found.items() if name.startswith("validation/")}
     thin = loss and thinned(loss)
-    return RunCurves(unit, thin, thin and smoothed(thin), scores)
+    return RunCurves(unit, thin, thin and smoothed(thin), rate and thinned(rate), scores)
 
 
 def _series(lines: list[Mapping[str, Any]], unit: str) -> Series:

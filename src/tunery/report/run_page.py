@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunery.report.canvas import Size
-from tunery.report.charts import loss_chart, metric_chart
+from tunery.report.charts import loss_chart, metric_chart, rate_chart
 from tunery.report.compute import RunCurves, run_curves
 from tunery.report.finite import finite
 from tunery.report.markup import Html, join, tag
@@ -32,8 +32,9 @@ def run_body(result: RunResult, *, metrics: Sequence[Mapping[str, Any]]) -> Html
 def _sections(result: RunResult, curves: RunCurves) -> Iterator[Html | None]:
     yield _header(result)
     yield _tiles(result)
-    yield _loss(curves)
+    yield _loss(curves, result)
     yield _metric(curves, result)
+    yield _rate(curves)
     yield _scores(result)
     note = tag("p", "Running it again reproduces the run.", class_="quiet")
     yield section("Config", note, config_block(result.config))
@@ -87,7 +88,7 @@ def _tiles(result: RunResult) -> Html:
     return tiles(rows)
 
 
-def _loss(curves: RunCurves) -> Html | None:
+def _loss(curves: RunCurves, result: RunResult) -> Html | None:
     if curves.train_loss is None and "loss" not in curves.validation:
         return None
 
@@ -96,7 +97,30 @@ def _loss(curves: RunCurves) -> Html | None:
 
     marks = [("stopped", "line", "training, as logged"), ("done", "line", "training, smoothed")]
     marks += [("best", "line", "validation")] if "loss" in curves.validation else []
-    return section("Loss", legend(*marks), figure(draw, wide=(1040, 300), phone_height=260))
+    return section("Loss", legend(*marks), figure(draw, wide=(1040, 300), phone_height=260), _not_alike(result.config))
+
+
+def _not_alike(config: Mapping[str, Any]) -> Html | None:
+    """The validation loss is plain cross-entropy whatever is trained, so that runs can be compared by it."""
+    loss = config.get("task", {}).get("loss", {})
+    smoothing = config.get("regularization", {}).get("label_smoothing", 0)
+    plain = loss.get("name", "ce") in ("ce", "bce") and not loss.get("class_weights")
+    if plain and not smoothing:
+        return None
+    weighted = " with class weights" if loss.get("class_weights") else ""
+    trained = f"{loss.get('name')}{weighted}{f' with label smoothing {smoothing:g}' if smoothing else ''}"
+    note = f"Training minimises {trained}; the validation line is plain cross-entropy, so the two differ in kind."
+    return tag("p", note, class_="quiet")
+
+
+def _rate(curves: RunCurves) -> Html | None:
+    if curves.rate is None:
+        return None
+
+    def draw(size: Size) -> Html:
+        return rate_chart(curves, size=size)
+
+    return section("Learning rate", figure(draw, wide=(1040, 200), phone_height=200))
 
 
 def _metric(curves: RunCurves, result: RunResult) -> Html | None:
