@@ -109,9 +109,9 @@ class Lamb(WithMoments):
     """Adam whose step in each tensor is as long as the tensor times the learning rate
     (You et al. 2020, arXiv 1904.00962, algorithm 2)."""
 
-    lr_ratio: ClassVar[float] = 20.0
+    lr_ratio: ClassVar[float] = 35.0
     name: Literal["lamb"] = "lamb"
-    lr: Annotated[PeakRate, Range(2e-4, 4e-2, log=True)] = None
+    lr: Annotated[PeakRate, Range(4e-4, 7e-2, log=True)] = None
     eps: Annotated[float, Field(gt=0), Choices(_EPS)] = 1e-6
     """Added to the root of the second moment."""
 
@@ -127,9 +127,9 @@ class Sgd(Optimizer):
 class SgdMomentum(Optimizer):
     """Stochastic gradient descent with momentum (Sutskever et al. 2013, section 2); weight decay is an L2 penalty."""
 
-    lr_ratio: ClassVar[float] = 50.0
+    lr_ratio: ClassVar[float] = 70.0
     name: Literal["sgd_momentum"] = "sgd_momentum"
-    lr: Annotated[PeakRate, Range(5e-4, 1e-1, log=True)] = None
+    lr: Annotated[PeakRate, Range(7e-4, 1.4e-1, log=True)] = None
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of the previous update that is kept."""
     nesterov: Annotated[bool, Choices((False, True))] = False
@@ -140,9 +140,9 @@ class NovoGrad(WithMoments):
     """Gradients normalised by a second moment kept for each tensor (Ginsburg et al. 2019, arXiv 1905.11286,
     algorithm 1)."""
 
-    lr_ratio: ClassVar[float] = 2.0
+    lr_ratio: ClassVar[float] = 3.0
     name: Literal["novograd"] = "novograd"
-    lr: Annotated[PeakRate, Range(2e-5, 4e-3, log=True)] = None
+    lr: Annotated[PeakRate, Range(3e-5, 6e-3, log=True)] = None
     betas: Annotated[Betas, Choices(((0.95, 0.98), *_BETAS))] = (0.95, 0.98)
     """Decay rates of the two moment estimates."""
 
