@@ -41,7 +41,7 @@ def seconds(data: Path, steps: int, precision: str, overrides: list[str]) -> flo
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for split, rows in {"train": None, "validation": 60, "test": 60}.items():
-            lines = (data / f"{split}.jsonl").read_text().splitlines()[:rows]
+            lines = (data / f"{split}.jsonl").read_text().split("\n")[:rows]
             (folder / f"{split}.jsonl").write_text("\n".join(lines))
         config = {
             "task": "classification",
