@@ -98,10 +98,8 @@ class SigmoidCrossEntropy(RowLoss):
         return F.binary_cross_entropy_with_logits(logits, soft, pos_weight=weights, reduction="none").mean(dim=1)
 
 
-@final
-class SoftmaxFocal(RowLoss):
-    """sum_k q_k (1 - p_k)^gamma (-log p_k): Lin et al. 2017, arXiv 1708.02002, equation 4, for n labels and soft
-    targets."""
+class FocalLoss(RowLoss, ABC):
+    """What the focal losses share: rows that are already right are played down, by an exponent that may be trained."""
 
     def __init__(self, gamma: "Gamma", *, smoothing: float) -> None:
         super().__init__()
@@ -110,6 +108,12 @@ class SoftmaxFocal(RowLoss):
     def learned(self) -> dict[str, float]:
         """Gamma, where it is trained."""
         return self.gamma.learned()
+
+
+@final
+class SoftmaxFocal(FocalLoss):
+    """sum_k q_k (1 - p_k)^gamma (-log p_k): Lin et al. 2017, arXiv 1708.02002, equation 4, for n labels and soft
+    targets."""
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """(rows, labels), (rows,) -> (rows,)"""
@@ -121,17 +125,9 @@ class SoftmaxFocal(RowLoss):
 
 
 @final
-class SigmoidFocal(RowLoss):
+class SigmoidFocal(FocalLoss):
     """q (1 - p)^gamma (-log p) + (1 - q) p^gamma (-log(1 - p)), the mean over the labels: Lin et al. 2017, equation 4,
     for soft targets."""
-
-    def __init__(self, gamma: "Gamma", *, smoothing: float) -> None:
-        super().__init__()
-        self.gamma, self._smoothing = gamma, smoothing
-
-    def learned(self) -> dict[str, float]:
-        """Gamma, where it is trained."""
-        return self.gamma.learned()
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """(rows, labels), (rows, labels) -> (rows,)"""
@@ -271,10 +267,7 @@ def _weighted_bce(spec: WeightedBce, rows: TrainingRows) -> RowLoss:
     return SigmoidCrossEntropy(rows.problem, smoothing=rows.smoothing, positive_weights=weights)
 
 
-_FOCAL: Final[dict[Kind, type[SoftmaxFocal] | type[SigmoidFocal]]] = {
-    "single_label": SoftmaxFocal,
-    "multi_label": SigmoidFocal,
-}
+_FOCAL: Final[dict[Kind, type[FocalLoss]]] = {"single_label": SoftmaxFocal, "multi_label": SigmoidFocal}
 
 
 def _focal(spec: Focal, rows: TrainingRows) -> RowLoss:
