@@ -14,9 +14,9 @@ from tunery.errors import ModelError
 from tunery.model.build import Built, build
 from tunery.model.dropout import Dropouts
 from tunery.model.families import is_norm
-from tunery.model.freeze import FREEZERS, frozen_in_eval
+from tunery.model.freeze import FREEZERS
 from tunery.schema.fields import alternatives
-from tunery.schema.freeze import Freeze, FreezeEncoder, FreezeLayers, FreezeToAdapter, NoFreeze
+from tunery.schema.freeze import Freeze, FreezeEncoder, FreezeLayers, FreezeToAdapter, NoFreeze, frozen_in_eval
 from tunery.schema.model import LinearHead, Model, NativeHead
 from tunery.schema.peft import BitFit, LayerNormTuning, Lora, NoPeft, Peft, Pfeiffer
 from tunery.schema.task import HeadSpec

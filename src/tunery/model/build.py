@@ -13,12 +13,12 @@ from tunery.model.backbone import base_digest, load_config, load_pretrained, lon
 from tunery.model.catalog import Base, resolve
 from tunery.model.checkpointing import checkpoint_activations
 from tunery.model.dropout import AS_PRETRAINED, Dropouts, check_attention
-from tunery.model.freeze import Pretrained, frozen_in_eval
+from tunery.model.freeze import Pretrained
 from tunery.model.freeze import freeze as apply_freeze
 from tunery.model.heads import HEADS, PooledHead, assemble
 from tunery.model.method import Carrier, Regulator, Wrapped
 from tunery.model.peft import METHODS, plain_name
-from tunery.schema.freeze import Freeze
+from tunery.schema.freeze import Freeze, frozen_in_eval
 from tunery.schema.model import Model
 from tunery.schema.peft import Peft
 from tunery.schema.task import HeadSpec

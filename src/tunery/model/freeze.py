@@ -12,7 +12,6 @@ from tunery.model.anatomy import Anatomy
 from tunery.model.copies import spare_parameters
 from tunery.model.families import is_norm
 from tunery.schema.freeze import FreezeEncoder, FreezeLayers, FreezeToAdapter, Freezing, NoFreeze
-from tunery.schema.peft import NoPeft
 from tunery.schema.spec import Spec
 
 Freezer = Callable[[Any, nn.Module, Anatomy], Iterable[nn.Module]]
@@ -39,14 +38,6 @@ def freeze(spec: Spec, backbone: nn.Module, anatomy: Anatomy, *, fresh: frozense
     for name in kept:
         backbone.get_submodule(name).requires_grad_(True)
     return kept
-
-
-def frozen_in_eval(freeze: Spec, peft: Spec) -> bool | None:
-    """Whether the config runs frozen layers in eval mode; None where it freezes nothing."""
-    if isinstance(freeze, Freezing):
-        nothing = isinstance(freeze, FreezeLayers) and freeze.n == 0
-        return None if nothing else freeze.eval_mode
-    return None if isinstance(peft, NoPeft) else True
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tunery.schema.peft import NoPeft
 from tunery.schema.spec import Choices, Spec
 
 
@@ -46,3 +47,11 @@ class FreezeToAdapter(Freezing):
 
 
 Freeze = Annotated[NoFreeze | FreezeEncoder | FreezeLayers | FreezeToAdapter, Field(discriminator="strategy")]
+
+
+def frozen_in_eval(freeze: Spec, peft: Spec) -> bool | None:
+    """Whether the config runs frozen layers in eval mode; None where it freezes nothing."""
+    if isinstance(freeze, Freezing):
+        nothing = isinstance(freeze, FreezeLayers) and freeze.n == 0
+        return None if nothing else freeze.eval_mode
+    return None if isinstance(peft, NoPeft) else True

@@ -6,7 +6,7 @@ from typing import Any
 
 from tunery.errors import Problem, did_you_mean
 from tunery.schema.data import Data
-from tunery.schema.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze
+from tunery.schema.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze, frozen_in_eval
 from tunery.schema.loss import AdaptiveFocal, Hybrid
 from tunery.schema.metrics import METRICS, Direction, default_objective
 from tunery.schema.model import Model
@@ -147,10 +147,9 @@ def _dropout_is_heard(peft: Peft, freeze: Freeze, regularization: Regularization
 
 def _silent(peft: Peft, freeze: Freeze) -> tuple[str, ...]:
     """Where dropout is not heard, because every module that has it rests."""
-    eval_mode = freeze.eval_mode if isinstance(freeze, Freezing) else True
-    frozen = isinstance(freeze, FreezeEncoder) or not isinstance(peft, NoPeft)
+    all_frozen = isinstance(freeze, FreezeEncoder) or not isinstance(peft, NoPeft)
     biases = isinstance(peft, BitFit) or (isinstance(peft, LowRank) and peft.bias == "all")
-    if not (eval_mode and frozen) or biases:
+    if not (all_frozen and frozen_in_eval(freeze, peft)) or biases:
         return ()
     norms = isinstance(peft, LayerNormTuning) or (isinstance(freeze, Freezing) and freeze.unfreeze_layernorm)
     return ("attention",) if norms else ("encoder", "attention")
