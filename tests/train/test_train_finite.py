@@ -116,9 +116,9 @@ def test_the_watch_remembers_the_first_bad_step() -> None:
 
 
 def stopper(watch: LossWatch, rows: int = 3) -> StopWhereNotFinite:
-    stop = StopWhereNotFinite(log_every=10, rows_of=lambda step: [f"row-{step}-{place}" for place in range(rows)])
-    stop.watch = watch
-    return stop
+    return StopWhereNotFinite(
+        watch, log_every=10, rows_of=lambda step: [f"row-{step}-{place}" for place in range(rows)]
+    )
 
 
 def broken_at(step: int) -> LossWatch:

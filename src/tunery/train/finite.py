@@ -52,14 +52,15 @@ class StopWhereNotFinite(TrainerCallback):
     It belongs before the callbacks that log and publish.
     """
 
-    def __init__(self, *, log_every: int, rows_of: Callable[[int], Sequence[str]]) -> None:
+    def __init__(self, watch: LossWatch, *, log_every: int, rows_of: Callable[[int], Sequence[str]]) -> None:
         """Args:
+        watch: what the trainer tells of every step.
         log_every: steps between two records of the loss.
         rows_of: step, counted from 1, -> ids of its rows.
         """
+        self._watch = watch
         self._log_every = log_every
         self._rows_of = rows_of
-        self.watch: LossWatch | None = None
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Look where looking is free, and before the loss is logged."""
@@ -75,7 +76,7 @@ class StopWhereNotFinite(TrainerCallback):
         self._look()
 
     def _look(self) -> None:
-        if self.watch is None or (bad := self.watch.found()) is None:
+        if (bad := self._watch.found()) is None:
             return
         rows = tuple(self._rows_of(bad.step))
         where = f"at step {bad.step} (lr {bad.lr:.2e}, {_named(rows)})"

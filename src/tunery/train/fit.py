@@ -21,7 +21,7 @@ from tunery.train.assemble import Assembled, assemble
 from tunery.train.callbacks import FollowMetric, KeepBest, Record, Regulate, SaveResumePoints, StopEarly
 from tunery.train.clock import Clock
 from tunery.train.environment import environment
-from tunery.train.finite import StopWhereNotFinite
+from tunery.train.finite import LossWatch, StopWhereNotFinite
 from tunery.train.prepare import prepare
 from tunery.train.publish import publish
 from tunery.train.scoring import logits_of, score
@@ -65,10 +65,12 @@ def _train(
     record = Record(trackers, log_every=config.train.log_every, task_kind=config.task.kind)
     keep = KeepBest(folder, run.built, objective=config.objective, direction=config.direction)
     follow = FollowMetric(config.objective)
-    finite = StopWhereNotFinite(log_every=config.train.log_every, rows_of=run.row_ids)
+    watch = LossWatch(run.device)
+    finite = StopWhereNotFinite(watch, log_every=config.train.log_every, rows_of=run.row_ids)
     regulate = [Regulate(run.built.regulator)] if run.built.regulator else []
-    trainer = _trainer(run, folder, clock, [*regulate, finite, record, keep, follow, stop, saver, *callbacks])
-    record.trainer, finite.watch, follow.observe = trainer, trainer.watch, trainer.observe
+    around = [*regulate, finite, record, keep, follow, stop, saver, *callbacks]
+    trainer = _trainer(run, folder, clock, around, watch=watch)
+    record.trainer, follow.observe = trainer, trainer.observe
     point = folder.resume.latest()
     try:
         with saver.listening(), clock.phase("train"):
@@ -84,13 +86,16 @@ def _train(
     return _conclude(run, folder, progress, clock=clock, is_trial=is_trial)
 
 
-def _trainer(run: Assembled, folder: RunFolder, clock: Clock, callbacks: Sequence[TrainerCallback]) -> TuneryTrainer:
+def _trainer(
+    run: Assembled, folder: RunFolder, clock: Clock, callbacks: Sequence[TrainerCallback], *, watch: LossWatch
+) -> TuneryTrainer:
     config, built = run.config, run.built
     return TuneryTrainer(
         built,
         training_arguments(config, folder.staging, device=run.device, precision=run.precision),
         loader=run.loader(),
         row_loss=run.loss,
+        watch=watch,
         adversary=make_adversary(config.regularization.adversarial, built.embeddings),
         precision=run.precision,
         lr=config.lr,

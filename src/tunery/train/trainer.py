@@ -59,6 +59,7 @@ class TuneryTrainer(Trainer):
         loader: EpochLoader,
         row_loss: RowLoss,
         adversary: Adversary,
+        watch: LossWatch,
         precision: str,
         lr: float,
         optimizer: Callable[[], Optimizer],
@@ -76,7 +77,7 @@ class TuneryTrainer(Trainer):
         self._make_schedule = schedule
         self._score = score
         self.step_loss = torch.zeros(())
-        self.watch = LossWatch(arguments.device)
+        self._watch = watch
         self.tokens = Tokens()
         super().__init__(model=built.module, args=arguments, callbacks=list(callbacks))
         for noisy in (PrinterCallback, ProgressCallback):
@@ -127,7 +128,7 @@ class TuneryTrainer(Trainer):
             self.step_loss += self._adversary.backward(share, self.accelerator.backward)
         if self._built.regulator is not None:
             self.accelerator.backward(self._built.regulator.penalty())
-        self.watch.note(self.step_loss, step=self.state.global_step + 1, lr=self.learning_rate())
+        self._watch.note(self.step_loss, step=self.state.global_step + 1, lr=self.learning_rate())
         return self.step_loss.clone()
 
     def _share_of_loss(self, model: nn.Module, batch: Mapping[str, Tensor], labels: Tensor, rows: int) -> Tensor:
