@@ -5,11 +5,13 @@ TuneryError
     ConfigError         the config: every problem at once, each with its path
     DataError           the data files: missing, unreadable, wrong column, fatal finding
     ModelError          the base model: unknown, unreachable, unsuitable
-    FolderError         the run folder: unwritable, locked, or holding something else
+    FolderError         the run folder: unwritable, locked, too small, or holding something else
     MissingExtra        an optional dependency is not installed
   RunError              the run failed (exit code 1)
     NonFiniteLoss       the loss became NaN or infinite
     ExportMismatch      the exported model does not answer like the trained one
+    Damaged             what is on disk is not what was written there
+    DiskFull            there is no room for weights or training state; the run is resumable
     StudyFailed         too many trials in a row failed
   Interrupted           stopped by a signal; the same command resumes (exit code 130)
 """
@@ -84,6 +86,14 @@ class NonFiniteLoss(RunError):
 
 class ExportMismatch(RunError):
     """The exported model, read back from disk, does not answer like the trained one."""
+
+
+class Damaged(RunError):
+    """An object or a resume point is not what was written."""
+
+
+class DiskFull(RunError):
+    """There is no room for weights or training state; what was done so far is resumable once there is."""
 
 
 class StudyFailed(RunError):

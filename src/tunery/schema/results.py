@@ -86,16 +86,18 @@ class DataRecord(Record):
 class CheckpointRecord(Record):
     """What is kept on disk, and why."""
 
-    kind: Literal["last", "best"]
+    kind: Literal["best", "co_best"]
+    """`co_best`: a later epoch with the very value of the best."""
     step: int
     epoch: float
     digest: str
-    """SHA-256 of the weights object."""
+    """Name of the weights object: SHA-256 of its tensors."""
     bytes: int
+    """Of the object on disk."""
     value: float | None = None
-    """Objective at this point (best only)."""
+    """Objective at this point."""
     metrics: dict[str, Any] = {}
-    """Validation metrics at this point (best only), tuned thresholds included."""
+    """Validation metrics at this point, tuned thresholds included."""
 
 
 class Environment(Record):
@@ -132,7 +134,7 @@ class RunResult(Record):
     disk_bytes: int
     """Bytes of weights and resume points of this run that are on disk."""
     written_bytes: int
-    """Bytes that keeping every checkpoint would have taken."""
+    """Bytes that keeping every checkpoint, uncompressed, would have taken."""
     tokens: Tokens
     epochs: float
     best_epoch: int | None
@@ -190,6 +192,32 @@ class Disk(Record):
 
     bytes: int
     keep_all_bytes: int
+
+
+class StoredItem(Record):
+    """Something on disk: what it is, why it is there, how large."""
+
+    path: str
+    """Within the run folder."""
+    kind: Literal["best", "co_best", "resume", "export", "records", "orphan"]
+    """`records`: metrics, logs, reports, configs, the study's database; `orphan`: nothing needs it, `tunery clean`
+    removes it."""
+    why: str
+    """In words: `best epoch of trial 7`, `resume point at step 120`."""
+    bytes: int
+
+
+class Storage(Record):
+    """What a run, study or comparison holds on disk."""
+
+    items: tuple[StoredItem, ...]
+    """Largest first; weights shared by several are named once, with all their reasons."""
+    bytes: int
+    """Weights and training state."""
+    record_bytes: int
+    """Metrics, logs, reports, configs, database."""
+    keep_all_bytes: int
+    """Weights and training state if every checkpoint of every trial had been kept, uncompressed."""
 
 
 class StudyResult(Record):
