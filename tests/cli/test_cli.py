@@ -108,7 +108,7 @@ def test_compare_prints_table_verdicts_and_places(
 ) -> None:
     monkeypatch.setitem(compare.__kwdefaults__, "runner", Fake())
     monkeypatch.setattr("tunery.hpo.ledger.comparison_png", lambda _: b"")  # drawn in the report's own tests
-    monkeypatch.setattr("tunery.hpo.ledger.comparison_html", lambda _: "<html></html>")
+    monkeypatch.setattr("tunery.hpo.ledger.comparison_html", lambda *_, **__: "<html></html>")
     out = tmp_path / "comparison"
     command = ["compare", config, "train.epochs=2", "lora:peft.r=4", "--methods", "none,lora,ia3", "--out", out]
     code, printed, told = call(capsys, *command, "--json")
@@ -211,7 +211,7 @@ def test_several_mistakes_are_told_at_once(capsys: pytest.CaptureFixture[str], c
         (("trian", "x.yaml"), "trian"),
         (("evaluate", "nowhere"), "there is no folder 'nowhere'"),
         (("predict", "nowhere", "--input", "x.csv", "--output", "y.xlsx"), "written as .jsonl, .csv, .tsv"),
-        (("report", "nowhere"), "finished run is needed"),
+        (("report", "nowhere"), "there is no folder 'nowhere'"),
     ],
 )
 def test_wrong_arguments_exit_with_two(

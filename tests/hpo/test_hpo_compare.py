@@ -59,7 +59,7 @@ def quick_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Drawing takes a second; the report's own tests draw, and so do the tests with real processes here."""
     if "real" not in request.node.name:
         monkeypatch.setattr("tunery.hpo.ledger.comparison_png", lambda _: b"")
-        monkeypatch.setattr("tunery.hpo.ledger.comparison_html", lambda _: "<html></html>")
+        monkeypatch.setattr("tunery.hpo.ledger.comparison_html", lambda *_, **__: "<html></html>")
 
 
 def problems(caught: pytest.ExceptionInfo[ConfigError]) -> dict[str, str]:

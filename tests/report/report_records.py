@@ -20,6 +20,8 @@ from tunery.schema.results import (
     RunResult,
     Seconds,
     SplitRecord,
+    Storage,
+    StoredItem,
     StudyResult,
     Tokens,
     TrialRecord,
@@ -341,3 +343,25 @@ def compared(summary: MethodSummary, baseline: float, draw: random.Random) -> Me
         "significant": abs(difference) > reach if tested else None,
     }
     return summary.model_copy(update=changes)
+
+
+def make_storage(resume: int = 2, *, orphans: int = 0, keep_all: int = 216_000_000) -> Storage:
+    """A study that keeps its winner, an equal of it, and the training state of a running trial."""
+    digest = "ab12" * 16
+    items = [
+        StoredItem(path="best", kind="export", why="export of trial 7, the best", bytes=720_000),
+        StoredItem(path=f"objects/{digest}.safetensors", kind="best", why="best epoch of trial 7", bytes=310_000),
+        StoredItem(path="objects/ff.safetensors", kind="co_best", why="epoch 4 of trial 7, an equal", bytes=305_000),
+        *(
+            StoredItem(path=f"trials/9/resume/step-{n}.json", kind="resume", why=f"resume point at step {n}", bytes=n)
+            for n in range(10, 10 * resume + 1, 10)
+        ),
+        *(
+            StoredItem(path=f".x.{n}.tmp", kind="orphan", why="left by a process that is gone", bytes=1_000 * n)
+            for n in range(1, orphans + 1)
+        ),
+        StoredItem(path="study.db", kind="records", why="the study's database", bytes=84_000),
+    ]
+    ordered = tuple(sorted(items, key=lambda item: -item.bytes))
+    weights = sum(item.bytes for item in items if item.kind != "records")
+    return Storage(items=ordered, bytes=weights, record_bytes=84_000, keep_all_bytes=keep_all)

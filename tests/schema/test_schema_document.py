@@ -61,6 +61,13 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
         "schedule.gamma: this key belongs to exponential, not to 'linear'",
     ),
     (
+        {"checkpoint": {"max_disk": "20 parsecs"}},
+        "checkpoint.max_disk: must be a size above 0 such as 500MB or 20GB, or a number of bytes, or null, but got '20",
+    ),
+    ({"checkpoint": {"max_disk": "0GB"}}, "checkpoint.max_disk: must be greater than 0, but got '0GB'"),
+    ({"checkpoint": {"every": 0}}, "checkpoint.every: must be epoch, or a whole number >= 1, but got 0"),
+    ({"checkpoint": {"low_disk": "evictt"}}, "checkpoint.low_disk: unknown choice 'evictt'; did you mean 'evict'?"),
+    (
         {"schedule": {"warmup": 1.5}},
         "schedule.warmup: must be a whole number >= 1, or a number >= 0 and < 1, but got 1.5",
     ),

@@ -1,47 +1,129 @@
-"""Resume points count only when whole."""
+"""Resume points count only while they and all that they name are whole."""
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tunery.store.resume import MANIFEST, ResumePoints
+from tunery.schema.results import CheckpointRecord
+from tunery.store.objects import Objects, Stored
+from tunery.store.resume import Point, ResumePoints
+
+Kept = tuple[CheckpointRecord, ...]
 
 
-def stage(folder: Path, step: int) -> Path:
-    staged = folder / f"checkpoint-{step}"
-    staged.mkdir(parents=True)
-    (staged / "weights").write_bytes(b"w" * step)
-    (staged / "state").write_text(str(step))
-    return staged
+def put(objects: Objects, number: float) -> Stored:
+    return objects.put({"a": torch.full((3,), number)})
 
 
-def points(tmp_path: Path, *, keep_last: int, steps: tuple[int, ...]) -> ResumePoints:
-    resume = ResumePoints(tmp_path / "resume", keep_last=keep_last)
+def record(stored: Stored, kind: str) -> CheckpointRecord:
+    fields = {"kind": kind, "digest": stored.digest, "bytes": stored.bytes}
+    return CheckpointRecord.model_validate({**fields, "step": 10, "epoch": 1.0, "value": 0.1 + 0.2})
+
+
+def published(folder: Path, steps: tuple[int, ...] = (10, 9, 110)) -> ResumePoints:
+    """Points with weights and an optimizer each, one best epoch and one equal of it for all of them."""
+    objects = Objects(folder / "objects")
+    resume = ResumePoints(folder / "resume", objects)
+    kept = (record(put(objects, 0.5), "best"), record(put(objects, 0.25), "co_best"))
     for step in steps:
-        resume.publish(stage(tmp_path / "staging", step), step=step)
+        parts = {"weights": put(objects, step), "optimizer": put(objects, -step)}
+        resume.publish(Point(step=step, documents={"trainer": {"epoch": step / 7}}, objects=parts, kept=kept))
     return resume
 
 
-def test_the_newest_is_used_and_older_ones_are_dropped(tmp_path: Path) -> None:
-    resume = points(tmp_path, keep_last=2, steps=(9, 10, 110))
-    assert sorted(folder.name for folder in resume.root.iterdir()) == ["step-10", "step-110"]
-    assert resume.latest() == (resume.root / "step-110", 110)
-
-
-@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "no manifest", "torn manifest"])
-def test_a_damaged_point_is_passed_over_with_a_warning(tmp_path: Path, damage: str) -> None:
-    resume = points(tmp_path, keep_last=2, steps=(10, 20))
-    newest = resume.root / "step-20"
+def damage(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
     {
-        "flip": lambda: (newest / "weights").write_bytes(b"w" * 19 + b"x"),
-        "truncate": lambda: (newest / "weights").write_bytes(b"w"),
-        "remove": lambda: (newest / "state").unlink(),
-        "no manifest": lambda: (newest / MANIFEST).unlink(),
-        "torn manifest": lambda: (newest / MANIFEST).write_text('{"step": 20, "sha'),
-    }[damage]()
-    with pytest.warns(UserWarning, match="step-20 is damaged or incomplete"):
-        assert resume.latest() == (resume.root / "step-10", 10)
+        "flip": lambda: path.write_bytes(content),
+        "truncate": lambda: path.write_bytes(content[:-9]),
+        "empty": lambda: path.write_bytes(b""),
+        "remove": path.unlink,
+    }[how]()
 
 
-def test_nothing_there_is_no_resume_point(tmp_path: Path) -> None:
-    assert ResumePoints(tmp_path / "resume", keep_last=1).latest() is None
+def test_points_come_back_as_they_were_newest_first(tmp_path: Path) -> None:
+    resume = published(tmp_path)
+    assert [point.step for point in resume.points()] == [110, 10, 9]
+    newest = resume.latest()
+    assert newest == resume.points()[0]
+    assert newest is not None and newest.documents == {"trainer": {"epoch": 110 / 7}}
+    assert newest.objects["weights"] == put(Objects(tmp_path / "objects"), 110)
+    assert [kept.kind for kept in newest.kept] == ["best", "co_best"] and newest.kept[0].value == 0.1 + 0.2
+
+
+@pytest.mark.parametrize("how", ["flip", "truncate", "empty", "remove"])
+@pytest.mark.parametrize("part", ["manifest", "weights", "optimizer"])
+def test_a_damaged_point_is_dropped_and_the_loss_is_said(tmp_path: Path, part: str, how: str) -> None:
+    resume = published(tmp_path)
+    newest, older = resume.points()[:2]
+    manifest = resume.root / "step-110.json"
+    if (part, how) == ("manifest", "remove"):
+        pytest.skip("that is a point that was never written")
+    digest = "" if part == "manifest" else newest.objects[part].digest
+    damage(manifest if part == "manifest" else tmp_path / "objects" / f"{digest}.safetensors", how)
+    what = "step-110.json is not what was written" if part == "manifest" else f"object {digest[:12]}.*"
+    match = rf"step 110 is damaged \({what}\); training goes on from step 10, 100 steps are trained again"
+    with pytest.warns(UserWarning, match=match):
+        assert resume.latest() == older
+    assert not manifest.exists(), "it would pass for the newest one"
+    assert resume.latest() == older
+
+
+def test_without_the_best_weights_no_point_is_whole(tmp_path: Path) -> None:
+    resume = published(tmp_path)
+    (best, _) = resume.points()[0].kept
+    Objects(tmp_path / "objects").remove(best.digest)
+    with pytest.warns(UserWarning) as caught:
+        assert resume.latest() is None
+    said = [str(warning.message) for warning in caught]
+    assert [text.partition("; ")[2] for text in said] == [
+        f"training starts over, {step} steps are lost" for step in (110, 10, 9)
+    ]
+    assert not list(resume.root.iterdir())
+
+
+def test_an_equal_of_the_best_that_is_gone_is_left_out(tmp_path: Path) -> None:
+    resume = published(tmp_path)
+    (best, equal) = resume.points()[0].kept
+    Objects(tmp_path / "objects").remove(equal.digest)
+    point = resume.latest()
+    assert point is not None and (point.step, point.kept) == (110, (best,))
+
+
+def test_what_a_point_needs(tmp_path: Path) -> None:
+    point = published(tmp_path).points()[0]
+    assert point.needs() == {*(stored.digest for stored in point.objects.values()), point.kept[0].digest}
+
+
+def test_points_are_dropped_one_by_one_or_all_at_once(tmp_path: Path) -> None:
+    resume = published(tmp_path)
+    resume.drop(10)
+    resume.drop(11)
+    assert [point.step for point in resume.points()] == [110, 9]
+    resume.clear()
+    assert resume.points() == [] and resume.latest() is None and not resume.root.exists()
+
+
+def test_a_manifest_is_plain_json_with_nothing_beside_it(tmp_path: Path) -> None:
+    resume = published(tmp_path, steps=(3,))
+    assert [path.name for path in resume.root.iterdir()] == ["step-3.json"]
+    assert set(json.loads((resume.root / "step-3.json").read_text())["point"]) == {
+        "step", "objects", "kept", "documents",
+    }  # fmt: skip
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(at=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_no_flipped_bit_of_a_manifest_goes_unseen(at: int, bit: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.getbasetemp() / "flipped"
+    resume = published(folder, steps=(3,))
+    path = resume.root / "step-3.json"
+    content = bytearray(path.read_bytes())
+    content[at % len(content)] ^= 1 << bit
+    path.write_bytes(content)
+    assert resume.points() == []

@@ -64,6 +64,10 @@ SAME: dict[str, dict[str, Any]] = {
     "layerwise_lr_decay off": {"optim": {"layerwise_lr_decay": 1}},
     "mode": {"train": {"early_stopping": {"mode": "maximize"}}},
     "keep_last": {"checkpoint": {"keep_last": 0}},
+    "every": {"checkpoint": {"every": 2}},
+    "co_best": {"checkpoint": {"co_best": 1}},
+    "max_disk": {"checkpoint": {"max_disk": "1GB"}},
+    "low_disk": {"checkpoint": {"low_disk": "stop", "min_free": 0}},
     "tracking": {"tracking": [{"kind": "tensorboard"}]},
 }
 

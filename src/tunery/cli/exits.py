@@ -32,7 +32,8 @@ def guarded(command: Callable[[], object], *, as_json: bool) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
-        return _report(error, f"{error}; once that is mended, the same command resumes", 1, as_json=as_json)
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return _report(error, f"{what}; once that is mended, the same command resumes", 1, as_json=as_json)
     except Exception as error:
         traceback.print_exc()
         return _report(error, f"{type(error).__name__}: {error}", 1, as_json=as_json)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tunery.schema.results import ComparisonResult, DataRecord, Finding, MethodSummary, RunResult, StudyResult
+from tunery.schema.sizes import size_text
 
 _COLOURS = {"fatal": "red", "warning": "yellow", "info": "dim"}
 
@@ -19,14 +20,20 @@ def number(value: Any) -> str:
     return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def size(count: int) -> str:
-    """Bytes as people read them."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            break
-        amount /= 1000
-    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+def plain(text: str) -> str:
+    """What reports say, with spaces that a terminal can break and a search can find."""
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _saved(kept: int, keep_all: int) -> str:
+    from tunery.report.stored import saved_sentence
+
+    return plain(saved_sentence(kept, keep_all))
+
+
+def line(as_json: bool, document: str, text: str) -> None:
+    """What was done: as one JSON document, or as one line."""
+    print(document) if as_json else Console().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def init(found: Any, path: Path, *, as_json: bool) -> None:
@@ -80,9 +87,9 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
         facts.append(f"{run.parameters.trainable:,} of {run.parameters.total:,} parameters trained")
     if run.environment:
         facts.append(run.environment.precision_reason)
-    facts.append(f"peak memory {size(run.memory.device_peak_bytes or run.memory.host_peak_bytes)}")
-    facts.append(f"{size(run.disk_bytes)} on disk")
+    facts.append(f"peak memory {size_text(run.memory.device_peak_bytes or run.memory.host_peak_bytes)}")
     console.print("; ".join(facts), highlight=False)
+    console.print(_saved(run.disk_bytes, run.written_bytes), highlight=False, soft_wrap=True)
     console.print(f"model:  {folder / 'best'}\nreport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
@@ -103,8 +110,8 @@ def study(record: StudyResult, folder: Path, *, as_json: bool) -> None:
         scored = f"validation {number(record.best.value)}, test {number(record.best.test[record.objective])}"
         console.print(f"\nbest: trial {record.best.number}, {record.objective} {scored}", highlight=False)
     counts = ", ".join(f"{count} {status}" for status, count in record.counts.items() if count and status != "total")
-    saved = f"{size(record.disk.bytes)} on disk, {size(record.disk.keep_all_bytes)} if every checkpoint were kept"
-    console.print(f"{counts}; {record.seconds:.0f} s of trials; {saved}", highlight=False)
+    console.print(f"{counts}; {record.seconds:.0f} s of trials", highlight=False)
+    console.print(_saved(record.disk.bytes, record.disk.keep_all_bytes), highlight=False, soft_wrap=True)
     places = f"model:  {folder / 'best'}\nreport: {folder / 'report.html'}\nboard:  {folder / 'leaderboard.csv'}"
     console.print(places, highlight=False, soft_wrap=True)
 
@@ -128,8 +135,8 @@ def comparison(record: ComparisonResult, folder: Path, *, as_json: bool) -> None
     console.print()
     for line in record.verdicts:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    saved = f"{size(record.disk.bytes)} on disk, {size(record.disk.keep_all_bytes)} if every checkpoint were kept"
-    console.print(f"{len(record.cells)} runs, {record.seconds:.0f} s; {saved}", highlight=False)
+    console.print(f"{len(record.cells)} runs, {record.seconds:.0f} s", highlight=False)
+    console.print(_saved(record.disk.bytes, record.disk.keep_all_bytes), highlight=False, soft_wrap=True)
     best = f" ({record.best.method}, seed {record.best.seed})" if record.best else ""
     places = f"model:  {folder / 'best'}{best}\nreport: {folder / 'report.html'}\ntable:  {folder / 'comparison.csv'}"
     console.print(f"{places}\nchart:  {folder / 'comparison.png'}", highlight=False, markup=False, soft_wrap=True)
@@ -146,8 +153,8 @@ def _method_cells(method: MethodSummary) -> tuple[str, ...]:
         f"{parameters.percent:.3g}" if parameters else "–",
         "–" if method.seconds is None else f"{method.seconds:.1f}",
         "–" if method.tokens_per_second is None else f"{method.tokens_per_second:,.0f}",
-        "–" if peak is None else size(peak),
-        "–" if method.disk_bytes is None else size(round(method.disk_bytes)),
+        "–" if peak is None else size_text(peak),
+        "–" if method.disk_bytes is None else size_text(round(method.disk_bytes)),
     )
 
 

@@ -9,9 +9,10 @@ from transformers import TrainerCallback
 from tunery.hpo.cells import Job
 from tunery.schema import RunConfig
 from tunery.schema.results import Cell, TrialRecord
-from tunery.train.console import ConsoleProgress
+from tunery.train.console import ConsoleProgress, print_line
 
 
+@final
 class StudyConsole:
     """One progress bar per trial on a terminal, one line per epoch and trial elsewhere."""
 
@@ -32,7 +33,14 @@ class StudyConsole:
         value = "" if record.value is None else f" {record.value:.4f}"
         why = f" ({record.reason})" if record.reason else ""
         line = f"trial {record.number} {record.status}{value} in {record.seconds:.0f} s: {params}{why}"
-        self._console.print(line, highlight=False, markup=False)
+        print_line(self._console, line)
+
+    def say(self, text: str) -> None:
+        """A line about the disk: above the bar of the trial at work, if there is one."""
+        if self._progress is not None:
+            self._progress.say(text)
+        else:
+            print_line(self._console, text)
 
     def close(self) -> None:
         """Stop drawing."""
@@ -65,7 +73,7 @@ class ComparisonConsole:
         self._say(f"{told}: test {objective} {value} in {seconds:.0f} s")
 
     def _say(self, text: str) -> None:
-        self._console.print(f"{self._place} {text}", highlight=False, markup=False, soft_wrap=True)
+        print_line(self._console, f"{self._place} {text}")
 
 
 def _short(value: object) -> str:

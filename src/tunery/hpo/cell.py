@@ -16,9 +16,10 @@ from typing import Any
 
 from rich.console import Console
 
-from tunery.errors import Interrupted, RequestError, TuneryError
+from tunery.errors import DiskFull, Interrupted, RequestError, TuneryError
 from tunery.hpo.cells import Outcome
 from tunery.schema.document import validate
+from tunery.store.files import remove_tree
 from tunery.store.folder import RunFolder
 from tunery.train.console import ConsoleProgress
 from tunery.train.fit import fit
@@ -50,12 +51,14 @@ def train(request: dict[str, Any]) -> Outcome:
     config = validate(request["config"])
     progress = ConsoleProgress(Console(stderr=True), title=request["title"], objective=config.objective)
     try:
-        fit(config, [progress], out=folder)
+        fit(config, [progress], out=folder, say=progress.say)
         write_run_page(folder)
     except Interrupted as error:
         return Outcome("interrupted", str(error))
     except RequestError as error:
         return Outcome("refused", str(error))
+    except (DiskFull, OSError) as error:
+        return Outcome("stopped", str(error))
     except Exception as error:
         if not isinstance(error, TuneryError):
             traceback.print_exc()
@@ -69,7 +72,8 @@ def train(request: dict[str, Any]) -> Outcome:
 def _free(folder: RunFolder) -> None:
     """A run that failed by itself would fail again from its last resume point."""
     folder.resume.clear()
-    folder.drop_weights()
+    folder.write_kept(())
+    remove_tree(folder.objects.root)
 
 
 if __name__ == "__main__":

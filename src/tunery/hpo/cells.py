@@ -43,8 +43,9 @@ class Job:
 class Outcome:
     """How a cell's process ended."""
 
-    status: Literal["completed", "failed", "refused", "interrupted"]
-    """`refused`: config, data, model or folder were wrong, and nothing was trained."""
+    status: Literal["completed", "failed", "refused", "stopped", "interrupted"]
+    """`refused`: config, data, model or folder were wrong, and nothing was trained. `stopped`: by the disk, which is no
+    method's fault; the cell goes on from its resume point."""
     reason: str | None = None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from tunery.errors import ConfigError, Interrupted, Problem, RequestError, StudyFailed, did_you_mean
+from tunery.errors import ConfigError, Interrupted, Problem, RequestError, RunError, StudyFailed, did_you_mean
 from tunery.hpo.cells import Job, Outcome, Runner, Stop, run_in_process
 from tunery.hpo.ledger import Ledger
 from tunery.hpo.variants import Plan, plan
@@ -51,6 +51,7 @@ def compare(
     Raises:
         RequestError: when config, methods, data, model or folder are wrong.
         Interrupted: on SIGINT or SIGTERM; the same call continues.
+        RunError: when the disk is full or fails; the same call continues once that is mended.
         StudyFailed: when no cell completes.
     """
     planned = plan(document, methods, overrides=overrides)
@@ -132,6 +133,8 @@ class _Comparison:
             self.observer.cell_started(job, number=number, total=len(self.jobs))
         self.ledger.make_room(job)
         outcome = Outcome("interrupted") if stop.by else self.runner(job, stop=stop)
+        if outcome.status == "stopped":
+            raise RunError(f"{job.title} was stopped: {outcome.reason}")
         if outcome.status == "completed" or (outcome.status != "interrupted" and not stop.by):
             self._record(job, outcome)
         if outcome.status == "interrupted" or stop.by:

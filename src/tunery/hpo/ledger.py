@@ -1,21 +1,20 @@
 """What a comparison has so far: its cells, the one model it keeps, and the files it writes about them."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, final
+from typing import final
 
 from tunery.errors import FolderError
 from tunery.hpo.cells import Job, Outcome
 from tunery.hpo.summary import method_summaries
 from tunery.hpo.verdicts import verdicts
 from tunery.report import comparison_csv, comparison_html, comparison_png
+from tunery.report.stored import disk
 from tunery.schema import RunConfig, RunResult
-from tunery.schema.results import Cell, ComparisonResult, Disk
-from tunery.store.files import size, write_text, written_whole
+from tunery.schema.results import Cell, ComparisonResult
+from tunery.store.files import remove_tree, replace_folder, write_bytes, write_text
 from tunery.store.folder import read_comparison
-
-_WEIGHTS: Final = ("best", "objects", "resume", "staging")
+from tunery.store.inventory import storage_of
 
 
 @final
@@ -58,7 +57,7 @@ class Ledger:
         """A failed cell that is tried again and left no resume point begins anew, its costs included."""
         cell = self._cells.get((job.method, job.config.seed))
         if cell is not None and cell.status == "failed" and job.folder.resume.latest() is None:
-            shutil.rmtree(job.path, ignore_errors=True)
+            remove_tree(job.path)
 
     def write(self) -> ComparisonResult:
         """Write what there is so far, `comparison.json` last."""
@@ -84,7 +83,7 @@ class Ledger:
             cells=cells,
             verdicts=verdicts(summaries, cells, baseline=self._baseline, direction=direction),
             best=self._best(),
-            disk=Disk(bytes=self._kept_bytes(), keep_all_bytes=sum(result.written_bytes for result in results)),
+            disk=disk(storage_of(self.out)),
             seconds=sum(result.seconds.total for result in results),
             environment=next((result.environment for result in results if result.environment), None),
         )
@@ -100,23 +99,15 @@ class Ledger:
 
     def _keep_the_best(self) -> None:
         """Move the best cell's model to `best/` and free all others; whenever this stops, the best one is there."""
-        best, target, aside = self._best(), self.out / "best", self.out / ".best.old"
+        best = self._best()
         if best is None:
             return
         own = self.out / best.folder / "best"
         if own.is_dir():
-            shutil.rmtree(aside, ignore_errors=True)
-            if target.exists():
-                target.rename(aside)
-            own.rename(target)
-        shutil.rmtree(aside, ignore_errors=True)
+            replace_folder(own, self.out / "best")
         for cell in self._cells.values():
             if cell.result is not None:
-                shutil.rmtree(self.out / cell.folder / "best", ignore_errors=True)
-
-    def _kept_bytes(self) -> int:
-        cells = [self.out / cell.folder / name for cell in self._cells.values() for name in _WEIGHTS]
-        return sum(size(folder) for folder in [self.out / "best", *cells])
+                remove_tree(self.out / cell.folder / "best")
 
 
 def _on_test(result: RunResult) -> float | None:
@@ -127,9 +118,8 @@ def _on_test(result: RunResult) -> float | None:
 def write_records(result: ComparisonResult, out: Path) -> None:
     """The comparison's table, picture and page; `comparison.json` comes last."""
     write_text(out / "comparison.csv", comparison_csv(result))
-    with written_whole(out / "comparison.png") as temporary:
-        temporary.write_bytes(comparison_png(result))
-    write_text(out / "report.html", comparison_html(result))
+    write_bytes(out / "comparison.png", comparison_png(result))
+    _write_page(result, out)
     write_text(out / "comparison.json", result.model_dump_json(indent=1))
 
 
@@ -142,6 +132,10 @@ def write_comparison_page(out: Path) -> Path:
     result = read_comparison(out)
     if result is None:
         raise FolderError(f"a comparison is needed, but {str(out)!r} has no comparison.json")
+    return _write_page(result, out)
+
+
+def _write_page(result: ComparisonResult, out: Path) -> Path:
     page = out / "report.html"
-    write_text(page, comparison_html(result))
+    write_text(page, comparison_html(result, storage=storage_of(out)))
     return page

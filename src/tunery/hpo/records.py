@@ -8,11 +8,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tunery.hpo.space import decode
+from tunery.report.stored import disk
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.document import Document
-from tunery.schema.results import Disk, StudyResult, TrialRecord
-from tunery.store.files import size
+from tunery.schema.results import StudyResult, TrialRecord
 from tunery.store.folder import RunFolder
+from tunery.store.inventory import storage_of
+from tunery.store.objects import Objects
 from tunery.train.callbacks import history
 
 STATUS: dict[TrialState, Any] = {
@@ -25,7 +27,7 @@ STATUS: dict[TrialState, Any] = {
 
 def trial_folder(out: Path, number: int) -> RunFolder:
     """The folder of one trial of the study in `out`."""
-    return RunFolder(out / "trials" / str(number))
+    return RunFolder(out / "trials" / str(number), objects=Objects(out / "objects"))
 
 
 def trial_record(trial: FrozenTrial, out: Path, *, document: Document, objective: str) -> TrialRecord:
@@ -65,12 +67,6 @@ def summarise(study: optuna.Study, base: RunConfig, out: Path, *, document: Docu
         trials=records,
         counts={**{status: counts[status] for status in STATUS.values()}, "total": len(records) - counts["running"]},
         pruned_by_epoch=dict(sorted(stopped.items())),
-        disk=_disk(out, results_of(out, [trial.number for trial in trials])),
+        disk=disk(storage_of(out)),
         seconds=sum(record.seconds for record in records),
     )
-
-
-def _disk(out: Path, results: dict[int, RunResult]) -> Disk:
-    resume = sum(size(folder) for folder in out.glob("trials/*/resume"))
-    kept = size(out / "objects") + size(out / "best") + resume
-    return Disk(bytes=kept, keep_all_bytes=sum(result.written_bytes for result in results.values()))

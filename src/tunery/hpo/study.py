@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 from transformers import TrainerCallback
 
-from tunery.errors import ConfigError, Interrupted, StudyFailed
+from tunery.errors import ConfigError, DiskFull, Interrupted, StudyFailed
 from tunery.hpo.pruning import Pruning
 from tunery.hpo.records import STATUS, summarise, trial_folder, trial_record
 from tunery.hpo.space import complete, propose, strong_default
@@ -23,7 +23,7 @@ from tunery.schema.results import StudyResult, TrialRecord
 from tunery.schema.space import check_space, domains, realise, with_default_domains, with_domains
 from tunery.schema.spec import Choices
 from tunery.store.folder import RunFolder, claimed, read_study, refuse_other
-from tunery.store.objects import Objects
+from tunery.store.study import StudyStore, ignore
 from tunery.train.fit import finish, fit
 from tunery.train.prepare import prepare
 
@@ -40,6 +40,9 @@ class Observer(Protocol):
     def trial_ended(self, record: TrialRecord) -> None:
         """A trial has completed, was pruned or failed."""
 
+    def say(self, text: str) -> None:
+        """Something that a person should know: disk space, damaged resume points."""
+
 
 @dataclass(frozen=True)
 class _Search:
@@ -49,6 +52,7 @@ class _Search:
     base: RunConfig
     out: Path
     study: optuna.Study
+    store: StudyStore
     observer: Observer | None
 
 
@@ -62,6 +66,7 @@ def search(document: Document, *, out: str | Path, observer: Observer | None = N
     Raises:
         RequestError: when config, space, data, model or folder are wrong.
         Interrupted: on SIGINT or SIGTERM; the same call continues.
+        DiskFull: when there is no room for weights or training state; the same call continues once there is.
         StudyFailed: when too many trials in a row fail, or none completes.
     """
     document = with_domains(document)
@@ -75,7 +80,8 @@ def search(document: Document, *, out: str | Path, observer: Observer | None = N
         return known
     prepare(base)
     with claimed(folder, plain, record="study.json"):
-        return _run(_Search(document, base, folder, _open(folder, base), observer))
+        store = StudyStore(folder, base.checkpoint, direction=base.direction, say=observer.say if observer else ignore)
+        return _run(_Search(document, base, folder, _open(folder, base), store, observer))
 
 
 def _base(document: Document) -> RunConfig:
@@ -104,12 +110,12 @@ def _run(search: _Search) -> StudyResult:
         if ended and settings.timeout is not None and time.monotonic() - started > settings.timeout:
             break
         failures = failures + 1 if _run_trial(search, _next_trial(search)) is TrialState.FAIL else 0
-        _keep_the_best(search)
+        search.store.tidy()
         if failures >= settings.max_failures:
             result = _summary(search)
             write_records(result, search.out)
             raise StudyFailed(f"{failures} trials in a row failed, the last with: {result.trials[-1].reason}")
-    _keep_the_best(search)
+    search.store.tidy()
     return conclude(_summary(search), search.out)
 
 
@@ -143,9 +149,9 @@ def _run_trial(search: _Search, trial: Trial) -> TrialState:
     watchers = search.observer.trial_started(trial.number, config) if search.observer else ()
     callbacks = [*watchers, Pruning(trial, objective=config.objective)]
     try:
-        result = fit(config, callbacks, out=folder.path, is_trial=True)
-    except Interrupted:
-        raise  # the trial stays running: the next call continues it
+        result = fit(config, callbacks, out=folder.path, study=search.out, say=search.store.say)
+    except (Interrupted, DiskFull, OSError):
+        raise  # neither is the trial's fault: it stays running, and the next call continues it
     except optuna.TrialPruned as pruned:
         return _give_up(search, trial, config, folder, TrialState.PRUNED, str(pruned))
     except Exception as error:
@@ -161,7 +167,6 @@ def _give_up(
     search: _Search, trial: Trial, config: RunConfig, folder: RunFolder, state: TrialState, reason: str
 ) -> TrialState:
     finish(folder, config, STATUS[state], progress=folder.progress(), reason=reason)
-    folder.drop_weights()
     return _tell(search, trial, state, reason=reason)
 
 
@@ -177,18 +182,3 @@ def _tell(
         search.observer.trial_ended(trial_record(frozen, search.out, document=search.document, objective=objective))
     return state
 
-
-def _keep_the_best(search: _Search) -> None:
-    """Move the weights of the best trials to the study's objects and free all others, while the study runs."""
-    sign = -1.0 if search.base.direction == "maximize" else 1.0
-    complete = search.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    order = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-    keep, objects = search.base.checkpoint.keep_best, Objects(search.out / "objects")
-    kept = set()
-    for place, trial in enumerate(order):
-        folder = trial_folder(search.out, trial.number)
-        if place < keep and (best := folder.best()) is not None:
-            objects.adopt(folder.objects, best.digest)
-            kept.add(best.digest)
-        folder.drop_weights()
-    objects.keep_only(kept)

@@ -4,18 +4,14 @@ from pathlib import Path
 
 from tunery.errors import FolderError, StudyFailed
 from tunery.hpo.records import results_of, trial_folder
-from tunery.model.owned import load_owned
 from tunery.report.html import study_html
 from tunery.report.leaderboard import leaderboard_csv
-from tunery.schema import RunConfig
 from tunery.schema.document import validate
 from tunery.schema.results import BestTrial, StudyResult, TrialRecord
 from tunery.store.files import size, write_text
 from tunery.store.folder import read_study
-from tunery.store.objects import Objects
-from tunery.train.assemble import build_seeded
-from tunery.train.prepare import prepare
 from tunery.train.publish import publish
+from tunery.train.restore import restore
 
 
 def ranked(result: StudyResult) -> list[TrialRecord]:
@@ -79,10 +75,7 @@ def _publish(trial: TrialRecord, out: Path) -> BestTrial:
     result, best = folder.result(), folder.best()
     if result is None or best is None:
         raise StudyFailed(f"trial {trial.number} won, but its records are gone from {folder.path}")
-    config: RunConfig = validate(result.config)
-    prepared = prepare(config)
-    built = build_seeded(config, prepared)
-    load_owned(built, Objects(out / "objects").get(best.digest))
-    predictor = publish(built, prepared, config, best=best, folder=out / "best")
-    test = predictor.score(prepared.splits.test.examples)
+    model = restore(validate(result.config), best, folder.objects)
+    predictor = publish(model.built, model.prepared, model.config, best=best, folder=out / "best")
+    test = predictor.score(model.prepared.splits.test.examples)
     return BestTrial(number=trial.number, value=best.value or 0.0, config=result.config, test=test)

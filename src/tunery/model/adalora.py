@@ -10,6 +10,7 @@ import torch
 from peft import AdaLoraConfig
 from peft.tuners.adalora import AdaLoraLayer
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from tunery.errors import ModelError
 from tunery.model.catalog import Base
@@ -55,6 +56,10 @@ class AdaptiveRank(Method):
         """A `PeftModel` whose updates have the ranks they were saved with."""
         with without_noise(_RANK_PATTERN):
             return self._library.load(spec, carrier, folder)
+
+    def merge(self, spec: AdaLora, model: Any) -> PreTrainedModel:
+        """As peft does."""
+        return self._library.merge(spec, model)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, final
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from tunery.errors import ModelError
 from tunery.model.adapter_files import read_trained, write_trained
 from tunery.model.catalog import Base
 from tunery.model.families import closing_norm, layout_of
 from tunery.model.heads import ACTIVATIONS
-from tunery.model.method import Carrier, Method, Wrapped
+from tunery.model.method import Carrier, Method, Wrapped, unmergeable
 from tunery.model.tuner import Adapted, AdapterConfig, AdapterLayer, After, AroundNorm, Beside, saved_name
 from tunery.schema.peft import Bottleneck, Compacter, Houlsby, Pfeiffer, Target
 
@@ -136,6 +137,12 @@ class Adapters(Method):
         parameters = {saved_name(name): part for name, part in model.named_parameters()}
         read_trained(parameters, folder, needed=needed, peft=model.described)
         return model.requires_grad_(False).eval()
+
+    def merge(self, spec: Any, model: Adapted) -> PreTrainedModel:
+        """Raises:
+        ModelError: always, for an adapter is not linear.
+        """
+        raise unmergeable(spec, "puts layers with an activation between those of the model")
 
     def config(self, spec: Any, carrier: Carrier) -> AdapterConfig:
         """Where the adapters of a spec go, and what they are."""

@@ -6,6 +6,7 @@ from typing import Any, final
 import torch
 from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftConfig
 from torch import nn
+from transformers import PreTrainedModel
 
 from tunery.errors import ModelError, did_you_mean
 from tunery.model.catalog import Base
@@ -51,6 +52,10 @@ class ByName(Method):
     def load(self, spec: Library, carrier: Carrier, folder: Path) -> nn.Module:
         """As peft does."""
         return self._library.load(spec, carrier, folder)
+
+    def merge(self, spec: Library, model: Any) -> PreTrainedModel:
+        """As peft does."""
+        return self._library.merge(spec, model)
 
 
 def config_by_name(spec: Library, carrier: Carrier) -> PeftConfig:

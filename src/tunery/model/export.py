@@ -14,7 +14,7 @@ from tunery.model.catalog import Base, resolve
 from tunery.model.heads import HEADS, PooledHead, assemble
 from tunery.model.peft import METHODS
 from tunery.schema.model import Model
-from tunery.schema.peft import Peft
+from tunery.schema.peft import NoPeft, Peft
 from tunery.schema.task import HeadSpec
 
 HEAD_CONFIG = "head.json"
@@ -34,12 +34,28 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
         METHODS[type(peft)].save(built.carrier, folder, base=built.base)
-        tokenizer.save_pretrained(folder)
-    document = {"head": spec.head.model_dump(), **head.model_dump()}
-    (folder / HEAD_CONFIG).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if built.head is not None:
-        state = {name: part.detach().cpu().contiguous() for name, part in built.head.state_dict().items()}
-        save_file(state, folder / HEAD_WEIGHTS)
+    _write_rest(folder, tokenizer, built.head, head=head, spec=spec)
+
+
+def export_merged(
+    source: Path, tokenizer: PreTrainedTokenizerBase, folder: Path, *, head: HeadSpec, spec: Model, peft: Peft
+) -> None:
+    """Write what was exported to `source` as one whole model, which is read without the method.
+
+    Raises:
+        ModelError: the base is quantised, or the method is no change of weights.
+    """
+    if spec.quantization is not None:
+        raise ModelError(
+            f"what is merged must fit into the base's own weights, but model.quantization={spec.quantization} keeps "
+            "them in fewer bits; export without --merge"
+        )
+    peft, carrier, own = _read(source, spec=spec, peft=peft, head=head)
+    merged = METHODS[type(peft)].merge(peft, carrier)
+    folder.mkdir(parents=True, exist_ok=True)
+    with quiet():
+        merged.save_pretrained(folder)
+    _write_rest(folder, tokenizer, own, head=head, spec=spec)
 
 
 def load_exported(folder: Path, *, model_spec: Model, peft: Peft, head: HeadSpec) -> nn.Module:
@@ -48,15 +64,33 @@ def load_exported(folder: Path, *, model_spec: Model, peft: Peft, head: HeadSpec
     Raises:
         ModelError: the folder or the base cannot be read, or the weights are of another shape.
     """
-    base = _as_base(folder, model_spec) if (folder / WHOLE_MODEL).is_file() else resolve(model_spec)
-    carrier, _ = load_carrier(model_spec, base=base, head=head)
-    model = METHODS[type(peft)].load(peft, carrier, folder)
-    own = HEADS[type(model_spec.head)].make(
-        model_spec.head, width=carrier.model.config.hidden_size, labels=len(head.labels)
-    )
+    _, carrier, own = _read(folder, spec=model_spec, peft=peft, head=head)
+    return assemble(carrier, own).eval()
+
+
+def _write_rest(
+    folder: Path, tokenizer: PreTrainedTokenizerBase, own: PooledHead | None, *, head: HeadSpec, spec: Model
+) -> None:
+    with quiet():
+        tokenizer.save_pretrained(folder)
+    document = {"head": spec.head.model_dump(), **head.model_dump()}
+    (folder / HEAD_CONFIG).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if own is not None:
+        state = {name: part.detach().cpu().contiguous() for name, part in own.state_dict().items()}
+        save_file(state, folder / HEAD_WEIGHTS)
+
+
+def _read(folder: Path, *, spec: Model, peft: Peft, head: HeadSpec) -> tuple[Peft, nn.Module, PooledHead | None]:
+    """The method that is still apart from the model, the part that `save_pretrained` writes, and our head."""
+    whole = (folder / WHOLE_MODEL).is_file()
+    base, apart = (_as_base(folder, spec), NoPeft()) if whole else (resolve(spec), peft)
+    carrier, _ = load_carrier(spec, base=base, head=head)
+    model = METHODS[type(apart)].load(apart, carrier, folder)
+    width = carrier.model.config.hidden_size
+    own = HEADS[type(spec.head)].make(spec.head, width=width, labels=len(head.labels))
     if own is not None:
         _load_head(own, folder)
-    return assemble(model, own).eval()
+    return apart, model, own
 
 
 def _as_base(folder: Path, spec: Model) -> Base:

@@ -26,3 +26,7 @@ class Full(Method):
     def load(self, spec: NoPeft, carrier: Carrier, folder: Path) -> nn.Module:
         """The carrier was read from `folder` itself."""
         return carrier.model
+
+    def merge(self, spec: NoPeft, model: PreTrainedModel) -> PreTrainedModel:
+        """Nothing was added."""
+        return model

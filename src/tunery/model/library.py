@@ -10,12 +10,14 @@ from typing import Any, final
 import torch
 from peft import IA3Config, LNTuningConfig, LoraConfig, PeftConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
+from peft.utils import ModulesToSaveWrapper
 from torch import nn
+from transformers import PreTrainedModel
 
 from tunery.errors import ModelError
 from tunery.model.catalog import Base
 from tunery.model.families import is_transposed, norm_pattern, target_pattern
-from tunery.model.method import Carrier, Method, Wrapped
+from tunery.model.method import Carrier, Method, Wrapped, unmergeable
 from tunery.schema.peft import FixedRank, Ia3, LayerNormTuning, LoraPlus, LowRank, Target
 
 ConfigOf = Callable[[Any, Carrier], PeftConfig]
@@ -88,6 +90,22 @@ class ThroughPeft(Method):
                 return PeftModel.from_pretrained(carrier.model, str(folder)).eval()
         except (OSError, ValueError, KeyError, RuntimeError, UserWarning) as error:
             raise ModelError(f"the adapter in {str(folder)!r} does not fit its base: {error}") from error
+
+    def merge(self, spec: Any, model: Any) -> PreTrainedModel:
+        """By the library's own `merge_and_unload`, and what that leaves undone.
+
+        Raises:
+            ModelError: the library does not merge this method.
+        """
+        try:
+            with without_noise():
+                merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
+        except (NotImplementedError, AttributeError, ValueError) as error:
+            raise unmergeable(spec, f"is not merged by peft ({type(error).__name__}: {error})") from error
+        for name, part in list(merged.named_modules()):
+            if isinstance(part, ModulesToSaveWrapper):  # LNTuning leaves a trained head in its wrapper
+                merged.set_submodule(name, part.modules_to_save[part.active_adapters[0]])
+        return merged
 
 
 def lora_config(spec: FixedRank, carrier: Carrier, **options: Any) -> LoraConfig:

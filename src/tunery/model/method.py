@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from tunery.errors import ModelError
 from tunery.model.anatomy import Anatomy
 from tunery.model.catalog import Base
 
@@ -99,3 +100,18 @@ class Method(ABC):
     @abstractmethod
     def load(self, spec: Any, carrier: Carrier, folder: Path) -> nn.Module:
         """Read back what `save` wrote, onto a freshly loaded base, in eval mode and never to be trained."""
+
+    @abstractmethod
+    def merge(self, spec: Any, model: Any) -> PreTrainedModel:
+        """Fold what `load` has read into the model's own weights, so that nothing of the method is left.
+
+        Raises:
+            ModelError: the method is no change of weights.
+        """
+
+
+def unmergeable(spec: Any, why: str) -> ModelError:
+    """The error of a method that cannot be folded into weights."""
+    return ModelError(
+        f"only what changes weights can be merged, but peft.method={spec.method} {why}; export without --merge"
+    )

@@ -8,11 +8,12 @@ from typing import Any, final
 import torch
 from peft import PeftConfig, PrefixTuningConfig, PromptTuningConfig, PromptTuningInit
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from tunery.errors import ModelError
 from tunery.model.catalog import Base
 from tunery.model.library import ThroughPeft, common_arguments, on_trial
-from tunery.model.method import Carrier, Method, Wrapped
+from tunery.model.method import Carrier, Method, Wrapped, unmergeable
 from tunery.schema.peft import Prefix, Prompt
 
 _FAILURES = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, NotImplementedError)
@@ -60,6 +61,12 @@ class VirtualTokens(Method):
     def load(self, spec: Prefix | Prompt, carrier: Carrier, folder: Path) -> nn.Module:
         """As peft does."""
         return _text_only(self._library.load(spec, carrier, folder), carrier)
+
+    def merge(self, spec: Prefix | Prompt, model: Any) -> PreTrainedModel:
+        """Raises:
+        ModelError: always, for there is no weight to fold the tokens into.
+        """
+        raise unmergeable(spec, "puts virtual tokens before the text")
 
 
 class _Useless(Exception):

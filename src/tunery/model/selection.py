@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, final
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from tunery.errors import ModelError
 from tunery.model.adapter_files import read_trained, write_trained
@@ -70,3 +71,7 @@ class Selection(Method):
         needed = {name for name, part in parameters.items() if part.requires_grad}
         read_trained(parameters, folder, needed=needed, peft=self._described)
         return model.requires_grad_(False).eval()
+
+    def merge(self, spec: Any, model: PreTrainedModel) -> PreTrainedModel:
+        """What was trained are the model's own weights."""
+        return model

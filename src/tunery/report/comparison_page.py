@@ -27,6 +27,7 @@ from tunery.report.comparison_compute import (
     trainable_cost,
 )
 from tunery.report.comparison_table import comparison_rows, interval
+from tunery.report.disk_section import disk_section
 from tunery.report.finite import finite
 from tunery.report.markup import Child, Html, join, tag
 from tunery.report.parts import (
@@ -40,18 +41,20 @@ from tunery.report.parts import (
     table,
     tiles,
 )
+from tunery.report.stored import disk
 from tunery.report.words import DASH, METRIC_NAMES, duration, metric_name, plural, score, signed
-from tunery.schema.results import Cell, ComparisonResult, MethodSummary
+from tunery.schema.results import Cell, ComparisonResult, MethodSummary, Storage
 
 _WIDE = 1040
 
 
-def comparison_body(result: ComparisonResult) -> Html:
+def comparison_body(result: ComparisonResult, *, storage: Storage | None) -> Html:
     """Everything between the first and the last line of the page."""
-    return join(_sections(result))
+    now = result.model_copy(update={"disk": disk(storage)}) if storage else result
+    return join(_sections(now, storage))
 
 
-def _sections(result: ComparisonResult) -> Iterator[Html | None]:
+def _sections(result: ComparisonResult, storage: Storage | None) -> Iterator[Html | None]:
     yield _header(result)
     yield _tiles(result)
     yield _methods(result)
@@ -60,6 +63,8 @@ def _sections(result: ComparisonResult) -> Iterator[Html | None]:
     yield _trade_offs(result)
     yield _cells(result)
     yield _made(result)
+    if storage:
+        yield disk_section(storage)
     yield data_section(cell.result.data for cell in result.cells if cell.result and cell.result.data)
     if result.environment:
         yield environment_section(result.environment)

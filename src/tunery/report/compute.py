@@ -202,8 +202,11 @@ def _seconds_saved(trial: TrialRecord, planned: float, usual: float | None) -> f
 
 
 def share_saved(kept: int, keep_all: int) -> float | None:
-    """Share of the bytes of keeping everything that was not kept; None where nothing was written."""
-    return 1 - kept / keep_all if keep_all > 0 else None
+    """Share of the bytes of keeping everything that was not kept; None where that saves nothing.
+
+    The folder of a small run may well hold more: its export has a tokenizer, which no checkpoint of the weights has.
+    """
+    return 1 - kept / keep_all if kept < keep_all else None
 
 
 def class_table(metrics: Mapping[str, Any]) -> ClassTable | None:

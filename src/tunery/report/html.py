@@ -11,30 +11,35 @@ from tunery.report.comparison_page import comparison_body
 from tunery.report.markup import Html
 from tunery.report.run_page import run_body
 from tunery.report.study_page import study_body
-from tunery.schema.results import ComparisonResult, RunResult, StudyResult
+from tunery.schema.results import ComparisonResult, RunResult, Storage, StudyResult
 
 _NO_RESULTS: Mapping[int, RunResult] = MappingProxyType({})
 
 
-def study_html(study: StudyResult, *, results: Mapping[int, RunResult] = _NO_RESULTS) -> str:
+def study_html(
+    study: StudyResult, *, results: Mapping[int, RunResult] = _NO_RESULTS, storage: Storage | None = None
+) -> str:
     """The page of a study.
 
     `results` (trial number -> record) adds what `study` does not hold: the winner's validation metrics, the data and
-    its findings, the environment, and each trial's planned epochs.
+    its findings, the environment, and each trial's planned epochs. `storage` adds what its folder holds.
     """
-    body = study_body(study, results=results)
+    body = study_body(study, results=results, storage=storage)
     return _page(f"{study.name} \N{MIDDLE DOT} study", body)
 
 
-def run_html(result: RunResult, *, metrics: Sequence[Mapping[str, Any]]) -> str:
-    """The page of one run; `metrics` are the parsed lines of `metrics.jsonl` (step, epoch, name, value)."""
-    body = run_body(result, metrics=metrics)
+def run_html(result: RunResult, *, metrics: Sequence[Mapping[str, Any]], storage: Storage | None = None) -> str:
+    """The page of one run.
+
+    `metrics` are the parsed lines of `metrics.jsonl` (step, epoch, name, value); `storage` is what its folder holds.
+    """
+    body = run_body(result, metrics=metrics, storage=storage)
     return _page(f"{result.config.get('name', 'run')} \N{MIDDLE DOT} run", body)
 
 
-def comparison_html(result: ComparisonResult) -> str:
-    """The page of a comparison."""
-    return _page(f"{result.name} \N{MIDDLE DOT} comparison", comparison_body(result))
+def comparison_html(result: ComparisonResult, *, storage: Storage | None = None) -> str:
+    """The page of a comparison; `storage` is what its folder holds."""
+    return _page(f"{result.name} \N{MIDDLE DOT} comparison", comparison_body(result, storage=storage))
 
 
 def _page(title: str, body: Html) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from tunery.report.canvas import Size
 from tunery.report.charts import loss_chart, metric_chart, rate_chart
 from tunery.report.compute import RunCurves, run_curves
+from tunery.report.disk_section import disk_section
 from tunery.report.finite import finite
 from tunery.report.markup import Html, join, tag
 from tunery.report.parts import (
@@ -21,23 +22,25 @@ from tunery.report.parts import (
     tiles,
 )
 from tunery.report.words import duration, metric_name, objective_sentence, score, size
-from tunery.schema.results import RunResult
+from tunery.schema.results import RunResult, Storage
 
 
-def run_body(result: RunResult, *, metrics: Sequence[Mapping[str, Any]]) -> Html:
+def run_body(result: RunResult, *, metrics: Sequence[Mapping[str, Any]], storage: Storage | None) -> Html:
     """Everything between the first and the last line of the page."""
-    return join(_sections(result, run_curves(metrics)))
+    return join(_sections(result, run_curves(metrics), storage))
 
 
-def _sections(result: RunResult, curves: RunCurves) -> Iterator[Html | None]:
+def _sections(result: RunResult, curves: RunCurves, storage: Storage | None) -> Iterator[Html | None]:
     yield _header(result)
-    yield _tiles(result)
+    yield _tiles(result, storage)
     yield _loss(curves, result)
     yield _metric(curves, result)
     yield _rate(curves)
     yield _scores(result)
     note = tag("p", "Running it again reproduces the run.", class_="quiet")
     yield section("Config", note, config_block(result.config))
+    if storage:
+        yield disk_section(storage)
     yield data_section([result.data] if result.data else [])
     if result.environment:
         yield environment_section(result.environment)
@@ -71,7 +74,7 @@ def _header(result: RunResult) -> Html:
     )
 
 
-def _tiles(result: RunResult) -> Html:
+def _tiles(result: RunResult, storage: Storage | None) -> Html:
     name = metric_name(result.objective.name)
     rows = [("Validation", score(result.objective.value), name)]
     if result.metrics.test:
@@ -84,7 +87,8 @@ def _tiles(result: RunResult) -> Html:
     device = result.memory.device_peak_bytes
     where = "host" if device is None else f"device; host {size(result.memory.host_peak_bytes)}"
     rows.append(("Peak memory", size(result.memory.host_peak_bytes if device is None else device), where))
-    rows.append(saved_tile(result.disk_bytes, result.written_bytes))
+    kept = (storage.bytes, storage.keep_all_bytes) if storage else (result.disk_bytes, result.written_bytes)
+    rows.append(saved_tile(*kept))
     return tiles(rows)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from tunery.report.canvas import Size
 from tunery.report.charts import curves_chart, history_chart, parallel_chart
 from tunery.report.compute import EARLY_EPOCHS, Pruning, history, learning_curves, pruning, share_saved
+from tunery.report.disk_section import disk_section
 from tunery.report.finite import finite
 from tunery.report.leaderboard import FIXED, leaderboard_rows, searched
 from tunery.report.markup import Html, join, tag
@@ -24,6 +25,7 @@ from tunery.report.parts import (
     table,
     tiles,
 )
+from tunery.report.stored import disk
 from tunery.report.words import (
     duration,
     listed,
@@ -35,17 +37,18 @@ from tunery.report.words import (
     size,
     value_text,
 )
-from tunery.schema.results import BestTrial, RunResult, StudyResult
+from tunery.schema.results import BestTrial, RunResult, Storage, StudyResult
 
 _WIDE = (1040, 330)
 
 
-def study_body(study: StudyResult, *, results: Mapping[int, RunResult]) -> Html:
+def study_body(study: StudyResult, *, results: Mapping[int, RunResult], storage: Storage | None) -> Html:
     """Everything between the first and the last line of the page."""
-    return join(_sections(study, results))
+    now = study.model_copy(update={"disk": disk(storage)}) if storage else study
+    return join(_sections(now, results, storage))
 
 
-def _sections(study: StudyResult, results: Mapping[int, RunResult]) -> Iterator[Html | None]:
+def _sections(study: StudyResult, results: Mapping[int, RunResult], storage: Storage | None) -> Iterator[Html | None]:
     stopped = pruning(study, results=results)
     winner = results.get(study.best.number) if study.best else None
     records = [*([winner] if winner else []), *results.values()]
@@ -59,6 +62,8 @@ def _sections(study: StudyResult, results: Mapping[int, RunResult]) -> Iterator[
     yield _trials(study)
     if study.best:
         yield _winner(study, study.best, winner)
+    if storage:
+        yield disk_section(storage)
     yield data_section(record.data for record in records if record.data)
     yield from (environment_section(record.environment) for record in records[:1] if record.environment)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tunery.report.finite import finite
+from tunery.schema.sizes import size_text
 
 METRIC_NAMES: Final[dict[str, tuple[str, str]]] = {
     "f1_macro": ("macro F1", "F1 of each class, averaged with equal weight per class"),
@@ -108,16 +109,14 @@ def duration(seconds: float | None) -> str:
 
 def size(count: float) -> str:
     """Bytes in decimal units."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g}{_GAP}{unit}"
-        count /= 1000
-    return f"{count:,.1f}{_GAP}TB"
+    return size_text(count).replace(" ", _GAP)
 
 
 def percent(share: float) -> str:
-    """0.973 -> `97 %`; nearly all and nearly nothing keep a decimal."""
-    return f"{100 * share:.1f}{_GAP}%" if 0 < share < 0.05 or 0.95 < share < 1 else f"{100 * share:.0f}{_GAP}%"
+    """0.973 -> `97.3 %`, 0.5 -> `50 %`; nearly all and nearly nothing keep a decimal and stay nearly."""
+    if 0 < share < 0.05 or 0.95 < share < 1:
+        return f"{min(max(100 * share, 0.1), 99.9):.1f}{_GAP}%"
+    return f"{100 * share:.0f}{_GAP}%"
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -1,28 +1,11 @@
 """What stays on disk."""
 
-import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
+from tunery.schema.sizes import Size
 from tunery.schema.spec import Spec
-
-_UNITS: Final = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_FACTORS: Final = {unit.lower(): factor for unit, factor in _UNITS.items()}
-_SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
-
-
-def in_bytes(value: object) -> object:
-    """Bytes of a size written with its unit (`20GB`); what is no text is left for the schema to judge."""
-    if not isinstance(value, str):
-        return value
-    found = _SIZE.fullmatch(value)
-    if found is None or (unit := found[2].lower().removesuffix("b") + "b" * bool(found[2])) not in _FACTORS:
-        raise ValueError(f"a size is a number of bytes or a number with one of kB, MB, GB, TB, but got {value!r}")
-    return round(float(found[1]) * _FACTORS[unit])
-
-
-Size = Annotated[int, BeforeValidator(in_bytes), Field(gt=0)]
 
 
 class Checkpoint(Spec):
@@ -45,5 +28,6 @@ class Checkpoint(Spec):
     """Share of the file system that stays free; below it `low_disk` says what happens."""
     low_disk: Literal["stop", "wait", "evict"] = "evict"
     """What happens when `max_disk` or `min_free` would be crossed: `evict` frees, step by step, what is least needed
-    (equals and extra resume points, then all but the best per trial, then all but the best of the study) and goes on
-    while there is room at all; `stop` frees nothing and ends resumably; `wait` frees nothing and waits for room."""
+    (spare resume points, then all but the best epoch of every trial, then all but the best trial) and goes on while
+    there is room at all; `stop` frees nothing and ends resumably; `wait` frees nothing and waits for room on the file
+    system; where only `max_disk` is crossed, which nobody else will mend, it ends as `stop` does."""

@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 from pydantic.fields import FieldInfo
 
 from tunery.schema.fields import default_domain, element, members, tag_of, type_text
-from tunery.schema.results import ComparisonResult, RunResult, StudyResult
+from tunery.schema.results import ComparisonResult, RunResult, Storage, StudyResult
 from tunery.schema.run import RunConfig
 from tunery.schema.spec import Choices, Domain, Spec
 
@@ -48,6 +48,11 @@ def comparison_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, **ComparisonResult.model_json_schema(mode="serialization")}
 
 
+def storage_schema() -> dict[str, Any]:
+    """JSON Schema of what `tunery report --json` says is stored."""
+    return {"$schema": _DIALECT, **Storage.model_json_schema(mode="serialization")}
+
+
 def markdown(pictures: Pictures) -> str:
     """The reference of every section, choice and key of a config, with `pictures` under the headings of choices."""
     fields = RunConfig.model_fields
@@ -72,6 +77,11 @@ def study_markdown() -> str:
 def comparison_markdown() -> str:
     """The reference of `comparison.json`."""
     return _record("comparison.json", ComparisonResult)
+
+
+def storage_markdown() -> str:
+    """The reference of what `tunery report --json` says is stored."""
+    return _record("`storage` of `tunery report --json`", Storage)
 
 
 def _record(title: str, root: type[Spec]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from tunery.schema.spec import Choices, Domain, Range, Spec
+from tunery.schema.spec import Choices, Domain, Range, Spec, Wording
 
 TAGS: Final = ("kind", "method", "name", "strategy")
 """Keys by which a member of a union may be recognised; the tag is a member's first field."""
@@ -117,7 +117,8 @@ def type_text(field: FieldInfo) -> str:
 def _text(annotation: Any, metadata: Any = ()) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _text(inner[0], [*inner[1:], *metadata])
+        told = [m.text for m in inner[1:] if isinstance(m, Wording)]
+        return told[0] if told else _text(inner[0], [*inner[1:], *metadata])
     if origin in (Union, UnionType):
         return ", or ".join(_text(arg, metadata) for arg in inner if arg is not type(None))
     if origin is Literal:

@@ -15,6 +15,13 @@ class Spec(BaseModel):
 
 
 @dataclass(frozen=True)
+class Wording:
+    """Says what values a type takes, where the type itself says too little."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Range:
     """A numeric search range, both ends included. `Annotated` beside a field, it is that field's default range."""
 

@@ -1,18 +1,16 @@
 """One run on disk: its config, records, weights and resume points."""
 
-import fcntl
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, final
 
 from tunery.errors import FolderError
 from tunery.schema.results import CheckpointRecord, ComparisonResult, Progress, RunResult, StudyResult
 from tunery.schema.yaml_text import dump_yaml, parse_yaml
-from tunery.store.files import require_writable, write_text
+from tunery.store.files import recover, remove_tree, require_writable, write_text
+from tunery.store.lock import held
 from tunery.store.objects import Objects
 from tunery.store.resume import ResumePoints
 
@@ -21,17 +19,23 @@ R = TypeVar("R", RunResult, Progress, StudyResult, ComparisonResult)
 RECORDS = {"result.json": "run", "study.json": "study", "comparison.json": "comparison"}
 """What is written last -> what it is the record of."""
 
-_MAY_CHANGE = ("name", "search.n_trials", "search.timeout")
-"""Keys that a later call on the same folder may set anew: they name the work or end it, and change no result."""
+_MAY_CHANGE = ("name", "checkpoint", "search.n_trials", "search.timeout")
+"""Keys that a later call on the same folder may set anew: they name the work, house it or end it, and change no
+result."""
 
 
+@final
 class RunFolder:
     """A run's or trial's folder."""
 
-    def __init__(self, path: Path, *, keep_last: int = 1) -> None:
+    def __init__(self, path: Path, *, objects: Objects | None = None) -> None:
+        """Args:
+        path: the folder; it need not exist.
+        objects: where the weights lie, if not in the folder itself: trials share those of their study.
+        """
         self.path = path
-        self.objects = Objects(path / "objects")
-        self.resume = ResumePoints(path / "resume", keep_last=keep_last)
+        self.objects = objects or Objects(path / "objects")
+        self.resume = ResumePoints(path / "resume", self.objects)
         self.metrics = path / "metrics.jsonl"
         self.staging = path / "staging"
 
@@ -47,31 +51,28 @@ class RunFolder:
         """Record what is known of the run so far."""
         write_text(self.path / "progress.json", progress.model_dump_json(indent=1))
 
-    def best(self) -> CheckpointRecord | None:
-        """The best epoch so far."""
-        return next((record for record in self._checkpoints() if record.kind == "best"), None)
-
-    def write_best(self, best: CheckpointRecord) -> None:
-        """Make `best` the best epoch so far; the weights of the one before it are removed."""
-        before = self.best()
-        write_text(self.path / "checkpoints.json", json.dumps([best.model_dump(mode="json")], indent=1))
-        if before is not None and before.digest != best.digest:
-            self.objects.path(before.digest).unlink(missing_ok=True)
-
-    def _checkpoints(self) -> list[CheckpointRecord]:
+    def kept(self) -> tuple[CheckpointRecord, ...]:
+        """The epochs whose weights are kept: the best, then its equals."""
         path = self.path / "checkpoints.json"
-        return [CheckpointRecord(**entry) for entry in json.loads(path.read_text())] if path.exists() else []
+        entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        return tuple(CheckpointRecord(**entry) for entry in entries)
+
+    def best(self) -> CheckpointRecord | None:
+        """The best epoch so far, if its weights are kept."""
+        return next((record for record in self.kept() if record.kind == "best"), None)
+
+    def write_kept(self, records: Sequence[CheckpointRecord]) -> None:
+        """Say which epochs' weights are kept; those of others are free to go."""
+        if tuple(records) != self.kept():
+            entries = [record.model_dump(mode="json") for record in records]
+            write_text(self.path / "checkpoints.json", json.dumps(entries, indent=1))
 
     def finish(self, result: RunResult) -> None:
         """Write `result.json`, the mark of a finished run, then remove what only an unfinished one needs."""
         write_text(self.path / "result.json", result.model_dump_json(indent=1))
         self.resume.clear()
-        shutil.rmtree(self.staging, ignore_errors=True)
+        remove_tree(self.staging)
         (self.path / "progress.json").unlink(missing_ok=True)
-
-    def drop_weights(self) -> None:
-        """Free the weights of a run that lost, or that lie elsewhere by now; its records stay."""
-        shutil.rmtree(self.objects.root, ignore_errors=True)
 
 
 @contextmanager
@@ -82,20 +83,17 @@ def claimed(path: Path, document: Mapping[str, Any], *, record: str) -> Iterator
         FolderError: when the folder cannot be written, another process holds it, or it holds another config.
     """
     require_writable(path)
-    with (path / ".lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            message = f"{str(path)!r} is in use by process {holder}; wait for it, or choose another --out"
-            raise FolderError(message) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    with held(path):
+        recover(path)
         refuse_other(path, document, record=record)
-        write_text(path / "config.yaml", dump_yaml(_plain(document)))
+        _write_config(path / "config.yaml", dump_yaml(_plain(document)))
         yield
+
+
+def _write_config(path: Path, text: str) -> None:
+    """A config that is there as it should be is left alone: resuming must need no room for it."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
 
 
 def refuse_other(folder: Path, document: Mapping[str, Any], *, record: str) -> None:

@@ -1,15 +1,44 @@
-"""Weights by content: one object per distinct set of tensors, named by the digest of its bytes."""
+"""Tensors at rest: one object per distinct set of tensors, named by the digest of what it holds."""
 
+import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Final, NamedTuple, TypeVar, final
 
-from safetensors.torch import load_file, save_file
 from torch import Tensor
+from zstandard import ZstdError
 
-from tunery.errors import RunError
-from tunery.store.files import sha256, sync
+from tunery.errors import Damaged
+from tunery.store.codec import CODECS, Bytes, Rows, encode, rows_of, tensor_of
+from tunery.store.files import write_bytes
+from tunery.store.layout import Contents, Entry, read
+
+T = TypeVar("T")
+SUFFIX: Final = ".safetensors"
+_THREADS: Final = min(4, os.cpu_count() or 1)
+"""Hashing, compressing and copying let go of the interpreter."""
+
+
+class Stored(NamedTuple):
+    """An object: its name, and its bytes on disk."""
+
+    digest: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Pretrained weights, against which trained ones are stored as what differs."""
+
+    digest: str
+    """What identifies them, as in `Built.base_digest`."""
+    load: Callable[[], Mapping[str, Tensor]]
+    """Gives them by the names under which the trained ones are stored; it may leave some out."""
 
 
 @contextmanager
@@ -23,16 +52,7 @@ def naming_the_disk(path: Path) -> Iterator[None]:
         raise OSError(f"{path} could not be written: {error}") from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write named tensors as safetensors.
-
-    Raises:
-        OSError: when the disk refuses.
-    """
-    with naming_the_disk(path):
-        save_file(dict(sorted(tensors.items())), path)
-
-
+@final
 class Objects:
     """The `objects/` folder of a run or study."""
 
@@ -41,42 +61,181 @@ class Objects:
 
     def path(self, digest: str) -> Path:
         """Where an object lies."""
-        return self.root / f"{digest}.safetensors"
+        return self.root / f"{digest}{SUFFIX}"
 
-    def put(self, tensors: Mapping[str, Tensor]) -> tuple[str, int]:
-        """Store named tensors; equal content is stored once. Returns digest and size in bytes."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        incoming = self.root / f".incoming.{os.getpid()}"
-        try:
-            write_tensors(incoming, tensors)
-            sync(incoming)
-            digest, size = sha256(incoming), incoming.stat().st_size
-            incoming.replace(self.path(digest))
-        finally:
-            incoming.unlink(missing_ok=True)
-        sync(self.root)
-        return digest, size
+    def put(
+        self, tensors: Mapping[str, Tensor], *, reference: Reference | None = None, compress: bool = True
+    ) -> Stored:
+        """Store named tensors, each as what differs from its namesake in the reference, where there is one like it.
 
-    def get(self, digest: str) -> dict[str, Tensor]:
-        """Read an object back.
+        What is there already, and intact, is not written again. Beyond the tensors, this takes about as much memory
+        as the object takes on disk.
+
+        Args:
+            tensors: of any dtype, on any device; they must not change meanwhile.
+            reference: the pretrained values; loaded only if something is to be encoded.
+            compress: False stores all tensors as they are, which is quicker.
 
         Raises:
-            RunError: when its bytes no longer have the digest in its name.
+            OSError: when the disk refuses; nothing is left of the attempt.
+        """
+        largest_first = sorted(tensors, key=lambda name: (-tensors[name].nbytes, name))  # so that no thread waits long
+        rows = {name: rows_of(tensors[name]) for name in largest_first}
+        entries = _all({name: partial(_entry, tensors[name], rows[name]) for name in rows})
+        path = self.path(Contents(version=1, tensors=entries).name)
+        if not self._holds(path.stem, reference):
+            given = reference if compress else None
+            base = given.load() if given else {}
+            jobs = {name: partial(_encoded, entries[name], rows[name], base.get(name), compress) for name in rows}
+            _write(path, _all(jobs), reference=given)
+        return Stored(path.stem, path.stat().st_size)
+
+    def get(self, digest: str, *, reference: Reference | None = None) -> dict[str, Tensor]:
+        """Read an object back; every tensor is compared with its digest.
+
+        Args:
+            digest: the object's name.
+            reference: the pretrained values it was stored with; not loaded where they are not needed.
+
+        Raises:
+            Damaged: when it is missing, or is not what was stored, or needs another base.
         """
         path = self.path(digest)
-        if not path.exists() or sha256(path) != digest:
-            raise RunError(f"weights object {digest[:12]} is missing or damaged: {path}")
-        return load_file(path)
+        with _or_damaged(path):
+            contents, begin = self._opened(digest)
+        base = _base(path, contents, reference)
+        jobs = {name: partial(_restored, path, name, contents, begin, base.get(name)) for name in contents.tensors}
+        return _all(jobs)
 
-    def adopt(self, other: "Objects", digest: str) -> None:
-        """Take an object over from another folder of the same file system."""
-        if other.path(digest).exists():
-            self.root.mkdir(parents=True, exist_ok=True)
-            other.path(digest).replace(self.path(digest))
-            sync(self.root)
+    def check(self, digest: str) -> None:
+        """See that an object is intact on disk; it is not decoded, and no base is needed.
 
-    def keep_only(self, digests: set[str]) -> None:
-        """Remove every other object."""
-        for path in self.root.glob("*.safetensors"):
-            if path.stem not in digests:
-                path.unlink()
+        Raises:
+            Damaged: when it is missing, or is not what was stored.
+        """
+        self._checked(digest)
+
+    def digests(self) -> set[str]:
+        """The names of all objects."""
+        return {path.stem for path in self.root.glob(f"*{SUFFIX}") if not path.name.startswith(".")}
+
+    def remove(self, digest: str) -> int:
+        """Remove an object. Returns the bytes freed: 0 if it was not there."""
+        path = self.path(digest)
+        freed = path.stat().st_size if path.exists() else 0
+        path.unlink(missing_ok=True)
+        return freed
+
+    def _opened(self, digest: str) -> tuple[Contents, int]:
+        contents, begin = Contents.of(self.path(digest))
+        if contents.name != digest:
+            raise ValueError(f"it holds another one, {contents.name[:12]}")
+        return contents, begin
+
+    def _checked(self, digest: str) -> Contents:
+        path = self.path(digest)
+        with _or_damaged(path):
+            contents, begin = self._opened(digest)
+        _all({name: partial(_payload, path, name, contents, begin) for name in contents.tensors})
+        return contents
+
+    def _holds(self, digest: str, reference: Reference | None) -> bool:
+        """Whether an object is there, intact, and to be decoded with this reference."""
+        try:
+            needed = self._checked(digest).reference
+        except Damaged:
+            return False
+        return needed is None or (reference is not None and needed == reference.digest)
+
+
+def _all(jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
+    """Do jobs at once; the first that fails says so."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return dict(zip(jobs, pool.map(lambda job: job(), jobs.values()), strict=True))
+
+
+def _entry(tensor: Tensor, rows: Rows) -> Entry:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return Entry(dtype=dtype, shape=tuple(tensor.shape), sha256=_sha256(rows), bytes=rows.size)
+
+
+def _encoded(entry: Entry, rows: Rows, base: Tensor | None, compress: bool) -> tuple[Entry, Bytes]:
+    before = _before(entry, base)
+    wanted = "raw" if not compress else "planes" if before is None else "delta"
+    codec, payload = encode(rows, before, codec=wanted)
+    digest = None if codec == "raw" else _sha256(payload)
+    return entry.model_copy(update={"codec": codec, "payload": digest, "bytes": payload.size}), payload
+
+
+def _before(entry: Entry, base: Tensor | None) -> Rows | None:
+    """The pretrained values of a tensor, if they are of its dtype and shape."""
+    alike = base is not None and (base.dtype, tuple(base.shape)) == (entry.torch_dtype, entry.shape)
+    return rows_of(base) if base is not None and alike else None
+
+
+def _write(path: Path, encoded: Mapping[str, tuple[Entry, Bytes]], *, reference: Reference | None) -> None:
+    entries = {name: entry for name, (entry, _) in encoded.items()}
+    needed = reference and any(CODECS[entry.codec].against for entry in entries.values())
+    contents = Contents(version=1, tensors=entries, reference=reference.digest if reference and needed else None)
+    write_bytes(path, contents.header(), *(payload.data for _, payload in encoded.values()))
+
+
+def _base(path: Path, contents: Contents, reference: Reference | None) -> Mapping[str, Tensor]:
+    """The pretrained values that an object needs; none where it needs none."""
+    if contents.reference is None:
+        return {}
+    if reference is None or reference.digest != contents.reference:
+        raise _other_base(path, contents, "none was given" if reference is None else f"{reference.digest} was given")
+    return reference.load()
+
+
+def _payload(path: Path, name: str, contents: Contents, begin: int) -> Bytes:
+    """The encoded bytes of one tensor, found to be what was written."""
+    entry, (first, last) = contents.tensors[name], contents.places[name]
+    with _or_damaged(path, name):
+        payload = read(path, begin + first, last - first)
+        _require(payload, entry.payload or entry.sha256)
+    return payload
+
+
+def _restored(path: Path, name: str, contents: Contents, begin: int, base: Tensor | None) -> Tensor:
+    entry, payload = contents.tensors[name], _payload(path, name, contents, begin)
+    codec, before = CODECS[entry.codec], _before(entry, base)
+    if codec.against and before is None:
+        raise _other_base(path, contents, f"what was given has no such {name!r}")
+    with _or_damaged(path, name):
+        rows = codec.decode(payload, entry.rows, before)
+        if entry.payload is not None and not codec.against:
+            _require(rows, entry.sha256)
+    if codec.against and _sha256(rows) != entry.sha256:
+        raise _other_base(path, contents, f"what was given has other values in {name!r}")
+    return tensor_of(rows, entry.torch_dtype, entry.shape)
+
+
+@contextmanager
+def _or_damaged(path: Path, tensor: str | None = None) -> Iterator[None]:
+    """Say of which object, and of which tensor in it, something is not as it was stored."""
+    try:
+        yield
+    except (OSError, ValueError, ZstdError) as error:
+        what = f"object {path.stem[:12]}" if tensor is None else f"tensor {tensor!r} of object {path.stem[:12]}"
+        raise Damaged(
+            f"{what} must be what was stored, but {error}; remove {path}, and the run goes on from an earlier resume "
+            "point, or starts over"
+        ) from error
+
+
+def _other_base(path: Path, contents: Contents, but: str) -> Damaged:
+    return Damaged(
+        f"object {path.stem[:12]} needs the base it was trained from, {contents.reference}, but {but}; put the base "
+        "back as it was then"
+    )
+
+
+def _require(content: Rows, digest: str) -> None:
+    if _sha256(content) != digest:
+        raise ValueError("its digest is another")
+
+
+def _sha256(content: Rows) -> str:
+    return hashlib.sha256(content.data).hexdigest()

@@ -1,61 +1,146 @@
-"""Resume points: a Trainer checkpoint becomes one by a rename, and counts once its manifest is there and true."""
+"""Resume points: one manifest each, written whole and last; it counts while all that it names is intact."""
 
+import hashlib
 import json
-import os
-import shutil
 import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Final, final
 
-from tunery.store.files import sha256, sync, write_text
+from tunery.errors import Damaged
+from tunery.schema.results import CheckpointRecord
+from tunery.store.files import remove_tree, write_text
+from tunery.store.objects import Objects, Stored
 
-MANIFEST = "manifest.json"
+_NAME: Final = "step-{}.json"
 
 
+@dataclass(frozen=True)
+class Point:
+    """All that training goes on from: small things as JSON, tensors by the name of their object."""
+
+    step: int
+    """Optimizer steps done."""
+    documents: Mapping[str, Any]
+    objects: Mapping[str, Stored]
+    kept: tuple[CheckpointRecord, ...]
+    """The best epochs as they were then."""
+
+    def needs(self) -> set[str]:
+        """Names of the objects without which the point is of no use. Equals of the best are none of them."""
+        best = {record.digest for record in self.kept if record.kind == "best"}
+        return best | {stored.digest for stored in self.objects.values()}
+
+
+@final
 class ResumePoints:
-    """The `resume/` folder of a run: `step-<n>/` with the files of a checkpoint and a manifest of their digests."""
+    """The `resume/` folder of a run, with a manifest `step-<n>.json` per point."""
 
-    def __init__(self, root: Path, *, keep_last: int) -> None:
+    def __init__(self, root: Path, objects: Objects) -> None:
         self.root = root
-        self.keep_last = keep_last
+        self._objects = objects
 
-    def publish(self, staged: Path, *, step: int) -> int:
-        """Take over a staged checkpoint folder and drop the points that are too old. Returns its size in bytes."""
-        digests = {file.name: sha256(file) for file in sorted(staged.iterdir())}
-        size = sum(file.stat().st_size for file in staged.iterdir())
-        for file in staged.iterdir():
-            sync(file)
-        target = self.root / f"step-{step}"
-        self.root.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(staged, target)
-        write_text(target / MANIFEST, json.dumps({"step": step, "sha256": digests}, indent=1))
-        sync(self.root)
-        for old in self._newest_first()[self.keep_last :]:
-            shutil.rmtree(old)
-        return size
+    def publish(self, point: Point) -> None:
+        """Write the manifest; the objects must be there. Nothing is dropped.
 
-    def latest(self) -> tuple[Path, int] | None:
-        """The newest intact resume point and its step; a damaged one is passed over with a warning."""
-        for folder in self._newest_first():
-            if self._intact(folder):
-                return folder, _step(folder)
-            warnings.warn(f"resume point {folder.name} is damaged or incomplete and is not used", stacklevel=2)
-        return None
+        Raises:
+            OSError: when the disk refuses.
+        """
+        write_text(self.root / _NAME.format(point.step), _sealed(_body(point)))
+
+    def points(self) -> list[Point]:
+        """The points with a readable manifest, newest first; the objects are not looked at."""
+        found = []
+        for path in self._newest_first():
+            with suppress(Damaged):
+                found.append(_read(path))
+        return found
+
+    def latest(self) -> Point | None:
+        """The newest whole point. Damaged ones after it are dropped, so that they do not pass for the newest.
+
+        A warning per dropped point says what is damaged and how many steps are lost. Equals of the best that are gone
+        are left out.
+        """
+        damaged: dict[Path, Damaged] = {}
+        whole = None
+        for path in self._newest_first():
+            try:
+                whole = self._whole(path)
+                break
+            except Damaged as error:
+                damaged[path] = error
+        for path in damaged:
+            path.unlink()
+        for path, why in damaged.items():
+            warnings.warn(_lost(_step(path), why, whole), stacklevel=2)
+        return whole
+
+    def drop(self, step: int) -> None:
+        """Remove the point of `step`; its objects stay."""
+        (self.root / _NAME.format(step)).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove all resume points; a finished run needs none."""
-        shutil.rmtree(self.root, ignore_errors=True)
+        """Remove all points; a finished run needs none."""
+        remove_tree(self.root)
 
     def _newest_first(self) -> list[Path]:
-        return sorted(self.root.glob("step-*"), key=_step, reverse=True)
+        return sorted(self.root.glob(_NAME.format("[0-9]*")), key=_step, reverse=True)
 
-    def _intact(self, folder: Path) -> bool:
+    def _whole(self, path: Path) -> Point:
+        point = _read(path)
+        for digest in sorted(point.needs()):
+            self._objects.check(digest)
+        return replace(point, kept=tuple(record for record in point.kept if self._is_there(record)))
+
+    def _is_there(self, record: CheckpointRecord) -> bool:
         try:
-            digests: dict[str, str] = json.loads((folder / MANIFEST).read_text())["sha256"]
-            return all(sha256(folder / name) == digest for name, digest in digests.items())
-        except (OSError, ValueError, KeyError):
+            self._objects.check(record.digest)
+        except Damaged:
             return False
+        return True
 
 
-def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
+
+
+def _lost(step: int, why: Damaged, whole: Point | None) -> str:
+    if whole is None:
+        return f"resume point of step {step} is damaged ({why}); training starts over, {step} steps are lost"
+    again = f"training goes on from step {whole.step}, {step - whole.step} steps are trained again"
+    return f"resume point of step {step} is damaged ({why}); {again}"
+
+
+def _body(point: Point) -> dict[str, Any]:
+    return {
+        "step": point.step,
+        "objects": {name: stored._asdict() for name, stored in point.objects.items()},
+        "kept": [record.model_dump(mode="json") for record in point.kept],
+        "documents": dict(point.documents),
+    }
+
+
+def _sealed(body: Any) -> str:
+    """The manifest's text: the digest of the body, then the body."""
+    text = json.dumps(body)
+    return f'{{"sha256": "{hashlib.sha256(text.encode()).hexdigest()}",\n"point": {text}}}\n'
+
+
+def _read(path: Path) -> Point:
+    """The point of a manifest, if its text is, byte for byte, what would be written for it."""
+    try:
+        text = path.read_bytes().decode()
+        body = json.loads(text)["point"]
+        if text != _sealed(body):
+            raise ValueError("the digest is that of another text")
+        return Point(
+            step=body["step"],
+            documents=body["documents"],
+            objects={name: Stored(**stored) for name, stored in body["objects"].items()},
+            kept=tuple(CheckpointRecord(**record) for record in body["kept"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{path.name} is not what was written") from error

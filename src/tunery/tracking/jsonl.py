@@ -1,11 +1,17 @@
-"""`metrics.jsonl`: one line per (step, name), exactly once across interruptions."""
+"""`metrics.jsonl`: one line per (step, name), exactly once across interruptions.
+
+Lines come in the order of their steps, so whatever has to go stands at the end: the file is cut, and never written
+anew. Cutting needs no room on a full disk, and a crash leaves the file as it was before or after.
+"""
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, final
 
+from tunery.errors import Damaged
 from tunery.tracking.tracker import Tracker
 
 
@@ -15,34 +21,58 @@ class Jsonl(Tracker):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._end = 0  # what stands behind it is of an append that failed
 
     def start(self, step: int) -> None:
         """Drop the lines beyond `step`, a half-written last one included."""
-        kept = [line for line in read_metrics(self.path) if line["step"] <= step]
-        temporary = self.path.with_suffix(".tmp")
-        temporary.unlink(missing_ok=True)
-        _append(temporary, kept)
-        temporary.replace(self.path)
+        kept = takewhile(lambda line: line[1]["step"] <= step, _lines(self.path))
+        self._end = sum(len(line) for line, _ in kept)
+        self._append(b"")
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
 
     def log(self, step: int, epoch: float, values: Mapping[str, float | None]) -> None:
-        """Append one line per value."""
+        """Append one line per value.
+
+        Raises:
+            OSError: when the disk refuses; then none of them counts.
+        """
         lines = ({"step": step, "epoch": epoch, "name": name, "value": value} for name, value in values.items())
-        _append(self.path, lines)
+        self._append("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode())
 
     def finish(self) -> None:
         """Nothing is left to do."""
 
-
-def _append(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
-        file.flush()
-        os.fsync(file.fileno())
+    def _append(self, lines: bytes) -> None:
+        """Write behind what is good, on disk for good; what stood there goes."""
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                if file.tell() > self._end:
+                    file.truncate(self._end)
+                rest = lines
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        self._end += len(lines)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a `metrics.jsonl`; an empty list where there is none."""
-    if not path.exists():
-        return []
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    return [json.loads(line) for line in whole.splitlines()]
+    """All whole lines of a `metrics.jsonl`; an empty list where there is none.
+
+    Raises:
+        Damaged: when a line is not what was written.
+    """
+    return [record for _, record in _lines(path)]
+
+
+def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Every whole line, and what it says."""
+    content = path.read_bytes() if path.exists() else b""
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(keepends=True), start=1):
+        try:
+            yield line, json.loads(line)
+        except ValueError as error:
+            raise Damaged(f"line {number} of {str(path)!r} is damaged; remove it to go on without it") from error

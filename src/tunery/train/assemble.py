@@ -13,12 +13,14 @@ from tunery.errors import ConfigError, Problem
 from tunery.hardware import pick_device, pick_precision, reset_peak_memory, use_precision
 from tunery.model.build import Built, build
 from tunery.model.dropout import Dropouts
+from tunery.model.reference import reference_of
 from tunery.optim.curves import warmup_steps
 from tunery.optim.groups import Rates, Roles
 from tunery.optim.losses import RowLoss, make_loss
 from tunery.optim.optimizers import check_device, make_optimizer
 from tunery.optim.schedules import Schedule, make_schedule
 from tunery.schema import RunConfig
+from tunery.store.objects import Reference
 from tunery.train.finite import rows_of_step
 from tunery.train.prepare import Prepared
 from tunery.train.trainer import EpochLoader
@@ -31,6 +33,8 @@ class Assembled:
     config: RunConfig
     prepared: Prepared
     built: Built
+    reference: Reference | None
+    """What trained weights are stored against; None where they are stored as they are."""
     loss: RowLoss
     batches: EpochBatches
     steps: int
@@ -114,7 +118,18 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
     if built.regulator is not None:
         built.regulator.plan(steps)
     built.module.to(device)  # the Trainer leaves quantised models where they are
-    return Assembled(config, prepared, built, _loss(config, prepared), batches, steps, device, precision, reason)
+    return Assembled(
+        config=config,
+        prepared=prepared,
+        built=built,
+        reference=base_of(built, config, prepared),
+        loss=_loss(config, prepared),
+        batches=batches,
+        steps=steps,
+        device=device,
+        precision=precision,
+        precision_reason=reason,
+    )
 
 
 def _all_at_once(*checks: Callable[[], object]) -> None:
@@ -137,6 +152,12 @@ def _loss(config: RunConfig, prepared: Prepared) -> RowLoss:
         labels=len(head.labels),
         smoothing=config.regularization.label_smoothing,
     )
+
+
+def base_of(built: Built, config: RunConfig, prepared: Prepared) -> Reference | None:
+    """The pretrained weights, where trained ones are stored as what differs from them."""
+    load = reference_of(built, spec=config.model, head=prepared.task.head())
+    return None if load is None else Reference(built.base_digest, load)
 
 
 def build_seeded(config: RunConfig, prepared: Prepared) -> Built:

@@ -1,12 +1,9 @@
 """What happens around the steps: records, best weights, early stopping, resume points, signals."""
 
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, final
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -15,14 +12,17 @@ from tunery.model.build import Built
 from tunery.model.method import Regulator
 from tunery.model.owned import owned_state
 from tunery.schema import RunConfig
+from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.metrics import METRICS, Direction
 from tunery.schema.results import CheckpointRecord
 from tunery.store.folder import RunFolder
+from tunery.store.objects import Reference
+from tunery.store.study import StudyStore
 from tunery.tracking.jsonl import read_metrics
 from tunery.tracking.tracker import Tracker
+from tunery.train.resume import Snapshot, publish
+from tunery.train.signals import Signals
 from tunery.train.trainer import TuneryTrainer
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def is_better(value: float, than: float, *, direction: Direction, by: float = 0.0) -> bool:
@@ -113,29 +113,47 @@ class FollowMetric(TrainerCallback):
 
 @final
 class KeepBest(TrainerCallback):
-    """Stores the owned weights of the best epoch so far."""
+    """Stores the owned weights of the best epoch so far, and of those that equal it."""
 
-    def __init__(self, folder: RunFolder, built: Built, *, objective: str, direction: Direction) -> None:
+    def __init__(
+        self, store: StudyStore, folder: RunFolder, built: Built, *, config: RunConfig, reference: Reference | None
+    ) -> None:
+        self._store = store
         self._folder = folder
         self._built = built
-        self._objective = objective
-        self._direction = direction
+        self._config = config
+        self._reference = reference
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
-        """Replace the best weights where this epoch improves on them."""
+        """Keep this epoch where it is better than the best so far, or equal to it while there is place for equals.
+
+        The weights of a best epoch before it go when no resume point needs them any more.
+        """
         metrics = given["metrics"]
-        value, best = metrics[self._objective], self._folder.best()
-        if best is not None and best.step >= state.global_step:
-            best = None  # from a process that went further than its last resume point
-        if best is not None and (value is None or not self._improves(value, best.value)):
+        value, kept = metrics[self._config.objective], self._folder.kept()
+        is_best = not kept or (value is not None and self._improves(value, kept[0].value))
+        if not is_best and (value is None or value != kept[0].value or len(kept) >= self._config.checkpoint.co_best):
             return
-        digest, size = self._folder.objects.put(owned_state(self._built))
-        at = {"step": state.global_step, "epoch": state.epoch or 0.0}
-        stored = {"digest": digest, "bytes": size}
-        self._folder.write_best(CheckpointRecord(kind="best", value=value, metrics=metrics, **at, **stored))
+        weights = owned_state(self._built)
+
+        def store() -> None:
+            digest, size = self._folder.objects.put(weights, reference=self._reference)
+            record = CheckpointRecord(
+                kind="best" if is_best else "co_best",
+                step=state.global_step,
+                epoch=state.epoch or 0.0,
+                digest=digest,
+                bytes=size,
+                value=value,
+                metrics=metrics,
+            )
+            self._folder.write_kept((record,) if is_best else (*kept, record))
+
+        self._store.write(sum(part.nbytes for part in weights.values()), store)
+        self._store.tidy()
 
     def _improves(self, value: float, best: float | None) -> bool:
-        return best is None or is_better(value, best, direction=self._direction)
+        return best is None or is_better(value, best, direction=self._config.direction)
 
 
 @final
@@ -163,44 +181,62 @@ class StopEarly(TrainerCallback):
 
 @final
 class SaveResumePoints(TrainerCallback):
-    """Scores after every epoch, saves a resume point, and publishes it; on a signal, saves at once and stops."""
+    """Scores after every epoch and saves a resume point there, and where else it was asked for; on a signal, saves at
+    once and stops."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(
+        self,
+        store: StudyStore,
+        folder: RunFolder,
+        rule: Checkpoint,
+        *,
+        signals: Signals,
+        snapshot: Callable[[], Snapshot],
+        reference: Reference | None,
+        spent: Callable[[int], object],
+    ) -> None:
+        """Args:
+        snapshot: what is saved, after the step that was taken last.
+        reference: what the weights are stored against.
+        spent: is told, before every point, of the bytes that all points of this process would take uncompressed.
+        """
+        self._store = store
         self._folder = folder
-        self.interrupted_by: str | None = None
+        self._rule = rule
+        self._signals = signals
+        self._snapshot = snapshot
+        self._reference = reference
+        self._spent = spent
         self.written_bytes = 0
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Leave after the step in which a signal came."""
-        if self.interrupted_by is not None:
-            control.should_save = self._folder.resume.keep_last > 0
-            control.should_training_stop = True
+        """Leave after the step in which a signal came; at the end of an epoch the score is still taken."""
+        stop = self._signals.came()
+        control.should_training_stop |= stop
+        if not _is_epoch_end(state):
+            control.should_save = self._rule.keep_last > 0 and (stop or self._is_due(state.global_step))
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Score, then save."""
-        if self.interrupted_by is None:
+        """Score, then save. This is also called where a signal ended an epoch early."""
+        if _is_epoch_end(state):
             control.should_evaluate = True
-            control.should_save = self._folder.resume.keep_last > 0
+            control.should_save = self._rule.keep_last > 0
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Publish the checkpoint that the Trainer has staged."""
-        staged = self._folder.staging / f"checkpoint-{state.global_step}"
-        self.written_bytes += self._folder.resume.publish(staged, step=state.global_step)
+        """Publish a resume point and free what it replaces."""
+        snapshot = self._snapshot()
+        self.written_bytes += snapshot.nbytes()
+        self._store.write(snapshot.nbytes(), partial(self._publish, snapshot, state.global_step))
+        self._store.tidy()
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Turn SIGINT and SIGTERM into a save at the end of the step; a second one stops the process at once."""
+    def _is_due(self, step: int) -> bool:
+        return isinstance(self._rule.every, int) and step % self._rule.every == 0
 
-        def note(number: int, frame: FrameType | None) -> None:
-            self.interrupted_by = signal.Signals(number).name
-            signal.signal(number, before[number])
+    def _publish(self, snapshot: Snapshot, step: int) -> None:
+        self._spent(self.written_bytes)
+        publish(snapshot, self._folder, step=step, reference=self._reference)
 
-        main = threading.current_thread() is threading.main_thread()
-        before: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS if main}
-        try:
-            for number in before:
-                signal.signal(number, note)
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+def _is_epoch_end(state: TrainerState) -> bool:
+    """Whether an epoch is scored after this step: it is complete, or the last one."""
+    return float(state.epoch or 0.0).is_integer() or state.global_step >= state.max_steps

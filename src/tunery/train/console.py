@@ -30,7 +30,7 @@ class ConsoleProgress(TrainerCallback):
             self._bar.start()
         else:
             resumed = f", resumed at step {state.global_step}" if state.global_step else ""
-            self._say(f"{state.max_steps} steps{resumed}")
+            self.say(f"{state.max_steps} steps{resumed}")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Move the bar."""
@@ -44,7 +44,7 @@ class ConsoleProgress(TrainerCallback):
         shown = "undefined" if value is None else f"{value:.4f}"
         elapsed = time.perf_counter() - self._started
         epoch = f"epoch {state.epoch or 0:.4g}/{args.num_train_epochs:g}"
-        self._say(f"{epoch}  validation {self._objective} {shown}  loss {loss:.4f}  {elapsed:.0f} s")
+        self.say(f"{epoch}  validation {self._objective} {shown}  loss {loss:.4f}  {elapsed:.0f} s")
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Take the bar away."""
@@ -56,5 +56,11 @@ class ConsoleProgress(TrainerCallback):
             self._bar.stop()
             self._bar = None
 
-    def _say(self, text: str) -> None:
-        self._console.print(f"{self._title}: {text}", highlight=False, markup=False)
+    def say(self, text: str) -> None:
+        """One line, above the bar where there is one."""
+        print_line(self._console, f"{self._title}: {text}")
+
+
+def print_line(console: Console, text: str) -> None:
+    """Print a line as it is, however long: no colours, no markup, no breaks."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

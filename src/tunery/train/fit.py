@@ -1,7 +1,7 @@
 """The one objective: a config becomes a trained, scored, exported and recorded run."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from tunery.schema import RunConfig
 from tunery.schema.results import Memory, Metrics, Objective, Progress, RunResult, Status, Tokens
 from tunery.store.files import size
 from tunery.store.folder import RunFolder, claimed, refuse_other
+from tunery.store.study import StudyStore, ignore
 from tunery.tracking.table import make_trackers
 from tunery.train.assemble import Assembled, assemble
 from tunery.train.callbacks import FollowMetric, KeepBest, Record, Regulate, SaveResumePoints, StopEarly
@@ -23,67 +24,105 @@ from tunery.train.clock import Clock
 from tunery.train.environment import environment
 from tunery.train.finite import LossWatch, StopWhereNotFinite
 from tunery.train.prepare import prepare
-from tunery.train.publish import publish
+from tunery.train.publish import publish, rehearse
+from tunery.train.resume import read
 from tunery.train.scoring import logits_of, score
+from tunery.train.signals import Signals
 from tunery.train.trainer import TuneryTrainer, training_arguments
 
 
 def fit(
-    config: RunConfig, callbacks: Sequence[TrainerCallback] = (), *, out: str | Path, is_trial: bool = False
+    config: RunConfig,
+    callbacks: Sequence[TrainerCallback] = (),
+    *,
+    out: str | Path,
+    study: Path | None = None,
+    say: Callable[[str], None] = ignore,
 ) -> RunResult:
     """Train as `config` says, in the folder `out`; an unfinished run there is resumed, a finished one returned.
 
-    The best epoch by the objective is restored, exported to `out/best`, read back, compared with the live model and
-    scored on test. A trial of a study is neither exported nor scored on test: its best weights stay in `out/objects`
-    and the study decides what becomes of them.
+    The best epoch by the objective is restored, exported, read back by another process and compared with the live
+    model. A run of its own keeps the export in `out/best` and scores it on test. A trial of a study does neither: its
+    best weights stay in the study's objects, and the study decides what becomes of them.
+
+    Args:
+        study: root of the study that the trial in `out` belongs to.
+        say: is told what a person should know while it works: disk space, damaged resume points.
 
     Raises:
         RequestError: when config, data, model or folder are wrong; nothing has been written then.
         Interrupted: on SIGINT or SIGTERM, after a resume point was saved.
+        DiskFull: when there is no room; the same call goes on once there is.
         RunError: when training or export fails.
     """
-    document = config.model_dump(mode="json")
-    folder = RunFolder(Path(out), keep_last=config.checkpoint.keep_last)
+    document, signals = config.model_dump(mode="json"), Signals()
+    root = study or Path(out)
+    store = StudyStore(root, config.checkpoint, direction=config.direction, say=say, stopping=signals.came)
+    folder = store.run(Path(out))
     refuse_other(folder.path, document, record="result.json")
     if (finished := folder.result()) is not None:
         return finished
     clock = Clock(folder.progress().seconds)
-    with clock.phase("load"):
-        prepared = prepare(config)
-        run = assemble(config, prepared)
-    with claimed(folder.path, document, record="result.json"):
-        return _train(run, folder, callbacks, clock=clock, is_trial=is_trial)
+    with signals.listening():
+        with clock.phase("load"):
+            run = assemble(config, prepare(config))
+        with claimed(folder.path, document, record="result.json"):
+            progress = _train(run, store, folder, callbacks, clock=clock, signals=signals)
+            return _conclude(run, store, folder, progress, clock=clock)
 
 
 def _train(
-    run: Assembled, folder: RunFolder, callbacks: Sequence[TrainerCallback], *, clock: Clock, is_trial: bool
-) -> RunResult:
-    before = folder.progress()
+    run: Assembled,
+    store: StudyStore,
+    folder: RunFolder,
+    callbacks: Sequence[TrainerCallback],
+    *,
+    clock: Clock,
+    signals: Signals,
+) -> Progress:
+    """Train from the newest whole resume point, or from the start, to the end."""
+    before, point = folder.progress(), folder.resume.latest()
+    folder.write_kept(point.kept if point else ())
+    store.tidy()
     config, stop = run.config, StopEarly(folder.metrics, run.config)
-    saver = SaveResumePoints(folder)
-    trackers = make_trackers(config.tracking, folder.path)
-    record = Record(trackers, log_every=config.train.log_every, task_kind=config.task.kind)
-    keep = KeepBest(folder, run.built, objective=config.objective, direction=config.direction)
+    record = Record(
+        make_trackers(config.tracking, folder.path), log_every=config.train.log_every, task_kind=config.task.kind
+    )
+    keep = KeepBest(store, folder, run.built, config=config, reference=run.reference)
     follow = FollowMetric(config.objective)
     watch = LossWatch(run.device)
     finite = StopWhereNotFinite(watch, log_every=config.train.log_every, rows_of=run.row_ids)
     regulate = [Regulate(run.built.regulator)] if run.built.regulator else []
-    around = [*regulate, finite, record, keep, follow, stop, saver, *callbacks]
-    trainer = _trainer(run, folder, clock, around, watch=watch)
+    trainer = _trainer(run, folder, clock, [*regulate, finite, record, keep, follow, stop], watch=watch)
     record.trainer, follow.observe = trainer, trainer.observe
-    point = folder.resume.latest()
-    try:
-        with saver.listening(), clock.phase("train"):
-            if point is None or (point[1] < run.steps and not stop.is_over(point[1])):
-                trainer.train(resume_from_checkpoint=str(point[0]) if point else None)
-                trainer.accelerator.unwrap_model(run.built.module, keep_fp32_wrapper=False)
-    finally:
-        progress = _progress(run, trainer, before, clock=clock, written=saver.written_bytes)
+
+    def spent(written: int) -> Progress:
+        progress = _progress(run, trainer, before, clock=clock, written=written)
         folder.write_progress(progress)
-    if saver.interrupted_by is not None:
+        return progress
+
+    saver = SaveResumePoints(
+        store,
+        folder,
+        config.checkpoint,
+        signals=signals,
+        snapshot=trainer.snapshot,
+        reference=run.reference,
+        spent=spent,
+    )
+    for callback in (saver, *callbacks):  # after those that the snapshot takes with it
+        trainer.add_callback(callback)
+    with signals.noting(), clock.phase("train"):
+        if point is None:
+            trainer.train()
+        elif point.step < run.steps and not stop.is_over(point.step):
+            trainer.go_on(read(point, folder.objects, reference=run.reference))
+        trainer.accelerator.unwrap_model(run.built.module, keep_fp32_wrapper=False)
+    progress = spent(saver.written_bytes)
+    if signals.came():
         again = "the same command resumes it" if config.checkpoint.keep_last else "the same command starts it over"
-        raise Interrupted(f"{saver.interrupted_by} came at step {trainer.state.global_step}; {again}")
-    return _conclude(run, folder, progress, clock=clock, is_trial=is_trial)
+        raise Interrupted(f"{signals.by} came at step {trainer.state.global_step}; {again}")
+    return progress
 
 
 def _trainer(
@@ -142,22 +181,24 @@ def _higher(before: Memory, now: Memory) -> Memory:
     return Memory(host_peak_bytes=host, device_peak_bytes=max(device, default=None))
 
 
-def _conclude(run: Assembled, folder: RunFolder, progress: Progress, *, clock: Clock, is_trial: bool) -> RunResult:
+def _conclude(run: Assembled, store: StudyStore, folder: RunFolder, progress: Progress, *, clock: Clock) -> RunResult:
+    """Restore the best epoch, check its export, score what is kept of it, and write the result."""
     best = folder.best()
     if best is None:
         raise RuntimeError("training ended without a scored epoch")
+    load_owned(run.built, folder.objects.get(best.digest, reference=run.reference))
+    progress = progress.model_copy(update={"parameters": count_parameters(run.built)})  # ranks of the best epoch
     test: dict[str, Any] | None = None
     without_block: tuple[float | None, ...] = ()
-    if not is_trial:
-        load_owned(run.built, folder.objects.get(best.digest))
-        progress = progress.model_copy(update={"parameters": count_parameters(run.built)})  # ranks of the best epoch
+    if folder.path == store.root:
         predictor = publish(run.built, run.prepared, run.config, best=best, folder=folder.path / "best")
         with clock.phase("evaluate"):
             test, without_block = predictor.jackknife(run.prepared.splits.test.examples)
+    else:
+        rehearse(run.built, run.prepared, run.config, best=best, staging=folder.staging / "export")
     progress = progress.model_copy(update={"seconds": clock.seconds()})
     result = finish(folder, run.config, "completed", progress=progress, test=test, without_block=without_block)
-    if not is_trial:
-        folder.drop_weights()  # `best/` holds them now
+    store.tidy()
     return result
 
 
@@ -189,7 +230,7 @@ def finish(
         environment=progress.environment,
         base=progress.base,
         data=progress.data,
-        checkpoints=(best,) if best else (),
+        checkpoints=folder.kept(),
         reason=reason,
     )
     folder.finish(result)

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from tunery.data.encode import encode
 from tunery.data.rows import Example
@@ -99,17 +101,45 @@ def load(path: str | Path) -> Predictor:
     Raises:
         FolderError: when there is no finished model in `path`.
     """
-    folder = _find(Path(path))
-    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    config = validate(card["config"], source=str(folder / CARD))
-    task = make_task(config.task, card["labels"])
-    module = load_exported(folder, model_spec=config.model, peft=config.peft, head=task.head())
-    here = Base(str(folder), str(folder), None, local=True, trust_remote_code=config.model.trust_remote_code)
-    tokenizer = load_tokenizer(here)
-    return Predictor(module, tokenizer, task=task, config=config, thresholds=card["thresholds"])
+    folder = exported_in(Path(path))
+    card = read_card(folder)
+    module = load_exported(folder, model_spec=card.config.model, peft=card.config.peft, head=card.task.head())
+    return Predictor(
+        module, tokenizer_of(folder, card.config), task=card.task, config=card.config, thresholds=card.thresholds
+    )
 
 
-def _find(path: Path) -> Path:
+@dataclass(frozen=True)
+class Card:
+    """What an exported folder says about itself."""
+
+    config: RunConfig
+    task: TaskView
+    thresholds: Sequence[float] | None
+    step: int
+    """The optimizer step that its weights are of."""
+
+
+def read_card(folder: Path) -> Card:
+    """Read `tunery.json`."""
+    told = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    config = validate(told["config"], source=str(folder / CARD))
+    return Card(config, make_task(config.task, told["labels"]), told["thresholds"], told["weights"]["step"])
+
+
+def tokenizer_of(folder: Path, config: RunConfig) -> PreTrainedTokenizerBase:
+    """The tokenizer of an exported folder."""
+    return load_tokenizer(
+        Base(str(folder), str(folder), None, local=True, trust_remote_code=config.model.trust_remote_code)
+    )
+
+
+def exported_in(path: Path) -> Path:
+    """The exported folder that `path` is or holds.
+
+    Raises:
+        FolderError: when there is none; the message says why.
+    """
     for folder in (path, path / "best"):
         if (folder / CARD).is_file():
             return folder

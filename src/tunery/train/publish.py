@@ -1,67 +1,88 @@
-"""The trained model in the ecosystem's own format, read back from disk and compared before it counts."""
+"""The trained model in the ecosystem's own format, read back from disk by another process before it counts."""
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
-from tunery.errors import ExportMismatch
 from tunery.model.build import Built
 from tunery.model.export import export
 from tunery.schema import RunConfig
 from tunery.schema.results import CheckpointRecord
-from tunery.store.files import write_text
+from tunery.store.files import replace_folder, temporary, write
 from tunery.store.objects import naming_the_disk
 from tunery.train.inference import CARD, Predictor, load
 from tunery.train.prepare import Prepared
 from tunery.train.scoring import thresholds_in
+from tunery.train.verify import require_same
 
-_ROWS, _TOLERANCE = 32, 1e-4
+_ROWS = 32
 
 
 def publish(built: Built, prepared: Prepared, config: RunConfig, *, best: CheckpointRecord, folder: Path) -> Predictor:
     """Export the live model to `folder` and return the model that was read back from there.
 
+    At every moment the folder is what it was before or what it is to become.
+
     Raises:
-        ExportMismatch: when the two do not give the same logits on validation rows.
+        ExportMismatch: when another process cannot read it, or does not get the live model's logits on validation
+            rows; nothing has changed then.
     """
-    staged = folder.with_name(f".{folder.name}.tmp")
-    try:
-        thresholds = thresholds_in(best.metrics)
-        _write(built, prepared, config, thresholds=thresholds, folder=staged)
-        task = prepared.task
-        live = Predictor(built.module, prepared.tokenizer, task=task, config=config, thresholds=thresholds)
-        stored = load(staged)
-        _compare(live, stored, prepared)
-        shutil.rmtree(folder, ignore_errors=True)
-        staged.rename(folder)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-    return stored
+    with passing(temporary(folder)) as staged:
+        export_checked(built, prepared, config, best=best, folder=staged)
+        replace_folder(staged, folder)
+    return load(folder)
 
 
-def _write(
-    built: Built, prepared: Prepared, config: RunConfig, *, thresholds: Sequence[float] | None, folder: Path
+def rehearse(built: Built, prepared: Prepared, config: RunConfig, *, best: CheckpointRecord, staging: Path) -> None:
+    """Do all of `publish` but the publishing: what a trial scored counts if its weights survive the export.
+
+    Raises:
+        ExportMismatch: as `publish` does.
+    """
+    with passing(staging):
+        export_checked(built, prepared, config, best=best, folder=staging)
+
+
+def export_checked(
+    built: Built,
+    prepared: Prepared,
+    config: RunConfig,
+    *,
+    best: CheckpointRecord,
+    folder: Path,
+    unfinished: bool = False,
 ) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    head = prepared.task.head()
-    with naming_the_disk(folder):
-        export(built, prepared.tokenizer, folder, head=head, spec=config.model, peft=config.peft)
+    """Export the live model, card included, and have another process compare the two on validation rows.
+
+    Args:
+        best: which epoch's weights are in `built`.
+        unfinished: whether training, or the study, may still find better ones; the card says so.
+
+    Raises:
+        ExportMismatch: as `publish` does.
+    """
+    task, thresholds = prepared.task, thresholds_in(best.metrics)
     card = {
         "config": config.model_dump(mode="json"),
-        "labels": head.labels,
+        "labels": task.labels,
         "thresholds": thresholds,
         "base": built.base_digest,
+        "weights": {"step": best.step, "epoch": best.epoch, "value": best.value, "unfinished": unfinished},
     }
-    write_text(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False))
+    with naming_the_disk(folder):
+        export(built, prepared.tokenizer, folder, head=task.head(), spec=config.model, peft=config.peft)
+        write(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False).encode(errors="replace"))
+    live = Predictor(built.module, prepared.tokenizer, task=task, config=config, thresholds=thresholds)
+    require_same(folder, live, prepared.splits.validation.examples[:_ROWS])
 
 
-def _compare(live: Predictor, stored: Predictor, prepared: Prepared) -> None:
-    examples = prepared.splits.validation.examples[:_ROWS]
-    here, there = live.logits(examples, precision="fp32"), stored.logits(examples, precision="fp32")
-    gap = float(np.abs(here - there).max())
-    if not gap <= _TOLERANCE * max(1.0, float(np.abs(here).max())):
-        message = f"the exported model must give the trained model's logits, but they differ by {gap:.2e}; "
-        raise ExportMismatch(message + "nothing was published: please report this")
+@contextmanager
+def passing(folder: Path) -> Iterator[Path]:
+    """A folder that is not there before, nor afterwards."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,10 +1,15 @@
 """What a person sees of warnings. Imports nothing heavy: every command begins here."""
 
 import warnings
+from typing import Any
 
 
 def quiet_libraries() -> None:
     """Keep the libraries' own warnings from the user; tunery's are shown as one line each."""
     warnings.simplefilter("ignore")
     warnings.filterwarnings("default", module="tunery")
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    warnings.formatwarning = _one_line
+
+
+def _one_line(message: Warning | str, *_: Any, **__: Any) -> str:
+    return f"warning: {' '.join(str(message).split())}\n"

@@ -6,6 +6,7 @@ from tunery.errors import FolderError
 from tunery.report.html import run_html
 from tunery.store.files import write_text
 from tunery.store.folder import RunFolder
+from tunery.store.inventory import storage_of
 from tunery.tracking.jsonl import read_metrics
 
 
@@ -20,5 +21,5 @@ def write_run_page(path: Path) -> Path:
     if result is None:
         raise FolderError(f"a finished run is needed, but {str(path)!r} has no result.json")
     page = path / "report.html"
-    write_text(page, run_html(result, metrics=read_metrics(folder.metrics)))
+    write_text(page, run_html(result, metrics=read_metrics(folder.metrics), storage=storage_of(path)))
     return page

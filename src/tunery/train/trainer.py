@@ -1,17 +1,26 @@
 """The transformers `Trainer`, with the few methods overridden that tunery needs otherwise."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, cast, final
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer import TRAINER_STATE_NAME
 
 from tunery.data.batches import EpochBatches
 from tunery.errors import NonFiniteLoss
@@ -22,13 +31,11 @@ from tunery.optim.losses import RowLoss
 from tunery.optim.schedules import Schedule
 from tunery.schema import RunConfig
 from tunery.schema.results import Tokens
-from tunery.store.objects import write_tensors
 from tunery.train.finite import LossWatch, failed_score, require_finite
+from tunery.train.resume import Snapshot
 from tunery.train.scoring import autocast
+from tunery.train.state import pack, random_state, restore_random_state, unpack
 
-WEIGHTS = "owned.safetensors"
-REGULATOR = "regulator.safetensors"
-LOSS = "loss.safetensors"
 MicroBatches = Sequence[Mapping[str, Tensor]]
 
 
@@ -155,24 +162,67 @@ class TuneryTrainer(Trainer):
         """Not estimated: the library's formula assumes one padded batch."""
         return 0
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        folder = Path(output_dir or str(self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        owned = owned_state(self._built)
-        require_finite(owned, step=self.state.global_step, lr=self.learning_rate())
-        write_tensors(folder / WEIGHTS, owned)
-        if self._built.regulator is not None:
-            write_tensors(folder / REGULATOR, self._built.regulator.state())
-        if learned := self._row_loss.state_dict():
-            write_tensors(folder / LOSS, {name: value.cpu() for name, value in learned.items()})
+    def snapshot(self) -> Snapshot:
+        """All that training goes on from after the step that was taken last.
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        folder = Path(resume_from_checkpoint)
-        load_owned(self._built, load_file(folder / WEIGHTS))
+        Raises:
+            NonFiniteLoss: the weights are not finite any more.
+            RunError: the optimizer has a state that cannot be stored.
+        """
+        weights = owned_state(self._built)
+        require_finite(weights, step=self.state.global_step, lr=self.learning_rate())
+        packed = pack(self._parts(), name="state")
+        return Snapshot({"trainer": asdict(self.state), "state": packed.document}, weights, packed.tensors)
+
+    def _parts(self) -> dict[str, Any]:
+        scaler, regulator = self.accelerator.scaler, self._built.regulator
+        return {
+            "optimizer": cast(Optimizer, self.optimizer).state_dict(),
+            "schedule": cast(Schedule, self.lr_scheduler).state_dict(),
+            "scaler": scaler.state_dict() if scaler else None,
+            "regulator": regulator.state() if regulator else None,
+            "loss": dict(self._row_loss.state_dict()),
+            "random": random_state(),
+        }
+
+    def go_on(self, snapshot: Snapshot) -> None:
+        """Train on from a snapshot as if nothing had come between."""
+        load_owned(self._built, snapshot.weights)
+        parts = unpack(snapshot.documents["state"], snapshot.state)
+        self._row_loss.load_state_dict(parts.pop("loss"))
         if self._built.regulator is not None:
-            self._built.regulator.load(load_file(folder / REGULATOR))
-        if self._row_loss.state_dict():
-            self._row_loss.load_state_dict(load_file(folder / LOSS))
+            self._built.regulator.load(parts["regulator"])
+        self.add_callback(_OnceReady(partial(self._restore, parts)))
+        folder = Path(str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        TrainerState(**snapshot.documents["trainer"]).save_to_json(str(folder / TRAINER_STATE_NAME))
+        self.train(resume_from_checkpoint=str(folder))
+
+    def _restore(self, parts: dict[str, Any]) -> None:
+        """Put back what the Trainer makes anew. `parts` is emptied, so that no second copy stays in memory."""
+        cast(Optimizer, self.optimizer).load_state_dict(parts.pop("optimizer"))
+        cast(Schedule, self.lr_scheduler).load_state_dict(parts.pop("schedule"))
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(parts.pop("scaler"))
+        restore_random_state(parts.pop("random"))
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """The library would write pickles; `on_save`, which comes next, publishes a snapshot instead."""
+
+    def _load_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """The library would look for files of its own; `go_on` has loaded the weights."""
+
+
+@final
+class _OnceReady(TrainerCallback):
+    """Acts when optimizer, schedule and scaler have been made, before the first step."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Nothing draws from a global random generator from here to the first step: batches have their own."""
+        self._act()
 
 
 def training_arguments(config: RunConfig, staging: Path, *, device: torch.device, precision: str) -> TrainingArguments:

@@ -1,0 +1,69 @@
+"""What a folder holds, for a terminal."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tunery.cli.show import plain
+from tunery.report.stored import (
+    KINDS,
+    holdings,
+    largest,
+    orphans_sentence,
+    records_sentence,
+    saved_sentence,
+    short_path,
+)
+from tunery.schema.results import Storage, StoredItem
+from tunery.schema.sizes import size_text
+
+_MOST: Final = 12
+"""Items that are listed; of the rest, the sum is told."""
+
+
+def stored(storage: Storage, page: Path | None) -> None:
+    """What is stored, why, how much of it, what that saves, and where the page is."""
+    held = holdings(storage)
+    _listed(held.needed)
+    _say(saved_sentence(storage.bytes, storage.keep_all_bytes))
+    _say(records_sentence(storage))
+    if held.orphans:
+        _say(orphans_sentence(held.orphans))
+    _say(f"written: {page}" if page else "no report.html yet: it is written when the work is finished")
+
+
+def orphans(found: Sequence[StoredItem], folder: Path, *, deleted: bool) -> None:
+    """What nothing needs, and whether it was removed."""
+    if not found:
+        _say(f"nothing to clean: everything in {folder} is needed")
+        return
+    _listed(found)
+    total = size_text(sum(item.bytes for item in found))
+    _say(f"{total} removed" if deleted else f"{total} in all; nothing was removed; add --delete to remove it")
+
+
+def _listed(items: Iterable[StoredItem]) -> None:
+    """The largest items, and one line for the rest."""
+    shown = largest(items, _MOST)
+    if not shown.items:
+        return
+    table = Table("bytes", "what", "why", "where", box=None, pad_edge=False)
+    table.columns[0].justify = "right"
+    for column in table.columns[:2]:
+        column.no_wrap = True
+    for item in shown.items:
+        texts = (size_text(item.bytes), KINDS[item.kind], item.why, short_path(item.path))
+        table.add_row(*map(Text, texts))
+    console = Console()
+    console = console if console.is_terminal else Console(width=160)
+    console.print(table)
+    if shown.more:
+        _say(shown.rest)
+
+
+def _say(text: str) -> None:
+    Console().print(plain(text), highlight=False, markup=False, soft_wrap=True)

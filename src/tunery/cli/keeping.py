@@ -1,0 +1,38 @@
+"""The verbs about what is on disk: `report`, `clean`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from tunery.cli.options import AsJson, Folder
+
+
+def report(run: Folder, as_json: AsJson = False) -> None:
+    """Write `report.html` again, and say what is stored, why, and how much space that saves."""
+    from tunery.cli import inventory
+    from tunery.hpo.pages import write_page
+    from tunery.store.inventory import storage_of
+
+    page, storage = write_page(run), storage_of(run)
+    if as_json:
+        print(json.dumps({"report": page and str(page), "storage": storage.model_dump(mode="json")}))
+        return
+    inventory.stored(storage, page)
+
+
+def clean(
+    run: Folder,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove what was found; without it nothing is.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find what nothing in a folder needs any more: leftovers of crashes, weights that no record names."""
+    from tunery.cli import inventory
+    from tunery.store.cleaning import clean_run
+
+    found = clean_run(run, delete=delete)
+    if as_json:
+        orphans, total = [item.model_dump(mode="json") for item in found], sum(item.bytes for item in found)
+        print(json.dumps({"orphans": orphans, "bytes": total, "deleted": delete}))
+        return
+    inventory.orphans(found, run, deleted=delete)

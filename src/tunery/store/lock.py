@@ -1,0 +1,184 @@
+"""One process at a time writes to a folder.
+
+The folder's `.lock` is locked by `flock`, and says in JSON who holds it. The kernel frees a `flock` when the last
+descriptor of the open file is closed, and children that a process forked (workers of a data loader) have inherited
+one: they would hold the folder for as long as they outlive a killed parent. So a forked child closes its copy before
+it does anything else. A POSIX record lock is not inherited, but its process loses it by closing *any* descriptor of the
+file, and two holders within one process do not exclude each other.
+
+Where a file system has no locks, what the file says has to do: its process is alive on this machine, and has the start
+time written there, so that another process with the same number is not mistaken for it. In that case two processes
+that take over a dead one's folder at the very same moment are not told apart, and nobody knows whether a process on
+another machine is alive: it is taken to be, until a person removes the file.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tunery.errors import FolderError
+from tunery.store.files import LOCK, naming
+
+_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+_TRIES: Final = 5
+_PAUSE: Final = 0.02
+"""Seconds between two tries: `holder` has the lock for an instant, and that must keep nobody out."""
+_HELD: Final[set[int]] = set()
+"""Descriptors of the locks of this process."""
+
+
+class Holder(NamedTuple):
+    """The process that holds a folder."""
+
+    pid: int
+    started: int | None
+    """Clock ticks from boot to its start; None on systems without `/proc`."""
+    host: str
+    since: str
+    """When it took the folder: ISO 8601, UTC."""
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {self.since}"
+
+
+_NAMELESS: Final = Holder(0, None, "?", "?")
+"""Holds the lock, and has not yet said who it is."""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder, which exists, until the block ends or the process does.
+
+    Raises:
+        FolderError: when a living process holds it; the message names it.
+        OSError: when the lock file cannot be written.
+    """
+    descriptor = _taken(folder)
+    try:
+        yield
+    finally:
+        if descriptor in _HELD:  # not in a child that was forked in the block
+            with suppress(OSError):
+                _write(descriptor, "\n")
+            _close(descriptor)
+
+
+def holder(folder: Path) -> Holder | None:
+    """Who holds a folder, without taking it; None where nobody does."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        return None if _obtained(descriptor, fcntl.LOCK_SH) else _read(descriptor) or _NAMELESS
+    finally:
+        os.close(descriptor)
+
+
+def _taken(folder: Path) -> int:
+    path = folder / LOCK
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    _HELD.add(descriptor)
+    try:
+        if not _obtained_in_time(descriptor):
+            raise _refusal(folder, _read(descriptor) or _NAMELESS)
+        with naming(path):
+            _write(descriptor, json.dumps(_myself()._asdict()))
+    except BaseException:
+        _close(descriptor)
+        raise
+    return descriptor
+
+
+def _refusal(folder: Path, who: Holder) -> FolderError:
+    elsewhere = who.host not in (socket.gethostname(), _NAMELESS.host)
+    last = f"; if that process is gone for certain, remove {str(folder / LOCK)!r}" if elsewhere else ""
+    return FolderError(f"{str(folder)!r} is in use by {who}; wait for it, or choose another --out{last}")
+
+
+def _obtained_in_time(descriptor: int) -> bool:
+    for _ in range(_TRIES):
+        if _obtained(descriptor, fcntl.LOCK_EX):
+            return True
+        time.sleep(_PAUSE)
+    return False
+
+
+def _obtained(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        said = _read(descriptor)
+        return said is None or not _lives(said)
+    return True
+
+
+def _read(descriptor: int) -> Holder | None:
+    """What the lock file says; None where it says nothing that makes sense."""
+    try:
+        return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
+    except (ValueError, TypeError):
+        return None
+
+
+def _write(descriptor: int, text: str) -> None:
+    """In place: what was written once needs no room on a full disk."""
+    os.pwrite(descriptor, text.encode(), 0)
+    os.ftruncate(descriptor, len(text.encode()))
+
+
+def _close(descriptor: int) -> None:
+    _HELD.discard(descriptor)
+    os.close(descriptor)
+
+
+def _close_all_in_child() -> None:
+    for descriptor in _HELD:
+        os.close(descriptor)
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_close_all_in_child)
+
+
+def _myself() -> Holder:
+    return Holder(
+        os.getpid(), _start(os.getpid()), socket.gethostname(), datetime.now(UTC).isoformat(timespec="seconds")
+    )
+
+
+def _lives(said: Holder) -> bool:
+    if said.host != socket.gethostname():
+        return True
+    return _exists(said.pid) and _start(said.pid) == said.started
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is somebody else's
+        return True
+    return True
+
+
+def _start(pid: int) -> int | None:
+    """Clock ticks from boot to the start of a process; None for a dead one that its parent has not yet buried."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[19])

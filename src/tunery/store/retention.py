@@ -1,0 +1,83 @@
+"""What stays of a study: a rule over plain values, which touches no disk.
+
+Disk space runs short in steps of `pressure`; each keeps a part of what the one before it keeps:
+
+0. As configured. An unfinished run keeps its `keep_last` newest resume points, its best epoch and that epoch's equals,
+   `co_best` in all. The `keep_best` best trials keep their best epoch, and so do the equals of the very best, `co_best`
+   in all. A finished run with an export of its own keeps the equals only. All others keep nothing.
+1. No spare: of the resume points, the newest.
+2. One per trial: no equal epochs.
+3. One per study: no finished trial but the best.
+
+So the best of the study, and what an unfinished run goes on from, stay at any pressure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from tunery.schema.checkpoint import Checkpoint
+from tunery.schema.metrics import Direction
+from tunery.schema.results import CheckpointRecord, Status
+
+PRESSURES: Final = (0, 1, 2, 3)
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What the rule must know of one run."""
+
+    status: Status | Literal["running"]
+    value: float | None
+    """The objective of a finished run."""
+    kept: tuple[CheckpointRecord, ...]
+    """The epochs whose weights are there."""
+    points: tuple[int, ...]
+    """Steps of its whole resume points."""
+    exported: bool = False
+    """Whether its best epoch is there a second time, as an export of its own."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What one run keeps."""
+
+    records: tuple[CheckpointRecord, ...] = ()
+    points: tuple[int, ...] = ()
+    """Newest first."""
+
+
+def retained(runs: Sequence[RunState], rule: Checkpoint, *, direction: Direction, pressure: int) -> list[Keep]:
+    """What every run of a study keeps; `runs` are in the order of their numbers: of equal trials, the earlier wins."""
+    trials = {index: run for index, run in enumerate(runs) if run.status == "completed" and not run.exported}
+    chosen = _best_trials(trials, rule, direction=direction, pressure=pressure)
+    return [_keep(run, rule, chosen=index in chosen, pressure=pressure) for index, run in enumerate(runs)]
+
+
+def _keep(run: RunState, rule: Checkpoint, *, chosen: bool, pressure: int) -> Keep:
+    if run.status == "running":
+        newest = sorted(run.points, reverse=True)
+        # `keep_last: 0` writes none, but one that an earlier call has written is what the run goes on from
+        points = newest[: max(1, rule.keep_last) if pressure < 1 else 1]
+        return Keep(_epochs(run, rule, pressure=pressure), tuple(points))
+    if run.exported:
+        return Keep(tuple(record for record in _epochs(run, rule, pressure=pressure) if record.kind == "co_best"))
+    return Keep(tuple(record for record in run.kept if chosen and record.kind == "best"))
+
+
+def _epochs(run: RunState, rule: Checkpoint, *, pressure: int) -> tuple[CheckpointRecord, ...]:
+    """The best epoch and its equals."""
+    ordered = sorted(run.kept, key=lambda record: (record.kind != "best", record.step))
+    return tuple(ordered[: rule.co_best if pressure < 2 else 1])
+
+
+def _best_trials(
+    trials: dict[int, RunState], rule: Checkpoint, *, direction: Direction, pressure: int
+) -> frozenset[int]:
+    sign = -1.0 if direction == "maximize" else 1.0
+    values = {index: sign * run.value for index, run in trials.items() if run.value is not None}
+    order = sorted(values, key=lambda index: (values[index], index))
+    if pressure >= 3:
+        return frozenset(order[:1])
+    equals = [index for index in order if values[index] == values[order[0]]]
+    return frozenset([*order[: rule.keep_best], *equals[: rule.co_best]])

@@ -1,0 +1,181 @@
+"""`tunery export`: weights that a run or study keeps become a folder of their own, like its `best/`."""
+
+import math
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from tunery.data.rows import Example
+from tunery.errors import FolderError
+from tunery.model.export import export_merged
+from tunery.schema.document import validate
+from tunery.schema.results import CheckpointRecord, RunResult, StudyResult
+from tunery.schema.yaml_text import parse_yaml
+from tunery.store.files import replace_folder, require_writable, temporary
+from tunery.store.folder import RunFolder, read_study
+from tunery.store.lock import holder
+from tunery.train.inference import CARD, exported_in, load, read_card, tokenizer_of
+from tunery.train.publish import export_checked, passing
+from tunery.train.restore import restore
+from tunery.train.verify import require_same
+
+_SENTENCE = "It was not the film that we had hoped for, but the last of its seven parts was worth the long wait."
+_PROBES = tuple(Example(_SENTENCE[:end]) for end in range(6, len(_SENTENCE), 6))
+"""Texts on which two folders are compared: the data that a model was trained on may be gone by now."""
+
+
+def export_run(run: Path, out: Path, *, trial: int | None = None, step: int | None = None, merge: bool = False) -> Path:
+    """Export the best weights of a run, study or comparison, or others that it keeps, to the new folder `out`.
+
+    The folder is what `best/` is, and is compared in another process before it gets its name. Of what is unfinished,
+    the best so far is exported, and the card says so.
+
+    Args:
+        trial: a trial of a study, in place of the best one.
+        step: an epoch by its last optimizer step, in place of the best one.
+        merge: fold what a PEFT method has learned into the base's weights, so that plain transformers reads it.
+
+    Raises:
+        FolderError: `out` is not free, the weights are not kept, or another process works on them.
+        ModelError: the method or a quantised base does not allow to merge.
+        DataError: the data is needed to restore the weights, and is not what it was.
+        ExportMismatch: the exported model does not answer as it should; nothing was written.
+    """
+    target = out.resolve()
+    _require_free(target, run)
+    kept = _chosen(run, trial=trial, step=step)
+    require_writable(target.parent)
+    with passing(temporary(target)) as staging:
+        source, staged = kept.exported(staging / "kept"), staging / "export"
+        _WRITERS[merge](source, staged)
+        require_same(staged, load(source), _PROBES)
+        replace_folder(staged, target)
+    return out
+
+
+def _require_free(out: Path, run: Path) -> None:
+    if out.is_relative_to(run.resolve()):
+        raise FolderError(f"an export must lie outside of {str(run)!r}, but got {str(out)!r}; choose another folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FolderError(f"an export needs a folder that is new or empty, but {str(out)!r} is not; choose another")
+
+
+def _copy(source: Path, folder: Path) -> None:
+    shutil.copytree(source, folder)
+
+
+def _merge(source: Path, folder: Path) -> None:
+    card = read_card(source)
+    tokenizer = tokenizer_of(source, card.config)
+    export_merged(source, tokenizer, folder, head=card.task.head(), spec=card.config.model, peft=card.config.peft)
+    shutil.copyfile(source / CARD, folder / CARD)
+
+
+_WRITERS = {False: _copy, True: _merge}
+
+
+@dataclass(frozen=True)
+class _Kept(ABC):
+    """Weights that are there."""
+
+    trial: int | None
+    step: int
+    loss: float
+    """Orders the trials of a study: the lowest is the best."""
+
+    @abstractmethod
+    def exported(self, staging: Path) -> Path:
+        """An exported folder of them, which may be written to `staging`."""
+
+    def __str__(self) -> str:
+        return f"step {self.step}" if self.trial is None else f"trial {self.trial} step {self.step}"
+
+
+@final
+@dataclass(frozen=True)
+class _Published(_Kept):
+    """A folder that was exported when the work was done."""
+
+    folder: Path
+
+    def exported(self, staging: Path) -> Path:
+        """They are."""
+        return self.folder
+
+
+@final
+@dataclass(frozen=True)
+class _Stored(_Kept):
+    """An object."""
+
+    root: Path
+    """Of the study, or the run itself."""
+    folder: RunFolder
+    record: CheckpointRecord
+    unfinished: bool
+
+    def exported(self, staging: Path) -> Path:
+        """The model is built again as the run built it."""
+        if (who := holder(self.root)) is not None:
+            raise FolderError(f"{str(self.root)!r} is in use by {who}, who may remove what is read; wait for it")
+        path = self.folder.path / "config.yaml"
+        config = validate(parse_yaml(path.read_text(encoding="utf-8"), source=str(path)), source=str(path))
+        model = restore(config, self.record, self.folder.objects)
+        export_checked(
+            model.built, model.prepared, model.config, best=self.record, folder=staging, unfinished=self.unfinished
+        )
+        return staging
+
+
+def _chosen(run: Path, *, trial: int | None, step: int | None) -> _Kept:
+    every = sorted(_kept(run), key=lambda kept: (kept.loss, kept.trial or 0, kept.step))
+    if not every:
+        exported_in(run)  # says why there is none
+    for kept in every:
+        if trial in (None, kept.trial) and step in (None, kept.step):
+            return kept
+    wanted = [f"{name} {number}" for name, number in (("trial", trial), ("step", step)) if number is not None]
+    there = ", ".join(dict.fromkeys(map(str, every)))
+    rule = f"only weights that are kept can be exported, but those of {' '.join(wanted)} are not"
+    raise FolderError(f"{rule}; {str(run)!r} keeps {there}")
+
+
+def _kept(run: Path) -> Iterator[_Kept]:
+    """All there is; what is exported already comes before the same as an object."""
+    study, root = read_study(run), RunFolder(run)
+    trials = sorted(int(path.name) for path in run.glob("trials/*") if path.name.isdecimal())
+    open_ended = study is None or not {record.number for record in study.trials}.issuperset(trials)
+    yield from _published(run, study)
+    yield from _stored(root, root, trial=None, unfinished=root.result() is None)
+    for number in trials:
+        folder = RunFolder(run / "trials" / str(number), objects=root.objects)
+        yield from _stored(root, folder, trial=number, unfinished=open_ended)
+
+
+def _published(run: Path, study: StudyResult | None) -> Iterator[_Published]:
+    for folder in (run, run / "best"):
+        if (folder / CARD).is_file():
+            step, winner = read_card(folder).step, study.best if study else None
+            if study is None or winner is None:
+                yield _Published(None, step, 0.0, folder)
+            else:
+                yield _Published(winner.number, step, _SIGNS[study.direction] * winner.value, folder)
+
+
+def _stored(root: RunFolder, folder: RunFolder, *, trial: int | None, unfinished: bool) -> Iterator[_Stored]:
+    loss = 0.0 if trial is None else _loss(folder.result())
+    for record in folder.kept():
+        yield _Stored(trial, record.step, loss, root.path, folder, record, unfinished)
+
+
+def _loss(result: RunResult | None) -> float:
+    """Trials that have not completed come last."""
+    if result is None or result.status != "completed" or result.objective.value is None:
+        return math.inf
+    return _SIGNS[result.objective.direction] * result.objective.value
+
+
+_SIGNS = {"minimize": 1.0, "maximize": -1.0}

@@ -1,0 +1,66 @@
+"""The process that reads exported folders: `python -m tunery.train.reader`, started by `verify` and by nobody else.
+
+A line of JSON comes in (`folder`, `texts`, `cwd`, `threads`); a line of JSON goes out: `error` with the reason, or
+`bytes`, and as many of them follow in .npy format. Whatever else is printed goes to standard error. It ends when its
+standard input does: at once, whatever it is doing.
+"""
+
+import gc
+import io
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+
+from tunery.data.rows import Example
+from tunery.data.task import Logits
+from tunery.train.inference import load
+from tunery.train.quiet import quiet_libraries
+
+
+def main() -> None:
+    """Answer one question after the other."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # no library's chatter may stand in an answer
+    questions: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_listen, args=(questions,), daemon=True).start()
+    quiet_libraries()
+    gc.freeze()
+    while True:
+        answer(json.loads(questions.get()), answers)
+        gc.collect()  # models are full of cycles, and the next one may need the room
+        torch.cuda.empty_cache()
+
+
+def _listen(questions: "SimpleQueue[str]") -> None:
+    for line in sys.stdin:
+        questions.put(line)
+    os._exit(0)  # nobody is left to answer to
+
+
+def answer(question: dict[str, Any], answers: BinaryIO) -> None:
+    """Write the logits, or why there are none."""
+    body, head = io.BytesIO(), dict[str, Any]()
+    try:
+        np.save(body, _logits(**question), allow_pickle=False)
+        head["bytes"] = body.tell()
+    except Exception as error:  # whatever keeps a folder from being read is what was asked
+        head["error"] = f"{type(error).__name__}: {error}"
+    answers.write(f"{json.dumps(head)}\n".encode() + body.getvalue())
+    answers.flush()
+
+
+def _logits(folder: str, texts: list[tuple[str, str | None]], cwd: str, threads: int) -> Logits:
+    os.chdir(cwd)
+    torch.set_num_threads(threads)
+    return load(Path(folder)).logits([Example(*text) for text in texts], precision="fp32")
+
+
+if __name__ == "__main__":
+    main()

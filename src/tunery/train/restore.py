@@ -1,0 +1,33 @@
+"""Trained weights that are kept as an object become the model again that they were taken from."""
+
+from dataclasses import dataclass
+
+from tunery.model.build import Built
+from tunery.model.owned import load_owned
+from tunery.schema import RunConfig
+from tunery.schema.results import CheckpointRecord
+from tunery.store.objects import Objects
+from tunery.train.assemble import base_of, build_seeded
+from tunery.train.prepare import Prepared, prepare
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A model as it was at the end of one epoch."""
+
+    config: RunConfig
+    prepared: Prepared
+    built: Built
+
+
+def restore(config: RunConfig, record: CheckpointRecord, objects: Objects) -> Restored:
+    """Build the model of a config and give it the weights of a record.
+
+    Raises:
+        RequestError: when data or base are not what they were.
+        Damaged: when the object is missing or not what was written.
+    """
+    prepared = prepare(config)
+    built = build_seeded(config, prepared)
+    load_owned(built, objects.get(record.digest, reference=base_of(built, config, prepared)))
+    return Restored(config, prepared, built)

@@ -1,0 +1,50 @@
+"""A resume point out of what a trainer holds, and back."""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from torch import Tensor
+
+from tunery.store.folder import RunFolder
+from tunery.store.objects import Objects, Reference
+from tunery.store.resume import Point
+
+_WEIGHTS: Final = "weights"
+_STATE: Final = "state"
+
+
+class Snapshot(NamedTuple):
+    """All that training goes on from."""
+
+    documents: Mapping[str, Any]
+    """What JSON can hold."""
+    weights: Mapping[str, Tensor]
+    """The trained parameters."""
+    state: Mapping[str, Tensor]
+    """Tensors of optimizer, schedule, random generators, method and loss."""
+
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for part in (self.weights, self.state) for tensor in part.values())
+
+
+def publish(snapshot: Snapshot, folder: RunFolder, *, step: int, reference: Reference | None) -> None:
+    """Store a snapshot as the resume point of `step`, with the best epochs as they are now.
+
+    The weights are stored against `reference`. The state is large and soon replaced, so that it is not compressed.
+    """
+    objects = {
+        _WEIGHTS: folder.objects.put(snapshot.weights, reference=reference),
+        _STATE: folder.objects.put(snapshot.state, compress=False),
+    }
+    folder.resume.publish(Point(step=step, documents=snapshot.documents, objects=objects, kept=folder.kept()))
+
+
+def read(point: Point, objects: Objects, *, reference: Reference | None) -> Snapshot:
+    """The snapshot that a resume point was made of.
+
+    Raises:
+        Damaged: when an object is not what was stored.
+    """
+    weights = objects.get(point.objects[_WEIGHTS].digest, reference=reference)
+    return Snapshot(point.documents, weights, objects.get(point.objects[_STATE].digest))

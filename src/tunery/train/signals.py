@@ -1,0 +1,56 @@
+"""SIGINT and SIGTERM end a run where nothing is lost by it."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, final
+
+from tunery.errors import Interrupted
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@final
+class Signals:
+    """Which signal has come, if any."""
+
+    def __init__(self) -> None:
+        self.by: str | None = None
+        self._noted = False
+
+    def came(self) -> bool:
+        """Whether one has come while they were only noted."""
+        return self.by is not None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Let signals end the block.
+
+        Raises:
+            Interrupted: out of the block, at once; but see `noting`.
+        """
+        main = threading.current_thread() is threading.main_thread()
+        before: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS if main}
+        try:
+            for number in before:
+                signal.signal(number, self._hear)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Only note the first signal within the block, which looks for it where it can stop; a second one ends it."""
+        self._noted = True
+        try:
+            yield
+        finally:
+            self._noted = False
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        again, self.by = self.came(), signal.Signals(number).name
+        if again or not self._noted:
+            raise Interrupted(f"{self.by} came; the same command starts or resumes the work")

@@ -1,0 +1,158 @@
+"""An exported folder is asked for its answers, in a process that has never seen the model that was trained.
+
+The process (`reader.py`) is started when it is first needed, serves until this one ends, however that happens, and is
+started again where it died. So a study pays for its imports once.
+"""
+
+import atexit
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, final
+
+import numpy as np
+import torch
+
+from tunery.data.rows import Example
+from tunery.data.task import Logits
+from tunery.errors import ExportMismatch
+from tunery.train.inference import Predictor
+
+_COMMAND = (sys.executable, "-P", "-m", "tunery.train.reader")
+_TOLERANCE = 1e-4
+_NOTHING = "nothing was published"
+
+
+def require_same(folder: Path, live: Predictor, examples: Sequence[Example]) -> None:
+    """Compare an exported folder with a model in this process, both in fp32.
+
+    Raises:
+        ExportMismatch: when the folder cannot be read, or its logits are not those of `live`.
+    """
+    here, there = live.logits(examples, precision="fp32"), logits_from(folder, examples)
+    gap = float(np.abs(here - there).max()) if here.shape == there.shape else np.inf
+    if not gap <= _TOLERANCE * max(1.0, float(np.abs(here).max())):
+        message = f"the exported model must give the trained model's logits, but they differ by {gap:.2e}; "
+        raise ExportMismatch(f"{message}{_NOTHING}: please report this")
+
+
+def logits_from(folder: Path, examples: Sequence[Example]) -> Logits:
+    """Logits of an exported folder, float32 (rows, labels), computed in fp32 by the other process.
+
+    Raises:
+        ExportMismatch: when the folder cannot be read, or the process dies over it.
+    """
+    torch.cuda.empty_cache()  # it shares the device with this process, which needs no more than its weights now
+    question = {
+        "folder": str(folder.absolute()),
+        "texts": [(example.text, example.text_pair) for example in examples],
+        "cwd": os.getcwd(),  # the base may be named relative to it
+        "threads": torch.get_num_threads(),
+    }
+    head, body = _READER.ask(question)
+    if "error" in head:
+        rule = f"the exported model must be readable in another process, but {str(folder)!r} is not"
+        raise ExportMismatch(f"{rule} ({head['error']}); {_NOTHING}")
+    logits: Logits = np.load(io.BytesIO(body), allow_pickle=False)
+    return logits
+
+
+Answer = tuple[dict[str, Any], bytes]
+
+
+@final
+class Reader:
+    """The other process, from this one's side. One question at a time, from whichever thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process, if there is one."""
+        return self._process.pid if self._process else None
+
+    def ask(self, question: Mapping[str, Any]) -> Answer:
+        """Raises:
+        ExportMismatch: the process died over it.
+        """
+        with self._lock:
+            process = self._running()
+            try:
+                return _exchange(process, question)
+            except BaseException:
+                process.kill()  # a late answer must not be taken for the next one's
+                self._let_go(process)
+                raise
+
+    def end(self) -> None:
+        """Called when this process ends, in its own time."""
+        if self._process is not None:
+            self._let_go(self._process)
+
+    def disown(self) -> None:
+        """Called in a fork of this process: the reader is its parent's, and must not live as long as the fork."""
+        if self._process is not None:
+            _close(self._process)
+            self._process.returncode = 0  # there is no child here to wait for
+        self._lock, self._process = threading.Lock(), None
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self._process is not None and self._process.poll() is not None:
+            self._let_go(self._process)
+        if self._process is None:
+            pipe = subprocess.PIPE
+            # a session of its own: a Ctrl-C is meant for this process, which may have questions left
+            self._process = subprocess.Popen(_COMMAND, stdin=pipe, stdout=pipe, start_new_session=True)
+        return self._process
+
+    def _let_go(self, process: "subprocess.Popen[bytes]") -> None:
+        _close(process)
+        process.wait()
+        self._process = None
+
+
+def _exchange(process: "subprocess.Popen[bytes]", question: Mapping[str, Any]) -> Answer:
+    into, out = _pipes(process)
+    with suppress(BrokenPipeError):  # it died already: its exit code says how
+        into.write(f"{json.dumps(question)}\n".encode())
+        into.flush()
+    head = out.readline()
+    if head.endswith(b"\n"):
+        found = json.loads(head)
+        body = out.read(found.get("bytes", 0))
+        if len(body) == found.get("bytes", 0):
+            return found, body
+    raise ExportMismatch(f"the process that reads the exported model back {_death(process.wait())}; {_NOTHING}")
+
+
+def _death(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code} and no answer"
+    hint = "; the system does that when memory runs out" if code == -signal.SIGKILL else ""
+    return f"was killed by {signal.Signals(-code).name}{hint}"
+
+
+def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("the reader needs both pipes")
+    return process.stdin, process.stdout
+
+
+def _close(process: "subprocess.Popen[bytes]") -> None:
+    for pipe in _pipes(process):
+        with suppress(BrokenPipeError):
+            pipe.close()
+
+
+_READER = Reader()
+atexit.register(_READER.end)
+os.register_at_fork(after_in_child=_READER.disown)

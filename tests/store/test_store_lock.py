@@ -1,0 +1,231 @@
+"""One process at a time, and never a dead one."""
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tunery.errors import FolderError
+from tunery.store.lock import Holder, held, holder
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from tunery.store.lock import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+WITH_WORKERS = """
+import multiprocessing, sys, time
+from pathlib import Path
+from tunery.store.lock import held
+
+def work(ready):
+    ready.set()
+    time.sleep(60)
+
+with held(Path(sys.argv[1])):
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    worker = context.Process(target=work, args=(ready,))
+    worker.start()
+    ready.wait()
+    print(worker.pid, flush=True)
+    time.sleep(60)
+"""
+
+WITH_LEAVING_CHILD = """
+import os, sys, time
+from pathlib import Path
+from tunery.store.lock import held
+with held(Path(sys.argv[1])):
+    child = os.fork()
+    if child == 0:
+        sys.exit()
+    print(os.waitpid(child, 0)[1], flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def process(script: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Another process, and the first line that it prints."""
+    with subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        try:
+            yield child, child.stdout.readline().strip()
+        finally:
+            child.kill()
+
+
+@pytest.fixture(params=["locks", "no locks"])
+def file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A file system with locks, and one where the file alone has to do."""
+    if request.param == "no locks":
+        monkeypatch.setattr(fcntl, "flock", no_locks)
+    return str(request.param)
+
+
+def no_locks(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+def test_the_second_process_is_told_who_and_since_when(tmp_path: Path, file_system: str) -> None:
+    with process(HOLD, tmp_path) as (child, _):
+        found = holder(tmp_path)
+        assert found is not None and (found.pid, found.host) == (child.pid, socket.gethostname())
+        rule = rf"in use by process {child.pid} on {found.host} since 20\d\d-.*; wait for it, or choose another --out$"
+        with pytest.raises(FolderError, match=rule), held(tmp_path):
+            pass
+        assert holder(tmp_path) == found, "being refused must not change what the file says"
+
+
+def test_a_killed_process_holds_nothing(tmp_path: Path, file_system: str) -> None:
+    with process(HOLD, tmp_path) as (child, _):
+        child.kill()
+        child.wait()
+        assert holder(tmp_path) is None
+        with held(tmp_path):
+            found = holder(tmp_path)
+            assert found is not None and found.pid == os.getpid()
+
+
+def test_a_dead_process_that_nobody_has_buried_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with process(HOLD, tmp_path) as (child, _):
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie until the block ends
+        assert holder(tmp_path) is None
+
+
+def test_without_proc_the_number_alone_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    monkeypatch.setattr("tunery.store.lock._start", lambda pid: None)
+    with process("print('gone')", tmp_path) as (child, _):
+        child.wait()
+    left_behind(tmp_path, pid=child.pid)
+    assert holder(tmp_path) is None
+    left_behind(tmp_path, pid=os.getpid())
+    assert holder(tmp_path) is not None
+
+
+def test_workers_that_outlive_their_parent_hold_nothing(tmp_path: Path) -> None:
+    with process(WITH_WORKERS, tmp_path) as (child, worker):
+        assert holder(tmp_path) is not None
+        child.kill()
+        child.wait()
+        try:
+            os.kill(int(worker), 0)  # it lives
+            with held(tmp_path):
+                pass
+        finally:
+            os.kill(int(worker), signal.SIGKILL)
+
+
+def test_a_forked_child_that_leaves_the_block_gives_nothing_away(tmp_path: Path) -> None:
+    with process(WITH_LEAVING_CHILD, tmp_path) as (child, left):
+        found = holder(tmp_path)
+        assert left == "0" and found is not None and found.pid == child.pid
+
+
+def test_one_process_does_not_hold_a_folder_twice(tmp_path: Path, file_system: str) -> None:
+    with held(tmp_path):
+        (tmp_path / ".lock").read_text()  # opening and closing the file loses nothing
+        assert holder(tmp_path) is not None
+        with pytest.raises(FolderError, match=f"in use by process {os.getpid()} on"), held(tmp_path):
+            pass
+        assert holder(tmp_path) is not None
+    assert holder(tmp_path) is None
+
+
+def left_behind(folder: Path, **changes: object) -> None:
+    with held(folder):
+        said = json.loads((folder / ".lock").read_text())
+    (folder / ".lock").write_text(json.dumps({**said, **changes}))
+
+
+def test_a_recycled_process_number_is_not_the_holder(tmp_path: Path, file_system: str) -> None:
+    left_behind(tmp_path, started=1)
+    with held(tmp_path):
+        pass
+
+
+def test_without_locks_another_machine_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    left_behind(tmp_path, host="elsewhere", pid=1)
+    rule = r"in use by process 1 on elsewhere .*; if that process is gone for certain, remove '.*\.lock'"
+    with pytest.raises(FolderError, match=rule), held(tmp_path):
+        pass
+    (tmp_path / ".lock").unlink()
+    with held(tmp_path):
+        pass
+
+
+def test_with_locks_another_machine_is_asked(tmp_path: Path) -> None:
+    left_behind(tmp_path, host="elsewhere", pid=1)
+    with held(tmp_path):
+        pass
+
+
+def test_somebody_elses_process_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_ours(pid: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    left_behind(tmp_path)
+    monkeypatch.setattr(os, "kill", not_ours)
+    assert holder(tmp_path) is not None
+
+
+@pytest.mark.parametrize("text", ["", "\n", "{", "[1]", '{"pid": 1}', "\0\0"])
+def test_what_makes_no_sense_holds_nothing(tmp_path: Path, text: str, file_system: str) -> None:
+    (tmp_path / ".lock").write_text(text)
+    assert holder(tmp_path) is None
+    with held(tmp_path):
+        pass
+
+
+def test_a_folder_that_was_never_held_has_no_holder(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_error_of_the_lock_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(OSError, match="Input/output error"), held(tmp_path):
+        pass
+
+
+def test_asking_keeps_nobody_out(tmp_path: Path) -> None:
+    """`holder` has the lock for an instant: whoever comes just then tries again."""
+    with (tmp_path / ".lock").open("w") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        real, calls = fcntl.flock, []
+
+        def once(descriptor: int, how: int) -> None:
+            calls.append(how)
+            if len(calls) == 2:
+                real(asking, fcntl.LOCK_UN)
+            real(descriptor, how)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fcntl, "flock", once)
+            with held(tmp_path):
+                assert len(calls) == 2
+
+
+def test_a_holder_reads_well() -> None:
+    assert str(Holder(7, 1, "here", "2026-01-01T00:00:00+00:00")) == "process 7 on here since 2026-01-01T00:00:00+00:00"

@@ -1,0 +1,189 @@
+"""A study on disk: whatever happens in whatever order, the best is there and nothing else is."""
+
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from stored_runs import finish, keep_best, save_point, trial, weights
+from tunery.errors import DiskFull
+from tunery.schema.checkpoint import Checkpoint
+from tunery.schema.results import CheckpointRecord
+from tunery.store.study import StudyStore
+
+NEED = 6_000
+"""An upper bound of what an epoch's weights, or a resume point of them, take on disk."""
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+def steps(*records: CheckpointRecord | None) -> list[int]:
+    return [record.step for record in records if record]
+
+
+def first_best(epochs: Iterable[tuple[int, float]]) -> list[int]:
+    """The step of the best epoch, if there is one; of equals the earliest."""
+    return [-step for _, step in sorted((value, -step) for step, value in epochs)[-1:]]
+
+
+class Studies(RuleBasedStateMachine):
+    """One process after another works on a study as `fit` and `search` do; any of them may die between two writes."""
+
+    @initialize(
+        keep_last=st.integers(0, 2),
+        keep_best=st.integers(1, 2),
+        co_best=st.integers(1, 2),
+        max_disk=st.none() | st.integers(4, 10).map(lambda count: count * NEED),
+    )
+    def begin(self, **given: Any) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.unsynced = patch("os.fsync")  # processes die here, machines do not
+        self.unsynced.start()
+        self.root = Path(self.folder.name)
+        self.rule = Checkpoint(**given)
+        self.ended: dict[int, tuple[float, str]] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process goes on where the manifest of the newest resume point says."""
+        self.store = StudyStore(self.root, self.rule, direction="maximize")
+        self.run = self.store.run(trial(self.root, len(self.ended)))
+        self.run.path.mkdir(parents=True, exist_ok=True)
+        point = self.run.resume.latest()
+        self.step = point.step if point else 0
+        self.points = [self.step] if point else []
+        self.run.write_kept(point.kept if point else ())
+        self.epochs = dict(point.documents["epochs"]) if point else {}
+        self.store.tidy()
+        self.metrics = "".join(f"{step} {value}\n" for step, value in self.epochs.items())
+        self.run.metrics.write_text(self.metrics)
+
+    def key(self, step: int) -> str:
+        return f"{len(self.ended)}:{step}"
+
+    def guarded(self, action: Callable[[], object], *, crash: bool) -> None:
+        def whole() -> None:
+            action()
+            if crash:
+                raise Crash
+
+        self.store.write(NEED, whole)
+        if self.rule.max_disk is not None:
+            assert self.store.used() <= self.rule.max_disk
+
+    @rule(
+        value=st.sampled_from([0.1, 0.2, 0.3]), dies=st.sampled_from([None, None, "put", "kept", "saved", "published"])
+    )
+    def epoch(self, value: float, dies: str | None) -> None:
+        self.step += 10
+        try:
+            self._score(value, dies=dies)
+            self._save(dies=dies)
+        except (Crash, DiskFull):
+            self.restart()
+        else:
+            self.store.tidy()
+            self.nothing_is_left_over()
+
+    def _score(self, value: float, *, dies: str | None) -> None:
+        best = max(self.epochs.values(), default=-1.0)
+        kept = self.run.kept() if value == best else ()
+        if dies == "put":
+            self.guarded(lambda: self.run.objects.put(weights(self.key(self.step))), crash=True)
+        if value > best or (value == best and len(kept) < self.rule.co_best):
+            key = self.key(self.step)
+            self.guarded(lambda: keep_best(self.run, self.step, value, key=key, before=kept), crash=dies == "kept")
+            self.epochs[self.step] = value
+            self.store.tidy()
+        self.epochs[self.step] = value
+        with self.run.metrics.open("a") as file:
+            file.write(f"{self.step} {value}\n")
+        self.metrics += f"{self.step} {value}\n"
+
+    def _save(self, *, dies: str | None) -> None:
+        if not self.rule.keep_last:
+            return
+        if dies == "saved":
+            self.guarded(lambda: self.run.objects.put(weights(f"optimizer{self.key(self.step)}")), crash=True)
+        epochs = list(self.epochs.items())
+        self.guarded(
+            lambda: save_point(self.run, self.step, key=self.key(self.step), epochs=epochs), crash=dies == "published"
+        )
+        self.points.append(self.step)
+
+    @rule()
+    def save_between_epochs(self) -> None:
+        self.step += 1
+        try:
+            self._save(dies=None)
+        except DiskFull:
+            self.restart()
+
+    @rule()
+    def crash(self) -> None:
+        self.restart()
+
+    @rule(pressure=st.integers(0, 3))
+    def tidy(self, pressure: int) -> None:
+        before = self.store.used()
+        freed = self.store.tidy(pressure)
+        assert before - self.store.used() >= freed >= 0
+        self.nothing_is_left_over()
+
+    @precondition(lambda self: self.run.best())
+    @rule(status=st.sampled_from(["completed", "completed", "pruned", "failed"]), dies=st.booleans())
+    def end(self, status: Any, dies: bool) -> None:
+        best = self.run.best()
+        assert best is not None and best.value is not None
+        finish(self.run, best.value, status=status)
+        self.ended[len(self.ended)] = (best.value if status == "completed" else -1.0, self.key(best.step))
+        if not dies:
+            self.store.tidy()
+        self.restart()
+
+    def nothing_is_left_over(self) -> None:
+        assert not [item for item in self.store.storage().items if item.kind == "orphan"]
+
+    @invariant()
+    def the_best_of_the_study_comes_back_bit_for_bit(self) -> None:
+        completed = [(value, -number, key) for number, (value, key) in self.ended.items() if value >= 0]
+        if completed:
+            _, number, key = max(completed)
+            best = self.store.run(trial(self.root, -number)).best()
+            assert best is not None
+            assert torch.equal(self.store.objects.get(best.digest)["w"], weights(key)["w"])
+
+    @invariant()
+    def the_unfinished_trial_can_go_on(self) -> None:
+        if not hasattr(self, "epochs"):
+            return
+        point = self.run.resume.latest()  # would warn of a damaged one
+        assert (point.step if point else None) == max(self.points, default=None)
+        if point:
+            assert all(self.store.objects.get(stored.digest) for stored in point.objects.values())
+            assert steps(*point.kept[:1]) == first_best(point.documents["epochs"])
+        best = self.run.best()
+        assert steps(best) == first_best(self.epochs.items())
+        for record in self.run.kept():
+            assert torch.equal(self.store.objects.get(record.digest)["w"], weights(self.key(record.step))["w"])
+
+    @invariant()
+    def metrics_are_not_touched(self) -> None:
+        assert self.run.metrics.read_text() == self.metrics
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            self.unsynced.stop()
+            self.folder.cleanup()
+
+
+TestStudies = Studies.TestCase
+TestStudies.settings = settings(max_examples=50, stateful_step_count=25, deadline=None, derandomize=True)

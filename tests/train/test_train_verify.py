@@ -1,0 +1,204 @@
+"""An export is read by another process: which one, when it ends, what it says when it cannot."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+from tiny_runs import config, write_rows
+from tunery import load
+from tunery.data.rows import Example
+from tunery.errors import ExportMismatch
+from tunery.train import verify
+from tunery.train.fit import fit
+from tunery.train.inference import Predictor
+from tunery.train.verify import Reader, logits_from, require_same
+
+ROWS = [Example("a great day"), Example("the film was sad", "and we hate it"), Example("it was very long " * 9)]
+
+STUB = """
+import json, os, sys, time
+for line in sys.stdin:
+    print(json.dumps({"bytes": 3, "pid": os.getpid(), "asked": json.loads(line)}), end="\\nabc", flush=True)
+"""
+DEAF = "import time; time.sleep(60)"
+DYING = "raise SystemExit(7)"
+BREAKING_OFF = "input(); print('{\"bytes\": 9}'); print('abc')"
+
+
+@pytest.fixture(scope="module")
+def best(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    fit(config(str(tiny_bert), write_rows(folder), train={"epochs": 1, "batch_size": 8}), out=folder / "run")
+    return folder / "run" / "best"
+
+
+@pytest.fixture
+def live(best: Path) -> Predictor:
+    return load(best)
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Reader]]:
+    """Starts readers that are a few lines of Python."""
+    readers: list[Reader] = []
+
+    def make(script: str) -> Reader:
+        monkeypatch.setattr(verify, "_COMMAND", (sys.executable, "-S", "-c", script))
+        readers.append(Reader())
+        return readers[-1]
+
+    yield make
+    for reader in readers:
+        reader.end()
+
+
+def test_another_process_gives_the_logits_and_stays(best: Path, live: Predictor) -> None:
+    there = logits_from(best, ROWS)
+    assert np.allclose(there, live.logits(ROWS, precision="fp32"), atol=1e-6) and there.dtype == np.float32
+    first = verify._READER.pid
+    logits_from(best, ROWS)
+    assert first is not None and verify._READER.pid == first != os.getpid()
+    require_same(best, live, ROWS)
+
+
+def test_it_finds_what_is_named_relative_to_where_this_process_is(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("base").symlink_to(tiny_bert)
+    train = {"epochs": 1, "max_steps": 1, "batch_size": 8}
+    model = {"name": "./base", "max_length": 32}
+    fit(config("", write_rows(tmp_path), train=train, model=model, peft={"method": "ia3"}), out="run")
+    assert logits_from(Path("run/best"), ROWS).shape == (3, 2)
+
+
+def test_a_changed_weight_is_found(best: Path, live: Predictor, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in best.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    weights = load_file(copy / "model.safetensors")
+    weights["classifier.bias"][0] += 0.01
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ExportMismatch, match=r"must give the trained model's logits, but they differ by 1\.0.e-02"):
+        require_same(copy, live, ROWS)
+
+
+def test_other_labels_are_found(live: Predictor, best: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "logits_from", lambda *_: np.zeros((3, 1), np.float32))
+    with pytest.raises(ExportMismatch, match="differ by inf"):
+        require_same(best, live, ROWS)
+
+
+def test_a_folder_that_cannot_be_read_is_named_with_the_reason(best: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    message = "must be readable in another process, but '.*missing' is not .FolderError: there is no folder .*published"
+    with pytest.raises(ExportMismatch, match=message):
+        logits_from(missing, ROWS)
+    assert logits_from(best, ROWS).shape == (3, 2)  # the process goes on
+
+
+def test_one_process_answers_until_it_is_killed_then_another_does(start: Callable[[str], Reader]) -> None:
+    reader = start(STUB)
+    assert reader.pid is None  # not before it is needed
+    (first, body), (second, _) = reader.ask({"question": 1}), reader.ask({"question": 2})
+    assert body == b"abc" and first["asked"] == {"question": 1}
+    assert first["pid"] == second["pid"] == reader.pid
+    kill(first["pid"])
+    third, _ = reader.ask({})
+    assert third["pid"] not in (first["pid"], os.getpid())
+
+
+def test_a_process_that_dies_over_a_question_says_how(start: Callable[[str], Reader]) -> None:
+    with pytest.raises(ExportMismatch, match="reads the exported model back ended with exit code 7 and no answer"):
+        start(DYING).ask({})
+    with pytest.raises(ExportMismatch, match="ended with exit code 0 and no answer"):
+        start(BREAKING_OFF).ask({})
+    deaf = start(DEAF)
+    threading.Thread(target=kill_when_there, args=(deaf,)).start()
+    with pytest.raises(ExportMismatch, match="was killed by SIGKILL; the system does that when memory runs out"):
+        deaf.ask({})
+    assert deaf.pid is None
+
+
+def test_an_answer_that_nobody_waits_for_is_not_taken_for_the_next(start: Callable[[str], Reader]) -> None:
+    reader = start(STUB.replace("print(", "time.sleep(0.3 * ('slow' in line)); print("))
+    with pytest.raises(TimeoutError):
+        signal.signal(signal.SIGALRM, give_up)
+        signal.setitimer(signal.ITIMER_REAL, 0.15)
+        reader.ask({"slow": 1})
+    answer, _ = reader.ask({"question": 2})
+    assert answer["asked"] == {"question": 2}
+
+
+def test_a_fork_neither_uses_nor_keeps_the_process(start: Callable[[str], Reader], tmp_path: Path) -> None:
+    reader = start(STUB)
+    os.register_at_fork(after_in_child=reader.disown)
+    reader.ask({})
+    there = tmp_path / "pid"
+    if (fork := os.fork()) == 0:
+        answer, _ = reader.ask({})
+        there.write_text(str(answer["pid"]))
+        time.sleep(60)
+        os._exit(0)
+    try:
+        wait_until(lambda: there.exists() and there.read_text() != "")
+        mine, its = reader.pid, int(there.read_text())
+        assert mine is not None and mine != its
+        ending = threading.Thread(target=reader.end, daemon=True)
+        ending.start()
+        ending.join(10)
+        assert not ending.is_alive()  # it would be, if the fork held the pipe open
+        assert is_alive(its)
+    finally:
+        os.kill(fork, signal.SIGKILL)
+        os.waitpid(fork, 0)
+    wait_until(lambda: not is_alive(its))  # its own process has died with the fork
+
+
+def test_it_ends_with_its_standard_input_and_leads_a_session(start: Callable[[str], Reader]) -> None:
+    reader = start(STUB)
+    pid = reader.ask({})[0]["pid"]
+    assert os.getsid(pid) == pid  # a Ctrl-C in the terminal does not reach it
+    with subprocess.Popen(
+        [sys.executable, "-m", "tunery.train.reader"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        answer, _ = process.communicate(b"")
+    assert process.returncode == 0 and answer == b""
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def kill_when_there(reader: Reader) -> None:
+    wait_until(lambda: reader.pid is not None)
+    os.kill(reader.pid or 0, signal.SIGKILL)
+
+
+def give_up(*_: object) -> None:
+    raise TimeoutError
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
