@@ -1,5 +1,6 @@
 """A comparison: fair, balanced, thrifty, hard to break, and honest about what it found."""
 
+import errno
 import json
 import os
 import signal
@@ -15,10 +16,21 @@ import pytest
 from fake_cells import Fake
 from tiny_runs import write_rows
 from tunery import compare, load
-from tunery.errors import ConfigError, DataError, FolderError, Interrupted, RequestError, StudyFailed
+from tunery.errors import (
+    ConfigError,
+    DataError,
+    DiskFull,
+    FolderError,
+    Interrupted,
+    RequestError,
+    RunError,
+    StudyFailed,
+)
+from tunery.hpo.cell import train
 from tunery.hpo.cells import Job, Outcome, Stop, outcome_of
 from tunery.hpo.variants import VARIANTS, own_method, plan
 from tunery.schema import RunConfig
+from tunery.schema.document import validate
 from tunery.schema.fields import members
 from tunery.schema.results import Cell, ComparisonResult
 from tunery.store.files import size
@@ -279,6 +291,33 @@ def test_a_signal_ends_the_comparison_and_the_same_call_goes_on(given: dict[str,
     assert result == compare(given, methods=["none", "lora"], seeds=2, out=whole, runner=Fake())
 
 
+def test_a_full_disk_stops_the_comparison_and_the_cell_is_not_given_up(given: dict[str, Any], tmp_path: Path) -> None:
+    out, full = tmp_path / "out", Outcome("stopped", "no room for 3 MB")
+    with pytest.raises(RunError, match="lora seed 0 was stopped: no room for 3 MB"):
+        compare(given, methods=["none", "lora", "ia3"], seeds=1, out=out, runner=Fake(lora=full))
+    partial = ComparisonResult.model_validate_json((out / "comparison.json").read_text())
+    assert [cell.method for cell in partial.cells] == ["none"]
+    rest = Fake()
+    compare(given, methods=["none", "lora", "ia3"], seeds=1, out=out, runner=rest)
+    assert rest.trained == [("lora", 0), ("ia3", 0)]
+
+
+@pytest.mark.parametrize("error", [DiskFull("no room"), OSError(errno.EIO, "broken", "x")])
+def test_what_the_disk_does_to_a_cell_costs_it_nothing(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("tunery.hpo.cell.fit", fail)
+    freed: list[Path] = []
+    monkeypatch.setattr("tunery.hpo.cell._free", freed.append)
+    request = {"config": validate(given).model_dump(mode="json"), "folder": str(tmp_path / "run"), "title": "none"}
+    assert train(request) == Outcome("stopped", str(error)) and not freed
+    monkeypatch.setattr("tunery.hpo.cell.fit", lambda *_, **__: 1 / 0)
+    assert train(request).status == "failed" and len(freed) == 1
+
+
 def test_the_best_model_survives_a_death_while_it_is_moved(
     given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,13 +382,13 @@ def test_a_stopped_parent_leaves_no_orphan_and_the_cell_goes_on(
     out = tmp_path / "out"
     cell = out / "cells" / "none" / "0"
     parent = subprocess.Popen([sys.executable, "-c", SCRIPT, json.dumps(long), str(out)], stderr=subprocess.PIPE)
-    assert wait_for(lambda: any((cell / "resume").glob("step-*/manifest.json")), 60)
-    child = int((cell / ".lock").read_text())
+    assert wait_for(lambda: any((cell / "resume").glob("step-*.json")), 60)
+    child = json.loads((cell / ".lock").read_text())["pid"]
     parent.send_signal(number)
     _, told = parent.communicate(timeout=60)
     assert number == signal.SIGKILL or b"SIGINT came at none seed 0" in told
     assert wait_for(lambda: not Path(f"/proc/{child}").exists(), 30)
-    assert any((cell / "resume").glob("step-*/manifest.json")) and not (cell / "result.json").exists()
+    assert any((cell / "resume").glob("step-*.json")) and not (cell / "result.json").exists()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:

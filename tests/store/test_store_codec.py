@@ -50,9 +50,11 @@ def test_any_tensor_comes_back_bit_for_bit(codec: str, data: Any) -> None:
     touched = data.draw(st.lists(st.integers(0, max(0, len(rows) - 1)), max_size=5)) if rows.size else []
     for row in touched:
         rows[row] ^= 1  # shared with `base`
+    before = bits(base)
     encoded = CODECS[codec].encode(rows_of(tensor), rows)
     back = tensor_of(CODECS[codec].decode(encoded, shape_of(dtype, shape), rows), dtype, shape)
     assert (back.dtype, back.shape, bits(back)) == (dtype, torch.Size(shape), bits(tensor))
+    assert bits(base) == before
 
 
 def test_a_transposed_tensor_is_stored_as_it_looks() -> None:
@@ -60,6 +62,11 @@ def test_a_transposed_tensor_is_stored_as_it_looks() -> None:
     encoded = CODECS["planes"].encode(rows_of(tensor), None)
     back = CODECS["planes"].decode(encoded, shape_of(torch.int64, (4, 3)), None)
     assert torch.equal(tensor_of(back, torch.int64, (4, 3)), tensor)
+
+
+def test_rows_run_along_the_first_axis_and_are_elements_of_a_vector() -> None:
+    shapes = {(): (1, 1, 4), (5,): (5, 1, 4), (5, 3): (5, 3, 4), (5, 3, 2): (5, 6, 4), (0, 3): (0, 0, 4)}
+    assert {shape: shape_of(torch.float32, shape) for shape in shapes} == shapes
 
 
 def test_rows_without_a_difference_take_a_bit() -> None:

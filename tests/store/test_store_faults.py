@@ -1,45 +1,94 @@
-"""Whatever the disk refuses, and whenever: the same call brings the run to the end that it would have had."""
+"""Whatever the disk refuses, and whenever the process dies: the same call ends as it would have ended."""
 
-import errno
+import hashlib
+import json
+import re
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
 
 import pytest
-from faults import ERRNOS, Crash, FaultyDisk, crash, faulty, lose_power, refuse
-from tiny_runs import config, write_rows
 
+from faults import ERRNOS, FaultyDisk, faulty, what_is_left
+from tiny_runs import config, write_rows
 from tunery.errors import TuneryError
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.yaml_text import parse_yaml
-from tunery.store.files import sha256
-from tunery.tracking.jsonl import read_metrics
+from tunery.store.files import is_temporary, sha256
 from tunery.train.fit import fit
 
-Fate = Callable[[FaultyDisk], NoReturn]
-FATES: dict[str, tuple[Fate, ...]] = {
-    "errno": tuple(refuse(number) for number in ERRNOS),
-    "crash": (crash,),
-    "power": (lose_power,),
-}
+TIMES = ("seconds", "memory")
+
+
+@dataclass
+class Short:
+    """A short run, what is left of it undisturbed, and the states of its folder from which it is known to end so."""
+
+    config: RunConfig
+    folder: Path
+    log: list[str] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+
+    def problem(self, folder: Path) -> str | None:
+        """What goes wrong when the run in `folder` is taken up again; None for nothing."""
+        if torn := _torn(folder):
+            return torn
+        state = _state(folder)
+        if state <= self.known:
+            return None
+        try:
+            fit(self.config, out=folder)
+        except Exception as error:
+            return f"is not taken up again: {error!r}"
+        left, expected = what_is_left(folder), what_is_left(self.folder)
+        self.known |= state
+        return next((f"{key}: {left[key]}, not {expected[key]}" for key in left if left[key] != expected[key]), None)
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> RunConfig:
-    """Two epochs of two steps: everything a run does to the disk, once more than once."""
+def short(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Short:
+    """Two epochs of two steps: what a run does to the disk, all of it more than once."""
     files = write_rows(tmp_path_factory.mktemp("data"), rows=16)
     train = {"epochs": 2, "batch_size": 8, "log_every": 1}
-    return config(str(tiny_bert), files, train=train, peft={"method": "lora"})
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, short: RunConfig) -> FaultyDisk:
-    """A run on a disk without faults, and what it did there."""
+    run = config(str(tiny_bert), files, train=train, peft={"method": "lora"}, checkpoint={"co_best": 1})
     disk = FaultyDisk(tmp_path_factory.mktemp("undisturbed") / "run")
     with faulty(disk):
-        fit(short, out=disk.root)
-    return disk
+        fit(run, out=disk.root)
+    return Short(run, disk.root, disk.log)
+
+
+def _torn(folder: Path) -> str | None:
+    whole: dict[str, Callable[[str], object]] = {
+        "config.yaml": lambda text: parse_yaml(text, source=""),
+        "result.json": RunResult.model_validate_json,
+        "progress.json": json.loads,
+        "checkpoints.json": json.loads,
+    }
+    for name, read in whole.items():
+        try:
+            read((folder / name).read_text() if (folder / name).exists() else "{}" * (name != "result.json"))
+        except ValueError as error:
+            if (folder / name).exists():
+                return f"tears {name}: {error}"
+    return None
+
+
+def _state(folder: Path) -> set[str]:
+    """What a run is taken up from: one digest of all that counts, and one for every place with a temporary."""
+    counts = hashlib.sha256()
+    state = set()
+    for path in sorted(folder.rglob("*")):
+        name = re.sub(r"\d+\.tmp", "tmp", str(path.relative_to(folder)))
+        if any(is_temporary(part) for part in (path, *path.parents)):
+            state.add(re.sub("[0-9a-f]{64}", "object", name))
+        elif path.name == "progress.json":
+            known = json.loads(path.read_text())
+            counts.update(json.dumps({key: known[key] for key in known if key not in TIMES}).encode())
+        elif path.is_dir() or path.name not in (".lock", "events.jsonl"):
+            counts.update(f"{name}: {'' if path.is_dir() else sha256(path)}\n".encode())
+    return {*state, counts.hexdigest()}
 
 
 def places(log: list[str]) -> Iterator[int]:
@@ -49,65 +98,42 @@ def places(log: list[str]) -> Iterator[int]:
             yield number
 
 
-def what_is_left(folder: Path) -> dict[str, Any]:
-    """Every name, every metric, and every byte of weights."""
-    result = RunResult.model_validate_json((folder / "result.json").read_text())
-    return {
-        "names": sorted(str(path.relative_to(folder)) for path in folder.rglob("*")),
-        "weights": {path.name: sha256(path) for path in folder.rglob("*.safetensors")},
-        "metrics": read_metrics(folder / "metrics.jsonl"),
-        "result": result.metrics,
-        "kept": result.checkpoints,
-        "config": parse_yaml((folder / "config.yaml").read_text(), source=""),
-    }
+@pytest.mark.parametrize("power", [False, True], ids=["killed", "power lost"])
+def test_a_run_that_dies_at_any_operation_ends_as_if_it_had_not(tmp_path: Path, short: Short, power: bool) -> None:
+    def copy(disk: FaultyDisk) -> None:
+        disk.crashed(tmp_path / str(len(disk.log) - 1), power=power)
+
+    with faulty(FaultyDisk(tmp_path / "run", before=copy)) as disk:
+        fit(short.config, out=disk.root)
+    found = {place: short.problem(tmp_path / str(place)) for place in range(len(disk.log))}
+    assert len(found) == len(short.log)
+    _report({f"{disk.log[place]} ({place})": problem for place, problem in found.items()})
 
 
-def disturbed(short: RunConfig, disk: FaultyDisk) -> str | None:
-    """Run until the fault; what is wrong with the way it ends."""
+@pytest.mark.parametrize("share", range(3))
+def test_a_run_refused_by_the_disk_says_where_and_goes_on(tmp_path: Path, short: Short, share: int) -> None:
+    found = {}
+    for turn, place in enumerate(places(short.log)):
+        if turn % 3 == share:
+            disk = FaultyDisk(tmp_path / "run", refuse=place, error=ERRNOS[turn // 3 % 3])
+            found[f"{short.log[place]} ({place})"] = _unclear(short.config, disk) or short.problem(disk.root)
+            shutil.rmtree(disk.root, ignore_errors=True)
+            shutil.rmtree(tmp_path / "run-backups", ignore_errors=True)
+    _report(found)
+
+
+def _unclear(run: RunConfig, disk: FaultyDisk) -> str | None:
+    """What is unclear about the way in which a run ends."""
     try:
         with faulty(disk):
-            fit(short, out=disk.root)
-    except Crash:
-        return None
-    except OSError as error:
-        return None if disk.root in str(error) else f"does not say where: {error!r}"
-    except TuneryError as error:
-        return None if disk.root in str(error) else f"does not say where: {error!r}"
+            fit(run, out=disk.root)
+    except (OSError, TuneryError) as error:
+        return None if str(disk.root) in str(error) else f"does not say where: {error!r}"
     except Exception as error:
         return f"ends in {error!r}"
     return None
 
 
-def torn(folder: Path) -> str | None:
-    """Which record is not whole."""
-    for name, read in {"config.yaml": lambda text: parse_yaml(text, source=""), "result.json": RunResult.model_validate_json}.items():
-        if (folder / name).exists():
-            try:
-                read((folder / name).read_text())
-            except Exception as error:
-                return f"tears {name}: {error}"
-    return None
-
-
-@pytest.mark.parametrize("share", range(3))
-@pytest.mark.parametrize("kind", FATES)
-def test_the_run_ends_as_if_nothing_had_been(
-    tmp_path: Path, short: RunConfig, undisturbed: FaultyDisk, kind: str, share: int
-) -> None:
-    expected, wrong = what_is_left(Path(undisturbed.root)), []
-    for place in places(undisturbed.log):
-        if place % 3 != share:
-            continue
-        fates = FATES[kind]
-        disk = FaultyDisk(tmp_path / f"run{place}", at=place, fate=fates[place // 3 % len(fates)])
-        folder = Path(disk.root)
-        problem = disturbed(short, disk) or torn(folder)
-        try:
-            fit(short, out=folder)
-            left = what_is_left(folder)
-            problem = problem or next((f"{key}: {left[key]} not {expected[key]}" for key in expected if left[key] != expected[key]), None)
-        except Exception as error:
-            problem = f"{problem}; and is not taken up again: {error!r}"
-        if problem:
-            wrong.append(f"fault at {undisturbed.log[place]} ({place}) {problem}"[:1500])
-    assert not wrong, "\n".join(wrong)
+def _report(found: dict[str, str | None]) -> None:
+    wrong = [f"{place} {problem}"[:600] for place, problem in found.items() if problem]
+    assert not wrong, "\n".join([f"{len(wrong)} of {len(found)} places:", *wrong])

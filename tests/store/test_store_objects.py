@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from tunery.errors import Damaged
+from tunery.store import codec
 from tunery.store.objects import Objects, Reference, Stored
 
 KINDS = {"raw": (False, False), "planes": (False, True), "delta": (True, True)}
@@ -49,6 +50,7 @@ def codecs(objects: Objects, digest: str) -> dict[str, str]:
     with safe_open(objects.path(digest), framework="pt") as file:
         entries = json.loads(file.metadata()["tunery"])["tensors"]
         assert {file.get_tensor(name).nbytes == entry["bytes"] for name, entry in entries.items()} == {True}
+        assert all((entry["codec"] == "raw") == ("payload" not in entry) for entry in entries.values())
         return {name: entry["codec"] for name, entry in entries.items()}
 
 
@@ -209,6 +211,16 @@ def test_another_object_in_its_place_is_damaged_and_so_is_none(objects: Objects)
         objects.get(one)
     with pytest.raises(Damaged, match=f"object {other[:12]} must be .* No such file"):
         objects.check(other)
+
+
+def test_a_codec_that_errs_is_found(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = codec.encode
+    with monkeypatch.context() as patch:
+        patch.setattr("tunery.store.objects.encode", lambda rows, base, **given: right(rows ^ 1, base, **given))
+        digest = objects.put({"a": torch.zeros(400)}).digest
+    objects.check(digest)
+    with pytest.raises(Damaged, match="tensor 'a' of object .* must be .*, but its digest is another"):
+        objects.get(digest)
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), MemoryError(), KeyboardInterrupt()])

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,6 +20,9 @@ from tunery.store.study import StudyStore
 
 NEED = 6_000
 """An upper bound of what an epoch's weights, or a resume point of them, take on disk."""
+
+
+VALUES = st.sampled_from([0.1, 0.2, 0.3])
 
 
 class Crash(BaseException):
@@ -139,18 +143,30 @@ class Studies(RuleBasedStateMachine):
         self.nothing_is_left_over()
 
     @precondition(lambda self: self.run.best())
-    @rule(status=st.sampled_from(["completed", "completed", "pruned", "failed"]), dies=st.booleans())
-    def end(self, status: Any, dies: bool) -> None:
+    @rule(status=st.sampled_from(["completed", "pruned", "failed"]), dies=st.sampled_from([None, "result", "finished"]))
+    def end(self, status: Any, dies: str | None) -> None:
         best = self.run.best()
         assert best is not None and best.value is not None
-        finish(self.run, best.value, status=status)
+        with patch.object(self.run.resume, "clear") if dies == "result" else nullcontext():
+            finish(self.run, best.value, status=status)
         self.ended[len(self.ended)] = (best.value if status == "completed" else -1.0, self.key(best.step))
-        if not dies:
+        if dies is None:
             self.store.tidy()
         self.restart()
 
+    @rule(value=VALUES)
+    def another_trial(self, value: float) -> None:
+        self.epoch(value, dies=None)
+        if self.run.best():
+            self.end("completed", dies=None)
+
     def nothing_is_left_over(self) -> None:
         assert not [item for item in self.store.storage().items if item.kind == "orphan"]
+        values = [value for value, _ in self.ended.values()]
+        best = sorted(values, reverse=True)[: self.rule.keep_best]
+        keeping = [value for number, value in enumerate(values) if self.store.run(trial(self.root, number)).kept()]
+        assert all(value in best and value >= 0 for value in keeping)
+        assert len(keeping) <= max(self.rule.keep_best, self.rule.co_best)
 
     @invariant()
     def the_best_of_the_study_comes_back_bit_for_bit(self) -> None:

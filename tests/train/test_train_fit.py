@@ -55,7 +55,8 @@ def test_a_run_is_trained_scored_exported_and_recorded(tiny_bert: Path, tmp_path
     assert sorted(entry.name for entry in out.iterdir() if entry.is_file()) == [
         ".lock", "checkpoints.json", "config.yaml", "events.jsonl", "metrics.jsonl", "result.json",
     ]  # fmt: skip
-    assert not (out / "resume").exists() and not (out / "objects").exists()
+    equals = {record.digest for record in result.checkpoints if record.kind == "co_best"}
+    assert not (out / "resume").exists() and {path.stem for path in (out / "objects").glob("*")} == equals
 
     answer = load(out).predict(["it was a great day", "hate"])
     assert len(answer) == 2 and set(answer[0].probabilities) == {"good", "bad"}

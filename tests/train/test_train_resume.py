@@ -162,7 +162,7 @@ def test_of_a_damaged_point_the_one_before_it_is_used(tiny_bert: Path, tmp_path:
         if part == "manifest"
         else folder.objects.path(newest.kept[0].digest if part == "best" else newest.objects[part].digest)
     )
-    with pytest.warns(UserWarning, match="resume point of step 21 is damaged") as caught:
+    with pytest.warns(UserWarning) as caught:
         assert ended(given, out) == whole
     assert [str(warning.message).partition("; training ")[2] for warning in caught] == (
         ["starts over, 21 steps are lost", "starts over, 18 steps are lost"]

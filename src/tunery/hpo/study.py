@@ -26,6 +26,7 @@ from tunery.store.folder import RunFolder, claimed, read_study, refuse_other
 from tunery.store.study import StudyStore, ignore
 from tunery.train.fit import finish, fit
 from tunery.train.prepare import prepare
+from tunery.train.signals import Signals
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _STATES = {"pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -79,7 +80,7 @@ def search(document: Document, *, out: str | Path, observer: Observer | None = N
     if known is not None and known.counts["total"] >= base.search.n_trials:
         return known
     prepare(base)
-    with claimed(folder, plain, record="study.json"):
+    with Signals().listening(), claimed(folder, plain, record="study.json"):
         store = StudyStore(folder, base.checkpoint, direction=base.direction, say=observer.say if observer else ignore)
         return _run(_Search(document, base, folder, _open(folder, base), store, observer))
 

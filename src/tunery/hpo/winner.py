@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from tunery.errors import FolderError, StudyFailed
+from tunery.errors import Damaged, FolderError, StudyFailed
 from tunery.hpo.records import results_of, trial_folder
 from tunery.report.html import study_html
 from tunery.report.leaderboard import leaderboard_csv
+from tunery.report.stored import disk
 from tunery.schema.document import validate
 from tunery.schema.results import BestTrial, StudyResult, TrialRecord
-from tunery.store.files import size, write_text
+from tunery.store.files import write_text
 from tunery.store.folder import read_study
+from tunery.store.inventory import storage_of
 from tunery.train.publish import publish
 from tunery.train.restore import restore
 
@@ -32,8 +34,7 @@ def conclude(result: StudyResult, out: Path) -> StudyResult:
         write_records(result, out)
         raise StudyFailed("no trial completed; `study.json` and the trials' `result.json` say why")
     best = _known_winner(out, order[0].number) or _publish(order[0], out)
-    disk = result.disk.model_copy(update={"bytes": size(out / "objects") + size(out / "best")})
-    result = result.model_copy(update={"best": best, "disk": disk})
+    result = result.model_copy(update={"best": best, "disk": disk(storage_of(out))})
     write_records(result, out)
     return result
 
@@ -58,8 +59,8 @@ def write_study_page(out: Path) -> Path:
 
 
 def _write_page(study: StudyResult, out: Path) -> Path:
-    page = out / "report.html"
-    write_text(page, study_html(study, results=results_of(out, [trial.number for trial in study.trials])))
+    page, numbers = out / "report.html", [trial.number for trial in study.trials]
+    write_text(page, study_html(study, results=results_of(out, numbers), storage=storage_of(out)))
     return page
 
 
@@ -75,7 +76,11 @@ def _publish(trial: TrialRecord, out: Path) -> BestTrial:
     result, best = folder.result(), folder.best()
     if result is None or best is None:
         raise StudyFailed(f"trial {trial.number} won, but its records are gone from {folder.path}")
-    model = restore(validate(result.config), best, folder.objects)
+    try:
+        model = restore(validate(result.config), best, folder.objects)
+    except Damaged as error:
+        again = f"`tunery train {folder.path / 'config.yaml'} --out DIR` trains it again"
+        raise Damaged(f"trial {trial.number} won, but {error}; {again}") from error
     predictor = publish(model.built, model.prepared, model.config, best=best, folder=out / "best")
     test = predictor.score(model.prepared.splits.test.examples)
     return BestTrial(number=trial.number, value=best.value or 0.0, config=result.config, test=test)

@@ -44,15 +44,12 @@ def shape_of(dtype: torch.dtype, shape: tuple[int, ...]) -> tuple[int, int, int]
 
 def rows_of(tensor: Tensor) -> Rows:
     """The bytes of a tensor, shared with it where it is contiguous and on the CPU."""
-    plain = tensor.detach().cpu().contiguous()
-    flat: Bytes = plain.reshape(-1).view(torch.uint8).numpy()
+    flat: Bytes = tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy()
     return flat.reshape(shape_of(tensor.dtype, tuple(tensor.shape)))
 
 
 def tensor_of(rows: Rows, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
     """The tensor with these bytes, shared with them."""
-    if not rows.size:  # numpy may give it strides that torch cannot view as another dtype
-        return torch.empty(shape, dtype=dtype)
     return torch.from_numpy(rows.reshape(-1)).view(dtype).reshape(shape)
 
 

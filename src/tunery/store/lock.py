@@ -66,9 +66,11 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         if descriptor in _HELD:  # not in a child that was forked in the block
-            with suppress(OSError):
-                _write(descriptor, "\n")
-            _close(descriptor)
+            try:
+                with suppress(OSError):
+                    _write(descriptor, "\n")
+            finally:
+                _close(descriptor)
 
 
 def holder(folder: Path) -> Holder | None:

@@ -117,7 +117,7 @@ class Objects:
 
     def digests(self) -> set[str]:
         """The names of all objects."""
-        return {path.stem for path in self.root.glob(f"*{SUFFIX}") if not path.name.startswith(".")}
+        return {path.stem for path in self.root.glob(f"*{SUFFIX}")}
 
     def remove(self, digest: str) -> int:
         """Remove an object. Returns the bytes freed: 0 if it was not there."""

@@ -27,10 +27,7 @@ class Jsonl(Tracker):
         """Drop the lines beyond `step`, a half-written last one included."""
         kept = takewhile(lambda line: line[1]["step"] <= step, _lines(self.path))
         self._end = sum(len(line) for line, _ in kept)
-        self._append(b"")
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        self._append(b"")  # its name is on disk once a resume point is: until then the run starts over
 
     def log(self, step: int, epoch: float, values: Mapping[str, float | None]) -> None:
         """Append one line per value.

@@ -21,6 +21,7 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import TrainOutput
 
 from tunery.data.batches import EpochBatches
 from tunery.errors import NonFiniteLoss
@@ -48,6 +49,10 @@ class EpochLoader(DataLoader[Any]):
         sampler = self.batch_sampler
         if isinstance(sampler, EpochBatches):
             sampler.set_epoch(epoch)
+
+    def release(self) -> None:
+        """End the worker processes. Left to the garbage collector, torch waits five seconds for each of them."""
+        self._iterator = None
 
 
 @final
@@ -93,6 +98,13 @@ class TuneryTrainer(Trainer):
     def get_train_dataloader(self) -> EpochLoader:
         """The loader that was handed in; it is not sharded and draws from a generator of its own."""
         return self._loader
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        """Train, and leave no worker processes behind."""
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            self._loader.release()
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
         """The optimizer of the config."""

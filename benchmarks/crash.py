@@ -1,0 +1,467 @@
+"""Kills `tunery train` and `tunery search` at random moments and looks whether anything is lost.
+
+    python benchmarks/crash.py --data ../shared/data/imdb_small --kills 200
+    python benchmarks/crash.py --data ../shared/data/imdb_small --kills 20 --tiny --fork
+
+First each command runs undisturbed. Then it is started again and again in new folders; SIGKILL takes its whole process
+group, half of the times after a random time (spread evenly over the life of the undisturbed one), half of the times
+right before a random operation on the disk. The same command is given again, perhaps to be killed again, until it ends.
+Compared with the undisturbed one, bit for bit: the best weights, every resume point (weights, optimizer, random states),
+`metrics.jsonl`, and the results: scores, or all trials with their values. A killed search must go on with the same trial
+at the step of its newest resume point. Exit code 1 if anything differs.
+
+`--tiny` builds a small model; `--fork` takes its processes from one that has everything imported (seconds to the first
+step are then without the imports). Half of the kills are for `train`, half for `search`.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import argparse
+import hashlib
+import io
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+CONFIG = """
+task: {{kind: classification}}
+data: {{train: {data}/train.jsonl, validation: {data}/validation.jsonl, test: {data}/test.jsonl}}
+model: {{name: {model}, max_length: 64, precision: fp32}}
+peft: {{method: lora, r: 4, dropout: 0.1, target: [query, value]}}
+regularization: {{token_dropout: 0.1}}
+train: {{epochs: 3, batch_size: {batch}, log_every: 1}}
+checkpoint: {{every: 3}}
+optim: {{name: adamw, lr: {lr}, weight_decay: {decay}}}
+search: {{n_trials: 4, pruner: {{name: none}}}}
+"""
+VALUES = {
+    "train": {"lr": "1.0e-3", "decay": "0.01", "batch": "8"},
+    "search": {
+        "lr": "{low: 1.0e-4, high: 1.0e-2, log: true}",
+        "decay": "{low: 0.0, high: 0.1}",
+        "batch": "[8, 16]",
+    },
+}
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link")
+"""Names under which Python announces changes of the disk to its audit hooks, besides opening a file for writing."""
+
+
+class Kill(NamedTuple):
+    """When a process dies: after so many seconds, or before its so-many-th operation on the disk."""
+
+    seconds: float = float("inf")
+    operation: int = sys.maxsize
+
+
+# The process that is killed
+
+
+def work(command: Sequence[str], out: Path, notes: Path, *, started: float, operation: int) -> None:
+    """Run `tunery`, noting what it does, until it ends or comes to its fatal operation."""
+    log = notes.open("a", buffering=1, encoding="utf-8")
+
+    def note(what: str, **values: Any) -> None:
+        log.write(json.dumps({"pid": os.getpid(), "what": what, **values}) + "\n")
+
+    observe(note, out, started=started)
+    count = count_operations(out, fatal=operation)
+    from tunery.cli import main
+
+    try:
+        main([*command, "--out", str(out)])
+    finally:
+        note("end", operations=count[0])
+
+
+def count_operations(out: Path, *, fatal: int) -> list[int]:
+    """Count changes below the folder from now on, and die before the fatal one."""
+    count, own = [0], os.getpid()
+
+    def hook(event: str, given: tuple[Any, ...]) -> None:
+        opened = event == "open" and isinstance(given[2], int) and given[2] & (os.O_WRONLY | os.O_RDWR)
+        if (opened or event in CHANGES) and str(given[0]).startswith(str(out)) and os.getpid() == own:
+            count[0] += 1
+            if count[0] == fatal:
+                os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    return count
+
+
+def observe(note: Callable[..., None], out: Path, *, started: float) -> None:
+    """Have every resume point, every begin of training and the first step noted."""
+    from tunery.store.resume import Point, ResumePoints
+    from tunery.train.callbacks import SaveResumePoints
+
+    publish, step_end = ResumePoints.publish, SaveResumePoints.on_step_end
+    stepped: list[int] = []
+
+    def noted_publish(self: ResumePoints, point: Point) -> None:
+        publish(self, point)
+        parts = {name: stored.digest for name, stored in point.objects.items()}
+        whole = json.dumps([parts, point.documents, [record.digest for record in point.kept]])
+        run = str(self.root.parent.relative_to(out))
+        note("point", run=run, step=point.step, digest=hashlib.sha256(whole.encode()).hexdigest())
+
+    def noted_begin(self: Any, args: Any, state: Any, control: Any, **_: Any) -> None:
+        note("begin", run=str(self._folder.path.relative_to(out)), step=state.global_step)
+
+    def noted_step(self: Any, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if not stepped:
+            stepped.append(state.global_step)
+            note("step", seconds=time.time() - started)
+        step_end(self, args, state, control, **given)
+
+    def noted_end(self: Any, args: Any, state: Any, control: Any, **_: Any) -> None:
+        note("trained")
+
+    changes: dict[str, Any] = {"on_train_begin": noted_begin, "on_step_end": noted_step, "on_train_end": noted_end}
+    for name, change in changes.items():
+        setattr(SaveResumePoints, name, change)
+    ResumePoints.publish = noted_publish  # type: ignore[method-assign]
+
+
+def read_by_fork(folder: Path, examples: Any) -> Any:
+    """What `tunery.train.verify.logits_from` does, in a process that need not import anything."""
+    import numpy as np
+
+    from tunery.train.inference import load
+
+    source, sink = os.pipe()
+    pid = os.fork()
+    if not pid:
+        with os.fdopen(sink, "wb") as file:
+            np.save(file, load(folder).logits(examples, precision="fp32"))
+        os._exit(0)
+    os.close(sink)
+    with os.fdopen(source, "rb") as file:
+        answer = np.load(io.BytesIO(file.read()))
+    os.waitpid(pid, 0)
+    return answer
+
+
+# Starting and killing it
+
+
+@dataclass
+class Place:
+    """Where one command runs, and in which way."""
+
+    command: list[str]
+    fork: bool
+    out: Path
+
+    @property
+    def notes(self) -> Path:
+        """What its processes have noted."""
+        return self.out.with_suffix(".notes")
+
+    def noted(self) -> list[dict[str, Any]]:
+        """All whole notes."""
+        lines = self.notes.read_text().splitlines() if self.notes.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def run(self, kill: Kill) -> tuple[int, int]:
+        """Start the command, and kill it when it is time. Returns its process id, and its exit code or -9."""
+        started = time.time()
+        pid = os.fork()
+        if not pid:
+            self._become(kill, started)
+        while time.time() - started < kill.seconds:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                return pid, os.waitstatus_to_exitcode(status)
+            time.sleep(0.002)
+        os.killpg(pid, signal.SIGKILL)
+        return pid, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def _become(self, kill: Kill, started: float) -> None:
+        """The child's side: never returns."""
+        os.setsid()
+        log = os.open(self.out.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1), os.dup2(log, 2)
+        if not self.fork:
+            flags = ["--work", str(self.out), str(self.notes), repr(started), str(kill.operation)]
+            os.execv(sys.executable, [sys.executable, __file__, *flags, *self.command])
+        code = 1
+        try:
+            import tunery.train.verify
+
+            tunery.train.verify.logits_from = read_by_fork
+            work(self.command, self.out, self.notes, started=started, operation=kill.operation)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(code)
+
+
+# What came of it
+
+
+def outcome(out: Path) -> dict[str, Any]:
+    """Everything that has to be equal, by what it is called."""
+    found: dict[str, Any] = {}
+    for path in sorted(out.glob("best/**/*.safetensors")):
+        found[f"weights {path.name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    for path in sorted(out.rglob("metrics.jsonl")):
+        found[f"metrics {path.parent.relative_to(out)}"] = path.read_text()
+    for path in sorted(out.rglob("result.json")):
+        record = json.loads(path.read_text())
+        kept = [(entry["step"], entry["digest"]) for entry in record["checkpoints"]]
+        same = {
+            key: record[key] for key in ("status", "objective", "metrics", "epochs", "best_epoch", "config", "data")
+        }
+        found[f"result {path.parent.relative_to(out)}"] = {**same, "kept": kept}
+    if (out / "study.json").exists():
+        record = json.loads((out / "study.json").read_text())
+        keys = ("number", "status", "value", "params", "epochs", "history")
+        found["trials"] = [{key: trial[key] for key in keys} for trial in record["trials"]]
+        found["winner"] = record["best"]
+    return found
+
+
+def points(notes: Sequence[dict[str, Any]]) -> dict[tuple[str, int], set[str]]:
+    """Digests of the resume points, by run and step; a point that was saved twice must have been the same twice."""
+    found: dict[tuple[str, int], set[str]] = {}
+    for entry in notes:
+        if entry["what"] == "point":
+            found.setdefault((entry["run"], entry["step"]), set()).add(entry["digest"])
+    return found
+
+
+def lines(found: dict[str, Any]) -> Counter[tuple[str, int, str]]:
+    """How often each metric stands there."""
+    return Counter(
+        (name, line["step"], line["name"])
+        for name, text in found.items()
+        if name.startswith("metrics")
+        for line in map(json.loads, text.splitlines())
+    )
+
+
+def newest_points(out: Path) -> dict[str, int]:
+    """Unfinished run -> step of its newest resume point, 0 if it has none."""
+    from tunery.store.objects import Objects
+    from tunery.store.resume import ResumePoints
+
+    runs = [path.parent for path in out.rglob("config.yaml") if not (path.parent / "result.json").exists()]
+    found = {}
+    for run in runs:
+        newest = ResumePoints(run / "resume", Objects(out / "objects")).points()[:1]
+        found[str(run.relative_to(out))] = newest[0].step if newest else 0
+    return found
+
+
+@dataclass
+class Tally:
+    """What happened to all processes of one command."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
+    resumed: int = 0
+    equal: int = 0
+    lost: int = 0
+    doubled: int = 0
+    seconds: list[float] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def show(self, verb: str) -> None:
+        """Print it."""
+        where = ", ".join(f"{count} {name}" for name, count in self.kills.most_common())
+        print(f"{verb}: {self.kills.total()} kills ({where}) of {self.runs} runs")
+        print(f"  resumed {self.resumed}, bit for bit equal {self.equal}", end="")
+        print(f"; lines of metrics lost {self.lost}, doubled {self.doubled}")
+        if self.seconds:
+            worst = max(self.seconds)
+            print(f"  from start to first new step: {median(self.seconds):.1f} s, at most {worst:.1f} s")
+        for problem in self.problems:
+            print(f"  DIFFERENT: {problem}")
+
+
+@dataclass
+class Torment:
+    """One command, killed and started again."""
+
+    verb: str
+    place: Callable[[Path], Place]
+    folder: Path
+    draw: random.Random
+    tally: Tally = field(default_factory=Tally)
+
+    def __post_init__(self) -> None:
+        """The undisturbed run."""
+        whole, started = self.place(self.folder / f"{self.verb}-whole"), time.time()
+        _, code = whole.run(Kill())
+        if code != 0:
+            raise SystemExit(f"{self.verb} fails undisturbed:\n{whole.out.with_suffix('.log').read_text()[-3000:]}")
+        self.life = time.time() - started
+        self.wanted, self.points = outcome(whole.out), points(whole.noted())
+        self.operations = whole.noted()[-1]["operations"]
+        self.last = {run: max(step for name, step in self.points if name == run) for run, _ in self.points}
+        print(f"{self.verb}: {self.life:.1f} s undisturbed, {self.operations} operations on the disk", flush=True)
+
+    def kill_often(self, times: int) -> Tally:
+        """Kill so many processes."""
+        moments = [(place + self.draw.random()) / times for place in range(times)]
+        self.draw.shuffle(moments)
+        kills = [self._kill(moment, number) for number, moment in enumerate(moments)]
+        while self.tally.kills.total() < times:
+            self._one_run(kills, times)
+        return self.tally
+
+    def _kill(self, moment: float, number: int) -> Kill:
+        return Kill(operation=1 + int(moment * self.operations)) if number % 2 else Kill(seconds=moment * self.life)
+
+    def _one_run(self, kills: list[Kill], times: int) -> None:
+        self.tally.runs += 1
+        place = self.place(self.folder / f"{self.verb}-{self.tally.runs}")
+        waiting: dict[str, int] = {}
+        for _ in range(min(self.draw.choice((1, 2, 3)), times - self.tally.kills.total())):
+            kill = kills.pop() if kills else self._kill(self.draw.random(), self.draw.randrange(2))
+            pid, code = place.run(kill)
+            self._continued(place, pid, waiting)
+            if code != -signal.SIGKILL:
+                break
+            self.tally.kills[_where(place, pid)] += 1
+            waiting = newest_points(place.out)
+        else:
+            pid, code = place.run(Kill())
+            self._continued(place, pid, waiting)
+        self._compare(place, code)
+
+    def _continued(self, place: Place, pid: int, waiting: dict[str, int]) -> None:
+        """Whether a process that was started after a kill has gone on where the one before it had to stop."""
+        own = [entry for entry in place.noted() if entry["pid"] == pid]
+        self.tally.seconds += [entry["seconds"] for entry in own if entry["what"] == "step" and waiting]
+        begun = [(entry["run"], entry["step"]) for entry in own if entry["what"] == "begin"]
+        left = [(run, step) for run, step in waiting.items() if run in self.last and step < self.last[run]]
+        if begun and left and begun[0] != left[0]:
+            self.tally.problems.append(f"{place.out.name} went on at {begun[0]} and not at {left[0]}")
+
+    def _compare(self, place: Place, code: int) -> None:
+        if code != 0:
+            text = place.out.with_suffix(".log").read_text()[-1500:]
+            self.tally.problems.append(f"{place.out.name} ended with exit code {code}: {text}")
+            return
+        self.tally.resumed += 1
+        found = outcome(place.out)
+        differ = sorted(name for name in found.keys() | self.wanted.keys() if found.get(name) != self.wanted.get(name))
+        saved = points(place.noted())
+        differ += [f"point {key}" for key, digests in saved.items() if digests != self.points.get(key)]
+        self.tally.equal += not differ
+        self.tally.problems += [f"{place.out.name}: {', '.join(differ)}"] if differ else []
+        have, want = lines(found), lines(self.wanted)
+        self.tally.lost += (want - have).total()
+        self.tally.doubled += sum(count - 1 for count in have.values())
+
+
+def _where(place: Place, pid: int) -> str:
+    """What a process had done last."""
+    last = [entry["what"] for entry in place.noted() if entry["pid"] == pid][-1:]
+    names = {"begin": "training", "step": "training", "point": "training", "trained": "scoring and exporting"}
+    return names[last[0]] if last else "loading"
+
+
+# Putting it together
+
+
+def take_rows(source: Path, target: Path, rows: int) -> None:
+    """A small part of the data."""
+    target.mkdir()
+    for split in ("train", "validation", "test"):
+        with (source / f"{split}.jsonl").open(encoding="utf-8") as whole:
+            (target / f"{split}.jsonl").write_text("".join(islice(whole, rows)), encoding="utf-8")
+
+
+def build_tiny(folder: Path, data: Path) -> None:
+    """A random BERT of two layers that knows the words of the training texts."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    texts = [json.loads(line)["text"] for line in (data / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    words = Counter(word for text in texts for word in text.split())
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {word: place for place, word in enumerate([*special, *sorted(words)[:4000]])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    names = dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], special, strict=True))
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=inputs, **names).save_pretrained(folder)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=len(vocabulary), pad_token_id=0, **sizes)).save_pretrained(folder)
+
+
+def apart(action: Callable[[], None]) -> None:
+    """Act in a process of its own, so that this one starts no threads and may go on forking."""
+    pid = os.fork()
+    if not pid:
+        action()
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def import_all() -> None:
+    """Whatever a run imports, so that a fork of this process starts at once."""
+    import tunery.cli.watch
+    import tunery.hpo.study
+    import tunery.train.console
+    import tunery.train.export
+    import tunery.train.report  # noqa: F401
+
+
+def main() -> int:
+    """Kill both commands and print what became of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/validation/test.jsonl")
+    parser.add_argument("--model", default="minilm")
+    parser.add_argument("--tiny", action="store_true", help="a small model, built here")
+    parser.add_argument("--fork", action="store_true", help="processes that have everything imported")
+    parser.add_argument("--rows", type=int, default=64, help="rows of each split")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    import_all()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data, model = folder / "data", folder / "tiny"
+        take_rows(given.data, data, given.rows)
+        if given.tiny:
+            apart(partial(build_tiny, model, data))
+        tallies = []
+        for verb, values in VALUES.items():
+            config = folder / f"{verb}.yaml"
+            config.write_text(CONFIG.format(data=data, model=model if given.tiny else given.model, **values))
+            place = partial(Place, [verb, str(config)], given.fork)
+            torment = Torment(verb, place, folder, random.Random(f"{given.seed} {verb}"))
+            tallies.append(torment.kill_often(given.kills // 2))
+            tallies[-1].show(verb)
+        return int(any(tally.problems for tally in tallies))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--work"]:
+        out, notes, started, operation = sys.argv[2:6]
+        work(sys.argv[6:], Path(out), Path(notes), started=float(started), operation=int(operation))
+    else:
+        sys.exit(main())

@@ -1,0 +1,192 @@
+"""How much disk a run will take at most: worked out, and refused where it is too much, before anything is written."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from tunery.errors import FolderError
+from tunery.optim.optimizers import OPTIMIZERS
+from tunery.schema.checkpoint import Checkpoint
+from tunery.schema.peft import NoPeft
+from tunery.schema.sizes import size_text
+from tunery.store.files import size
+from tunery.store.folder import RunFolder
+from tunery.store.study import StudyStore
+from tunery.train.assemble import Assembled
+from tunery.train.state import pack
+
+SMALL: Final = 128
+"""A state is measured on tensors no longer than this in any dimension. For no optimizer is the share that the state
+has of its parameter smaller in a small tensor than in a large one."""
+PER_TENSOR: Final = 512
+"""Bytes of names, shapes and digests that a stored tensor brings with it, at most."""
+DOCUMENTS: Final = 2**17
+"""Bytes of all that is no tensor in a resume point or an export: random states, settings, metrics."""
+REGULATED: Final = 3
+"""Numbers per parameter that a method keeps which regulates itself (AdaLoRA: two averages, and what the cut left)."""
+
+
+class Sizes(NamedTuple):
+    """Bytes on disk, at most."""
+
+    weights: int
+    """Of one epoch."""
+    point: int
+    """Of one resume point, its weights included."""
+    export: int
+
+
+class Part(NamedTuple):
+    """So many things of one kind that are on disk at once."""
+
+    count: int
+    what: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.count} × {self.what} of {size_text(self.size)}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is on disk when most is."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def peak(self) -> int:
+        """In bytes."""
+        return sum(part.count * part.size for part in self.parts)
+
+    def __str__(self) -> str:
+        return f"at most {size_text(self.peak)} ({', '.join(map(str, self.parts))})"
+
+
+class _Demand(NamedTuple):
+    """What a `low_disk` policy must find before a run begins."""
+
+    rule: Callable[[Checkpoint], Checkpoint]
+    """What of the rule will not give way."""
+    needs_room: bool
+    """Whether the file system must have room now."""
+    keeps_free: bool
+    """Whether `min_free` will not give way."""
+    frees_others: bool
+    """Whether what other trials hold may go."""
+
+
+def _squeezed(rule: Checkpoint) -> Checkpoint:
+    return rule.model_copy(update={"keep_last": min(1, rule.keep_last), "co_best": 1})
+
+
+_DEMANDS: Final = {
+    "stop": _Demand(lambda rule: rule, needs_room=True, keeps_free=True, frees_others=False),
+    "wait": _Demand(lambda rule: rule, needs_room=False, keeps_free=False, frees_others=False),
+    "evict": _Demand(_squeezed, needs_room=True, keeps_free=False, frees_others=True),
+}
+
+
+def require_room(run: Assembled, store: StudyStore, folder: RunFolder) -> None:
+    """Refuse a run that will not find room on its disk, and say how much the others will take.
+
+    A run that has begun is let pass: it was looked at then, and can go on from where it is once there is room.
+
+    Raises:
+        FolderError: when `max_disk` or the file system is too small; nothing has been written.
+    """
+    if folder.kept() or folder.resume.points():
+        return
+    rule, sizes = run.config.checkpoint, sizes_of(run)
+    demand = _DEMANDS[rule.low_disk]
+    least = estimate(sizes, demand.rule(rule))
+    others = 0 if demand.frees_others else store.used()
+    disk = shutil.disk_usage(_existing(folder.path))
+    held = f" beside {size_text(others)} of other trials" if others else ""
+    remedy = "a smaller checkpoint.keep_last, a smaller model or a PEFT method needs less"
+    if rule.max_disk is not None and least.peak + others > rule.max_disk:
+        refused = f"checkpoint.max_disk allows {size_text(rule.max_disk)}, but this run needs {least}{held}"
+        raise FolderError(f"{refused}; allow more: {remedy}")
+    kept_free = rule.min_free * disk.total if demand.keeps_free else 0
+    if demand.needs_room and least.peak + kept_free > disk.free:
+        refused = f"the file system of {str(folder.path)!r} has {size_text(disk.free)} free"
+        reserve = f" and checkpoint.min_free keeps {size_text(kept_free)} of it" if kept_free else ""
+        raise FolderError(f"{refused}{reserve}, but this run needs {least}; choose another --out: {remedy}")
+    store.say(f"disk: {estimate(sizes, rule)}, {size_text(disk.free)} free")
+
+
+def estimate(sizes: Sizes, rule: Checkpoint) -> Estimate:
+    """The most that is on disk at once: while a resume point is written, or while the best epoch is exported."""
+    training = _parts(
+        Part(rule.keep_last + 1 if rule.keep_last else 0, "resume point", sizes.point),
+        Part(rule.co_best + 1, "weights", sizes.weights),
+    )
+    ending = _parts(
+        Part(rule.keep_last, "resume point", sizes.point),
+        Part(rule.co_best, "weights", sizes.weights),
+        Part(1, "export", sizes.export),
+    )
+    return max(training, ending, key=lambda found: found.peak)
+
+
+def _parts(*parts: Part) -> Estimate:
+    return Estimate(tuple(part for part in parts if part.count))
+
+
+def sizes_of(run: Assembled) -> Sizes:
+    """Bytes of what the run will write, compression left out of account."""
+    found = dict(run.built.module.named_parameters())
+    owned = [found[name] for name in run.built.owned]
+    weights = sum(part.nbytes + PER_TENSOR for part in owned) + PER_TENSOR
+    learned = [*owned, *(part for part in run.loss.parameters() if part.requires_grad)]
+    regulated = sum(REGULATED * (found[name].nbytes + PER_TENSOR) for name in run.built.adapter_names)
+    state = _state_bytes(run, learned) + (regulated if run.built.regulator else 0)
+    return Sizes(weights, weights + state + DOCUMENTS, _export_bytes(run, weights) + DOCUMENTS)
+
+
+def _state_bytes(run: Assembled, parameters: list[nn.Parameter]) -> int:
+    """Bytes of the optimizer's state, measured: one step over small tensors, one for every shape."""
+    shapes = {_small(part) for part in parameters}
+    small = {key: nn.Parameter(torch.ones(key[0], dtype=key[1], device=run.device)) for key in sorted(shapes, key=str)}
+    spec = run.config.optim
+    group = {"params": list(small.values()), "lr": run.config.lr, "weight_decay": spec.weight_decay, "role": "encoder"}
+    optimizer = OPTIMIZERS[type(spec)]([group], spec)
+    for part in small.values():
+        part.grad = torch.ones_like(part)
+    optimizer.step()
+    states = {key: pack(dict(optimizer.state[part]), name="state").tensors for key, part in small.items()}
+    total = 0
+    for part in parameters:
+        tensors = states[_small(part)].values()
+        share = sum(tensor.nbytes for tensor in tensors) / small[_small(part)].nbytes
+        total += round(share * part.nbytes) + PER_TENSOR * len(tensors)
+    return total
+
+
+def _small(part: nn.Parameter) -> tuple[tuple[int, ...], torch.dtype]:
+    return tuple(min(length, SMALL) for length in part.shape), part.dtype
+
+
+def _export_bytes(run: Assembled, weights: int) -> int:
+    whole = isinstance(run.config.peft, NoPeft)
+    module = run.built.module
+    parts: list[Any] = [*module.parameters(), *module.buffers()] if whole else []
+    return max(weights, sum(part.nbytes + PER_TENSOR for part in parts)) + _tokenizer_bytes(run.prepared.tokenizer)
+
+
+def _tokenizer_bytes(tokenizer: PreTrainedTokenizerBase) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        return size(Path(folder))
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder that is there: the run's own may be made later."""
+    return path if path.exists() else _existing(path.absolute().parent)
