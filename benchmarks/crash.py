@@ -5,10 +5,10 @@
 
 First each command runs undisturbed. Then it is started again and again in new folders; SIGKILL takes its whole process
 group, half of the times after a random time (spread evenly over the life of the undisturbed one), half of the times
-right before a random operation on the disk. The same command is given again, perhaps to be killed again, until it ends.
-Compared with the undisturbed one, bit for bit: the best weights, every resume point (weights, optimizer, random states),
-`metrics.jsonl`, and the results: scores, or all trials with their values. A killed search must go on with the same trial
-at the step of its newest resume point. Exit code 1 if anything differs.
+right before a random operation on the disk. The same command is given again, perhaps to be killed again, until it
+ends. Compared with the undisturbed one, bit for bit: the best weights, every resume point (weights, optimizer, random
+states), `metrics.jsonl`, and the results: scores, or all trials with their values. A killed search must go on with the
+same trial at the step of its newest resume point. Exit code 1 if anything differs.
 
 `--tiny` builds a small model; `--fork` takes its processes from one that has everything imported (seconds to the first
 step are then without the imports). Half of the kills are for `train`, half for `search`.
@@ -47,7 +47,7 @@ regularization: {{token_dropout: 0.1}}
 train: {{epochs: 3, batch_size: {batch}, log_every: 1}}
 checkpoint: {{every: 3}}
 optim: {{name: adamw, lr: {lr}, weight_decay: {decay}}}
-search: {{n_trials: 4, pruner: {{name: none}}}}
+search: {{n_trials: {trials}, pruner: {{name: none}}}}
 """
 VALUES = {
     "train": {"lr": "1.0e-3", "decay": "0.01", "batch": "8"},
@@ -59,6 +59,9 @@ VALUES = {
 }
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link")
 """Names under which Python announces changes of the disk to its audit hooks, besides opening a file for writing."""
+
+SAME = ("status", "objective", "metrics", "epochs", "best_epoch", "config", "data")
+"""What two records of equal runs share; times and places differ."""
 
 
 class Kill(NamedTuple):
@@ -114,7 +117,7 @@ def observe(note: Callable[..., None], out: Path, *, started: float) -> None:
     def noted_publish(self: ResumePoints, point: Point) -> None:
         publish(self, point)
         parts = {name: stored.digest for name, stored in point.objects.items()}
-        whole = json.dumps([parts, point.documents, [record.digest for record in point.kept]])
+        whole = json.dumps([parts, point.documents, [record.digest for record in point.kept]], sort_keys=True)
         run = str(self.root.parent.relative_to(out))
         note("point", run=run, step=point.step, digest=hashlib.sha256(whole.encode()).hexdigest())
 
@@ -145,8 +148,10 @@ def read_by_fork(folder: Path, examples: Any) -> Any:
     source, sink = os.pipe()
     pid = os.fork()
     if not pid:
+        answer = io.BytesIO()
+        np.save(answer, load(folder).logits(examples, precision="fp32"))
         with os.fdopen(sink, "wb") as file:
-            np.save(file, load(folder).logits(examples, precision="fp32"))
+            file.write(answer.getvalue())
         os._exit(0)
     os.close(sink)
     with os.fdopen(source, "rb") as file:
@@ -438,6 +443,7 @@ def main() -> int:
     parser.add_argument("--tiny", action="store_true", help="a small model, built here")
     parser.add_argument("--fork", action="store_true", help="processes that have everything imported")
     parser.add_argument("--rows", type=int, default=64, help="rows of each split")
+    parser.add_argument("--trials", type=int, default=4, help="trials of each study")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -451,7 +457,8 @@ def main() -> int:
         tallies = []
         for verb, values in VALUES.items():
             config = folder / f"{verb}.yaml"
-            config.write_text(CONFIG.format(data=data, model=model if given.tiny else given.model, **values))
+            names = {"data": data, "model": model if given.tiny else given.model, "trials": given.trials}
+            config.write_text(CONFIG.format(**names, **values))
             place = partial(Place, [verb, str(config)], given.fork)
             torment = Torment(verb, place, folder, random.Random(f"{given.seed} {verb}"))
             tallies.append(torment.kill_often(given.kills // 2))

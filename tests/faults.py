@@ -22,7 +22,7 @@ from tunery.store.files import sha256
 from tunery.tracking.jsonl import read_metrics
 
 ERRNOS = (errno.ENOSPC, errno.EIO, errno.EACCES)
-_CALLS = ("link", "rmdir", "truncate", "unlink", "rename")
+_CALLS = ("link", "truncate", "rename")
 _REAL: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in _CALLS}
 
 
@@ -107,16 +107,21 @@ class FaultyDisk:
         """A file, or the names in a folder, have reached the disk."""
         within = os.path.relpath(path, self.root)
         self._synced.pop(within, None)
-        here = "" if within == "." else within
-        self._changes = [change for change in self._changes if os.path.dirname(change.target or change.path) != here]
+        here, waiting = "" if within == "." else within, self._changes
+        self._changes = []
+        for change in waiting:
+            if os.path.dirname(change.target or change.path) != here:
+                self._changes.append(change)
+            elif change.target is not None:
+                self._changes = [_moved(before, change.path, change.target) for before in self._changes]
 
     def changed(self, path: str, target: str | None = None) -> None:
         """A name is about to come, to go, or to become another."""
         backup = self._keep(target or path)
         names = [os.path.relpath(each, self.root) for each in (path, target) if each is not None]
         self._changes.append(_Change(names[0], names[1] if target else None, backup))
-        if target is not None and names[0] in self._synced:
-            self._synced[names[1]] = self._synced.pop(names[0])
+        if target is not None:
+            self._synced = {_renamed(name, *names): size for name, size in self._synced.items()}
 
     def _keep(self, path: str) -> str | None:
         if not os.path.isfile(path):
@@ -128,13 +133,23 @@ class FaultyDisk:
         return str(backup)
 
 
+def _renamed(name: str, source: str, target: str) -> str:
+    """A path, after the file or a folder above it has got another name."""
+    return target + name.removeprefix(source) if f"{name}/".startswith(f"{source}/") else name
+
+
+def _moved(change: _Change, source: str, target: str) -> _Change:
+    names = [name and _renamed(name, source, target) for name in (change.path, change.target)]
+    return _Change(str(names[0]), names[1], change.backup)
+
+
 def _undo(change: _Change, root: Path) -> None:
     path, target = root / change.path, root / (change.target or change.path)
     with suppress(OSError):
         if change.target is not None:
             _REAL["rename"](target, path)
         elif change.backup is None:
-            _REAL["rmdir" if path.is_dir() else "unlink"](path)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         if change.backup is not None:
             shutil.copy(change.backup, target)
 

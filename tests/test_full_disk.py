@@ -1,100 +1,132 @@
-"""A disk that is really full. `$TUNERY_FULL_DISK` names a small file system to fill, or a tmpfs is mounted."""
+"""A disk that is really full: a tmpfs is mounted, or `$TUNERY_FULL_DISK` names a small file system to fill."""
 
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import TrainerCallback
 
 from faults import what_is_left
-from tiny_runs import config, write_rows
+from tiny_runs import StopAt, config, write_rows
+from tunery.cli.exits import guarded
+from tunery.schema import RunConfig
 from tunery.schema.yaml_text import dump_yaml
+from tunery.store.lock import holder
 from tunery.tracking.jsonl import read_metrics
+from tunery.train.fit import fit
 
 pytestmark = pytest.mark.service
 LARGEST = 2**30
+KIB = 1024
 
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A file system of its own, small enough to be filled."""
-    given = os.environ.get("TUNERY_FULL_DISK")
-    folder = Path(given) if given else tmp_path_factory.mktemp("full") / "disk"
-    folder.mkdir(exist_ok=True)
-    mounted = given or subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, text=True
-    )
-    if not isinstance(mounted, str) and mounted.returncode:
-        pytest.skip(f"no tmpfs can be mounted here ({mounted.stderr.strip()}); set TUNERY_FULL_DISK to a small one")
-    if shutil.disk_usage(folder).total > LARGEST:
-        pytest.skip(f"the file system of {folder} has more than {LARGEST} bytes, which is too much to fill")
+    if given := os.environ.get("TUNERY_FULL_DISK"):
+        if shutil.disk_usage(given).total > LARGEST:
+            pytest.skip(f"the file system of {given} has more than {LARGEST} bytes, which is too much to fill")
+        yield Path(given)
+        return
+    folder = tmp_path_factory.mktemp("full")
+    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"nothing may be mounted here ({mounted.stderr.strip()}); set TUNERY_FULL_DISK")
     yield folder
-    if not given:
-        subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
-    """The config of a short run."""
-    folder = tmp_path_factory.mktemp("config")
-    run = config(str(tiny_bert), write_rows(folder), peft={"method": "lora"}, checkpoint={"co_best": 1})
-    path = folder / "config.yaml"
-    path.write_text(dump_yaml(run.model_dump(mode="json")))
-    return path
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> RunConfig:
+    """Two epochs of two steps."""
+    files = write_rows(tmp_path_factory.mktemp("data"), rows=16)
+    train = {"epochs": 2, "batch_size": 8, "log_every": 1}
+    kept = {"co_best": 1, "min_free": 0}
+    return config(str(tiny_bert), files, train=train, peft={"method": "lora"}, checkpoint=kept)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(document: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def undisturbed(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What is left of the run where there is room."""
     out = tmp_path_factory.mktemp("room") / "run"
-    assert train(document, out).returncode == 0
+    fit(run, out=out)
     return what_is_left(out)
 
 
-def train(document: Path, out: Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def out(disk: Path) -> Iterator[Path]:
+    """The run's folder; the disk is empty afterwards."""
+    yield disk / "run"
+    shutil.rmtree(disk / "run", ignore_errors=True)
+    (disk / "filler").unlink(missing_ok=True)
+
+
+def leave(disk: Path, room: int) -> None:
+    """Fill the disk until `room` bytes are free."""
+    with (disk / "filler").open("wb") as file:
+        if (taken := shutil.disk_usage(disk).free - room) > 0:
+            os.posix_fallocate(file.fileno(), 0, taken)
+
+
+class Fill(TrainerCallback):
+    """Somebody else fills the disk when training begins."""
+
+    def __init__(self, disk: Path, room: int) -> None:
+        self._fill = partial(leave, disk, room)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 0:
+            self._fill()
+
+
+@pytest.mark.parametrize("room", range(0, 200, 12))
+def test_a_disk_that_fills_up_stops_a_run_that_goes_on_when_there_is_room(
+    disk: Path, out: Path, run: RunConfig, undisturbed: dict[str, Any], room: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`room` is in KiB: it ends at a metric, at weights, at a resume point, at the export, or not at all."""
+    code = guarded(lambda: fit(run, [Fill(disk, room * KIB)], out=out) and None, as_json=False)
+    errors = capfd.readouterr().err
+    assert code == (1 if room < 130 else 0), errors
+    if code:
+        assert "Traceback" not in errors
+        assert "No space left on device" in errors or "has no room" in errors
+        assert "the same command resumes" in errors.splitlines()[-1]
+    metrics = read_metrics(out / "metrics.jsonl")
+    assert metrics == undisturbed["metrics"][: len(metrics)]
+    assert holder(out) is None
+    (disk / "filler").unlink()
+    fit(run, out=out)
+    assert what_is_left(out) == undisturbed
+
+
+def train(run: RunConfig, folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    """The command line, in a process of its own."""
+    document = folder / "config.yaml"
+    document.write_text(dump_yaml(run.model_dump(mode="json")))
     command = [sys.executable, "-m", "tunery", "train", str(document), "--out", str(out)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def leave(disk: Path, room: int) -> Path:
-    """Fill the disk until `room` bytes are free; the file that does it."""
-    filler = disk / "filler"
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - room)
-    return filler
-
-
-@pytest.mark.parametrize("room", [0, 8, 40, 100, 200, 400])
-def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
-    disk: Path, document: Path, undisturbed: dict[str, Any], room: int
+def test_the_command_says_what_to_do_and_does_it_when_called_again(
+    disk: Path, out: Path, run: RunConfig, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Args:
-    room: in KiB; it runs out at the lock, at a record, at an object, at the export.
-    """
-    out = disk / "run"
-    filler = leave(disk, room * 1024)
-    try:
-        refused = train(document, out)
-        print(
-            room,
-            refused.returncode,
-            refused.stderr,
-            sorted(str(p.relative_to(out)) for p in out.rglob("*")),
-            shutil.disk_usage(disk),
-        )
-        assert refused.returncode == 1
-        assert "Traceback" not in refused.stderr
-        assert "the same command resumes" in refused.stderr.splitlines()[-1]
-        assert "No space left on device" in refused.stderr or "has no room" in refused.stderr
-        metrics = read_metrics(out / "metrics.jsonl")
-        assert metrics == undisturbed["metrics"][: len(metrics)]
-        filler.unlink()
-        assert train(document, out).returncode == 0
-        assert what_is_left(out) == undisturbed
-    finally:
-        filler.unlink(missing_ok=True)
-        shutil.rmtree(out, ignore_errors=True)
+    with pytest.raises(MemoryError):
+        fit(run, [StopAt(3, "crash")], out=out)
+    metrics = read_metrics(out / "metrics.jsonl")
+    leave(disk, 0)
+    refused = train(run, tmp_path, out)
+    assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+    assert refused.stderr.splitlines()[-1].endswith("the same command resumes")
+    kept = read_metrics(out / "metrics.jsonl")
+    assert kept == metrics[: len(kept)] and kept[-1]["step"] >= 2
+    (disk / "filler").unlink()
+    assert train(run, tmp_path, out).returncode == 0
+    (out / "report.html").unlink()
+    assert what_is_left(out) == undisturbed

@@ -25,6 +25,7 @@ from tunery.errors import DiskFull, FolderError
 from tunery.schema.document import validate
 from tunery.schema.results import CheckpointRecord, StoredItem
 from tunery.store.folder import RunFolder, claimed
+from tunery.store.lock import Holder, holder
 from tunery.train.console import ConsoleProgress
 
 CONFIG = {"task": {"kind": "classification"}, "data": {"train": "train.csv", "test": "test.csv"}}
@@ -86,6 +87,21 @@ def test_clean_refuses_while_a_process_holds_any_part_of_the_folder(
         code, _, told = call(capsys, "clean", run, *options)
     assert code == 2 and weights(run) == before
     assert f"in use by process {os.getpid()}" in told and "clean it when that has ended" in told
+
+
+def test_nobody_can_begin_to_work_while_clean_removes(
+    capsys: pytest.CaptureFixture[str], run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Holder | None] = []
+
+    def clean(path: Path, *, delete: bool) -> tuple[StoredItem, ...]:
+        seen.append(holder(path))
+        return ()
+
+    monkeypatch.setattr("tunery.store.cleaning.clean", clean)
+    call(capsys, "clean", run, "--delete")
+    call(capsys, "clean", run)
+    assert [busy and busy.pid for busy in seen] == [os.getpid(), None]
 
 
 @pytest.mark.parametrize("verb", ["clean", "report"])

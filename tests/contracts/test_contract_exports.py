@@ -41,7 +41,7 @@ assert not any(name.startswith("tunery") for name in sys.modules)
 
 def exported(base: Path, folder: Path, peft: Any, *, head: str = "native") -> tuple[Built, Model]:
     """A model that was trained for two steps, and its exported folder."""
-    spec = Model(name=str(base), head=HEADS[head])  # type: ignore[arg-type]
+    spec = Model(name=str(base), head=HEADS[head])
     built = make(spec, peft)
     train(built, steps=2)
     export(built, load_tokenizer(built.base), folder, head=LABELS, spec=spec, peft=peft)
@@ -50,7 +50,8 @@ def exported(base: Path, folder: Path, peft: Any, *, head: str = "native") -> tu
 
 def test_plain_transformers_and_peft_give_the_same_logits(tiny_bert: Path, tmp_path: Path) -> None:
     expected: dict[Path, torch.Tensor] = {}
-    whole, adapters = [], []
+    whole: list[str] = []
+    adapters: list[str] = []
     for method, peft in SPECS.items():
         folder, merged = tmp_path / method, tmp_path / f"{method}-merged"
         built, spec = exported(tiny_bert, folder, peft)
@@ -58,7 +59,7 @@ def test_plain_transformers_and_peft_give_the_same_logits(tiny_bert: Path, tmp_p
             (whole if isinstance(peft, NoPeft) else adapters).append(str(folder))
             expected[folder] = logits(built)
         if not isinstance(peft, UNMERGEABLE):
-            export_merged(folder, load_tokenizer(built.base), merged, head=LABELS, spec=spec, peft=peft)  # type: ignore[arg-type]
+            export_merged(folder, load_tokenizer(built.base), merged, head=LABELS, spec=spec, peft=peft)
             whole.append(str(merged))
             expected[merged] = logits(built)
     torch.save(batch(built), tmp_path / "inputs.pt")

@@ -36,6 +36,16 @@ def test_every_page_says_what_is_kept_why_and_what_that_saves(kind: str):
     assert page.text_of("dd").count("1.34 MB kept of 216 MB") == 1, "the tile says what the section says"
 
 
+def test_two_bars_on_one_scale_show_what_is_kept_of_everything():
+    bars = [
+        a["style"] for tag, a in page_of(make_storage(keep_all=2_670_060)).tags if "width:" in (a.get("style") or "")
+    ]
+    assert bars[-2:] == ["width:50.0%", "width:100.0%"]
+    empty = Storage(items=(), bytes=5, record_bytes=0, keep_all_bytes=0)
+    bars = [a["style"] for tag, a in page_of(empty).tags if "width:100.0%" in (a.get("style") or "")]
+    assert not bars, "nothing to compare with"
+
+
 def test_a_page_without_an_inventory_has_no_such_section():
     assert "Disk" not in checked(run_html(make_run(), metrics=[])).text_of("h2")
 

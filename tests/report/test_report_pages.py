@@ -175,6 +175,9 @@ def test_words_for_numbers():
     spoken = [duration(8.21), duration(600), duration(13_320), size(999), size(1_234_567), percent(0.995), percent(0.5)]
     spoken = [text.replace("\N{NO-BREAK SPACE}", " ") for text in spoken]
     assert spoken == ["8.2 s", "10 min", "3.7 h", "999 B", "1.23 MB", "99.5 %", "50 %"]
+    nearly = [size(999.4), size(999.7), size(999_499), size(3e15), percent(0.99999), percent(1.0), percent(0.00001)]
+    spoken = [text.replace("\N{NO-BREAK SPACE}", " ") for text in nearly]
+    assert spoken == ["999 B", "1 kB", "999 kB", "3,000.0 TB", "99.9 %", "100 %", "0.1 %"]
     assert (listed(["a"]), listed(["a", "b", "c"])) == ("a", "a, b and c")
 
 

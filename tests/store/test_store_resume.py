@@ -56,17 +56,22 @@ def test_points_come_back_as_they_were_newest_first(tmp_path: Path) -> None:
     assert [kept.kind for kept in newest.kept] == ["best", "co_best"] and newest.kept[0].value == 0.1 + 0.2
 
 
-@pytest.mark.parametrize("how", ["flip", "truncate", "empty", "remove"])
-@pytest.mark.parametrize("part", ["manifest", "weights", "optimizer"])
+DAMAGES = [
+    (part, how)
+    for part in ("manifest", "weights", "optimizer")
+    for how in ("flip", "truncate", "empty", "remove")
+    if (part, how) != ("manifest", "remove")  # that is a point that was never written
+]
+
+
+@pytest.mark.parametrize(("part", "how"), DAMAGES)
 def test_a_damaged_point_is_dropped_and_the_loss_is_said(tmp_path: Path, part: str, how: str) -> None:
     resume = published(tmp_path)
     newest, older = resume.points()[:2]
     manifest = resume.root / "step-110.json"
-    if (part, how) == ("manifest", "remove"):
-        pytest.skip("that is a point that was never written")
     digest = "" if part == "manifest" else newest.objects[part].digest
     damage(manifest if part == "manifest" else tmp_path / "objects" / f"{digest}.safetensors", how)
-    what = "step-110.json is not what was written" if part == "manifest" else f"object {digest[:12]}.*"
+    what = "step-110.json is not what was written" if part == "manifest" else f".*object {digest[:12]}[^;]*"
     match = rf"step 110 is damaged \({what}\); training goes on from step 10, 100 steps are trained again"
     with pytest.warns(UserWarning, match=match):
         assert resume.latest() == older

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from stored_runs import finish, keep_best, save_point, trial, weights
 from tunery.errors import DiskFull
 from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.results import CheckpointRecord
+from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 
 NEED = 6_000
@@ -202,4 +204,74 @@ class Studies(RuleBasedStateMachine):
 
 
 TestStudies = Studies.TestCase
-TestStudies.settings = settings(max_examples=50, stateful_step_count=25, deadline=None, derandomize=True)
+TestStudies.settings = settings(max_examples=40, stateful_step_count=25, deadline=None, derandomize=True)
+
+
+def store_of(root: Path, **rule: Any) -> StudyStore:
+    return StudyStore(root, Checkpoint(**rule), direction="maximize")
+
+
+def test_a_better_epoch_does_not_take_away_the_best_that_the_resume_point_goes_back_to(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    run = store.run()
+    keep_best(run, 10, 0.5, key="10")
+    save_point(run, 20, key="20")
+    keep_best(run, 30, 0.9, key="30")  # and the process dies before it saves again
+    store.tidy(3)
+    again = store_of(tmp_path).run()
+    point = again.resume.latest()
+    assert point is not None and point.step == 20
+    again.write_kept(point.kept)
+    store_of(tmp_path).tidy()
+    best = again.best()
+    assert best is not None and torch.equal(store.objects.get(best.digest)["w"], weights("10")["w"])
+
+
+def test_a_point_is_only_dropped_for_one_that_is_whole(tmp_path: Path) -> None:
+    run = store_of(tmp_path).run()
+    save_point(run, 10, key="10")
+    newest = save_point(run, 20, key="20")
+    damaged = run.objects.path(newest.objects["optimizer"].digest)
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    store_of(tmp_path).tidy(3)
+    assert [point.step for point in run.resume.points()] == [20, 10]
+    with pytest.warns(UserWarning, match="resume point of step 20 is damaged"):
+        point = run.resume.latest()
+    assert point is not None and point.step == 10
+
+
+def test_what_this_process_has_published_is_not_read_again(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    run = store.run()
+    save_point(run, 10, key="10")
+    save_point(run, 20, key="20")
+    with patch.object(type(store.objects), "check", side_effect=AssertionError):
+        store.tidy()
+    assert [point.step for point in run.resume.points()] == [20]
+
+
+def test_a_finished_run_keeps_equals_beside_its_export_and_no_second_copy_of_the_best(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    run = store.run()
+    keep_best(run, 10, 0.5, key="10")
+    keep_best(run, 20, 0.5, key="20", before=run.kept())
+    (tmp_path / "best").mkdir()
+    finish(run, 0.5)
+    store.tidy()
+    assert [record.kind for record in run.kept()] == ["co_best"]
+    assert store.objects.digests() == {record.digest for record in run.kept()}
+
+
+def test_a_look_at_a_thousand_beaten_trials_is_taken_once(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    for number in range(3):
+        run = store.run(trial(tmp_path, number))
+        keep_best(run, 10, number, key=str(number))
+        finish(run, number)
+    store.tidy()
+    store.tidy()
+    read: list[str] = []
+    result = RunFolder.result
+    with patch.object(RunFolder, "result", lambda self: read.append(self.path.name) or result(self)):
+        store.tidy()
+    assert read == [tmp_path.name, "2"]

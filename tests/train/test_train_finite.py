@@ -80,7 +80,7 @@ def test_nothing_of_a_broken_epoch_is_stored_and_the_run_can_go_on(tiny_bert: Pa
             fit(given, [Poison(step)], out=out)
         errors.append(str(caught.value))
         point, folder = RunFolder(out).resume.latest(), RunFolder(out)
-        assert point is not None and point[1] == STEPS_PER_EPOCH
+        assert point is not None and point.step == STEPS_PER_EPOCH
         best = folder.best()
         assert folder.result() is None and best is not None and best.step == STEPS_PER_EPOCH
         assert all(math.isfinite(line["value"]) for line in read_metrics(folder.metrics))
@@ -96,7 +96,7 @@ def test_weights_that_are_not_finite_never_become_a_resume_point(tiny_bert: Path
     with pytest.raises(NonFiniteLoss, match=r"weights must be finite to be stored, but 1 of \d+ tensors are not at st"):
         fit(given, [Poison(11, after=True, stop=True)], out=out)
     point = RunFolder(out).resume.latest()
-    assert point is not None and point[1] == STEPS_PER_EPOCH
+    assert point is not None and point.step == STEPS_PER_EPOCH
 
 
 def test_an_epoch_that_cannot_be_scored_says_when(tiny_bert: Path, tmp_path: Path) -> None:

@@ -132,17 +132,19 @@ def test_a_process_that_dies_over_a_question_says_how(start: Callable[[str], Rea
 
 def test_an_answer_that_nobody_waits_for_is_not_taken_for_the_next(start: Callable[[str], Reader]) -> None:
     reader = start(STUB.replace("print(", "time.sleep(0.3 * ('slow' in line)); print("))
-    with pytest.raises(TimeoutError):
-        signal.signal(signal.SIGALRM, give_up)
-        signal.setitimer(signal.ITIMER_REAL, 0.15)
-        reader.ask({"slow": 1})
+    before = signal.signal(signal.SIGALRM, give_up)
+    try:
+        with pytest.raises(TimeoutError):
+            signal.setitimer(signal.ITIMER_REAL, 0.15)
+            reader.ask({"slow": 1})
+    finally:
+        signal.signal(signal.SIGALRM, before)
     answer, _ = reader.ask({"question": 2})
     assert answer["asked"] == {"question": 2}
 
 
 def test_a_fork_neither_uses_nor_keeps_the_process(start: Callable[[str], Reader], tmp_path: Path) -> None:
     reader = start(STUB)
-    os.register_at_fork(after_in_child=reader.disown)
     reader.ask({})
     there = tmp_path / "pid"
     if (fork := os.fork()) == 0:

@@ -45,13 +45,10 @@ def pretrained_state(built: Built, *, spec: Model, head: HeadSpec) -> dict[str, 
             f"{built.base.name!r} must stay as it was when the run began, but its weights are {now} now and were "
             f"{built.base_digest} then; put them back"
         )
-    plain = spec.model_copy(update={"quantization": None})  # what is trained is never quantised
     with torch.random.fork_rng(devices=()):
-        carrier, fresh = load_carrier(plain, base=built.base, head=head)
-    within = "" if built.head is None else BACKBONE
-    values = {name: part.detach() for name, part in carrier.model.named_parameters() if name not in fresh}
-    names = {name: plain_name(name).removeprefix(within) for name in _pretrained(built)}
-    return {name: values[inner] for name, inner in names.items() if inner in values}
+        carrier, _ = load_carrier(spec, base=built.base, head=head)
+    values, within = dict(carrier.model.named_parameters()), "" if built.head is None else BACKBONE
+    return {name: values[plain_name(name).removeprefix(within)].detach() for name in _pretrained(built)}
 
 
 def _pretrained(built: Built) -> frozenset[str]:

@@ -125,10 +125,10 @@ def replace_folder(staged: Path, target: Path) -> None:
             sync(Path(folder, name))
         sync(Path(folder))
     aside = _aside(target)
-    if target.exists():
-        remove_tree(aside)
-        rename(target, aside)
     try:
+        if target.exists():
+            remove_tree(aside)
+            rename(target, aside)
         rename(staged, target)
     except OSError:
         _put_back(aside, target)

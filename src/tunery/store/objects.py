@@ -20,6 +20,8 @@ from tunery.store.layout import Contents, Entry, read
 
 T = TypeVar("T")
 SUFFIX: Final = ".safetensors"
+PER_TENSOR: Final = 512
+"""Bytes of name, shape and digests that a tensor brings with it, at most."""
 _THREADS: Final = min(4, os.cpu_count() or 1)
 """Hashing, compressing and copying let go of the interpreter."""
 
@@ -39,6 +41,11 @@ class Reference:
     """What identifies them, as in `Built.base_digest`."""
     load: Callable[[], Mapping[str, Tensor]]
     """Gives them by the names under which the trained ones are stored; it may leave some out."""
+
+
+def room_for(tensors: Mapping[str, Tensor]) -> int:
+    """Most bytes that an object of these takes on disk."""
+    return sum(tensor.nbytes + PER_TENSOR for tensor in tensors.values()) + PER_TENSOR
 
 
 @contextmanager

@@ -108,10 +108,11 @@ def _step(path: Path) -> int:
 
 
 def _lost(step: int, why: Damaged, whole: Point | None) -> str:
+    """Without the remedy that `why` ends with: this is it."""
+    damaged = f"resume point of step {step} is damaged ({str(why).partition('; ')[0]})"
     if whole is None:
-        return f"resume point of step {step} is damaged ({why}); training starts over, {step} steps are lost"
-    again = f"training goes on from step {whole.step}, {step - whole.step} steps are trained again"
-    return f"resume point of step {step} is damaged ({why}); {again}"
+        return f"{damaged}; training starts over, {step} steps are lost"
+    return f"{damaged}; training goes on from step {whole.step}, {step - whole.step} steps are trained again"
 
 
 def _body(point: Point) -> dict[str, Any]:

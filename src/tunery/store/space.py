@@ -104,7 +104,7 @@ class Room:
         """The refusal, in words."""
         record_event(self._root, "refused", why=rule)
         large = [item for item in self._inventory() if item.kind != "records"][:3]
-        named = "; ".join(f"{item.path} {size_text(item.bytes)} ({item.why})" for item in large)
+        named = "; ".join(f"{_short(item.path)} {size_text(item.bytes)} ({item.why})" for item in large)
         remedy = (
             f"`tunery clean {self._root} --delete` frees what nothing needs; a higher checkpoint.max_disk, "
             "checkpoint.low_disk=evict, or another --out gives room; then the same command resumes"
@@ -126,6 +126,11 @@ class Room:
             record_event(self._root, "waiting", why=rule)
             self._say(f"waiting for room: {rule}")
         time.sleep(POLL_SECONDS)
+
+
+def _short(path: str) -> str:
+    """Names of objects are long, and their beginnings tell them apart."""
+    return path if len(path) <= 32 else f"{path[:24]}…"
 
 
 def _stop(room: Room, need: int) -> Iterator[None]:

@@ -16,7 +16,7 @@ from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.metrics import METRICS, Direction
 from tunery.schema.results import CheckpointRecord
 from tunery.store.folder import RunFolder
-from tunery.store.objects import Reference
+from tunery.store.objects import Reference, room_for
 from tunery.store.study import StudyStore
 from tunery.tracking.jsonl import read_metrics
 from tunery.tracking.tracker import Tracker
@@ -149,7 +149,7 @@ class KeepBest(TrainerCallback):
             )
             self._folder.write_kept((record,) if is_best else (*kept, record))
 
-        self._store.write(sum(part.nbytes for part in weights.values()), store)
+        self._store.write(room_for(weights), store)
         self._store.tidy()
 
     def _improves(self, value: float, best: float | None) -> bool:
@@ -226,7 +226,7 @@ class SaveResumePoints(TrainerCallback):
         """Publish a resume point and free what it replaces."""
         snapshot = self._snapshot()
         self.written_bytes += snapshot.nbytes()
-        self._store.write(snapshot.nbytes(), partial(self._publish, snapshot, state.global_step))
+        self._store.write(snapshot.room(), partial(self._publish, snapshot, state.global_step))
         self._store.tidy()
 
     def _is_due(self, step: int) -> bool:

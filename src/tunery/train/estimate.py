@@ -4,7 +4,6 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +18,7 @@ from tunery.schema.peft import NoPeft
 from tunery.schema.sizes import size_text
 from tunery.store.files import size
 from tunery.store.folder import RunFolder
+from tunery.store.objects import PER_TENSOR
 from tunery.store.study import StudyStore
 from tunery.train.assemble import Assembled
 from tunery.train.state import pack
@@ -26,10 +26,12 @@ from tunery.train.state import pack
 SMALL: Final = 128
 """A state is measured on tensors no longer than this in any dimension. For no optimizer is the share that the state
 has of its parameter smaller in a small tensor than in a large one."""
-PER_TENSOR: Final = 512
-"""Bytes of names, shapes and digests that a stored tensor brings with it, at most."""
 DOCUMENTS: Final = 2**17
 """Bytes of all that is no tensor in a resume point or an export: random states, settings, metrics."""
+PER_PAIR: Final = 8
+"""Bytes of one number in a confusion matrix, which the metrics of every kept epoch have."""
+RANDOM: Final = 2**13
+"""Bytes of the states of torch's random generators."""
 REGULATED: Final = 3
 """Numbers per parameter that a method keeps which regulates itself (AdaLoRA: two averages, and what the cut left)."""
 
@@ -47,12 +49,12 @@ class Sizes(NamedTuple):
 class Part(NamedTuple):
     """So many things of one kind that are on disk at once."""
 
-    count: int
+    times: int
     what: str
     size: int
 
     def __str__(self) -> str:
-        return f"{self.count} × {self.what} of {size_text(self.size)}"
+        return f"{self.times} × {self.what} of {size_text(self.size)}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Estimate:
     @property
     def peak(self) -> int:
         """In bytes."""
-        return sum(part.count * part.size for part in self.parts)
+        return sum(part.times * part.size for part in self.parts)
 
     def __str__(self) -> str:
         return f"at most {size_text(self.peak)} ({', '.join(map(str, self.parts))})"
@@ -110,15 +112,15 @@ def require_room(run: Assembled, store: StudyStore, folder: RunFolder) -> None:
     others = 0 if demand.frees_others else store.used()
     disk = shutil.disk_usage(_existing(folder.path))
     held = f" beside {size_text(others)} of other trials" if others else ""
-    remedy = "a smaller checkpoint.keep_last, a smaller model or a PEFT method needs less"
+    remedy = "or ask for less: a smaller checkpoint.keep_last, a smaller model, a PEFT method"
     if rule.max_disk is not None and least.peak + others > rule.max_disk:
         refused = f"checkpoint.max_disk allows {size_text(rule.max_disk)}, but this run needs {least}{held}"
-        raise FolderError(f"{refused}; allow more: {remedy}")
+        raise FolderError(f"{refused}; allow more, {remedy}")
     kept_free = rule.min_free * disk.total if demand.keeps_free else 0
     if demand.needs_room and least.peak + kept_free > disk.free:
         refused = f"the file system of {str(folder.path)!r} has {size_text(disk.free)} free"
         reserve = f" and checkpoint.min_free keeps {size_text(kept_free)} of it" if kept_free else ""
-        raise FolderError(f"{refused}{reserve}, but this run needs {least}; choose another --out: {remedy}")
+        raise FolderError(f"{refused}{reserve}, but this run needs {least}; choose another --out, {remedy}")
     store.say(f"disk: {estimate(sizes, rule)}, {size_text(disk.free)} free")
 
 
@@ -137,7 +139,7 @@ def estimate(sizes: Sizes, rule: Checkpoint) -> Estimate:
 
 
 def _parts(*parts: Part) -> Estimate:
-    return Estimate(tuple(part for part in parts if part.count))
+    return Estimate(tuple(part for part in parts if part.times))
 
 
 def sizes_of(run: Assembled) -> Sizes:
@@ -147,8 +149,9 @@ def sizes_of(run: Assembled) -> Sizes:
     weights = sum(part.nbytes + PER_TENSOR for part in owned) + PER_TENSOR
     learned = [*owned, *(part for part in run.loss.parameters() if part.requires_grad)]
     regulated = sum(REGULATED * (found[name].nbytes + PER_TENSOR) for name in run.built.adapter_names)
-    state = _state_bytes(run, learned) + (regulated if run.built.regulator else 0)
-    return Sizes(weights, weights + state + DOCUMENTS, _export_bytes(run, weights) + DOCUMENTS)
+    state = _state_bytes(run, learned) + (regulated if run.built.regulator else 0) + RANDOM
+    documents = DOCUMENTS + run.config.checkpoint.co_best * PER_PAIR * len(run.prepared.task.labels) ** 2
+    return Sizes(weights, weights + state + documents, _export_bytes(run, weights) + DOCUMENTS)
 
 
 def _state_bytes(run: Assembled, parameters: list[nn.Parameter]) -> int:
@@ -178,7 +181,7 @@ def _export_bytes(run: Assembled, weights: int) -> int:
     whole = isinstance(run.config.peft, NoPeft)
     module = run.built.module
     parts: list[Any] = [*module.parameters(), *module.buffers()] if whole else []
-    return max(weights, sum(part.nbytes + PER_TENSOR for part in parts)) + _tokenizer_bytes(run.prepared.tokenizer)
+    return max(weights, sum(int(part.nbytes) + PER_TENSOR for part in parts)) + _tokenizer_bytes(run.prepared.tokenizer)
 
 
 def _tokenizer_bytes(tokenizer: PreTrainedTokenizerBase) -> int:

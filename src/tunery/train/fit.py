@@ -22,6 +22,7 @@ from tunery.train.assemble import Assembled, assemble
 from tunery.train.callbacks import FollowMetric, KeepBest, Record, Regulate, SaveResumePoints, StopEarly
 from tunery.train.clock import Clock
 from tunery.train.environment import environment
+from tunery.train.estimate import require_room, sizes_of
 from tunery.train.finite import LossWatch, StopWhereNotFinite
 from tunery.train.prepare import prepare
 from tunery.train.publish import publish, rehearse
@@ -66,6 +67,7 @@ def fit(
     with signals.listening():
         with clock.phase("load"):
             run = assemble(config, prepare(config))
+            require_room(run, store, folder)
         with claimed(folder.path, document, record="result.json"):
             progress = _train(run, store, folder, callbacks, clock=clock, signals=signals)
             return _conclude(run, store, folder, progress, clock=clock)
@@ -190,12 +192,15 @@ def _conclude(run: Assembled, store: StudyStore, folder: RunFolder, progress: Pr
     progress = progress.model_copy(update={"parameters": count_parameters(run.built)})  # ranks of the best epoch
     test: dict[str, Any] | None = None
     without_block: tuple[float | None, ...] = ()
+    need = sizes_of(run).export
     if folder.path == store.root:
-        predictor = publish(run.built, run.prepared, run.config, best=best, folder=folder.path / "best")
+        final = folder.path / "best"
+        predictor = store.write(need, lambda: publish(run.built, run.prepared, run.config, best=best, folder=final))
         with clock.phase("evaluate"):
             test, without_block = predictor.jackknife(run.prepared.splits.test.examples)
     else:
-        rehearse(run.built, run.prepared, run.config, best=best, staging=folder.staging / "export")
+        staged = folder.staging / "export"
+        store.write(need, lambda: rehearse(run.built, run.prepared, run.config, best=best, staging=staged))
     progress = progress.model_copy(update={"seconds": clock.seconds()})
     result = finish(folder, run.config, "completed", progress=progress, test=test, without_block=without_block)
     store.tidy()

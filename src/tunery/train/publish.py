@@ -10,7 +10,7 @@ from tunery.model.build import Built
 from tunery.model.export import export
 from tunery.schema import RunConfig
 from tunery.schema.results import CheckpointRecord
-from tunery.store.files import replace_folder, temporary, write
+from tunery.store.files import remove_tree, replace_folder, temporary, write
 from tunery.store.objects import naming_the_disk
 from tunery.train.inference import CARD, Predictor, load
 from tunery.train.prepare import Prepared
@@ -81,8 +81,8 @@ def export_checked(
 @contextmanager
 def passing(folder: Path) -> Iterator[Path]:
     """A folder that is not there before, nor afterwards."""
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # what is left is nobody's, and what went wrong before is the news

@@ -1,16 +1,19 @@
 """A resume point out of what a trainer holds, and back."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from torch import Tensor
 
 from tunery.store.folder import RunFolder
-from tunery.store.objects import Objects, Reference
+from tunery.store.objects import Objects, Reference, room_for
 from tunery.store.resume import Point
 
 _WEIGHTS: Final = "weights"
 _STATE: Final = "state"
+_MANIFEST: Final = 2**16
+"""Bytes of a manifest without its documents, at most: names of objects, and the metrics of the kept epochs."""
 
 
 class Snapshot(NamedTuple):
@@ -26,6 +29,10 @@ class Snapshot(NamedTuple):
     def nbytes(self) -> int:
         """Bytes of all tensors."""
         return sum(tensor.nbytes for part in (self.weights, self.state) for tensor in part.values())
+
+    def room(self) -> int:
+        """Most bytes that the point takes on disk."""
+        return room_for(self.weights) + room_for(self.state) + len(json.dumps(dict(self.documents))) + _MANIFEST
 
 
 def publish(snapshot: Snapshot, folder: RunFolder, *, step: int, reference: Reference | None) -> None:

@@ -74,6 +74,8 @@ class Reader:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.end)
+        os.register_at_fork(after_in_child=self.disown)
 
     @property
     def pid(self) -> int | None:
@@ -154,5 +156,3 @@ def _close(process: "subprocess.Popen[bytes]") -> None:
 
 
 _READER = Reader()
-atexit.register(_READER.end)
-os.register_at_fork(after_in_child=_READER.disown)

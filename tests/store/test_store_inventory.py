@@ -1,0 +1,120 @@
+"""What a folder holds and why, and what of it nobody needs."""
+
+from pathlib import Path
+
+from stored_runs import finish, keep_best, save_point, trial, weights
+from tunery.schema.checkpoint import Checkpoint
+from tunery.schema.results import Progress, Storage
+from tunery.store.files import size
+from tunery.store.inventory import clean, storage_of
+from tunery.store.study import StudyStore
+
+
+def study(root: Path) -> StudyStore:
+    return StudyStore(root, Checkpoint(keep_last=2), direction="maximize")
+
+
+def words(storage: Storage) -> list[tuple[str, str]]:
+    """Kind and reason of everything but records."""
+    return sorted((item.kind, item.why) for item in storage.items if item.kind != "records")
+
+
+def test_every_object_has_all_its_reasons_and_is_counted_once(tmp_path: Path) -> None:
+    store = study(tmp_path)
+    done, running = store.run(trial(tmp_path, 2)), store.run(trial(tmp_path, 10))
+    keep_best(done, 10, 0.5, key="shared")
+    finish(done, 0.5, written=7_000)
+    keep_best(running, 10, 0.4, key="shared")
+    save_point(running, 10, key="shared")
+    running.write_progress(Progress(written_bytes=500))
+    found = store.storage()
+    assert words(found) == [
+        ("best", "best epoch of trial 2; best epoch of trial 10; resume point of trial 10 at step 10"),
+        ("resume", "resume point of trial 10 at step 10"),
+        ("resume", "resume point of trial 10 at step 10"),
+    ]
+    assert found.keep_all_bytes == 7_500
+    assert found.bytes == size(tmp_path / "objects") + size(running.resume.root) == store.used()
+    assert found.bytes + found.record_bytes == size(tmp_path)
+    assert [item.path for item in found.items if item.kind == "records"] == ["trials/2", "trials/10", "."]
+    assert [item.bytes for item in found.items] == sorted((item.bytes for item in found.items), reverse=True)
+
+
+def litter(root: Path) -> list[str]:
+    """What crashes leave behind, and beside it what a person has put there."""
+    store = study(root)
+    done, run = store.run(trial(root, 0)), store.run(trial(root, 1))
+    keep_best(done, 10, 0.5, key="best")
+    finish(done, 0.5)
+    save_point(done, 10, key="late")  # as if the process had died before it cleared them
+    save_point(run, 5, key="5")
+    save_point(run, 9, key="9")
+    (run.resume.root / "step-9.json").write_text("{")
+    left = ["objects/.x.safetensors.7.tmp", "trials/1/staging/model", ".best.7.tmp/model", ".best.old/model"]
+    theirs = ["notes.txt", "objects/notes.txt", "trials/1/resume/notes.txt", ".cache/model", "best/model"]
+    for name in [*left, *theirs]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("something")
+    return theirs
+
+
+def test_orphans_are_found_with_their_reasons_and_removed_only_when_asked(tmp_path: Path) -> None:
+    theirs = litter(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    nameless = ("orphan", "no record and no resume point names it")
+    left = ("orphan", "left behind by a process that was stopped")
+    found = clean(tmp_path, delete=False)
+    assert sorted((item.kind, item.why) for item in found) == sorted(
+        [
+            *[left] * 3,
+            *[nameless] * 4,  # of the finished trial's point, and of the unreadable one
+            ("orphan", "resume point of trial 0, not needed: the run is finished"),
+            ("orphan", "resume point of trial 1, unreadable"),
+            ("orphan", "staging folder of an unfinished save of trial 1"),
+        ]
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+    assert clean(tmp_path, delete=True) == found
+    assert words(storage_of(tmp_path)) == [
+        ("best", "best epoch of trial 0"),
+        ("export", "exported model"),
+        *[("resume", "resume point of trial 1 at step 5")] * 3,
+    ]
+    assert all((tmp_path / name).read_text() == "something" for name in theirs)
+    assert clean(tmp_path, delete=True) == ()
+    lines = (tmp_path / "events.jsonl").read_text().splitlines()
+    assert len(lines) == len(found) and '"event": "removed", "path": ' in lines[0]
+    point = study(tmp_path).run(trial(tmp_path, 1)).resume.latest()
+    assert point is not None and point.step == 5
+
+
+def test_an_export_that_was_set_aside_is_put_back_and_not_removed(tmp_path: Path) -> None:
+    (tmp_path / ".best.old").mkdir()
+    (tmp_path / ".best.old" / "model").write_text("the only one")
+    assert words(storage_of(tmp_path)) == [("export", "set aside, and put back by the next command")]
+    assert clean(tmp_path, delete=True) == ()
+    assert (tmp_path / "best" / "model").read_text() == "the only one"
+
+
+def test_a_comparison_holds_the_runs_of_its_cells(tmp_path: Path) -> None:
+    for method in ("full", "lora"):
+        cell = study(tmp_path / "cells" / method / "7").run()
+        keep_best(cell, 10, 0.5, key=method)
+        if method == "lora":
+            finish(cell, 0.5, written=100)
+        cell.objects.put(weights("nobody's"))
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "model").write_text("best")
+    found = storage_of(tmp_path)
+    assert words(found) == [
+        ("best", "best epoch of full with seed 7"),
+        ("best", "best epoch of lora with seed 7"),
+        ("export", "exported model"),
+        *[("orphan", "no record and no resume point names it")] * 2,
+    ]
+    assert found.keep_all_bytes == 100 and found.bytes + found.record_bytes == size(tmp_path)
+    assert {item.path for item in clean(tmp_path, delete=True)} == {
+        f"cells/{method}/7/objects/{path.name}"
+        for method in ("full", "lora")
+        for path in [cell.objects.path(cell.objects.put(weights("nobody's")).digest)]
+    }
