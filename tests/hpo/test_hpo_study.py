@@ -10,17 +10,27 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from transformers import TrainerCallback
 
 from tiny_runs import write_rows
 from tunery import load, load_document, search
-from tunery.errors import ConfigError, FolderError, Interrupted, StudyFailed
+from tunery.errors import (
+    ConfigError,
+    Damaged,
+    ExportMismatch,
+    FolderError,
+    Interrupted,
+    RunError,
+    StudyFailed,
+)
 from tunery.hpo.tables import PRUNERS, SAMPLERS
 from tunery.schema import RunConfig
 from tunery.schema.fields import alternatives
 from tunery.schema.results import StudyResult, TrialRecord
 from tunery.schema.search import Pruner, Sampler
-from tunery.store.files import size
+from tunery.store.files import remove_tree, size
+from tunery.store.folder import RunFolder
 
 
 def document(model: Path, folder: Path, **sections: Any) -> dict[str, Any]:
@@ -43,6 +53,7 @@ class Watch:
         self.callbacks = callbacks or {}
         self.started: list[int] = []
         self.ended: list[TrialRecord] = []
+        self.said: list[str] = []
 
     def trial_started(self, number: int, config: RunConfig) -> Sequence[TrainerCallback]:
         self.started.append(number)
@@ -52,8 +63,10 @@ class Watch:
         self.ended.append(record)
 
     def say(self, text: str) -> None:
-        """Nothing is worth saying here."""
-        raise AssertionError(text)
+        """Nothing is worth saying here but what the study will take."""
+        if not text.startswith("disk: at most"):
+            raise AssertionError(text)
+        self.said.append(text)
 
 
 class Signal(TrainerCallback):
@@ -104,7 +117,7 @@ def test_what_a_study_leaves_behind(tiny_bert: Path, tmp_path: Path) -> None:
     assert all("peft.r" not in trial.params for trial in result.trials if trial.params["peft.method"] == "none")
     assert (out / "leaderboard.csv").read_text().count("\n") == 5
     assert "</html>" in (out / "report.html").read_text()
-    assert [record.number for record in watch.ended] == [0, 1, 2, 3]
+    assert [record.number for record in watch.ended] == [0, 1, 2, 3] and len(watch.said) == 1
 
     for number in range(4):
         trial = json.loads((out / "trials" / str(number) / "result.json").read_text())
@@ -251,3 +264,52 @@ def test_optimizers_schedules_and_losses_are_choices_like_any_other(tiny_bert: P
         assert ("optim.nesterov" in params) == (params["optim.name"] == "sgd_momentum")
         assert ("schedule.T_mult" in params) == (params["schedule.name"] == "cosine_restart")
     assert {trial.params["optim.name"] for trial in result.trials} >= {"adamw", "lion"}
+
+
+def test_a_database_that_cannot_be_written_fails_no_trial(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise StorageInternalError from OSError("database or disk is full")
+
+    given = document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"})
+    with monkeypatch.context() as patch, pytest.raises(RunError, match=r"study.db' could not .*: database or disk is"):
+        patch.setattr("optuna.trial.Trial.report", full)
+        search(given, out=tmp_path / "study")
+    result = search(given, out=tmp_path / "study")
+    assert [trial.status for trial in result.trials] == ["completed", "completed"]
+
+
+def test_a_trial_whose_export_answers_otherwise_has_no_value(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def rehearse(*_: Any, **__: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ExportMismatch("its head was lost")
+
+    monkeypatch.setattr("tunery.train.fit.rehearse", rehearse)
+    result = search(document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"}), out=tmp_path / "study")
+    assert [(trial.status, trial.reason) for trial in result.trials] == [
+        ("failed", "ExportMismatch: its head was lost"),
+        ("completed", None),
+    ]
+    assert {record.digest for record in RunFolder(tmp_path / "study" / "trials" / "1").kept()} == {
+        path.stem for path in (tmp_path / "study" / "objects").iterdir()
+    }
+
+
+def test_a_winner_that_was_damaged_is_named_with_the_remedy(tiny_bert: Path, tmp_path: Path) -> None:
+    given, out = document(tiny_bert, tmp_path, search={"n_trials": 1, "pruner": "none"}), tmp_path / "study"
+    search(given, out=out)
+    remove_tree(out / "best")
+    for path in (out / "objects").iterdir():
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(bytes(content))
+    given["search"]["n_trials"] = 1
+    (out / "study.json").unlink()
+    with pytest.raises(Damaged, match=r"trial 0 won, but .*; `tunery train .*config.yaml --out DIR` trains it again"):
+        search(given, out=out)

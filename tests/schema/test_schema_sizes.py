@@ -14,6 +14,6 @@ def test_a_size_is_read_with_or_without_its_unit(written: object, count: int) ->
     assert Checkpoint.model_validate({"max_disk": written}).max_disk == count
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1_234_567, "1.23 MB"), (2.4e15, "2,400.0 TB")])
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1_234_567, "1.23 MB"), (2e15, "2,000.0 TB")])
 def test_bytes_are_told_with_three_digits(count: float, text: str) -> None:
     assert size_text(count) == text

@@ -149,7 +149,12 @@ def test_stop_frees_nothing(store: Callable[..., StudyStore], free: list[int]) -
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr("time.sleep", slept.append)
+
+    def sleep(seconds: float) -> None:
+        assert len(slept) < 100, "nothing ends the wait"
+        slept.append(seconds)
+
+    monkeypatch.setattr("time.sleep", sleep)
     return slept
 
 

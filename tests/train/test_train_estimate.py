@@ -27,13 +27,17 @@ STATE = ("objects", "resume", "staging", "best")
     "sections",
     [
         {},
-        {"optim": {"name": "sgd"}, "checkpoint": {"keep_last": 0, "co_best": 1}},
+        {
+            "optim": {"name": "sgd"},
+            "freeze": {"strategy": "freeze_encoder"},
+            "checkpoint": {"keep_last": 0, "co_best": 1},
+        },
         {"optim": {"name": "adafactor", "lr": 3e-3}, "checkpoint": {"keep_last": 2, "every": 3}},
         {"peft": {"method": "lora"}},
         {"peft": {"method": "adalora"}, "checkpoint": {"co_best": 3}},
         {"peft": {"method": "prefix"}},
     ],
-    ids=["full", "sgd", "adafactor", "lora", "adalora", "prefix"],
+    ids=["full", "sgd, frozen", "adafactor", "lora", "adalora", "prefix"],
 )
 def test_no_run_takes_more_than_was_estimated(
     sections: dict[str, Any], tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,7 @@
 """`fit`: trains, restores the best, exports, records; resumes bit for bit; refuses before it writes."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from tunery import load
 from tunery.data.rows import Example
 from tunery.errors import DataError, FolderError, Interrupted
 from tunery.schema import RunConfig
+from tunery.store.folder import RunFolder
 from tunery.tracking.jsonl import read_metrics
-from tunery.train.fit import fit
+from tunery.train.fit import finish, fit
 from tunery.train.inference import evaluate
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -168,3 +170,16 @@ def test_a_refused_request_leaves_nothing_behind(tiny_bert: Path, tmp_path: Path
     with pytest.raises(DataError, match=r"train.jsonl"):
         fit(given, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_died_after_its_result_leaves_no_second_copy(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, out = make(tiny_bert, tmp_path, "lora"), tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("tunery.train.fit.finish", lambda *a, **k: (finish(*a, **k), sys.exit()))
+        fit(given, out=out)
+    assert (out / "result.json").exists() and RunFolder(out).best() is not None
+    fit(given, out=out)
+    assert RunFolder(out).best() is None
+    assert RunFolder(out).objects.digests() == {record.digest for record in RunFolder(out).kept()}

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tiny_runs import config, write_rows
 from tunery import load
-from tunery.errors import ExportMismatch
+from tunery.errors import DiskFull, ExportMismatch
 from tunery.schema import RunConfig
 from tunery.store.folder import RunFolder
 from tunery.train import publish as publishing
@@ -165,3 +166,15 @@ def stop_before_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
+
+
+def test_a_disk_that_refuses_is_told_by_its_number_and_leaves_nothing(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(publishing, "export", full)
+    with pytest.raises(DiskFull, match=r"No space left on device: .*\.best\..*tmp"):
+        fit(make(tiny_bert, tmp_path), out=tmp_path / "run")
+    assert not list((tmp_path / "run").glob(".best*"))

@@ -80,9 +80,11 @@ def ended(given: RunConfig, out: Path) -> dict[str, Any]:
 
 
 def interrupt(given: RunConfig, out: Path, stops: Iterable[tuple[int, str]]) -> None:
+    """Begin again and stop in the step after these, one after another; a signal loses no step."""
     for step, how in stops:
         with pytest.raises(Interrupted if how == "signal" else MemoryError):
             fit(given, [StopAt(step, how)], out=out)
+        assert how == "crash" or RunFolder(out).resume.points()[0].step == step + 1
 
 
 MIDDLE = STEPS + 3

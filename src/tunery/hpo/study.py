@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial, TrialState
 from transformers import TrainerCallback
 
-from tunery.errors import ConfigError, DiskFull, Interrupted, StudyFailed
+from tunery.errors import ConfigError, DiskFull, Interrupted, RunError, StudyFailed
 from tunery.hpo.pruning import Pruning
 from tunery.hpo.records import STATUS, summarise, trial_folder, trial_record
 from tunery.hpo.space import complete, propose, strong_default
@@ -68,6 +69,7 @@ def search(document: Document, *, out: str | Path, observer: Observer | None = N
         RequestError: when config, space, data, model or folder are wrong.
         Interrupted: on SIGINT or SIGTERM; the same call continues.
         DiskFull: when there is no room for weights or training state; the same call continues once there is.
+        RunError: when the study's database cannot be written; the same call continues.
         StudyFailed: when too many trials in a row fail, or none completes.
     """
     document = with_domains(document)
@@ -82,7 +84,11 @@ def search(document: Document, *, out: str | Path, observer: Observer | None = N
     prepare(base)
     with Signals().listening(), claimed(folder, plain, record="study.json"):
         store = StudyStore(folder, base.checkpoint, direction=base.direction, say=observer.say if observer else ignore)
-        return _run(_Search(document, base, folder, _open(folder, base), store, observer))
+        try:
+            return _run(_Search(document, base, folder, _open(folder, base), store, observer))
+        except StorageInternalError as error:
+            what = f"{str(folder / 'study.db')!r} could not be read or written: {error.__cause__ or error}"
+            raise RunError(f"{what}; once that is mended, the same command goes on") from error
 
 
 def _base(document: Document) -> RunConfig:
@@ -151,8 +157,8 @@ def _run_trial(search: _Search, trial: Trial) -> TrialState:
     callbacks = [*watchers, Pruning(trial, objective=config.objective)]
     try:
         result = fit(config, callbacks, out=folder.path, study=search.out, say=search.store.say)
-    except (Interrupted, DiskFull, OSError):
-        raise  # neither is the trial's fault: it stays running, and the next call continues it
+    except (Interrupted, DiskFull, OSError, StorageInternalError):
+        raise  # none is the trial's fault: it stays running, and the next call continues it
     except optuna.TrialPruned as pruned:
         return _give_up(search, trial, config, folder, TrialState.PRUNED, str(pruned))
     except Exception as error:
@@ -182,4 +188,3 @@ def _tell(
         objective = search.base.objective
         search.observer.trial_ended(trial_record(frozen, search.out, document=search.document, objective=objective))
     return state
-

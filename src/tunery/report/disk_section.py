@@ -24,6 +24,7 @@ def disk_section(storage: Storage) -> Html:
     return section(
         "Disk",
         tag("p", f"{saved_sentence(storage.bytes, storage.keep_all_bytes)}."),
+        _amounts(storage),
         _items(held.needed) if held.needed else tag("p", "No weights are kept.", class_="quiet"),
         tag("p", f"Beside them {records_sentence(storage)}.", class_="quiet apart"),
         tag("p", f"{orphans}.", class_="quiet") if orphans else None,

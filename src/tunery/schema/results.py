@@ -91,7 +91,7 @@ class CheckpointRecord(Record):
     step: int
     epoch: float
     digest: str
-    """Name of the weights object: SHA-256 of its tensors."""
+    """Name of the weights object: a digest of its tensors."""
     bytes: int
     """Of the object on disk."""
     value: float | None = None
@@ -132,7 +132,7 @@ class RunResult(Record):
     seconds: Seconds
     memory: Memory
     disk_bytes: int
-    """Bytes of weights and resume points of this run that are on disk."""
+    """Bytes of the exported model and of weights that are kept beside it."""
     written_bytes: int
     """Bytes that keeping every checkpoint, uncompressed, would have taken."""
     tokens: Tokens

@@ -4,7 +4,6 @@ Any reader of safetensors can open it. The header follows from the table of cont
 whatever is damaged in it is found without a look at the bytes behind it.
 """
 
-import hashlib
 import json
 from functools import cached_property
 from itertools import accumulate
@@ -16,6 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from tunery.store.codec import Bytes, shape_of
+from tunery.store.digest import digest_of
 
 _LENGTH, _ALIGNMENT = 8, 8
 """Bytes of the number that a safetensors file opens with; what its header is padded to."""
@@ -30,11 +30,11 @@ class Entry(BaseModel):
 
     dtype: str
     shape: tuple[int, ...]
-    sha256: str
+    digest: str
     """Of the tensor's bytes."""
     codec: str = "raw"
     payload: str | None = None
-    """SHA-256 of the encoded bytes; None where they are the tensor's own."""
+    """Digest of the encoded bytes; None where they are the tensor's own."""
     bytes: int
     """Length of the encoded bytes."""
 
@@ -62,9 +62,9 @@ class Contents(BaseModel):
 
     @cached_property
     def name(self) -> str:
-        """SHA-256 over what the tensors are; how they are encoded is not in it."""
-        found = [[name, entry.dtype, entry.shape, entry.sha256] for name, entry in sorted(self.tensors.items())]
-        return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+        """Digest of what the tensors are; how they are encoded is not in it."""
+        found = [[name, entry.dtype, entry.shape, entry.digest] for name, entry in sorted(self.tensors.items())]
+        return digest_of(json.dumps(found).encode())
 
     @cached_property
     def places(self) -> dict[str, tuple[int, int]]:
@@ -83,7 +83,7 @@ class Contents(BaseModel):
             name: {"dtype": "U8", "shape": [end - begin], "data_offsets": [begin, end]}
             for name, (begin, end) in self.places.items()
         }
-        return {"__metadata__": {"tunery": table, "sha256": _sha256(table)}, **places}
+        return {"__metadata__": {"tunery": table, "digest": digest_of(table.encode())}, **places}
 
     @classmethod
     def of(cls, path: Path) -> tuple["Contents", int]:
@@ -119,7 +119,3 @@ def read(path: Path, begin: int, size: int) -> Bytes:
     with path.open("rb") as file:
         file.seek(begin)
         return buffer[: file.readinto(buffer.data)]
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,6 +1,5 @@
 """Tensors at rest: one object per distinct set of tensors, named by the digest of what it holds."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from zstandard import ZstdError
 
 from tunery.errors import Damaged
 from tunery.store.codec import CODECS, Bytes, Rows, encode, rows_of, tensor_of
+from tunery.store.digest import digest_of
 from tunery.store.files import write_bytes
 from tunery.store.layout import Contents, Entry, read
 
@@ -46,17 +46,6 @@ class Reference:
 def room_for(tensors: Mapping[str, Tensor]) -> int:
     """Most bytes that an object of these takes on disk."""
     return sum(tensor.nbytes + PER_TENSOR for tensor in tensors.values()) + PER_TENSOR
-
-
-@contextmanager
-def naming_the_disk(path: Path) -> Iterator[None]:
-    """Raise `OSError` where safetensors or tokenizers fail to write: their own errors hide that it was the disk."""
-    try:
-        yield
-    except Exception as error:
-        if "os error" not in str(error):
-            raise
-        raise OSError(f"{path} could not be written: {error}") from error
 
 
 @final
@@ -163,14 +152,14 @@ def _all(jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
 
 def _entry(tensor: Tensor, rows: Rows) -> Entry:
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return Entry(dtype=dtype, shape=tuple(tensor.shape), sha256=_sha256(rows), bytes=rows.size)
+    return Entry(dtype=dtype, shape=tuple(tensor.shape), digest=digest_of(rows.data), bytes=rows.size)
 
 
 def _encoded(entry: Entry, rows: Rows, base: Tensor | None, compress: bool) -> tuple[Entry, Bytes]:
     before = _before(entry, base)
     wanted = "raw" if not compress else "planes" if before is None else "delta"
     codec, payload = encode(rows, before, codec=wanted)
-    digest = None if codec == "raw" else _sha256(payload)
+    digest = None if codec == "raw" else digest_of(payload.data)
     return entry.model_copy(update={"codec": codec, "payload": digest, "bytes": payload.size}), payload
 
 
@@ -201,7 +190,7 @@ def _payload(path: Path, name: str, contents: Contents, begin: int) -> Bytes:
     entry, (first, last) = contents.tensors[name], contents.places[name]
     with _or_damaged(path, name):
         payload = read(path, begin + first, last - first)
-        _require(payload, entry.payload or entry.sha256)
+        _require(payload, entry.payload or entry.digest)
     return payload
 
 
@@ -213,8 +202,8 @@ def _restored(path: Path, name: str, contents: Contents, begin: int, base: Tenso
     with _or_damaged(path, name):
         rows = codec.decode(payload, entry.rows, before)
         if entry.payload is not None and not codec.against:
-            _require(rows, entry.sha256)
-    if codec.against and _sha256(rows) != entry.sha256:
+            _require(rows, entry.digest)
+    if codec.against and digest_of(rows.data) != entry.digest:
         raise _other_base(path, contents, f"what was given has other values in {name!r}")
     return tensor_of(rows, entry.torch_dtype, entry.shape)
 
@@ -240,9 +229,5 @@ def _other_base(path: Path, contents: Contents, but: str) -> Damaged:
 
 
 def _require(content: Rows, digest: str) -> None:
-    if _sha256(content) != digest:
+    if digest_of(content.data) != digest:
         raise ValueError("its digest is another")
-
-
-def _sha256(content: Rows) -> str:
-    return hashlib.sha256(content.data).hexdigest()

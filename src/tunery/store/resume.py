@@ -1,6 +1,5 @@
 """Resume points: one manifest each, written whole and last; it counts while all that it names is intact."""
 
-import hashlib
 import json
 import warnings
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any, Final, final
 
 from tunery.errors import Damaged
 from tunery.schema.results import CheckpointRecord
+from tunery.store.digest import digest_of
 from tunery.store.files import remove_tree, write_text
 from tunery.store.objects import Objects, Stored
 
@@ -127,7 +127,7 @@ def _body(point: Point) -> dict[str, Any]:
 def _sealed(body: Any) -> str:
     """The manifest's text: the digest of the body, then the body."""
     text = json.dumps(body)
-    return f'{{"sha256": "{hashlib.sha256(text.encode()).hexdigest()}",\n"point": {text}}}\n'
+    return f'{{"digest": "{digest_of(text.encode())}",\n"point": {text}}}\n'
 
 
 def _read(path: Path) -> Point:

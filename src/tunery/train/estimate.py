@@ -121,7 +121,8 @@ def require_room(run: Assembled, store: StudyStore, folder: RunFolder) -> None:
         refused = f"the file system of {str(folder.path)!r} has {size_text(disk.free)} free"
         reserve = f" and checkpoint.min_free keeps {size_text(kept_free)} of it" if kept_free else ""
         raise FolderError(f"{refused}{reserve}, but this run needs {least}; choose another --out, {remedy}")
-    store.say(f"disk: {estimate(sizes, rule)}, {size_text(disk.free)} free")
+    if not store.used():  # the first trial speaks for the study
+        store.say(f"disk: {estimate(sizes, rule)}, {size_text(disk.free)} free")
 
 
 def estimate(sizes: Sizes, rule: Checkpoint) -> Estimate:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from tunery.errors import Interrupted
+from tunery.errors import FolderError, Interrupted
 from tunery.hardware import peak_memory
 from tunery.model.owned import count_parameters, load_owned
 from tunery.optim.adversarial import make_adversary
@@ -16,6 +17,7 @@ from tunery.schema import RunConfig
 from tunery.schema.results import Memory, Metrics, Objective, Progress, RunResult, Status, Tokens
 from tunery.store.files import size
 from tunery.store.folder import RunFolder, claimed, refuse_other
+from tunery.store.lock import held
 from tunery.store.study import StudyStore, ignore
 from tunery.tracking.table import make_trackers
 from tunery.train.assemble import Assembled, assemble
@@ -62,6 +64,7 @@ def fit(
     folder = store.run(Path(out))
     refuse_other(folder.path, document, record="result.json")
     if (finished := folder.result()) is not None:
+        _finish_tidying(store, folder)
         return finished
     clock = Clock(folder.progress().seconds)
     with signals.listening():
@@ -71,6 +74,13 @@ def fit(
         with claimed(folder.path, document, record="result.json"):
             progress = _train(run, store, folder, callbacks, clock=clock, signals=signals)
             return _conclude(run, store, folder, progress, clock=clock)
+
+
+def _finish_tidying(store: StudyStore, folder: RunFolder) -> None:
+    """Free what a process left that died after it had written the result."""
+    if folder.path == store.root and folder.best() is not None:
+        with suppress(FolderError, OSError), held(folder.path):
+            store.tidy()
 
 
 def _train(
@@ -226,7 +236,7 @@ def finish(
         parameters=progress.parameters,
         seconds=progress.seconds,
         memory=progress.memory,
-        disk_bytes=size(folder.path / "best") or (best.bytes if best else 0),
+        disk_bytes=_kept_bytes(folder),
         written_bytes=progress.written_bytes,
         tokens=progress.tokens,
         epochs=progress.epochs,
@@ -240,3 +250,9 @@ def finish(
     )
     folder.finish(result)
     return result
+
+
+def _kept_bytes(folder: RunFolder) -> int:
+    """Of the export and the weights that stay beside it: once exported, the best epoch need not be kept twice."""
+    exported = size(folder.path / "best")
+    return exported + sum(record.bytes for record in folder.kept() if not (exported and record.kind == "best"))

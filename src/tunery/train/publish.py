@@ -1,6 +1,8 @@
 """The trained model in the ecosystem's own format, read back from disk by another process before it counts."""
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +13,13 @@ from tunery.model.export import export
 from tunery.schema import RunConfig
 from tunery.schema.results import CheckpointRecord
 from tunery.store.files import remove_tree, replace_folder, temporary, write
-from tunery.store.objects import naming_the_disk
 from tunery.train.inference import CARD, Predictor, load
 from tunery.train.prepare import Prepared
 from tunery.train.scoring import thresholds_in
 from tunery.train.verify import require_same
 
 _ROWS = 32
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def publish(built: Built, prepared: Prepared, config: RunConfig, *, best: CheckpointRecord, folder: Path) -> Predictor:
@@ -76,6 +78,18 @@ def export_checked(
         write(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False).encode(errors="replace"))
     live = Predictor(built.module, prepared.tokenizer, task=task, config=config, thresholds=thresholds)
     require_same(folder, live, prepared.splits.validation.examples[:_ROWS])
+
+
+@contextmanager
+def naming_the_disk(path: Path) -> Iterator[None]:
+    """Raise `OSError` where safetensors or tokenizers fail to write: their own errors hide that it was the disk."""
+    try:
+        yield
+    except Exception as error:
+        if (found := _OS_ERROR.search(str(error))) is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 @contextmanager
