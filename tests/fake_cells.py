@@ -35,7 +35,7 @@ class Fake:
         with claimed(job.path, job.config.model_dump(mode="json"), record="result.json"):
             (job.path / "best").mkdir()
         (job.path / "best" / "weights").write_text(f"{job.method:<50}{job.config.seed:<50}")
-        job.folder.finish(record(job.config, self.score(job.method, job.config.seed)))
+        job.folder.write_result(record(job.config, self.score(job.method, job.config.seed)))
         return Outcome("completed")
 
 

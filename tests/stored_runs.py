@@ -59,7 +59,8 @@ def finish(folder: RunFolder, value: float | None, *, status: Status = "complete
         data=None,
         checkpoints=folder.kept(),
     )
-    folder.finish(result)
+    folder.write_result(result)
+    folder.close()
 
 
 def trial(root: Path, number: int) -> Path:

@@ -4,11 +4,11 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
-import torch
 
 from tunery.errors import FolderError
-from tunery.schema.results import CheckpointRecord
+from tunery.schema.results import CheckpointRecord, Progress
 from tunery.store.folder import RunFolder, claimed, refuse_other
+from tunery.store.resume import Point
 
 DOCUMENT = {"task": {"kind": "classification"}, "optim": {"lr": 1e-3}, "search": {"n_trials": 5}}
 
@@ -51,21 +51,27 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> 
         pass
 
 
-def best(folder: RunFolder, step: int) -> CheckpointRecord:
-    digest, size = folder.objects.put({"w": torch.full((4,), float(step))})
-    return CheckpointRecord(kind="best", step=step, epoch=step, digest=digest, bytes=size, value=0.5)
-
-
-def test_only_the_best_weights_stay(tmp_path: Path) -> None:
+def test_kept_epochs_are_read_back_and_the_best_is_among_them_or_is_gone(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    for step in (1, 2):
-        folder.write_best(best(folder, step))
-    record = folder.best()
-    assert record is not None and record.step == 2
-    assert [path.stem for path in folder.objects.root.iterdir()] == [record.digest]
-    assert folder.objects.path(record.digest).stat().st_size == record.bytes
-    folder.drop_weights()
-    assert folder.best() == record and not folder.objects.root.exists()
+    assert folder.kept() == () and folder.best() is None
+    one, two = (
+        CheckpointRecord(kind=kind, step=step, epoch=step, digest="d", bytes=1, value=0.5, metrics={"f1": [step]})
+        for kind, step in (("best", 1), ("co_best", 2))
+    )
+    folder.write_kept((one, two))
+    assert RunFolder(tmp_path).kept() == (one, two) and folder.best() == one
+    folder.write_kept((two,))
+    assert folder.best() is None
+
+
+def test_a_folder_is_closed_when_nothing_is_left_of_the_work(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_progress(Progress(epochs=1.0))
+    folder.resume.publish(Point(step=1, documents={}, objects={}, kept=()))
+    folder.staging.mkdir()
+    assert not folder.is_closed()
+    folder.close()
+    assert folder.is_closed() and list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:

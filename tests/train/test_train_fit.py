@@ -18,7 +18,7 @@ from tunery.errors import DataError, FolderError, Interrupted
 from tunery.schema import RunConfig
 from tunery.store.folder import RunFolder
 from tunery.tracking.jsonl import read_metrics
-from tunery.train.fit import finish, fit
+from tunery.train.fit import fit
 from tunery.train.inference import evaluate
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -175,11 +175,13 @@ def test_a_refused_request_leaves_nothing_behind(tiny_bert: Path, tmp_path: Path
 def test_a_run_that_died_after_its_result_leaves_no_second_copy(
     tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, out = make(tiny_bert, tmp_path, "lora"), tmp_path / "run"
+    given, out, write_result = make(tiny_bert, tmp_path, "lora"), tmp_path / "run", RunFolder.write_result
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr("tunery.train.fit.finish", lambda *a, **k: (finish(*a, **k), sys.exit()))
+        patch.setattr(RunFolder, "write_result", lambda *given: (write_result(*given), sys.exit()))
         fit(given, out=out)
-    assert (out / "result.json").exists() and RunFolder(out).best() is not None
+    assert (out / "result.json").exists() and RunFolder(out).best() is not None and (out / "resume").exists()
+    (out / f".best.{2**30}.tmp").mkdir()
     fit(given, out=out)
-    assert RunFolder(out).best() is None
+    assert RunFolder(out).best() is None and not {"resume", "progress.json"} & {path.name for path in out.iterdir()}
+    assert not list(out.glob(".best*"))
     assert RunFolder(out).objects.digests() == {record.digest for record in RunFolder(out).kept()}

@@ -173,7 +173,7 @@ def _run_trial(search: _Search, trial: Trial) -> TrialState:
 def _give_up(
     search: _Search, trial: Trial, config: RunConfig, folder: RunFolder, state: TrialState, reason: str
 ) -> TrialState:
-    finish(folder, config, STATUS[state], progress=folder.progress(), reason=reason)
+    finish(search.store, folder, config, STATUS[state], progress=folder.progress(), reason=reason)
     return _tell(search, trial, state, reason=reason)
 
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from tunery.store.files import naming
+
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 """How a system says that there is no room: the disk is full, or the quota is used up."""
 
@@ -27,8 +29,9 @@ def record_event(root: Path, event: Event, *, why: str, path: Path | None = None
         "bytes": size,
         "why": why,
     }
+    log = root / "events.jsonl"
     try:
-        with (root / "events.jsonl").open("a", encoding="utf-8") as file:
+        with naming(log), log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     except OSError as error:
         if error.errno not in FULL:

@@ -67,9 +67,16 @@ class RunFolder:
             entries = [record.model_dump(mode="json") for record in records]
             write_text(self.path / "checkpoints.json", json.dumps(entries, indent=1))
 
-    def finish(self, result: RunResult) -> None:
-        """Write `result.json`, the mark of a finished run, then remove what only an unfinished one needs."""
+    def write_result(self, result: RunResult) -> None:
+        """Write `result.json`, the mark of a finished run."""
         write_text(self.path / "result.json", result.model_dump_json(indent=1))
+
+    def is_closed(self) -> bool:
+        """Whether nothing is left of the work on a finished run."""
+        return not (self.path / "progress.json").exists()
+
+    def close(self) -> None:
+        """Remove what only an unfinished run needs; `progress.json`, which says that something is left, goes last."""
         self.resume.clear()
         remove_tree(self.staging)
         (self.path / "progress.json").unlink(missing_ok=True)

@@ -210,10 +210,13 @@ def _restored(path: Path, name: str, contents: Contents, begin: int, base: Tenso
 
 @contextmanager
 def _or_damaged(path: Path, tensor: str | None = None) -> Iterator[None]:
-    """Say of which object, and of which tensor in it, something is not as it was stored."""
+    """Say of which object, and of which tensor in it, something is not as it was stored.
+
+    A disk that cannot be read now is another matter: what it holds may be whole.
+    """
     try:
         yield
-    except (OSError, ValueError, ZstdError) as error:
+    except (FileNotFoundError, ValueError, ZstdError) as error:
         what = f"object {path.stem[:12]}" if tensor is None else f"tensor {tensor!r} of object {path.stem[:12]}"
         raise Damaged(
             f"{what} must be what was stored, but {error}; remove {path}, and the run goes on from an earlier resume "

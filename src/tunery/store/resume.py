@@ -2,17 +2,19 @@
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
 from tunery.errors import Damaged
 from tunery.schema.results import CheckpointRecord
 from tunery.store.digest import digest_of
 from tunery.store.files import remove_tree, write_text
 from tunery.store.objects import Objects, Stored
+
+T = TypeVar("T")
 
 _NAME: Final = "step-{}.json"
 
@@ -59,23 +61,30 @@ class ResumePoints:
         return found
 
     def latest(self) -> Point | None:
-        """The newest whole point. Damaged ones after it are dropped, so that they do not pass for the newest.
+        """The newest whole point, as `read_latest` finds it."""
+        found = self.read_latest(self._check)
+        return found[0] if found else None
+
+    def read_latest(self, read: Callable[[Point], T]) -> tuple[Point, T] | None:
+        """The newest whole point and what was read of it. Damaged ones after it are dropped: they are not the newest.
 
         A warning per dropped point says what is damaged and how many steps are lost. Equals of the best that are gone
-        are left out.
+        are left out of the point.
+
+        Args:
+            read: reads the objects of a point; raises `Damaged` where one of them is not what was stored.
         """
         damaged: dict[Path, Damaged] = {}
         whole = None
         for path in self._newest_first():
             try:
-                whole = self._whole(path)
+                whole = self._whole(path, read)
                 break
             except Damaged as error:
                 damaged[path] = error
-        for path in damaged:
-            path.unlink()
         for path, why in damaged.items():
-            warnings.warn(_lost(_step(path), why, whole), stacklevel=2)
+            path.unlink()
+            warnings.warn(_lost(_step(path), why, whole[0] if whole else None), stacklevel=2)
         return whole
 
     def drop(self, step: int) -> None:
@@ -89,11 +98,17 @@ class ResumePoints:
     def _newest_first(self) -> list[Path]:
         return sorted(self.root.glob(_NAME.format("[0-9]*")), key=_step, reverse=True)
 
-    def _whole(self, path: Path) -> Point:
+    def _whole(self, path: Path, read: Callable[[Point], T]) -> tuple[Point, T]:
         point = _read(path)
-        for digest in sorted(point.needs()):
-            self._objects.check(digest)
-        return replace(point, kept=tuple(record for record in point.kept if self._is_there(record)))
+        for record in point.kept:
+            if record.kind == "best":
+                self._objects.check(record.digest)
+        there = tuple(record for record in point.kept if self._is_there(record))
+        return replace(point, kept=there), read(point)
+
+    def _check(self, point: Point) -> None:
+        for stored in point.objects.values():
+            self._objects.check(stored.digest)
 
     def _is_there(self, record: CheckpointRecord) -> bool:
         try:

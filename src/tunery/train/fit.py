@@ -15,7 +15,7 @@ from tunery.model.owned import count_parameters, load_owned
 from tunery.optim.adversarial import make_adversary
 from tunery.schema import RunConfig
 from tunery.schema.results import Memory, Metrics, Objective, Progress, RunResult, Status, Tokens
-from tunery.store.files import size
+from tunery.store.files import recover, size
 from tunery.store.folder import RunFolder, claimed, refuse_other
 from tunery.store.lock import held
 from tunery.store.study import StudyStore, ignore
@@ -64,7 +64,8 @@ def fit(
     folder = store.run(Path(out))
     refuse_other(folder.path, document, record="result.json")
     if (finished := folder.result()) is not None:
-        _finish_tidying(store, folder)
+        if not folder.is_closed():
+            _close(store, folder)
         return finished
     clock = Clock(folder.progress().seconds)
     with signals.listening():
@@ -76,11 +77,12 @@ def fit(
             return _conclude(run, store, folder, progress, clock=clock)
 
 
-def _finish_tidying(store: StudyStore, folder: RunFolder) -> None:
-    """Free what a process left that died after it had written the result."""
-    if folder.path == store.root and folder.best() is not None:
-        with suppress(FolderError, OSError), held(folder.path):
-            store.tidy()
+def _close(store: StudyStore, folder: RunFolder) -> None:
+    """Free what a process left that died after it had written the result; a folder in use is left to its user."""
+    with suppress(FolderError), held(folder.path):
+        recover(folder.path)
+        store.tidy()
+        folder.close()
 
 
 def _train(
@@ -93,10 +95,8 @@ def _train(
     signals: Signals,
 ) -> Progress:
     """Train from the newest whole resume point, or from the start, to the end."""
-    before, point = folder.progress(), folder.resume.latest()
-    folder.write_kept(point.kept if point else ())
-    store.tidy()
-    config, stop = run.config, StopEarly(folder.metrics, run.config)
+    before, config = folder.progress(), run.config
+    stop = StopEarly(folder.metrics, config)
     record = Record(
         make_trackers(config.tracking, folder.path), log_every=config.train.log_every, task_kind=config.task.kind
     )
@@ -125,16 +125,27 @@ def _train(
     for callback in (saver, *callbacks):  # after those that the snapshot takes with it
         trainer.add_callback(callback)
     with signals.noting(), clock.phase("train"):
-        if point is None:
-            trainer.train()
-        elif point.step < run.steps and not stop.is_over(point.step):
-            trainer.go_on(read(point, folder.objects, reference=run.reference))
+        step = _take_up(trainer, run, store, folder)
+        if step is None or (step < run.steps and not stop.is_over(step)):
+            trainer.go_on()
         trainer.accelerator.unwrap_model(run.built.module, keep_fp32_wrapper=False)
     progress = spent(saver.written_bytes)
     if signals.came():
         again = "the same command resumes it" if config.checkpoint.keep_last else "the same command starts it over"
         raise Interrupted(f"{signals.by} came at step {trainer.state.global_step}; {again}")
     return progress
+
+
+def _take_up(trainer: TuneryTrainer, run: Assembled, store: StudyStore, folder: RunFolder) -> int | None:
+    """Put the trainer where the newest whole resume point was. Returns its step; None where there is no such point."""
+    found = folder.resume.read_latest(partial(read, objects=folder.objects, reference=run.reference))
+    folder.write_kept(found[0].kept if found else ())
+    store.tidy()
+    if found is None:
+        return None
+    point, snapshot = found
+    trainer.restore(snapshot)
+    return point.step
 
 
 def _trainer(
@@ -212,12 +223,11 @@ def _conclude(run: Assembled, store: StudyStore, folder: RunFolder, progress: Pr
         staged = folder.staging / "export"
         store.write(need, lambda: rehearse(run.built, run.prepared, run.config, best=best, staging=staged))
     progress = progress.model_copy(update={"seconds": clock.seconds()})
-    result = finish(folder, run.config, "completed", progress=progress, test=test, without_block=without_block)
-    store.tidy()
-    return result
+    return finish(store, folder, run.config, "completed", progress=progress, test=test, without_block=without_block)
 
 
 def finish(
+    store: StudyStore,
     folder: RunFolder,
     config: RunConfig,
     status: Status,
@@ -227,7 +237,7 @@ def finish(
     without_block: tuple[float | None, ...] = (),
     reason: str | None = None,
 ) -> RunResult:
-    """Write `result.json` from what is on disk and `progress`: the run is finished."""
+    """Write `result.json` from what is on disk and `progress`: the run is finished. What nothing needs now is freed."""
     best = folder.best()
     result = RunResult(
         status=status,
@@ -248,7 +258,9 @@ def finish(
         checkpoints=folder.kept(),
         reason=reason,
     )
-    folder.finish(result)
+    folder.write_result(result)
+    store.tidy()
+    folder.close()
     return result
 
 

@@ -12,7 +12,7 @@ from tunery.model.build import Built
 from tunery.model.export import export
 from tunery.schema import RunConfig
 from tunery.schema.results import CheckpointRecord
-from tunery.store.files import remove_tree, replace_folder, temporary, write
+from tunery.store.files import naming, remove_tree, replace_folder, temporary, write
 from tunery.train.inference import CARD, Predictor, load
 from tunery.train.prepare import Prepared
 from tunery.train.scoring import thresholds_in
@@ -84,7 +84,8 @@ def export_checked(
 def naming_the_disk(path: Path) -> Iterator[None]:
     """Raise `OSError` where safetensors or tokenizers fail to write: their own errors hide that it was the disk."""
     try:
-        yield
+        with naming(path):
+            yield
     except Exception as error:
         if (found := _OS_ERROR.search(str(error))) is None:
             raise

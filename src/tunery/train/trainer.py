@@ -91,6 +91,7 @@ class TuneryTrainer(Trainer):
         self.step_loss = torch.zeros(())
         self._watch = watch
         self.tokens = Tokens()
+        self._resume_from: Path | None = None
         super().__init__(model=built.module, args=arguments, callbacks=list(callbacks))
         for noisy in (PrinterCallback, ProgressCallback):
             self.remove_callback(noisy)
@@ -197,18 +198,21 @@ class TuneryTrainer(Trainer):
             "random": random_state(),
         }
 
-    def go_on(self, snapshot: Snapshot) -> None:
-        """Train on from a snapshot as if nothing had come between."""
+    def restore(self, snapshot: Snapshot) -> None:
+        """Let `go_on` train on from a snapshot as if nothing had come between."""
         load_owned(self._built, snapshot.weights)
         parts = unpack(snapshot.documents["state"], snapshot.state)
         self._row_loss.load_state_dict(parts.pop("loss"))
         if self._built.regulator is not None:
             self._built.regulator.load(parts["regulator"])
         self.add_callback(_OnceReady(partial(self._restore, parts)))
-        folder = Path(str(self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        TrainerState(**snapshot.documents["trainer"]).save_to_json(str(folder / TRAINER_STATE_NAME))
-        self.train(resume_from_checkpoint=str(folder))
+        self._resume_from = Path(str(self.args.output_dir))
+        self._resume_from.mkdir(parents=True, exist_ok=True)
+        TrainerState(**snapshot.documents["trainer"]).save_to_json(str(self._resume_from / TRAINER_STATE_NAME))
+
+    def go_on(self) -> None:
+        """Train to the end, from where `restore` has put it or from the start."""
+        self.train(resume_from_checkpoint=self._resume_from and str(self._resume_from))
 
     def _restore(self, parts: dict[str, Any]) -> None:
         """Put back what the Trainer makes anew. `parts` is emptied, so that no second copy stays in memory."""
@@ -222,7 +226,7 @@ class TuneryTrainer(Trainer):
         """The library would write pickles; `on_save`, which comes next, publishes a snapshot instead."""
 
     def _load_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """The library would look for files of its own; `go_on` has loaded the weights."""
+        """The library would look for files of its own; `restore` has loaded the weights."""
 
 
 @final
