@@ -151,7 +151,7 @@ def flip(path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["manifest", "weights", "state", "best"])
 def test_of_a_damaged_point_the_one_before_it_is_used(tiny_bert: Path, tmp_path: Path, part: str) -> None:
-    """The first epoch is the best one: without its weights no point is of use."""
+    """Both points have the same best epoch: without its weights neither is of use."""
     given = make(tiny_bert, tmp_path, **LORA, checkpoint={"keep_last": 2, "every": 3, "co_best": 1})
     whole = ended(given, tmp_path / "whole")
     out = tmp_path / "torn"
