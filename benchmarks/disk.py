@@ -26,9 +26,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from imdb_lora import packaged_weights
 from peft import LoraConfig, get_peft_model
-from plain_trainer import metrics
 from safetensors.torch import load_file
 from transformers import (
     AutoModelForSequenceClassification,
@@ -38,6 +36,9 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+
+from imdb_lora import packaged_weights
+from plain_trainer import metrics
 
 STATE = {".safetensors", ".pt", ".pth", ".bin"}
 LORA = "{method: lora, r: 8, alpha: 16, target: [query, value]}"

@@ -141,7 +141,7 @@ def test_report_of_a_finished_run_writes_the_page_and_says_what_was_saved(
     assert code == 0 and f"written: {run / 'report.html'}" in printed
     wanted = "1 kB of weights and training state; keeping every checkpoint would have taken 1 MB: 99.9 % saved\n"
     assert wanted in printed and "orphan" not in printed
-    assert re.search(r"^ *1 kB +exported model +exported model +best", printed, re.MULTILINE)
+    assert re.search(r"^ *1 kB +exported model +the best model, as other tools load it +best", printed, re.MULTILINE)
     page = (run / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
     assert "<h2>Disk</h2>" in page and wanted.strip() in page
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tunery.errors import (
     RunError,
     StudyFailed,
 )
+from tunery.hpo.space import suggest
 from tunery.hpo.tables import PRUNERS, SAMPLERS
 from tunery.schema import RunConfig
 from tunery.schema.fields import alternatives
@@ -44,6 +46,9 @@ def document(model: Path, folder: Path, **sections: Any) -> dict[str, Any]:
         "search": {"n_trials": 4, "pruner": "none"},
         **sections,
     }
+
+
+TPE_FROM_THE_START = {"tpe": {"startup_trials": 1}}
 
 
 class Watch:
@@ -313,3 +318,28 @@ def test_a_winner_that_was_damaged_is_named_with_the_remedy(tiny_bert: Path, tmp
     (out / "study.json").unlink()
     with pytest.raises(Damaged, match=r"trial 0 won, but .*; `tunery train .*config.yaml --out DIR` trains it again"):
         search(given, out=out)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_death_among_the_proposals_of_a_trial_changes_none_of_them(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    """The three parameters of the second to fourth trial: the process dies before each of them once."""
+    spec = {"n_trials": 4, "pruner": "none", "sampler": {"name": sampler, **TPE_FROM_THE_START.get(sampler, {})}}
+    given = document(tiny_bert, tmp_path, search=spec, train={"epochs": 1, "max_steps": 1})
+    whole = search(given, out=tmp_path / "whole")
+    deaths: set[tuple[int, str]] = set()
+
+    def die_once(trial: optuna.Trial, path: str, domain: Any, *, integer: bool) -> Any:
+        if trial.number and (trial.number, path) not in deaths:
+            deaths.add((trial.number, path))
+            raise SystemExit
+        return suggest(trial, path, domain, integer=integer)
+
+    monkeypatch.setattr("tunery.hpo.space.suggest", die_once)
+    again = None
+    while again is None:
+        with suppress(SystemExit):
+            again = search(given, out=tmp_path / "again")
+    assert len(deaths) >= 6
+    assert [trial.params for trial in again.trials] == [trial.params for trial in whole.trials]

@@ -77,7 +77,7 @@ def test_orphans_are_found_with_their_reasons_and_removed_only_when_asked(tmp_pa
     assert clean(tmp_path, delete=True) == found
     assert words(storage_of(tmp_path)) == [
         ("best", "best epoch of trial 0"),
-        ("export", "exported model"),
+        ("export", "the best model, as other tools load it"),
         *[("resume", "resume point of trial 1 at step 5")] * 3,
     ]
     assert all((tmp_path / name).read_text() == "something" for name in theirs)
@@ -109,7 +109,7 @@ def test_a_comparison_holds_the_runs_of_its_cells(tmp_path: Path) -> None:
     assert words(found) == [
         ("best", "best epoch of full with seed 7"),
         ("best", "best epoch of lora with seed 7"),
-        ("export", "exported model"),
+        ("export", "the best model, as other tools load it"),
         *[("orphan", "no record and no resume point names it")] * 2,
     ]
     assert found.keep_all_bytes == 100 and found.bytes + found.record_bytes == size(tmp_path)

@@ -1,9 +1,9 @@
 """A study: propose, train, judge, keep the best, say what happened."""
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from tunery.errors import ConfigError, DiskFull, Interrupted, RunError, StudyFai
 from tunery.hpo.pruning import Pruning
 from tunery.hpo.records import STATUS, summarise, trial_folder, trial_record
 from tunery.hpo.space import complete, propose, strong_default
+from tunery.hpo.steady import SteadySampler
 from tunery.hpo.tables import PRUNERS, SAMPLERS
 from tunery.hpo.winner import conclude, write_records
 from tunery.schema import RunConfig
@@ -135,15 +136,11 @@ def _ended(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _next_trial(search: _Search) -> Trial:
-    """A trial that a dead process left running, else a new one.
-
-    The sampler is seeded by (seed, trial number), so that an interrupted study proposes what it would have proposed.
-    """
+    """A trial that a dead process left running, else a new one; either proposes what it would have proposed."""
     left = search.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     number = left[0].number if left else len(_ended(search.study))
-    key = hashlib.sha256(f"{search.base.seed}:{number}".encode()).digest()
     spec = search.base.search.sampler
-    search.study.sampler = SAMPLERS[type(spec)](spec, int.from_bytes(key[:4], "big"))
+    search.study.sampler = SteadySampler(partial(SAMPLERS[type(spec)], spec), seed=search.base.seed, number=number)
     return Trial(search.study, left[0]._trial_id) if left else search.study.ask()
 
 

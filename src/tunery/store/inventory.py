@@ -128,8 +128,8 @@ def _idle(study: _Study, path: Path, *, of: str, finished: bool) -> StoredItem:
 def _weights(study: _Study, path: Path, *, of: str) -> StoredItem | None:
     """The item of one entry of a run's folder, unless it is a record."""
     if path.name == "best":
-        return _item(study, path, kind="export", why=f"exported model{of}")
-    if path.name == "staging":
+        return _item(study, path, kind="export", why=f"the best model{of}, as other tools load it")
+    if path.name == "staging" and any(path.iterdir()):
         return _item(study, path, kind="orphan", why=f"staging folder of an unfinished save{of}")
     if is_temporary(path):
         return _item(study, path, kind="orphan", why=_LEFT)
