@@ -46,7 +46,9 @@ def run(tmp_path: Path) -> Path:
 def finish(path: Path) -> None:
     (path / "best").mkdir()
     (path / "best" / "model.safetensors").write_bytes(bytes(1000))
-    RunFolder(path).finish(record(validate(CONFIG), 0.8).model_copy(update={"written_bytes": 1_000_000}))
+    result = record(validate(CONFIG), 0.8).model_copy(update={"written_bytes": 1_000_000})
+    RunFolder(path).write_result(result)
+    RunFolder(path).close()
 
 
 def weights(path: Path) -> list[str]:
