@@ -116,9 +116,9 @@ def plain(model: Any, folder: Path, optimizer: Any, schedule: Any) -> Trainer:
 def resume(folder: RunFolder, run: Assembled, optimizer: Any) -> None:
     """What `fit` does between building the model and the first step, with nothing read or mapped before."""
     reference = run.reference and Reference(run.reference.digest, run.reference.load.__wrapped__)  # type: ignore[attr-defined]
-    point = folder.resume.latest()
-    assert point is not None
-    snapshot = read(point, folder.objects, reference=reference)
+    found = folder.resume.read_latest(functools.partial(read, objects=folder.objects, reference=reference))
+    assert found is not None
+    _, snapshot = found
     load_owned(run.built, snapshot.weights)
     parts = unpack(snapshot.documents["state"], snapshot.state)
     optimizer.load_state_dict(parts["optimizer"])

@@ -33,6 +33,14 @@ class Stored(NamedTuple):
     bytes: int
 
 
+class Encoded(NamedTuple):
+    """An object that is ready to be written."""
+
+    digest: str
+    parts: tuple[bytes | memoryview, ...]
+    """The bytes of the file; none where it is there."""
+
+
 @dataclass(frozen=True)
 class Reference:
     """Pretrained weights, against which trained ones are stored as what differs."""
@@ -62,29 +70,47 @@ class Objects:
     def put(
         self, tensors: Mapping[str, Tensor], *, reference: Reference | None = None, compress: bool = True
     ) -> Stored:
-        """Store named tensors, each as what differs from its namesake in the reference, where there is one like it.
-
-        What is there already, and intact, is not written again. Beyond the tensors, this takes about as much memory
-        as the object takes on disk.
-
-        Args:
-            tensors: of any dtype, on any device; they must not change meanwhile.
-            reference: the pretrained values; loaded only if something is to be encoded.
-            compress: False stores all tensors as they are, which is quicker.
+        """Encode and write.
 
         Raises:
             OSError: when the disk refuses; nothing is left of the attempt.
         """
+        return self.write(self.encode(tensors, reference=reference, compress=compress))
+
+    def encode(
+        self, tensors: Mapping[str, Tensor], *, reference: Reference | None = None, compress: bool = True
+    ) -> Encoded:
+        """Make ready what `write` stores: each tensor as what differs from its namesake in the reference, if any.
+
+        Of what is there already, and intact, only the name is worked out. Beyond the tensors, this takes about as much
+        memory as the object takes on disk.
+
+        Args:
+            tensors: of any dtype, on any device; they must not change before they are written.
+            reference: the pretrained values; loaded only if something is to be encoded.
+            compress: False leaves all tensors as they are, which is quicker.
+        """
         largest_first = sorted(tensors, key=lambda name: (-tensors[name].nbytes, name))  # so that no thread waits long
         rows = {name: rows_of(tensors[name]) for name in largest_first}
         entries = _all({name: partial(_entry, tensors[name], rows[name]) for name in rows})
-        path = self.path(Contents(version=1, tensors=entries).name)
-        if not self._holds(path.stem, reference):
-            given = reference if compress else None
-            base = given.load() if given else {}
-            jobs = {name: partial(_encoded, entries[name], rows[name], base.get(name), compress) for name in rows}
-            _write(path, _all(jobs), reference=given)
-        return Stored(path.stem, path.stat().st_size)
+        digest = Contents(version=1, tensors=entries).name
+        if self._holds(digest, reference):
+            return Encoded(digest, ())
+        given = reference if compress else None
+        base = given.load() if given else {}
+        jobs = {name: partial(_encoded, entries[name], rows[name], base.get(name), compress) for name in rows}
+        return Encoded(digest, _parts(_all(jobs), reference=given))
+
+    def write(self, encoded: Encoded) -> Stored:
+        """Store what was encoded. What is there already is not written again.
+
+        Raises:
+            OSError: when the disk refuses; nothing is left of the attempt.
+        """
+        path = self.path(encoded.digest)
+        if encoded.parts:
+            write_bytes(path, *encoded.parts)
+        return Stored(encoded.digest, path.stat().st_size)
 
     def get(self, digest: str, *, reference: Reference | None = None) -> dict[str, Tensor]:
         """Read an object back; every tensor is compared with its digest.
@@ -169,11 +195,14 @@ def _before(entry: Entry, base: Tensor | None) -> Rows | None:
     return rows_of(base) if base is not None and alike else None
 
 
-def _write(path: Path, encoded: Mapping[str, tuple[Entry, Bytes]], *, reference: Reference | None) -> None:
+def _parts(
+    encoded: Mapping[str, tuple[Entry, Bytes]], *, reference: Reference | None
+) -> tuple[bytes | memoryview, ...]:
+    """The bytes of the file, one after another."""
     entries = {name: entry for name, (entry, _) in encoded.items()}
     needed = reference and any(CODECS[entry.codec].against for entry in entries.values())
     contents = Contents(version=1, tensors=entries, reference=reference.digest if reference and needed else None)
-    write_bytes(path, contents.header(), *(payload.data for _, payload in encoded.values()))
+    return contents.header(), *(payload.data for _, payload in encoded.values())
 
 
 def _base(path: Path, contents: Contents, reference: Reference | None) -> Mapping[str, Tensor]:

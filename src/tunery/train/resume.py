@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 from torch import Tensor
@@ -38,13 +39,15 @@ class Snapshot(NamedTuple):
 def publish(snapshot: Snapshot, folder: RunFolder, *, step: int, reference: Reference | None) -> None:
     """Store a snapshot as the resume point of `step`, with the best epochs as they are now.
 
-    The weights are stored against `reference`. The state is large and soon replaced, so that it is not compressed.
+    The weights are stored against `reference`. The state is large and soon replaced, so that it is not compressed; it
+    is written while the weights are encoded.
     """
-    objects = {
-        _WEIGHTS: folder.objects.put(snapshot.weights, reference=reference),
-        _STATE: folder.objects.put(snapshot.state, compress=False),
-    }
-    folder.resume.publish(Point(step=step, documents=snapshot.documents, objects=objects, kept=folder.kept()))
+    objects = folder.objects
+    with ThreadPoolExecutor(1) as other:
+        weights = other.submit(objects.encode, snapshot.weights, reference=reference)
+        state = objects.put(snapshot.state, compress=False)
+        stored = {_WEIGHTS: objects.write(weights.result()), _STATE: state}
+    folder.resume.publish(Point(step=step, documents=snapshot.documents, objects=stored, kept=folder.kept()))
 
 
 def read(point: Point, objects: Objects, *, reference: Reference | None) -> Snapshot:
@@ -53,5 +56,7 @@ def read(point: Point, objects: Objects, *, reference: Reference | None) -> Snap
     Raises:
         Damaged: when an object is not what was stored.
     """
-    weights = objects.get(point.objects[_WEIGHTS].digest, reference=reference)
-    return Snapshot(point.documents, weights, objects.get(point.objects[_STATE].digest))
+    with ThreadPoolExecutor(1) as other:
+        state = other.submit(objects.get, point.objects[_STATE].digest)
+        weights = objects.get(point.objects[_WEIGHTS].digest, reference=reference)
+        return Snapshot(point.documents, weights, state.result())
