@@ -39,6 +39,11 @@ from transformers import (
 
 from imdb_lora import packaged_weights
 from plain_trainer import metrics
+from tunery.model.owned import owned_state
+from tunery.schema.document import validate
+from tunery.store.folder import RunFolder
+from tunery.store.objects import Objects
+from tunery.train.restore import restore
 
 STATE = {".safetensors", ".pt", ".pth", ".bin"}
 LORA = "{method: lora, r: 8, alpha: 16, target: [query, value]}"
@@ -136,7 +141,8 @@ def plain_trial(result: dict[str, Any], data: Path, folder: Path, *, keep_all: b
 
 def rows_of(data: Path, split: str, tokenizer: Any) -> Dataset:
     """One tokenised split."""
-    rows = Dataset.from_list([json.loads(line) for line in (data / f"{split}.jsonl").read_text().splitlines()])
+    with (data / f"{split}.jsonl").open(encoding="utf-8") as lines:
+        rows = Dataset.from_list([json.loads(line) for line in lines])
     names = sorted(set(rows["label"]))
     return rows.map(
         lambda row: {
@@ -147,14 +153,13 @@ def rows_of(data: Path, split: str, tokenizer: Any) -> Dataset:
 
 
 def came_back(study: Path) -> bool:
-    """Whether every tensor that the winner stored is in `best/`, bit for bit."""
+    """Whether what the winner stored, restored, is in `best/` to the last bit."""
     number = json.loads((study / "study.json").read_text())["best"]["number"]
-    digest = json.loads((study / "trials" / str(number) / "checkpoints.json").read_text())[0]["digest"]
-    code = "from tunery.hpo.winner import winner_state; import sys; winner_state"
-    del code
-    from tunery.store.objects import Objects
-
-    stored = Objects(study / "objects").get(digest)
+    folder = RunFolder(study / "trials" / str(number), objects=Objects(study / "objects"))
+    result, record = folder.result(), folder.best()
+    if result is None or record is None:
+        return False
+    stored = owned_state(restore(validate(result.config), record, folder.objects).built)
     exported = [tensor for path in (study / "best").glob("*.safetensors") for tensor in load_file(path).values()]
     there = {(tuple(tensor.shape), tensor.numpy().tobytes()) for tensor in exported}
     return all((tuple(tensor.shape), tensor.numpy().tobytes()) in there for tensor in stored.values())
