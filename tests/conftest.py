@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import socket
+from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ story strange such sure table take talk tell terrible test text than that the th
 think third this three time to token tokens together too train two under until up us used very wait walk want was watch
 water way we weak well went were what when where which while who why will with without woman wonderful word words work
 world worst would write wrong year yes yet you young your zero"""
+
+HALF_EMPTY = namedtuple("usage", "total used free")(10**12, 5 * 10**11, 5 * 10**11)
 
 TINY = {
     "hidden_size": 32,
@@ -51,6 +54,13 @@ def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", only_this_machine)
+
+
+@pytest.fixture(autouse=True)
+def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept depends on how full the disk is: tests have one that is half empty, whatever the machine has."""
+    if "service" not in {mark.name for mark in request.node.iter_markers()}:
+        monkeypatch.setattr("shutil.disk_usage", lambda path: HALF_EMPTY)
 
 
 @pytest.fixture(scope="session")
