@@ -185,3 +185,11 @@ def test_a_run_that_died_after_its_result_leaves_no_second_copy(
     assert RunFolder(out).best() is None and not {"resume", "progress.json"} & {path.name for path in out.iterdir()}
     assert not list(out.glob(".best*"))
     assert RunFolder(out).objects.digests() == {record.digest for record in RunFolder(out).kept()}
+
+
+def test_what_a_failed_attempt_spent_is_not_forgotten(tiny_bert: Path, tmp_path: Path) -> None:
+    given, out = make(tiny_bert, tmp_path, "lora"), tmp_path / "run"
+    with pytest.raises(MemoryError):
+        fit(given, [StopAt(3, "crash")], out=out)
+    spent = RunFolder(out).progress()
+    assert not (out / "resume").exists() and spent.tokens.processed > 0 and spent.seconds.train > 0

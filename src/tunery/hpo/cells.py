@@ -4,18 +4,17 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, Protocol, final
+from typing import Literal, Protocol, final
 
 from tunery.schema import RunConfig
 from tunery.store.folder import RunFolder
+from tunery.train.signals import on_signals
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _STOPPED = {-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}
 
 
@@ -60,15 +59,8 @@ class Stop:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Note SIGINT and SIGTERM while the block runs."""
-        main = threading.current_thread() is threading.main_thread()
-        before: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS if main}
-        try:
-            for number in before:
-                signal.signal(number, self._note)
+        with on_signals(self._note):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     @contextmanager
     def reaching(self, child: subprocess.Popen[str]) -> Iterator[None]:

@@ -124,11 +124,16 @@ def _train(
     )
     for callback in (saver, *callbacks):  # after those that the snapshot takes with it
         trainer.add_callback(callback)
-    with signals.noting(), clock.phase("train"):
-        step = _take_up(trainer, run, store, folder)
-        if step is None or (step < run.steps and not stop.is_over(step)):
-            trainer.go_on()
-        trainer.accelerator.unwrap_model(run.built.module, keep_fp32_wrapper=False)
+    try:
+        with signals.noting(), clock.phase("train"):
+            step = _take_up(trainer, run, store, folder)
+            if step is None or (step < run.steps and not stop.is_over(step)):
+                trainer.go_on()
+            trainer.accelerator.unwrap_model(run.built.module, keep_fp32_wrapper=False)
+    except BaseException:
+        with suppress(OSError):  # a full disk must not hide what happened
+            spent(saver.written_bytes)
+        raise
     progress = spent(saver.written_bytes)
     if signals.came():
         again = "the same command resumes it" if config.checkpoint.keep_last else "the same command starts it over"

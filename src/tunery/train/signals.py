@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, final
@@ -10,6 +10,20 @@ from typing import Any, final
 from tunery.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def on_signals(hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM call `hear` while the block runs; only the main thread of a process can."""
+    main = threading.current_thread() is threading.main_thread()
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS if main}
+    try:
+        for number in before:
+            signal.signal(number, hear)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @final
@@ -31,15 +45,8 @@ class Signals:
         Raises:
             Interrupted: out of the block, at once; but see `noting`.
         """
-        main = threading.current_thread() is threading.main_thread()
-        before: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS if main}
-        try:
-            for number in before:
-                signal.signal(number, self._hear)
+        with on_signals(self._hear):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     @contextmanager
     def noting(self) -> Iterator[None]:
