@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+import torch
+
 from tunery.hpo.cells import Job, Outcome, Stop
 from tunery.schema import RunConfig
 from tunery.schema.results import (
+    CheckpointRecord,
     DataRecord,
     Memory,
     Metrics,
@@ -34,6 +37,9 @@ class Fake:
             return outcome
         with claimed(job.path, job.config.model_dump(mode="json"), record="result.json"):
             (job.path / "best").mkdir()
+            digest, size = job.folder.objects.put({"weight": torch.ones(4)})
+            equal = CheckpointRecord(kind="co_best", step=8, epoch=2.0, digest=digest, bytes=size)
+            job.folder.write_kept((equal,))
         (job.path / "best" / "weights").write_text(f"{job.method:<50}{job.config.seed:<50}")
         job.folder.write_result(record(job.config, self.score(job.method, job.config.seed)))
         return Outcome("completed")

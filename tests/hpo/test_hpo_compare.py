@@ -200,6 +200,7 @@ def test_cells_come_seed_by_seed_and_one_model_is_kept(given: dict[str, Any], tm
     assert lora.tokens_per_second == pytest.approx((100 / 7.2 + 100 / 7.0) / 2)
     assert {method.method for method in result.methods if method.on_pareto_front} == {"lora", "none"}
     assert result.verdicts[0].startswith("lora: 0.7100 against 0.8100 of none, difference -0.1000 [")
+    assert not list(out.rglob("objects")), "equals of the best epochs go too"
 
 
 def test_a_finished_comparison_trains_nothing_and_more_of_both_extends_it(

@@ -13,7 +13,7 @@ from tunery.report.stored import disk
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.results import Cell, ComparisonResult
 from tunery.store.files import remove_tree, replace_folder, write_bytes, write_text
-from tunery.store.folder import read_comparison
+from tunery.store.folder import RunFolder, read_comparison
 from tunery.store.inventory import storage_of
 
 
@@ -107,7 +107,14 @@ class Ledger:
             replace_folder(own, self.out / "best")
         for cell in self._cells.values():
             if cell.result is not None:
-                remove_tree(self.out / cell.folder / "best")
+                _free(RunFolder(self.out / cell.folder))
+
+
+def _free(cell: RunFolder) -> None:
+    """Remove the weights of a finished cell, equals of its best epoch included."""
+    cell.write_kept(())
+    remove_tree(cell.objects.root)
+    remove_tree(cell.path / "best")
 
 
 def _on_test(result: RunResult) -> float | None:
