@@ -82,9 +82,8 @@ def test_patience_and_least_change_say_when(
 
 
 def test_a_schedule_is_told_the_objective() -> None:
-    follow, seen = FollowMetric("f1_macro"), list[float | None]()
-    follow.on_evaluate(None, None, None, metrics={"f1_macro": 0.1})  # type: ignore[arg-type]
-    follow.observe = seen.append
+    seen = list[float | None]()
+    follow = FollowMetric("f1_macro", seen.append)
     for value in (0.5, None):
         follow.on_evaluate(None, None, None, metrics={"f1_macro": value, "loss": 9.0})  # type: ignore[arg-type]
     assert seen == [0.5, None]

@@ -1,7 +1,7 @@
 """What happens around the steps: records, best weights, early stopping, resume points, signals."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, final
@@ -22,7 +22,6 @@ from tunery.tracking.jsonl import read_metrics
 from tunery.tracking.tracker import Tracker
 from tunery.train.resume import Snapshot, publish
 from tunery.train.signals import Signals
-from tunery.train.trainer import TuneryTrainer
 
 
 def is_better(value: float, than: float, *, direction: Direction, by: float = 0.0) -> bool:
@@ -51,11 +50,16 @@ def history(metrics: Path, name: str, *, until: float = math.inf) -> list[float 
 class Record(TrainerCallback):
     """Sends losses and validation metrics to the trackers."""
 
-    def __init__(self, trackers: Sequence[Tracker], *, log_every: int, task_kind: str) -> None:
+    def __init__(
+        self, trackers: Sequence[Tracker], *, config: RunConfig, measured: Callable[[], Mapping[str, float]]
+    ) -> None:
+        """Args:
+        measured: what there is to say of the step that was taken last, by name.
+        """
         self._trackers = trackers
-        self._log_every = log_every
-        self._names = tuple(METRICS[task_kind])
-        self.trainer: TuneryTrainer | None = None
+        self._log_every = config.train.log_every
+        self._names = tuple(METRICS[config.task.kind])
+        self._measured = measured
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Open the trackers at the step where training goes on."""
@@ -64,10 +68,8 @@ class Record(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Log the loss of every `log_every`-th step: no mean over steps, so that a resumed run logs the same."""
-        if state.global_step % self._log_every == 0 and self.trainer is not None:
-            values = {"loss": self.trainer.step_loss.item(), "lr": self.trainer.learning_rate()}
-            named = {**values, **self.trainer.learned()}
-            self._log(state, {f"train/{name}": value for name, value in named.items()})
+        if state.global_step % self._log_every == 0:
+            self._log(state, {f"train/{name}": value for name, value in self._measured().items()})
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Log the scalar metrics of the epoch."""
@@ -101,14 +103,13 @@ class Regulate(TrainerCallback):
 class FollowMetric(TrainerCallback):
     """Tells a learning rate schedule that depends on it how good every epoch was."""
 
-    def __init__(self, metric: str) -> None:
+    def __init__(self, metric: str, observe: Callable[[float | None], None]) -> None:
         self._metric = metric
-        self.observe: Callable[[float | None], None] | None = None
+        self._observe = observe
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """The value is None where the metric is undefined."""
-        if self.observe is not None:
-            self.observe(given["metrics"][self._metric])
+        self._observe(given["metrics"][self._metric])
 
 
 @final

@@ -96,17 +96,8 @@ def _train(
 ) -> Progress:
     """Train from the newest whole resume point, or from the start, to the end."""
     before, config = folder.progress(), run.config
-    stop = StopEarly(folder.metrics, config)
-    record = Record(
-        make_trackers(config.tracking, folder.path), log_every=config.train.log_every, task_kind=config.task.kind
-    )
-    keep = KeepBest(store, folder, run.built, config=config, reference=run.reference)
-    follow = FollowMetric(config.objective)
-    watch = LossWatch(run.device)
-    finite = StopWhereNotFinite(watch, log_every=config.train.log_every, rows_of=run.row_ids)
-    regulate = [Regulate(run.built.regulator)] if run.built.regulator else []
-    trainer = _trainer(run, folder, clock, [*regulate, finite, record, keep, follow, stop], watch=watch)
-    record.trainer, follow.observe = trainer, trainer.observe
+    stop, watch = StopEarly(folder.metrics, config), LossWatch(run.device)
+    trainer = _trainer(run, folder, clock, watch=watch)
 
     def spent(written: int) -> Progress:
         progress = _progress(run, trainer, before, clock=clock, written=written)
@@ -122,7 +113,7 @@ def _train(
         reference=run.reference,
         spent=spent,
     )
-    for callback in (saver, *callbacks):  # after those that the snapshot takes with it
+    for callback in (*_own_callbacks(run, store, folder, trainer, watch=watch), stop, saver, *callbacks):
         trainer.add_callback(callback)
     try:
         with signals.noting(), clock.phase("train"):
@@ -153,9 +144,22 @@ def _take_up(trainer: TuneryTrainer, run: Assembled, store: StudyStore, folder: 
     return point.step
 
 
-def _trainer(
-    run: Assembled, folder: RunFolder, clock: Clock, callbacks: Sequence[TrainerCallback], *, watch: LossWatch
-) -> TuneryTrainer:
+def _own_callbacks(
+    run: Assembled, store: StudyStore, folder: RunFolder, trainer: TuneryTrainer, *, watch: LossWatch
+) -> list[TrainerCallback]:
+    """In the order in which they have to act: what is not finite is neither logged nor kept."""
+    config, regulator = run.config, run.built.regulator
+    trackers = make_trackers(config.tracking, folder.path)
+    return [
+        *([Regulate(regulator)] if regulator else []),
+        StopWhereNotFinite(watch, log_every=config.train.log_every, rows_of=run.row_ids),
+        Record(trackers, config=config, measured=trainer.measured),
+        KeepBest(store, folder, run.built, config=config, reference=run.reference),
+        FollowMetric(config.objective, trainer.observe),
+    ]
+
+
+def _trainer(run: Assembled, folder: RunFolder, clock: Clock, *, watch: LossWatch) -> TuneryTrainer:
     config, built = run.config, run.built
     return TuneryTrainer(
         built,
@@ -169,7 +173,6 @@ def _trainer(
         optimizer=run.optimizer,
         schedule=run.schedule,
         score=partial(_score, run, clock),
-        callbacks=callbacks,
     )
 
 

@@ -77,7 +77,6 @@ class TuneryTrainer(Trainer):
         optimizer: Callable[[], Optimizer],
         schedule: Callable[[Optimizer, int], Schedule],
         score: Callable[[], dict[str, Any]],
-        callbacks: Sequence[TrainerCallback],
     ) -> None:
         self._built = built
         self._loader = loader
@@ -88,11 +87,11 @@ class TuneryTrainer(Trainer):
         self._make_optimizer = optimizer
         self._make_schedule = schedule
         self._score = score
-        self.step_loss = torch.zeros(())
+        self._step_loss = torch.zeros(())
         self._watch = watch
         self.tokens = Tokens()
         self._resume_from: Path | None = None
-        super().__init__(model=built.module, args=arguments, callbacks=list(callbacks))
+        super().__init__(model=built.module, args=arguments)
         for noisy in (PrinterCallback, ProgressCallback):
             self.remove_callback(noisy)
 
@@ -125,9 +124,9 @@ class TuneryTrainer(Trainer):
         """Show the schedule the objective of an epoch."""
         cast(Schedule, self.lr_scheduler).observe(value)
 
-    def learned(self) -> dict[str, float]:
-        """What the loss has learned so far."""
-        return self._row_loss.learned()
+    def measured(self) -> dict[str, float]:
+        """Of the step that was taken last: its loss, the learning rate, and what the loss has learned so far."""
+        return {"loss": self._step_loss.item(), "lr": self.learning_rate(), **self._row_loss.learned()}
 
     def learning_rate(self) -> float:
         """`optim.lr` as the schedule has moved it by this step; groups with rates of their own move alike."""
@@ -140,16 +139,16 @@ class TuneryTrainer(Trainer):
         self._row_loss.zero_grad()  # the Trainer clears the gradients of the model only
         passes: MicroBatches = inputs
         rows = sum(len(micro["labels"]) for micro in passes)
-        self.step_loss = torch.zeros((), device=self.args.device)
+        self._step_loss = torch.zeros((), device=self.args.device)
         for micro in passes:
             self._count(micro["attention_mask"])
             batch = {name: tensor.to(self.args.device, non_blocking=True) for name, tensor in micro.items()}
             share = partial(self._share_of_loss, model, batch, batch.pop("labels"), rows)
-            self.step_loss += self._adversary.backward(share, self.accelerator.backward)
+            self._step_loss += self._adversary.backward(share, self.accelerator.backward)
         if self._built.regulator is not None:
             self.accelerator.backward(self._built.regulator.penalty())
-        self._watch.note(self.step_loss, step=self.state.global_step + 1, lr=self.learning_rate())
-        return self.step_loss.clone()
+        self._watch.note(self._step_loss, step=self.state.global_step + 1, lr=self.learning_rate())
+        return self._step_loss.clone()
 
     def _share_of_loss(self, model: nn.Module, batch: Mapping[str, Tensor], labels: Tensor, rows: int) -> Tensor:
         """What one pass adds to the mean loss over the step's rows."""
