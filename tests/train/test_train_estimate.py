@@ -14,7 +14,7 @@ from tunery.store.files import size
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.train import estimate as module
-from tunery.train.assemble import Assembled, assemble
+from tunery.train.assemble import assemble
 from tunery.train.estimate import Sizes, estimate, require_room, sizes_of
 from tunery.train.fit import fit
 from tunery.train.prepare import prepare
@@ -90,7 +90,6 @@ Disk = namedtuple("Disk", "total used free")
 def asked(tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Ask for room in an empty folder, on a file system of 1 GB, for a run that needs some 70 MB: 40 when squeezed."""
     files = write_rows(tmp_path)
-    monkeypatch.setattr(module, "sizes_of", lambda run: Sizes(10 * MB, 20 * MB, 1 * MB))
     said: list[str] = []
 
     def ask(free: int, *, others: int = 0, **rule: Any) -> list[str]:
@@ -99,9 +98,8 @@ def asked(tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
         out = tmp_path / "runs" / "run"
         store = StudyStore(out, wanted.checkpoint, direction="maximize", say=said.append)
         monkeypatch.setattr(StudyStore, "used", lambda self: others)
-        run = object.__new__(Assembled)
-        object.__setattr__(run, "config", wanted)
-        require_room(run, store, store.run(out / "trials" / "3"))
+        sizes, trial = Sizes(10 * MB, 20 * MB, 1 * MB), store.run(out / "trials" / "3")
+        require_room(sizes, wanted.checkpoint, store=store, folder=trial)
         assert not out.exists()
         return said
 
@@ -139,9 +137,9 @@ def test_what_it_will_take_is_said(asked: Any) -> None:
 def test_a_run_that_has_begun_is_let_pass(tiny_bert: Path, tmp_path: Path) -> None:
     wanted = config(str(tiny_bert), write_rows(tmp_path))
     tight = wanted.model_copy(update={"checkpoint": Checkpoint(max_disk=1)})
-    run = assemble(tight, prepare(tight))
+    sizes = sizes_of(assemble(tight, prepare(tight)))
     store = StudyStore(tmp_path / "other", tight.checkpoint, direction="maximize")
     with pytest.raises(FolderError, match="max_disk allows 1 B"):
-        require_room(run, store, store.run())
+        require_room(sizes, tight.checkpoint, store=store, folder=store.run())
     save_point(store.run(), 10, key="any")
-    require_room(run, store, store.run())
+    require_room(sizes, tight.checkpoint, store=store, folder=store.run())

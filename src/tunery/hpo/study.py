@@ -118,7 +118,6 @@ def _run(search: _Search) -> StudyResult:
         if ended and settings.timeout is not None and time.monotonic() - started > settings.timeout:
             break
         failures = failures + 1 if _run_trial(search, _next_trial(search)) is TrialState.FAIL else 0
-        search.store.tidy()
         if failures >= settings.max_failures:
             result = _summary(search)
             write_records(result, search.out)

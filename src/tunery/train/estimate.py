@@ -96,7 +96,7 @@ _DEMANDS: Final = {
 }
 
 
-def require_room(run: Assembled, store: StudyStore, folder: RunFolder) -> None:
+def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: RunFolder) -> None:
     """Refuse a run that will not find room on its disk, and say how much the others will take.
 
     A run that has begun is let pass: it was looked at then, and can go on from where it is once there is room.
@@ -106,7 +106,6 @@ def require_room(run: Assembled, store: StudyStore, folder: RunFolder) -> None:
     """
     if folder.kept() or folder.resume.points():
         return
-    rule, sizes = run.config.checkpoint, sizes_of(run)
     demand = _DEMANDS[rule.low_disk]
     least = estimate(sizes, demand.rule(rule))
     others = 0 if demand.frees_others else store.used()

@@ -71,10 +71,11 @@ def fit(
     with signals.listening():
         with clock.phase("load"):
             run = assemble(config, prepare(config))
-            require_room(run, store, folder)
+            sizes = sizes_of(run)
+            require_room(sizes, config.checkpoint, store=store, folder=folder)
         with claimed(folder.path, document, record="result.json"):
             progress = _train(run, store, folder, callbacks, clock=clock, signals=signals)
-            return _conclude(run, store, folder, progress, clock=clock)
+            return _conclude(run, store, folder, progress, clock=clock, need=sizes.export)
 
 
 def _close(store: StudyStore, folder: RunFolder) -> None:
@@ -212,8 +213,10 @@ def _higher(before: Memory, now: Memory) -> Memory:
     return Memory(host_peak_bytes=host, device_peak_bytes=max(device, default=None))
 
 
-def _conclude(run: Assembled, store: StudyStore, folder: RunFolder, progress: Progress, *, clock: Clock) -> RunResult:
-    """Restore the best epoch, check its export, score what is kept of it, and write the result."""
+def _conclude(
+    run: Assembled, store: StudyStore, folder: RunFolder, progress: Progress, *, clock: Clock, need: int
+) -> RunResult:
+    """Restore the best epoch, check its export of `need` bytes, score what is kept of it, and write the result."""
     best = folder.best()
     if best is None:
         raise RuntimeError("training ended without a scored epoch")
@@ -221,7 +224,6 @@ def _conclude(run: Assembled, store: StudyStore, folder: RunFolder, progress: Pr
     progress = progress.model_copy(update={"parameters": count_parameters(run.built)})  # ranks of the best epoch
     test: dict[str, Any] | None = None
     without_block: tuple[float | None, ...] = ()
-    need = sizes_of(run).export
     if folder.path == store.root:
         final = folder.path / "best"
         predictor = store.write(need, lambda: publish(run.built, run.prepared, run.config, best=best, folder=final))
