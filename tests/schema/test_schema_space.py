@@ -6,7 +6,18 @@ import pytest
 
 from tunery.errors import ConfigError
 from tunery.schema.document import validate
-from tunery.schema.space import check_space, domains, integer_paths, realise, with_default_domains, with_domains
+from tunery.schema.space import (
+    UNSET,
+    config_path,
+    domains,
+    fields_at,
+    integer_paths,
+    may_be_unset,
+    realise,
+    with_domains,
+)
+from tunery.schema.space_check import check_space
+from tunery.schema.space_default import with_default_domains
 from tunery.schema.spec import Choices, Range
 
 BASE: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
@@ -143,9 +154,63 @@ def test_default_domains_open_what_is_not_fixed() -> None:
 def test_default_domains_open_every_branch_that_is_searched() -> None:
     document = with_default_domains({**BASE, "peft": ["none", "lora"], "optim": ["adamw", "sgd_momentum"]})
     found = domains(document)
-    assert {"peft.method", "peft.r", "optim.name", "optim.betas"} <= set(found)
+    assert {"peft.method", "peft.r", "optim.name", "optim.betas", "optim.nesterov"} <= set(found)
+    assert found["optim.adamw.lr"] == Range(5e-6, 1e-2, log=True), "a factor of ten around both methods' defaults"
+    assert found["optim.sgd_momentum.lr"] == Range(3.5e-4, 0.7, log=True)
     assert "optim.lr" not in found, "its range differs between the two optimizers"
     check_space(document)
+
+
+def test_a_choice_that_is_not_made_is_opened_but_for_what_the_rest_rules_out() -> None:
+    everything = domains(with_default_domains(BASE))
+    assert len(everything) > 90
+    assert everything["freeze.strategy"] == Choices(("none", "freeze_encoder", "freeze_layers_n", "adapter"))
+    frozen = domains(with_default_domains({**BASE, "freeze": "freeze_encoder"}))
+    assert "peft.method" not in frozen and not any(path.startswith("peft") for path in frozen)
+    lora = domains(with_default_domains({**BASE, "peft": "lora"}))
+    assert lora["freeze.strategy"] == Choices(("none", "adapter"))
+    assert "regularization.encoder_dropout" in lora, "it is heard with peft.bias=all"
+    quiet = domains(with_default_domains({**BASE, "peft": {"method": "lora", "bias": "none"}, "freeze": "none"}))
+    assert "regularization.encoder_dropout" not in quiet, "nothing hears it"
+    check_space(with_default_domains(BASE))
+
+
+def test_what_stands_under_a_choice_is_for_that_choice_alone() -> None:
+    block = {"dropout": {"low": 0.1, "high": 0.3}, "r": 2}
+    document = space(peft={"method": ["lora", "dora", "ia3"], "r": [4, 8], "alpha": 3, "dora": block})
+    check_space(document)
+    assert domains(document) == {
+        "peft.method": Choices(("lora", "dora", "ia3")),
+        "peft.r": Choices((4, 8)),
+        "peft.dora.dropout": Range(0.1, 0.3),
+    }
+    asked: list[str] = []
+
+    def choose(path: str, domain: Any, method: str) -> Any:
+        asked.append(path)
+        return method if path == "peft.method" else 8 if path == "peft.r" else 0.2
+
+    assert realise(document, lambda p, d: choose(p, d, "lora"))["peft"] == {"method": "lora", "r": 8, "alpha": 3}
+    assert asked == ["peft.method", "peft.r"]
+    asked.clear()
+    dora = realise(document, lambda p, d: choose(p, d, "dora"))["peft"]
+    assert dora == {"method": "dora", "alpha": 3, "dropout": 0.2, "r": 2}, "the block wins"
+    assert asked == ["peft.method", "peft.dora.dropout"]
+    assert realise(document, lambda p, d: choose(p, d, "ia3"))["peft"] == {"method": "ia3"}
+    assert realise(document, lambda p, d: "dora" if p == "peft.method" else UNSET)["peft"] == {
+        "method": "dora",
+        "alpha": 3,
+        "r": 2,
+    }
+
+
+def test_a_path_within_a_block_is_one_of_the_config() -> None:
+    assert config_path("peft.lora.r") == "peft.r" == config_path("peft.r")
+    assert config_path("model.head.mlp.hidden") == "model.head.hidden"
+    assert config_path("task.loss.focal.gamma") == "task.loss.gamma"
+    assert config_path("task.loss.focal") == "task.loss.focal", "a key of `hybrid` has the name of a loss"
+    assert [field.default for field in fields_at("optim.lamb.eps")] == [1e-6]
+    assert may_be_unset("regularization.encoder_dropout") and not may_be_unset("peft.lora.r")
 
 
 def test_default_domains_leave_a_wrong_value_for_the_check() -> None:

@@ -10,7 +10,9 @@ from pydantic.fields import FieldInfo
 from tunery.schema.fields import default_domain, element, members, tag_of, type_text
 from tunery.schema.results import ComparisonResult, RunResult, Storage, StudyResult
 from tunery.schema.run import RunConfig
+from tunery.schema.space_text import default_space, in_words
 from tunery.schema.spec import Choices, Domain, Spec
+from tunery.schema.yaml_text import parse_yaml
 
 Pictures = Mapping[tuple[str, str], str]
 """Text drawings of choices, by section and name: `("schedule", "linear")`."""
@@ -24,7 +26,9 @@ Written by `make docs` from the schema; the words are the docstrings of its fiel
 One file describes one run. `task` and `data` are required, everything else has the default named here. Where a section
 offers a choice, its name alone is enough (`peft: lora`). In a study any value may be a range
 (`optim.lr: {low: 1.0e-5, high: 1.0e-3, log: true}`) or a list of choices (`peft.method: [none, lora]`); a key that is
-itself a list becomes a choice as a list of lists. The column *searched* is the range a study takes by itself.
+itself a list becomes a choice as a list of lists. Where a choice is searched, a mapping under one of its names holds
+keys for that one alone (`peft: {method: [lora, pfeiffer], pfeiffer: {dropout: 0.2}}`). The column *searched* is the range
+a study takes by itself; all of them in one file: `tunery schema space`.
 """
 
 
@@ -84,6 +88,16 @@ def storage_markdown() -> str:
     return _record("`storage` of `tunery report --json`", Storage)
 
 
+def space_document() -> Any:
+    """The config that `space_text.default_space` writes, as plain data."""
+    return parse_yaml(default_space(), source="the default space")
+
+
+def space_markdown() -> str:
+    """The same as a page."""
+    return f"# The default space\n\n```yaml\n{default_space()}```\n"
+
+
 def _record(title: str, root: type[Spec]) -> str:
     blocks, waiting, done = [f"# {title}\n", f"{_doc(root)}\n"], [root], {root}
     while waiting:
@@ -113,6 +127,8 @@ def _section(path: str, field: FieldInfo, pictures: Pictures, *, level: int) -> 
     yield f"{_said(field)}{' A list.' if listed else ''}\n"
     if tag is not None:
         yield f"Choices of `{path}.{tag}`: {', '.join(f'`{_name(spec, tag)}`' for spec in specs)}.\n"
+        if searched := _domain(default_domain(field)):
+            yield f"Searched: {searched}.\n"
     for spec in specs:
         keys = {key: inner for key, inner in spec.model_fields.items() if key != tag}
         if tag is not None:
@@ -174,7 +190,7 @@ def _domain(domain: Domain | None) -> str:
         return ""
     if isinstance(domain, Choices):
         return ", ".join(f"`{json.dumps(value)}`" for value in domain.values)
-    return f"{domain.low:g} to {domain.high:g}{', logarithmic' if domain.log else ''}"
+    return in_words(domain)
 
 
 def _said(field: FieldInfo) -> str:

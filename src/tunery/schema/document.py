@@ -10,10 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from tunery.errors import ConfigError, Problem, did_you_mean
-from tunery.schema.fields import element, members, tag_of
+from tunery.schema.fields import element, is_block, members, tag_of
 from tunery.schema.refusals import refusals
 from tunery.schema.rules import broken_rules
 from tunery.schema.run import RunConfig
+from tunery.schema.spec import Spec
 from tunery.schema.yaml_text import parse_yaml
 
 Document = dict[str, Any]
@@ -109,8 +110,19 @@ def expanded(value: Any, field: FieldInfo) -> Any:
         return value
     if tag and tag not in value and (name := _default_name(value, field)):
         value = {tag: name, **value}
-    inner = {key: sub for spec in specs.values() for key, sub in spec.model_fields.items()}
-    return {key: expanded(sub, inner[key]) if key in inner else sub for key, sub in value.items()}
+    return {
+        key: _inside(sub, [specs[key]]) if is_block(key, sub, field) else _key(key, sub, list(specs.values()))
+        for key, sub in value.items()
+    }
+
+
+def _inside(value: Mapping[Any, Any], specs: list[type[Spec]]) -> Document:
+    return {key: _key(key, sub, specs) for key, sub in value.items()}
+
+
+def _key(key: Any, value: Any, specs: list[type[Spec]]) -> Any:
+    found = [spec.model_fields[key] for spec in specs if key in spec.model_fields]
+    return expanded(value, found[-1]) if found else value
 
 
 def _is_name(value: Any) -> bool:

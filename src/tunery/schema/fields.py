@@ -71,6 +71,11 @@ def branches(value: Mapping[Any, Any], field: FieldInfo) -> dict[str, type[Spec]
     return {name: spec for name, spec in members(field).items() if name in names}
 
 
+def is_block(key: Any, value: Any, field: FieldInfo) -> bool:
+    """Whether a key of a section is the name of one of its choices, with keys for that choice alone beneath it."""
+    return tag_of(field) is not None and key in members(field) and isinstance(value, Mapping)
+
+
 def element(field: FieldInfo) -> FieldInfo | None:
     """The field of one item, where a field holds a list of specs (`tracking`)."""
     for arg in alternatives(field.annotation):

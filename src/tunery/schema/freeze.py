@@ -46,7 +46,18 @@ class FreezeToAdapter(Freezing):
     strategy: Literal["adapter"] = "adapter"
 
 
-Freeze = Annotated[NoFreeze | FreezeEncoder | FreezeLayers | FreezeToAdapter, Field(discriminator="strategy")]
+Freeze = Annotated[
+    NoFreeze | FreezeEncoder | FreezeLayers | FreezeToAdapter,
+    Field(discriminator="strategy"),
+    Choices(
+        (
+            "none",
+            "freeze_encoder",
+            "freeze_layers_n",
+            "adapter",
+        )
+    ),
+]
 
 
 def frozen_in_eval(freeze: Spec, peft: Spec) -> bool | None:

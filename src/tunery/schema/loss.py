@@ -69,6 +69,28 @@ class Hybrid(Spec):
 
 
 SingleLabelLoss = Annotated[
-    CrossEntropy | Bce | WeightedBce | Focal | AdaptiveFocal | Hybrid, Field(discriminator="name")
+    CrossEntropy | Bce | WeightedBce | Focal | AdaptiveFocal | Hybrid,
+    Field(discriminator="name"),
+    Choices(
+        (
+            "ce",
+            "weighted_bce",
+            "focal",
+            "adaptive_focal",
+            "hybrid",
+        )
+    ),
 ]
-MultiLabelLoss = Annotated[Bce | WeightedBce | Focal | AdaptiveFocal | Hybrid, Field(discriminator="name")]
+MultiLabelLoss = Annotated[
+    Bce | WeightedBce | Focal | AdaptiveFocal | Hybrid,
+    Field(discriminator="name"),
+    Choices(
+        (
+            "bce",
+            "weighted_bce",
+            "focal",
+            "adaptive_focal",
+            "hybrid",
+        )
+    ),
+]

@@ -35,7 +35,7 @@ class MlpHead(Spec):
     """Activation of the hidden layer."""
 
 
-Head = Annotated[NativeHead | LinearHead | MlpHead, Field(discriminator="kind")]
+Head = Annotated[NativeHead | LinearHead | MlpHead, Field(discriminator="kind"), Choices(("native", "linear", "mlp"))]
 
 
 class Model(Spec):

@@ -10,6 +10,13 @@ Rate = Annotated[float, Field(gt=0)]
 PeakRate = Annotated[
     Rate | None, Field(description="Peak learning rate; null takes the default of the PEFT method and the optimizer.")
 ]
+HeadRate = Annotated[
+    Rate | None,
+    Field(
+        description="Peak learning rate of the head, which starts from noise; null means ten times `lr`, up to a limit "
+        "(0.01 for AdamW) unless `lr` itself is more."
+    ),
+]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
 Spared = Literal["bias", "norm", "embedding"]
@@ -25,10 +32,8 @@ class Optimizer(Spec):
     """The default learning rate is that of the PEFT method, which is made for AdamW, times this."""
 
     name: str
-    lr: Annotated[PeakRate, Range(1e-5, 2e-3, log=True)] = None
-    head_lr: Rate | None = None
-    """Peak learning rate of the head, which starts from noise; null means ten times `lr`, up to a limit (0.01 for
-    AdamW) unless `lr` itself is more."""
+    lr: Annotated[PeakRate, Range(5e-6, 3e-1, log=True)] = None
+    head_lr: Annotated[HeadRate, Range(1e-4, 5e-2, log=True)] = None
     adapter_lr: Rate | None = None
     """Peak learning rate of what a PEFT method adds; null means `lr`, which is then that of the pretrained parameters
     that are trained beside it."""
@@ -102,7 +107,8 @@ class RAdam(WithMoments):
 
     lr_ratio: ClassVar[float] = 5.0
     name: Literal["radam"] = "radam"
-    lr: Annotated[PeakRate, Range(5e-5, 1e-2, log=True)] = None
+    lr: Annotated[PeakRate, Range(2.5e-05, 1.5, log=True)] = None
+    head_lr: Annotated[HeadRate, Range(0.0005, 0.25, log=True)] = None
 
 
 class Lamb(WithMoments):
@@ -111,7 +117,8 @@ class Lamb(WithMoments):
 
     lr_ratio: ClassVar[float] = 35.0
     name: Literal["lamb"] = "lamb"
-    lr: Annotated[PeakRate, Range(4e-4, 7e-2, log=True)] = None
+    lr: Annotated[PeakRate, Range(0.00018, 10.0, log=True)] = None
+    head_lr: Annotated[HeadRate, Range(0.0035, 1.8, log=True)] = None
     eps: Annotated[float, Field(gt=0), Choices(_EPS)] = 1e-6
     """Added to the root of the second moment."""
 
@@ -121,7 +128,8 @@ class Sgd(Optimizer):
 
     lr_ratio: ClassVar[float] = 300.0
     name: Literal["sgd"] = "sgd"
-    lr: Annotated[PeakRate, Range(3e-3, 6e-1, log=True)] = None
+    lr: Annotated[PeakRate, Range(0.0015, 90.0, log=True)] = None
+    head_lr: Annotated[HeadRate, Range(0.03, 15.0, log=True)] = None
 
 
 class SgdMomentum(Optimizer):
@@ -129,7 +137,8 @@ class SgdMomentum(Optimizer):
 
     lr_ratio: ClassVar[float] = 70.0
     name: Literal["sgd_momentum"] = "sgd_momentum"
-    lr: Annotated[PeakRate, Range(7e-4, 1.4e-1, log=True)] = None
+    lr: Annotated[PeakRate, Range(0.00035, 21.0, log=True)] = None
+    head_lr: Annotated[HeadRate, Range(0.007, 3.5, log=True)] = None
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of the previous update that is kept."""
     nesterov: Annotated[bool, Choices((False, True))] = False
@@ -142,7 +151,8 @@ class NovoGrad(WithMoments):
 
     lr_ratio: ClassVar[float] = 3.0
     name: Literal["novograd"] = "novograd"
-    lr: Annotated[PeakRate, Range(3e-5, 6e-3, log=True)] = None
+    lr: Annotated[PeakRate, Range(1.5e-05, 0.9, log=True)] = None
+    head_lr: Annotated[HeadRate, Range(0.0003, 0.15, log=True)] = None
     betas: Annotated[Betas, Choices(((0.95, 0.98), *_BETAS))] = (0.95, 0.98)
     """Decay rates of the two moment estimates."""
 
@@ -162,7 +172,8 @@ class Lion(Optimizer):
 
     lr_ratio: ClassVar[float] = 0.5
     name: Literal["lion"] = "lion"
-    lr: Annotated[PeakRate, Range(5e-6, 1e-3, log=True)] = None
+    lr: Annotated[PeakRate, Range(2.5e-06, 0.15, log=True)] = None
+    head_lr: Annotated[HeadRate, Range(5e-05, 0.025, log=True)] = None
     betas: Annotated[Betas, Choices(((0.9, 0.99), (0.95, 0.98)))] = (0.9, 0.99)
     """Interpolation of the step's direction, and decay rate of the momentum."""
 
@@ -205,4 +216,18 @@ Optim = Annotated[
     | PagedAdamW
     | PagedAdamW8bit,
     Field(discriminator="name"),
+    Choices(
+        (
+            "adamw",
+            "adam",
+            "adafactor",
+            "radam",
+            "lamb",
+            "sgd",
+            "sgd_momentum",
+            "novograd",
+            "adabelief",
+            "lion",
+        )
+    ),
 ]

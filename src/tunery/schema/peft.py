@@ -216,4 +216,22 @@ Peft = Annotated[
     | LayerNormTuning
     | Library,
     Field(discriminator="method"),
+    Choices(
+        (
+            "none",
+            "lora",
+            "lora_plus",
+            "dora",
+            "rslora",
+            "adalora",
+            "pfeiffer",
+            "houlsby",
+            "compacter",
+            "ia3",
+            "prefix",
+            "prompt",
+            "bitfit",
+            "layernorm",
+        )
+    ),
 ]

@@ -14,6 +14,7 @@ from tunery.schema.fields import (
     branches,
     element,
     ends,
+    is_block,
     is_integer,
     is_numeric,
     is_optional,
@@ -92,7 +93,7 @@ def _of_mapping(value: Any, field: FieldInfo, path: str, *, searched: bool) -> I
         yield from _of_tag(value.get(tag), specs, f"{path}.{tag}", searched=searched)
     if chosen := branches(value, field):
         yield from _of_keys({key: v for key, v in value.items() if key != tag}, chosen, field, path, searched=searched)
-        yield from _missing_keys(value, chosen, path)
+        yield from dict.fromkeys(_missing_keys(value, chosen, path))
 
 
 def _of_tag(given: Any, specs: Mapping[str, type[Spec]], path: str, *, searched: bool) -> Iterator[Problem]:
@@ -113,16 +114,33 @@ def _of_keys(
 ) -> Iterator[Problem]:
     for key, value in keys.items():
         place = f"{path}.{key}"
+        if is_block(key, value, field):
+            yield from _of_block(key, value, chosen, field, path, searched=searched)
+            continue
         fields = [spec.model_fields[key] for spec in chosen.values() if key in spec.model_fields]
         if not fields:
             yield Problem(place, _unknown_key(key, chosen, field, path))
         yield from dict.fromkeys(p for inner in fields for p in refusals(value, inner, place, searched=searched))
 
 
+def _of_block(
+    name: str, keys: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], field: FieldInfo, path: str, *, searched: bool
+) -> Iterator[Problem]:
+    place, tag = f"{path}.{name}", tag_of(field)
+    if not searched:
+        yield Problem(place, f"keys for one choice alone are for a study; write them beside {tag}, without {name!r}")
+    elif name not in chosen:
+        yield Problem(place, f"{name!r} is none of the choices of {path}.{tag}; add it there, or remove this")
+    elif tag in keys:
+        yield Problem(f"{place}.{tag}", f"the choice stands in {path}.{tag}; remove this key")
+    else:
+        yield from _of_keys(keys, {name: chosen[name]}, field, place, searched=searched)
+
+
 def _missing_keys(value: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], path: str) -> Iterator[Problem]:
-    required = {key: None for spec in chosen.values() for key, f in spec.model_fields.items() if f.is_required()}
-    for key in required:
-        if key not in value:
+    for name, spec in chosen.items():
+        given = {*value, *(value[name] if isinstance(value.get(name), Mapping) else ())}
+        for key in (key for key, field in spec.model_fields.items() if field.is_required() and key not in given):
             yield Problem(f"{path}.{key}", "this key is required")
 
 

@@ -37,7 +37,7 @@ class Pgd(Spec):
     """Length of one move, as a share of `epsilon`."""
 
 
-Adversarial = Annotated[NoAdversary | Fgm | Pgd, Field(discriminator="name")]
+Adversarial = Annotated[NoAdversary | Fgm | Pgd, Field(discriminator="name"), Choices(("none", "fgm", "pgd"))]
 
 
 class Regularization(Spec):
@@ -48,10 +48,10 @@ class Regularization(Spec):
     head_dropout: Annotated[Share | None, Range(0.0, 0.5)] = None
     """Dropout before the layers of the head; null keeps the value of the pretrained config, and means 0.1 in a head of
     ours."""
-    encoder_dropout: Share | None = None
+    encoder_dropout: Annotated[Share | None, Range(0.0, 0.2)] = None
     """Dropout on embeddings and on what each block adds; null keeps the value of the pretrained config. Frozen layers
     run without."""
-    attention_dropout: Share | None = None
+    attention_dropout: Annotated[Share | None, Range(0.0, 0.2)] = None
     """Dropout on attention weights; null keeps the value of the pretrained config. Frozen layers run without; 0 saves
     time on a CPU."""
     token_dropout: Annotated[Share, Range(0.0, 0.2)] = 0.0

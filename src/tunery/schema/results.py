@@ -175,6 +175,10 @@ class TrialRecord(Record):
     reason: str | None = None
     history: tuple[float | None, ...] = ()
     """Objective after each epoch."""
+    costs: dict[str, float] = {}
+    """What it took, for each cost among the objectives."""
+    notes: tuple[str, ...] = ()
+    """What happened to it: continued by another process, fewer tokens in a pass after memory ran out."""
 
 
 class BestTrial(Record):
@@ -182,6 +186,7 @@ class BestTrial(Record):
 
     number: int
     value: float
+    """The trial's own value on validation; see `rescored` for its mean over seeds."""
     config: dict[str, Any]
     test: dict[str, Any]
     """Test metrics; the test split was read once, for this trial alone."""
@@ -220,6 +225,42 @@ class Storage(Record):
     """Weights and training state if every checkpoint of every trial had been kept, uncompressed."""
 
 
+class Importance(Record):
+    """How much one parameter decides."""
+
+    path: str
+    share: float
+    """Of all parameters together; they sum to 1."""
+    trials: int
+    """Completed trials that have the parameter."""
+
+
+class Rescored(Record):
+    """A configuration that was trained again with other seeds."""
+
+    number: int
+    """Its trial."""
+    seeds: tuple[int, ...]
+    """Of the trial, then of the runs after it."""
+    values: tuple[float, ...]
+    """Objective on validation, seed by seed; a run that failed is left out of both."""
+    mean: float
+
+
+class EnsembleGain(Record):
+    """What the best trials are worth together, on validation rows that chose nothing of it."""
+
+    method: Literal["mean", "weighted", "vote", "soup"]
+    trials: tuple[int, ...]
+    """The members; of a soup, those that stayed in it in either half."""
+    value: float
+    """Objective: chosen on one half of the rows and scored on the other, the mean of both ways."""
+    single: float
+    """The same for the best member alone."""
+    gain: float
+    """How much better the ensemble is; below 0: worse."""
+
+
 class StudyResult(Record):
     """`study.json`."""
 
@@ -232,6 +273,19 @@ class StudyResult(Record):
     """Trials per status, and `total`."""
     pruned_by_epoch: dict[int, int] = {}
     """How many trials were stopped after that many epochs."""
+    seconds_saved: float | None = None
+    """Estimated seconds that stopping early saved; null without a completed trial to judge by."""
+    objectives: tuple[str, ...] = ()
+    """The objective, then the costs beside it."""
+    front: tuple[int, ...] = ()
+    """With several objectives, the trials that no other beats in one without losing in another."""
+    rescored: tuple[Rescored, ...] = ()
+    """Best mean first; the first one is the winner."""
+    importance: dict[str, tuple[Importance, ...]] = {}
+    """By evaluator, `ped_anova` and `fanova`, most important first."""
+    ensembles: tuple[EnsembleGain, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the study has to say of itself: a space that was exhausted, members whose weights were gone."""
     disk: Disk
     seconds: float
     """Sum of the trials' seconds."""

@@ -14,7 +14,7 @@ from tunery.schema.optim import Adafactor, Optim
 from tunery.schema.peft import AdaLora, BitFit, Compacter, LayerNormTuning, LoraPlus, LowRank, NoPeft, Peft, Prefix
 from tunery.schema.regularization import Regularization
 from tunery.schema.schedule import NoSchedule, Schedule, WarmedUp
-from tunery.schema.search import Search
+from tunery.schema.search import COSTS, CmaEs, Search
 from tunery.schema.task import Task
 from tunery.schema.train import Train
 
@@ -28,7 +28,21 @@ def _known_metric(task: Task, path: str, metric: str | None) -> Iterator[Problem
 
 
 def _objective_exists(task: Task, search: Search) -> Iterator[Problem]:
-    yield from _known_metric(task, "search.objective", search.objective)
+    metric, *costs = objectives_of(task, search)
+    yield from _known_metric(task, "search.objective", metric)
+    for cost in dict.fromkeys(costs):
+        if cost not in COSTS:
+            rule = f"after the metric come costs ({', '.join(COSTS)}), but got {cost!r}"
+            yield Problem("search.objective", f"{rule}; {did_you_mean(cost, COSTS)}")
+        elif costs.count(cost) > 1:
+            yield Problem("search.objective", f"every cost stands there once, but got {cost!r} twice")
+
+
+def _sampler_fits_the_objectives(task: Task, search: Search) -> Iterator[Problem]:
+    names = objectives_of(task, search)
+    if isinstance(search.sampler, CmaEs) and len(names) > 1:
+        message = f"'cmaes' is for one objective, but got {', '.join(names)}; take nsga2 or tpe"
+        yield Problem("search.sampler.name", message)
 
 
 def _watched_metric_exists(task: Task, train: Train) -> Iterator[Problem]:
@@ -54,7 +68,13 @@ def _mode_agrees(task: Task, train: Train, search: Search) -> Iterator[Problem]:
 
 def objective_of(task: Task, search: Search) -> str:
     """Name of the validation metric that judges a run."""
-    return search.objective or default_objective(task.kind)
+    return objectives_of(task, search)[0]
+
+
+def objectives_of(task: Task, search: Search) -> tuple[str, ...]:
+    """That metric, and the costs that a study keeps low beside it."""
+    given = search.objective or default_objective(task.kind)
+    return (given,) if isinstance(given, str) else given
 
 
 def _freezing_fits_the_method(peft: Peft, freeze: Freeze) -> Iterator[Problem]:
@@ -182,6 +202,7 @@ def _hub_data_is_pinned(data: Data) -> Iterator[Problem]:
 
 RULES: tuple[Rule, ...] = (
     _objective_exists,
+    _sampler_fits_the_objectives,
     _direction_agrees,
     _watched_metric_exists,
     _freezing_fits_the_method,

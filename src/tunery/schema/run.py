@@ -13,7 +13,7 @@ from tunery.schema.model import Model
 from tunery.schema.optim import AdamW, Optim
 from tunery.schema.peft import NoPeft, Peft
 from tunery.schema.regularization import Regularization
-from tunery.schema.rules import broken_rules, objective_of
+from tunery.schema.rules import broken_rules, objective_of, objectives_of
 from tunery.schema.schedule import Linear, Schedule
 from tunery.schema.search import Search
 from tunery.schema.spec import Spec
@@ -97,6 +97,11 @@ class RunConfig(Spec):
     def objective(self) -> str:
         """Name of the validation metric that judges this run."""
         return objective_of(self.task, self.search)
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The objective, then the costs that a study keeps low beside it."""
+        return objectives_of(self.task, self.search)
 
     @property
     def direction(self) -> Direction:

@@ -112,4 +112,17 @@ Schedule = Annotated[
     | OneCycle
     | ReducePlateau,
     Field(discriminator="name"),
+    Choices(
+        (
+            "linear",
+            "cosine",
+            "cosine_restart",
+            "polynomial",
+            "constant",
+            "constant_warmup",
+            "exponential",
+            "one_cycle",
+            "reduce_plateau",
+        )
+    ),
 ]

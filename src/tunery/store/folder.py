@@ -19,9 +19,14 @@ R = TypeVar("R", RunResult, Progress, StudyResult, ComparisonResult)
 RECORDS = {"result.json": "run", "study.json": "study", "comparison.json": "comparison"}
 """What is written last -> what it is the record of."""
 
-_MAY_CHANGE = ("name", "checkpoint", "search.n_trials", "search.timeout")
-"""Keys that a later call on the same folder may set anew: they name the work, house it or end it, and change no
-result."""
+_MAY_CHANGE = (
+    "name",
+    "checkpoint",
+    "train.micro_batch_tokens",
+    *(f"search.{key}" for key in ("n_trials", "timeout", "n_jobs", "stall_timeout", "rescore", "ensemble")),
+)
+"""Keys that a later call on the same folder may set anew: they name the work, house it, end it or say what comes after
+it, and change no trial."""
 
 
 @final

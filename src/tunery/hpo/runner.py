@@ -1,0 +1,62 @@
+"""The seam between a study and where its trials are trained: in warm processes, in this process, or as Ray tasks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from tunery.schema import RunConfig
+from tunery.schema.results import Progress
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that a study wants trained, from its resume point where it has one."""
+
+    config: RunConfig
+    folder: Path
+    study: Path
+    """Root of the study whose objects it shares."""
+    title: str
+    """What progress calls it: `trial 3`."""
+    alone: bool = True
+    """Whether no other runs beside it, so that it may draw a bar on the terminal."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch was scored."""
+
+    number: int
+    """Counted from 1."""
+    value: float | None
+    """The objective."""
+    progress: Progress
+    """What the run has cost so far."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    status: Literal["completed", "pruned", "out_of_memory", "failed", "refused", "stopped", "interrupted"]
+    """`completed`: `result.json` is there. `refused`: config, data, model or folder were wrong. `stopped`: by the disk,
+    which is nobody's fault. `interrupted`: a resume point was saved."""
+    reason: str | None = None
+
+
+Judge = Callable[[Epoch], str | None]
+"""Says why a run should be given up after an epoch; None: it goes on."""
+
+Stop = Callable[[], str | None]
+"""Asked now and then: what asks a run to save and leave, such as a signal; None: nothing."""
+
+
+class Runner(Protocol):
+    """Trains runs, one at a time for each thread that calls it."""
+
+    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+        """Train one run. Whatever happens to it is in the outcome; nothing is raised for it."""
+
+    def close(self) -> None:
+        """End what serves the runs."""
