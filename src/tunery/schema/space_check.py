@@ -35,7 +35,7 @@ def check_space(document: Document) -> None:
             variants[name] = _variants(name, document)
         except ConfigError as error:
             problems += error.problems
-    problems += dict.fromkeys(problem for _, problem in _dead_ends(variants))
+    problems += dict.fromkeys(problem for _, problem in _hopeless(variants))
     if problems:
         raise ConfigError(problems, source="the search space")
 
@@ -57,14 +57,12 @@ def dead_values(document: Document) -> set[tuple[str, Any]]:
     for name in sound(misfits(document, searched=True)):
         with suppress(ConfigError):
             variants[name] = _variants(name, document)
-    dead = {id(variant) for variant, _ in _dead_ends(variants)}
-    refused = [pair for group in variants.values() for v in group if id(v) in dead for pair in v.values.items()]
-    legal = [pair for group in variants.values() for v in group if id(v) not in dead for pair in v.values.items()]
-    return set(refused) - set(legal)
+    return {pair for pairs, _ in _hopeless(variants) for pair in pairs}
 
 
 def _variants(name: str, document: Document) -> list[Variant]:
-    """One section in each combination of its branches, with each end of each domain in turn."""
+    """One section in each combination of its branches, with each end of each domain in turn beside all first and all
+    last ends of the others: what is refused beside both is taken to be refused beside all."""
     section = {name: document[name]} if name in document else {}
     variants, refused = [], None
     for values in _turns(section, domains(section)):
@@ -79,9 +77,8 @@ def _variants(name: str, document: Document) -> list[Variant]:
 
 def _turns(section: Document, found: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
     tags = [path for path in found if opens_branch(path)]
-    firsts = {path: ends(domain)[0] for path, domain in found.items()}
-    for names in product(*(ends(found[path]) for path in tags)):
-        here = firsts | dict(zip(tags, names, strict=True))
+    for place, names in product((0, -1), product(*(ends(found[path]) for path in tags))):
+        here = {path: ends(domain)[place] for path, domain in found.items()} | dict(zip(tags, names, strict=True))
         there = _asked(section, here)
         turned = [{path: end} for path in there if path not in tags for end in ends(found[path])]
         yield from ({path: (here | turn)[path] for path in there} for turn in turned or [{}])
@@ -100,6 +97,18 @@ def _asked(section: Document, values: Mapping[str, Any]) -> list[str]:
 
 def _variant(name: str, section: Document, values: dict[str, Any]) -> Variant:
     return Variant(values, read_section(name, realise(section, lambda path, _: values[path])))
+
+
+def _hopeless(variants: Mapping[str, list[Variant]]) -> Iterator[tuple[set[tuple[str, Any]], Problem]]:
+    """Pairs of path and value that no variant has without being refused, with what is said about them. There are no
+    pairs where nothing in the section is searched."""
+    refused = list(_dead_ends(variants))
+    dead = {id(variant) for variant, _ in refused}
+    legal = {pair for group in variants.values() for v in group if id(v) not in dead for pair in v.values.items()}
+    for variant, problem in refused:
+        pairs = set(variant.values.items()) - legal
+        if pairs or not variant.values:
+            yield pairs, problem
 
 
 def _dead_ends(variants: Mapping[str, list[Variant]]) -> Iterator[tuple[Variant, Problem]]:

@@ -6,10 +6,10 @@ from typing import Any, Final
 from pydantic.fields import FieldInfo
 
 from tunery.schema.document import Document, expanded, misfits
-from tunery.schema.fields import branches, default_domain, ends, members, tag_of
+from tunery.schema.fields import branches, default_domain, ends, is_block, members, tag_of
 from tunery.schema.run import FROZEN_ENCODER_LR, RunConfig
 from tunery.schema.space import domains, with_domains
-from tunery.schema.space_check import dead_values
+from tunery.schema.space_check import check_space, dead_values
 from tunery.schema.spec import Choices, Domain, Range, Spec
 
 _SEARCHED: Final = ("task", "model", "peft", "freeze", "optim", "schedule", "regularization", "train")
@@ -18,6 +18,18 @@ _NEAR: Final = 10.0
 
 Dead = Collection[tuple[str, Any]]
 """Pairs of a path and a value there that are not opened."""
+
+
+def space_of(document: Document) -> Document:
+    """What a study of `document` searches: the domains that are written there, or the schema's own where none is.
+
+    Raises:
+        ConfigError: with everything that is wrong with it.
+    """
+    written = with_domains(document)
+    space = written if domains(written) else with_default_domains(written)
+    check_space(space)
+    return space
 
 
 def with_default_domains(document: Document) -> Document:
@@ -60,7 +72,7 @@ def _opened(written: Any, field: FieldInfo, path: str, dead: Dead) -> Any:
                 opened[key] = _opened(written.get(key, {}), fields[0], f"{path}.{key}", dead)
         elif key not in written:
             opened = _merged(opened, _opened_key(key, chosen, path, dead))
-    return opened
+    return _in_order(opened, field)
 
 
 def _by_key(specs: Iterable[type[Spec]]) -> dict[str, list[FieldInfo]]:
@@ -94,6 +106,13 @@ def _merged(opened: Document, more: Document) -> Document:
     """What is written goes before what is opened, in a block as anywhere."""
     blocks = {key: {**value, **opened.get(key, {})} for key, value in more.items() if isinstance(value, Mapping)}
     return {**opened, **more, **blocks}
+
+
+def _in_order(opened: Document, field: FieldInfo) -> Document:
+    """The choice, what stands beside it, then the blocks in the order of the menu."""
+    menu = [None, *members(field)]
+    last = {key: menu.index(key) if is_block(key, value, field) else 0 for key, value in opened.items()}
+    return {key: opened[key] for key in sorted(opened, key=lambda key: (last[key], key != tag_of(field)))}
 
 
 def _with_near_rates(document: Document) -> Document:
