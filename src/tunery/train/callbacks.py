@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -22,6 +22,9 @@ from tunery.tracking.jsonl import read_metrics
 from tunery.tracking.tracker import Tracker
 from tunery.train.resume import Snapshot, publish
 from tunery.train.signals import Signals
+
+_RECORD: Final = 2**16
+"""Bytes of `progress.json`, at most."""
 
 
 def is_better(value: float, than: float, *, direction: Direction, by: float = 0.0) -> bool:
@@ -222,6 +225,10 @@ class SaveResumePoints(TrainerCallback):
         if _is_epoch_end(state):
             control.should_evaluate = True
             control.should_save = self._rule.keep_last > 0
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Record what the run has cost by now, for whoever judges it after this epoch."""
+        self._store.write(_RECORD, partial(self._spent, self.written_bytes))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Publish a resume point and free what it replaces."""

@@ -30,7 +30,7 @@ from tunery.train.prepare import prepare
 from tunery.train.publish import publish, rehearse
 from tunery.train.resume import read
 from tunery.train.scoring import logits_of, score
-from tunery.train.signals import Signals
+from tunery.train.signals import Signals, nobody
 from tunery.train.trainer import TuneryTrainer, training_arguments
 
 
@@ -41,6 +41,7 @@ def fit(
     out: str | Path,
     study: Path | None = None,
     say: Callable[[str], None] = ignore,
+    stop: Callable[[], str | None] = nobody,
 ) -> RunResult:
     """Train as `config` says, in the folder `out`; an unfinished run there is resumed, a finished one returned.
 
@@ -51,14 +52,15 @@ def fit(
     Args:
         study: root of the study that the trial in `out` belongs to.
         say: is told what a person should know while it works: disk space, damaged resume points.
+        stop: says what else than a signal asks the run to save and leave, if anything; asked after every step.
 
     Raises:
         RequestError: when config, data, model or folder are wrong; nothing has been written then.
-        Interrupted: on SIGINT or SIGTERM, after a resume point was saved.
+        Interrupted: on SIGINT or SIGTERM, or where `stop` says so, after a resume point was saved.
         DiskFull: when there is no room; the same call goes on once there is.
         RunError: when training or export fails.
     """
-    document, signals = config.model_dump(mode="json"), Signals()
+    document, signals = config.model_dump(mode="json"), Signals(stop)
     root = study or Path(out)
     store = StudyStore(root, config.checkpoint, direction=config.direction, say=say, stopping=signals.came)
     folder = store.run(Path(out))

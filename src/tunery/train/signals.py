@@ -12,6 +12,10 @@ from tunery.errors import Interrupted
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def nobody() -> None:
+    """Nobody asks to leave."""
+
+
 @contextmanager
 def on_signals(hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Have SIGINT and SIGTERM call `hear` while the block runs; only the main thread of a process can."""
@@ -28,14 +32,19 @@ def on_signals(hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 
 @final
 class Signals:
-    """Which signal has come, if any."""
+    """What asks to leave, if anything: a signal, or another."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: Callable[[], str | None] = nobody) -> None:
+        """Args:
+        stop: what else asks to leave, if anything; asked wherever a signal is looked for.
+        """
         self.by: str | None = None
+        self._stop = stop
         self._noted = False
 
     def came(self) -> bool:
-        """Whether one has come while they were only noted."""
+        """Whether one has come while they were only noted, or something else asks to leave."""
+        self.by = self.by or self._stop()
         return self.by is not None
 
     @contextmanager
@@ -58,6 +67,6 @@ class Signals:
             self._noted = False
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        again, self.by = self.came(), signal.Signals(number).name
+        again, self.by = self.by is not None, signal.Signals(number).name
         if again or not self._noted:
             raise Interrupted(f"{self.by} came; the same command starts or resumes the work")
