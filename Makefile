@@ -2,7 +2,7 @@
 # make test    everything that must hold before a change is merged
 # make test-service    what needs a file system of its own; says so where none may be mounted
 # make lint    the same without the tests
-# make docs    docs/configuration.md from the schema
+# make docs    docs/configuration.md and examples/space.yaml from the schema
 # make house   the size of the house
 # make clean   remove caches and builds
 
@@ -37,6 +37,7 @@ lint: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/tunery schema --markdown > docs/configuration.md
+	$(BIN)/tunery schema space > examples/space.yaml
 
 house:
 	@$(PYTHON) scripts/house.py

@@ -6,6 +6,7 @@ opened. Files that other languages write are seen when they are synced, renamed 
 
 import builtins
 import errno
+import hashlib
 import io
 import os
 import shutil
@@ -18,7 +19,6 @@ import pytest
 
 from tunery.schema import RunResult
 from tunery.schema.yaml_text import parse_yaml
-from tunery.store.files import sha256
 from tunery.tracking.jsonl import read_metrics
 
 ERRNOS = (errno.ENOSPC, errno.EIO, errno.EACCES)
@@ -181,6 +181,11 @@ def what_is_left(folder: Path) -> dict[str, Any]:
         "kept": result.checkpoints,
         "config": parse_yaml((folder / "config.yaml").read_text(), source=""),
     }
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 _ours = False

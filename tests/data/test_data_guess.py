@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from tunery.data.guess import Guess, guess, render, suggested_name
 from tunery.errors import DataError
 from tunery.schema import RunConfig, load_config, load_document
-from tunery.schema.space import check_space, domains
+from tunery.schema.space import domains
+from tunery.schema.space_check import check_space
 
 REAL = Path(os.environ.get("TUNERY_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_real_data = pytest.mark.skipif(

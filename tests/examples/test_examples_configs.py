@@ -7,7 +7,8 @@ import yaml
 
 from tunery.errors import ConfigError
 from tunery.schema import load_config, load_document
-from tunery.schema.space import check_space, domains
+from tunery.schema.space import domains
+from tunery.schema.space_check import check_space
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 RUNS = sorted(EXAMPLES.glob("*.yaml"))

@@ -5,18 +5,22 @@ import random
 from collections import Counter
 from typing import Any
 
+from tunery.report.pruning import pruned_by_epoch, seconds_saved
 from tunery.schema.results import (
     BestTrial,
     Cell,
     ComparisonResult,
     DataRecord,
     Disk,
+    EnsembleGain,
     Environment,
+    Importance,
     Memory,
     MethodSummary,
     Metrics,
     Objective,
     Parameters,
+    Rescored,
     RunResult,
     Seconds,
     SplitRecord,
@@ -171,9 +175,95 @@ def make_study(trials: int = 60, *, labels: int = 5, seed: int = 3, name: str = 
         best=best,
         trials=made,
         counts={**Counter(trial.status for trial in made), "total": len(made)},
-        pruned_by_epoch=dict(Counter(int(trial.epochs) for trial in made if trial.status == "pruned")),
+        pruned_by_epoch=pruned_by_epoch(made),
+        seconds_saved=seconds_saved(made, epochs=EPOCHS),
         disk=Disk(bytes=71_000_000 + 4_000_000 * trials, keep_all_bytes=182_000_000 * 6 * trials),
         seconds=sum(trial.seconds for trial in made),
+    )
+
+
+def make_searched_study(
+    trials: int = 60, *, params: int = 10, objectives: tuple[str, ...] = ("f1_macro",), seed: int = 3
+) -> StudyResult:
+    """A study with everything that a search leaves: importance, other seeds, ensembles, costs, notes.
+
+    `params` beyond those of `make_params` are added, half of them below one method only.
+    """
+    plain, draw = make_study(trials, seed=seed), random.Random(seed + 1)
+    made = tuple(with_more(trial, params, objectives[1:], draw) for trial in plain.trials)
+    sign = 1 if plain.direction == "maximize" else -1
+    done = sorted((t for t in made if t.status == "completed"), key=lambda trial: -sign * (trial.value or 0.0))
+    rescored = make_rescored([trial for trial in done[:5]], draw)
+    winner = next(trial for trial in done if trial.number == rescored[0].number)
+    assert plain.best is not None
+    best = plain.best.model_copy(
+        update={"number": winner.number, "value": winner.value, "config": make_config(winner.params)}
+    )
+    changes = {
+        "trials": made,
+        "best": best,
+        "objectives": objectives,
+        "front": make_front(done) if len(objectives) > 1 else (),
+        "rescored": rescored,
+        "importance": make_importance(made, draw),
+        "ensembles": make_ensembles([trial.number for trial in done[:5]], done[0].value or 0.0),
+        "notes": ("4 members of the ensemble were left out: their weights are gone",),
+    }
+    return plain.model_copy(update=changes)
+
+
+def with_more(trial: TrialRecord, params: int, costs: tuple[str, ...], draw: random.Random) -> TrialRecord:
+    """The same trial with more parameters, what it took, and now and then a note."""
+    more = {
+        f"model.extra_{i:02d}": 10 ** draw.uniform(-4, -1) if i % 3 else draw.choice(["relu", "gelu", "silu"])
+        for i in range(params - 9)
+        if i % 2 or trial.params["peft.method"] == "lora"
+    }
+    scale = {"memory": 2e9, "seconds": trial.seconds, "parameters": 3e5, "disk": 2e6}
+    taken = {cost: scale[cost] * 10 ** draw.uniform(-0.8, 0.8) * (trial.value or 0.5) ** 2 for cost in costs}
+    note = draw.choice(["continued by another process", "micro-batch halved to 1,024 tokens", *[None] * 30])
+    return trial.model_copy(
+        update={"params": trial.params | more, "costs": taken, "notes": (note,) if note is not None else ()}
+    )
+
+
+def make_front(done: list[TrialRecord]) -> tuple[int, ...]:
+    def beats(one: TrialRecord, other: TrialRecord) -> bool:
+        better = [one.value >= other.value, *(one.costs[cost] <= other.costs[cost] for cost in one.costs)]
+        return all(better) and (one.value, one.costs) != (other.value, other.costs)
+
+    some = done[:300]
+    return tuple(sorted(one.number for one in some if not any(beats(other, one) for other in some)))
+
+
+def make_rescored(best: list[TrialRecord], draw: random.Random) -> tuple[Rescored, ...]:
+    rows = []
+    for trial in best:
+        values = (trial.value or 0.0, *((trial.value or 0.0) + draw.gauss(-0.006, 0.004) for _ in range(2)))
+        mean = sum(values) / len(values)
+        rows.append(Rescored(number=trial.number, seeds=(0, 1, 2), values=values, mean=mean))
+    return tuple(sorted(rows, key=lambda row: -row.mean))
+
+
+def make_importance(trials: tuple[TrialRecord, ...], draw: random.Random) -> dict[str, tuple[Importance, ...]]:
+    found = {}
+    paths = list(dict.fromkeys(path for trial in trials for path in trial.params))
+    for name in ("ped_anova", "fanova"):
+        weights = {path: (12.0 if path == "optim.lr" else 1.0) * draw.random() ** 3 for path in paths}
+        total = sum(weights.values())
+        rows = [
+            Importance(path=path, share=weight / total, trials=sum(path in trial.params for trial in trials))
+            for path, weight in weights.items()
+        ]
+        found[name] = tuple(sorted(rows, key=lambda row: -row.share))
+    return found
+
+
+def make_ensembles(members: list[int], value: float) -> tuple[EnsembleGain, ...]:
+    gains = {"mean": 0.0051, "weighted": 0.0064, "vote": 0.0, "soup": -0.0032}
+    return tuple(
+        EnsembleGain(method=method, trials=tuple(members), value=value + gain, single=value, gain=gain)
+        for method, gain in gains.items()
     )
 
 

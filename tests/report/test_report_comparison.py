@@ -172,7 +172,7 @@ def test_the_same_comparison_gives_the_same_page():
 
 def test_rows_for_the_terminal_are_best_first_and_formatted():
     rows = comparison_rows(make_comparison())
-    keys = "method score interval difference p trainable percent seconds tokens/s memory disk"
+    keys = "method score half interval difference p trainable percent seconds tokens/s memory disk"
     assert [" ".join(row) for row in rows] == [keys] * 8
     assert rows[0]["method"] == "none" and rows[0]["difference"] == "\N{EN DASH}"
     assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)

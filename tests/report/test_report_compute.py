@@ -3,20 +3,22 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_records import EPOCHS, make_empty_study, make_lines, make_per_label, make_study
+from report_records import make_empty_study, make_lines, make_per_label
 
 from tunery.report.compute import (
+    MOST_CURVES,
     MOST_POINTS,
+    MOST_TRIALS,
     Series,
     class_table,
     history,
     learning_curves,
-    pruning,
     run_curves,
     share_saved,
     smoothed,
     thinned,
     view_limits,
+    within,
 )
 from tunery.schema.results import StudyResult, TrialRecord
 
@@ -59,23 +61,19 @@ def test_learning_curves_keep_gaps_and_say_where_a_trial_was_pruned():
     assert [(curve.values, curve.stopped_at) for curve in found.curves] == [((0.1, None, 0.5), None), ((0.1, 0.2), 2)]
 
 
-def test_saved_time_is_the_trials_own_pace_times_the_epochs_not_run():
-    done = trial(0, 0.5, seconds=100, epochs=8, params={"train.epochs": 10})
-    stopped = trial(1, None, status="pruned", seconds=30, epochs=3, params={"train.epochs": 10})
-    found = pruning(study(done, stopped), results={})
-    assert (found.stopped, found.ended, found.early, found.by_epoch) == (1, 2, 1, {3: 1})
-    assert found.seconds_saved == pytest.approx(10 * (0.8 * 10 - 3))
+def test_a_long_history_is_sampled_and_keeps_what_its_line_rests_on():
+    values = [((number * 7919) % 5003) / 5003 for number in range(5000)]
+    found = history(study(*(trial(number, value) for number, value in enumerate(values))))
+    drawn = {point.number for point in found.points}
+    assert (len(found.points), found.of) == (MOST_TRIALS, 5000)
+    assert {number for number, _ in found.best[:-1]} <= drawn and found.best[-1] == (4999, max(values))
 
 
-def test_nothing_is_estimated_without_a_completed_trial():
-    assert pruning(study(trial(0, None, status="pruned", epochs=1)), results={}).seconds_saved is None
-
-
-def test_a_large_study_saves_about_what_its_pruned_trials_did_not_run():
-    made = make_study(200)
-    stopped = [t for t in made.trials if t.status == "pruned"]
-    exact = sum(t.seconds / t.epochs * (EPOCHS - t.epochs) for t in stopped)
-    assert pruning(made, results={}).seconds_saved == pytest.approx(exact)
+def test_of_many_learning_curves_the_best_are_drawn():
+    made = [trial(number, None, history=(number / 1000,)) for number in range(1000)]
+    found = learning_curves(study(*made))
+    drawn = {curve.number for curve in found.curves}
+    assert (len(drawn), found.of) == (MOST_CURVES, 1000) and drawn > set(range(900, 1000))
 
 
 @given(st.lists(NUMBERS, min_size=1), st.sampled_from(["maximize", "minimize"]))
@@ -85,6 +83,15 @@ def test_limits_always_hold_the_best_value_and_count_what_they_leave_out(values,
     assert limits.low < limits.high
     assert limits.low <= best <= limits.high
     assert limits.hidden == sum(not limits.low <= value <= limits.high for value in values)
+
+
+@given(st.lists(NUMBERS, min_size=1), st.sampled_from(["maximize", "minimize"]))
+def test_values_outside_the_limits_move_to_the_edge_and_the_others_stay(values, direction):
+    limits = view_limits(values, direction)
+    moved = within(values, limits)
+    assert all(limits.low <= value <= limits.high for value in moved)
+    kept = [pair for pair in zip(values, moved, strict=True) if limits.low <= pair[0] <= limits.high]
+    assert all(before == after for before, after in kept)
 
 
 def test_one_diverged_trial_does_not_flatten_the_others():

@@ -2,9 +2,10 @@
 
 import csv
 import io
+import json
 
 import pytest
-from report_records import make_empty_study, make_study
+from report_records import make_empty_study, make_searched_study, make_study
 
 from tunery.report import leaderboard_csv, leaderboard_rows
 from tunery.report.leaderboard import FIXED
@@ -53,6 +54,33 @@ def test_csv_reads_back():
     assert [row["reason"] for row in read] == [row["reason"] or "" for row in rows]
     assert [float(row["optim.lr"]) for row in read] == [row["optim.lr"] for row in rows]
     assert '["query", "value"]' in {row["peft.target"] for row in read}
+
+
+def test_rescored_trials_stand_first_by_their_mean():
+    study = make_searched_study(60)
+    rows = leaderboard_rows(study)
+    assert [row["number"] for row in rows[:5]] == [again.number for again in study.rescored]
+    assert [row["rank"] for row in rows[:6]] == [1, 2, 3, 4, 5, 6]
+    rest = [row["value"] for row in rows[5:] if row["rank"]]
+    assert rest == sorted(rest, reverse=True)
+
+
+def test_csv_has_costs_values_of_other_seeds_and_notes():
+    study = make_searched_study(60, objectives=("f1_macro", "memory", "seconds"))
+    read = list(csv.DictReader(io.StringIO(leaderboard_csv(study), newline="")))
+    trials = {trial.number: trial for trial in study.trials}
+    more = ["cost.memory", "cost.seconds", "rescored.mean", *(f"rescored.seed_{seed}" for seed in (0, 1, 2)), "notes"]
+    assert list(read[0])[: len(FIXED) + 7] == [*FIXED, *more]
+    assert [float(row["cost.seconds"]) for row in read] == [trials[int(r["number"])].costs["seconds"] for r in read]
+    assert float(read[0]["rescored.mean"]) == study.rescored[0].mean
+    assert float(read[0]["rescored.seed_2"]) == study.rescored[0].values[2]
+    assert {row["rescored.mean"] for row in read[5:]} == {""}
+    noted = [json.loads(row["notes"]) for row in read if row["notes"]]
+    assert sorted(noted) == sorted(list(trial.notes) for trial in study.trials if trial.notes)
+
+
+def test_a_plain_study_has_no_columns_for_what_it_has_not():
+    assert list(leaderboard_rows(make_study())[0])[: len(FIXED) + 1] == [*FIXED, "peft.method"]
 
 
 def test_a_study_without_trials_is_a_header():

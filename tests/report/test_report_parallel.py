@@ -1,11 +1,12 @@
-"""Parallel coordinates: kinds of axes, gaps, and which axes are drawn."""
+"""Parallel coordinates: which axes and which lines are drawn."""
 
 import random
 
 import pytest
-from report_records import make_empty_study, make_study
+from report_records import make_empty_study, make_searched_study, make_study
 
-from tunery.report.parallel import MOST_AXES, MOST_CATEGORIES, SHADES, Axis, parallel, relatedness
+from tunery.report.importance import importance_rows
+from tunery.report.parallel import MOST_AXES, MOST_LINES, SHADES, parallel
 from tunery.schema.results import StudyResult, TrialRecord
 
 
@@ -17,46 +18,30 @@ def study(params: list[dict[str, object]], values: list[float] | None = None, **
     return make_empty_study(trials=0).model_copy(update={"trials": trials, **changes})
 
 
-def axis(name: str, values: list[object]) -> Axis:
-    found = parallel(study([{} if v is ... else {name: v} for v in values]))
-    assert found is not None
-    return found.axes[0]
-
-
-def test_log_uniform_numbers_get_a_logarithmic_axis_and_uniform_ones_a_linear_axis():
-    draw = random.Random(0)
-    assert axis("optim.lr", [10 ** draw.uniform(-5, -3) for _ in range(50)]).kind == "log"
-    assert axis("peft.dropout", [draw.uniform(0, 0.2) for _ in range(50)]).kind == "linear"
-
-
-def test_positions_follow_the_scale():
-    found = axis("optim.lr", [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3])
-    assert found.positions[0] == 0
-    assert found.positions[3] == pytest.approx(0.5)
-    assert found.positions[-1] == pytest.approx(1)
-
-
-def test_a_missing_conditional_parameter_is_a_gap_and_null_is_a_value():
-    found = axis("peft.r", [4, ..., None, 8, 16, ...])
-    assert [position is None for position in found.positions] == [False, True, False, False, False, True]
-    assert [text for _, text in found.ticks] == ["4", "8", "16", "null"]
-
-
-def test_lists_and_truth_values_are_categories():
-    assert [text for _, text in axis("peft.target", [["query", "value"], ["query"]]).ticks] == ["query", "query, value"]
-    assert [text for _, text in axis("optim.nesterov", [True, False]).ticks] == ["false", "true"]
-
-
-def test_rare_categories_share_one_place():
-    found = axis("model.name", [f"model {i:02d}" for i in range(30)] + ["model 00"])
-    assert len(found.ticks) == MOST_CATEGORIES + 1
-    assert found.ticks[-1][1] == "other"
-
-
 def test_nothing_is_drawn_where_nothing_varies():
     assert parallel(study([{"optim.lr": 1e-3}] * 3)) is None
     assert parallel(study([{"optim.lr": 1e-3}])) is None
     assert parallel(study([])) is None
+
+
+def test_what_the_study_found_important_decides_which_axes_are_drawn():
+    made = make_searched_study(60, params=30)
+    found = parallel(made)
+    assert found is not None
+    ordered = [row.path for row in importance_rows(made)]
+    assert {axis.name for axis in found.axes[:-1]} == set(ordered[:MOST_AXES])
+    assert set(found.left_out) == set(ordered[MOST_AXES:])
+
+
+def test_of_many_trials_the_best_and_some_others_are_drawn():
+    values = [((number * 7919) % 5003) / 5003 for number in range(3000)]
+    found = parallel(study([{"optim.lr": value + 1} for value in values], values))
+    assert found is not None
+    best = sorted(range(3000), key=lambda number: -values[number])[:100]
+    assert (len(found.lines), found.of) == (MOST_LINES, 3000)
+    assert {len(axis.positions) for axis in found.axes} == {MOST_LINES}
+    assert set(best) < {line.number for line in found.lines}
+    assert {line.shade for line in found.lines} == set(range(SHADES))
 
 
 def test_the_axes_most_related_to_the_objective_are_drawn():
@@ -67,14 +52,6 @@ def test_the_axes_most_related_to_the_objective_are_drawn():
     assert found is not None
     assert "optim.lr" in [axis.name for axis in found.axes]
     assert (len(found.axes), len(found.left_out)) == (MOST_AXES + 1, 5)
-
-
-def test_relatedness_is_one_for_a_cause_and_about_zero_for_noise():
-    draw = random.Random(2)
-    values = [draw.random() for _ in range(400)]
-    assert relatedness([value > 0.5 for value in values], values) > 0.7
-    assert abs(relatedness([draw.random() for _ in values], values)) < 0.05
-    assert relatedness(["same"] * 400, values) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])

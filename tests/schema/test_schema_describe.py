@@ -9,12 +9,15 @@ from tunery.schema.describe import (
     markdown,
     result_markdown,
     result_schema,
+    space_document,
+    space_markdown,
     study_markdown,
     study_schema,
 )
 from tunery.schema.fields import members
 from tunery.schema.results import ComparisonResult, RunResult, StudyResult
 from tunery.schema.run import RunConfig
+from tunery.schema.space_text import default_space
 
 
 def test_every_section_and_choice_is_documented() -> None:
@@ -25,6 +28,19 @@ def test_every_section_and_choice_is_documented() -> None:
             assert f"### {section}: {choice}\n" in page
     row = "| `optim.lr` | a number > 0, or null | `null` | 5e-06 to 0.3, logarithmic | Peak learning rate; null takes"
     assert row in page
+
+
+def test_a_choice_says_what_a_study_chooses_among() -> None:
+    page = markdown({})
+    assert "Choices of `peft.method`: `none`, `lora`," in page
+    assert '\n\nSearched: `"none"`, `"lora"`,' in page
+    assert "\n| `train.epochs` | a whole number >= 1 and <= 100 | `3` | 1 to 10 |" in page
+    assert "`tunery schema space`" in page
+
+
+def test_the_default_space_as_plain_data_and_as_a_page() -> None:
+    assert space_document()["train"]["epochs"] == {"low": 1, "high": 10}
+    assert space_markdown() == f"# The default space\n\n```yaml\n{default_space()}```\n"
 
 
 def test_a_picture_stands_under_the_heading_of_its_choice() -> None:

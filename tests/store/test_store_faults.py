@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from faults import ERRNOS, FaultyDisk, faulty, what_is_left
+from faults import ERRNOS, FaultyDisk, faulty, sha256, what_is_left
 from tiny_runs import config, write_rows
 from tunery.errors import TuneryError
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.yaml_text import parse_yaml
-from tunery.store.files import is_temporary, sha256
+from tunery.store.files import is_temporary
 from tunery.train.fit import fit
 
 TIMES = ("seconds", "memory")

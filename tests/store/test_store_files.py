@@ -11,14 +11,16 @@ from faults import ERRNOS, FaultyDisk, faulty
 from tunery.errors import FolderError
 from tunery.store.files import (
     LOCK,
+    entries,
     is_temporary,
     make_folder,
     recover,
+    remove,
     remove_tree,
     replace_folder,
     require_writable,
-    sha256,
     size,
+    size_of,
     sync,
     temporary,
     write,
@@ -62,7 +64,6 @@ def test_size_counts_files_at_any_depth(tmp_path: Path) -> None:
     write_text(tmp_path / "a" / "b" / "c", "12345")
     assert size(tmp_path) == 5
     assert size(tmp_path / "nowhere") == 0
-    assert sha256(tmp_path / "a" / "b" / "c") == "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"
 
 
 def test_a_folder_that_cannot_be_made_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -193,3 +194,36 @@ def test_recovering_leaves_alone_what_another_process_may_hold(tmp_path: Path) -
     names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if is_temporary(path)}
     assert names == {f"trials/3/{place}{temporary(Path('file')).name}" for place in ("", "resume/")}
     assert (mine / "notes.tmp").exists() and (mine / ".hidden").exists()
+
+
+def test_a_folder_that_another_process_removes_first_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fill(tmp_path / "resume", NEW)
+    exists = Path.exists
+
+    def gone_since(path: Path) -> bool:
+        found = exists(path)
+        if path == folder:
+            folder.rename(tmp_path / "elsewhere")
+        return found
+
+    monkeypatch.setattr(Path, "exists", gone_since)
+    remove_tree(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+
+
+def test_what_goes_while_it_is_counted_counts_nothing(tmp_path: Path) -> None:
+    fill(tmp_path, {"a": "12345", "b": "123"})
+    found = entries(tmp_path)
+    (tmp_path / "a").unlink()
+    assert [size_of(entry) for entry in found] == [0, 3]
+    assert entries(tmp_path / "nowhere") == entries(tmp_path / "b") == []
+
+
+def test_a_removed_file_is_gone_for_good_and_need_not_be_there(tmp_path: Path) -> None:
+    fill(tmp_path, {"a": "1"})
+    with faulty(FaultyDisk(tmp_path)) as disk:
+        remove(tmp_path / "a")
+        remove(tmp_path / "a")
+    assert disk.log == ["unlink a", "fsync ."]

@@ -1,12 +1,18 @@
 """What a folder holds and why, and what of it nobody needs."""
 
+import threading
 from pathlib import Path
 
+import pytest
+
 from stored_runs import finish, keep_best, save_point, trial, weights
+from tunery.errors import FolderError
 from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.results import Progress, Storage
+from tunery.store.cleaning import clean_run
 from tunery.store.files import size
 from tunery.store.inventory import clean, storage_of
+from tunery.store.lock import held
 from tunery.store.study import StudyStore
 
 
@@ -118,3 +124,56 @@ def test_a_comparison_holds_the_runs_of_its_cells(tmp_path: Path) -> None:
         for method in ("full", "lora")
         for path in [cell.objects.path(cell.objects.put(weights("nobody's")).digest)]
     }
+
+
+def test_runs_that_were_trained_again_count_with_the_study_and_its_database_is_a_record(tmp_path: Path) -> None:
+    store, again = study(tmp_path), study(tmp_path / "rescored")
+    done, run = store.run(trial(tmp_path, 0)), again.run(trial(tmp_path / "rescored", 1))
+    keep_best(done, 10, 0.5, key="0")
+    finish(done, 0.5, written=100)
+    save_point(run, 10, key="1")
+    run.write_progress(Progress(written_bytes=20))
+    left = [tmp_path / "rescored" / "objects" / ".x.safetensors.7.tmp", tmp_path / "objects" / ".y.safetensors.7.tmp"]
+    for path in left:
+        path.write_text("half")
+    for name in ("study.db", "study.db-wal", "study.db-shm"):
+        (tmp_path / name).write_text("records")
+    found = storage_of(tmp_path)
+    assert words(found) == [
+        ("best", "best epoch of trial 0"),
+        *[("orphan", "left behind by a process that was stopped")] * 2,
+        *[("resume", "resume point of trial 1 with another seed at step 10")] * 3,
+    ]
+    assert found.keep_all_bytes == 120 and found.bytes + found.record_bytes == size(tmp_path)
+    assert store.used() == again.used() == found.bytes
+    assert {tmp_path / item.path for item in clean(tmp_path, delete=True)} == set(left)
+    assert again.run(trial(tmp_path / "rescored", 1)).resume.latest() is not None
+
+
+def test_a_folder_is_not_cleaned_while_a_run_is_trained_again(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("{}")
+    (tmp_path / "study.json").write_text("{}")
+    run = trial(tmp_path / "rescored", 1)
+    run.mkdir(parents=True)
+    with (
+        held(run),
+        pytest.raises(FolderError, match=r"rescored/trials/1' is in use by .*; clean it when that has ended"),
+    ):
+        clean_run(tmp_path, delete=False)
+    assert clean_run(tmp_path, delete=False) == ()
+
+
+def test_an_object_that_is_just_being_referred_to_is_not_cleaned_away(tmp_path: Path) -> None:
+    store, cleaned = study(tmp_path), threading.Event()
+    cleaner = threading.Thread(target=lambda: (clean(tmp_path, delete=True), cleaned.set()))
+
+    def save() -> None:
+        store.objects.put(weights("5"))
+        cleaner.start()
+        assert not cleaned.wait(0.1)
+        save_point(store.run(), 5, key="5")
+
+    store.write(0, save)
+    assert cleaned.wait(30)
+    cleaner.join()
+    assert store.run().resume.latest() is not None

@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tunery.errors import FolderError
-from tunery.store.lock import Holder, held, holder
+from tunery.store.lock import Holder, alone, held, holder
 
 HOLD = """
 import sys, time
@@ -229,3 +231,93 @@ def test_asking_keeps_nobody_out(tmp_path: Path) -> None:
 
 def test_a_holder_reads_well() -> None:
     assert str(Holder(7, 1, "here", "2026-01-01T00:00:00+00:00")) == "process 7 on here since 2026-01-01T00:00:00+00:00"
+
+
+TAKE_TURNS = """
+import fcntl, os, sys, time
+from pathlib import Path
+from tunery.store.lock import alone
+
+folder, turns, locks = Path(sys.argv[1]), 12, sys.argv[2] == "locks"
+if not locks:
+    def no_locks(*_):
+        raise OSError(37, "No locks available")
+    fcntl.flock = no_locks
+for _ in range(turns):
+    with alone(folder, say=print):
+        count = int((folder / "count").read_text())
+        time.sleep(0.001)
+        (folder / "count").write_text(str(count + 1))
+"""
+
+
+@pytest.mark.parametrize("kind", ["locks", "no locks"])
+def test_turns_of_several_processes_do_not_overlap(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "count").write_text("0")
+    command = [sys.executable, "-c", TAKE_TURNS, str(tmp_path), kind]
+    children = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
+    assert [child.communicate()[0] for child in children] == [b""] * 3
+    assert (tmp_path / "count").read_text() == "36"
+
+
+WAIT_IN_TURN = """
+import sys, time
+from pathlib import Path
+from tunery.store.lock import alone
+with alone(Path(sys.argv[1]), say=print):
+    print("alone", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_turn_ends_with_its_process_and_a_long_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunery.store.lock._LONG", 0.0)
+    told: list[str] = []
+
+    with process(WAIT_IN_TURN, tmp_path) as (child, said):
+        assert said == "alone"
+
+        def say(text: str) -> None:
+            told.append(text)
+            child.kill()
+
+        with alone(tmp_path, say=say):
+            pass
+    assert told == [f"waiting for another process, which is at work in {str(tmp_path)!r}"]
+
+
+def test_threads_take_turns_too(tmp_path: Path, file_system: str) -> None:
+    inside, most = [0], [0]
+
+    def work() -> None:
+        for _ in range(3):
+            with alone(tmp_path, say=print):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                time.sleep(0.002)
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_whoever_was_forked_in_a_turn_does_not_prolong_it(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with alone(tmp_path, say=print), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tunery.store.lock._HELD", set())  # as if it had been forked before that was known
+        child = os.fork()
+        if child == 0:
+            os.close(writing)
+            os.read(reading, 1)
+            os._exit(0)
+    try:
+        with alone(tmp_path, say=pytest.fail):
+            pass
+    finally:
+        os.close(writing)
+        os.waitpid(child, 0)
+        os.close(reading)

@@ -23,13 +23,20 @@ def trial(value: float | None, *, status: str = "completed", step: int = 10) -> 
 
 
 def keep(
-    *runs: RunState, pressure: int = 0, direction: Direction = "maximize", rule: Checkpoint | None = None
+    *runs: RunState,
+    pressure: int = 0,
+    direction: Direction = "maximize",
+    rule: Checkpoint | None = None,
+    candidates: int = 0,
 ) -> list[Keep]:
-    return retained(runs, rule or Checkpoint(), direction=direction, pressure=pressure)
+    return retained(runs, rule or Checkpoint(), candidates=candidates, direction=direction, pressure=pressure)
 
 
-def kept_trials(*runs: RunState, pressure: int = 0, direction: Direction = "maximize", **rule: int) -> list[int]:
-    keeps = keep(*runs, pressure=pressure, direction=direction, rule=Checkpoint.model_validate(rule))
+def kept_trials(
+    *runs: RunState, pressure: int = 0, direction: Direction = "maximize", candidates: int = 0, **rule: int
+) -> list[int]:
+    given = Checkpoint.model_validate(rule)
+    keeps = keep(*runs, pressure=pressure, direction=direction, rule=given, candidates=candidates)
     return [number for number, found in enumerate(keeps) if found.records]
 
 
@@ -43,8 +50,16 @@ def test_the_best_trials_keep_their_best_epoch_in_both_directions() -> None:
     assert kept_trials(*runs) == [2]
     assert kept_trials(*runs, keep_best=2) == [1, 2]
     assert kept_trials(*runs, direction="minimize", keep_best=2) == [0, 3]
-    assert kept_trials(*runs, keep_best=2, pressure=2) == [1, 2]
-    assert kept_trials(*runs, keep_best=2, pressure=3) == [2]
+    assert kept_trials(*runs, keep_best=2, pressure=3) == [1, 2]
+    assert kept_trials(*runs, keep_best=2, pressure=4) == [2]
+
+
+def test_candidates_stay_where_they_are_more_than_the_rule_keeps_and_are_the_first_to_go() -> None:
+    runs = [trial(0.2), trial(0.5), trial(0.9), trial(0.4), trial(None)]
+    assert kept_trials(*runs, candidates=3) == [1, 2, 3]
+    assert kept_trials(*runs, candidates=3, keep_best=2, pressure=1) == [1, 2]
+    assert kept_trials(*runs, candidates=1, keep_best=2) == [1, 2]
+    assert kept_trials(*runs, candidates=9, direction="minimize") == [0, 1, 2, 3]
 
 
 def test_of_equal_trials_the_earlier_come_first_and_no_more_than_co_best_stay() -> None:
@@ -52,7 +67,7 @@ def test_of_equal_trials_the_earlier_come_first_and_no_more_than_co_best_stay() 
     assert kept_trials(*runs) == [1, 2]
     assert kept_trials(*runs, co_best=1) == [1]
     assert kept_trials(*runs, co_best=3) == [1, 2, 3]
-    assert kept_trials(*runs, pressure=3) == [1]
+    assert kept_trials(*runs, pressure=4) == [1]
 
 
 def test_a_completed_trial_of_a_study_keeps_no_equal_epochs() -> None:
@@ -63,7 +78,8 @@ def test_a_completed_trial_of_a_study_keeps_no_equal_epochs() -> None:
 def test_a_run_with_an_export_of_its_own_keeps_only_the_equals_of_its_best_epoch() -> None:
     records = (epoch(10), epoch(20, "co_best"), epoch(30, "co_best"))
     run = RunState("completed", 0.5, records, (), exported=True)
-    assert [keep(run, pressure=pressure)[0].records for pressure in PRESSURES] == [records[1:2], records[1:2], (), ()]
+    found = [keep(run, pressure=pressure)[0].records for pressure in PRESSURES]
+    assert found == [records[1:2], records[1:2], records[1:2], (), ()]
 
 
 def test_an_unfinished_run_gives_up_spare_points_then_equal_epochs_and_never_what_it_goes_on_from() -> None:
@@ -72,10 +88,19 @@ def test_an_unfinished_run_gives_up_spare_points_then_equal_epochs_and_never_wha
     found = [keep(run, rule=rule, pressure=pressure)[0] for pressure in PRESSURES]
     assert found == [
         Keep(records[:2], (60, 40)),
+        Keep(records[:2], (60, 40)),
         Keep(records[:2], (60,)),
         Keep(records[:1], (60,)),
         Keep(records[:1], (60,)),
     ]
+
+
+def test_a_run_that_another_process_trains_is_left_alone_until_room_is_needed() -> None:
+    records = (epoch(30), epoch(40, "co_best"), epoch(50, "co_best"))
+    run = RunState("running", None, records, (60, 40, 20), elsewhere=True)
+    found = [keep(run, pressure=pressure)[0] for pressure in PRESSURES]
+    whole, spare, last = Keep(records, (60, 40, 20)), Keep(records[:2], (60,)), Keep(records[:1], (60,))
+    assert found == [whole, whole, spare, last, last]
 
 
 def test_a_point_that_is_there_although_none_is_asked_for_stays() -> None:
@@ -92,15 +117,18 @@ states = st.builds(
     kept=st.just(()) | kept,
     points=st.lists(st.integers(1, 9), unique=True, max_size=4).map(tuple),
     exported=st.booleans(),
+    elsewhere=st.booleans(),
 )
 rules = st.builds(Checkpoint, keep_last=st.integers(0, 3), keep_best=st.integers(1, 3), co_best=st.integers(1, 3))
 
 
-@given(st.lists(states, max_size=6), rules, st.sampled_from(["maximize", "minimize"]))
+@given(st.lists(states, max_size=6), rules, st.sampled_from(["maximize", "minimize"]), st.integers(0, 4))
 def test_more_pressure_keeps_a_part_of_what_less_pressure_keeps(
-    runs: list[RunState], rule: Checkpoint, direction: Direction
+    runs: list[RunState], rule: Checkpoint, direction: Direction, candidates: int
 ) -> None:
-    levels = [retained(runs, rule, direction=direction, pressure=pressure) for pressure in PRESSURES]
+    levels = [
+        retained(runs, rule, candidates=candidates, direction=direction, pressure=pressure) for pressure in PRESSURES
+    ]
     for less, more in zip(levels, levels[1:], strict=False):
         for before, after in zip(less, more, strict=True):
             assert all(record in before.records for record in after.records)

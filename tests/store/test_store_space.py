@@ -13,6 +13,7 @@ from stored_runs import finish, keep_best, save_point, trial, weights
 from tunery.errors import DiskFull, Interrupted
 from tunery.schema.checkpoint import Checkpoint
 from tunery.store import space
+from tunery.store.retention import ONE_PER_STUDY
 from tunery.store.study import StudyStore
 
 Disk = namedtuple("Disk", "total used free")
@@ -91,7 +92,7 @@ def test_what_goes_is_written_down_with_the_reason(store: Callable[..., StudySto
     filled(full)
     full.objects.put(weights("nobody's"))
     used = full.used()
-    freed = full.tidy() + full.tidy(3)
+    freed = full.tidy() + full.tidy(ONE_PER_STUDY)
     found = events(full)
     assert sum(event["bytes"] for event in found) == freed
     assert used - full.used() >= freed > 0
@@ -144,6 +145,18 @@ def test_stop_frees_nothing(store: Callable[..., StudyStore], free: list[int]) -
     assert holdings(low) == ALL
     free[:] = [200 * KB]
     assert low.write(1, lambda: "done") == "done"
+
+
+@pytest.mark.parametrize("low_disk", ["stop", "wait"])
+def test_what_nothing_needs_is_in_nobodys_way(store: Callable[..., StudyStore], free: list[int], low_disk: str) -> None:
+    """A trial of another process has just ended, and that has not tidied yet."""
+    full = store()
+    filled(full)
+    full.objects.put(weights("nobody's"))
+    tight = store(low_disk=low_disk, max_disk=full.used() + 10 * KB - 1)
+    assert tight.write(10 * KB, lambda: "done") == "done"
+    with pytest.raises(DiskFull, match="max_disk allows"):
+        tight.write(100 * KB, lambda: "done")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A study on disk: whatever happens in whatever order, the best is there and nothing else is."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -18,6 +19,7 @@ from tunery.errors import DiskFull
 from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.results import CheckpointRecord
 from tunery.store.folder import RunFolder
+from tunery.store.retention import ONE_PER_STUDY, PRESSURES
 from tunery.store.study import StudyStore
 
 NEED = 6_000
@@ -137,7 +139,7 @@ class Studies(RuleBasedStateMachine):
     def crash(self) -> None:
         self.restart()
 
-    @rule(pressure=st.integers(0, 3))
+    @rule(pressure=st.sampled_from(PRESSURES))
     def tidy(self, pressure: int) -> None:
         before = self.store.used()
         freed = self.store.tidy(pressure)
@@ -217,7 +219,7 @@ def test_a_better_epoch_does_not_take_away_the_best_that_the_resume_point_goes_b
     keep_best(run, 10, 0.5, key="10")
     save_point(run, 20, key="20")
     keep_best(run, 30, 0.9, key="30")  # and the process dies before it saves again
-    store.tidy(3)
+    store.tidy(ONE_PER_STUDY)
     again = store_of(tmp_path).run()
     point = again.resume.latest()
     assert point is not None and point.step == 20
@@ -233,7 +235,7 @@ def test_a_point_is_only_dropped_for_one_that_is_whole(tmp_path: Path) -> None:
     newest = save_point(run, 20, key="20")
     damaged = run.objects.path(newest.objects["optimizer"].digest)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
-    store_of(tmp_path).tidy(3)
+    store_of(tmp_path).tidy(ONE_PER_STUDY)
     assert [point.step for point in run.resume.points()] == [20, 10]
     with pytest.warns(UserWarning, match="resume point of step 20 is damaged"):
         point = run.resume.latest()
@@ -262,16 +264,31 @@ def test_a_finished_run_keeps_equals_beside_its_export_and_no_second_copy_of_the
     assert store.objects.digests() == {record.digest for record in run.kept()}
 
 
-def test_a_look_at_a_thousand_beaten_trials_is_taken_once(tmp_path: Path) -> None:
+def test_of_a_thousand_beaten_trials_nothing_is_read_and_each_is_looked_at_once(tmp_path: Path) -> None:
     store = store_of(tmp_path)
     for number in range(3):
         run = store.run(trial(tmp_path, number))
         keep_best(run, 10, number, key=str(number))
         finish(run, number)
     store.tidy()
+    again, read, looked = store_of(tmp_path), [], []
+    result, exists = RunFolder.result, os.path.exists
+    with (
+        patch.object(RunFolder, "result", lambda self: read.append(self.path.name) or result(self)),
+        patch("os.path.exists", lambda path: looked.append(Path(path).parent.name) or exists(path)),
+    ):
+        again.tidy()
+        assert read == ["2"] and set(looked) == {"0", "1", "2"}
+        looked.clear()
+        again.tidy()
+    assert set(looked) == {"2"}
+
+
+def test_a_trial_that_begins_after_a_look_is_seen(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    run = store_of(tmp_path).run(trial(tmp_path, 0))
+    run.path.mkdir(parents=True)
     store.tidy()
-    read: list[str] = []
-    result = RunFolder.result
-    with patch.object(RunFolder, "result", lambda self: read.append(self.path.name) or result(self)):
-        store.tidy()
-    assert read == [tmp_path.name, "2"]
+    kept = keep_best(run, 10, 0.5, key="0")
+    store.tidy()
+    assert store.objects.digests() == {kept.digest}

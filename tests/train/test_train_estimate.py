@@ -88,18 +88,19 @@ Disk = namedtuple("Disk", "total used free")
 
 @pytest.fixture
 def asked(tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Ask for room in an empty folder, on a file system of 1 GB, for a run that needs some 70 MB: 40 when squeezed."""
+    """Ask for room in an empty folder, on a file system of 1 GB, for a run that needs 70 MB, or 60 when squeezed; with
+    `candidates` it is a trial of a study that keeps so many more."""
     files = write_rows(tmp_path)
     said: list[str] = []
 
-    def ask(free: int, *, others: int = 0, **rule: Any) -> list[str]:
+    def ask(free: int, *, others: int = 0, candidates: int | None = None, **rule: Any) -> list[str]:
         monkeypatch.setattr("shutil.disk_usage", lambda path: Disk(1000 * MB, 0, free))
         wanted = config(str(tiny_bert), files, checkpoint=rule)
         out = tmp_path / "runs" / "run"
-        store = StudyStore(out, wanted.checkpoint, direction="maximize", say=said.append)
+        store = StudyStore(out, wanted.checkpoint, direction="maximize", candidates=candidates or 0, say=said.append)
         monkeypatch.setattr(StudyStore, "used", lambda self: others)
-        sizes, trial = Sizes(10 * MB, 20 * MB, 1 * MB), store.run(out / "trials" / "3")
-        require_room(sizes, wanted.checkpoint, store=store, folder=trial)
+        sizes, folder = Sizes(10 * MB, 20 * MB, 1 * MB), store.run(candidates and out / "trials" / "3")
+        require_room(sizes, wanted.checkpoint, store=store, folder=folder)
         assert not out.exists()
         return said
 
@@ -117,6 +118,29 @@ def test_where_nothing_may_be_freed_the_other_trials_and_all_that_is_to_be_kept_
     with pytest.raises(FolderError, match="needs at most 70 MB .* beside 5 MB of other trials"):
         asked(900 * MB, max_disk="74MB", others=5 * MB, low_disk="stop")
     asked(900 * MB, max_disk="75MB", others=5 * MB, low_disk="stop")
+
+
+def test_the_trials_that_stay_until_the_study_ends_count_where_they_will_not_give_way(asked: Any) -> None:
+    need = r"at most 120 MB \(2 × resume point of 20 MB, 3 × weights of 10 MB, 5 × weights of another trial of 10 MB\)"
+    with pytest.raises(FolderError, match=rf"allows 119 MB, but this run needs {need}; allow more"):
+        asked(900 * MB, candidates=5, max_disk="119MB", low_disk="stop")
+    asked(900 * MB, candidates=5, max_disk="120MB", others=50 * MB, low_disk="stop")  # those are they
+    with pytest.raises(FolderError, match=r"needs at most 120 MB .* beside 30 MB of other trials"):
+        asked(900 * MB, candidates=5, max_disk="149MB", others=80 * MB, low_disk="stop")
+    with pytest.raises(FolderError, match=r"allows 69 MB, but this run needs .* 1 × weights of another trial"):
+        asked(900 * MB, candidates=5, max_disk="69MB")  # the best stays
+    asked(900 * MB, candidates=5, max_disk="70MB", others=500 * MB)
+
+
+def test_what_other_trials_hold_already_is_not_counted_as_free(asked: Any) -> None:
+    with pytest.raises(FolderError, match="has 219 MB free and checkpoint.min_free keeps 100 MB"):
+        asked(219 * MB, candidates=5, low_disk="stop")
+    asked(220 * MB, candidates=5, low_disk="stop")
+    asked(180 * MB, candidates=5, low_disk="stop", others=40 * MB)
+
+
+def test_a_study_is_told_of_all_that_stays(asked: Any) -> None:
+    assert "5 × weights of another trial of 10 MB" in asked(900 * MB, candidates=5)[0]
 
 
 def test_a_file_system_that_is_too_small_is_refused(asked: Any) -> None:

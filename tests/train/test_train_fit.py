@@ -55,7 +55,7 @@ def test_a_run_is_trained_scored_exported_and_recorded(tiny_bert: Path, tmp_path
     assert result.parameters is not None and 0 < result.parameters.trainable <= result.parameters.total
     assert result.tokens.real <= result.tokens.processed and result.seconds.train > 0
     assert sorted(entry.name for entry in out.iterdir() if entry.is_file()) == [
-        ".lock", "checkpoints.json", "config.yaml", "events.jsonl", "metrics.jsonl", "result.json",
+        ".lock", "config.yaml", "events.jsonl", "metrics.jsonl", "result.json",
     ]  # fmt: skip
     equals = {record.digest for record in result.checkpoints if record.kind == "co_best"}
     assert not (out / "resume").exists() and {path.stem for path in (out / "objects").glob("*")} == equals

@@ -1,5 +1,6 @@
 """An export is read by another process: which one, when it ends, what it says when it cannot."""
 
+import io
 import os
 import signal
 import subprocess
@@ -165,6 +166,47 @@ def test_a_fork_neither_uses_nor_keeps_the_process(start: Callable[[str], Reader
         os.kill(fork, signal.SIGKILL)
         os.waitpid(fork, 0)
     wait_until(lambda: not is_alive(its))  # its own process has died with the fork
+
+
+def test_a_fork_reads_too_and_another_process_after_it(
+    best: Path, live: Predictor, start: Callable[[str], Reader]
+) -> None:
+    reader = start(STUB)
+    reader.fork()
+    fork = reader.pid
+    question = {"folder": str(best), "texts": [(row.text, row.text_pair) for row in ROWS], "cwd": "/", "threads": 1}
+    head, body = reader.ask(question)
+    there = np.load(io.BytesIO(body))
+    assert head["bytes"] == len(body) and np.allclose(there, live.logits(ROWS, precision="fp32"), atol=1e-6)
+    assert reader.pid == fork != os.getpid()
+    assert "FolderError" in reader.ask({**question, "folder": "/nowhere"})[0]["error"]
+    kill(fork or 0)
+    answer, _ = reader.ask({"question": 1})
+    assert answer["asked"] == {"question": 1} and reader.pid == answer["pid"] != fork
+
+
+def test_a_fork_that_dies_over_a_question_says_how(start: Callable[[str], Reader]) -> None:
+    reader = start(STUB)
+    reader.fork()
+    os.kill(reader.pid or 0, signal.SIGSTOP)
+    threading.Timer(0.3, os.kill, (reader.pid or 0, signal.SIGSEGV)).start()
+    threading.Timer(0.4, os.kill, (reader.pid or 0, signal.SIGCONT)).start()
+    with pytest.raises(ExportMismatch, match="was killed by SIGSEGV; nothing was published"):
+        reader.ask({})
+
+
+def test_a_fork_ends_with_its_parent(tmp_path: Path) -> None:
+    there = tmp_path / "pid"
+    if (parent := os.fork()) == 0:
+        reader = Reader()
+        reader.fork()
+        there.write_text(str(reader.pid))
+        time.sleep(60)
+        os._exit(0)
+    wait_until(lambda: there.exists() and there.read_text() != "")
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    wait_until(lambda: not is_alive(int(there.read_text())))
 
 
 def test_it_ends_with_its_standard_input_and_leads_a_session(start: Callable[[str], Reader]) -> None:

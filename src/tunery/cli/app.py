@@ -9,10 +9,25 @@ import typer
 from tunery.cli.exits import guarded
 from tunery.cli.keeping import clean, report
 from tunery.cli.starting import check, init, models, schema
-from tunery.cli.using import evaluate, export, predict
-from tunery.cli.working import compare, search, train
+from tunery.cli.using import ensemble, evaluate, export, predict
+from tunery.cli.working import compare, search, train, worker
 
-VERBS: Final = (init, check, train, search, compare, evaluate, predict, report, export, clean, schema, models)
+VERBS: Final = (
+    init,
+    check,
+    train,
+    search,
+    worker,
+    compare,
+    evaluate,
+    predict,
+    ensemble,
+    report,
+    export,
+    clean,
+    schema,
+    models,
+)
 
 app = typer.Typer(
     name="tunery",

@@ -1,17 +1,19 @@
 """From errors to exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 interrupted but resumable."""
 
 import json
+import re
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import typer
 
-from tunery.errors import ConfigError, Interrupted, RequestError, TuneryError
+from tunery.errors import ConfigError, Interrupted, Problem, RequestError, TuneryError
 from tunery.train.quiet import quiet_libraries
 
 INTERRUPTED = 130
+_PASSWORDS: Final = re.compile(r"(?<=://)([^\s:/@]*:)\S+(?=@)|(\bpassword=)[^\s&'\"]+")
 _USAGE: Any = typer.BadParameter.__bases__[0]  # from click, or from the copy of click inside newer typers
 
 
@@ -35,7 +37,7 @@ def guarded(command: Callable[[], object], *, as_json: bool) -> int:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return _report(error, f"{what}; once that is mended, the same command resumes", 1, as_json=as_json)
     except Exception as error:
-        traceback.print_exc()
+        print(without_passwords(traceback.format_exc()), end="", file=sys.stderr)
         return _report(error, f"{type(error).__name__}: {error}", 1, as_json=as_json)
     return code if isinstance(code, int) else 0
 
@@ -47,9 +49,16 @@ def _code(error: TuneryError) -> int:
 
 
 def _report(error: BaseException, message: str, code: int, *, as_json: bool) -> int:
+    message = without_passwords(message)
     print(f"{'stopped' if code == INTERRUPTED else 'error'}: {message}", file=sys.stderr)
     if as_json:
-        problems = [problem._asdict() for problem in error.problems] if isinstance(error, ConfigError) else []
+        told = [map(without_passwords, problem) for problem in error.problems] if isinstance(error, ConfigError) else []
+        problems = [dict(zip(Problem._fields, texts, strict=True)) for texts in told]
         kind = type(error).__name__
         print(json.dumps({"error": {"kind": kind, "message": message, "problems": problems}, "exit_code": code}))
     return code
+
+
+def without_passwords(text: str) -> str:
+    """What is printed of a text that may hold the URL of a database."""
+    return _PASSWORDS.sub(r"\1\2***", text)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tunery.schema.results import ComparisonResult, DataRecord, Finding, MethodSummary, RunResult, StudyResult
+from tunery.schema.results import ComparisonResult, DataRecord, Finding, RunResult, StudyResult
 from tunery.schema.sizes import size_text
 
 _COLOURS = {"fatal": "red", "warning": "yellow", "info": "dim"}
@@ -82,7 +82,7 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
             table.add_row(name, number(value), number(test.get(name)))
     console = Console()
     console.print(table)
-    facts = [f"best epoch {run.best_epoch} of {run.epochs:g}", f"{run.seconds.total:.0f} s"]
+    facts = [*_epochs(run), f"{run.seconds.total:.0f} s"]
     if run.parameters:
         facts.append(f"{run.parameters.trainable:,} of {run.parameters.total:,} parameters trained")
     if run.environment:
@@ -93,27 +93,33 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
     console.print(f"model:  {folder / 'best'}\nreport: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
+def _epochs(run: RunResult) -> list[str]:
+    """Which epoch was the best, and how many were trained: `max_steps` may end a run within one."""
+    if run.best_epoch is None:
+        return [f"{run.epochs:.4g} epochs"]
+    if run.epochs == int(run.epochs):
+        return [f"best epoch {run.best_epoch} of {run.epochs:g}"]
+    return [f"best epoch {run.best_epoch}", f"{run.epochs:.4g} epochs trained"]
+
+
 def study(record: StudyResult, folder: Path, *, as_json: bool) -> None:
-    """A study: the leaderboard, the winner, what it cost."""
+    """A study: the leaderboard, the winner, what decided, what it cost."""
     if as_json:
         print(record.model_dump_json(indent=1))
         return
-    from tunery.report.leaderboard import leaderboard_rows
+    from tunery.cli import study_text
 
-    rows = [{key: row[key] for key in row if key != "reason"} for row in leaderboard_rows(record)[:10]]
-    table = Table(*_headings(rows[0] if rows else {}), box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
     console = Console()
-    console.print(table)
-    if record.best is not None:
-        scored = f"validation {number(record.best.value)}, test {number(record.best.test[record.objective])}"
-        console.print(f"\nbest: trial {record.best.number}, {record.objective} {scored}", highlight=False)
-    counts = ", ".join(f"{count} {status}" for status, count in record.counts.items() if count and status != "total")
-    console.print(f"{counts}; {record.seconds:.0f} s of trials", highlight=False)
+    console.print(study_text.leaderboard(record, console.width))
+    if record.front:
+        console.print()
+        console.print(study_text.front(record))
+    console.print()
+    for line in study_text.told(record):
+        console.print(plain(line), highlight=False, markup=False, soft_wrap=not console.is_terminal)
     console.print(_saved(record.disk.bytes, record.disk.keep_all_bytes), highlight=False, soft_wrap=True)
     places = f"model:  {folder / 'best'}\nreport: {folder / 'report.html'}\nboard:  {folder / 'leaderboard.csv'}"
-    console.print(places, highlight=False, soft_wrap=True)
+    console.print(places, highlight=False, markup=False, soft_wrap=True)
 
 
 def comparison(record: ComparisonResult, folder: Path, *, as_json: bool) -> None:
@@ -121,14 +127,18 @@ def comparison(record: ComparisonResult, folder: Path, *, as_json: bool) -> None
     if as_json:
         print(record.model_dump_json(indent=1))
         return
-    names = ("p", "trainable", "%", "train s", "tokens/s", "memory", "disk")
-    table = Table("method", f"test {record.objective}", *names, box=None, pad_edge=False)
+    from tunery.report.comparison_table import comparison_rows
+
+    columns = {"p": "p", "trainable": "trainable", "percent": "of all", "seconds": "train s", "tokens/s": "tokens/s"}
+    columns |= {"memory": "memory", "disk": "disk"}
+    table = Table("method", f"test {record.objective}", *columns.values(), box=None, pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
-    for method in record.methods:
-        table.add_row(method.method, *_method_cells(method))
+    for row in comparison_rows(record):
+        cells = [row["method"], f"{row['score']} {row['half']}", *(row[key] for key in columns)]
+        table.add_row(*map(plain, cells))
     console = Console()
     console = console if console.is_terminal else Console(width=100)
     console.print(table)
@@ -140,28 +150,6 @@ def comparison(record: ComparisonResult, folder: Path, *, as_json: bool) -> None
     best = f" ({record.best.method}, seed {record.best.seed})" if record.best else ""
     places = f"model:  {folder / 'best'}{best}\nreport: {folder / 'report.html'}\ntable:  {folder / 'comparison.csv'}"
     console.print(f"{places}\nchart:  {folder / 'comparison.png'}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _method_cells(method: MethodSummary) -> tuple[str, ...]:
-    half = None if method.low is None or method.high is None else (method.high - method.low) / 2
-    parameters, memory = method.parameters, method.memory
-    peak = (memory.device_peak_bytes or memory.host_peak_bytes) if memory else None
-    return (
-        number(method.mean) + ("" if half is None else f" ± {half:.4f}"),
-        "–" if method.p_value is None else f"{method.p_value:.3f}{'*' if method.significant else ''}",
-        f"{parameters.trainable:,}" if parameters else "–",
-        f"{parameters.percent:.3g}" if parameters else "–",
-        "–" if method.seconds is None else f"{method.seconds:.1f}",
-        "–" if method.tokens_per_second is None else f"{method.tokens_per_second:,.0f}",
-        "–" if peak is None else size_text(peak),
-        "–" if method.disk_bytes is None else size_text(round(method.disk_bytes)),
-    )
-
-
-def _headings(row: Mapping[str, Any]) -> list[str]:
-    """Column names for a narrow screen: the last part of a path where it is clear."""
-    last = [key.rpartition(".")[2] for key in row]
-    return [short if last.count(short) == 1 else key for key, short in zip(row, last, strict=True)]
 
 
 def _cell(value: Any) -> str:

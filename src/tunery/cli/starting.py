@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -22,6 +22,7 @@ class SchemaName(StrEnum):
     study = "study"
     comparison = "comparison"
     storage = "storage"
+    space = "space"
 
 
 class TaskKind(StrEnum):
@@ -63,26 +64,45 @@ def check(config: Config, overrides: Overrides = None, as_json: AsJson = False) 
         raise typer.Exit(2)
 
 
+class Published(NamedTuple):
+    """One document that describes others."""
+
+    data: Callable[[], Any]
+    page: Callable[[], str]
+    text: Callable[[], str] | None = None
+    """What is printed by default; None: the data."""
+
+
 def schema(
     which: Annotated[SchemaName, typer.Argument(help="Which document.")] = SchemaName.config,
     markdown: Annotated[bool, typer.Option("--markdown", help="A reference page in place of JSON.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the JSON schema of the config, of a record, or of what `tunery report --json` says is stored."""
-    from tunery.optim.plots import schedule_plots
-    from tunery.schema import describe
-
+    """Print the schema of the config, of a record or of `report --json`, or the default search space as YAML."""
     if markdown and as_json:
         raise typer.BadParameter("--markdown and --json exclude each other")
-    documents: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[], str]]] = {
-        "config": (describe.json_schema, lambda: describe.markdown(schedule_plots())),
-        "result": (describe.result_schema, describe.result_markdown),
-        "study": (describe.study_schema, describe.study_markdown),
-        "comparison": (describe.comparison_schema, describe.comparison_markdown),
-        "storage": (describe.storage_schema, describe.storage_markdown),
+    data, page, text = _published()[which.value]
+    if markdown:
+        print(page().rstrip())
+    elif text is not None and not as_json:
+        print(text().rstrip())
+    else:
+        print(json.dumps(data(), indent=2))
+
+
+def _published() -> dict[str, Published]:
+    from tunery.optim.plots import schedule_plots
+    from tunery.schema import describe
+    from tunery.schema.space_text import default_space
+
+    return {
+        "config": Published(describe.json_schema, lambda: describe.markdown(schedule_plots())),
+        "result": Published(describe.result_schema, describe.result_markdown),
+        "study": Published(describe.study_schema, describe.study_markdown),
+        "comparison": Published(describe.comparison_schema, describe.comparison_markdown),
+        "storage": Published(describe.storage_schema, describe.storage_markdown),
+        "space": Published(describe.space_document, describe.space_markdown, default_space),
     }
-    as_schema, as_page = documents[which.value]
-    print(as_page().rstrip() if markdown else json.dumps(as_schema(), indent=2))
 
 
 def models(as_json: AsJson = False) -> None:

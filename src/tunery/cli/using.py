@@ -1,4 +1,4 @@
-"""The verbs that use a finished model: `evaluate`, `predict`, `export`."""
+"""The verbs that use what was trained: `evaluate`, `predict`, `export`, `ensemble`."""
 
 import json
 from enum import StrEnum
@@ -9,6 +9,8 @@ import typer
 
 from tunery.cli import show
 from tunery.cli.options import AsJson, Folder, Model
+from tunery.errors import RequestError
+from tunery.schema.results import EnsembleGain
 
 
 class SplitName(StrEnum):
@@ -58,3 +60,50 @@ def export(
 
     folder = export_run(run, out, trial=trial, step=step, merge=merge)
     show.line(as_json, json.dumps({"export": str(folder)}), f"written: {folder}")
+
+
+def ensemble(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; it must be new or empty.")],
+    trials: Annotated[
+        str | None, typer.Option("--trials", metavar="3,7,9", help="Its members; default: all whose weights are kept.")
+    ] = None,
+    method: Annotated[
+        str, typer.Option("--method", metavar="NAME", help="How their answers become one: mean, weighted, vote, soup.")
+    ] = "mean",
+    as_json: AsJson = False,
+) -> None:
+    """Join trials of a study into one model, which `predict`, `evaluate` and `tunery.load` take like any other."""
+    members = None if trials is None else numbers(trials)
+    from tunery.hpo.ensemble import build
+    from tunery.train.ensemble import gain_of
+
+    folder = build(study, out, trials=members, method=method)
+    gain = gain_of(folder)
+    document = {"ensemble": str(folder), "gain": gain and gain.model_dump(mode="json")}
+    show.line(as_json, json.dumps(document), f"{_worth(gain)}\nwritten: {folder}")
+
+
+def _worth(gain: EnsembleGain | None) -> str:
+    if gain is None:
+        return "what it gains is not known: the validation rows are too few to choose on one half of them"
+    scores = f"{show.number(gain.value)}, the best of them alone {show.number(gain.single)}"
+    members = ", ".join(map(str, gain.trials))
+    return f"{gain.method} of trials {members}: {scores}, on validation rows that chose nothing of it"
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Trial numbers as `--trials` lists them.
+
+    Raises:
+        RequestError: when the list is empty, holds something else, or names a trial twice.
+    """
+    rule = "--trials lists numbers of trials with commas between, such as 3,7,9"
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if wrong := [word for word in words if not word.isdecimal()]:
+        raise RequestError(f"{rule}, but got {wrong[0]!r}")
+    if not words:
+        raise RequestError(f"{rule}, but got {text!r}; leave it out to take all that are kept")
+    if twice := [word for word in words if words.count(word) > 1]:
+        raise RequestError(f"{rule}, each once, but got {twice[0]} twice")
+    return tuple(map(int, words))

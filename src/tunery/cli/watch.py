@@ -1,52 +1,51 @@
 """What a person sees while a study or a comparison runs."""
 
-from collections.abc import Sequence
 from typing import final
 
 from rich.console import Console
-from transformers import TrainerCallback
+from rich.control import Control
+from rich.segment import ControlType
 
 from tunery.hpo.cells import Job
+from tunery.report.words import value_text
 from tunery.schema import RunConfig
 from tunery.schema.results import Cell, TrialRecord
-from tunery.train.console import ConsoleProgress, print_line
+from tunery.train.console import print_line
+
+_CLEAR = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
+"""Wipes the line that the cursor is in; written to a terminal alone."""
 
 
 @final
 class StudyConsole:
-    """One progress bar per trial on a terminal, one line per epoch and trial elsewhere."""
+    """One line when a trial ends; until then its own process shows its epochs, or draws a bar where it runs alone.
+
+    Trials may end in several threads while bars are drawn by other processes: a line is written at once, from the left,
+    over the bar that stands there. The bar is drawn again below it.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress: ConsoleProgress | None = None
 
-    def trial_started(self, number: int, config: RunConfig) -> Sequence[TrainerCallback]:
-        """Open the trial's progress."""
-        self.close()
-        self._progress = ConsoleProgress(self._console, title=f"trial {number}", objective=config.objective)
-        return [self._progress]
+    def trial_started(self, number: int, config: RunConfig) -> None:
+        """Nothing: the trial's own process says what it does."""
 
     def trial_ended(self, record: TrialRecord) -> None:
         """One line: how it ended, with which parameters."""
-        self.close()
-        params = ", ".join(f"{path}={_short(value)}" for path, value in record.params.items())
+        chosen = ", ".join(f"{path}={value_text(value)}" for path, value in record.params.items())
+        params = f": {chosen}" if chosen else ""
         value = "" if record.value is None else f" {record.value:.4f}"
+        notes = "".join(f"; {note}" for note in record.notes)
         why = f" ({record.reason})" if record.reason else ""
-        line = f"trial {record.number} {record.status}{value} in {record.seconds:.0f} s: {params}{why}"
-        print_line(self._console, line)
+        self.say(f"trial {record.number} {record.status}{value} in {record.seconds:.0f} s{params}{why}{notes}")
 
     def say(self, text: str) -> None:
-        """A line about the disk: above the bar of the trial at work, if there is one."""
-        if self._progress is not None:
-            self._progress.say(text)
-        else:
-            print_line(self._console, text)
+        """A line of its own, whatever is drawn."""
+        one_line = " ".join(text.splitlines())
+        self._console.print(_CLEAR, one_line, sep="", highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Stop drawing."""
-        if self._progress is not None:
-            self._progress.close()
-            self._progress = None
+        """Nothing is left open."""
 
 
 @final
@@ -74,7 +73,3 @@ class ComparisonConsole:
 
     def _say(self, text: str) -> None:
         print_line(self._console, f"{self._place} {text}")
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,5 +1,6 @@
-"""The verbs that train: `train`, `search`, `compare`."""
+"""The verbs that train: `train`, `search`, `worker`, `compare`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 from rich.console import Console
 
 from tunery.cli import show
-from tunery.cli.options import AsJson, Config, Out, Overrides
+from tunery.cli.options import AsJson, Config, Out, Overrides, Storage
 from tunery.schema import load_config, load_document
 
 
@@ -37,22 +38,64 @@ def search(
     config: Config,
     overrides: Overrides = None,
     trials: Annotated[int | None, typer.Option("--trials", help="Trials in the whole study.")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", help="Trials that run at once on this machine.")] = None,
+    storage: Annotated[str | None, Storage] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="NAME", help="Where trials are trained: processes, ray, or here.")
+    ] = "processes",
+    gpus_per_trial: Annotated[
+        float | None, typer.Option("--gpus-per-trial", help="GPUs of a trial under ray; 0.5 lets two share one.")
+    ] = None,
     out: Out = None,
+    space: Annotated[bool, typer.Option("--space", help="Print what would be searched, and train nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Search the ranges of a config; the same command continues an unfinished study."""
-    extra = [] if trials is None else [f"search.n_trials={trials}"]
-    document = load_document(config, [*(overrides or ()), *extra])
+    extra = {"search.n_trials": trials, "search.n_jobs": jobs}
+    given = [f"{path}={value}" for path, value in extra.items() if value is not None]
+    document = load_document(config, [*(overrides or ()), *given])
+    if space:
+        from tunery.cli.space import show_space
+
+        show_space(document, as_json=as_json)
+        return
     from tunery.cli.watch import StudyConsole
     from tunery.hpo.study import search as run_search
 
     folder = out or Path("runs") / f"{config.stem}-search"
     console = StudyConsole(errors())
     try:
-        result = run_search(document, out=folder, observer=console)
+        result = run_search(
+            document, out=folder, observer=console, storage=storage, engine=engine, gpus_per_trial=gpus_per_trial
+        )
     finally:
         console.close()
     show.study(result, folder, as_json=as_json)
+
+
+def worker(
+    storage: Annotated[str, Storage],
+    study: Annotated[
+        str | None, typer.Option("--study", help="Name of the study; not needed where the database has one.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="Leave after so many; default: when none is left.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the study if this machine sees it, else one of its own.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Join a study that `tunery search --storage` began, from this machine or any other, and train its trials."""
+    from tunery.cli.watch import StudyConsole
+    from tunery.hpo.study import work
+
+    console = StudyConsole(errors())
+    try:
+        ended = work(storage, name=study, out=out, trials=trials, observer=console)
+    finally:
+        console.close()
+    show.line(as_json, json.dumps({"trials": ended}), f"{ended} trials ended here")
 
 
 def compare(

@@ -9,15 +9,14 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 
-from tunery.errors import DiskFull, Interrupted, RequestError, TuneryError
-from tunery.hpo.cells import Outcome
+from tunery.hpo.endings import ending
+from tunery.hpo.runner import Outcome
 from tunery.schema.document import validate
 from tunery.store.files import remove_tree
 from tunery.store.folder import RunFolder
@@ -25,6 +24,9 @@ from tunery.train.console import ConsoleProgress
 from tunery.train.fit import fit
 from tunery.train.quiet import quiet_libraries
 from tunery.train.report import write_run_page
+
+_ITS_OWN: Final = ("failed", "out_of_memory")
+"""Outcomes that the method has brought about."""
 
 
 def main() -> None:
@@ -53,17 +55,11 @@ def train(request: dict[str, Any]) -> Outcome:
     try:
         fit(config, [progress], out=folder, say=progress.say)
         write_run_page(folder)
-    except Interrupted as error:
-        return Outcome("interrupted", str(error))
-    except RequestError as error:
-        return Outcome("refused", str(error))
-    except (DiskFull, OSError) as error:
-        return Outcome("stopped", str(error))
     except Exception as error:
-        if not isinstance(error, TuneryError):
-            traceback.print_exc()
-        _free(RunFolder(folder))
-        return Outcome("failed", f"{type(error).__name__}: {error}")
+        outcome = ending(error)
+        if outcome.status in _ITS_OWN:
+            _free(RunFolder(folder))
+        return outcome
     finally:
         progress.close()
     return Outcome("completed")

@@ -9,13 +9,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Literal, Protocol, final
+from typing import Protocol, final
 
+from tunery.hpo.endings import ending_of
+from tunery.hpo.runner import Outcome as Outcome
 from tunery.schema import RunConfig
 from tunery.store.folder import RunFolder
 from tunery.train.signals import on_signals
-
-_STOPPED = {-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,6 @@ class Job:
     def folder(self) -> RunFolder:
         """Its records."""
         return RunFolder(self.path)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a cell's process ended."""
-
-    status: Literal["completed", "failed", "refused", "stopped", "interrupted"]
-    """`refused`: config, data, model or folder were wrong, and nothing was trained. `stopped`: by the disk, which is no
-    method's fault; the cell goes on from its resume point."""
-    reason: str | None = None
 
 
 @final
@@ -114,10 +104,5 @@ def outcome_of(answer: str, code: int) -> Outcome:
     """What a process' answer, or its exit code where it gave none, says."""
     if answer:
         return Outcome(**json.loads(answer))
-    if code in _STOPPED:
-        return Outcome("interrupted", signal.Signals(-code).name)
-    if code < 0:
-        name = signal.Signals(-code).name
-        hint = "; the system does that when memory runs out" if code == -signal.SIGKILL else ""
-        return Outcome("failed", f"the process was killed by {name}{hint}")
-    return Outcome("failed", f"the process ended with exit code {code} and no answer")
+    ending = ending_of(code)
+    return Outcome("failed", ending.reason) if ending.status == "out_of_memory" else ending  # nothing is made smaller

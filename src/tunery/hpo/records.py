@@ -1,13 +1,15 @@
 """What is known of a study, as plain records."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tunery.hpo.space import decode
+from tunery.hpo.space import Space
+from tunery.report.pruning import pruned_by_epoch, seconds_saved
 from tunery.report.stored import disk
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.document import Document
@@ -30,20 +32,51 @@ def trial_folder(out: Path, number: int) -> RunFolder:
     return RunFolder(out / "trials" / str(number), objects=Objects(out / "objects"))
 
 
-def trial_record(trial: FrozenTrial, out: Path, *, document: Document, objective: str) -> TrialRecord:
+def costs_of(result: RunResult, objectives: Sequence[str]) -> dict[str, float]:
+    """What a run took, for each cost among the objectives."""
+    return {name: _COSTS[name](result) for name in objectives[1:]}
+
+
+def values_of(result: RunResult, objectives: Sequence[str]) -> list[float]:
+    """What a completed run is told to the study: its objective, then its costs."""
+    if result.objective.value is None:
+        raise ValueError("a run without a value is not completed")
+    return [result.objective.value, *costs_of(result, objectives).values()]
+
+
+def _memory(result: RunResult) -> float:
+    peak = result.memory
+    return peak.host_peak_bytes if peak.device_peak_bytes is None else peak.device_peak_bytes
+
+
+_COSTS: Final[Mapping[str, Callable[[RunResult], float]]] = {
+    "memory": _memory,
+    "seconds": lambda result: result.seconds.train,
+    "parameters": lambda result: result.parameters.trainable if result.parameters else 0,
+    "disk": lambda result: result.disk_bytes,
+}
+
+
+def trial_record(trial: FrozenTrial, out: Path, *, document: Document, base: RunConfig) -> TrialRecord:
     """One trial, from optuna's storage and its own folder."""
+    return _record(trial, out, space=Space(document), base=base)
+
+
+def _record(trial: FrozenTrial, out: Path, *, space: Space, base: RunConfig) -> TrialRecord:
     folder = trial_folder(out, trial.number)
     result = folder.result()
     known = result or folder.progress()
     return TrialRecord(
         number=trial.number,
         status=STATUS[trial.state],
-        value=trial.value if trial.state is TrialState.COMPLETE else None,
-        params=decode(trial.params, document),
+        value=trial.values[0] if trial.state is TrialState.COMPLETE else None,
+        params={path: space.decoded(path, value) for path, value in trial.params.items()},
         seconds=known.seconds.total,
         epochs=known.epochs,
         reason=result.reason if result else trial.user_attrs.get("reason"),
-        history=tuple(history(folder.metrics, objective)),
+        history=tuple(history(folder.metrics, base.objective)),
+        costs=costs_of(result, base.objectives) if result else {},
+        notes=trial.user_attrs.get("notes", ()),
     )
 
 
@@ -53,12 +86,14 @@ def results_of(out: Path, numbers: list[int]) -> dict[int, RunResult]:
     return {number: result for number, result in found.items() if result is not None}
 
 
-def summarise(study: optuna.Study, base: RunConfig, out: Path, *, document: Document) -> StudyResult:
+def summarise(
+    study: optuna.Study, base: RunConfig, out: Path, *, document: Document, notes: tuple[str, ...] = ()
+) -> StudyResult:
     """The study so far, without its winner."""
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state in STATUS]
-    records = tuple(trial_record(trial, out, document=document, objective=base.objective) for trial in trials)
+    space = Space(document)
+    records = tuple(_record(trial, out, space=space, base=base) for trial in trials)
     counts = Counter(record.status for record in records)
-    stopped = Counter(len(record.history) for record in records if record.status == "pruned" and record.history)
     return StudyResult(
         name=base.name,
         objective=base.objective,
@@ -66,7 +101,10 @@ def summarise(study: optuna.Study, base: RunConfig, out: Path, *, document: Docu
         best=None,
         trials=records,
         counts={**{status: counts[status] for status in STATUS.values()}, "total": len(records) - counts["running"]},
-        pruned_by_epoch=dict(sorted(stopped.items())),
+        pruned_by_epoch=pruned_by_epoch(records),
+        seconds_saved=seconds_saved(records, epochs=base.train.epochs),
+        objectives=base.objectives,
+        notes=notes,
         disk=disk(storage_of(out)),
         seconds=sum(record.seconds for record in records),
     )

@@ -1,26 +1,118 @@
-"""From the schema's domains to optuna's suggestions."""
+"""A search space as optuna knows it: distributions by path, and the config that a choice of values makes."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from decimal import Decimal
+from functools import cache, cached_property
+from typing import Any, final
 
-from optuna import Trial
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from tunery.errors import ConfigError, Problem
 from tunery.schema.document import Document, normalise, validate
 from tunery.schema.fields import TAGS
 from tunery.schema.run import RunConfig
-from tunery.schema.space import domains, integer_paths, realise
+from tunery.schema.space import UNSET, config_path, domains, integer_paths, may_be_unset, realise
+from tunery.schema.space_tree import parameters
 from tunery.schema.spec import Choices, Domain, Range
 
+Params = dict[str, Any]
+"""Values of a trial by their paths in the document, as optuna stores them."""
 
-def suggest(trial: Trial, path: str, domain: Domain, *, integer: bool) -> Any:
-    """One value for one parameter; a parameter that the trial already has keeps its value."""
+
+@final
+class Space:
+    """The parameters of a document that `with_domains` returned."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.integers = integer_paths(document)
+        self.parameters = {parameter.path: parameter for parameter in parameters(document)}
+        self.distributions = {
+            path: distribution(parameter.domain, integer=path in self.integers)
+            for path, parameter in self.parameters.items()
+        }
+        self._choices = _choices(document)
+
+    @cached_property
+    def groups(self) -> list[frozenset[str]]:
+        """Paths of parameters that exist in the same trials; those that every trial has come first."""
+        found: dict[tuple[Any, ...], list[str]] = {(): []}
+        for path, parameter in self.parameters.items():
+            found.setdefault(tuple(parameter.when.items()), []).append(path)
+        return [frozenset(paths) for paths in found.values()]
+
+    @cached_property
+    def _may_be_unset(self) -> dict[str, set[str]]:
+        """Paths of parameters that may be left out, by where they stand in a config."""
+        found: dict[str, set[str]] = {}
+        for path in self.parameters:
+            if may_be_unset(path):
+                found.setdefault(config_path(path), set()).add(path)
+        return found
+
+    def decoded(self, path: str, value: Any) -> Any:
+        """A stored value as the config writes it."""
+        return self._choices[path][value] if path in self._choices else value
+
+    def settled(self, choose: Callable[[str], Any]) -> tuple[Params, RunConfig] | None:
+        """The config of the values that `choose` gives by path, and those of them that are in it.
+
+        A parameter that the rules refuse in this combination and that may be null is left out. None: the combination
+        is refused all the same.
+        """
+        once = cache(choose)
+        left_out: set[str] = set()
+        while True:
+            taken, document = self._filled(once, left_out)
+            try:
+                return taken, validate(document)
+            except ConfigError as error:
+                silent = self.silent(error.problems, taken)
+                if not silent:
+                    return None
+                left_out |= silent
+
+    def _filled(self, choose: Callable[[str], Any], left_out: Collection[str]) -> tuple[Params, Document]:
+        taken: Params = {}
+
+        def pick(path: str, _: Domain) -> Any:
+            if path in left_out:
+                return UNSET
+            value = choose(path)
+            if value is UNSET:
+                return UNSET
+            taken[path] = value
+            return self.decoded(path, value)
+
+        document = realise(self.document, pick)
+        return taken, document
+
+    def silent(self, problems: Iterable[Problem], paths: Collection[str]) -> set[str]:
+        """Those of `paths` that are to be left out for the problems to go; none where that does not help."""
+        found: set[str] = set()
+        for problem in problems:
+            here = self._may_be_unset.get(problem.path, set()) & set(paths)
+            if not here:
+                return set()
+            found |= here
+        return found
+
+
+def distribution(domain: Domain, *, integer: bool) -> BaseDistribution:
+    """A domain as optuna draws from it."""
     if isinstance(domain, Choices):
-        encoded = {encode(value): value for value in domain.values}
-        return encoded[trial.suggest_categorical(path, list(encoded))]
+        return CategoricalDistribution(list(dict.fromkeys(map(encode, domain.values))))
+    high = domain.high if domain.step is None else stepped(domain)[-1]  # optuna warns where the steps do not reach it
     if integer:
-        return trial.suggest_int(path, int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
-    return trial.suggest_float(path, domain.low, domain.high, log=domain.log, step=domain.step)
+        return IntDistribution(int(domain.low), int(high), log=domain.log, step=int(domain.step or 1))
+    return FloatDistribution(domain.low, high, log=domain.log, step=domain.step)
+
+
+def stepped(domain: Range) -> list[float]:
+    """The values of a range with steps, as they are written: 0.3 and not 0.30000000000000004."""
+    low, high, step = (Decimal(str(number)) for number in (domain.low, domain.high, domain.step))
+    return [float(low + number * step) for number in range(int((high - low) // step) + 1)]
 
 
 def encode(value: Any) -> Any:
@@ -28,64 +120,14 @@ def encode(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float | bool) else json.dumps(value)
 
 
-def decode(params: Mapping[str, Any], document: Document) -> dict[str, Any]:
+def decode(params: Mapping[str, Any], document: Document) -> Params:
     """Parameters from optuna's storage as the config writes them."""
-    found = domains(document)
-    choices = {path: {encode(v): v for v in d.values} for path, d in found.items() if isinstance(d, Choices)}
+    choices = _choices(document)
     return {path: choices[path][value] if path in choices else value for path, value in params.items()}
 
 
-def propose(trial: Trial, document: Document) -> RunConfig:
-    """The config of one trial.
-
-    Raises:
-        ConfigError: when the combination is refused by a rule of the schema.
-    """
-    integers = integer_paths(document)
-    return validate(realise(document, lambda path, domain: suggest(trial, path, domain, integer=path in integers)))
-
-
-def strong_default(document: Document) -> dict[str, Any]:
-    """Parameters of the first trial: the schema's own defaults where they lie in the searched domain."""
-    found = domains(document)
-    tags = {path: domain.values[0] for path, domain in found.items() if isinstance(domain, Choices) and _is_tag(path)}
-    reached: dict[str, Domain] = {}
-
-    def choose(path: str, domain: Domain) -> Any:
-        reached[path] = domain
-        return tags.get(path, _UNSET)
-
-    config = validate(_without_unset(realise(document, choose)))
-    values = {path: _value_at(config, path) for path in reached}
-    return {path: encode(value) for path, value in values.items() if _contains(reached[path], value)}
-
-
-_UNSET = object()
-
-
-def _is_tag(path: str) -> bool:
-    return path.rpartition(".")[2] in TAGS
-
-
-def _without_unset(document: Document) -> Document:
-    return {
-        key: _without_unset(value) if isinstance(value, dict) else value
-        for key, value in document.items()
-        if value is not _UNSET
-    }
-
-
-def _value_at(config: RunConfig, path: str) -> Any:
-    value: Any = config
-    for key in path.split("."):
-        value = getattr(value, key)
-    return value
-
-
-def _contains(domain: Domain, value: Any) -> bool:
-    if isinstance(domain, Range):
-        return isinstance(value, int | float) and domain.low <= value <= domain.high
-    return value in domain.values
+def _choices(document: Document) -> dict[str, dict[Any, Any]]:
+    return {path: {encode(v): v for v in d.values} for path, d in domains(document).items() if isinstance(d, Choices)}
 
 
 def complete(document: Document, base: RunConfig) -> Document:
@@ -103,6 +145,10 @@ def _completed(written: Any, defaults: Any) -> Any:
     if any(isinstance(value, Choices) and _is_tag(key) for key, value in written.items()):
         return {key: _written(value) for key, value in written.items()}
     return {key: _completed(written[key], value) if key in written else value for key, value in defaults.items()}
+
+
+def _is_tag(path: str) -> bool:
+    return path.rpartition(".")[2] in TAGS
 
 
 def _written(value: Any) -> Any:

@@ -1,19 +1,51 @@
-"""The end of a study: the best trial is exported, checked and scored on test, once."""
+"""The end of a study: the winner is exported, checked and scored on test, once; what its trials are worth is said."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import optuna
+
+from tunery.data.rows import Example
 from tunery.errors import Damaged, FolderError, StudyFailed
+from tunery.hpo.ensemble import Measured, measure
+from tunery.hpo.importance import importances
 from tunery.hpo.records import results_of, trial_folder
+from tunery.hpo.rescore import Run, rescored
 from tunery.report.html import study_html
 from tunery.report.leaderboard import leaderboard_csv
+from tunery.report.pareto import pareto_front
 from tunery.report.stored import disk
+from tunery.schema import RunConfig
 from tunery.schema.document import validate
-from tunery.schema.results import BestTrial, StudyResult, TrialRecord
+from tunery.schema.results import (
+    BestTrial,
+    CheckpointRecord,
+    EnsembleGain,
+    Record,
+    Rescored,
+    StudyResult,
+    TrialRecord,
+)
 from tunery.store.files import write_text
 from tunery.store.folder import read_study
 from tunery.store.inventory import storage_of
+from tunery.store.study import StudyStore
+from tunery.train.inference import CARD, Predictor, read_card
 from tunery.train.publish import publish
 from tunery.train.restore import restore
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the end of a study works with."""
+
+    study: optuna.Study
+    base: RunConfig
+    """What all trials share."""
+    out: Path
+    store: StudyStore
+    run: Run
 
 
 def ranked(result: StudyResult) -> list[TrialRecord]:
@@ -23,20 +55,51 @@ def ranked(result: StudyResult) -> list[TrialRecord]:
     return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
 
-def conclude(result: StudyResult, out: Path) -> StudyResult:
-    """Publish the winner and write `leaderboard.csv`, `report.html` and, last, `study.json`.
+def conclude(result: StudyResult, ending: Ending) -> StudyResult:
+    """Choose and publish the winner, measure what else there is to say, and write the records, `study.json` last.
+
+    May be stopped anywhere and called again, and again after more trials: runs that were trained again, the winner's
+    score on test and the gains of ensembles stay on disk as soon as they are known, and none is made twice.
 
     Raises:
         StudyFailed: when no trial has completed.
+        Interrupted: when a run was; the same call goes on from there.
+        RunError: when the disk is full or fails; so does this.
     """
-    order = ranked(result)
+    order, out, search = ranked(result), ending.out, ending.base.search
     if not order:
         write_records(result, out)
         raise StudyFailed("no trial completed; `study.json` and the trials' `result.json` say why")
-    best = _known_winner(out, order[0].number) or _publish(order[0], out)
-    result = result.model_copy(update={"best": best, "disk": disk(storage_of(out))})
+    again = rescored(order, out=out, rule=search.rescore, direction=result.direction, run=ending.run)
+    winner, lost = _winner(order, again, out)
+    best = _published(winner, out)
+    measured = _measured(out, [trial.number for trial in order[: search.ensemble or 0]])
+    ending.store.conclude()
+    result = result.model_copy(
+        update={
+            "best": best,
+            "front": front(result),
+            "rescored": again,
+            "importance": importances(ending.study),
+            "ensembles": measured.gains,
+            "notes": (*result.notes, *lost, *measured.notes),
+            "disk": disk(storage_of(out)),
+        }
+    )
     write_records(result, out)
     return result
+
+
+def front(result: StudyResult) -> tuple[int, ...]:
+    """With several objectives, the completed trials that no other beats in one without losing in another."""
+    names = result.objectives[1:]
+    sign = -1.0 if result.direction == "maximize" else 1.0
+    points = {
+        trial.number: (sign * (trial.value or 0.0), *(trial.costs[name] for name in names))
+        for trial in ranked(result)
+        if all(name in trial.costs for name in names)
+    }
+    return tuple(sorted(pareto_front(points))) if names else ()
 
 
 def write_records(result: StudyResult, out: Path) -> None:
@@ -64,14 +127,54 @@ def _write_page(study: StudyResult, out: Path) -> Path:
     return page
 
 
-def _known_winner(out: Path, number: int) -> BestTrial | None:
-    """The winner of an earlier call, so that test is not read again for the same trial."""
-    before = read_study(out)
-    best = before.best if before else None
-    return best if best is not None and best.number == number and (out / "best").exists() else None
+def _winner(order: Sequence[TrialRecord], again: Sequence[Rescored], out: Path) -> tuple[TrialRecord, tuple[str, ...]]:
+    """The best trial, by its mean where it was trained again; and a word on those before it whose weights are gone."""
+    by_number = {trial.number: trial for trial in order}
+    candidates = [by_number[one.number] for one in again] or order[:1]
+    there = [trial for trial in candidates if _is_there(trial, out)] or candidates
+    lost = candidates[: candidates.index(there[0])]
+    remedy = "checkpoint.keep_best=N keeps those of the N best from the first trial on"
+    return there[0], tuple(
+        f"trial {trial.number} has a better mean over seeds than the winner, but its weights are gone; {remedy}"
+        for trial in lost
+    )
 
 
-def _publish(trial: TrialRecord, out: Path) -> BestTrial:
+def _is_there(trial: TrialRecord, out: Path) -> bool:
+    known = _scored(trial, out)
+    return trial_folder(out, trial.number).best() is not None or (known is not None and _is_published(known, out))
+
+
+def _published(trial: TrialRecord, out: Path) -> BestTrial:
+    """Export the winner, and score it on test; neither is done again."""
+    known = _scored(trial, out)
+    if known is not None and _is_published(known, out):
+        return known
+    best, predictor, rows = _publish(trial, out)
+    if known is None:
+        test = predictor.score(rows)
+        config = predictor.config.model_dump(mode="json")
+        known = BestTrial(number=trial.number, value=best.value or 0.0, config=config, test=test)
+        write_text(_score_of(trial, out), known.model_dump_json(indent=1))
+    return known
+
+
+def _score_of(trial: TrialRecord, out: Path) -> Path:
+    """Where a trial that once was the winner has its score on test."""
+    return trial_folder(out, trial.number).path / "winner.json"
+
+
+def _scored(trial: TrialRecord, out: Path) -> BestTrial | None:
+    path = _score_of(trial, out)
+    return BestTrial.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _is_published(best: BestTrial, out: Path) -> bool:
+    folder = out / "best"
+    return (folder / CARD).is_file() and read_card(folder).config.model_dump(mode="json") == best.config
+
+
+def _publish(trial: TrialRecord, out: Path) -> tuple[CheckpointRecord, Predictor, Sequence[Example]]:
     folder = trial_folder(out, trial.number)
     result, best = folder.result(), folder.best()
     if result is None or best is None:
@@ -82,5 +185,22 @@ def _publish(trial: TrialRecord, out: Path) -> BestTrial:
         again = f"`tunery train {folder.path / 'config.yaml'} --out DIR` trains it again"
         raise Damaged(f"trial {trial.number} won, but {error}; {again}") from error
     predictor = publish(model.built, model.prepared, model.config, best=best, folder=out / "best")
-    test = predictor.score(model.prepared.splits.test.examples)
-    return BestTrial(number=trial.number, value=best.value or 0.0, config=result.config, test=test)
+    return best, predictor, model.prepared.splits.test.examples
+
+
+class _Ensembles(Record):
+    """`ensembles.json`: what was measured, before the weights go."""
+
+    trials: tuple[int, ...]
+    gains: tuple[EnsembleGain, ...]
+    notes: tuple[str, ...]
+
+
+def _measured(out: Path, trials: Sequence[int]) -> Measured:
+    """The gains of ensembles of these trials, measured once."""
+    path, order = out / "ensembles.json", tuple(trials)
+    if path.exists() and (known := _Ensembles.model_validate_json(path.read_text(encoding="utf-8"))).trials == order:
+        return Measured(known.gains, known.notes)
+    found = measure(out, order) if len(order) > 1 else Measured()
+    write_text(path, _Ensembles(trials=order, gains=found.gains, notes=found.notes).model_dump_json(indent=1))
+    return found

@@ -28,7 +28,9 @@ class Size(NamedTuple):
     narrow: bool
 
 
-VARIABLES: Final = ("ink", "muted", "grid", "best", "done", "stopped", "panel", *(f"shade{i}" for i in range(SHADES)))
+_NAMED: Final = ("ink", "muted", "grid", "best", "done", "stopped", "failed", "panel")
+
+VARIABLES: Final = (*_NAMED, *(f"shade{i}" for i in range(SHADES)))
 """CSS variables of the page that drawings use, without the leading hyphens."""
 
 STAND_INS: Final = {name: f"#fe01{i:02x}" for i, name in enumerate(VARIABLES)}

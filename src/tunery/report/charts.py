@@ -10,7 +10,8 @@ import numpy as np
 from tunery.report.canvas import STAND_INS, Size, clipped, drawn
 from tunery.report.compute import Curve, Curves, History, Limits, RunCurves, Series
 from tunery.report.markup import Html
-from tunery.report.parallel import SHADES, Axis, Parallel
+from tunery.report.parallel import SHADES, Parallel
+from tunery.report.scales import Axis
 from tunery.report.words import metric_name
 
 if TYPE_CHECKING:

@@ -2,13 +2,12 @@
 logarithmic axis, and what a score costs.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tunery.report.canvas import STAND_INS, Ink, Size, clipped, drawn_figure
 from tunery.report.comparison_compute import Cost, Interval, Intervals, Spot, TradeOff
-from tunery.report.labels import Box, Pixel, placed
+from tunery.report.cost_axes import Place, logarithmic, name_points, stairs
 from tunery.report.markup import Html
 from tunery.report.words import metric_name, score, short_count, signed
 
@@ -21,9 +20,6 @@ ROW: Final = 27
 
 _AROUND: Final = 74
 """Pixels above and below the rows: title, ticks, what they mean."""
-
-_FAR: Final = 15
-"""Pixels from which a name is tied to its point by a line."""
 
 
 class Rows(NamedTuple):
@@ -91,7 +87,7 @@ def log_panel(cost: Cost) -> Panel:
                 axes.scatter(value, place, s=50, color=ink[_colour(method, rows)], zorder=3)
             _beside(axes, place, "\N{EN DASH}" if value is None else short_count(value), ink)
         _method_axis(axes, rows, ink)
-        _logarithmic(axes, list(cost.values.values()))
+        logarithmic(axes, list(cost.values.values()))
         axes.set_title(f"{cost.title}, log scale")
 
     return draw
@@ -132,7 +128,7 @@ def trade_off_chart(trades: Sequence[TradeOff], *, objective: str, baseline: str
 def draw_trade_off(axes: "Axes", trade: TradeOff, *, objective: str, ink: Ink) -> None:
     """One point per method, the front as a line; names are added when the layout is known."""
     if trade.cost.logarithmic:
-        _logarithmic(axes, list(trade.cost.values.values()))
+        logarithmic(axes, list(trade.cost.values.values()))
     front = list(zip(*_stairs(trade), strict=True))
     if front:
         axes.plot(*front, color=ink["best"], linewidth=1.6, zorder=2)
@@ -158,21 +154,7 @@ def label_spots(figure: "Figure", charts: Sequence[tuple["Axes", TradeOff]], *, 
 
 def _label(axes: "Axes", trade: TradeOff, *, baseline: str, ink: Ink) -> None:
     names = [_spot_name(spot, baseline) for spot in trade.spots]
-    texts = [axes.text(0, 0, name, fontsize=11, ha="center", va="center", zorder=5) for name in names]
-    sizes = [(extent.width + 4, extent.height + 2) for extent in (text.get_window_extent() for text in texts)]
-    points = [_pixel(axes, spot.cost, spot.shown) for spot in trade.spots]
-    line = [_pixel(axes, *corner) for corner in _stairs(trade)]
-    frame = axes.get_window_extent()
-    within = Box(frame.x0, frame.y0, frame.x1, frame.y1)
-    boxes = placed(points, sizes, within=within, avoided=_along(line))
-    back = axes.transData.inverted()
-    for text, box, point in zip(texts, boxes, points, strict=True):
-        x, y = back.transform(((box.left + box.right) / 2, (box.bottom + box.top) / 2))
-        text.set_position((float(x), float(y)))
-        end = box.nearest(point)
-        if math.dist(end, point) > _FAR:
-            xs, ys = zip(*back.transform([point, end]), strict=True)
-            axes.plot(xs, ys, color=ink["muted"], linewidth=0.8, zorder=2)
+    name_points(axes, names, [(spot.cost, spot.shown) for spot in trade.spots], line=_stairs(trade), ink=ink)
 
 
 def _spot_name(spot: Spot, baseline: str) -> str:
@@ -180,27 +162,8 @@ def _spot_name(spot: Spot, baseline: str) -> str:
     return clipped(spot.method, 22) + value + (" (baseline)" if spot.method == baseline else "")
 
 
-def _pixel(axes: "Axes", x: float, y: float) -> Pixel:
-    found = axes.transData.transform((x, y))
-    return float(found[0]), float(found[1])
-
-
-def _along(line: Sequence[Pixel]) -> list[Pixel]:
-    """Points on the line, a few pixels apart."""
-    found = []
-    for a, b in zip(line, line[1:], strict=False):
-        steps = 1 + int(math.dist(a, b) // 5)
-        found += [(a[0] + s / steps * (b[0] - a[0]), a[1] + s / steps * (b[1] - a[1])) for s in range(steps + 1)]
-    return found
-
-
-def _stairs(trade: TradeOff) -> list[Pixel]:
-    """Corners of the front: the best score to be had for so much, which rises where a method does, not between."""
-    corners: list[Pixel] = []
-    for spot in trade.front:
-        corners += [(spot.cost, corners[-1][1])] if corners else []
-        corners.append((spot.cost, spot.shown))
-    return corners
+def _stairs(trade: TradeOff) -> list[Place]:
+    return stairs([(spot.cost, spot.shown) for spot in trade.front])
 
 
 def _interval_rows(axes: "Axes", found: Intervals, rows: Rows, ink: Ink, *, text: Callable[[Any], str]) -> None:
@@ -250,19 +213,6 @@ def _method_axis(axes: "Axes", rows: Rows, ink: Ink) -> None:
     axes.grid(visible=True, axis="x")
     axes.grid(visible=False, axis="y")
     axes.tick_params(length=0)
-
-
-def _logarithmic(axes: "Axes", values: Sequence[float]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
-
-    low, high = min(values, default=1.0), max(values, default=10.0)
-    axes.set_xscale("log")
-    axes.set_xlim(low / 1.6, high * 1.6)
-    steps = (1.0,) if high > 100 * low else (1.0, 2.0, 5.0)
-    axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=8))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _colour(method: str, rows: Rows) -> str:

@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tunery.report.compute import Limits
+from tunery.report.costs import PLAIN, SIZES, TIMES, Units, unit_for, wide
 from tunery.report.finite import finite
+from tunery.report.pareto import pareto_front
 from tunery.schema.results import ComparisonResult, MethodSummary
 
 _FAR = 8
 """Methods that would make the axis so many times longer than all better ones need are left outside the drawing."""
-
-_LOG_FROM = 10
-"""Ratio of the largest to the smallest cost from which points stand on a logarithmic axis."""
 
 
 class Interval(NamedTuple):
@@ -157,13 +156,13 @@ def trainable_cost(result: ComparisonResult) -> Cost:
 
 def time_cost(result: ComparisonResult) -> Cost:
     """Training time, in seconds, minutes or hours."""
-    return _cost(result, "training time", lambda m: m.seconds, units=_TIMES)
+    return _cost(result, "training time", lambda m: m.seconds, units=TIMES)
 
 
 def memory_cost(result: ComparisonResult) -> Cost:
     """Peak memory: of the device where every method has one, else of the host."""
     where = memory_kind(result)
-    return _cost(result, f"peak {where} memory", lambda m: peak_bytes(m, where), units=_SIZES)
+    return _cost(result, f"peak {where} memory", lambda m: peak_bytes(m, where), units=SIZES)
 
 
 def memory_kind(result: ComparisonResult) -> str:
@@ -179,30 +178,18 @@ def peak_bytes(method: MethodSummary, where: str) -> int | None:
     return method.memory.device_peak_bytes if where == "device" else method.memory.host_peak_bytes
 
 
-_Units = tuple[tuple[float, float, str], ...]
-
-_TIMES: Final[_Units] = ((3 * 3600, 3600, "h"), (180, 60, "min"), (0, 1, "s"))
-"""From which largest value on, divided by what, called what."""
-
-_SIZES: Final[_Units] = ((1e9, 1e9, "GB"), (0, 1e6, "MB"))
-
-_PLAIN: Final[_Units] = ((0, 1, ""),)
-
-
 def _cost(
     result: ComparisonResult,
     name: str,
     read: Callable[[MethodSummary], float | None],
     *,
-    units: _Units = _PLAIN,
+    units: Units = PLAIN,
 ) -> Cost:
     raw = {method.method: finite(read(method)) for method in result.methods}
     known = {method: value for method, value in raw.items() if value}
-    largest = max(known.values(), default=0.0)
-    _, divisor, unit = next(one for one in units if largest >= one[0])
+    divisor, unit = unit_for(known.values(), units)
     values = {method: value / divisor for method, value in known.items()}
-    wide = bool(values) and max(values.values()) > _LOG_FROM * min(values.values())
-    return Cost(name, unit, values, wide)
+    return Cost(name, unit, values, wide(values.values()))
 
 
 def trade_off(result: ComparisonResult, cost: Cost) -> TradeOff:
@@ -214,11 +201,8 @@ def trade_off(result: ComparisonResult, cost: Cost) -> TradeOff:
         if method.method in cost.values and (mean := finite(method.mean)) is not None
     ]
     limits = interval_limits([Interval(name, score, None, None) for name, _, score in known])
-    all_known = [(spent, sign * score) for _, spent, score in known]
-    spots = tuple(
-        Spot(name, x, score, _inside(score, limits), not any(_dominates(one, (x, sign * score)) for one in all_known))
-        for name, x, score in known
-    )
+    best = pareto_front({name: (spent, -sign * score) for name, spent, score in known})
+    spots = tuple(Spot(name, x, score, _inside(score, limits), name in best) for name, x, score in known)
     front = sorted((spot for spot in spots if spot.on_front), key=lambda spot: (spot.cost, sign * spot.score))
     return TradeOff(cost, spots, tuple(front), limits)
 
@@ -226,8 +210,3 @@ def trade_off(result: ComparisonResult, cost: Cost) -> TradeOff:
 def _inside(value: float, limits: Limits) -> float:
     edge = 0.02 * (limits.high - limits.low)
     return value if limits.low <= value <= limits.high else min(max(value, limits.low + edge), limits.high - edge)
-
-
-def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Of (cost, score where more is better): no worse in both, and not the same."""
-    return one != other and one[0] <= other[0] and one[1] >= other[1]

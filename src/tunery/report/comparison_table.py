@@ -39,7 +39,9 @@ CSV_COLUMNS: Final = (
 
 
 def comparison_rows(result: ComparisonResult) -> list[dict[str, Any]]:
-    """One row per method, best first, every value as text; a dash where there is no number."""
+    """One row per method, best first, every value as text; a dash where there is no number, a star at the p of a
+    difference that holds after correction.
+    """
     where = memory_kind(result)
     return [_row(method, where) for method in ranked(result)]
 
@@ -60,9 +62,10 @@ def _row(method: MethodSummary, where: str) -> dict[str, Any]:
     return {
         "method": method.method,
         "score": score(method.mean),
+        "half": half_interval(method.low, method.high),
         "interval": interval(method.low, method.high),
         "difference": signed(method.difference),
-        "p": p_value(method.p_value),
+        "p": p_value(method.p_value) + ("*" if method.significant else ""),
         "trainable": count(parameters.trainable) if parameters else DASH,
         "percent": share_of_hundred(parameters.percent) if parameters else DASH,
         "seconds": DASH if seconds is None else count(seconds),
@@ -75,6 +78,12 @@ def _row(method: MethodSummary, where: str) -> dict[str, Any]:
 def interval(low: float | None, high: float | None) -> str:
     """`0.8312 to 0.8514`."""
     return DASH if finite(low) is None or finite(high) is None else f"{score(low)} to {score(high)}"
+
+
+def half_interval(low: float | None, high: float | None) -> str:
+    """Half the width of an interval: `± 0.0101`."""
+    ends = finite(low), finite(high)
+    return DASH if ends[0] is None or ends[1] is None else f"± {score((ends[1] - ends[0]) / 2)}"
 
 
 def _csv_row(method: MethodSummary, baseline: str) -> dict[str, Any]:

@@ -1,20 +1,22 @@
-"""Records become numbers: what happened in a study, what pruning and the store saved, how one run went."""
+"""Records become numbers: what happened in a study, what the store saved, how one run went."""
 
-import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from tunery.report.finite import finite
-from tunery.schema.results import RunResult, StudyResult, TrialRecord
-
-EARLY_EPOCHS = 5
-"""Epochs up to which a stop counts as early in the summary."""
+from tunery.report.sampling import best_places, sampled
+from tunery.schema.results import StudyResult, TrialRecord
 
 MOST_POINTS = 600
 """Points of a training curve that are drawn; longer curves are averaged over equal stretches."""
+
+MOST_TRIALS = 1_200
+"""Trials of a history that are drawn."""
+
+MOST_CURVES, _BEST_CURVES = 300, 100
+"""Learning curves that are drawn; so many of them are the best."""
 
 
 class Limits(NamedTuple):
@@ -40,6 +42,8 @@ class History(NamedTuple):
     best: tuple[tuple[int, float], ...]
     """Trial number and best completed value so far, one entry per improvement and one at the last trial."""
     limits: Limits
+    of: int
+    """Trials of which the points are a sample; `best` is of all."""
 
 
 class Curve(NamedTuple):
@@ -57,19 +61,8 @@ class Curves(NamedTuple):
 
     curves: tuple[Curve, ...]
     limits: Limits
-
-
-class Pruning(NamedTuple):
-    """What stopping early did."""
-
-    stopped: int
-    ended: int
-    """Trials that are no longer running."""
-    early: int
-    """Stopped after at most `EARLY_EPOCHS` epochs."""
-    by_epoch: dict[int, int]
-    seconds_saved: float | None
-    """Estimate; None without a trial to learn the usual length from."""
+    of: int
+    """Trials of which the curves are a sample."""
 
 
 class ClassTable(NamedTuple):
@@ -117,7 +110,8 @@ def view_limits(values: Iterable[float], direction: str) -> Limits:
 def within(values: Sequence[float], limits: Limits) -> list[float]:
     """`values`, those outside moved to the nearest value inside."""
     inside = [value for value in values if limits.low <= value <= limits.high]
-    return [min(max(value, min(inside)), max(inside)) for value in values]
+    low, high = min(inside), max(inside)
+    return [min(max(value, low), high) for value in values]
 
 
 def trial_value(trial: TrialRecord, direction: str) -> float | None:
@@ -132,73 +126,40 @@ def history(study: StudyResult) -> History:
     """Values of all trials in the order they were started, and the best completed one so far."""
     trials = sorted(study.trials, key=lambda trial: trial.number)
     valued = [(trial, trial_value(trial, study.direction)) for trial in trials]
-    points = tuple(Point(trial.number, value, trial.status) for trial, value in valued if value is not None)
+    points = [Point(trial.number, value, trial.status) for trial, value in valued if value is not None]
+    best = _improvements(points, study.direction)
+    marked = {number for number, _ in best} | ({study.best.number} if study.best else set())
+    kept = {index for index, point in enumerate(points) if point.number in marked}
+    if best:
+        best.append((trials[-1].number, best[-1][1]))
+    limits = view_limits((point.value for point in points), study.direction)
+    shown = tuple(points[index] for index in sampled(len(points), MOST_TRIALS, kept=kept))
+    return History(shown, tuple(best), limits, len(points))
+
+
+def _improvements(points: Sequence[Point], direction: str) -> list[tuple[int, float]]:
     best: list[tuple[int, float]] = []
-    sign = 1 if study.direction == "maximize" else -1
+    sign = 1 if direction == "maximize" else -1
     for point in points:
         if point.status == "completed" and (not best or sign * point.value > sign * best[-1][1]):
             best.append((point.number, point.value))
-    if best:
-        best.append((trials[-1].number, best[-1][1]))
-    return History(points, tuple(best), view_limits((point.value for point in points), study.direction))
+    return best
 
 
 def learning_curves(study: StudyResult) -> Curves:
     """One curve per trial that finished an epoch."""
-    curves = tuple(
+    curves = [
         Curve(trial.number, trial.status, values, len(values) if trial.status == "pruned" else None)
         for trial in sorted(study.trials, key=lambda trial: trial.number)
         if (values := tuple(map(finite, trial.history))) and any(value is not None for value in values)
-    )
-    seen = (value for curve in curves for value in curve.values if value is not None)
-    return Curves(curves, view_limits(seen, study.direction))
-
-
-def pruning(study: StudyResult, *, results: Mapping[int, RunResult]) -> Pruning:
-    """How many trials were stopped, when, and an estimate of the seconds that this saved.
-
-    A stopped trial would have run as much of its planned epochs as completed trials ran of theirs, each epoch taking as
-    long as its own epochs took.
-    """
-    stopped = [trial for trial in study.trials if trial.status == "pruned"]
-    counted = Counter(math.ceil(trial.epochs) for trial in stopped)
-    by_epoch = dict(sorted((study.pruned_by_epoch or counted).items()))
-    usual = _usual_share(study, results)
-    saved = [_seconds_saved(trial, _planned(trial, study, results), usual) for trial in stopped]
-    return Pruning(
-        stopped=len(stopped),
-        ended=sum(trial.status != "running" for trial in study.trials),
-        early=sum(count for epoch, count in by_epoch.items() if epoch <= EARLY_EPOCHS),
-        by_epoch=by_epoch,
-        seconds_saved=None if usual is None else math.fsum(saved),
-    )
-
-
-def _planned(trial: TrialRecord, study: StudyResult, results: Mapping[int, RunResult]) -> float:
-    """Epochs of the trial's config; where no record says, those of the longest trial."""
-    configs = [results[trial.number].config] if trial.number in results else []
-    configs += [study.best.config] if study.best else []
-    written = [trial.params.get("train.epochs"), *(_train_epochs(config) for config in configs)]
-    known = [epochs for epochs in map(finite, written) if epochs]
-    return known[0] if known else max(trial.epochs for trial in study.trials)
-
-
-def _train_epochs(config: Mapping[str, Any]) -> Any:
-    train = config.get("train")
-    return train.get("epochs") if isinstance(train, Mapping) else None
-
-
-def _usual_share(study: StudyResult, results: Mapping[int, RunResult]) -> float | None:
-    completed = [trial for trial in study.trials if trial.status == "completed"]
-    planned = [(trial.epochs, _planned(trial, study, results)) for trial in completed]
-    shares = [min(1.0, epochs / most) for epochs, most in planned if most > 0]
-    return fmean(shares) if shares else None
-
-
-def _seconds_saved(trial: TrialRecord, planned: float, usual: float | None) -> float:
-    if usual is None or trial.epochs <= 0:
-        return 0.0
-    return trial.seconds / trial.epochs * max(0.0, usual * planned - trial.epochs)
+    ]
+    known = [[value for value in curve.values if value is not None] for curve in curves]
+    tops = [max(values) if study.direction == "maximize" else min(values) for values in known]
+    kept = best_places(tops, study.direction, most=_BEST_CURVES)
+    kept |= {index for index, curve in enumerate(curves) if study.best and curve.number == study.best.number}
+    shown = tuple(curves[index] for index in sampled(len(curves), MOST_CURVES, kept=kept))
+    limits = view_limits((value for values in known for value in values), study.direction)
+    return Curves(shown, limits, len(curves))
 
 
 def share_saved(kept: int, keep_all: int) -> float | None:

@@ -22,7 +22,8 @@ def study_html(
     """The page of a study.
 
     `results` (trial number -> record) adds what `study` does not hold: the winner's validation metrics, the data and
-    its findings, the environment, and each trial's planned epochs. `storage` adds what its folder holds.
+    its findings, the environment. The winner's record is enough for that, or any where there is no winner. `storage`
+    adds what its folder holds.
     """
     body = study_body(study, results=results, storage=storage)
     return _page(f"{study.name} \N{MIDDLE DOT} study", body)

@@ -18,6 +18,9 @@ MOST_OPEN = 12
 
 _PHONE: Final = 360
 
+_ONE_ROW: Final = 6
+"""Key figures that stand in one row; more stand in rows of four."""
+
 
 def section(title: str, *children: Child, long: bool = False) -> Html:
     """One panel of the page; a long one may break across printed pages."""
@@ -26,7 +29,8 @@ def section(title: str, *children: Child, long: bool = False) -> Html:
 
 def tiles(rows: Iterable[tuple[str, str, str]]) -> Html:
     """Key figures: name, figure, and what it means."""
-    return tag("dl", [tag("div", tag("dt", a), tag("dd", b), tag("dd", c)) for a, b, c in rows], class_="tiles")
+    made = [tag("div", tag("dt", a), tag("dd", b), tag("dd", c)) for a, b, c in rows]
+    return tag("dl", made, class_="tiles many" if len(made) > _ONE_ROW else "tiles")
 
 
 def facts(rows: Iterable[tuple[str, Child]]) -> Html:

@@ -17,7 +17,8 @@ class Checkpoint(Spec):
     every: Literal["epoch"] | Annotated[int, Field(ge=1)] = "epoch"
     """Where resume points are saved: at the end of every epoch, or also after every so many optimizer steps."""
     keep_best: Annotated[int, Field(ge=1)] = 1
-    """Trials of a study whose best weights are kept."""
+    """Trials of a study whose best weights are kept; until it ends, those that `search.rescore` and `search.ensemble`
+    may need are too."""
     co_best: Annotated[int, Field(ge=1)] = 2
     """Equals that are kept at most, the best included: epochs of a run, or trials of a study, with the very value of
     the best."""
@@ -28,6 +29,7 @@ class Checkpoint(Spec):
     """Share of the file system that stays free; below it `low_disk` says what happens."""
     low_disk: Literal["stop", "wait", "evict"] = "evict"
     """What happens when `max_disk` or `min_free` would be crossed: `evict` frees, step by step, what is least needed
-    (spare resume points, then all but the best epoch of every trial, then all but the best trial) and goes on while
-    there is room at all; `stop` frees nothing and ends resumably; `wait` frees nothing and waits for room on the file
-    system; where only `max_disk` is crossed, which nobody else will mend, it ends as `stop` does."""
+    (what only the end of the study may need, then spare resume points, then all but the best epoch of every trial,
+    then all but the best trial) and goes on while there is room at all; `stop` frees nothing and ends resumably; `wait`
+    frees nothing and waits for room on the file system; where only `max_disk` is crossed, which nobody else will mend,
+    it ends as `stop` does."""

@@ -1,6 +1,7 @@
 """The rules between sections; each names the sections it reads as its parameters."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from inspect import signature
 from typing import Any
 
@@ -223,6 +224,7 @@ RULES: tuple[Rule, ...] = (
 """Rules between sections; each names the sections it reads as its parameters."""
 
 
+@cache
 def sections_read(rule: Rule) -> tuple[str, ...]:
     """Names of the sections that a rule reads."""
     return tuple(signature(rule).parameters)

@@ -162,3 +162,8 @@ class Search(Spec):
     ensemble: Annotated[int, Field(ge=2)] | None = 5
     """Best trials whose weights stay until the study ends, to measure what they gain as an ensemble; null keeps none
     for that."""
+
+    @property
+    def candidates(self) -> int:
+        """Best trials whose weights stay until the study ends: any of them may win after all, or join the ensemble."""
+        return max(self.ensemble or 1, self.rescore.top if self.rescore else 1)

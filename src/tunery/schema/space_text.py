@@ -21,10 +21,10 @@ _SENTENCE: Final = re.compile(r"(?<!\bet al)[.;](?=\s|$)")
 _PREFACE: Final = """\
 # tunery search examples/space.yaml data.train=DIR/train.csv
 #
-# Everything that a study searches by itself where a config fixes nothing: {count} parameters, {conditional} of them only where a choice
-# above them makes them exist. Written from the schema by `tunery schema space`. To narrow it, put one value, a shorter
-# list or a smaller range in the place of what stands here, or take a line out, which fixes its default. A mapping under
-# the name of a choice (`prefix: {{tokens: ...}}`) holds what belongs to that choice alone.
+# Everything that a study searches by itself where a config fixes nothing: {count} parameters, {conditional} of them
+# only where a choice above them makes them exist. Written from the schema by `tunery schema space`. To narrow it, put
+# one value, a shorter list or a smaller range in the place of what stands here, or take a line out, which fixes its
+# default. A mapping under the name of a choice (`prefix: {{tokens: ...}}`) is for that choice alone.
 """
 _FIXED: Final[Document] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
 """What a config cannot do without."""

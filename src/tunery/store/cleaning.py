@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from tunery.errors import FolderError
 from tunery.schema.results import StoredItem
 from tunery.store.files import LOCK
 from tunery.store.folder import RECORDS
-from tunery.store.inventory import CELLS, TRIALS, clean
+from tunery.store.inventory import CELLS, RESCORED, TRIALS, clean
 from tunery.store.lock import held, holder
+
+_WITHIN: Final = (f"{TRIALS}/*", f"{RESCORED}/{TRIALS}/*", f"{CELLS}/*/*")
+"""Where other processes may be at work."""
 
 
 def require_run(path: Path) -> None:
@@ -40,7 +44,7 @@ def clean_run(path: Path, *, delete: bool) -> tuple[StoredItem, ...]:
 @contextmanager
 def _idle(path: Path, *, hold: bool) -> Iterator[None]:
     """Nobody works on the folder or on a part of it; with `hold`, nobody begins to."""
-    for place in (path, *path.glob(f"{TRIALS}/*"), *path.glob(f"{CELLS}/*/*")):
+    for place in (path, *(place for within in _WITHIN for place in path.glob(within))):
         if (busy := holder(place)) is not None:
             raise FolderError(f"{str(place)!r} is in use by {busy}; clean it when that has ended")
     if not hold:

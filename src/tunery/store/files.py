@@ -9,7 +9,6 @@ Two kinds of names are the store's own, and nobody else's:
 """
 
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -106,12 +105,20 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode(errors="replace"))
 
 
+def remove(path: Path) -> None:
+    """Remove a file, if it is there, on disk for good."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+        sync(path.parent)
+
+
 def remove_tree(path: Path) -> None:
     """Remove a folder, if it is there: at no moment does it lie half-removed under its own name."""
     doomed = temporary(path)
     _delete(doomed)
     if path.exists():
-        rename(path, doomed)
+        with suppress(FileNotFoundError):  # another process was quicker
+            rename(path, doomed)
         _delete(doomed)
 
 
@@ -174,15 +181,28 @@ def _put_back(aside: Path, target: Path) -> None:
         rename(aside, target)
 
 
-def sha256(path: Path) -> str:
-    """Digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def entries(folder: str | Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, by name; nothing where it does not exist."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
-def size(folder: Path) -> int:
-    """Bytes of all files below a folder; 0 where it does not exist."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def size(folder: str | Path) -> int:
+    """Bytes of all files below a folder, without those that another process removes meanwhile."""
+    return sum(size_of(entry) for entry in entries(folder))
+
+
+def size_of(entry: os.DirEntry[str]) -> int:
+    """Bytes of a file, or of all files below a folder; 0 for what has just been removed, and for links to folders."""
+    if entry.is_dir(follow_symlinks=False):
+        return size(entry.path)
+    try:
+        return entry.stat().st_size if entry.is_file() else 0
+    except FileNotFoundError:
+        return 0
 
 
 def require_writable(folder: Path) -> None:
@@ -195,7 +215,7 @@ def require_writable(folder: Path) -> None:
         make_folder(folder)
         probe = temporary(folder / "probe")
         write(probe)
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         message = (
             f"the run folder must be writable, but {str(folder)!r} is not ({error.strerror}); choose another --out"

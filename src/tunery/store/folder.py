@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, final
 
+from pydantic import ConfigDict
+
 from tunery.errors import FolderError
-from tunery.schema.results import CheckpointRecord, ComparisonResult, Progress, RunResult, StudyResult
+from tunery.schema.results import CheckpointRecord, ComparisonResult, Progress, Record, RunResult, StudyResult
 from tunery.schema.yaml_text import dump_yaml, parse_yaml
-from tunery.store.files import recover, remove_tree, require_writable, write_text
+from tunery.store.files import recover, remove, remove_tree, require_writable, write_text
 from tunery.store.lock import held
 from tunery.store.objects import Objects
 from tunery.store.resume import ResumePoints
@@ -29,6 +31,14 @@ _MAY_CHANGE = (
 it, and change no trial."""
 
 
+class _Written(Record):
+    """What a look over thousands of runs reads of each."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    written_bytes: int
+
+
 @final
 class RunFolder:
     """A run's or trial's folder."""
@@ -43,10 +53,22 @@ class RunFolder:
         self.resume = ResumePoints(path / "resume", self.objects)
         self.metrics = path / "metrics.jsonl"
         self.staging = path / "staging"
+        self._kept = path / "checkpoints.json"
 
     def result(self) -> RunResult | None:
         """The run's result, if it is finished."""
         return _record(self.path / "result.json", RunResult)
+
+    def is_finished(self) -> bool:
+        """Whether the run has a result."""
+        return (self.path / "result.json").exists()
+
+    def written_bytes(self) -> int:
+        """Bytes that keeping every checkpoint of the run, uncompressed, would have taken until now."""
+        for name in ("result.json", "progress.json"):
+            with suppress(FileNotFoundError):
+                return _Written.model_validate_json((self.path / name).read_bytes()).written_bytes
+        return 0
 
     def progress(self) -> Progress:
         """What is known of the run so far."""
@@ -58,8 +80,10 @@ class RunFolder:
 
     def kept(self) -> tuple[CheckpointRecord, ...]:
         """The epochs whose weights are kept: the best, then its equals."""
-        path = self.path / "checkpoints.json"
-        entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        try:
+            entries = json.loads(self._kept.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return ()
         return tuple(CheckpointRecord(**entry) for entry in entries)
 
     def best(self) -> CheckpointRecord | None:
@@ -67,10 +91,14 @@ class RunFolder:
         return next((record for record in self.kept() if record.kind == "best"), None)
 
     def write_kept(self, records: Sequence[CheckpointRecord]) -> None:
-        """Say which epochs' weights are kept; those of others are free to go."""
-        if tuple(records) != self.kept():
-            entries = [record.model_dump(mode="json") for record in records]
-            write_text(self.path / "checkpoints.json", json.dumps(entries, indent=1))
+        """Say which epochs' weights are kept; those of others are free to go. Who keeps none has no such file."""
+        if tuple(records) == self.kept():
+            return
+        if not records:
+            remove(self._kept)
+            return
+        entries = [record.model_dump(mode="json") for record in records]
+        write_text(self._kept, json.dumps(entries, indent=1))
 
     def write_result(self, result: RunResult) -> None:
         """Write `result.json`, the mark of a finished run."""

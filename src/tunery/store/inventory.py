@@ -4,19 +4,24 @@ Needed is what `checkpoints.json` and the resume points of unfinished runs refer
 have written (objects, resume points, staging folders, temporaries) is an orphan; every other file is a record.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from tunery.schema.results import Storage, StoredItem
 from tunery.store.events import record_event
-from tunery.store.files import is_temporary, recover, remove_tree, size
+from tunery.store.files import LOCK, entries, is_temporary, recover, remove_tree, size_of
 from tunery.store.folder import RunFolder
+from tunery.store.lock import alone
 from tunery.store.objects import SUFFIX, Objects
 
-TRIALS, CELLS = "trials", "cells"
+TRIALS, CELLS, RESCORED = "trials", "cells", "rescored"
+_APART: Final = ("objects", TRIALS, CELLS, RESCORED)
+"""In the root of a study, and looked at by themselves."""
 
 _KINDS: Final = ("best", "co_best", "resume", "orphan")
 """What an object is called that is there for several reasons: the first of these."""
@@ -27,7 +32,8 @@ _LEFT: Final = "left behind by a process that was stopped"
 
 @dataclass(frozen=True)
 class _Study:
-    """A study, a run of its own, or a cell of a comparison: what shares one `objects/`."""
+    """A study, what was trained again at its end, a run of its own, or a cell of a comparison: what shares one
+    `objects/`."""
 
     root: Path
     base: Path
@@ -39,116 +45,129 @@ class _Study:
 
 def storage_of(root: Path) -> Storage:
     """The inventory of a run, study or comparison."""
-    items = sorted(_items(root), key=lambda item: (-item.bytes, item.path))
+    studies = [(study, list(_runs_of(study))) for study in _studies(root)]
+    items = sorted(_items(studies), key=lambda item: (-item.bytes, item.path))
     records = sum(item.bytes for item in items if item.kind == "records")
     return Storage(
         items=tuple(items),
         bytes=sum(item.bytes for item in items) - records,
         record_bytes=records,
-        keep_all_bytes=sum(_written(run) for study in _studies(root) for run in runs_of(study.root)),
+        keep_all_bytes=sum(run.written_bytes() for _, runs in studies for run in runs),
     )
 
 
 def clean(root: Path, *, delete: bool) -> tuple[StoredItem, ...]:
     """What nothing needs, largest first; with `delete` it is removed. The folder must be held then."""
-    orphans = tuple(item for item in storage_of(root).items if item.kind == "orphan")
-    if delete:
-        for study in _studies(root):
-            recover(study.root)
-        for item in orphans:
-            _remove(root / item.path)
-            record_event(root, "removed", why=item.why, path=root / item.path, size=item.bytes)
+    with ExitStack() as turns:
+        for place in [study.root / "objects" for study in _studies(root)] if delete else ():
+            if place.is_dir():
+                turns.enter_context(alone(place, say=lambda text: None))
+        orphans = tuple(item for item in storage_of(root).items if item.kind == "orphan")
+        if delete:
+            _remove(orphans, root)
     return orphans
 
 
-def runs_of(root: Path) -> Iterator[RunFolder]:
-    """The run of the root, then its trials in the order of their numbers; they share the objects."""
-    objects = Objects(root / "objects")
-    yield RunFolder(root, objects=objects)
-    trials = [path for path in root.glob(f"{TRIALS}/*") if path.name.isdecimal()]
-    for path in sorted(trials, key=lambda path: int(path.name)):
-        yield RunFolder(path, objects=objects)
+def trials_in(root: Path) -> list[str]:
+    """Names of the folders of a study's trials, in the order of their numbers."""
+    return sorted((entry.name for entry in entries(root / TRIALS) if entry.name.isdecimal()), key=int)
 
 
 def _studies(root: Path) -> Iterator[_Study]:
     yield _Study(root, root, "")
-    for cell in sorted(root.glob(f"{CELLS}/*/*")):
-        if cell.is_dir():
-            yield _Study(cell, root, f" of {cell.parent.name} with seed {cell.name}")
+    if (root / RESCORED).is_dir():
+        yield _Study(root / RESCORED, root, " with another seed")
+    for method in entries(root / CELLS):
+        for cell in entries(method.path):
+            if cell.is_dir():
+                yield _Study(Path(cell), root, f" of {method.name} with seed {cell.name}")
 
 
-def _items(root: Path) -> Iterator[StoredItem]:
-    for study in _studies(root):
-        for run in runs_of(study.root):
+def _runs_of(study: _Study) -> Iterator[RunFolder]:
+    """The run of the root, then its trials; they share the objects."""
+    objects = Objects(study.root / "objects")
+    yield RunFolder(study.root, objects=objects)
+    for name in trials_in(study.root):
+        yield RunFolder(study.root / TRIALS / name, objects=objects)
+
+
+def _items(studies: Iterable[tuple[_Study, Iterable[RunFolder]]]) -> Iterator[StoredItem]:
+    for study, runs in studies:
+        for run in runs:
             yield from _items_of_run(study, run)
         yield from _items_of_objects(study)
 
 
 def _items_of_run(study: _Study, run: RunFolder) -> Iterator[StoredItem]:
-    of = study.title if run.path == study.root else f" of trial {run.path.name}{study.title}"
-    for record in run.kept():
+    is_root = run.path == study.root
+    of = study.title if is_root else f" of trial {run.path.name}{study.title}"
+    found = {entry.name: entry for entry in entries(run.path)}
+    for record in run.kept() if "checkpoints.json" in found else ():
         study.reasons[record.digest].append((record.kind, f"{_EPOCH[record.kind]}{of}"))
-    yield from _items_of_points(study, run, of=of)
-    apart = {study.root / name for name in ("objects", TRIALS, CELLS)} | {run.resume.root}
+    if "resume" in found:
+        yield from _items_of_points(study, run, of=of)
     records = 0
-    for path in sorted(run.path.iterdir()) if run.path.is_dir() else ():
-        if path in apart:
+    for name, entry in found.items():
+        if name == "resume" or (is_root and name in _APART):
             continue
-        elif item := _weights(study, path, of=of):
+        elif item := _weights(study, entry, of=of):
             yield item
         else:
-            records += _bytes(path)
+            records += size_of(entry)
     yield _item(study, run.path, kind="records", why=f"records{of}", count=records)
 
 
 def _items_of_points(study: _Study, run: RunFolder, *, of: str) -> Iterator[StoredItem]:
-    words = {}
-    if run.result() is None:
-        for point in run.resume.points():
-            words[f"step-{point.step}.json"] = f"resume point{of} at step {point.step}"
-            for digest in point.needs():
-                study.reasons[digest].append(("resume", words[f"step-{point.step}.json"]))
-    for path in sorted(run.resume.root.glob("*")):
-        if path.name in words:
-            yield _item(study, path, kind="resume", why=words[path.name])
+    words, finished = {}, run.is_finished()
+    for point in () if finished else run.resume.points():
+        words[f"step-{point.step}.json"] = f"resume point{of} at step {point.step}"
+        for digest in point.needs():
+            study.reasons[digest].append(("resume", words[f"step-{point.step}.json"]))
+    for entry in entries(run.resume.root):
+        if entry.name in words:
+            yield _entry(study, entry, kind="resume", why=words[entry.name])
         else:
-            yield _idle(study, path, of=of, finished=run.result() is not None)
+            yield _idle(study, entry, of=of, finished=finished)
 
 
-def _idle(study: _Study, path: Path, *, of: str, finished: bool) -> StoredItem:
+def _idle(study: _Study, entry: os.DirEntry[str], *, of: str, finished: bool) -> StoredItem:
     """A file among the resume points that is none to go on from."""
-    if is_temporary(path):
-        return _item(study, path, kind="orphan", why=_LEFT)
-    if not path.match("step-*.json"):
-        return _item(study, path, kind="records", why=_FOREIGN)
+    if is_temporary(Path(entry)):
+        return _entry(study, entry, kind="orphan", why=_LEFT)
+    if not Path(entry).match("step-*.json"):
+        return _entry(study, entry, kind="records", why=_FOREIGN)
     why = "not needed: the run is finished" if finished else "unreadable"
-    return _item(study, path, kind="orphan", why=f"resume point{of}, {why}")
+    return _entry(study, entry, kind="orphan", why=f"resume point{of}, {why}")
 
 
-def _weights(study: _Study, path: Path, *, of: str) -> StoredItem | None:
+def _weights(study: _Study, entry: os.DirEntry[str], *, of: str) -> StoredItem | None:
     """The item of one entry of a run's folder, unless it is a record."""
-    if path.name == "best":
-        return _item(study, path, kind="export", why=f"the best model{of}, as other tools load it")
-    if path.name == "staging" and any(path.iterdir()):
-        return _item(study, path, kind="orphan", why=f"staging folder of an unfinished save{of}")
+    if entry.name == "best":
+        return _entry(study, entry, kind="export", why=f"the best model{of}, as other tools load it")
+    if entry.name == "staging" and entries(entry.path):
+        return _entry(study, entry, kind="orphan", why=f"staging folder of an unfinished save{of}")
+    if not entry.name.startswith("."):
+        return None
+    path = Path(entry)
     if is_temporary(path):
-        return _item(study, path, kind="orphan", why=_LEFT)
-    if path.name.startswith(".") and path.suffix == ".old":
+        return _entry(study, entry, kind="orphan", why=_LEFT)
+    if path.suffix == ".old":
         lost = not path.with_name(path.stem[1:]).exists()
         why = "set aside, and put back by the next command" if lost else _LEFT
-        return _item(study, path, kind="export" if lost else "orphan", why=why)
+        return _entry(study, entry, kind="export" if lost else "orphan", why=why)
     return None
 
 
 def _items_of_objects(study: _Study) -> Iterator[StoredItem]:
-    for path in sorted((study.root / "objects").glob("*")):
+    for entry in entries(study.root / "objects"):
+        path = Path(entry)
         if is_temporary(path):
-            yield _item(study, path, kind="orphan", why=_LEFT)
+            yield _entry(study, entry, kind="orphan", why=_LEFT)
         elif path.suffix == SUFFIX:
             kind, why = _why(study.reasons.get(path.stem, ()))
-            yield _item(study, path, kind=kind, why=why)
-        else:
-            yield _item(study, path, kind="records", why=_FOREIGN)
+            yield _entry(study, entry, kind=kind, why=why)
+        elif entry.name != LOCK:
+            yield _entry(study, entry, kind="records", why=_FOREIGN)
 
 
 def _why(reasons: Iterable[tuple[str, str]]) -> tuple[str, str]:
@@ -157,23 +176,22 @@ def _why(reasons: Iterable[tuple[str, str]]) -> tuple[str, str]:
     return kind, "; ".join(dict.fromkeys(words for _, words in found))
 
 
-def _item(study: _Study, path: Path, *, kind: str, why: str, count: int | None = None) -> StoredItem:
-    given = {"path": str(path.relative_to(study.base)), "kind": kind, "why": why}
-    return StoredItem.model_validate({**given, "bytes": _bytes(path) if count is None else count})
+def _entry(study: _Study, entry: os.DirEntry[str], *, kind: str, why: str) -> StoredItem:
+    return _item(study, Path(entry), kind=kind, why=why, count=size_of(entry))
 
 
-def _bytes(path: Path) -> int:
-    return size(path) if path.is_dir() else path.stat().st_size
+def _item(study: _Study, path: Path, *, kind: str, why: str, count: int) -> StoredItem:
+    given = {"path": str(path.relative_to(study.base)), "kind": kind, "why": why, "bytes": count}
+    return StoredItem.model_validate(given)
 
 
-def _written(run: RunFolder) -> int:
-    result = run.result()
-    return result.written_bytes if result else run.progress().written_bytes
-
-
-def _remove(path: Path) -> None:
-    """`recover` may have been here before."""
-    if path.is_dir():
-        remove_tree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _remove(orphans: Iterable[StoredItem], root: Path) -> None:
+    for study in _studies(root):
+        recover(study.root)
+    for item in orphans:
+        path = root / item.path
+        if path.is_dir():
+            remove_tree(path)
+        else:
+            path.unlink(missing_ok=True)  # `recover` may have been here before
+        record_event(root, "removed", why=item.why, path=path, size=item.bytes)

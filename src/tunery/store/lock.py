@@ -1,7 +1,7 @@
-"""One process at a time writes to a folder.
+"""One process at a time writes to a folder: as long as it works there (`held`), or for a moment, in turns (`alone`).
 
-The folder's `.lock` is locked by `flock`, and says in JSON who holds it. The kernel frees a `flock` when the last
-descriptor of the open file is closed, and children that a process forked (workers of a data loader) have inherited
+The folder's `.lock` is locked by `flock`, and says in JSON who holds it for long. The kernel frees a `flock` when the
+last descriptor of the open file is closed, and children that a process forked (workers of a data loader) have inherited
 one: they would hold the folder for as long as they outlive a killed parent. So a forked child closes its copy before
 it does anything else. A POSIX record lock is not inherited, but its process loses it by closing *any* descriptor of the
 file, and two holders within one process do not exclude each other.
@@ -9,7 +9,9 @@ file, and two holders within one process do not exclude each other.
 Where a file system has no locks, what the file says has to do: its process is alive on this machine, and has the start
 time written there, so that another process with the same number is not mistaken for it. In that case two processes
 that take over a dead one's folder at the very same moment are not told apart, and nobody knows whether a process on
-another machine is alive: it is taken to be, until a person removes the file.
+another machine is alive: it is taken to be, until a person removes the file. Turns are taken by Fischer's algorithm
+there (Lamport 1987, "A fast mutual exclusion algorithm", section 2): write your name where none is, wait until whoever
+saw none either must have written theirs, and go on if yours is still there.
 """
 
 import errno
@@ -18,7 +20,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +33,12 @@ _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _TRIES: Final = 5
 _PAUSE: Final = 0.02
 """Seconds between two tries: `holder` has the lock for an instant, and that must keep nobody out."""
+_TURN: Final = 0.002
+"""Seconds between two looks whether it is our turn."""
+_SETTLED: Final = 0.05
+"""Seconds within which, without locks, another process has written its name after it had seen none."""
+_LONG: Final = 30.0
+"""Seconds after which a person is told what is being waited for: nobody takes that long a turn."""
 _HELD: Final[set[int]] = set()
 """Descriptors of the locks of this process."""
 
@@ -65,12 +73,27 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if descriptor in _HELD:  # not in a child that was forked in the block
-            try:
-                with suppress(OSError):
-                    _write(descriptor, "\n")
-            finally:
-                _close(descriptor)
+        _let_go(descriptor)
+
+
+@contextmanager
+def alone(folder: Path, *, say: Callable[[str], None]) -> Iterator[None]:
+    """Be the only one in this block for a folder, which exists; wait for whoever is in it, on whatever machine.
+
+    It is for moments: others wait, and a process that dies in the block is not waited for. Within the block it must not
+    be entered again for the same folder.
+
+    Args:
+        say: is told when the turn takes long to come.
+
+    Raises:
+        OSError: when the lock file cannot be opened.
+    """
+    descriptor = _in_turn(folder, say)
+    try:
+        yield
+    finally:
+        _let_go(descriptor)
 
 
 def holder(folder: Path) -> Holder | None:
@@ -85,19 +108,71 @@ def holder(folder: Path) -> Holder | None:
         os.close(descriptor)
 
 
-def _taken(folder: Path) -> int:
-    path = folder / LOCK
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+def _opened(folder: Path) -> int:
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     _HELD.add(descriptor)
+    return descriptor
+
+
+def _taken(folder: Path) -> int:
+    descriptor = _opened(folder)
     try:
         if not _obtained_in_time(descriptor):
             raise _refusal(folder, _read(descriptor) or _NAMELESS)
-        with naming(path):
-            _write(descriptor, json.dumps(_myself()._asdict()))
+        with naming(folder / LOCK):
+            _write(descriptor, json.dumps(_myself("seconds")._asdict()))
     except BaseException:
         _close(descriptor)
         raise
     return descriptor
+
+
+def _let_go(descriptor: int) -> None:
+    if descriptor not in _HELD:  # a child that was forked in the block
+        return
+    try:
+        if os.fstat(descriptor).st_size:
+            with suppress(OSError):
+                _write(descriptor, "\n")
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # whoever was forked meanwhile has a copy that holds it, too
+    finally:
+        _close(descriptor)
+
+
+def _in_turn(folder: Path, say: Callable[[str], None]) -> int:
+    descriptor = _opened(folder)
+    try:
+        _await_turn(descriptor, folder, say)
+    except BaseException:
+        _close(descriptor)
+        raise
+    return descriptor
+
+
+def _await_turn(descriptor: int, folder: Path, say: Callable[[str], None]) -> None:
+    late = time.monotonic() + _LONG
+    while not _has_turn(descriptor, folder):
+        if time.monotonic() > late:
+            late = float("inf")
+            say(f"waiting for {_read(descriptor) or 'another process'}, which is at work in {str(folder)!r}")
+        time.sleep(_TURN)
+
+
+def _has_turn(descriptor: int, folder: Path) -> bool:
+    with naming(folder / LOCK):
+        locked = _locked(descriptor, fcntl.LOCK_EX)
+        return _is_still_mine(descriptor) if locked is None else locked
+
+
+def _is_still_mine(descriptor: int) -> bool:
+    """Without locks: nobody's name is there, and after a while it is mine."""
+    if _says_who_lives(descriptor):
+        return False
+    name = _myself("microseconds")  # threads of one process are told apart as well
+    _write(descriptor, json.dumps(name._asdict()))
+    time.sleep(_SETTLED)
+    return _read(descriptor) == name
 
 
 def _refusal(folder: Path, who: Holder) -> FolderError:
@@ -115,6 +190,12 @@ def _obtained_in_time(descriptor: int) -> bool:
 
 
 def _obtained(descriptor: int, how: int) -> bool:
+    locked = _locked(descriptor, how)
+    return not _says_who_lives(descriptor) if locked is None else locked
+
+
+def _locked(descriptor: int, how: int) -> bool | None:
+    """Whether the lock was free; None where there are no locks."""
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -122,9 +203,13 @@ def _obtained(descriptor: int, how: int) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        said = _read(descriptor)
-        return said is None or not _lives(said)
+        return None
     return True
+
+
+def _says_who_lives(descriptor: int) -> bool:
+    said = _read(descriptor)
+    return said is not None and _lives(said)
 
 
 def _read(descriptor: int) -> Holder | None:
@@ -155,10 +240,9 @@ def _close_all_in_child() -> None:
 os.register_at_fork(after_in_child=_close_all_in_child)
 
 
-def _myself() -> Holder:
-    return Holder(
-        os.getpid(), _start(os.getpid()), socket.gethostname(), datetime.now(UTC).isoformat(timespec="seconds")
-    )
+def _myself(precision: str) -> Holder:
+    since = datetime.now(UTC).isoformat(timespec=precision)
+    return Holder(os.getpid(), _start(os.getpid()), socket.gethostname(), since)
 
 
 def _lives(said: Holder) -> bool:

@@ -15,7 +15,7 @@ from zstandard import ZstdError
 from tunery.errors import Damaged
 from tunery.store.codec import CODECS, Bytes, Rows, encode, rows_of, tensor_of
 from tunery.store.digest import digest_of
-from tunery.store.files import write_bytes
+from tunery.store.files import entries, is_temporary, write_bytes
 from tunery.store.layout import Contents, Entry, read
 
 T = TypeVar("T")
@@ -139,7 +139,11 @@ class Objects:
 
     def digests(self) -> set[str]:
         """The names of all objects."""
-        return {path.stem for path in self.root.glob(f"*{SUFFIX}")}
+        return {entry.name.removesuffix(SUFFIX) for entry in entries(self.root) if entry.name.endswith(SUFFIX)}
+
+    def half_written(self) -> list[Path]:
+        """What processes were writing when they died, if nobody writes now."""
+        return [path for entry in entries(self.root) if is_temporary(path := Path(entry.path))]
 
     def remove(self, digest: str) -> int:
         """Remove an object. Returns the bytes freed: 0 if it was not there."""

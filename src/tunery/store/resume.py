@@ -42,6 +42,8 @@ class ResumePoints:
 
     def __init__(self, root: Path, objects: Objects) -> None:
         self.root = root
+        self.published: set[int] = set()
+        """Steps of the points that were published through this object."""
         self._objects = objects
 
     def publish(self, point: Point) -> None:
@@ -51,12 +53,13 @@ class ResumePoints:
             OSError: when the disk refuses.
         """
         write_text(self.root / _NAME.format(point.step), _sealed(_body(point)))
+        self.published.add(point.step)
 
     def points(self) -> list[Point]:
         """The points with a readable manifest, newest first; the objects are not looked at."""
         found = []
         for path in self._newest_first():
-            with suppress(Damaged):
+            with suppress(Damaged, FileNotFoundError):  # another process may have dropped it
                 found.append(_read(path))
         return found
 

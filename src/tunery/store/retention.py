@@ -4,10 +4,12 @@ Disk space runs short in steps of `pressure`; each keeps a part of what the one 
 
 0. As configured. An unfinished run keeps its `keep_last` newest resume points, its best epoch and that epoch's equals,
    `co_best` in all. The `keep_best` best trials keep their best epoch, and so do the equals of the very best, `co_best`
-   in all. A finished run with an export of its own keeps the equals only. All others keep nothing.
-1. No spare: of the resume points, the newest.
-2. One per trial: no equal epochs.
-3. One per study: no finished trial but the best.
+   in all; until the study ends, so do its `candidates`, where they are more. A finished run with an export of its own
+   keeps the equals only. All others keep nothing. A run that another process trains is left alone until step 2.
+1. No candidates.
+2. No spare: of the resume points, the newest.
+3. One per trial: no equal epochs.
+4. One per study: no finished trial but the best.
 
 So the best of the study, and what an unfinished run goes on from, stay at any pressure.
 """
@@ -20,7 +22,8 @@ from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.metrics import Direction
 from tunery.schema.results import CheckpointRecord, Status
 
-PRESSURES: Final = (0, 1, 2, 3)
+PRESSURES: Final = (0, 1, 2, 3, 4)
+CONFIGURED, NO_CANDIDATES, NO_SPARE, ONE_PER_TRIAL, ONE_PER_STUDY = PRESSURES
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class RunState:
     """Steps of its whole resume points."""
     exported: bool = False
     """Whether its best epoch is there a second time, as an export of its own."""
+    elsewhere: bool = False
+    """Whether an unfinished run is another process's, which drops by itself what it has no more use for."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +52,26 @@ class Keep:
     """Newest first."""
 
 
-def retained(runs: Sequence[RunState], rule: Checkpoint, *, direction: Direction, pressure: int) -> list[Keep]:
-    """What every run of a study keeps; `runs` are in the order of their numbers: of equal trials, the earlier wins."""
+def retained(
+    runs: Sequence[RunState], rule: Checkpoint, *, candidates: int, direction: Direction, pressure: int
+) -> list[Keep]:
+    """What every run of a study keeps; `runs` are in the order of their numbers: of equal trials, the earlier wins.
+
+    Runs that hold nothing may be left out: a trial that has lost its weights was beaten by those that have them.
+    """
     trials = {index: run for index, run in enumerate(runs) if run.status == "completed" and not run.exported}
-    chosen = _best_trials(trials, rule, direction=direction, pressure=pressure)
+    most = max(rule.keep_best, candidates) if pressure < NO_CANDIDATES else rule.keep_best
+    chosen = _best_trials(trials, most=most, equal=rule.co_best, direction=direction, pressure=pressure)
     return [_keep(run, rule, chosen=index in chosen, pressure=pressure) for index, run in enumerate(runs)]
 
 
 def _keep(run: RunState, rule: Checkpoint, *, chosen: bool, pressure: int) -> Keep:
+    if run.status == "running" and run.elsewhere and pressure < NO_SPARE:
+        return Keep(run.kept, run.points)
     if run.status == "running":
         newest = sorted(run.points, reverse=True)
         # `keep_last: 0` writes none, but one that an earlier call has written is what the run goes on from
-        points = newest[: max(1, rule.keep_last) if pressure < 1 else 1]
+        points = newest[: max(1, rule.keep_last) if pressure < NO_SPARE else 1]
         return Keep(_epochs(run, rule, pressure=pressure), tuple(points))
     if run.exported:
         return Keep(tuple(record for record in _epochs(run, rule, pressure=pressure) if record.kind == "co_best"))
@@ -68,16 +81,16 @@ def _keep(run: RunState, rule: Checkpoint, *, chosen: bool, pressure: int) -> Ke
 def _epochs(run: RunState, rule: Checkpoint, *, pressure: int) -> tuple[CheckpointRecord, ...]:
     """The best epoch and its equals."""
     ordered = sorted(run.kept, key=lambda record: (record.kind != "best", record.step))
-    return tuple(ordered[: rule.co_best if pressure < 2 else 1])
+    return tuple(ordered[: rule.co_best if pressure < ONE_PER_TRIAL else 1])
 
 
 def _best_trials(
-    trials: dict[int, RunState], rule: Checkpoint, *, direction: Direction, pressure: int
+    trials: dict[int, RunState], *, most: int, equal: int, direction: Direction, pressure: int
 ) -> frozenset[int]:
     sign = -1.0 if direction == "maximize" else 1.0
     values = {index: sign * run.value for index, run in trials.items() if run.value is not None}
     order = sorted(values, key=lambda index: (values[index], index))
-    if pressure >= 3:
+    if pressure >= ONE_PER_STUDY:
         return frozenset(order[:1])
     equals = [index for index in order if values[index] == values[order[0]]]
-    return frozenset([*order[: rule.keep_best], *equals[: rule.co_best]])
+    return frozenset([*order[:most], *equals[:equal]])

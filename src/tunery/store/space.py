@@ -1,23 +1,29 @@
 """Room for weights and training state: asked for before every write, made, waited for or refused.
 
-A policy is a generator: whenever it yields, the write may be tried; when it is asked again, the file system has refused
-although the numbers allowed it (a quota, or another's writing). When it ends, there is no room.
+A policy is a generator. When it yields `TRY`, the write may be tried; when it is asked again, the file system has
+refused although the numbers allowed it (a quota, or another's writing). When it yields `LATER`, it wants to be asked
+again after a pause. When it ends, there is no room. It is asked while no other process of the study looks for room or
+writes.
 """
 
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Final, TypeVar, final
+from typing import Final, Literal, TypeVar, final
 
 from tunery.errors import DiskFull, Interrupted
 from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.results import StoredItem
 from tunery.schema.sizes import size_text
 from tunery.store.events import FULL, record_event
-from tunery.store.retention import PRESSURES
+from tunery.store.retention import CONFIGURED, PRESSURES
 
 T = TypeVar("T")
+Step = Literal["try", "later"]
+TRY: Final[Step] = "try"
+LATER: Final[Step] = "later"
 
 POLL_SECONDS: Final = 2.0
 """How often `low_disk: wait` looks again."""
@@ -38,6 +44,7 @@ class Room:
         inventory: Callable[[], Sequence[StoredItem]],
         say: Callable[[str], None],
         stopping: Callable[[], bool],
+        alone: Callable[[], AbstractContextManager[None]],
     ) -> None:
         """Args:
         used: bytes of weights and training state in `root`.
@@ -45,6 +52,7 @@ class Room:
         inventory: what is stored, largest first.
         say: is told what a person should know.
         stopping: whether a signal asked to stop, so that no wait outlasts it.
+        alone: keeps the other processes of the study from looking for room and from writing.
         """
         self._root = root
         self._rule = rule
@@ -52,25 +60,39 @@ class Room:
         self._inventory = inventory
         self._say = say
         self._stopping = stopping
+        self._alone = alone
         self._told: set[str] = set()
         self.evict = evict
 
-    def write(self, need: int, action: Callable[[], T]) -> T:
+    def write(self, need: int, action: Callable[[], T], *, alone: bool) -> T:
         """Act when there is room for `need` bytes.
+
+        Args:
+            alone: whether nobody else may look for room or write while `action` does.
 
         Raises:
             DiskFull: when there is none.
             Interrupted: when a signal came while room was waited for.
         """
         refusal: OSError | None = None
-        for _ in _POLICIES[self._rule.low_disk](self, need):
-            try:
-                return action()
-            except OSError as error:
-                if error.errno not in FULL:
-                    raise
-                refusal = error
-        raise self.full(f"{REFUSED}: {refusal}") from refusal
+        policy = _POLICIES[self._rule.low_disk](self, need)
+        while True:
+            with ExitStack() as held:
+                held.enter_context(self._alone())
+                step = next(policy, None)
+                if step is None:
+                    raise self.full(f"{REFUSED}: {refusal}") from refusal
+                if step is LATER or not alone:
+                    held.close()
+                if step is LATER:
+                    time.sleep(POLL_SECONDS)
+                    continue
+                try:
+                    return action()
+                except OSError as error:
+                    if error.errno not in FULL:
+                        raise
+                    refusal = error
 
     def over_budget(self, need: int) -> str | None:
         """How `max_disk` would be crossed."""
@@ -118,14 +140,13 @@ class Room:
             record_event(self._root, "beyond", why=text)
             self._say(f"{text}; nothing more can be freed, so the run goes on while there is room at all")
 
-    def pause(self, rule: str, *, first: bool) -> None:
-        """Wait a little; the first time, say what for."""
+    def about_to_wait(self, rule: str, *, first: bool) -> None:
+        """See that there is reason to wait; the first time, say what for."""
         if self._stopping():
             raise Interrupted("stopped while waiting for room on the disk; the same command resumes")
         if first:
             record_event(self._root, "waiting", why=rule)
             self._say(f"waiting for room: {rule}")
-        time.sleep(POLL_SECONDS)
 
 
 def _short(path: str) -> str:
@@ -133,26 +154,33 @@ def _short(path: str) -> str:
     return path if len(path) <= 32 else f"{path[:24]}…"
 
 
-def _stop(room: Room, need: int) -> Iterator[None]:
+def _stop(room: Room, need: int) -> Iterator[Step]:
+    """What nothing needs may go: a trial of another process may just have ended."""
+    if room.crossed(need):
+        room.evict(CONFIGURED)
     if rule := room.crossed(need):
         raise room.full(rule)
-    yield
+    yield TRY
 
 
-def _wait(room: Room, need: int) -> Iterator[None]:
-    """Room on the file system may come; under `max_disk` it cannot, since only this run writes there."""
+def _wait(room: Room, need: int) -> Iterator[Step]:
+    """Room on the file system may come; under `max_disk` it cannot, since only this study writes there."""
     while True:
+        if room.over_budget(need):
+            room.evict(CONFIGURED)
         if rule := room.over_budget(need):
             raise room.full(rule)
         first = True
         while rule := room.crossed(need):
-            room.pause(rule, first=first)
+            room.about_to_wait(rule, first=first)
+            yield LATER
             first = False
-        yield
-        room.pause(REFUSED, first=True)
+        yield TRY
+        room.about_to_wait(REFUSED, first=True)
+        yield LATER
 
 
-def _evict(room: Room, need: int) -> Iterator[None]:
+def _evict(room: Room, need: int) -> Iterator[Step]:
     for pressure in PRESSURES:
         if room.crossed(need):
             room.evict(pressure)
@@ -160,10 +188,10 @@ def _evict(room: Room, need: int) -> Iterator[None]:
         raise room.full(rule)
     if rule := room.too_low(need):
         room.notice(rule)
-    yield
+    yield TRY
     for pressure in PRESSURES:
         if room.evict(pressure):
-            yield
+            yield TRY
 
 
-_POLICIES: Final[dict[str, Callable[[Room, int], Iterator[None]]]] = {"stop": _stop, "wait": _wait, "evict": _evict}
+_POLICIES: Final[dict[str, Callable[[Room, int], Iterator[Step]]]] = {"stop": _stop, "wait": _wait, "evict": _evict}

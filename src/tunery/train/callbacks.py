@@ -151,7 +151,7 @@ class KeepBest(TrainerCallback):
                 value=value,
                 metrics=metrics,
             )
-            self._folder.write_kept((record,) if is_best else (*kept, record))
+            self._folder.write_kept((record,) if is_best else (*self._folder.kept(), record))
 
         self._store.write(room_for(weights), store)
         self._store.tidy()

@@ -82,7 +82,7 @@ class _Demand(NamedTuple):
     keeps_free: bool
     """Whether `min_free` will not give way."""
     frees_others: bool
-    """Whether what other trials hold may go."""
+    """Whether what other trials hold may go; the weights of the best of them stay."""
 
 
 def _squeezed(rule: Checkpoint) -> Checkpoint:
@@ -106,9 +106,11 @@ def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: R
     """
     if folder.kept() or folder.resume.points():
         return
-    demand = _DEMANDS[rule.low_disk]
-    least = estimate(sizes, demand.rule(rule))
-    others = 0 if demand.frees_others else store.used()
+    demand, used = _DEMANDS[rule.low_disk], store.used()
+    all_kept = 0 if folder.path == store.root else store.most_kept
+    trials = min(1, all_kept) if demand.frees_others else all_kept
+    least, there = estimate(sizes, demand.rule(rule), trials=trials), min(used, trials * sizes.weights)
+    others = 0 if demand.frees_others else used - there
     disk = shutil.disk_usage(_existing(folder.path))
     held = f" beside {size_text(others)} of other trials" if others else ""
     remedy = "or ask for less: a smaller checkpoint.keep_last, a smaller model, a PEFT method"
@@ -116,24 +118,31 @@ def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: R
         refused = f"checkpoint.max_disk allows {size_text(rule.max_disk)}, but this run needs {least}{held}"
         raise FolderError(f"{refused}; allow more, {remedy}")
     kept_free = rule.min_free * disk.total if demand.keeps_free else 0
-    if demand.needs_room and least.peak + kept_free > disk.free:
+    if demand.needs_room and least.peak - there + kept_free > disk.free:
         refused = f"the file system of {str(folder.path)!r} has {size_text(disk.free)} free"
         reserve = f" and checkpoint.min_free keeps {size_text(kept_free)} of it" if kept_free else ""
         raise FolderError(f"{refused}{reserve}, but this run needs {least}; choose another --out, {remedy}")
-    if not store.used():  # the first trial speaks for the study
-        store.say(f"disk: {estimate(sizes, rule)}, {size_text(disk.free)} free")
+    if not used:  # the first trial speaks for the study
+        store.say(f"disk: {estimate(sizes, rule, trials=all_kept)}, {size_text(disk.free)} free")
 
 
-def estimate(sizes: Sizes, rule: Checkpoint) -> Estimate:
-    """The most that is on disk at once: while a resume point is written, or while the best epoch is exported."""
+def estimate(sizes: Sizes, rule: Checkpoint, *, trials: int = 0) -> Estimate:
+    """The most that is on disk at once: while a resume point is written, or while the best epoch is exported.
+
+    Args:
+        trials: finished trials of the study whose weights are kept beside the run.
+    """
+    kept = Part(trials, "weights of another trial", sizes.weights)
     training = _parts(
         Part(rule.keep_last + 1 if rule.keep_last else 0, "resume point", sizes.point),
         Part(rule.co_best + 1, "weights", sizes.weights),
+        kept,
     )
     ending = _parts(
         Part(rule.keep_last, "resume point", sizes.point),
         Part(rule.co_best, "weights", sizes.weights),
         Part(1, "export", sizes.export),
+        kept,
     )
     return max(training, ending, key=lambda found: found.peak)
 

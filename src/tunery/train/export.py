@@ -45,7 +45,7 @@ def export_run(run: Path, out: Path, *, trial: int | None = None, step: int | No
         ExportMismatch: the exported model does not answer as it should; nothing was written.
     """
     target = out.resolve()
-    _require_free(target, run)
+    require_free(target, run)
     kept = _chosen(run, trial=trial, step=step)
     require_writable(target.parent)
     with passing(temporary(target)) as staging:
@@ -56,11 +56,26 @@ def export_run(run: Path, out: Path, *, trial: int | None = None, step: int | No
     return out
 
 
-def _require_free(out: Path, run: Path) -> None:
+def require_free(out: Path, run: Path) -> None:
+    """Look whether `out` may become an export of `run`.
+
+    Raises:
+        FolderError: when it lies within, or holds something.
+    """
     if out.is_relative_to(run.resolve()):
         raise FolderError(f"an export must lie outside of {str(run)!r}, but got {str(out)!r}; choose another folder")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FolderError(f"an export needs a folder that is new or empty, but {str(out)!r} is not; choose another")
+
+
+def require_idle(root: Path) -> None:
+    """Look whether another process works on a run or study.
+
+    Raises:
+        FolderError: when one does.
+    """
+    if (who := holder(root)) is not None:
+        raise FolderError(f"{str(root)!r} is in use by {who}, who may remove what is read; wait for it")
 
 
 def _copy(source: Path, folder: Path) -> None:
@@ -119,8 +134,7 @@ class _Stored(_Kept):
 
     def exported(self, staging: Path) -> Path:
         """The model is built again as the run built it."""
-        if (who := holder(self.root)) is not None:
-            raise FolderError(f"{str(self.root)!r} is in use by {who}, who may remove what is read; wait for it")
+        require_idle(self.root)
         path = self.folder.path / "config.yaml"
         config = validate(parse_yaml(path.read_text(encoding="utf-8"), source=str(path)), source=str(path))
         model = restore(config, self.record, self.folder.objects)

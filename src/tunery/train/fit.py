@@ -62,7 +62,14 @@ def fit(
     """
     document, signals = config.model_dump(mode="json"), Signals(stop)
     root = study or Path(out)
-    store = StudyStore(root, config.checkpoint, direction=config.direction, say=say, stopping=signals.came)
+    store = StudyStore(
+        root,
+        config.checkpoint,
+        direction=config.direction,
+        candidates=config.search.candidates,
+        say=say,
+        stopping=signals.came,
+    )
     folder = store.run(Path(out))
     refuse_other(folder.path, document, record="result.json")
     if (finished := folder.result()) is not None:
@@ -137,9 +144,7 @@ def _train(
 
 def _take_up(trainer: TuneryTrainer, run: Assembled, store: StudyStore, folder: RunFolder) -> int | None:
     """Put the trainer where the newest whole resume point was. Returns its step; None where there is no such point."""
-    found = folder.resume.read_latest(partial(read, objects=folder.objects, reference=run.reference))
-    folder.write_kept(found[0].kept if found else ())
-    store.tidy()
+    found = store.take_up(folder, partial(read, objects=folder.objects, reference=run.reference))
     if found is None:
         return None
     point, snapshot = found
@@ -228,12 +233,12 @@ def _conclude(
     without_block: tuple[float | None, ...] = ()
     if folder.path == store.root:
         final = folder.path / "best"
-        predictor = store.write(need, lambda: publish(run.built, run.prepared, run.config, best=best, folder=final))
+        predictor = store.export(need, lambda: publish(run.built, run.prepared, run.config, best=best, folder=final))
         with clock.phase("evaluate"):
             test, without_block = predictor.jackknife(run.prepared.splits.test.examples)
     else:
         staged = folder.staging / "export"
-        store.write(need, lambda: rehearse(run.built, run.prepared, run.config, best=best, staging=staged))
+        store.export(need, lambda: rehearse(run.built, run.prepared, run.config, best=best, staging=staged))
     progress = progress.model_copy(update={"seconds": clock.seconds()})
     return finish(store, folder, run.config, "completed", progress=progress, test=test, without_block=without_block)
 

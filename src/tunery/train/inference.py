@@ -1,10 +1,10 @@
-"""A finished model, loaded from disk: `load(path).predict([...])`."""
+"""A finished model or ensemble, loaded from disk: `load(path).predict([...])`."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 from torch import nn
@@ -23,6 +23,7 @@ from tunery.model.export import load_exported
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
 from tunery.schema.results import Prediction
+from tunery.train.blend import Blend
 from tunery.train.scoring import logits_of
 
 CARD = "tunery.json"
@@ -33,26 +34,65 @@ JACKKNIFE_BLOCKS = 50
 Text = str | tuple[str, str]
 
 
+class Answers(Protocol):
+    """Where logits come from: one model, or several."""
+
+    def logits(self, examples: Sequence[Example], *, precision: str | None = None) -> Logits:
+        """Logits (rows, labels), computed in `precision` if it is given."""
+
+
+@final
+class Network:
+    """A model with its tokenizer, on the device."""
+
+    def __init__(self, module: nn.Module, tokenizer: Any, *, config: RunConfig) -> None:
+        self._config = config
+        self._device = pick_device()
+        self._precision, _ = pick_precision(config.model.precision, self._device)
+        self._module = module.to(self._device)
+        self._tokenizer = tokenizer
+
+    def logits(self, examples: Sequence[Example], *, precision: str | None = None) -> Logits:
+        """Logits, float32 (rows, labels); in the config's precision where none is given."""
+        return logits_of(
+            self._module,
+            encode(examples, self._tokenizer, max_length=self._config.model.max_length),
+            pad_id=self._tokenizer.pad_token_id,
+            batch_size=self._config.train.eval_batch_size,
+            device=self._device,
+            precision=precision or self._precision,
+        )
+
+
+@final
+class Ensemble:
+    """Several models that answer as one; each has a tokenizer and a length of its own."""
+
+    def __init__(self, members: Sequence[Answers], blend: Blend, *, problem: str) -> None:
+        self._members = tuple(members)
+        self._blend = blend
+        self._problem = problem
+
+    def logits(self, examples: Sequence[Example], *, precision: str | None = None) -> Logits:
+        """Logits, float64 (rows, labels), of the blended probabilities."""
+        each = [member.logits(examples, precision=precision) for member in self._members]
+        return self._blend(each, problem=self._problem)
+
+
 @final
 class Predictor:
-    """A trained model with its tokenizer, labels and thresholds."""
+    """A trained model or ensemble with its labels and thresholds."""
 
     def __init__(
-        self,
-        module: nn.Module,
-        tokenizer: Any,
-        *,
-        task: TaskView,
-        config: RunConfig,
-        thresholds: Sequence[float] | None,
+        self, model: Answers, *, task: TaskView, config: RunConfig, thresholds: Sequence[float] | None
     ) -> None:
+        """Args:
+        config: of the model; of an ensemble, that of its best member.
+        """
         self.config = config
         self.task = task
         self.thresholds = None if thresholds is None else tuple(thresholds)
-        self.device = pick_device()
-        self.precision, _ = pick_precision(config.model.precision, self.device)
-        self._module = module.to(self.device)
-        self._tokenizer = tokenizer
+        self._model = model
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -65,16 +105,8 @@ class Predictor:
         return self.task.decide(self.logits(examples), thresholds=self.thresholds) if examples else []
 
     def logits(self, examples: Sequence[Example], *, precision: str | None = None) -> Logits:
-        """Logits, float32 (rows, labels)."""
-        encoded = encode(examples, self._tokenizer, max_length=self.config.model.max_length)
-        return logits_of(
-            self._module,
-            encoded,
-            pad_id=self._tokenizer.pad_token_id,
-            batch_size=self.config.train.eval_batch_size,
-            device=self.device,
-            precision=precision or self.precision,
-        )
+        """Logits (rows, labels)."""
+        return self._model.logits(examples, precision=precision)
 
     def score(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Metrics on labelled rows, with the thresholds that were tuned on validation."""
@@ -96,17 +128,25 @@ class Predictor:
 
 
 def load(path: str | Path) -> Predictor:
-    """Load the model of a run folder, a study folder or an exported `best/` folder.
+    """Load the model of a run folder, a study folder, an exported `best/` folder or an ensemble's folder.
 
     Raises:
         FolderError: when there is no finished model in `path`.
     """
     folder = exported_in(Path(path))
     card = read_card(folder)
+    model = _network(folder, card) if card.blend is None else _ensemble(folder, card, card.blend)
+    return Predictor(model, task=card.task, config=card.config, thresholds=card.thresholds)
+
+
+def _network(folder: Path, card: "Card") -> Network:
     module = load_exported(folder, model_spec=card.config.model, peft=card.config.peft, head=card.task.head())
-    return Predictor(
-        module, tokenizer_of(folder, card.config), task=card.task, config=card.config, thresholds=card.thresholds
-    )
+    return Network(module, tokenizer_of(folder, card.config), config=card.config)
+
+
+def _ensemble(folder: Path, card: "Card", blend: Blend) -> Ensemble:
+    members = [_network(folder / name, read_card(folder / name)) for name in card.members]
+    return Ensemble(members, blend, problem=card.task.head().problem)
 
 
 @dataclass(frozen=True)
@@ -117,14 +157,25 @@ class Card:
     task: TaskView
     thresholds: Sequence[float] | None
     step: int
-    """The optimizer step that its weights are of."""
+    """The optimizer step that its weights are of; 0 for an ensemble."""
+    blend: Blend | None
+    """How an ensemble's members answer as one; None for a single model."""
+    members: tuple[str, ...]
+    """Folders of an ensemble's members, within this one."""
 
 
 def read_card(folder: Path) -> Card:
     """Read `tunery.json`."""
     told = json.loads((folder / CARD).read_text(encoding="utf-8"))
     config = validate(told["config"], source=str(folder / CARD))
-    return Card(config, make_task(config.task, told["labels"]), told["thresholds"], told["weights"]["step"])
+    return Card(
+        config,
+        make_task(config.task, told["labels"]),
+        told["thresholds"],
+        told["weights"]["step"],
+        Blend(**told["blend"]) if "blend" in told else None,
+        tuple(told.get("members", ())),
+    )
 
 
 def tokenizer_of(folder: Path, config: RunConfig) -> PreTrainedTokenizerBase:

@@ -53,7 +53,7 @@ def prepare(config: RunConfig) -> Prepared:
 
 def examine(config: RunConfig) -> Prepared:
     """The same as `prepare`, fatal findings included."""
-    spec = config.model.model_copy(update={"head": Model().head, "precision": "auto"})
+    spec = config.model.model_copy(update={"head": Model().head, "precision": "auto", "quantization": None})
     task = config.task.model_copy(update={"loss": type(config.task)().loss})
     return _prepared(config.data, task, spec, _file_states(config.data))
 
@@ -66,8 +66,13 @@ def _file_states(data: Data) -> tuple[tuple[int, int] | None, ...]:
 
 
 @lru_cache(maxsize=2)
+def _splits(data: Data, task_spec: Task, files: object) -> Splits:
+    return load_splits(data, task_spec, seed=data.seed)
+
+
+@lru_cache(maxsize=8)  # a study may look at several lengths and models
 def _prepared(data: Data, task_spec: Task, spec: Model, files: object) -> Prepared:
-    splits = load_splits(data, task_spec, seed=data.seed)
+    splits = _splits(data, task_spec, files)
     base = resolve(spec)
     tokenizer = load_tokenizer(base)
     task = make_task(task_spec, label_names(splits.train))

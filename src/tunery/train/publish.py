@@ -13,7 +13,7 @@ from tunery.model.export import export
 from tunery.schema import RunConfig
 from tunery.schema.results import CheckpointRecord
 from tunery.store.files import naming, remove_tree, replace_folder, temporary, write
-from tunery.train.inference import CARD, Predictor, load
+from tunery.train.inference import CARD, Network, Predictor, load
 from tunery.train.prepare import Prepared
 from tunery.train.scoring import thresholds_in
 from tunery.train.verify import require_same
@@ -76,7 +76,8 @@ def export_checked(
     with naming_the_disk(folder):
         export(built, prepared.tokenizer, folder, head=task.head(), spec=config.model, peft=config.peft)
         write(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False).encode(errors="replace"))
-    live = Predictor(built.module, prepared.tokenizer, task=task, config=config, thresholds=thresholds)
+    network = Network(built.module, prepared.tokenizer, config=config)
+    live = Predictor(network, task=task, config=config, thresholds=thresholds)
     require_same(folder, live, prepared.splits.validation.examples[:_ROWS])
 
 

@@ -1,4 +1,4 @@
-"""The process that reads exported folders: `python -m tunery.train.reader`, started by `verify` and by nobody else.
+"""The process that reads exported folders: `python -m tunery.train.reader`, or a fork. `verify` starts it, nobody else.
 
 A line of JSON comes in (`folder`, `texts`, `cwd`, `threads`); a line of JSON goes out: `error` with the reason, or
 `bytes`, and as many of them follow in .npy format. Whatever else is printed goes to standard error. It ends when its
@@ -25,22 +25,27 @@ from tunery.train.quiet import quiet_libraries
 
 
 def main() -> None:
-    """Answer one question after the other."""
+    """Answer what comes on standard input."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # no library's chatter may stand in an answer
-    questions: SimpleQueue[str] = SimpleQueue()
-    threading.Thread(target=_listen, args=(questions,), daemon=True).start()
     quiet_libraries()
+    serve(sys.stdin.buffer, answers)
+
+
+def serve(questions: BinaryIO, answers: BinaryIO) -> None:
+    """Answer one question after the other; where there can be no more, the process ends."""
+    waiting: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_listen, args=(questions, waiting), daemon=True).start()
     gc.freeze()
     while True:
-        answer(json.loads(questions.get()), answers)
+        answer(json.loads(waiting.get()), answers)
         gc.collect()  # models are full of cycles, and the next one may need the room
         torch.cuda.empty_cache()
 
 
-def _listen(questions: "SimpleQueue[str]") -> None:
-    for line in sys.stdin:
-        questions.put(line)
+def _listen(questions: BinaryIO, waiting: "SimpleQueue[bytes]") -> None:
+    for line in questions:
+        waiting.put(line)
     os._exit(0)  # nobody is left to answer to
 
 

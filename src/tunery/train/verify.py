@@ -1,14 +1,14 @@
 """An exported folder is asked for its answers, in a process that has never seen the model that was trained.
 
 The process (`reader.py`) is started when it is first needed, serves until this one ends, however that happens, and is
-started again where it died. So a study pays for its imports once.
+started again where it died. A process that has seen no model yet can fork its reader instead, which then need not
+import all again.
 """
 
 import atexit
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +23,10 @@ import torch
 from tunery.data.rows import Example
 from tunery.data.task import Logits
 from tunery.errors import ExportMismatch
+from tunery.train.death import death
+from tunery.train.fork import Fork
 from tunery.train.inference import Predictor
+from tunery.train.reader import serve
 
 _COMMAND = (sys.executable, "-P", "-m", "tunery.train.reader")
 _TOLERANCE = 1e-4
@@ -65,6 +68,7 @@ def logits_from(folder: Path, examples: Sequence[Example]) -> Logits:
 
 
 Answer = tuple[dict[str, Any], bytes]
+Process = subprocess.Popen[bytes] | Fork
 
 
 @final
@@ -73,7 +77,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         atexit.register(self.end)
         os.register_at_fork(after_in_child=self.disown)
 
@@ -81,6 +85,10 @@ class Reader:
     def pid(self) -> int | None:
         """Number of the process, if there is one."""
         return self._process.pid if self._process else None
+
+    def fork(self) -> None:
+        """Begin now, as a copy of this process, which has seen no model yet. When that dies, another is started."""
+        self._process = Fork(serve)
 
     def ask(self, question: Mapping[str, Any]) -> Answer:
         """Raises:
@@ -107,7 +115,7 @@ class Reader:
             self._process.returncode = 0  # there is no child here to wait for
         self._lock, self._process = threading.Lock(), None
 
-    def _running(self) -> "subprocess.Popen[bytes]":
+    def _running(self) -> Process:
         if self._process is not None and self._process.poll() is not None:
             self._let_go(self._process)
         if self._process is None:
@@ -116,13 +124,13 @@ class Reader:
             self._process = subprocess.Popen(_COMMAND, stdin=pipe, stdout=pipe, start_new_session=True)
         return self._process
 
-    def _let_go(self, process: "subprocess.Popen[bytes]") -> None:
+    def _let_go(self, process: Process) -> None:
         _close(process)
         process.wait()
         self._process = None
 
 
-def _exchange(process: "subprocess.Popen[bytes]", question: Mapping[str, Any]) -> Answer:
+def _exchange(process: Process, question: Mapping[str, Any]) -> Answer:
     into, out = _pipes(process)
     with suppress(BrokenPipeError):  # it died already: its exit code says how
         into.write(f"{json.dumps(question)}\n".encode())
@@ -133,26 +141,24 @@ def _exchange(process: "subprocess.Popen[bytes]", question: Mapping[str, Any]) -
         body = out.read(found.get("bytes", 0))
         if len(body) == found.get("bytes", 0):
             return found, body
-    raise ExportMismatch(f"the process that reads the exported model back {_death(process.wait())}; {_NOTHING}")
+    raise ExportMismatch(f"the process that reads the exported model back {death(process.wait())}; {_NOTHING}")
 
 
-def _death(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code} and no answer"
-    hint = "; the system does that when memory runs out" if code == -signal.SIGKILL else ""
-    return f"was killed by {signal.Signals(-code).name}{hint}"
-
-
-def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
+def _pipes(process: Process) -> tuple[IO[bytes], IO[bytes]]:
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("the reader needs both pipes")
     return process.stdin, process.stdout
 
 
-def _close(process: "subprocess.Popen[bytes]") -> None:
+def _close(process: Process) -> None:
     for pipe in _pipes(process):
         with suppress(BrokenPipeError):
             pipe.close()
 
 
 _READER = Reader()
+
+
+def read_from_a_fork() -> None:
+    """Let exports be read by a copy of this process, as it is now: without a model, without CUDA, with one thread."""
+    _READER.fork()

@@ -1,0 +1,72 @@
+"""The space of a config as a tree: what a study would search, and under which choices."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from tunery.hpo.grid import LIMIT, size
+from tunery.schema.document import Document
+from tunery.schema.space_default import space_of
+from tunery.schema.space_text import in_words
+from tunery.schema.space_tree import Parameter, parameters
+from tunery.schema.spec import Choices, Domain
+
+_ENDLESS: Final = 100_000
+"""Columns of what is no terminal: nothing is broken there, so that it can be searched."""
+
+
+def show_space(document: Document, *, as_json: bool) -> None:
+    """Print the tree of the space that a study of `document` would search, and how many configurations it has.
+
+    Raises:
+        ConfigError: when the space is wrong.
+    """
+    document = space_of(document)
+    found, configurations = list(parameters(document)), size(document)
+    conditional = sum(bool(parameter.when) for parameter in found)
+    if as_json:
+        counts = {"parameters": len(found), "conditional": conditional, "configurations": configurations}
+        print(json.dumps({"parameters": [_record(parameter) for parameter in found], "counts": counts}))
+        return
+    console = Console()
+    console = console if console.is_terminal else Console(width=_ENDLESS)
+    console.print(_tree(str(document.get("name", "space")), found), highlight=False)
+    told = f"{len(found)} parameters, {conditional} of them conditional; {_counted(configurations)}"
+    console.print(told, highlight=False, soft_wrap=True)
+
+
+def _record(parameter: Parameter) -> dict[str, Any]:
+    when = {path: list(names) for path, names in parameter.when.items()}
+    return {"path": parameter.path, "domain": _domain_record(parameter.domain), "when": when}
+
+
+def _domain_record(domain: Domain) -> dict[str, Any]:
+    if isinstance(domain, Choices):
+        return {"choices": list(domain.values)}
+    return {"low": domain.low, "high": domain.high, "log": domain.log, "step": domain.step}
+
+
+def _tree(name: str, found: Sequence[Parameter]) -> Tree:
+    """A parameter hangs under those names of the nearest choice above it that make it exist."""
+    root = Tree(Text(name, "bold"))
+    choices: dict[str, Tree] = {}
+    branches: dict[tuple[str, tuple[str, ...]], Tree] = {}
+    for path, domain, _, when in found:
+        parent = root
+        if when:
+            choice, names = list(when.items())[-1]
+            parent = branches.get((choice, names)) or choices[choice].add(Text(", ".join(names), "cyan"))
+            branches[choice, names] = parent
+        choices[path] = parent.add(Text.assemble((path, "bold"), f": {in_words(domain)}"))
+    return root
+
+
+def _counted(configurations: int | None) -> str:
+    if configurations is None:
+        return "configurations not countable, because a range has no step"
+    refused = " at most, some of which the rules may refuse" if configurations > LIMIT else ""
+    return f"{configurations:,} configurations{refused}"

@@ -1,0 +1,149 @@
+"""optuna's database, read and written without objects for every row: a study reads its trials at every epoch.
+
+What stands in the tables is optuna's own, and so is what is read from them: a test compares the two.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final, final
+
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import (
+    TrialIntermediateValueModel,
+    TrialModel,
+    TrialParamModel,
+    TrialSystemAttributeModel,
+    TrialUserAttributeModel,
+    TrialValueModel,
+)
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+_TRIALS: Final = TrialModel.__table__
+_PARTS: Final = (
+    TrialParamModel.__table__,
+    TrialValueModel.__table__,
+    TrialIntermediateValueModel.__table__,
+    TrialUserAttributeModel.__table__,
+    TrialSystemAttributeModel.__table__,
+)
+
+
+@final
+class LeanStorage(RDBStorage):
+    """The calls that a study makes again and again."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """What the block does happens whole or not at all.
+
+        Raises:
+            StorageInternalError: whatever goes wrong with the database.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StorageInternalError("the study's database could not be read or written") from error
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """One trial, as it is now."""
+        found = self._read(_TRIALS.c.trial_id == trial_id)
+        if not found:
+            raise KeyError(f"there is no trial with the id {trial_id}")
+        return found[0]
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """Trials of a study: those after an id, and others by their ids."""
+        older = [trial_id for trial_id in included_trial_ids if trial_id <= trial_id_greater_than]
+        wanted = or_(_TRIALS.c.trial_id > trial_id_greater_than, _TRIALS.c.trial_id.in_(older))
+        trials = self._read(and_(_TRIALS.c.study_id == study_id, wanted))
+        return [trial for trial in trials if states is None or trial.state in states]
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Store what a trial reports at a step; the last word counts."""
+        stored, kind = TrialIntermediateValueModel.intermediate_value_to_stored_repr(intermediate_value)
+        given = {"intermediate_value": stored, "intermediate_value_type": kind}
+        with self.transaction() as connection:
+            state = connection.execute(select(_TRIALS.c.state).where(_TRIALS.c.trial_id == trial_id)).scalar_one()
+            self.check_trial_is_updatable(trial_id, state)
+            where = {"trial_id": trial_id, "step": step}
+            put(connection, TrialIntermediateValueModel.__table__, where=where, values=given)
+
+    def _read(self, wanted: ColumnElement[bool]) -> list[FrozenTrial]:
+        """Trials by their ids."""
+        with self.transaction() as connection:
+            trials = connection.execute(select(_TRIALS).where(wanted).order_by(_TRIALS.c.trial_id)).all()
+            parts = [_rows_by_trial(connection, table, wanted) for table in _PARTS]
+        return [_frozen(trial, *(part[trial.trial_id] for part in parts)) for trial in trials]
+
+
+def put(connection: Connection, table: Any, *, where: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Change the row that has these values, or add it."""
+    same = and_(*(table.c[name] == value for name, value in where.items()))
+    if connection.execute(update(table).where(same).values(values)).rowcount == 0:
+        connection.execute(insert(table).values({**where, **values}))
+
+
+def _rows_by_trial(connection: Connection, table: Any, wanted: ColumnElement[bool]) -> defaultdict[int, list[Any]]:
+    rows: defaultdict[int, list[Any]] = defaultdict(list)
+    first = next(iter(table.primary_key))
+    for row in connection.execute(select(table).join(_TRIALS).where(wanted).order_by(first)):
+        rows[row.trial_id].append(row)
+    return rows
+
+
+def _frozen(trial: Any, params: Any, values: Any, steps: Any, user: Any, system: Any) -> FrozenTrial:
+    distributions = {row.param_name: _distribution(row.distribution_json) for row in params}
+    return FrozenTrial(
+        number=trial.number,
+        state=trial.state,
+        value=None,
+        values=_values(values),
+        datetime_start=_local(trial.datetime_start),
+        datetime_complete=_local(trial.datetime_complete),
+        params={row.param_name: distributions[row.param_name].to_external_repr(row.param_value) for row in params},
+        distributions=distributions,
+        user_attrs=_attributes(user),
+        system_attrs=_attributes(system),
+        intermediate_values={row.step: _reported(row) for row in steps},
+        trial_id=trial.trial_id,
+    )
+
+
+@cache
+def _distribution(text: str) -> BaseDistribution:
+    return json_to_distribution(text)
+
+
+def _values(rows: Iterable[Any]) -> list[float] | None:
+    ordered = sorted(rows, key=lambda row: row.objective)
+    return [TrialValueModel.stored_repr_to_value(row.value, row.value_type) for row in ordered] or None
+
+
+def _reported(row: Any) -> float:
+    return TrialIntermediateValueModel.stored_repr_to_intermediate_value(
+        row.intermediate_value, row.intermediate_value_type
+    )
+
+
+def _attributes(rows: Iterable[Any]) -> dict[str, Any]:
+    return {row.key: json.loads(row.value_json) for row in rows}
+
+
+def _local(stored: datetime | None) -> datetime | None:
+    """Stored in UTC, read in the zone of who asks, both without saying so."""
+    return None if stored is None else stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)

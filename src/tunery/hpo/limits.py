@@ -1,0 +1,63 @@
+"""How much memory there is for runs: the device's, or what the host has left for this process."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import torch
+
+from tunery.hardware import pick_device
+
+MEMINFO: Final = Path("/proc/meminfo")
+OWN_GROUPS: Final = Path("/proc/self/cgroup")
+GROUPS: Final = Path("/sys/fs/cgroup")
+
+
+class _Hierarchy(NamedTuple):
+    """Where one generation of control groups keeps its numbers."""
+
+    root: Path
+    limit: str
+    used: str
+    spare: str
+    """The line of `memory.stat` that counts cached files which nobody has looked at for long."""
+
+
+_FIRST: Final = _Hierarchy(Path("memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_SECOND: Final = _Hierarchy(Path(), "memory.max", "memory.current", "inactive_file")
+
+
+def memory_limit(n_jobs: int) -> int:
+    """Bytes for each of `n_jobs` runs at once. On a host, what is left now: ask before any of them has begun."""
+    device = pick_device()
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory) // n_jobs
+    return min([_left_on_host(), *_left_in_groups()]) // n_jobs
+
+
+def _left_on_host() -> int:
+    if MEMINFO.is_file() and (found := re.search(r"MemAvailable:\s*(\d+) kB", MEMINFO.read_text())):
+        return int(found[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _left_in_groups() -> Iterator[int]:
+    """What every control group that this process is in allows it still; a group's parents limit it too."""
+    for line in OWN_GROUPS.read_text().splitlines() if OWN_GROUPS.is_file() else ():
+        _, controllers, path = line.split(":", 2)
+        kind = _SECOND if not controllers else _FIRST
+        if not controllers or "memory" in controllers.split(","):
+            group = Path(path.lstrip("/"))
+            yield from (_left(GROUPS / kind.root / part, kind) for part in (group, *group.parents))
+
+
+def _left(group: Path, kind: _Hierarchy) -> int:
+    """A group without a limit, or of which this process may not see the numbers, allows whatever the host has."""
+    try:
+        limit, used = int((group / kind.limit).read_text()), int((group / kind.used).read_text())
+        spare = re.search(rf"^{kind.spare} (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
+    except (OSError, ValueError):  # `max` is no number
+        return _left_on_host()
+    return limit - used + (int(spare[1]) if spare else 0)

@@ -1,0 +1,148 @@
+"""Forks a process for every trial from one that has all in memory which trials share; see `server`."""
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from contextlib import suppress
+from functools import cache
+from typing import final
+
+import torch
+
+from tunery.hpo.channel import Channel, Message
+from tunery.hpo.trial import train
+from tunery.model.backbone import base_digest
+from tunery.model.build import load_carrier
+from tunery.model.catalog import Base
+from tunery.optim.optimizers import QUANT
+from tunery.schema import RunConfig
+from tunery.schema.document import validate
+from tunery.schema.model import Model
+from tunery.schema.task import HeadSpec
+from tunery.train.prepare import prepare
+from tunery.train.quiet import quiet_libraries
+from tunery.train.verify import read_from_a_fork
+
+_ALONE = (sys.executable, "-P", "-m", "tunery.hpo.trial")
+
+
+def serve(control: socket.socket) -> None:
+    """Begin a trial for every socket that comes, until nothing can come any more."""
+    quiet_libraries()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a team of GNU OpenMP that has once met does not outlive a fork
+    _Nursery(control, threads=threads).serve()
+
+
+@final
+class _Nursery:
+    """One thread does everything, so that no fork has a lock that nobody will open."""
+
+    def __init__(self, control: socket.socket, *, threads: int) -> None:
+        """Args:
+        threads: what a process that computes alone would use.
+        """
+        self._control = control
+        self._threads = threads
+        self._trials: dict[int, Channel] = {}
+        self._died, self._dying = socket.socketpair()
+
+    def serve(self) -> None:
+        """Begin and bury."""
+        self._dying.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._dying.fileno())
+        while True:
+            ready, _, _ = select.select([self._control, self._died], [], [])
+            if self._died in ready:
+                self._died.recv(2**10)
+                self._bury()
+            if self._control in ready:
+                _, ends, _, _ = socket.recv_fds(self._control, 1, 1)
+                if not ends:
+                    return
+                with suppress(EOFError):
+                    self._begin(socket.socket(fileno=ends[0]))
+
+    def _begin(self, end: socket.socket) -> None:
+        channel = Channel(end)
+        request = channel.receive() or {}
+        os.chdir(request["cwd"])
+        config = validate(request["config"])
+        alone = _needs_an_interpreter(config)
+        if not alone:
+            with suppress(Exception):  # whatever is wrong will be again in the trial, which can say so
+                _warm_up(config)
+        pid = _started(request, end) if alone or _is_awake() else self._fork(request, channel)
+        self._trials[pid] = channel
+
+    def _fork(self, request: Message, channel: Channel) -> int:
+        if (pid := os.fork()) != 0:
+            return pid
+        try:
+            self._become(request, channel)
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+
+    def _become(self, request: Message, channel: Channel) -> None:
+        """In the child: be a process like any other, then the trial's."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for end in (self._control, self._died, self._dying):
+            end.close()
+        for other in self._trials.values():
+            other.close()
+        os.register_at_fork(after_in_child=channel.close)  # whom it forks has nothing to say
+        read_from_a_fork()
+        torch.set_num_threads(max(1, self._threads // validate(request["config"]).search.n_jobs))
+        train(request, channel)
+        sys.stderr.flush()
+        os._exit(0)
+
+    def _bury(self) -> None:
+        """Say how the dead have ended, each to the study that knows what it means."""
+        with suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0] != 0:
+                channel = self._trials.pop(found[0])
+                channel.send(ended=os.waitstatus_to_exitcode(found[1]))
+                channel.close()
+
+
+def _needs_an_interpreter(config: RunConfig) -> bool:
+    """Whether a trial needs bitsandbytes, which there is none of here."""
+    return config.model.quantization is not None or isinstance(config.optim, QUANT)
+
+
+def _is_awake() -> bool:
+    """Whether some library has touched CUDA in spite of all: a fork could not use it."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
+def _started(request: Message, end: socket.socket) -> int:
+    os.set_inheritable(end.fileno(), True)
+    try:
+        return os.posix_spawn(sys.executable, [*_ALONE, str(end.fileno()), json.dumps(request)], os.environ)
+    finally:
+        os.set_inheritable(end.fileno(), False)
+
+
+def _warm_up(config: RunConfig) -> None:
+    """Have in memory what the trial will ask for, and in no generation that its garbage collector looks through."""
+    prepared = prepare(config)
+    spec = config.model.model_copy(update={"max_length": 2})
+    _load(spec, prepared.base, prepared.task.head())
+    gc.collect()
+    gc.freeze()
+
+
+@cache
+def _load(spec: Model, base: Base, head: HeadSpec) -> None:
+    """Read the base once: its files are mapped, so that all trials share the pages, and its code is imported."""
+    load_carrier(spec, base=base, head=head)
+    base_digest(base)

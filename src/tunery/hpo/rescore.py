@@ -1,0 +1,99 @@
+"""The best configurations, trained again with other seeds: luck should not choose the winner."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Final
+
+from tunery.errors import Interrupted, RunError, StudyFailed
+from tunery.hpo.records import trial_folder
+from tunery.hpo.runner import Job, Outcome
+from tunery.schema import RunConfig, RunResult
+from tunery.schema.document import validate
+from tunery.schema.metrics import Direction
+from tunery.schema.results import Rescored, TrialRecord
+from tunery.schema.search import Rescore
+from tunery.store.files import remove_tree
+from tunery.store.folder import RunFolder
+from tunery.store.inventory import RESCORED, TRIALS, trials_in
+from tunery.store.study import StudyStore
+from tunery.train.fit import finish
+
+Run = Callable[[Job], Outcome]
+"""Trains a run, from its resume point where it has one."""
+
+_SEEDS: Final = 2**32
+_APART: Final = 1000
+"""Run k of trial n is number n * 1000 + k among the runs that are trained again."""
+
+
+def rescored(
+    ranked: Sequence[TrialRecord], *, out: Path, rule: Rescore | None, direction: Direction, run: Run
+) -> tuple[Rescored, ...]:
+    """Train the best trials of the study in `out` with more seeds. Returns them by their means over all seeds, best
+    first; one of which no other seed completed comes last.
+
+    The runs lie in `out/rescored`, a study of its own, so that none of them is taken for a trial. What is finished
+    there is never repeated, a failed run included; what is not is taken up again. No weights are left.
+
+    Args:
+        ranked: completed trials, best first.
+
+    Raises:
+        Interrupted: a run was; the same call goes on from there.
+        RunError: the disk is full or fails; so does this.
+    """
+    top = min(rule.top, len(ranked) // 10) if rule else 0
+    if rule is None or top < 2:
+        return ()
+    found = [_again(trial, out, more=rule.seeds, run=run) for trial in ranked[:top]]
+    _free(out / RESCORED)
+    sign = -1.0 if direction == "maximize" else 1.0
+    return tuple(sorted(found, key=lambda one: (len(one.values) == 1, sign * one.mean, one.number)))
+
+
+def _again(trial: TrialRecord, out: Path, *, more: int, run: Run) -> Rescored:
+    config = _config_of(trial, out)
+    values = {config.seed: trial.value}
+    for place in range(1, more + 1):
+        seed = (config.seed + place) % _SEEDS
+        job = Job(
+            config=config.model_copy(update={"seed": seed}),
+            folder=out / RESCORED / TRIALS / str(trial.number * _APART + place),
+            study=out / RESCORED,
+            title=f"trial {trial.number} seed {seed}",
+        )
+        values[seed] = _trained(job, run).objective.value
+    known = {seed: value for seed, value in values.items() if value is not None}
+    return Rescored(number=trial.number, seeds=tuple(known), values=tuple(known.values()), mean=fmean(known.values()))
+
+
+def _config_of(trial: TrialRecord, out: Path) -> RunConfig:
+    result = trial_folder(out, trial.number).result()
+    if result is None:
+        raise StudyFailed(f"trial {trial.number} is to be trained again, but its result.json is gone")
+    return validate(result.config)
+
+
+def _trained(job: Job, run: Run) -> RunResult:
+    """The run's result, which says `failed` where it has come to nothing."""
+    store = StudyStore(job.study, job.config.checkpoint, direction=job.config.direction)
+    folder = store.run(job.folder)
+    if (known := folder.result()) is not None:
+        return known
+    outcome = run(job)
+    if outcome.status == "interrupted":
+        raise Interrupted(f"{outcome.reason or 'a signal'} came at {job.title}; the same command goes on from there")
+    if outcome.status == "stopped":
+        raise RunError(f"{job.title} was stopped: {outcome.reason}; the same command goes on from there")
+    known = folder.result()
+    if known is not None:
+        return known
+    return finish(store, folder, job.config, "failed", progress=folder.progress(), reason=outcome.reason)
+
+
+def _free(root: Path) -> None:
+    """Remove all weights of the runs in `root`; their records stay."""
+    for name in trials_in(root):
+        RunFolder(root / TRIALS / name).write_kept(())
+    remove_tree(root / "objects")

@@ -1,0 +1,27 @@
+"""Which of many trials are drawn, so that a page of 10,000 trials opens as one of 100 does."""
+
+from collections.abc import Collection, Sequence
+
+
+def sampled(count: int, most: int, *, kept: Collection[int] = ()) -> list[int]:
+    """Indices below `count`, rising: all of them where they are at most `most`, else those `kept` and an even sample of
+    the others, `most` in all.
+    """
+    if count <= most:
+        return list(range(count))
+    others = [index for index in range(count) if index not in kept]
+    room = max(0, most - (count - len(others)))
+    return sorted({*kept, *(others[step * len(others) // room] for step in range(room))})
+
+
+def best_places(values: Sequence[float], direction: str, *, most: int) -> set[int]:
+    """Indices of the best values."""
+    sign = -1 if direction == "maximize" else 1
+    return set(sorted(range(len(values)), key=lambda index: sign * values[index])[:most])
+
+
+def sample_note(drawn: int, of: int, *, kept: str = "the best ones") -> str:
+    """`Drawn are 400 of 10,000 trials: the best ones and …`; empty where all are drawn."""
+    if drawn >= of:
+        return ""
+    return f"Drawn are {drawn:,} of {of:,} trials: {kept} and an even sample of the others."

@@ -1,0 +1,241 @@
+"""Ensembles of trained models: chosen on validation, measured where nothing was chosen, written as a folder."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final, NamedTuple, final
+
+import numpy as np
+
+from tunery.data.carve import carve
+from tunery.data.rows import Example
+from tunery.data.task import Logits
+from tunery.errors import ModelError
+from tunery.schema.results import EnsembleGain
+from tunery.store.files import replace_folder, require_writable, temporary, write_text
+from tunery.train.blend import BLENDS, Blend, Rows, Yardstick
+from tunery.train.inference import CARD
+from tunery.train.members import Member
+from tunery.train.prepare import prepare
+from tunery.train.publish import export_checked, passing
+from tunery.train.scoring import score
+from tunery.train.soup import Places, Pot, greedy
+
+
+@final
+class Panel:
+    """Members, how they are judged, and the halves of validation on which they are chosen and measured in turn."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        """Args:
+        members: best first; of one data set.
+        """
+        config = members[0].config
+        prepared = prepare(config)
+        examples = prepared.splits.validation.examples
+        self.members = tuple(members)
+        self.logits = tuple(member.logits for member in members)
+        self.yardstick = Yardstick(prepared.task, prepared.targets["validation"], config.objective, config.direction)
+        self.rows: Rows = np.arange(len(examples))
+        self.halves = _halves(examples, seed=config.data.seed)
+
+    def measured(self, choose: Callable[[Rows], Logits]) -> float | None:
+        """The objective of what is chosen on one half and scored on the other, the mean of both ways; None where it is
+        undefined in one of them."""
+        values = [self.yardstick.value(choose(one), other, tuned_on=one) for one, other in self.halves]
+        return None if None in values or not values else fmean(value for value in values if value is not None)
+
+    def best_alone(self, rows: Rows) -> Logits:
+        """Logits of the member that is best on some rows, on all rows; of equals the first."""
+        return max(self.logits, key=lambda logits: self.yardstick.merit(logits, rows))
+
+
+def _halves(examples: Sequence[Example], *, seed: int) -> tuple[tuple[Rows, Rows], ...]:
+    """Both ways to look at one half and score the other: stratified by label, what belongs together in one half; none
+    where there are too few rows."""
+    found = carve(examples, {"half": 0.5}, seed=seed)
+    one, other = np.array(found["half"], dtype=np.int64), np.array(found["train"], dtype=np.int64)
+    return ((one, other), (other, one)) if len(one) and len(other) else ()
+
+
+class Chosen(NamedTuple):
+    """An ensemble."""
+
+    logits: Logits
+    """On all validation rows."""
+    places: Places
+    """Of its members."""
+    blend: Blend
+    """Of their answers; for a soup, of their weights."""
+
+
+class Method(ABC):
+    """One way to make a panel answer as one."""
+
+    def __init__(self, panel: Panel) -> None:
+        """Raises:
+        ModelError: when these members cannot be joined in this way.
+        """
+        self.panel = panel
+
+    @abstractmethod
+    def choose(self, rows: Rows) -> Chosen:
+        """The ensemble, chosen by what the members answer on some of the rows."""
+
+    @abstractmethod
+    def write(self, chosen: Chosen, folder: Path) -> dict[str, Any]:
+        """Write its models, each read back by another process. Returns the card of the folder.
+
+        Raises:
+            ExportMismatch: when what was read back answers otherwise.
+        """
+
+
+@final
+class Blending(Method):
+    """The members' answers become one."""
+
+    def __init__(self, panel: Panel, *, name: str) -> None:
+        super().__init__(panel)
+        self._choose = BLENDS[name]
+
+    def choose(self, rows: Rows) -> Chosen:
+        """All members answer; those without weight are left out."""
+        panel, problem = self.panel, self.panel.yardstick.problem
+        blend = self._choose(panel.logits, panel.yardstick, rows)
+        places = tuple(place for place, weight in enumerate(blend.weights) if weight > 0)
+        kept = blend.only(places)
+        return Chosen(kept([panel.logits[place] for place in places], problem=problem), places, kept)
+
+    def write(self, chosen: Chosen, folder: Path) -> dict[str, Any]:
+        """A folder for every member."""
+        names = []
+        for place in chosen.places:
+            member = self.panel.members[place]
+            model, name = member.restored(), f"members/{member.trial}"
+            export_checked(model.built, model.prepared, model.config, best=member.record, folder=folder / name)
+            names.append(name)
+        return {**self._card(chosen), "members": names, "blend": asdict(chosen.blend)}
+
+    def _card(self, chosen: Chosen) -> dict[str, Any]:
+        """What every exported folder says about itself."""
+        yardstick, rows = self.panel.yardstick, self.panel.rows
+        value = yardstick.value(chosen.logits, rows, tuned_on=rows)
+        return {
+            "config": self.panel.members[chosen.places[0]].config.model_dump(mode="json"),
+            "labels": yardstick.task.labels,
+            "thresholds": yardstick.thresholds(chosen.logits, rows),
+            "weights": {"step": 0, "epoch": 0.0, "value": value, "unfinished": False},
+        }
+
+
+@final
+class Soup(Method):
+    """The members' weights become one model's."""
+
+    def __init__(self, panel: Panel) -> None:
+        super().__init__(panel)
+        self._pot = Pot(panel.members)
+
+    def choose(self, rows: Rows) -> Chosen:
+        """Best first, each stays unless it makes the soup worse."""
+        yardstick = self.panel.yardstick
+        order = sorted(self._pot.places, key=lambda place: -yardstick.merit(self.panel.logits[place], rows))
+        places = greedy(order, lambda chosen: yardstick.merit(self._pot.logits(chosen), rows))
+        return Chosen(self._pot.logits(places), places, Blend.even(len(places)))
+
+    def write(self, chosen: Chosen, folder: Path) -> dict[str, Any]:
+        """One folder, which other tools load."""
+        self._pot.cook(chosen.places)
+        model, yardstick = self._pot.model, self.panel.yardstick
+        metrics = score(yardstick.task, chosen.logits, yardstick.targets)
+        first = self.panel.members[chosen.places[0]].record
+        record = first.model_copy(update={"value": metrics[yardstick.objective], "metrics": metrics})
+        export_checked(model.built, model.prepared, model.config, best=record, folder=folder)
+        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        return card
+
+
+METHODS: Final[Mapping[str, Callable[[Panel], Method]]] = {
+    **{name: partial(Blending, name=name) for name in BLENDS},
+    "soup": Soup,
+}
+
+
+def gain(name: str, method: Method) -> EnsembleGain | None:
+    """What an ensemble is worth on rows that chose nothing of it; None where the objective is undefined there."""
+    panel, used = method.panel, set[int]()
+
+    def choose(rows: Rows) -> Logits:
+        chosen = method.choose(rows)
+        used.update(chosen.places)
+        return chosen.logits
+
+    value, single = panel.measured(choose), panel.measured(panel.best_alone)
+    if value is None or single is None:
+        return None
+    trials = tuple(panel.members[place].trial for place in sorted(used))
+    better = panel.yardstick.sign * (value - single)
+    return EnsembleGain.model_validate(
+        {"method": name, "trials": trials, "value": value, "single": single, "gain": better}
+    )
+
+
+def gains(members: Sequence[Member]) -> tuple[tuple[EnsembleGain, ...], tuple[str, ...]]:
+    """What every method makes of these members, and why there is nothing to say of the others.
+
+    Args:
+        members: best first.
+    """
+    panel = Panel(members)
+    found, notes = [], []
+    for name, make in METHODS.items():
+        try:
+            told = gain(name, make(panel))
+        except ModelError as error:
+            notes.append(f"no ensemble by {name!r}: {error}")
+            continue
+        if told is None:
+            notes.append(f"no ensemble by {name!r}: the validation rows are too few to choose on one half of them")
+        else:
+            found.append(told)
+    return tuple(found), tuple(notes)
+
+
+def write_ensemble(name: str, members: Sequence[Member], out: Path) -> Path:
+    """Write the ensemble that all validation rows choose to the new folder `out`, which `load` takes like a model.
+
+    Its `tunery.json` says which trials are in it, how they answer as one, and what it gains on rows that chose nothing.
+
+    Args:
+        name: key of `METHODS`.
+        members: best first.
+
+    Raises:
+        ModelError: when these members cannot be joined in this way.
+        ExportMismatch: when a model does not answer from disk as it does here; nothing was written.
+    """
+    target = out.resolve()
+    require_writable(target.parent)
+    method = METHODS[name](Panel(members))
+    measured, chosen = gain(name, method), method.choose(method.panel.rows)
+    told = {
+        "method": name,
+        "trials": [members[place].trial for place in chosen.places],
+        "gain": None if measured is None else measured.model_dump(),
+    }
+    with passing(temporary(target)) as staged:
+        card = {**method.write(chosen, staged), "ensemble": told}
+        write_text(staged / CARD, json.dumps(card, indent=1, ensure_ascii=False))
+        replace_folder(staged, target)
+    return out
+
+
+def gain_of(folder: Path) -> EnsembleGain | None:
+    """What was measured when the ensemble in `folder` was written; None where there were too few rows."""
+    told = json.loads((folder / CARD).read_text(encoding="utf-8"))["ensemble"]["gain"]
+    return None if told is None else EnsembleGain(**told)

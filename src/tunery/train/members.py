@@ -1,0 +1,70 @@
+"""Trials of a study as members of an ensemble: their weights, and what they answer on validation."""
+
+import gc
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+import torch
+
+from tunery.data.task import Logits
+from tunery.model.build import Built
+from tunery.schema import RunConfig
+from tunery.schema.results import CheckpointRecord
+from tunery.store.objects import Objects
+from tunery.train.inference import Network
+from tunery.train.restore import Restored, restore
+
+PROBES: Final = 32
+"""Validation rows by which two models are compared."""
+_TOLERANCE: Final = 1e-4
+
+
+@final
+@dataclass(frozen=True)
+class Member:
+    """A trial whose weights are kept, and its answers."""
+
+    trial: int
+    config: RunConfig
+    record: CheckpointRecord
+    objects: Objects
+    logits: Logits
+    """On all validation rows (rows, labels)."""
+    probes: Logits
+    """On the first of them, in fp32."""
+    shape: Hashable
+    """Equal for members whose weights have the same base, names and shapes."""
+
+    def restored(self) -> Restored:
+        """The model, built again."""
+        return restore(self.config, self.record, self.objects)
+
+
+def member_of(trial: int, config: RunConfig, record: CheckpointRecord, objects: Objects) -> Member:
+    """Restore a trial's model, ask it about validation, and let it go: one model is in memory at a time.
+
+    Raises:
+        RequestError: when data or base are not what they were.
+        Damaged: when the weights are missing or not what was written.
+    """
+    model = restore(config, record, objects)
+    network = Network(model.built.module, model.prepared.tokenizer, config=config)
+    rows = model.prepared.splits.validation.examples
+    logits, probes = network.logits(rows), network.logits(rows[:PROBES], precision="fp32")
+    shape = _shape_of(model.built)
+    del model, network
+    gc.collect()  # models are full of cycles
+    torch.cuda.empty_cache()
+    return Member(trial, config, record, objects, logits, probes, shape)
+
+
+def same_answers(ours: Logits, theirs: Logits) -> bool:
+    """Whether logits of two models are the same but for rounding."""
+    return bool(np.abs(ours - theirs).max() <= _TOLERANCE * max(1.0, float(np.abs(theirs).max())))
+
+
+def _shape_of(built: Built) -> Hashable:
+    found = dict(built.module.named_parameters())
+    return built.base_digest, tuple((name, tuple(found[name].shape)) for name in sorted(built.owned))

@@ -1,0 +1,98 @@
+"""Results for a terminal."""
+
+from pathlib import Path
+
+import pytest
+
+from report.report_records import make_comparison, make_empty_study, make_run, make_searched_study, make_study
+from tunery.cli import show
+from tunery.schema.results import StudyResult
+
+
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def told(study: StudyResult, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    show.study(study, Path("runs/study"), as_json=False)
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.usefixtures("wide")
+def test_a_search_is_told_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    study = make_searched_study(60, params=12, objectives=("f1_macro", "memory", "seconds"))
+    lines = told(study, capsys)
+    first = study.rescored[0]
+    assert lines[0].split()[:5] == ["rank", "number", "status", "value", "mean"]
+    assert lines[1].split()[1:5] == [str(first.number), "completed", f"{first.values[0]:.4f}", f"{first.mean:.4f}"]
+    text = "\n".join(lines)
+    assert f"best: trial {first.number}, f1_macro validation {first.values[0]:.4f} (mean of 3 seeds" in text
+    (importance,) = [line for line in lines if line.startswith("importance (PED-ANOVA / fANOVA): ")]
+    assert importance.count(" % / ") == 5
+    gains = [line for line in lines if line.startswith("ensemble: ")]
+    assert len(gains) == 2 and "weighted mean of trials" in gains[1] and "+0.0064 against the best single" in gains[1]
+    assert "15 completed, 40 pruned, 5 failed; 2.5 h of computing" in lines
+    assert "40 of 60 ended trials (67 %) were stopped early, all of them by epoch 5." in text
+    assert "That saved an estimated 3.7 h." in text and "pruned: 35 by epoch 2, 40 by epoch 3" in lines
+    assert f"{len(study.front)} trials are on the front of macro F1, peak memory and training time" in text
+    assert f"note: {study.notes[0]}" in lines and any("with notes: see leaderboard.csv" in line for line in lines)
+    header = next(place for place, line in enumerate(lines) if line.split()[:2] == ["trial", "f1_macro"])
+    assert int(lines[header + 1].split()[0]) in study.front
+
+
+@pytest.mark.parametrize("columns", [20, 44, 80, 120])
+def test_the_table_is_as_wide_as_the_terminal_and_prefers_what_is_important(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    study = make_searched_study(40, params=60)
+    lines = told(study, capsys)
+    table = lines[: lines.index("")]
+    assert len(table) == 11 and max(map(len, table)) <= columns
+    assert "value" in table[0] and "number" in table[0]
+    assert ("  lr" in table[0]) == (columns >= 80)
+
+
+def test_ensembles_that_gain_nothing_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    study = make_searched_study(40)
+    worse = tuple(found.model_copy(update={"gain": 0.0}) for found in study.ensembles)
+    lines = told(study.model_copy(update={"ensembles": worse}), capsys)
+    (line,) = [line for line in lines if "ensemble" in line and not line.startswith("note")]
+    assert line.startswith("no ensemble gained anything over its best member (mean of the probabilities, ")
+
+
+def test_a_plain_study_says_nothing_of_what_it_has_not(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\n".join(told(make_study(12), capsys))
+    for word in ("importance", "ensemble", "front", "note", "seeds"):
+        assert word not in text
+
+
+@pytest.mark.parametrize(("trials", "line"), [(0, "no trial; 0.0 s of computing"), (2, "2 failed; 6.0 s of computing")])
+def test_a_study_without_a_winner_is_told(capsys: pytest.CaptureFixture[str], trials: int, line: str) -> None:
+    lines = told(make_empty_study(trials=trials), capsys)
+    assert line in lines and not any("best:" in text for text in lines)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "best", "words"),
+    [
+        (5.0, 4, "best epoch 4 of 5;"),
+        (0.3191, 1, "best epoch 1; 0.3191 epochs trained;"),
+        (0.2, None, "0.2 epochs;"),
+    ],
+)
+def test_a_run_that_ends_within_an_epoch_is_told_so(
+    capsys: pytest.CaptureFixture[str], epochs: float, best: int | None, words: str
+) -> None:
+    show.result(make_run(epochs=epochs, best_epoch=best), Path("runs/run"), as_json=False)
+    assert words in capsys.readouterr().out
+
+
+def test_a_comparison_is_the_reports_own_table_within_100_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    result = make_comparison()
+    show.comparison(result, Path("runs/compare"), as_json=False)
+    table = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    assert max(map(len, table)) <= 100
+    assert table[1].split()[:4] == ["none", "0.8632", "±", "0.0109"]
+    assert any("< 0.001*" in line for line in table) and not any("0.210*" in line for line in table)

@@ -1,0 +1,285 @@
+"""Several workers at one study, on a real PostgreSQL: no trial lost, none doubled, whoever dies or freezes when."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.trial import Trial, TrialState
+from sqlalchemy import event, make_url, text
+
+import fake_worker
+from tunery.errors import RequestError
+from tunery.hpo.book import HOLDER, Book
+from tunery.hpo.database import backend, close_study, open_study
+
+pytest_plugins = ["postgres_server"]
+pytestmark = pytest.mark.service
+
+BEAT = 0.1
+WORKER = Path(fake_worker.__file__)
+
+
+@contextmanager
+def worker(url: str, name: str, *, n_trials: int = 1, beat: float = BEAT) -> Iterator[Book]:
+    """A worker with connections of its own."""
+    study = open_study(url, name="shared", directions=["maximize"])
+    try:
+        book = Book(study, worker=name, shared=True, beat=beat)
+        book.queue(n_trials)
+        yield book
+    finally:
+        close_study(study)
+
+
+def taken_by(book: Book) -> Trial:
+    trial = book.take()
+    assert trial is not None
+    return trial
+
+
+def lose(url: str) -> None:
+    """Take a trial and let it go stale."""
+    with worker(url, "dead") as dead:
+        taken_by(dead)
+    time.sleep(4 * BEAT)
+
+
+def history(url: str) -> list[tuple[int, str]]:
+    study = open_study(url, name="shared", directions=["maximize"])
+    found = [(trial.number, trial.state.name) for trial in study.get_trials(deepcopy=False)]
+    close_study(study)
+    return found
+
+
+def before_statement(book: Book, words: str, act: Callable[[], None]) -> None:
+    """Have `act` called once, when `book` is about to send a statement with these words."""
+    left = [act]
+
+    def hear(connection: object, cursor: object, statement: str, *_: object) -> None:
+        if words in statement and left:
+            left.pop()()
+
+    event.listen(backend(book._study).engine, "before_cursor_execute", hear)
+
+
+def test_of_two_who_saw_the_same_lost_trial_one_gets_it(postgres: str) -> None:
+    lose(postgres)
+    with worker(postgres, "slow") as slow, worker(postgres, "quick") as quick:
+        got: list[Trial | None] = []
+        before_statement(slow, "SKIP LOCKED", lambda: got.append(quick.take()))
+        assert slow.take() is None
+        assert got[0] is not None and got[0].user_attrs[HOLDER].startswith("quick/")
+
+
+def test_many_at_once_take_one_lost_trial_once(postgres: str) -> None:
+    lose(postgres)
+    with ExitStack() as stack:
+        books = [stack.enter_context(worker(postgres, str(number))) for number in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            taken = list(pool.map(Book.take, books))
+        assert sum(trial is not None for trial in taken) == 1
+
+
+def test_nobody_takes_a_trial_over_while_it_is_being_told(postgres: str) -> None:
+    with worker(postgres, "first") as first, worker(postgres, "second") as second:
+        trial = taken_by(first)
+        time.sleep(4 * BEAT)
+        got: list[Trial | None] = []
+        before_statement(first, "UPDATE trials SET state", lambda: got.append(second.take()))
+        assert first.tell(trial, TrialState.COMPLETE, [1.0])
+        assert got == [None] and second.take() is None and not second.open()
+    assert history(postgres) == [(0, "COMPLETE")]
+
+
+def test_who_lost_a_trial_is_told_and_can_change_nothing(postgres: str) -> None:
+    with worker(postgres, "first") as first, worker(postgres, "second") as second:
+        trial = taken_by(first)
+        time.sleep(4 * BEAT)  # nobody beat
+        again = taken_by(second)
+        assert again.number == trial.number == 0
+        assert not first.write(trial, "params", {"x": 1})
+        assert not first.tell(trial, TrialState.WAITING)
+        assert second.write(again, "params", {"x": 2})
+        assert second.tell(again, TrialState.PRUNED)
+        assert not first.tell(trial, TrialState.COMPLETE, [1.0])
+    assert history(postgres) == [(0, "PRUNED")]
+
+
+def test_who_beats_keeps_a_trial_and_hears_when_it_is_gone(postgres: str) -> None:
+    with worker(postgres, "first") as first, worker(postgres, "second") as second:
+        trial = taken_by(first)
+        with first.holding(trial) as taken:
+            time.sleep(6 * BEAT)
+            assert second.take() is None and second.open() and not taken()
+            again = None
+            while again is None:  # until no beat comes in between
+                with backend(second._study).engine.begin() as connection:  # as if `first` had been frozen since
+                    connection.execute(text("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'"))
+                again = second.take()
+            wait_until(taken)
+        with second.holding(again):
+            time.sleep(6 * BEAT)
+            assert first.take() is None
+        time.sleep(4 * BEAT)
+        assert taken_by(first).number == 0  # having lost it once is no reason not to have it back
+
+
+def test_a_server_that_is_away_for_a_moment_loses_nobody_a_trial(postgres: str) -> None:
+    def away() -> None:
+        raise StorageInternalError("the server is away")
+
+    with worker(postgres, "first") as first, worker(postgres, "second") as second:
+        trial = taken_by(first)
+        with first.holding(trial) as taken:
+            before_statement(first, "SELECT trials.state", away)
+            time.sleep(6 * BEAT)
+            assert second.take() is None and not taken()
+        with backend(second._study).engine.connect() as connection:
+            end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            connection.execute(text(f"{end} AND datname = current_database()"))
+        assert first.tell(trial, TrialState.COMPLETE, [1.0])
+
+
+def test_a_worker_frozen_in_the_middle_of_a_commit_keeps_nothing_locked(postgres: str) -> None:
+    with worker(postgres, "first") as first, backend(first._study).engine.connect() as connection:
+        assert connection.scalar(text("SHOW idle_in_transaction_session_timeout")) == "20s"
+
+
+def test_new_trials_have_numbers_without_gaps_or_twins(postgres: str) -> None:
+    with ExitStack() as stack:
+        books = [stack.enter_context(worker(postgres, str(number), n_trials=60, beat=60.0)) for number in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            numbers = list(pool.map(lambda turn: taken_by(books[turn % 4]).number, range(60)))
+        assert sorted(numbers) == list(range(60)) and [book.take() for book in books] == [None] * 4
+
+
+def test_a_worker_in_another_time_zone_is_not_mistaken_for_dead(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGTZ", "America/Los_Angeles")
+    with worker(postgres, "west") as west:
+        monkeypatch.setenv("PGTZ", "Asia/Tokyo")
+        with worker(postgres, "east") as east:
+            taken_by(west)
+            assert east.take() is None
+            time.sleep(4 * BEAT)
+            taken_by(east)
+            assert west.take() is None
+
+
+def test_workers_that_come_at_once_make_one_study(postgres: str) -> None:
+    def come(number: int) -> optuna.Study:
+        return open_study(postgres, name="shared", directions=["maximize"])
+
+    with ThreadPoolExecutor(4) as pool:
+        studies = list(pool.map(come, range(4)))
+    assert len({study._study_id for study in studies}) == 1
+    for study in studies:
+        close_study(study)
+
+
+def test_a_wrong_password_is_not_repeated(postgres: str) -> None:
+    url = make_url(postgres).set(password="wr@ng").render_as_string(hide_password=False)
+    with pytest.raises(RequestError, match=r"//tunery:\*\*\*@127.0.0.1.* password authentication failed") as raised:
+        open_study(url, name="shared", directions=["maximize"])
+    assert "wr@ng" not in str(raised.value) and "wr%40ng" not in str(raised.value)
+
+
+def test_four_workers_of_which_one_is_killed_every_second(postgres: str, tmp_path: Path) -> None:
+    study, book = opened(postgres, n_trials=40)
+    with crew() as start:
+        workers = {name: start(postgres, tmp_path, name) for name in ("w0", "w1", "w2", "w3")}
+        killed: set[str] = set()
+        deadline = time.monotonic() + 120
+        while book.open() and time.monotonic() < deadline:
+            time.sleep(1.0)
+            busy = [name for name, number in at_work(tmp_path).items() if name in workers]
+            if busy and len(killed) < 8:
+                killed.add(busy[0])
+                workers.pop(busy[0]).kill()
+                name = f"w{3 + len(killed)}"
+                workers[name] = start(postgres, tmp_path, name)
+        assert [process.wait(30) for process in workers.values()] == [0] * 4
+
+    trials = study.get_trials(deepcopy=False)
+    assert [trial.number for trial in trials] == list(range(40))
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert [trial.value for trial in trials] == [number / 100 for number in range(40)]
+    told = Counter(int(number) for number, _ in lines(tmp_path, "told"))
+    enders = {trial.number: trial.user_attrs[HOLDER].partition("/")[0] for trial in trials}
+    silent = set(range(40)) - set(told)  # killed after the commit, before it could note it
+    assert set(told.values()) == {1} and {enders[number] for number in silent} <= killed
+    assert all(enders[int(number)] == name for number, name in lines(tmp_path, "told"))
+    assert len(killed) >= 4
+    continued = [number for number, _, step in lines(tmp_path, "took") if int(step) > 0]
+    assert continued and lines(tmp_path, "refused") == []
+    close_study(study)
+
+
+def test_a_worker_frozen_beyond_the_grace_has_lost_its_trial(postgres: str, tmp_path: Path) -> None:
+    study, book = opened(postgres, n_trials=1)
+    with crew() as start:
+        frozen = start(postgres, tmp_path, "frozen")
+        wait_until(lambda: bool(lines(tmp_path, "took")))
+        frozen.send_signal(signal.SIGSTOP)
+        other = start(postgres, tmp_path, "other")
+        assert other.wait(60) == 0
+        assert lines(tmp_path, "told") == [["0", "other"]] and not book.open()
+        frozen.send_signal(signal.SIGCONT)
+        assert frozen.wait(60) == 0
+    assert lines(tmp_path, "refused") == [["0", "frozen"]] and lines(tmp_path, "told") == [["0", "other"]]
+    assert study.trials[0].user_attrs[HOLDER].startswith("other/")
+    close_study(study)
+
+
+def opened(url: str, *, n_trials: int) -> tuple[optuna.Study, Book]:
+    study = open_study(url, name="shared", directions=["maximize"])
+    book = Book(study, worker="test", shared=True)
+    book.queue(n_trials)
+    return study, book
+
+
+@contextmanager
+def crew() -> Iterator[Callable[[str, Path, str], subprocess.Popen[bytes]]]:
+    """Starts workers, and leaves none behind."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(url: str, folder: Path, name: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(WORKER), url, str(folder), name]
+        started.append(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(WORKER.parent)}))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def lines(folder: Path, word: str) -> list[list[str]]:
+    log = folder / "log"
+    said = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    return [rest for first, *rest in said if first == word]
+
+
+def at_work(folder: Path) -> dict[str, str]:
+    """Who works at which trial, the one that began first in front."""
+    ended = {(number, name) for number, name in lines(folder, "told")}
+    return {name: number for number, name, _ in lines(folder, "took") if (number, name) not in ended}
+
+
+def wait_until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            pytest.fail(f"nothing happened in {seconds} s")
+        time.sleep(0.02)

@@ -1,0 +1,158 @@
+"""Every sampler and every pruner of the schema, by one contract."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from tunery.hpo.draft import draft, identity, store
+from tunery.hpo.hyperband import Brackets
+from tunery.hpo.tables import PRUNERS, SAMPLERS
+from tunery.schema.fields import alternatives
+from tunery.schema.search import CmaEs, Gp, Nsga2, Pruner, Sampler, Search, Tpe
+from tunery.schema.space import with_domains
+
+TRIALS = 15
+SPACE = with_domains(
+    {
+        "task": {"kind": "classification"},
+        "data": {"train": "rows.csv"},
+        "peft": {
+            "method": ["lora", "pfeiffer", "none"],
+            "r": [4, 8, 16],
+            "pfeiffer": {"dropout": {"low": 0.1, "high": 0.3}},
+        },
+        "optim": {"lr": {"low": 1e-5, "high": 1e-2, "log": True}, "weight_decay": {"low": 0.0, "high": 0.1}},
+        "regularization": {"encoder_dropout": {"low": 0.0, "high": 0.2}},
+        "train": {"epochs": {"low": 1, "high": 5}},
+    }
+)
+SHORT = {Tpe: {"startup_trials": 5}, Gp: {"startup_trials": 5}, CmaEs: {"startup_trials": 5}, Nsga2: {"population": 4}}
+
+
+def sampler_of(kind: type[Any]) -> Any:
+    return kind(**SHORT.get(kind, {}))
+
+
+def score(params: dict[str, Any]) -> float:
+    return (
+        -abs(math.log10(params["optim.lr"] / 1e-3)) - {"lora": 0.0, "pfeiffer": 0.1, "none": 1.0}[params["peft.method"]]
+    )
+
+
+def run(kind: type[Any], *, url: str | None = None, trials: int = TRIALS, seed: int = 3) -> list[dict[str, Any]]:
+    """A study that is opened anew for every trial where it has a URL."""
+    storage = optuna.storages.InMemoryStorage() if url is None else None
+    search = Search(sampler=sampler_of(kind))
+    for _ in range(trials):
+        study = optuna.create_study(
+            study_name="study", storage=storage or url, direction="maximize", load_if_exists=True
+        )
+        trial = study.ask()
+        seen = {identity(other.params) for other in study.get_trials(deepcopy=False) if other.params}
+        drafted = draft(study, trial, SPACE, search, seed=seed, seen=seen)
+        assert drafted is not None
+        store(trial, drafted)
+        state = TrialState.PRUNED if trial.number % 5 == 4 else TrialState.COMPLETE
+        trial.storage.set_trial_intermediate_value(trial._trial_id, 1, score(drafted.params))
+        study.tell(trial, score(drafted.params) if state is TrialState.COMPLETE else None, state)
+    return [trial.params for trial in study.get_trials(deepcopy=False)]
+
+
+def test_unions_and_tables_list_the_same_members() -> None:
+    assert set(alternatives(Sampler)) == set(SAMPLERS)
+    assert set(alternatives(Pruner)) == set(PRUNERS)
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_a_sampler_proposes_the_same_again_from_what_is_stored(kind: type[Any], tmp_path: Path) -> None:
+    proposed = run(kind)
+    assert len({identity(params) for params in proposed}) == TRIALS
+    assert run(kind, url=f"sqlite:///{tmp_path / 'study.db'}") == proposed
+    assert run(kind, seed=4)[5:] != proposed[5:]
+
+
+def test_samplers_differ_once_they_have_begun() -> None:
+    proposed = {kind: run(kind) for kind in SAMPLERS}
+    late = [identity(params) for kind in SAMPLERS for params in proposed[kind][8:]]
+    assert len(set(late)) == len(late)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SAMPLERS if kind is not CmaEs])
+def test_a_sampler_takes_several_objectives_with_pruned_trials(kind: type[Any]) -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    seen = set[str]()
+    for number in range(12):
+        trial = study.ask()
+        drafted = draft(study, trial, SPACE, Search(sampler=sampler_of(kind)), seed=0, seen=seen)
+        assert drafted is not None
+        store(trial, drafted)
+        seen.add(identity(drafted.params))
+        trial.storage.set_trial_intermediate_value(trial._trial_id, 1, score(drafted.params))
+        values = [score(drafted.params), float(drafted.params["train.epochs"])]
+        study.tell(trial, values if number % 3 else None, TrialState.COMPLETE if number % 3 else TrialState.PRUNED)
+    assert len(seen) == 12
+
+
+def judged(kind: type[Any], curves: Sequence[Sequence[float]], **settings: Any) -> list[int]:
+    """How many epochs each of the trials had, one after the other, before the pruner stopped it."""
+    epochs = len(curves[0])
+    study, pruner = optuna.create_study(direction="maximize"), PRUNERS[kind](kind(**settings), epochs)
+    lengths = []
+    for curve in curves:
+        trial = study.ask()
+        for epoch, value in enumerate(curve, start=1):
+            trial.report(value, epoch)
+            if pruner.prune(study, study.get_trials(deepcopy=False)[trial.number]):
+                study.tell(trial, state=TrialState.PRUNED)
+                break
+        else:
+            study.tell(trial, curve[-1])
+        lengths.append(epoch)
+    return lengths
+
+
+@pytest.mark.parametrize("kind", PRUNERS)
+def test_a_pruner_lets_the_best_trial_through(kind: type[Any]) -> None:
+    curves = [[quality * epoch for epoch in range(1, 10)] for quality in (5, 1, 7, 2, 6, 3, 8, 4, 0, 9)]
+    lengths = judged(kind, curves)
+    assert lengths[-1] == 9
+    assert (sum(lengths) < 90) == (kind.model_fields["name"].default != "none")
+
+
+@pytest.mark.parametrize("name", ["median", "percentile"])
+def test_a_trial_is_not_stopped_while_it_warms_up(name: str) -> None:
+    kind = next(kind for kind in PRUNERS if kind.model_fields["name"].default == name)
+    curves = [[5.0] * 6] * 4 + [[1.0] * 6]
+    assert judged(kind, curves, warmup_epochs=3) == [6, 6, 6, 6, 4]
+    assert judged(kind, curves, warmup_epochs=0) == [6, 6, 6, 6, 1]
+    assert judged(kind, curves, startup_trials=5) == [6, 6, 6, 6, 6]
+
+
+def test_hyperband_spreads_trials_over_brackets_in_proportion() -> None:
+    brackets = Brackets(least=1, most=27, factor=3)
+    turns = [brackets.bracket(number) for number in range(2 * 49)]
+    assert [turns.count(bracket) for bracket in range(4)] == [2 * 27, 2 * 12, 2 * 6, 2 * 4]
+    assert set(turns[:10]) == {0, 1, 2, 3}
+    assert {Brackets(least=3, most=2, factor=3).bracket(number) for number in range(9)} == {0}
+
+
+def test_a_late_bracket_of_hyperband_does_not_decide_early() -> None:
+    brackets = Brackets(least=1, most=9, factor=3)
+    study = optuna.create_study(direction="maximize")
+    stopped: dict[int, set[int]] = {0: set(), 1: set(), 2: set()}
+    for number in range(60):
+        trial = study.ask()
+        for epoch in range(1, 10):
+            trial.report(-float(number), epoch)  # each is worse than those before it
+            if brackets.prune(study, study.get_trials(deepcopy=False)[number]):
+                stopped[brackets.bracket(number)].add(epoch)
+                study.tell(trial, state=TrialState.PRUNED)
+                break
+        else:
+            study.tell(trial, -float(number))
+    assert stopped == {0: {1}, 1: {3}, 2: {9}}

@@ -1,0 +1,266 @@
+"""The end of a study: the winner, once; what is freed and when; and that it can be stopped anywhere."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import create_trial
+
+from tiny_runs import config, write_rows
+from tunery import load
+from tunery.errors import Damaged, StudyFailed
+from tunery.hpo import winner
+from tunery.hpo.runner import Job, Outcome
+from tunery.hpo.winner import Ending, conclude, front, ranked
+from tunery.schema import RunConfig
+from tunery.schema.results import Disk, Rescored, StudyResult, TrialRecord
+from tunery.store.folder import RunFolder, read_study
+from tunery.store.objects import Objects
+from tunery.store.study import StudyStore
+from tunery.train.fit import fit
+from tunery.train.inference import Predictor
+
+LRS = (1e-4, 3e-3, 1e-3)
+VALUES = (0.5, 0.9, 0.7)
+"""What the study believes of its trials: 1 is the best, then 2."""
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with three trials whose weights are all there."""
+    root = tmp_path_factory.mktemp("winner") / "study"
+    root.mkdir()
+    for number in range(3):
+        fit(trial_config(tiny_bert, root, number), out=root / "trials" / str(number), study=root)
+        folder = RunFolder(root / "trials" / str(number))
+        result = folder.result()
+        assert result is not None
+        folder.write_result(
+            result.model_copy(update={"objective": result.objective.model_copy(update={"value": VALUES[number]})})
+        )
+    return root
+
+
+def trial_config(model: Path, root: Path, number: int, **search: Any) -> RunConfig:
+    return config(
+        str(model),
+        write_rows(root),
+        peft={"method": "bitfit"},
+        optim={"lr": LRS[number]},
+        train={"epochs": 1, "batch_size": 8},
+        checkpoint={"keep_best": 3},
+        search=search,
+    )
+
+
+@pytest.fixture
+def out(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "study"))
+
+
+def never(job: Job) -> Outcome:
+    raise AssertionError(job.title)
+
+
+@pytest.fixture
+def ending(out: Path, trained: Path, tiny_bert: Path) -> Callable[..., Ending]:
+    def make(*, keep_best: int = 1, **search: Any) -> Ending:
+        base = trial_config(tiny_bert, trained, 0, **search)
+        rule = base.checkpoint.model_copy(update={"keep_best": keep_best})
+        store = StudyStore(out, rule, direction="maximize", candidates=3)
+        study = optuna.create_study(direction="maximize")
+        for number in range(24):
+            distributions = {"optim.lr": optuna.distributions.FloatDistribution(0, 24)}
+            study.add_trial(
+                create_trial(params={"optim.lr": float(number)}, distributions=distributions, value=number % 12)
+            )
+        return Ending(study=study, base=base, out=out, store=store, run=never)
+
+    return make
+
+
+def so_far(*numbers: int, **given: Any) -> StudyResult:
+    trials = tuple(
+        TrialRecord(number=n, status="completed", value=VALUES[n], params={}, seconds=1, epochs=1) for n in numbers
+    )
+    return StudyResult(
+        name="study",
+        objective="f1_macro",
+        direction="maximize",
+        best=None,
+        trials=given.pop("trials", trials),
+        counts={"completed": len(trials), "pruned": 0, "failed": 0, "running": 0, "total": len(trials)},
+        disk=Disk(bytes=0, keep_all_bytes=0),
+        seconds=1,
+        **given,
+    )
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for every time that test was looked at."""
+    seen, score = list[int](), Predictor.score
+
+    def counting(self: Predictor, examples: Any) -> Any:
+        seen.append(len(examples))
+        return score(self, examples)
+
+    monkeypatch.setattr(Predictor, "score", counting)
+    return seen
+
+
+def weights(out: Path) -> list[bool]:
+    return [
+        RunFolder(out / "trials" / str(number), objects=Objects(out / "objects")).best() is not None
+        for number in range(3)
+    ]
+
+
+def test_the_best_is_published_scored_and_written_down_and_the_rest_is_freed(
+    out: Path, ending: Callable[..., Ending], scored: list[int]
+) -> None:
+    result = conclude(so_far(0, 1, 2), ending())
+    best = result.best
+    assert best is not None and (best.number, best.config["optim"]["lr"]) == (1, LRS[1])
+    assert best.test["f1_macro"] == load(out).score(_test_rows(out))["f1_macro"] and len(scored) == 2
+    assert read_study(out) == result and (out / "leaderboard.csv").exists() and (out / "report.html").exists()
+    assert {told.method for told in result.ensembles} == {"mean", "weighted", "vote", "soup"}
+    assert result.ensembles[0].trials == (1, 2, 0) and result.rescored == () == result.front
+    assert [one.path for one in result.importance["ped_anova"]] == ["optim.lr"]
+    assert weights(out) == [False, True, False] and result.notes == ()
+    assert result.disk.bytes == sum(path.stat().st_size for path in _weights_on_disk(out))
+
+
+def _test_rows(out: Path) -> Any:
+    from tunery.data.splits import load_splits
+
+    given = load(out).config
+    return load_splits(given.data, given.task, seed=given.data.seed).test.examples
+
+
+def _weights_on_disk(out: Path) -> list[Path]:
+    return [path for name in ("objects", "best") for path in (out / name).rglob("*") if path.is_file()]
+
+
+STEPS = ("publish", "measure", "importances", "storage_of", "disk", "leaderboard_csv", "study_html")
+
+
+def test_a_stop_anywhere_changes_nothing_and_repeats_nothing(
+    out: Path, ending: Callable[..., Ending], scored: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed as it enters a step, and once more as it leaves it, step after step."""
+    for step in STEPS:
+        for before in (False, True):
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(winner, step, dying(getattr(winner, step) if before else None))
+                conclude(so_far(0, 1, 2), ending())
+            assert not (out / "study.json").exists()
+    result = conclude(so_far(0, 1, 2), ending())
+    assert len(scored) == 1 and len(result.ensembles) == 4 and result.notes == ()
+    assert conclude(so_far(0, 1, 2), ending()) == result and len(scored) == 1
+
+
+def dying(first: Callable[..., Any] | None) -> Callable[..., Any]:
+    def die(*given: Any, **named: Any) -> Any:
+        if first is not None:
+            first(*given, **named)
+        raise KeyboardInterrupt
+
+    return die
+
+
+def test_who_was_scored_on_test_is_never_scored_again(
+    out: Path, ending: Callable[..., Ending], scored: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The winner is 2, then 1, then 2 again: its export has to be made anew, and its score is known."""
+    keep = ending(keep_best=3, ensemble=None)
+    first = conclude(so_far(0, 2), keep).best
+    assert first is not None and first.number == 2 and len(scored) == 1
+    assert conclude(so_far(0, 2), keep).best == first and len(scored) == 1
+    second = conclude(so_far(0, 1, 2), keep).best
+    assert second is not None and second.number == 1 and len(scored) == 2
+    assert load(out).config.lr == LRS[1]
+    again = Rescored(number=2, seeds=(0, 1), values=(0.7, 0.9), mean=0.8)
+    other = Rescored(number=1, seeds=(0, 1), values=(0.9, 0.1), mean=0.5)
+    monkeypatch.setattr(winner, "rescored", lambda *_, **__: (again, other))
+    third = conclude(so_far(0, 1, 2), keep)
+    assert third.best == first and len(scored) == 2 and third.rescored == (again, other)
+    assert load(out).config.lr == LRS[2]
+
+
+def test_the_best_mean_whose_weights_are_there_wins(
+    out: Path, ending: Callable[..., Ending], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunFolder(out / "trials" / "2").write_kept(())
+    order = tuple(Rescored(number=n, seeds=(0,), values=(0.5,), mean=0.5) for n in (2, 0, 1))
+    monkeypatch.setattr(winner, "rescored", lambda *_, **__: order)
+    result = conclude(so_far(0, 1, 2), ending(ensemble=None))
+    assert result.best is not None and result.best.number == 0
+    assert len(result.notes) == 1 and result.notes[0].startswith(
+        "trial 2 has a better mean over seeds than the winner, but its weights are gone; checkpoint.keep_best=N keeps"
+    )
+
+
+def test_a_member_whose_weights_are_gone_is_a_note(out: Path, ending: Callable[..., Ending]) -> None:
+    RunFolder(out / "trials" / "2").write_kept(())
+    result = conclude(so_far(0, 1, 2), ending())
+    assert result.ensembles[0].trials == (1, 0)
+    assert any(note.startswith("not in the ensembles: the weights of trial 2 are gone; ") for note in result.notes)
+
+
+def test_what_a_study_asks_for_is_handed_on(ending: Callable[..., Ending], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def noting(order: Any, **named: Any) -> tuple[Rescored, ...]:
+        seen.update(named, order=[trial.number for trial in order])
+        return ()
+
+    monkeypatch.setattr(winner, "rescored", noting)
+    monkeypatch.setattr(winner, "measure", lambda out, order: seen.update(members=order) or winner.Measured())
+    given = ending(rescore={"top": 2, "seeds": 7}, ensemble=2)
+    conclude(so_far(0, 1, 2), given)
+    assert seen["order"] == [1, 2, 0] and seen["rule"].seeds == 7 and seen["run"] is never
+    assert seen["direction"] == "maximize" and seen["members"] == (1, 2)
+
+
+def test_a_study_that_completed_nothing_fails_with_its_records_written(
+    out: Path, ending: Callable[..., Ending]
+) -> None:
+    with pytest.raises(StudyFailed, match="no trial completed; `study.json` and the trials' `result.json` say why"):
+        conclude(so_far(), ending())
+    assert json.loads((out / "study.json").read_text())["best"] is None
+
+
+def test_a_winner_without_records_or_with_damaged_weights_is_named(out: Path, ending: Callable[..., Ending]) -> None:
+    for path in (out / "objects").glob("*.safetensors"):
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(bytes(content))
+    with pytest.raises(Damaged, match=r"trial 1 won, but .*; `tunery train .*config.yaml --out DIR` trains it again"):
+        conclude(so_far(0, 1), ending())
+    RunFolder(out / "trials" / "1").write_kept(())
+    with pytest.raises(StudyFailed, match="trial 1 won, but its records are gone from .*trials/1"):
+        conclude(so_far(1), ending())
+
+
+def test_the_front_has_what_nothing_beats_in_every_objective() -> None:
+    def trial(number: int, value: float | None, **costs: float) -> TrialRecord:
+        return TrialRecord(number=number, status="completed", value=value, params={}, seconds=1, epochs=1, costs=costs)
+
+    trials = (
+        trial(0, 0.9, memory=5, disk=2),
+        trial(1, 0.8, memory=4, disk=2),
+        trial(2, 0.8, memory=4, disk=3),  # beaten by 1
+        trial(3, 0.1, memory=9, disk=0),
+        trial(4, 0.99, memory=1),  # a cost is not known
+        trial(5, None, memory=0, disk=0),
+    )
+    given = so_far(trials=trials, objectives=("f1_macro", "memory", "disk"))
+    assert front(given) == (0, 1, 3)
+    assert front(given.model_copy(update={"direction": "minimize"})) == (1, 3)
+    assert front(given.model_copy(update={"objectives": ("f1_macro",)})) == ()
+    assert [one.number for one in ranked(given)] == [4, 0, 1, 2, 3]

@@ -1,0 +1,51 @@
+"""Data that is prepared once for all runs that can share it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiny_runs import config, write_rows
+from tunery.schema import RunConfig
+from tunery.train.prepare import prepare
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    return write_rows(tmp_path)
+
+
+def run(model: Path, files: dict[str, str], /, max_length: int = 32, **sections: Any) -> RunConfig:
+    given = {"name": str(model), "max_length": max_length, **sections.pop("model", {})}
+    return config("", files, model=given, **sections)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"seed": 1},
+        {"model": {"precision": "bf16", "head": {"kind": "linear"}}},
+        {"model": {"quantization": "nf4"}, "peft": {"method": "lora"}},
+        {"task": {"kind": "classification", "loss": {"name": "focal"}}},
+    ],
+)
+def test_runs_that_read_the_same_tokens_share_them(
+    tiny_bert: Path, files: dict[str, str], sections: dict[str, Any]
+) -> None:
+    assert prepare(run(tiny_bert, files, **sections)) is prepare(run(tiny_bert, files))
+
+
+def test_other_lengths_share_the_rows_and_stay_known(tiny_bert: Path, files: dict[str, str]) -> None:
+    first = [prepare(run(tiny_bert, files, length)) for length in (8, 16, 32)]
+    assert [prepared.encoded["train"].lengths.max() for prepared in first] == sorted(
+        {8, 16, first[2].encoded["train"].lengths.max()}
+    )
+    assert len({id(prepared.splits) for prepared in first}) == 1
+    assert all(prepare(run(tiny_bert, files, length)) is one for length, one in zip((8, 16, 32), first, strict=True))
+
+
+def test_rows_that_change_are_read_again(tiny_bert: Path, tmp_path: Path, files: dict[str, str]) -> None:
+    before = prepare(run(tiny_bert, files))
+    lines = (tmp_path / "train.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "train.jsonl").write_text("".join(lines[:-2]))
+    assert len(prepare(run(tiny_bert, files)).splits.train.examples) == len(before.splits.train.examples) - 2
