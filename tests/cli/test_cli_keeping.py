@@ -1,6 +1,5 @@
 """What is on disk, as the command line tells it: `report`, `clean`, `export`, and what is said while a run works."""
 
-import io
 import json
 import os
 import re
@@ -13,20 +12,17 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from test_cli import call
 
 from fake_cells import record
 from tunery.cli.app import VERBS
 from tunery.cli.exits import guarded
 from tunery.cli.inventory import orphans
-from tunery.cli.watch import StudyConsole
 from tunery.errors import DiskFull, FolderError
 from tunery.schema.document import validate
 from tunery.schema.results import CheckpointRecord, StoredItem
 from tunery.store.folder import RunFolder, claimed
 from tunery.store.lock import Holder, holder
-from tunery.train.console import ConsoleProgress
 
 CONFIG = {"task": {"kind": "classification"}, "data": {"train": "train.csv", "test": "test.csv"}}
 
@@ -52,7 +48,7 @@ def finish(path: Path) -> None:
 
 
 def weights(path: Path) -> list[str]:
-    return sorted(file.stem for file in (path / "objects").iterdir())
+    return sorted(file.stem for file in (path / "objects").iterdir() if not file.name.startswith("."))
 
 
 def test_clean_shows_first_and_removes_only_when_told_to(capsys: pytest.CaptureFixture[str], run: Path) -> None:
@@ -220,28 +216,6 @@ def test_a_disk_that_fails_is_one_line_and_no_traceback(capsys: pytest.CaptureFi
         assert guarded(fail, as_json=True) == code
     printed = capsys.readouterr()
     assert printed.err == f"{line}\n" and json.loads(printed.out)["exit_code"] == code
-
-
-def terminal() -> tuple[Console, io.StringIO]:
-    file = io.StringIO()
-    return Console(file=file, force_terminal=True, width=40, color_system=None), file
-
-
-def test_what_is_said_stands_above_the_bar_on_one_line_of_its_own() -> None:
-    console, file = terminal()
-    observer = StudyConsole(console)
-    observer.say("[between] trials")
-    config = validate(CONFIG)
-    (progress,) = observer.trial_started(4, config)
-    assert isinstance(progress, ConsoleProgress)
-    state = type("State", (), {"max_steps": 10, "global_step": 0})
-    progress.on_train_begin(None, state, None)  # type: ignore[arg-type]
-    long = "waiting for room: checkpoint.max_disk allows 20 MB, but 19 MB are used and 3 MB more are needed"
-    observer.say(long)
-    observer.close()
-    assert "[between] trials\n" in file.getvalue()
-    assert f"trial 4: {long}\n" in file.getvalue(), "neither wrapped nor overwritten by the bar"
-    assert file.getvalue().index("trial 4  ") < file.getvalue().index(long), "the bar was there before"
 
 
 def test_warnings_of_tunery_are_one_plain_line() -> None:

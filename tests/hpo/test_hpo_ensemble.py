@@ -47,7 +47,7 @@ def test_all_completed_trials_with_weights_are_members_or_those_that_are_named(s
     build(study, tmp_path / "all", trials=None, method="mean")
     assert members(tmp_path / "all") == ["0", "1", "3"]
     assert load(tmp_path / "all").config.lr == 3e-3  # of equals the earlier is the best
-    build(study, tmp_path / "two", trials=[3, 0], method="vote")
+    build(study, tmp_path / "two", trials=[0, 3], method="vote")
     assert members(tmp_path / "two") == ["0", "3"] and load(tmp_path / "two").config.lr == 1e-3
     RunFolder(study / "trials" / "3").write_kept(())
     build(study, tmp_path / "rest", trials=None, method="mean")

@@ -170,6 +170,7 @@ def test_a_judge_that_raises_leaves_no_process(warm: WarmProcesses, make: Make) 
     with pytest.raises(KeyError, match="a second signal"):
         warm.run(job, judge=judge, stop=nothing)
     assert wait_for(lambda: gone(pid_of(job)), 20)
+    assert not points(job)  # it was not asked
 
 
 def test_two_run_at_once(warm: WarmProcesses, make: Make) -> None:
@@ -218,9 +219,10 @@ WarmProcesses().run(job, judge=lambda _: None, stop=lambda: None)
 
 
 def test_a_killed_study_leaves_no_process_and_the_trial_can_go_on(make: Make) -> None:
-    job = make(train={"epochs": 100, "batch_size": 8, "early_stopping": None})
+    job = make(train={"epochs": 100, "batch_size": 8, "early_stopping": None}, search={"n_jobs": 2})
     arguments = [json.dumps(job.config.model_dump(mode="json")), str(job.folder), str(job.study)]
-    study = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stderr=subprocess.DEVNULL)
+    threads = {**os.environ, "OMP_NUM_THREADS": "4"}
+    study = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], env=threads, stderr=subprocess.DEVNULL)
     try:
         assert wait_for(lambda: bool(points(job)), 120)
         session = os.getsid(pid_of(job))
@@ -230,6 +232,8 @@ def test_a_killed_study_leaves_no_process_and_the_trial_can_go_on(make: Make) ->
         study.wait()
     assert wait_for(lambda: not members_of(session), 30)
     assert points(job) and RunFolder(job.folder).result() is None
+    environment = RunFolder(job.folder).progress().environment
+    assert environment is not None and environment.device.endswith(" 2 threads")  # two trials at once share them
 
 
 def members_of(session: int) -> list[int]:

@@ -9,6 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from tunery.hpo.database import close_study, open_study, sqlite_url
 from tunery.hpo.draft import draft, identity, store
 from tunery.hpo.hyperband import Brackets
 from tunery.hpo.tables import PRUNERS, SAMPLERS
@@ -17,6 +18,8 @@ from tunery.schema.search import CmaEs, Gp, Nsga2, Pruner, Sampler, Search, Tpe
 from tunery.schema.space import with_domains
 
 TRIALS = 15
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 SPACE = with_domains(
     {
         "task": {"kind": "classification"},
@@ -31,7 +34,7 @@ SPACE = with_domains(
         "train": {"epochs": {"low": 1, "high": 5}},
     }
 )
-SHORT = {Tpe: {"startup_trials": 5}, Gp: {"startup_trials": 5}, CmaEs: {"startup_trials": 5}, Nsga2: {"population": 4}}
+SHORT = {Tpe: {"startup_trials": 5}, Gp: {"startup_trials": 9}, CmaEs: {"startup_trials": 5}, Nsga2: {"population": 4}}
 
 
 def sampler_of(kind: type[Any]) -> Any:
@@ -44,14 +47,15 @@ def score(params: dict[str, Any]) -> float:
     )
 
 
-def run(kind: type[Any], *, url: str | None = None, trials: int = TRIALS, seed: int = 3) -> list[dict[str, Any]]:
-    """A study that is opened anew for every trial where it has a URL."""
-    storage = optuna.storages.InMemoryStorage() if url is None else None
+def in_memory() -> optuna.Study:
+    return optuna.create_study(direction="maximize")
+
+
+def run(kind: type[Any], *studies: optuna.Study, seed: int = 3) -> list[dict[str, Any]]:
+    """What is proposed, by each of several openings of one study in turn."""
     search = Search(sampler=sampler_of(kind))
-    for _ in range(trials):
-        study = optuna.create_study(
-            study_name="study", storage=storage or url, direction="maximize", load_if_exists=True
-        )
+    for number in range(TRIALS):
+        study = studies[number % len(studies)]
         trial = study.ask()
         seen = {identity(other.params) for other in study.get_trials(deepcopy=False) if other.params}
         drafted = draft(study, trial, SPACE, search, seed=seed, seen=seen)
@@ -60,7 +64,7 @@ def run(kind: type[Any], *, url: str | None = None, trials: int = TRIALS, seed: 
         state = TrialState.PRUNED if trial.number % 5 == 4 else TrialState.COMPLETE
         trial.storage.set_trial_intermediate_value(trial._trial_id, 1, score(drafted.params))
         study.tell(trial, score(drafted.params) if state is TrialState.COMPLETE else None, state)
-    return [trial.params for trial in study.get_trials(deepcopy=False)]
+    return [trial.params for trial in studies[0].get_trials(deepcopy=False)]
 
 
 def test_unions_and_tables_list_the_same_members() -> None:
@@ -70,16 +74,18 @@ def test_unions_and_tables_list_the_same_members() -> None:
 
 @pytest.mark.parametrize("kind", SAMPLERS)
 def test_a_sampler_proposes_the_same_again_from_what_is_stored(kind: type[Any], tmp_path: Path) -> None:
-    proposed = run(kind)
+    proposed, url = run(kind, in_memory()), sqlite_url(tmp_path)
+    openings = [open_study(url, name="study", directions=["maximize"]) for _ in range(2)]
     assert len({identity(params) for params in proposed}) == TRIALS
-    assert run(kind, url=f"sqlite:///{tmp_path / 'study.db'}") == proposed
-    assert run(kind, seed=4)[5:] != proposed[5:]
+    assert run(kind, *openings) == proposed
+    for opening in openings:
+        close_study(opening)
 
 
 def test_samplers_differ_once_they_have_begun() -> None:
-    proposed = {kind: run(kind) for kind in SAMPLERS}
-    late = [identity(params) for kind in SAMPLERS for params in proposed[kind][8:]]
+    late = [identity(params) for kind in SAMPLERS for params in run(kind, in_memory())[-3:]]
     assert len(set(late)) == len(late)
+    assert run(Tpe, in_memory(), seed=4) != run(Tpe, in_memory())
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SAMPLERS if kind is not CmaEs])
@@ -156,3 +162,14 @@ def test_a_late_bracket_of_hyperband_does_not_decide_early() -> None:
         else:
             study.tell(trial, -float(number))
     assert stopped == {0: {1}, 1: {3}, 2: {9}}
+
+
+def test_a_trial_of_hyperband_is_compared_within_its_bracket() -> None:
+    brackets = Brackets(least=1, most=9, factor=3)
+    study = optuna.create_study(direction="maximize")
+    for number in range(40):
+        trial, value = study.ask(), float(brackets.bracket(number) == 0)
+        for epoch in range(1, 10):
+            trial.report(value, epoch)
+            assert not brackets.prune(study, study.get_trials(deepcopy=False)[number])
+        study.tell(trial, value)

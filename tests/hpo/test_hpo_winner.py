@@ -21,6 +21,7 @@ from tunery.schema.results import Disk, Rescored, StudyResult, TrialRecord
 from tunery.store.folder import RunFolder, read_study
 from tunery.store.objects import Objects
 from tunery.store.study import StudyStore
+from tunery.train.export import export_run
 from tunery.train.fit import fit
 from tunery.train.inference import Predictor
 
@@ -203,6 +204,18 @@ def test_the_best_mean_whose_weights_are_there_wins(
     assert len(result.notes) == 1 and result.notes[0].startswith(
         "trial 2 has a better mean over seeds than the winner, but its weights are gone; checkpoint.keep_best=N keeps"
     )
+
+
+def test_the_winner_by_its_mean_is_what_is_exported(
+    out: Path, ending: Callable[..., Ending], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Trial 1 has the best value, so that its weights stay; the winner's are in `best/`."""
+    order = tuple(Rescored(number=n, seeds=(0,), values=(0.5,), mean=0.5) for n in (2, 1))
+    monkeypatch.setattr(winner, "rescored", lambda *_, **__: order)
+    conclude(so_far(0, 1, 2), ending(ensemble=None))
+    assert weights(out) == [False, True, False]
+    assert load(export_run(out, tmp_path / "export")).config.lr == LRS[2]
+    assert load(export_run(out, tmp_path / "other", trial=1)).config.lr == LRS[1]
 
 
 def test_a_member_whose_weights_are_gone_is_a_note(out: Path, ending: Callable[..., Ending]) -> None:

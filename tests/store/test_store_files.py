@@ -97,7 +97,7 @@ def replace(run: Path) -> None:
     replace_folder(fill(temporary(run / "best"), NEW), run / "best")
 
 
-def remove(run: Path) -> None:
+def remove_it(run: Path) -> None:
     remove_tree(run / "best")
 
 
@@ -107,7 +107,7 @@ def add(run: Path) -> None:
 
 CHANGES: dict[Callable[[Path], None], dict[str, str] | None] = {
     replace: NEW,
-    remove: None,
+    remove_it: None,
     add: {**OLD, "deeper/more": "new"},
 }
 

@@ -104,7 +104,7 @@ class History:
     def __init__(self, space: Space, study: Study, number: int) -> None:
         trials = study.get_trials(deepcopy=False)
         self.trial = trials[number]
-        self.trials = [trial for trial in trials if trial.params and trial.number != number]
+        self.trials = [trial for trial in trials if trial.params]
         self._study = study
         self._space = space
         self._split = cache(self._split_anew)

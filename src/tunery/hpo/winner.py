@@ -122,7 +122,8 @@ def write_study_page(out: Path) -> Path:
 
 
 def _write_page(study: StudyResult, out: Path) -> Path:
-    page, numbers = out / "report.html", [trial.number for trial in study.trials]
+    page = out / "report.html"
+    numbers = [study.best.number] if study.best else [trial.number for trial in study.trials[:1]]
     write_text(page, study_html(study, results=results_of(out, numbers), storage=storage_of(out)))
     return page
 

@@ -27,8 +27,8 @@ One file describes one run. `task` and `data` are required, everything else has 
 offers a choice, its name alone is enough (`peft: lora`). In a study any value may be a range
 (`optim.lr: {low: 1.0e-5, high: 1.0e-3, log: true}`) or a list of choices (`peft.method: [none, lora]`); a key that is
 itself a list becomes a choice as a list of lists. Where a choice is searched, a mapping under one of its names holds
-keys for that one alone (`peft: {method: [lora, pfeiffer], pfeiffer: {dropout: 0.2}}`). The column *searched* is the range
-a study takes by itself; all of them in one file: `tunery schema space`.
+keys for that one alone (`peft: {method: [lora, pfeiffer], pfeiffer: {dropout: 0.2}}`). The column *searched* is the
+range a study takes by itself; all of them in one file: `tunery schema space`.
 """
 
 

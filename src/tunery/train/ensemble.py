@@ -179,7 +179,7 @@ def gain(name: str, method: Method) -> EnsembleGain | None:
     if value is None or single is None:
         return None
     trials = tuple(panel.members[place].trial for place in sorted(used))
-    better = panel.yardstick.sign * (value - single)
+    better = panel.yardstick.sign * (value - single) + 0.0  # and not -0.0
     return EnsembleGain.model_validate(
         {"method": name, "trials": trials, "value": value, "single": single, "gain": better}
     )

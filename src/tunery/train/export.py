@@ -162,21 +162,23 @@ def _kept(run: Path) -> Iterator[_Kept]:
     study, root = read_study(run), RunFolder(run)
     trials = sorted(int(path.name) for path in run.glob("trials/*") if path.name.isdecimal())
     open_ended = study is None or not {record.number for record in study.trials}.issuperset(trials)
-    yield from _published(run, study)
+    yield from _published(run, study, open_ended=open_ended)
     yield from _stored(root, root, trial=None, unfinished=root.result() is None)
     for number in trials:
         folder = RunFolder(run / "trials" / str(number), objects=root.objects)
         yield from _stored(root, folder, trial=number, unfinished=open_ended)
 
 
-def _published(run: Path, study: StudyResult | None) -> Iterator[_Published]:
+def _published(run: Path, study: StudyResult | None, *, open_ended: bool) -> Iterator[_Published]:
+    """Of a study that has ended, the winner; by its mean over seeds, and so not always the trial of the best value."""
     for folder in (run, run / "best"):
         if (folder / CARD).is_file():
             step, winner = read_card(folder).step, study.best if study else None
             if study is None or winner is None:
                 yield _Published(None, step, 0.0, folder)
             else:
-                yield _Published(winner.number, step, _SIGNS[study.direction] * winner.value, folder)
+                loss = _SIGNS[study.direction] * winner.value if open_ended else -math.inf
+                yield _Published(winner.number, step, loss, folder)
 
 
 def _stored(root: RunFolder, folder: RunFolder, *, trial: int | None, unfinished: bool) -> Iterator[_Stored]:
