@@ -11,7 +11,7 @@ from tunery.schema.space import domains
 from tunery.schema.space_check import check_space
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-RUNS = sorted(EXAMPLES.glob("*.yaml"))
+RUNS = sorted(path for path in EXAMPLES.glob("*.yaml") if path.stem != "space")
 DEMO = EXAMPLES / "posts" / "demo.yaml"
 
 

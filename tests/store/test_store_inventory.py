@@ -144,6 +144,7 @@ def test_runs_that_were_trained_again_count_with_the_study_and_its_database_is_a
         *[("orphan", "left behind by a process that was stopped")] * 2,
         *[("resume", "resume point of trial 1 with another seed at step 10")] * 3,
     ]
+    assert not [item for item in found.items if item.path.endswith(".lock")]
     assert found.keep_all_bytes == 120 and found.bytes + found.record_bytes == size(tmp_path)
     assert store.used() == again.used() == found.bytes
     assert {tmp_path / item.path for item in clean(tmp_path, delete=True)} == set(left)

@@ -183,6 +183,22 @@ def test_wait_waits_until_there_is_room_and_says_so_once(
     assert [event["event"] for event in events(low)] == ["waiting"]
 
 
+def test_who_waits_keeps_no_other_process_from_working(
+    store: Callable[..., StudyStore], free: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free[:] = [0]
+    other, pauses = store(), []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        assert len(pauses) == 1, "the other process waits"
+        free[:] = [500 * KB]
+        other.tidy()
+
+    monkeypatch.setattr("time.sleep", sleep)
+    assert store(low_disk="wait").write(10 * KB, lambda: "done") == "done"
+
+
 def test_a_signal_ends_the_wait(store: Callable[..., StudyStore], free: list[int], pauses: list[float]) -> None:
     free[:] = [0]
     low = store(low_disk="wait", stopping=lambda: len(pauses) == 2)

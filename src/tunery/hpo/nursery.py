@@ -100,7 +100,7 @@ class _Nursery:
             other.close()
         os.register_at_fork(after_in_child=channel.close)  # whom it forks has nothing to say
         read_from_a_fork()
-        torch.set_num_threads(max(1, self._threads // validate(request["config"]).search.n_jobs))
+        torch.set_num_threads(threads_for(validate(request["config"]), alone=self._threads))
         train(request, channel)
         sys.stderr.flush()
         os._exit(0)
@@ -112,6 +112,11 @@ class _Nursery:
                 channel = self._trials.pop(found[0])
                 channel.send(ended=os.waitstatus_to_exitcode(found[1]))
                 channel.close()
+
+
+def threads_for(config: RunConfig, *, alone: int) -> int:
+    """How many threads a trial computes with: those that it would have `alone`, shared by all that run at once."""
+    return max(1, alone // config.search.n_jobs)
 
 
 def _needs_an_interpreter(config: RunConfig) -> bool:
