@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tunery.errors import TuneryError
     from tunery.hpo.compare import compare
+    from tunery.hpo.ensemble import ensemble
     from tunery.hpo.study import search
     from tunery.schema import RunConfig, RunResult, load_config, load_document
     from tunery.train.fit import fit
@@ -17,6 +18,7 @@ _HOME = {
     "RunResult": "tunery.schema",
     "TuneryError": "tunery.errors",
     "compare": "tunery.hpo.compare",
+    "ensemble": "tunery.hpo.ensemble",
     "fit": "tunery.train.fit",
     "load": "tunery.train.inference",
     "load_config": "tunery.schema",
@@ -24,7 +26,18 @@ _HOME = {
     "search": "tunery.hpo.study",
 }
 
-__all__ = ["RunConfig", "RunResult", "TuneryError", "compare", "fit", "load", "load_config", "load_document", "search"]
+__all__ = [
+    "RunConfig",
+    "RunResult",
+    "TuneryError",
+    "compare",
+    "ensemble",
+    "fit",
+    "load",
+    "load_config",
+    "load_document",
+    "search",
+]
 
 
 def _worth_saying(record: LogRecord) -> bool:

@@ -200,7 +200,7 @@ def test_a_worker_without_a_study_is_told_why(
 @pytest.fixture
 def build(monkeypatch: pytest.MonkeyPatch) -> Called:
     called, module = Called(Path("joint")), ModuleType("tunery.hpo.ensemble")
-    module.build = called  # type: ignore[attr-defined]
+    module.ensemble = called  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tunery.hpo.ensemble", module)
     return called
 

@@ -11,8 +11,8 @@ from tunery.schema.space import domains
 from tunery.schema.space_check import check_space
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-RUNS = sorted(path for path in EXAMPLES.glob("*.yaml") if path.stem != "space")
-DEMO = EXAMPLES / "posts" / "demo.yaml"
+DEMO, SPACE = EXAMPLES / "posts" / "demo.yaml", EXAMPLES / "space.yaml"
+RUNS = sorted(set(EXAMPLES.glob("*.yaml")) - {SPACE})
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
@@ -26,10 +26,10 @@ def test_the_three_public_data_sets_have_a_config() -> None:
     assert {path.stem for path in RUNS} >= {"imdb", "banking77", "goemotions"}
 
 
-@pytest.mark.parametrize("path", [*RUNS, DEMO], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*RUNS, DEMO, SPACE], ids=lambda path: path.stem)
 def test_config_opens_with_its_command_and_names_no_machine(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    command = "search" if path == DEMO else "train"
+    command = "train" if path in RUNS else "search"
     assert text.startswith(f"# tunery {command} {path.relative_to(EXAMPLES.parent).as_posix()}")
     places = [str(value) for value in yaml.safe_load(text)["data"].values()]
     assert not [place for place in places if Path(place).is_absolute() or ".." in place]

@@ -9,7 +9,7 @@ import pytest
 from tiny_runs import config, write_rows
 from tunery import load
 from tunery.errors import FolderError, RequestError
-from tunery.hpo.ensemble import build, measure
+from tunery.hpo.ensemble import ensemble, measure
 from tunery.store.folder import RunFolder
 from tunery.store.lock import held
 from tunery.train.fit import fit
@@ -44,20 +44,20 @@ def members(folder: Path) -> list[str]:
 
 
 def test_all_completed_trials_with_weights_are_members_or_those_that_are_named(study: Path, tmp_path: Path) -> None:
-    build(study, tmp_path / "all", trials=None, method="mean")
+    ensemble(study, tmp_path / "all", trials=None, method="mean")
     assert members(tmp_path / "all") == ["0", "1", "3"]
     assert load(tmp_path / "all").config.lr == 3e-3  # of equals the earlier is the best
-    build(study, tmp_path / "two", trials=[0, 3], method="vote")
+    ensemble(study, tmp_path / "two", trials=[0, 3], method="vote")
     assert members(tmp_path / "two") == ["0", "3"] and load(tmp_path / "two").config.lr == 1e-3
     RunFolder(study / "trials" / "3").write_kept(())
-    build(study, tmp_path / "rest", trials=None, method="mean")
+    ensemble(study, tmp_path / "rest", trials=None, method="mean")
     assert members(tmp_path / "rest") == ["0", "1"]
 
 
 def test_what_cannot_be_joined_is_refused_with_the_remedy(study: Path, tmp_path: Path) -> None:
     def refused(message: str, *, error: type[Exception] = FolderError, **given: Any) -> None:
         with pytest.raises(error, match=message):
-            build(study, given.pop("out", tmp_path / "out"), **{"trials": None, "method": "mean", **given})
+            ensemble(study, given.pop("out", tmp_path / "out"), **{"trials": None, "method": "mean", **given})
         assert not (tmp_path / "out").exists()
 
     refused(

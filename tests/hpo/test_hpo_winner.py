@@ -79,7 +79,7 @@ def ending(out: Path, trained: Path, tiny_bert: Path) -> Callable[..., Ending]:
             study.add_trial(
                 create_trial(params={"optim.lr": float(number)}, distributions=distributions, value=number % 12)
             )
-        return Ending(study=study, base=base, out=out, store=store, run=never)
+        return Ending(study=study, document={}, base=base, out=out, store=store, run=never)
 
     return make
 

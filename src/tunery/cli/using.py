@@ -75,10 +75,10 @@ def ensemble(
 ) -> None:
     """Join trials of a study into one model, which `predict`, `evaluate` and `tunery.load` take like any other."""
     members = None if trials is None else numbers(trials)
-    from tunery.hpo.ensemble import build
+    from tunery.hpo.ensemble import ensemble as join
     from tunery.train.ensemble import gain_of
 
-    folder = build(study, out, trials=members, method=method)
+    folder = join(study, out, trials=members, method=method)
     gain = gain_of(folder)
     document = {"ensemble": str(folder), "gain": gain and gain.model_dump(mode="json")}
     show.line(as_json, json.dumps(document), f"{_worth(gain)}\nwritten: {folder}")

@@ -16,7 +16,7 @@ from optuna.trial import Trial, TrialState
 
 from tunery.errors import DiskFull, Interrupted, StudyFailed
 from tunery.hpo.book import Book
-from tunery.hpo.draft import Draft, draft, identity, redraft, store
+from tunery.hpo.draft import PARAMS, Draft, draft, identity, redraft, store
 from tunery.hpo.limits import memory_limit
 from tunery.hpo.memory import MemoryLine
 from tunery.hpo.pruning import Judging, most_epochs
@@ -29,8 +29,6 @@ from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.train.fit import finish
 
-PARAMS: Final = "params"
-"""User attribute of a trial that holds its parameters, complete before any of them is stored by itself."""
 _FAILED: Final = ("failed", "refused", "out_of_memory", "completed")
 """Outcomes without a result that are failures; a run that says `completed` leaves one."""
 NOTES: Final = "notes"

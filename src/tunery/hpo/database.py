@@ -15,7 +15,7 @@ from tunery.errors import MissingExtra, RequestError
 from tunery.hpo.lean_storage import LeanStorage
 from tunery.schema.metrics import Direction
 
-_FORM: Final = "`sqlite:///path/study.db` or `postgresql://user:password@host/database`"
+_FORM: Final = "`sqlite:///path/study.db` or `postgresql://USER@HOST/DATABASE`"
 _SERVER: Final = "postgresql+psycopg"
 
 _DRIVERS: Final[Mapping[str, str]] = {"sqlite": "sqlite", "postgresql": _SERVER, _SERVER: _SERVER}
@@ -85,7 +85,8 @@ def join_study(url: str, name: str | None) -> optuna.Study:
     if name not in names and (name is not None or len(names) != 1):
         storage.engine.dispose()
         there = f"it has {', '.join(names)}" if names else "it has none; `tunery search --storage URL` begins one"
-        which = "a study must be named (--study)" if name is None else f"there must be a study {name!r}"
+        which = f"there must be a study {name!r}" if name or not names else "a study must be named (--study)"
+        which = which if name or names else "there must be a study"
         raise RequestError(f"{which} in {place.set(query={}).render_as_string()}, but {there}")
     return optuna.load_study(study_name=name or names[0], storage=storage)
 

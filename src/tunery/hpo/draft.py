@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from optuna import Study, Trial
 from optuna.distributions import BaseDistribution
@@ -13,6 +13,9 @@ from tunery.hpo.tables import SAMPLERS
 from tunery.schema import RunConfig
 from tunery.schema.document import Document
 from tunery.schema.search import Search
+
+PARAMS: Final = "params"
+"""User attribute of a trial that holds its parameters, complete before any of them is stored by itself."""
 
 
 class Draft(NamedTuple):
@@ -89,7 +92,7 @@ def store(trial: Trial, draft: Draft) -> None:
     storage, place = trial.storage, trial._trial_id
     for key, value in draft.notes.items():
         storage.set_trial_system_attr(place, key, value)
-    storage.set_trial_user_attr(place, "params", draft.params)
+    storage.set_trial_user_attr(place, PARAMS, draft.params)
     for path, value in draft.params.items():
         distribution = draft.distributions[path]
         storage.set_trial_param(place, path, distribution.to_internal_repr(value), distribution)

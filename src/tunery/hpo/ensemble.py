@@ -8,6 +8,7 @@ from tunery.errors import Damaged, FolderError, RequestError, did_you_mean
 from tunery.hpo.records import trial_folder
 from tunery.schema.document import validate
 from tunery.schema.results import EnsembleGain
+from tunery.store.cleaning import require_run
 from tunery.store.inventory import trials_in
 from tunery.train.ensemble import METHODS, gains, write_ensemble
 from tunery.train.export import require_free, require_idle
@@ -42,7 +43,7 @@ def measure(out: Path, order: Sequence[int]) -> Measured:
     return Measured(found, (*notes, *more))
 
 
-def build(study: Path, out: Path, *, trials: Sequence[int] | None, method: str) -> Path:
+def ensemble(study: str | Path, out: str | Path, *, trials: Sequence[int] | None = None, method: str = "mean") -> Path:
     """Join trials of a study into one model in the new folder `out`, which `load`, `predict` and `evaluate` take.
 
     `members/<trial>` are the trials' models in the ecosystem's own format; for a soup the folder itself is one. Every
@@ -61,8 +62,19 @@ def build(study: Path, out: Path, *, trials: Sequence[int] | None, method: str) 
     if method not in METHODS:
         rule = f"an ensemble is made by {', '.join(METHODS)}, but got {method!r}"
         raise RequestError(f"{rule}; {did_you_mean(method, METHODS)}")
-    require_free(out.resolve(), study)
-    require_idle(study)
+    root, target = Path(study), Path(out)
+    require_run(root)
+    require_free(target.resolve(), root)
+    require_idle(root)
+    return write_ensemble(method, [_member(root, number) for number in _chosen(root, trials)], target)
+
+
+def _chosen(study: Path, trials: Sequence[int] | None) -> list[int]:
+    """The members, best first.
+
+    Raises:
+        FolderError: when there are not two of them.
+    """
     best = _completed(study)
     if trials is None:
         chosen = [number for number in best if trial_folder(study, number).best() is not None]
@@ -75,7 +87,7 @@ def build(study: Path, out: Path, *, trials: Sequence[int] | None, method: str) 
         named = " and ".join(str(number) for number in chosen) or "none"
         whose = f"{str(study)!r} keeps those of {named} alone" if trials is None else f"got trial {named} alone"
         raise FolderError(f"an ensemble needs the weights of two trials, but {whose}; {_KEEP}")
-    return write_ensemble(method, [_member(study, number) for number in chosen], out)
+    return chosen
 
 
 def _completed(study: Path) -> list[int]:

@@ -43,13 +43,19 @@ def rescored(
         Interrupted: a run was; the same call goes on from there.
         RunError: the disk is full or fails; so does this.
     """
-    top = min(rule.top, len(ranked) // 10) if rule else 0
-    if rule is None or top < 2:
+    chosen = candidates(ranked, rule)
+    if rule is None or not chosen:
         return ()
-    found = [_again(trial, out, more=rule.seeds, run=run) for trial in ranked[:top]]
+    found = [_again(trial, out, more=rule.seeds, run=run) for trial in chosen]
     _free(out / RESCORED)
     sign = -1.0 if direction == "maximize" else 1.0
     return tuple(sorted(found, key=lambda one: (len(one.values) == 1, sign * one.mean, one.number)))
+
+
+def candidates(ranked: Sequence[TrialRecord], rule: Rescore | None) -> Sequence[TrialRecord]:
+    """The completed trials, best first, that are trained again."""
+    top = min(rule.top, len(ranked) // 10) if rule else 0
+    return ranked[:top] if top > 1 else ()
 
 
 def _again(trial: TrialRecord, out: Path, *, more: int, run: Run) -> Rescored:
@@ -63,7 +69,7 @@ def _again(trial: TrialRecord, out: Path, *, more: int, run: Run) -> Rescored:
             study=out / RESCORED,
             title=f"trial {trial.number} seed {seed}",
         )
-        values[seed] = _trained(job, run).objective.value
+        values[seed] = finished_run(job, run).objective.value
     known = {seed: value for seed, value in values.items() if value is not None}
     return Rescored(number=trial.number, seeds=tuple(known), values=tuple(known.values()), mean=fmean(known.values()))
 
@@ -75,7 +81,7 @@ def _config_of(trial: TrialRecord, out: Path) -> RunConfig:
     return validate(result.config)
 
 
-def _trained(job: Job, run: Run) -> RunResult:
+def finished_run(job: Job, run: Run) -> RunResult:
     """The run's result, which says `failed` where it has come to nothing."""
     store = StudyStore(job.study, job.config.checkpoint, direction=job.config.direction)
     folder = store.run(job.folder)

@@ -146,7 +146,7 @@ def _to_the_end(plan: Plan, runner: Runner, signals: Signals, *, shared: bool, o
         write_records(summary(), out)
         raise
     conductor.store.tidy()
-    return conclude(summary(), Ending(plan.study, base, out, conductor.store, conductor.train))
+    return conclude(summary(), Ending(plan.study, plan.document, base, out, conductor.store, conductor.train))
 
 
 def _base(space: Document) -> RunConfig:

@@ -8,16 +8,18 @@ import optuna
 
 from tunery.data.rows import Example
 from tunery.errors import Damaged, FolderError, StudyFailed
+from tunery.hpo.draft import PARAMS, redraft
 from tunery.hpo.ensemble import Measured, measure
 from tunery.hpo.importance import importances
 from tunery.hpo.records import results_of, trial_folder
-from tunery.hpo.rescore import Run, rescored
+from tunery.hpo.rescore import Run, candidates, finished_run, rescored
+from tunery.hpo.runner import Job
 from tunery.report.html import study_html
 from tunery.report.leaderboard import leaderboard_csv
 from tunery.report.pareto import pareto_front
 from tunery.report.stored import disk
 from tunery.schema import RunConfig
-from tunery.schema.document import validate
+from tunery.schema.document import Document, validate
 from tunery.schema.results import (
     BestTrial,
     CheckpointRecord,
@@ -41,6 +43,7 @@ class Ending:
     """What the end of a study works with."""
 
     study: optuna.Study
+    document: Document
     base: RunConfig
     """What all trials share."""
     out: Path
@@ -70,6 +73,8 @@ def conclude(result: StudyResult, ending: Ending) -> StudyResult:
     if not order:
         write_records(result, out)
         raise StudyFailed("no trial completed; `study.json` and the trials' `result.json` say why")
+    for trial in candidates(order, search.rescore) or order[:1]:
+        _bring_here(trial, ending)
     again = rescored(order, out=out, rule=search.rescore, direction=result.direction, run=ending.run)
     winner, lost = _winner(order, again, out)
     best = _published(winner, out)
@@ -88,6 +93,16 @@ def conclude(result: StudyResult, ending: Ending) -> StudyResult:
     )
     write_records(result, out)
     return result
+
+
+def _bring_here(trial: TrialRecord, ending: Ending) -> None:
+    """Train a trial again whose records are with a worker that has a folder of its own."""
+    folder = trial_folder(ending.out, trial.number)
+    if folder.result() is None:
+        params = ending.study.get_trials(deepcopy=False)[trial.number].user_attrs[PARAMS]
+        config = redraft(params, ending.document).config
+        ending.store.say(f"trial {trial.number} was trained elsewhere: it is trained here again")
+        finished_run(Job(config, folder.path, ending.out, title=f"trial {trial.number}"), ending.run)
 
 
 def front(result: StudyResult) -> tuple[int, ...]:
