@@ -16,7 +16,7 @@ from optuna.trial import Trial, TrialState
 from tunery.hpo.book import Book
 from tunery.hpo.database import close_study, open_study
 
-BEAT = 0.3
+BEAT = 0.5
 STEPS = 5
 
 

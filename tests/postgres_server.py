@@ -96,7 +96,7 @@ def _served(programs: Path, folder: Path, as_other: list[str], settings: tuple[s
             _wait_for(port, server, folder / "log")
             yield port
         finally:
-            server.send_signal(signal.SIGINT)  # a fast shutdown: clients are sent away
+            server.send_signal(signal.SIGQUIT)  # at once: nothing in it is worth keeping
             server.wait(30)
 
 

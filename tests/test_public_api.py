@@ -7,7 +7,18 @@ import pytest
 
 import tunery
 
-PUBLIC = ["RunConfig", "RunResult", "TuneryError", "compare", "ensemble", "fit", "load", "load_config", "load_document", "search"]
+PUBLIC = [
+    "RunConfig",
+    "RunResult",
+    "TuneryError",
+    "compare",
+    "ensemble",
+    "fit",
+    "load",
+    "load_config",
+    "load_document",
+    "search",
+]
 HEAVY = ("torch", "transformers", "pandas", "sklearn", "datasets", "peft", "optuna")
 
 

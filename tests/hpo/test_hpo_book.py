@@ -39,6 +39,7 @@ def test_trials_are_numbered_and_no_more_than_asked_for(study: optuna.Study) -> 
         assert book.tell(trial, TrialState.COMPLETE, [number / 2])
     assert book.take() is None and not book.open()
     assert states(study) == [(0, "COMPLETE"), (1, "COMPLETE")] and study.best_value == 0.5
+    assert all(trial.duration is not None for trial in study.trials)
 
     book.queue(3)
     assert book.open()
@@ -80,6 +81,15 @@ def test_telling_twice_does_nothing(study: optuna.Study) -> None:
     assert book.tell(trial, TrialState.COMPLETE, [1.0])
     assert not book.tell(trial, TrialState.FAIL)
     assert states(study) == [(0, "COMPLETE")] and study.best_value == 1.0
+
+
+def test_what_was_lost_comes_before_what_was_put_back_and_each_in_order(study: optuna.Study) -> None:
+    dead = book_of(study)
+    back, *_ = [dead.take() for _ in range(3)]
+    assert back is not None and dead.tell(back, TrialState.WAITING)
+    book = book_of(study)
+    taken = [book.take() for _ in range(4)]
+    assert [trial and trial.number for trial in taken] == [1, 2, 0, None]
 
 
 def test_a_trial_that_was_put_back_is_taken_before_a_new_one(study: optuna.Study) -> None:

@@ -67,6 +67,8 @@ def test_trials_are_those_that_optuna_reads(study: optuna.Study, plain: RDBStora
         assert told(known[0]) == told(known[1]) and len(known[0]) == 5 - ids.index(after) - 1 + len(older - {ids[4]})
     assert [told([lean.get_trial(number)]) for number in ids] == [told([plain.get_trial(number)]) for number in ids]
     assert lean.get_all_trials(place + 1) == []
+    reported = lean.get_trial(ids[0]).intermediate_values
+    assert (reported.keys(), reported[1], reported[3]) == ({1, 2, 3}, INF, 0.25)
 
 
 def told(trials: list[FrozenTrial]) -> list[str]:

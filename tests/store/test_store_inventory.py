@@ -133,6 +133,8 @@ def test_runs_that_were_trained_again_count_with_the_study_and_its_database_is_a
     finish(done, 0.5, written=100)
     save_point(run, 10, key="1")
     run.write_progress(Progress(written_bytes=20))
+    store.tidy()
+    again.tidy()
     left = [tmp_path / "rescored" / "objects" / ".x.safetensors.7.tmp", tmp_path / "objects" / ".y.safetensors.7.tmp"]
     for path in left:
         path.write_text("half")

@@ -54,11 +54,12 @@ def test_a_run_is_trained_scored_exported_and_recorded(tiny_bert: Path, tmp_path
     assert json.loads((out / "result.json").read_text()) == json.loads(result.model_dump_json())
     assert result.parameters is not None and 0 < result.parameters.trainable <= result.parameters.total
     assert result.tokens.real <= result.tokens.processed and result.seconds.train > 0
-    assert sorted(entry.name for entry in out.iterdir() if entry.is_file()) == [
-        ".lock", "config.yaml", "events.jsonl", "metrics.jsonl", "result.json",
-    ]  # fmt: skip
     equals = {record.digest for record in result.checkpoints if record.kind == "co_best"}
-    assert not (out / "resume").exists() and {path.stem for path in (out / "objects").glob("*")} == equals
+    assert sorted(entry.name for entry in out.iterdir() if entry.is_file()) == [
+        ".lock", *["checkpoints.json"][: len(equals)], "config.yaml", "events.jsonl", "metrics.jsonl", "result.json",
+    ]  # fmt: skip
+    stored = {path.stem for path in (out / "objects").glob("*.safetensors")}
+    assert not (out / "resume").exists() and stored == equals
 
     answer = load(out).predict(["it was a great day", "hate"])
     assert len(answer) == 2 and set(answer[0].probabilities) == {"good", "bad"}

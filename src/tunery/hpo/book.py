@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from time import monotonic
 from typing import Any, Final, final
 
 import optuna
@@ -105,15 +107,15 @@ class Book:
         if not self._shared:
             yield lambda: False
             return
-        over, lost = threading.Event(), threading.Event()
-        thread = threading.Thread(target=self._keep_beating, args=(trial, over, lost), daemon=True)
+        pulse = _Pulse(partial(self._renewed, trial), beat=self._beat)
+        thread = threading.Thread(target=pulse.go_on, daemon=True)
         thread.start()
         try:
-            yield lost.is_set
+            yield pulse.is_lost
         finally:
-            over.set()
+            pulse.over.set()
             thread.join()
-            if lost.is_set():
+            if pulse.lost.is_set():
                 self._held.pop(trial, None)
 
     def write(self, trial: Trial, key: str, value: Any) -> bool:
@@ -200,13 +202,44 @@ class Book:
         holder = connection.scalar(select(_OF_TRIAL.c.value_json).where(named))
         return state is TrialState.RUNNING and holder == json.dumps(self._held.get(trial))
 
-    def _keep_beating(self, trial: Trial, over: threading.Event, lost: threading.Event) -> None:
-        while not over.wait(self._beat) and not lost.is_set():
-            with suppress(StorageInternalError), self._database.transaction() as connection:  # it may come back
-                if self._is_ours(connection, trial):
-                    _beat(connection, trial._trial_id)
-                else:
-                    lost.set()
+    def _renewed(self, trial: Trial) -> bool:
+        with self._database.transaction() as connection:
+            if ours := self._is_ours(connection, trial):
+                _beat(connection, trial._trial_id)
+        return ours
+
+
+@final
+class _Pulse:
+    """The signs of life of one who holds a trial."""
+
+    def __init__(self, renewed: Callable[[], bool], *, beat: float) -> None:
+        """Args:
+        renewed: beats, and says whether the trial is still ours.
+        """
+        self.over = threading.Event()
+        self.lost = threading.Event()
+        self._renewed = renewed
+        self._beat = beat
+        self._last = monotonic()
+
+    def go_on(self) -> None:
+        """Beat until it is over, or in vain."""
+        while not self.over.wait(self._beat) and not self.lost.is_set():
+            self._ask()
+
+    def is_lost(self) -> bool:
+        """Who has just been woken asks at once: others may have come, and the next beat is far."""
+        if monotonic() - self._last > _GRACE * self._beat and not self.lost.is_set():
+            self._ask()
+        return self.lost.is_set()
+
+    def _ask(self) -> None:
+        with suppress(StorageInternalError):  # the server may come back
+            if self._renewed():
+                self._last = monotonic()
+            else:
+                self.lost.set()
 
 
 def _now() -> Any:

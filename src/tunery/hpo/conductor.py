@@ -35,6 +35,8 @@ NOTES: Final = "notes"
 """User attribute of a trial: what happened to it."""
 _LESSONS: Final = 50
 """Trials of earlier calls that the memory line learns from."""
+WORKER: Final = "worker"
+"""User attribute of a trial: host and number of the process that had it trained last."""
 _PAUSE: Final = 1.0
 """Seconds between two looks for a trial that another worker has lost."""
 _STATES: Final = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -84,7 +86,8 @@ class Conductor:
         self.store = StudyStore(
             plan.out, base.checkpoint, direction=base.direction, candidates=base.search.candidates, say=observer.say
         )
-        self._book = Book(plan.study, worker=f"{socket.gethostname()}:{os.getpid()}", shared=shared)
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._book = Book(plan.study, worker=self._worker, shared=shared)
         self._judging = Judging(
             plan.study, base.search.pruner, objectives=base.objectives, epochs=most_epochs(plan.document)
         )
@@ -209,7 +212,7 @@ class Conductor:
             others = plan.study.get_trials(deepcopy=False)
             seen = {identity(other.user_attrs[PARAMS]) for other in others if PARAMS in other.user_attrs}
             drafted = draft(plan.study, trial, plan.document, self._settings, seed=plan.base.seed, seen=seen)
-        if drafted is not None and self._book.write(trial, PARAMS, drafted.params):
+        if drafted is not None and self._book.write(trial, WORKER, self._worker):
             store(trial, drafted)
         return drafted
 

@@ -28,11 +28,11 @@ _OPTIONS: Final[Mapping[str, dict[str, Any]]] = {
 }
 
 _ON_CONNECT: Final[Mapping[str, Sequence[str]]] = {
-    # A trial makes tens of small commits: this way they need no fsync each. A power cut may undo the last of them, and
-    # the trial is then taken up from there; it never damages the file.
+    # A trial makes tens of small commits, which this way need not wait for the disk. When the power fails the last of
+    # them may be undone, and the trial is taken up from there; nothing is ever damaged.
     "sqlite": ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", "PRAGMA busy_timeout=60000"),
     # A worker that is frozen in the middle of a commit keeps its trial locked for no longer than this.
-    _SERVER: ("SET idle_in_transaction_session_timeout = '20s'",),
+    _SERVER: ("SET synchronous_commit = off", "SET idle_in_transaction_session_timeout = '20s'"),
 }
 
 _SETTING_UP: Final = 0x74756E657279

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, final
 from tunery.errors import MissingExtra, RequestError
 from tunery.hpo.here import InThisProcess
 from tunery.hpo.runner import Epoch, Job, Judge, Outcome, Runner, Stop
-from tunery.hpo.trial import _Forwards
+from tunery.hpo.trial import Forwards
 from tunery.train.quiet import quiet_libraries
 
 _LOOK: Final = 0.1
@@ -139,7 +139,7 @@ def _train(job: Job, cwd: str, mailbox: Any, number: int) -> Outcome:
     quiet_libraries()
     study = _Study(mailbox, number)
     study.alive()
-    return InThisProcess([_Forwards(study.alive)]).run(job, judge=study.judge, stop=study.stop)
+    return InThisProcess([Forwards(study.alive)]).run(job, judge=study.judge, stop=study.stop)
 
 
 @final

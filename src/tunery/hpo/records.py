@@ -10,12 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tunery.hpo.space import Space
 from tunery.report.pruning import pruned_by_epoch, seconds_saved
-from tunery.report.stored import disk
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.document import Document
-from tunery.schema.results import StudyResult, TrialRecord
+from tunery.schema.results import Disk, StudyResult, TrialRecord
 from tunery.store.folder import RunFolder
-from tunery.store.inventory import storage_of
 from tunery.store.objects import Objects
 from tunery.train.callbacks import history
 
@@ -89,7 +87,7 @@ def results_of(out: Path, numbers: list[int]) -> dict[int, RunResult]:
 def summarise(
     study: optuna.Study, base: RunConfig, out: Path, *, document: Document, notes: tuple[str, ...] = ()
 ) -> StudyResult:
-    """The study so far, without its winner."""
+    """The study so far, without its winner and what it holds on disk."""
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state in STATUS]
     space = Space(document)
     records = tuple(_record(trial, out, space=space, base=base) for trial in trials)
@@ -105,6 +103,6 @@ def summarise(
         seconds_saved=seconds_saved(records, epochs=base.train.epochs),
         objectives=base.objectives,
         notes=notes,
-        disk=disk(storage_of(out)),
+        disk=Disk(bytes=0, keep_all_bytes=0),
         seconds=sum(record.seconds for record in records),
     )

@@ -78,7 +78,8 @@ def _config_of(trial: TrialRecord, out: Path) -> RunConfig:
     result = trial_folder(out, trial.number).result()
     if result is None:
         raise StudyFailed(f"trial {trial.number} is to be trained again, but its result.json is gone")
-    return validate(result.config)
+    config = validate(result.config)
+    return config.model_copy(update={"search": config.search.model_copy(update={"ensemble": None, "rescore": None})})
 
 
 def finished_run(job: Job, run: Run) -> RunResult:

@@ -1,7 +1,7 @@
 """A search space as optuna knows it: distributions by path, and the config that a choice of values makes."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
 from functools import cache, cached_property
 from typing import Any, final
@@ -118,12 +118,6 @@ def stepped(domain: Range) -> list[float]:
 def encode(value: Any) -> Any:
     """A choice as optuna can store it: lists become JSON text."""
     return value if value is None or isinstance(value, str | int | float | bool) else json.dumps(value)
-
-
-def decode(params: Mapping[str, Any], document: Document) -> Params:
-    """Parameters from optuna's storage as the config writes them."""
-    choices = _choices(document)
-    return {path: choices[path][value] if path in choices else value for path, value in params.items()}
 
 
 def _choices(document: Document) -> dict[str, dict[Any, Any]]:

@@ -51,7 +51,7 @@ def train(request: Message, channel: Channel) -> None:
     config = validate(request["config"])
     job = Job(config, Path(request["folder"]), Path(request["study"]), request["title"], alone=request["alone"])
     study = _Study(channel, patience=config.search.stall_timeout)
-    outcome = InThisProcess([_Forwards(study.alive)]).run(job, judge=study.judge, stop=study.alive)
+    outcome = InThisProcess([Forwards(study.alive)]).run(job, judge=study.judge, stop=study.alive)
     channel.send(outcome=asdict(outcome))
 
 
@@ -101,7 +101,7 @@ def _leave() -> None:
 
 
 @final
-class _Forwards(TrainerCallback):
+class Forwards(TrainerCallback):
     """A pass through the model is a sign of life, also while it is scored."""
 
     def __init__(self, alive: Callable[[], None]) -> None:

@@ -26,6 +26,7 @@ from tunery.schema.results import (
     EnsembleGain,
     Record,
     Rescored,
+    Storage,
     StudyResult,
     TrialRecord,
 )
@@ -88,11 +89,9 @@ def conclude(result: StudyResult, ending: Ending) -> StudyResult:
             "importance": importances(ending.study),
             "ensembles": measured.gains,
             "notes": (*result.notes, *lost, *measured.notes),
-            "disk": disk(storage_of(out)),
         }
     )
-    write_records(result, out)
-    return result
+    return write_records(result, out)
 
 
 def _bring_here(trial: TrialRecord, ending: Ending) -> None:
@@ -117,11 +116,14 @@ def front(result: StudyResult) -> tuple[int, ...]:
     return tuple(sorted(pareto_front(points))) if names else ()
 
 
-def write_records(result: StudyResult, out: Path) -> None:
-    """The study's tables and pages; `study.json` comes last."""
+def write_records(result: StudyResult, out: Path) -> StudyResult:
+    """Add what the study holds on disk, and write its tables and pages; `study.json` comes last."""
+    storage = storage_of(out)
+    result = result.model_copy(update={"disk": disk(storage)})
     write_text(out / "leaderboard.csv", leaderboard_csv(result))
-    _write_page(result, out)
+    _write_page(result, out, storage)
     write_text(out / "study.json", result.model_dump_json(indent=1))
+    return result
 
 
 def write_study_page(out: Path) -> Path:
@@ -133,13 +135,13 @@ def write_study_page(out: Path) -> Path:
     study = read_study(out)
     if study is None:
         raise FolderError(f"a study is needed, but {str(out)!r} has no study.json")
-    return _write_page(study, out)
+    return _write_page(study, out, storage_of(out))
 
 
-def _write_page(study: StudyResult, out: Path) -> Path:
+def _write_page(study: StudyResult, out: Path, storage: Storage) -> Path:
     page = out / "report.html"
-    numbers = [study.best.number] if study.best else [trial.number for trial in study.trials[:1]]
-    write_text(page, study_html(study, results=results_of(out, numbers), storage=storage_of(out)))
+    drawn = [study.best.number] if study.best else [trial.number for trial in study.trials[:1]]
+    write_text(page, study_html(study, results=results_of(out, drawn), storage=storage))
     return page
 
 

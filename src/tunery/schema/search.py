@@ -60,7 +60,8 @@ class CmaEs(Spec):
 
 
 class Nsga2(Spec):
-    """Evolution towards the Pareto front (Deb et al. 2002), for several objectives and many trials."""
+    """Evolution towards the Pareto front (Deb et al. 2002), for several objectives and many trials; it crosses what
+    every trial has, the rest is drawn at random."""
 
     name: Literal["nsga2"] = "nsga2"
     population: Annotated[int, Field(ge=2)] = 20

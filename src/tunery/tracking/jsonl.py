@@ -56,19 +56,21 @@ class Jsonl(Tracker):
         self._end += len(lines)
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a `metrics.jsonl`; an empty list where there is none.
+def read_metrics(path: Path, name: str | None = None) -> list[dict[str, Any]]:
+    """All whole lines of a `metrics.jsonl`, or those of one metric; an empty list where there is none.
 
     Raises:
         Damaged: when a line is not what was written.
     """
-    return [record for _, record in _lines(path)]
+    return [record for _, record in _lines(path, b"" if name is None else json.dumps(name).encode())]
 
 
-def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Every whole line, and what it says."""
+def _lines(path: Path, mention: bytes = b"") -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Every whole line with a mention, and what it says."""
     content = path.read_bytes() if path.exists() else b""
     for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(keepends=True), start=1):
+        if mention not in line:
+            continue
         try:
             yield line, json.loads(line)
         except ValueError as error:

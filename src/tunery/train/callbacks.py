@@ -45,8 +45,8 @@ def epochs_without_improvement(history: Sequence[float | None], *, direction: Di
 
 def history(metrics: Path, name: str, *, until: float = math.inf) -> list[float | None]:
     """The validation values of one metric, epoch by epoch, up to a step."""
-    lines = (line for line in read_metrics(metrics) if line["step"] <= until)
-    return [line["value"] for line in lines if line["name"] == f"validation/{name}"]
+    own = f"validation/{name}"
+    return [line["value"] for line in read_metrics(metrics, own) if line["name"] == own and line["step"] <= until]
 
 
 @final
