@@ -168,6 +168,7 @@ def test_a_server_that_is_away_for_a_moment_loses_nobody_a_trial(postgres: str) 
             time.sleep(5 * BEAT)
             assert second.take() is None and not taken()
         with backend(second._study).engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # to see each time what is new
             others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
             connection.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
             wait_until(lambda: connection.scalar(text(f"SELECT count(*) {others}")) == 0)

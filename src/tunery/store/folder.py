@@ -82,7 +82,7 @@ class RunFolder:
         """The epochs whose weights are kept: the best, then its equals."""
         try:
             entries = json.loads(self._kept.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ()
         return tuple(CheckpointRecord(**entry) for entry in entries)
 
