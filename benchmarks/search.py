@@ -57,6 +57,8 @@ def write_rows(given: argparse.Namespace, folder: Path, seed: int) -> None:
     """A sample of the rows, drawn by the seed: csv files for tunery, one JSON file for the peer."""
     files = {path.stem: path for path in given.data.iterdir() if path.suffix in (".csv", ".jsonl")}
     read = {name: pd.read_csv(p) if p.suffix == ".csv" else pd.read_json(p, lines=True) for name, p in files.items()}
+    known = read["train"][given.label].value_counts(sort=True).index[: given.labels]
+    read = {name: rows[rows[given.label].isin(known)] for name, rows in read.items()}
     whole = read["train"].sample(frac=1, random_state=seed)
     held = read.get("validation", whole.iloc[given.rows :])
     parts = {
@@ -67,8 +69,8 @@ def write_rows(given: argparse.Namespace, folder: Path, seed: int) -> None:
     labels = sorted({str(label) for label in parts["train"][given.label]})
     document: dict[str, Any] = {"labels": labels, "epochs": given.epochs, "length": given.length}
     for name, rows in parts.items():
-        known = rows[rows[given.label].astype(str).isin(labels)]
-        pairs = [(str(text), str(label)) for text, label in zip(known[given.text], known[given.label], strict=True)]
+        seen = rows[rows[given.label].astype(str).isin(labels)]
+        pairs = [(str(text), str(label)) for text, label in zip(seen[given.text], seen[given.label], strict=True)]
         pd.DataFrame(pairs, columns=["text", "label"]).to_csv(folder / f"{name}.csv", index=False)
         document[name] = [(text, labels.index(label)) for text, label in pairs]
     (folder / "peer.json").write_text(json.dumps(document))
@@ -118,6 +120,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with train and test, csv or jsonl")
     parser.add_argument("--text", default="text")
     parser.add_argument("--label", default="label")
+    parser.add_argument("--labels", type=int, default=1000, help="keep the rows of the most frequent labels")
     parser.add_argument("--rows", type=int, default=500)
     parser.add_argument("--held", type=int, default=500, help="rows of validation; test has twice as many")
     parser.add_argument("--length", type=int, default=64)

@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,15 @@ def test_asked_to_leave_it_saves_and_goes_on_later(run: Run, folder: RunFolder) 
     assert run() == Outcome("completed")
 
 
+def test_a_run_waits_for_a_process_that_is_still_leaving_its_folder(run: Run, folder: RunFolder) -> None:
+    folder.path.mkdir(parents=True)
+    code = "import sys, time; from pathlib import Path; from tunery.store.lock import held\n"
+    code += "with held(Path(sys.argv[1])): print(flush=True); time.sleep(1.5)"
+    with subprocess.Popen([sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        assert run().status == "completed"
+
+
 def test_a_signal_is_an_interruption_too(run: Run) -> None:
     left = run(Raise(lambda: os.kill(os.getpid(), signal.SIGTERM)))
     assert left.status == "interrupted" and "SIGTERM came at step 9" in (left.reason or "")
@@ -158,7 +169,7 @@ def wrapped(error: Exception, cause: Exception) -> Exception:
             Outcome("out_of_memory", "RuntimeError: CUDA error: out of memory"),
         ),
         (wrapped(ModelError("not loaded"), MemoryError()), Outcome("out_of_memory", "ModelError: not loaded")),
-        (NonFiniteLoss("nan"), Outcome("failed", "NonFiniteLoss: nan")),
+        (NonFiniteLoss("nan"), Outcome("pruned", "nan")),
         (RuntimeError("shapes"), Outcome("failed", "RuntimeError: shapes")),
     ],
 )

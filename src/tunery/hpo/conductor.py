@@ -116,8 +116,7 @@ class Conductor:
         if self._settings.n_jobs == 1:
             self._lane(at_most)
         else:
-            with ThreadPoolExecutor(self._settings.n_jobs) as lanes:
-                wait([lanes.submit(self._lane, at_most) for _ in range(self._settings.n_jobs)])
+            self._run_lanes(at_most)
         if self._error is not None:
             raise self._error
         if (by := self._leave()) is not None:
@@ -155,6 +154,15 @@ class Conductor:
                     self._trial(trial, lost)
         except BaseException as error:
             self._error = self._error or error
+
+    def _run_lanes(self, at_most: int | None) -> None:
+        with ThreadPoolExecutor(self._settings.n_jobs) as lanes:
+            try:
+                wait([lanes.submit(self._lane, at_most) for _ in range(self._settings.n_jobs)])
+            except BaseException as error:  # a second signal, which is not to wait for anything
+                self._error = error
+                self._runner.close()
+                raise
 
     def _stop(self) -> str | None:
         return "the end of the study" if self._error is not None else self._leave()

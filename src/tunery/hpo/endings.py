@@ -9,7 +9,7 @@ from typing import Final
 
 import torch
 
-from tunery.errors import DiskFull, Interrupted, RequestError, TuneryError
+from tunery.errors import DiskFull, Interrupted, NonFiniteLoss, RequestError, TuneryError
 from tunery.hpo.runner import Outcome
 from tunery.train.death import death
 
@@ -23,7 +23,7 @@ class GivenUp(Exception):
 
 
 _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], Callable[[str], Outcome]], ...]] = (
-    ((GivenUp,), partial(Outcome, "pruned")),
+    ((GivenUp, NonFiniteLoss), partial(Outcome, "pruned")),
     ((Interrupted,), partial(Outcome, "interrupted")),
     ((RequestError,), partial(Outcome, "refused")),
     ((DiskFull, OSError), partial(Outcome, "stopped")),

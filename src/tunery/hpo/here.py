@@ -2,8 +2,10 @@
 
 import gc
 import math
+import time
 from collections.abc import Sequence
-from typing import Any, final
+from pathlib import Path
+from typing import Any, Final, final
 
 import torch
 from rich.console import Console
@@ -12,8 +14,13 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from tunery.hpo.endings import GivenUp, ending
 from tunery.hpo.runner import Epoch, Job, Judge, Outcome, Runner, Stop
 from tunery.store.folder import RunFolder
+from tunery.store.lock import holder
 from tunery.train.console import ConsoleProgress
 from tunery.train.fit import fit
+
+_PATIENCE: Final = 60.0
+"""Seconds that a run waits for another process to leave its folder."""
+_PAUSE: Final = 0.1
 
 
 @final
@@ -32,6 +39,7 @@ class InThisProcess(Runner):
         progress = ConsoleProgress(console, title=job.title, objective=job.config.objective)
         ask = _Ask(job, judge)
         try:
+            _wait_for_whoever_leaves(job.folder, stop)
             result = fit(
                 job.config,
                 [progress, ask, *self._callbacks],
@@ -51,6 +59,13 @@ class InThisProcess(Runner):
 
     def close(self) -> None:
         """Nothing serves the runs."""
+
+
+def _wait_for_whoever_leaves(folder: Path, stop: Stop) -> None:
+    """A process of a study that was killed may still be saving its state there."""
+    until = time.monotonic() + _PATIENCE
+    while holder(folder) is not None and stop() is None and time.monotonic() < until:
+        time.sleep(_PAUSE)
 
 
 def _let_go() -> None:
