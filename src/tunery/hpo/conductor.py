@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, final
 
@@ -33,6 +32,7 @@ _FAILED: Final = ("failed", "refused", "out_of_memory", "completed")
 """Outcomes without a result that are failures; a run that says `completed` leaves one."""
 NOTES: Final = "notes"
 """User attribute of a trial: what happened to it."""
+_LOST: Final = "another worker has taken the trial over"
 _LESSONS: Final = 50
 """Trials of earlier calls that the memory line learns from."""
 WORKER: Final = "worker"
@@ -185,12 +185,18 @@ class Conductor:
         return timeout is not None and self._taken > 0 and time.monotonic() - self._started > timeout
 
     def _trial(self, trial: Trial, lost: Callable[[], bool]) -> None:
-        with self._one_at_a_time:
+        with self._one_at_a_time:  # no two lanes draft the same
             drafted = self._drafted(trial)
+            ours = drafted is not None and self._book.write(trial, WORKER, self._worker)
+            if drafted is not None and ours:
+                store(trial, drafted)
         if drafted is None:
             self._exhausted = True
             self._book.tell(trial, TrialState.WAITING)
-            return
+        elif ours:
+            self._have_trained(trial, drafted, lost)
+
+    def _have_trained(self, trial: Trial, drafted: Draft, lost: Callable[[], bool]) -> None:
         self._observer.trial_started(trial.number, drafted.config)
         admitted = self._memory.admit(drafted.config)
         if isinstance(admitted, str):
@@ -204,8 +210,8 @@ class Conductor:
         )
         outcome, config = self._train(
             job,
-            judge=partial(self._judging.judge, trial, epochs=admitted.train.epochs),
-            stop=lambda: "another worker" if lost() else self._stop(),
+            judge=lambda epoch: _LOST if lost() else self._judging.judge(trial, epoch, epochs=admitted.train.epochs),
+            stop=lambda: _LOST if lost() else self._stop(),
         )
         if not lost():
             self._note(trial, drafted.config, config)
@@ -215,14 +221,10 @@ class Conductor:
         """Its parameters, now or before; None where no configuration is left that was not tried."""
         plan, known = self._plan, trial.user_attrs.get(PARAMS)
         if known is not None:
-            drafted: Draft | None = redraft(known, plan.document)
-        else:
-            others = plan.study.get_trials(deepcopy=False)
-            seen = {identity(other.user_attrs[PARAMS]) for other in others if PARAMS in other.user_attrs}
-            drafted = draft(plan.study, trial, plan.document, self._settings, seed=plan.base.seed, seen=seen)
-        if drafted is not None and self._book.write(trial, WORKER, self._worker):
-            store(trial, drafted)
-        return drafted
+            return redraft(known, plan.document)
+        others = plan.study.get_trials(deepcopy=False)
+        seen = {identity(other.user_attrs[PARAMS]) for other in others if PARAMS in other.user_attrs}
+        return draft(plan.study, trial, plan.document, self._settings, seed=plan.base.seed, seen=seen)
 
     def _note(self, trial: Trial, asked: RunConfig, ran: RunConfig) -> None:
         before, after = asked.train.micro_batch_tokens, ran.train.micro_batch_tokens
