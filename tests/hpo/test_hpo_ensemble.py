@@ -36,7 +36,10 @@ def trained(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def study(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "study"))
+    study = Path(shutil.copytree(trained, tmp_path / "study"))
+    for name in ("config.yaml", ".lock"):
+        (study / name).touch()
+    return study
 
 
 def members(folder: Path) -> list[str]:
