@@ -7,7 +7,7 @@ from typing import Any
 def quiet_libraries() -> None:
     """Keep the libraries' own warnings from the user; tunery's are shown as one line each."""
     warnings.simplefilter("ignore")
-    warnings.filterwarnings("default", module="tunery")
+    warnings.filterwarnings("default", category=UserWarning, module="tunery")
     warnings.formatwarning = _one_line
 
 
