@@ -12,7 +12,7 @@ from tunery.hpo.runner import Runner
 ENGINES: Final[Mapping[str, Callable[[float | None], Runner]]] = {
     "processes": lambda gpus: WarmProcesses(),
     "here": lambda gpus: InThisProcess(),
-    "ray": lambda gpus: RayTasks(gpus_per_trial=gpus or 0.0),
+    "ray": lambda gpus: RayTasks(gpus_per_trial=gpus),
 }
 """`processes`: one warm process for each trial; `here`: in this one, to look into it with a debugger; `ray`: tasks of a
 Ray cluster. Each gets the GPUs of one trial."""

@@ -27,9 +27,10 @@ _PAUSE: Final = 0.5
 class RayTasks(Runner):
     """A task for each run, with a share of a device. A task that dies touches only its run."""
 
-    def __init__(self, *, gpus_per_trial: float, cpus_per_trial: float = 1.0) -> None:
+    def __init__(self, *, gpus_per_trial: float | None = None, cpus_per_trial: float = 1.0) -> None:
         """Args:
-        gpus_per_trial: 0.5 has two trials share a device; Ray keeps places, the memory is theirs to share.
+        gpus_per_trial: 0.5 has two trials share a device; Ray keeps places, the memory is theirs to share. None: one,
+            where the cluster has any.
         cpus_per_trial: processors that a trial may use.
 
         Raises:
@@ -40,12 +41,13 @@ class RayTasks(Runner):
         if self._is_ours:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             self._ray.init(include_dashboard=False, log_to_driver=True)
-        _refuse_what_no_machine_has(self._ray, {"GPU": gpus_per_trial, "CPU": cpus_per_trial})
+        gpus = min(1.0, self._ray.cluster_resources().get("GPU", 0.0)) if gpus_per_trial is None else gpus_per_trial
+        _refuse_what_no_machine_has(self._ray, {"GPU": gpus, "CPU": cpus_per_trial})
         self._numbers = itertools.count()
         self._mailbox = _mailbox(self._ray)
         # whether a run is tried again is the study's to decide
         self._task = self._ray.remote(_train).options(
-            num_gpus=gpus_per_trial, num_cpus=cpus_per_trial, max_retries=0, retry_exceptions=False
+            num_gpus=gpus, num_cpus=cpus_per_trial, max_retries=0, retry_exceptions=False
         )
 
     def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
