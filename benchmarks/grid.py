@@ -1,0 +1,168 @@
+"""What stopping early costs and saves, on a grid that is small enough to be trained to its end.
+
+    python benchmarks/grid.py --data ../shared/data/banking77 --label category --labels 12 --rows 240
+
+First every configuration is trained without a pruner, once, and its learning curve kept. Then whole studies are played
+again over these curves, by tunery's own conductor, samplers and pruners, in ten orders each: how many trials were
+stopped (SC-010), how many by epoch 5 (SC-012), how many epochs that saved, whether the best configuration was among
+them, how much the winner lost against the best of the grid, and after how many trials the best score was known, for TPE
+and for chance (SC-011). Nothing is trained twice, so that the replay takes seconds.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, final
+
+from search import write_rows
+from tunery import search
+from tunery.hpo.conductor import Conductor, Plan
+from tunery.hpo.database import close_study, open_study, sqlite_url
+from tunery.hpo.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.hpo.study import Silent
+from tunery.schema.document import validate
+from tunery.schema.results import Metrics, Objective, Progress, RunResult, Seconds, StudyResult
+from tunery.schema.space import domains, realise, with_domains
+from tunery.store.folder import RunFolder
+
+EARLY = 5
+PRUNERS = ("none", "median", "percentile", "successive_halving", "hyperband")
+Curves = Mapping[tuple[Any, ...], Sequence[float]]
+
+
+def config(data: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """The grid."""
+    return {
+        "name": "grid",
+        "task": {"kind": "classification"},
+        "data": {name: str(data / f"{name}.csv") for name in ("train", "validation", "test")},
+        "model": {"name": "minilm", "max_length": given.length},
+        "peft": {"method": "lora", "r": [4, 16]},
+        "optim": {"lr": [1e-4, 3e-4, 1e-3, 2e-3, 4e-3, 8e-3]},
+        "train": {"epochs": given.epochs, "batch_size": [8, 32]},
+        "search": {"sampler": "grid", "pruner": "none", "rescore": None, "ensemble": None, "n_trials": 24},
+    }
+
+
+def key(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A configuration of the grid."""
+    return values["peft.r"], values["optim.lr"], values["train.batch_size"]
+
+
+def best_of(curve: Sequence[float]) -> float:
+    """The value of a trial: its best epoch."""
+    return max(curve)
+
+
+@final
+class Replay(Runner):
+    """A run is its recorded curve."""
+
+    def __init__(self, curves: Curves) -> None:
+        self._curves = curves
+        self.lengths: dict[tuple[Any, ...], int] = {}
+
+    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+        """Show the judge one epoch after the other."""
+        config = job.config
+        here = key(
+            {"peft.r": config.peft.r, "optim.lr": config.lr, "train.batch_size": config.train.batch_size}  # type: ignore[union-attr]
+        )
+        curve = self._curves[here]
+        for number, value in enumerate(curve, start=1):
+            self.lengths[here] = number
+            if (reason := judge(Epoch(number, value, Progress()))) is not None:
+                return Outcome("pruned", reason)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        RunFolder(job.folder).write_result(finished(job, best_of(curve)))
+        return Outcome("completed")
+
+    def close(self) -> None:
+        """Nothing serves the runs."""
+
+
+def finished(job: Job, value: float) -> RunResult:
+    """The record that a study reads the value from."""
+    progress = Progress()
+    return RunResult(
+        status="completed",
+        objective=Objective(name=job.config.objective, value=value, direction="maximize"),
+        metrics=Metrics(validation={}, test=None),
+        parameters=None,
+        seconds=Seconds(),
+        memory=progress.memory,
+        disk_bytes=0,
+        written_bytes=0,
+        tokens=progress.tokens,
+        epochs=0.0,
+        best_epoch=None,
+        config=job.config.model_dump(mode="json"),
+        environment=None,
+        base=None,
+        data=None,
+    )
+
+
+def play(document: dict[str, Any], curves: Curves, *, seed: int, sampler: str, pruner: str) -> dict[str, float]:
+    """One study over the recorded curves."""
+    settings = {**document["search"], "sampler": sampler, "pruner": pruner}
+    space = with_domains({**document, "seed": seed, "search": settings})
+    base = validate(realise(space, lambda path, _: domains(space)[path].values[0]))  # type: ignore[union-attr]
+    runner, top = Replay(curves), max(map(best_of, curves.values()))
+    with tempfile.TemporaryDirectory() as folder:
+        study = open_study(sqlite_url(Path(folder)), name="replay", directions=["maximize"])
+        try:
+            plan = Plan(space, base, Path(folder), study)
+            Conductor(plan, runner, shared=False, leave=lambda: None, observer=Silent()).run(total=len(curves))
+            trials = study.get_trials(deepcopy=False)
+        finally:
+            close_study(study)
+    pruned = [trial for trial in trials if trial.state.name == "PRUNED"]
+    values = [trial.values[0] if trial.values else 0.0 for trial in trials]
+    spent, whole = sum(runner.lengths.values()), sum(map(len, curves.values()))
+    return {
+        "pruned": len(pruned) / len(trials),
+        "early": sum(len(trial.intermediate_values) <= EARLY for trial in pruned) / len(trials),
+        "epochs_saved": 1 - spent / whole,
+        "best_kept": float(max(values) == top),
+        "regret": top - max(values),
+        "first": float(next(place for place, value in enumerate(values, start=1) if value == max(values))),
+    }
+
+
+def main() -> None:
+    """Train the grid, then play studies over it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with train and test, csv or jsonl")
+    parser.add_argument("--text", default="text")
+    parser.add_argument("--label", default="label")
+    parser.add_argument("--labels", type=int, default=1000, help="keep the rows of the most frequent labels")
+    parser.add_argument("--rows", type=int, default=240)
+    parser.add_argument("--held", type=int, default=150)
+    parser.add_argument("--length", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--orders", type=int, default=10)
+    parser.add_argument("--out", type=Path, default=Path("runs/grid"))
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    write_rows(given, given.out, 0)
+    document = config(given.out, given)
+    curves = curves_of(search(document, out=given.out / "study"))
+    print(f"{len(curves)} configurations, best {max(map(best_of, curves.values())):.4f}")
+    for sampler in ("random", "tpe"):
+        for pruner in PRUNERS:
+            found = [play(document, curves, seed=s, sampler=sampler, pruner=pruner) for s in range(given.orders)]
+            means = {name: round(fmean(one[name] for one in found), 4) for name in found[0]}
+            print(json.dumps({"sampler": sampler, "pruner": pruner, **means}))
+
+
+def curves_of(study: StudyResult) -> Curves:
+    """The learning curves of the grid."""
+    return {key(trial.params): [value or 0.0 for value in trial.history] for trial in study.trials}
+
+
+if __name__ == "__main__":
+    main()
