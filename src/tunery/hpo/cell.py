@@ -25,7 +25,7 @@ from tunery.train.fit import fit
 from tunery.train.quiet import quiet_libraries
 from tunery.train.report import write_run_page
 
-_ITS_OWN: Final = ("failed", "out_of_memory")
+_ITS_OWN: Final = ("pruned", "failed", "out_of_memory")
 """Outcomes that the method has brought about."""
 
 
