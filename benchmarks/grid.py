@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, final
 
-from search import write_rows
+from search import rows_parser, write_rows
 from tunery import search
 from tunery.hpo.conductor import Conductor, Plan
 from tunery.hpo.database import close_study, open_study, sqlite_url
@@ -135,15 +135,8 @@ def play(document: dict[str, Any], curves: Curves, *, seed: int, sampler: str, p
 
 def main() -> None:
     """Train the grid, then play studies over it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with train and test, csv or jsonl")
-    parser.add_argument("--text", default="text")
-    parser.add_argument("--label", default="label")
-    parser.add_argument("--labels", type=int, default=1000, help="keep the rows of the most frequent labels")
-    parser.add_argument("--rows", type=int, default=240)
-    parser.add_argument("--held", type=int, default=150)
-    parser.add_argument("--length", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser = rows_parser(__doc__)
+    parser.set_defaults(rows=240, held=150, length=32, epochs=8)
     parser.add_argument("--orders", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("runs/grid"))
     given = parser.parse_args()

@@ -114,9 +114,9 @@ def draw(arms: dict[str, list[Curve]], path: Path) -> None:
     figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
-def main() -> None:
-    """Race, seed by seed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def rows_parser(description: str | None) -> argparse.ArgumentParser:
+    """A command line that says which rows to take."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with train and test, csv or jsonl")
     parser.add_argument("--text", default="text")
     parser.add_argument("--label", default="label")
@@ -125,6 +125,12 @@ def main() -> None:
     parser.add_argument("--held", type=int, default=500, help="rows of validation; test has twice as many")
     parser.add_argument("--length", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=5)
+    return parser
+
+
+def main() -> None:
+    """Race, seed by seed."""
+    parser = rows_parser(__doc__)
     parser.add_argument("--trials", type=int, default=30, help="of the peer")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(

@@ -122,6 +122,12 @@ def trial_value(trial: TrialRecord, direction: str) -> float | None:
     return (max(seen) if direction == "maximize" else min(seen)) if seen else None
 
 
+def valued_trials(study: StudyResult) -> list[tuple[TrialRecord, float]]:
+    """The completed and pruned trials that have a value, with it."""
+    ended = [trial for trial in study.trials if trial.status in ("completed", "pruned")]
+    return [(trial, value) for trial in ended if (value := trial_value(trial, study.direction)) is not None]
+
+
 def history(study: StudyResult) -> History:
     """Values of all trials in the order they were started, and the best completed one so far."""
     trials = sorted(study.trials, key=lambda trial: trial.number)

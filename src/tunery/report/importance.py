@@ -55,8 +55,8 @@ def most_important(study: StudyResult, columns: Mapping[str, Sequence[Any]], val
     if judged:
         return [*judged, *(path for path in columns if path not in place)]
     some = sampled(len(values), _JUDGED)
-    ranks = _ranks([values[index] for index in some])
-    related = {path: _explained([column[index] for index in some], ranks) for path, column in columns.items()}
+    reached = [values[index] for index in some]
+    related = {path: relatedness([column[index] for index in some], reached) for path, column in columns.items()}
     return sorted(columns, key=lambda path: -related[path])
 
 
@@ -79,11 +79,7 @@ def relatedness(column: Sequence[Any], values: Sequence[float]) -> float:
     Groups are categories or quarters of a number's range of ranks; trials without the parameter are a group of their
     own. This is epsilon squared (Kelley 1935): about 0 without relation, 1 where the groups tell all.
     """
-    return _explained(column, _ranks(values))
-
-
-def _explained(column: Sequence[Any], ranks: Sequence[int]) -> float:
-    groups: dict[str, list[int]] = {}
+    ranks, groups = _ranks(values), dict[str, list[int]]()
     for name, rank in zip(_grouped(column), ranks, strict=True):
         groups.setdefault(name, []).append(rank)
     middle = (len(ranks) - 1) / 2

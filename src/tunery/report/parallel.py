@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tunery.report.compute import trial_value, view_limits, within
+from tunery.report.compute import valued_trials, view_limits, within
 from tunery.report.importance import most_important, varying
 from tunery.report.sampling import best_places, sampled
 from tunery.report.scales import Axis, linear_axis, parameter_axis
@@ -42,8 +42,7 @@ class Parallel(NamedTuple):
 
 def parallel(study: StudyResult) -> Parallel | None:
     """Lines of the completed and pruned trials; None where fewer than two have a value or no parameter varies."""
-    ended = [trial for trial in study.trials if trial.status in ("completed", "pruned")]
-    valued = [(trial, value) for trial in ended if (value := trial_value(trial, study.direction)) is not None]
+    valued = valued_trials(study)
     trials, values = [trial for trial, _ in valued], [value for _, value in valued]
     columns = varying(trial.params for trial in trials)
     if not columns:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-from tunery.report.compute import Limits, trial_value, view_limits
+from tunery.report.compute import Limits, valued_trials, view_limits
 from tunery.report.importance import most_important, varying
 from tunery.report.sampling import best_places, sampled
 from tunery.report.scales import Axis, parameter_axis
@@ -49,8 +49,7 @@ class Slices(NamedTuple):
 
 def slices(study: StudyResult) -> Slices | None:
     """Completed and pruned trials; None where fewer than two have a value or no parameter varies."""
-    ended = [trial for trial in study.trials if trial.status in ("completed", "pruned")]
-    valued = [(trial, value) for trial in ended if (value := trial_value(trial, study.direction)) is not None]
+    valued = valued_trials(study)
     trials, values = [trial for trial, _ in valued], [value for _, value in valued]
     columns = varying(trial.params for trial in trials)
     if not columns:
