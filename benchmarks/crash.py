@@ -266,6 +266,7 @@ def apart(action: Callable[[], None]) -> None:
 def import_all() -> None:
     """Whatever a run imports, so that a fork of this process starts at once."""
     import tunery.cli.watch
+
     import tunery.hpo.study
     import tunery.train.console
     import tunery.train.export

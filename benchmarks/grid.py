@@ -19,10 +19,10 @@ from typing import Any, final
 
 from search import rows_parser, write_rows
 from tunery import search
-from tunery.hpo.conductor import Conductor, Plan
+from tunery.hpo.conductor import Conductor
 from tunery.hpo.database import close_study, open_study, sqlite_url
+from tunery.hpo.plan import Plan, Silent
 from tunery.hpo.runner import Epoch, Job, Judge, Outcome, Runner, Stop
-from tunery.hpo.study import Silent
 from tunery.schema.document import validate
 from tunery.schema.results import Metrics, Objective, Progress, RunResult, Seconds, StudyResult
 from tunery.schema.space import domains, realise, with_domains
@@ -40,16 +40,16 @@ def config(data: Path, given: argparse.Namespace) -> dict[str, Any]:
         "task": {"kind": "classification"},
         "data": {name: str(data / f"{name}.csv") for name in ("train", "validation", "test")},
         "model": {"name": "minilm", "max_length": given.length},
-        "peft": {"method": "lora", "r": [4, 16]},
+        "peft": {"method": "lora", "r": [4, 16], "alpha": [8, 32]},
         "optim": {"lr": [1e-4, 3e-4, 1e-3, 2e-3, 4e-3, 8e-3]},
         "train": {"epochs": given.epochs, "batch_size": [8, 32]},
-        "search": {"sampler": "grid", "pruner": "none", "rescore": None, "ensemble": None, "n_trials": 24},
+        "search": {"sampler": "grid", "pruner": "none", "rescore": None, "ensemble": None, "n_trials": 48},
     }
 
 
 def key(values: Mapping[str, Any]) -> tuple[Any, ...]:
     """A configuration of the grid."""
-    return values["peft.r"], values["optim.lr"], values["train.batch_size"]
+    return tuple(values[name] for name in ("peft.r", "peft.alpha", "optim.lr", "train.batch_size"))
 
 
 def best_of(curve: Sequence[float]) -> float:
@@ -68,9 +68,8 @@ class Replay(Runner):
     def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
         """Show the judge one epoch after the other."""
         config = job.config
-        here = key(
-            {"peft.r": config.peft.r, "optim.lr": config.lr, "train.batch_size": config.train.batch_size}  # type: ignore[union-attr]
-        )
+        peft, size = config.peft, config.train.batch_size
+        here = (peft.r, peft.alpha, config.lr, size)  # type: ignore[union-attr]
         curve = self._curves[here]
         for number, value in enumerate(curve, start=1):
             self.lengths[here] = number

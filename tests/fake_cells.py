@@ -17,7 +17,7 @@ from tunery.schema.results import (
     Seconds,
     Tokens,
 )
-from tunery.store.folder import claimed
+from tunery.store.claim import claimed
 
 SCORES = {"none": 0.8, "lora": 0.7, "ia3": 0.6}
 

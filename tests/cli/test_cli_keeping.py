@@ -21,7 +21,8 @@ from tunery.cli.inventory import orphans
 from tunery.errors import DiskFull, FolderError
 from tunery.schema.document import validate
 from tunery.schema.results import CheckpointRecord, StoredItem
-from tunery.store.folder import RunFolder, claimed
+from tunery.store.claim import claimed
+from tunery.store.folder import RunFolder
 from tunery.store.lock import Holder, holder
 
 CONFIG = {"task": {"kind": "classification"}, "data": {"train": "train.csv", "test": "test.csv"}}

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tunery.cli.watch import StudyConsole
+from tunery.cli.watch_study import StudyConsole
 from tunery.schema.results import TrialRecord
 
 RECORD = TrialRecord(

@@ -13,11 +13,11 @@ from fake_cells import record
 from tiny_runs import write_rows
 from tunery.errors import DiskFull, Interrupted, RequestError, StudyFailed
 from tunery.hpo.book import Book
-from tunery.hpo.conductor import NOTES, Conductor, Plan
+from tunery.hpo.conductor import NOTES, Conductor
 from tunery.hpo.database import close_study, open_study, sqlite_url
 from tunery.hpo.engines import make_runner
+from tunery.hpo.plan import Plan, Silent
 from tunery.hpo.runner import Epoch, Job, Judge, Outcome, Runner, Stop
-from tunery.hpo.study import Silent
 from tunery.schema.document import validate
 from tunery.schema.results import Memory, Parameters, Progress, Seconds
 from tunery.schema.space import realise, with_domains
@@ -209,13 +209,17 @@ def test_several_objectives_are_told_in_their_order(bench: Callable[..., Bench])
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"engine": "proceses", "gpus_per_trial": None}, "unknown engine 'proceses'; did you mean 'processes'"),
+        ({"engine": "proceses"}, "unknown engine 'proceses'; did you mean 'processes'"),
+        (
+            {"engine": "here", "n_jobs": 2},
+            r"one trial at a time, but search.n_jobs \(--jobs\) is 2; set it to 1, or take",
+        ),
         ({"engine": "here", "gpus_per_trial": 0.5}, r"is for the engine 'ray', but got 'here'; remove it, or take"),
     ],
 )
 def test_engines_are_known_by_name(given: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError, match=message):
-        make_runner(**given)
+        make_runner(**{"n_jobs": 1, "gpus_per_trial": None, **given})
 
 
 def test_dashboards_find_the_study_as_optuna_keeps_it(bench: Callable[..., Bench]) -> None:

@@ -105,6 +105,31 @@ def test_the_result_is_that_of_this_process_bit_for_bit(warm: WarmProcesses, mak
     assert found["here"] == found["there"]
 
 
+def test_a_server_warms_up_before_there_is_a_run(make: Make) -> None:
+    job, before = make(), children_of(os.getpid())
+    runner = WarmProcesses()
+    try:
+        runner.warm_up(job.config)
+        (server,) = children_of(os.getpid()) - before
+        until = time.monotonic() + 60
+        while "libtorch" not in files_of(server) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert "libtorch" in files_of(server)
+        assert runner.run(job, judge=on, stop=nothing) == Outcome("completed")
+        assert children_of(os.getpid()) - before == {server}
+    finally:
+        runner.close()
+
+
+def children_of(pid: int) -> set[int]:
+    return {int(found) for path in Path(f"/proc/{pid}/task").glob("*/children") for found in path.read_text().split()}
+
+
+def files_of(pid: int) -> str:
+    """What a process has mapped into its memory."""
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
 def test_the_judge_ends_a_run(warm: WarmProcesses, make: Make) -> None:
     job = make()
     outcome = warm.run(job, judge=lambda epoch: f"enough after {epoch.number}", stop=nothing)

@@ -18,7 +18,8 @@ from tunery.hpo.runner import Job, Outcome
 from tunery.hpo.winner import Ending, conclude, front, ranked
 from tunery.schema import RunConfig
 from tunery.schema.results import Disk, Rescored, StudyResult, TrialRecord
-from tunery.store.folder import RunFolder, read_study
+from tunery.store.claim import read_study
+from tunery.store.folder import RunFolder
 from tunery.store.objects import Objects
 from tunery.store.study import StudyStore
 from tunery.train.export import export_run

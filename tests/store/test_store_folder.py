@@ -7,7 +7,8 @@ import pytest
 
 from tunery.errors import FolderError
 from tunery.schema.results import CheckpointRecord, Progress
-from tunery.store.folder import RunFolder, claimed, refuse_other
+from tunery.store.claim import claimed, refuse_other
+from tunery.store.folder import RunFolder
 from tunery.store.resume import Point
 
 DOCUMENT = {"task": {"kind": "classification"}, "optim": {"lr": 1e-3}, "search": {"n_trials": 5}}

@@ -59,7 +59,7 @@ def search(
 
         show_space(document, as_json=as_json)
         return
-    from tunery.cli.watch import StudyConsole
+    from tunery.cli.watch_study import StudyConsole
     from tunery.hpo.study import search as run_search
 
     folder = out or Path("runs") / f"{config.stem}-search"
@@ -87,7 +87,7 @@ def worker(
     as_json: AsJson = False,
 ) -> None:
     """Join a study that `tunery search --storage` began, from this machine or any other, and train its trials."""
-    from tunery.cli.watch import StudyConsole
+    from tunery.cli.watch_study import StudyConsole
     from tunery.hpo.study import work
 
     console = StudyConsole(errors())
@@ -118,7 +118,7 @@ def compare(
 ) -> None:
     """Train several methods with several seeds, each with its own defaults, and test whether they differ."""
     document = load_document(config)
-    from tunery.cli.watch import ComparisonConsole
+    from tunery.cli.watch_comparison import ComparisonConsole
     from tunery.hpo.compare import compare as run_comparison
 
     folder = out or Path("runs") / f"{config.stem}-compare"

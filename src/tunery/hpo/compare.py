@@ -11,7 +11,7 @@ from tunery.hpo.ledger import Ledger
 from tunery.hpo.variants import Plan, plan
 from tunery.schema.document import Document
 from tunery.schema.results import Cell, ComparisonResult
-from tunery.store.folder import claimed, read_comparison, refuse_other
+from tunery.store.claim import claimed, read_comparison, refuse_other
 from tunery.train.prepare import prepare
 
 _SEEDS: Final = 2**32

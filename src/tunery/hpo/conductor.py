@@ -6,11 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final, Protocol, final
+from dataclasses import replace
+from typing import Final, final
 
-import optuna
 from optuna.trial import Trial, TrialState
 
 from tunery.errors import DiskFull, Interrupted, StudyFailed
@@ -18,12 +16,13 @@ from tunery.hpo.book import Book
 from tunery.hpo.draft import PARAMS, Draft, draft, identity, redraft, store
 from tunery.hpo.limits import memory_limit
 from tunery.hpo.memory import MemoryLine
+from tunery.hpo.plan import Observer, Plan
 from tunery.hpo.pruning import Judging, most_epochs
 from tunery.hpo.records import results_of, trial_folder, trial_record, values_of
 from tunery.hpo.runner import Job, Judge, Outcome, Runner, Stop
 from tunery.schema import RunConfig
-from tunery.schema.document import Document, validate
-from tunery.schema.results import RunResult, Status, TrialRecord
+from tunery.schema.document import validate
+from tunery.schema.results import RunResult, Status
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.train.fit import finish
@@ -43,29 +42,6 @@ _STATES: Final = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED,
 _UNFINISHED: Final = {"interrupted": Interrupted, "stopped": DiskFull}
 """Outcomes that are no trial's fault -> what ends the study, which the same command goes on with."""
 _STATUS: Final[dict[str, Status]] = {"pruned": "pruned", **dict.fromkeys(_FAILED, "failed")}
-
-
-class Observer(Protocol):
-    """Who is told about trials as they come and go, from whichever thread."""
-
-    def trial_started(self, number: int, config: RunConfig) -> None:
-        """A trial begins, or goes on."""
-
-    def trial_ended(self, record: TrialRecord) -> None:
-        """A trial has completed, was pruned or failed."""
-
-    def say(self, text: str) -> None:
-        """Something that a person should know: disk space, damaged resume points."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What stays the same over the whole study."""
-
-    document: Document
-    base: RunConfig
-    out: Path
-    study: optuna.Study
 
 
 @final

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages._cached_storage import _CachedStorage
 from sqlalchemy import URL, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from tunery.errors import MissingExtra, RequestError
+from tunery.errors import MissingExtra, RequestError, RunError
 from tunery.hpo.lean_storage import LeanStorage
 from tunery.schema.metrics import Direction
 
@@ -94,6 +95,22 @@ def join_study(url: str, name: str | None) -> optuna.Study:
 def close_study(study: optuna.Study) -> None:
     """Close every connection, so that nothing is left beside a SQLite file."""
     backend(study).engine.dispose()
+
+
+@contextmanager
+def opened(study: optuna.Study) -> Iterator[optuna.Study]:
+    """Close the study at the end.
+
+    Raises:
+        RunError: when its database fails within the block.
+    """
+    try:
+        yield study
+    except StorageInternalError as error:
+        what = f"the study's database could not be read or written: {error.__cause__ or error}"
+        raise RunError(f"{what}; once that is mended, the same command goes on") from error
+    finally:
+        close_study(study)
 
 
 def backend(study: optuna.Study) -> LeanStorage:

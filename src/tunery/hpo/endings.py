@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-import torch
-
 from tunery.errors import DiskFull, Interrupted, NonFiniteLoss, RequestError, TuneryError
 from tunery.hpo.runner import Outcome
 from tunery.train.death import death
 
 _ASKED: Final = {-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}
-_NO_MEMORY: Final = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "std::bad_alloc")
-"""What stands in the text of a `RuntimeError` when memory has run out: on a device, on the host."""
+_NO_MEMORY: Final = (
+    "OutOfMemoryError",
+    "out of memory",
+    "can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "std::bad_alloc",
+)
+"""What stands in the name or text of a `RuntimeError` when memory has run out: on a device, on the host."""
 
 
 class GivenUp(Exception):
@@ -66,5 +70,5 @@ def _names_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     if isinstance(error, RuntimeError):
-        return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in _NO_MEMORY)
+        return any(text in repr(error) for text in _NO_MEMORY)
     return isinstance(error, MemoryError)

@@ -12,8 +12,9 @@ from tunery.report import comparison_csv, comparison_html, comparison_png
 from tunery.report.stored import disk
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.results import Cell, ComparisonResult
+from tunery.store.claim import read_comparison
 from tunery.store.files import remove_tree, replace_folder, write_bytes, write_text
-from tunery.store.folder import RunFolder, read_comparison
+from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of
 
 

@@ -78,6 +78,8 @@ class _Nursery:
         if not alone:
             with suppress(Exception):  # whatever is wrong will be again in the trial, which can say so
                 _warm_up(config)
+        if request["run"] is None:
+            return channel.close()
         pid = _started(request, end) if alone or _is_awake() else self._fork(request, channel)
         self._trials[pid] = channel
 

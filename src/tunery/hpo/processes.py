@@ -1,4 +1,7 @@
-"""Trains every run of a study in a process of its own, forked from one that is warm."""
+"""Trains every run of a study in a process of its own, forked from one that is warm.
+
+Imports nothing heavy: the server has begun to, by the time that the study does.
+"""
 
 import os
 import signal
@@ -13,7 +16,7 @@ from typing import Final, final
 from tunery.hpo.channel import Channel, Message
 from tunery.hpo.endings import ending_of
 from tunery.hpo.runner import Epoch, Job, Judge, Outcome, Runner, Stop
-from tunery.hpo.trial import request_of
+from tunery.schema import RunConfig
 from tunery.schema.results import Progress
 
 _SERVER: Final = (sys.executable, "-P", "-m", "tunery.hpo.server")
@@ -36,6 +39,13 @@ class WarmProcesses(Runner):
         self._control: socket.socket | None = None
         self._talks: set[_Talk] = set()
 
+    def warm_up(self, config: RunConfig) -> None:
+        """Start the server, and have it read model and data."""
+        mine, its = socket.socketpair()
+        with mine:
+            Channel(mine).send(**_request(config, job=None))
+            self._hand_over(its)
+
     def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
         """Train it in a process. When the judge or a second signal raises, the process is killed."""
         mine, its = socket.socketpair()
@@ -43,7 +53,7 @@ class WarmProcesses(Runner):
         talk = _Talk(job, channel)
         self._talks.add(talk)
         try:
-            channel.send(**request_of(job))
+            channel.send(**_request(job.config, job=job))
             self._hand_over(its)
             return talk.follow(judge, stop)
         finally:
@@ -141,6 +151,12 @@ class _Talk:
         if self._pid is not None and patience is not None and time.monotonic() - self._heard > patience:
             words = f"no progress for {patience:g} s; search.stall_timeout sets how long to wait"
             self.kill(Outcome("failed", words))
+
+
+def _request(config: RunConfig, *, job: Job | None) -> Message:
+    """What the server is asked for: a run, or to get ready for runs like one."""
+    run = job and {"folder": str(job.folder), "study": str(job.study), "title": job.title, "alone": job.alone}
+    return {"config": config.model_dump(mode="json"), "cwd": os.getcwd(), "run": run}
 
 
 def _epoch(number: int, value: float | None, progress: Message) -> Epoch:

@@ -55,6 +55,10 @@ Stop = Callable[[], str | None]
 class Runner(Protocol):
     """Trains runs, one at a time for each thread that calls it."""
 
+    def warm_up(self, config: RunConfig) -> None:
+        """Begin to get ready for runs like this one, while the caller does something else; many have nothing to do."""
+        return
+
     def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
         """Train one run. Whatever happens to it is in the outcome; nothing is raised for it."""
 

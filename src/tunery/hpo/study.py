@@ -1,30 +1,26 @@
-"""A study: what is searched, where it is written down, who trains its trials, and what comes of it."""
+"""A study from outside: what is searched, where it is written down, and who trains its trials.
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+Imports nothing heavy: what trains the trials gets ready while `session` is imported.
+"""
+
+from contextlib import closing
 from pathlib import Path
-from typing import Final, final
+from typing import Final
 
-import optuna
-from optuna.exceptions import StorageInternalError
-
-from tunery.errors import ConfigError, Problem, RunError, StudyFailed
-from tunery.hpo.conductor import Conductor, Observer, Plan
-from tunery.hpo.database import close_study, join_study, open_study, sqlite_url
+from tunery.errors import ConfigError, Problem
+from tunery.hpo.database import join_study, open_study, opened, sqlite_url
 from tunery.hpo.engines import make_runner
 from tunery.hpo.grid import grid
-from tunery.hpo.records import summarise
+from tunery.hpo.plan import Observer, Plan, Silent
 from tunery.hpo.runner import Runner
 from tunery.hpo.space import Space, complete
-from tunery.hpo.winner import Ending, conclude, write_records
 from tunery.schema import RunConfig
 from tunery.schema.document import Document
 from tunery.schema.metrics import Direction
-from tunery.schema.results import StudyResult, TrialRecord
+from tunery.schema.results import StudyResult
 from tunery.schema.space import with_domains
 from tunery.schema.space_default import space_of
-from tunery.store.folder import claimed, read_study, refuse_other
-from tunery.train.prepare import prepare
+from tunery.store.claim import claimed, read_study, refuse_other
 from tunery.train.signals import Signals
 
 _CONFIG: Final = "config"
@@ -66,19 +62,24 @@ def search(
     known = read_study(folder)
     if known is not None and known.counts["total"] >= base.search.n_trials:
         return known
-    runner = make_runner(engine, gpus_per_trial=gpus_per_trial) if isinstance(engine, str) else engine
+    if isinstance(engine, str):
+        engine = make_runner(engine, n_jobs=base.search.n_jobs, gpus_per_trial=gpus_per_trial)
     costs: list[Direction] = ["minimize" for _ in base.objectives[1:]]
     url, directions = storage or sqlite_url(folder), [base.direction, *costs]
     signals = Signals()
-    with closing(runner), signals.listening():
+    with closing(engine), signals.listening():
+        engine.warm_up(base)
+        from tunery.hpo.session import lead  # takes seconds, in which the runner gets ready
+        from tunery.train.prepare import prepare
+
         prepare(base)
         with (
             claimed(folder, plain, record="study.json"),
-            _opened(open_study(url, name=base.name, directions=directions)) as study,
+            opened(open_study(url, name=base.name, directions=directions)) as study,
         ):
             study.set_user_attr(_CONFIG, plain)
             plan = Plan(space, base, folder, study)
-            return _to_the_end(plan, runner, signals, shared=storage is not None, observer=observer or Silent())
+            return lead(plan, engine, signals, shared=storage is not None, observer=observer or Silent())
 
 
 def work(
@@ -104,49 +105,20 @@ def work(
         RunError: when the database cannot be reached any more.
         StudyFailed: when too many trials in a row fail here.
     """
-    with _opened(join_study(url, name)) as study:
+    with opened(join_study(url, name)) as study:
         plain = study.user_attrs[_CONFIG]
         folder, space = Path(out) if out is not None else Path("runs") / study.study_name, with_domains(plain)
         refuse_other(folder, plain, record="study.json")
-        plan = Plan(space, _base(space), folder, study)
-        signals = Signals()
-        with closing(make_runner("processes", gpus_per_trial=None)) as runner, signals.listening():
-            prepare(plan.base)
-            conductor = Conductor(plan, runner, shared=True, leave=lambda: signals.by, observer=observer or Silent())
-            with signals.noting():
-                return conductor.run(at_most=trials)
+        base, signals = _base(space), Signals()
+        runner = make_runner("processes", n_jobs=base.search.n_jobs, gpus_per_trial=None)
+        with closing(runner), signals.listening():
+            runner.warm_up(base)
+            from tunery.hpo.session import follow
+            from tunery.train.prepare import prepare
 
-
-@final
-class Silent:
-    """Tells nobody."""
-
-    def trial_started(self, number: int, config: RunConfig) -> None:
-        """Nothing."""
-
-    def trial_ended(self, record: TrialRecord) -> None:
-        """Nothing."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-
-def _to_the_end(plan: Plan, runner: Runner, signals: Signals, *, shared: bool, observer: Observer) -> StudyResult:
-    """All trials, those of other workers too, and what comes after."""
-    base, out = plan.base, plan.out
-
-    def summary() -> StudyResult:
-        return summarise(plan.study, base, out, document=plan.document, notes=conductor.notes)
-
-    conductor = Conductor(plan, runner, shared=shared, leave=lambda: signals.by, observer=observer)
-    try:
-        with signals.noting():
-            conductor.run(total=base.search.n_trials)
-    except StudyFailed:
-        write_records(summary(), out)
-        raise
-    conductor.store.tidy()
-    return conclude(summary(), Ending(plan.study, plan.document, base, out, conductor.store, conductor.train))
+            prepare(base)
+            plan = Plan(space, base, folder, study)
+            return follow(plan, runner, signals, at_most=trials, observer=observer or Silent())
 
 
 def _base(space: Document) -> RunConfig:
@@ -156,19 +128,3 @@ def _base(space: Document) -> RunConfig:
     if found is None:
         raise ConfigError([Problem("", "no combination of these values is legal")], source="the search space")
     return found[1]
-
-
-@contextmanager
-def _opened(study: optuna.Study) -> Iterator[optuna.Study]:
-    """Close the study at the end.
-
-    Raises:
-        RunError: when its database fails within the block.
-    """
-    try:
-        yield study
-    except StorageInternalError as error:
-        what = f"the study's database could not be read or written: {error.__cause__ or error}"
-        raise RunError(f"{what}; once that is mended, the same command goes on") from error
-    finally:
-        close_study(study)

@@ -39,17 +39,12 @@ def main() -> None:
     train(json.loads(sys.argv[2]), channel)
 
 
-def request_of(job: Job) -> Message:
-    """A job as a message."""
-    paths = {"folder": str(job.folder), "study": str(job.study), "cwd": os.getcwd()}
-    return {"config": job.config.model_dump(mode="json"), "title": job.title, "alone": job.alone, **paths}
-
-
 def train(request: Message, channel: Channel) -> None:
     """Train a job, and say how it ended."""
     os.chdir(request["cwd"])  # what the config names may be relative to it
     config = validate(request["config"])
-    job = Job(config, Path(request["folder"]), Path(request["study"]), request["title"], alone=request["alone"])
+    run = request["run"]
+    job = Job(config, Path(run["folder"]), Path(run["study"]), run["title"], alone=run["alone"])
     study = _Study(channel, patience=config.search.stall_timeout)
     outcome = InThisProcess([Forwards(study.alive)]).run(job, judge=study.judge, stop=study.alive)
     channel.send(outcome=asdict(outcome))

@@ -30,8 +30,8 @@ from tunery.schema.results import (
     StudyResult,
     TrialRecord,
 )
+from tunery.store.claim import read_study
 from tunery.store.files import write_text
-from tunery.store.folder import read_study
 from tunery.store.inventory import storage_of
 from tunery.store.study import StudyStore
 from tunery.train.inference import CARD, Predictor, read_card

@@ -7,8 +7,8 @@ from typing import Final
 
 from tunery.errors import FolderError
 from tunery.schema.results import StoredItem
+from tunery.store.claim import RECORDS
 from tunery.store.files import LOCK
-from tunery.store.folder import RECORDS
 from tunery.store.inventory import CELLS, RESCORED, TRIALS, clean
 from tunery.store.lock import held, holder
 

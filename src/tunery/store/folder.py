@@ -1,34 +1,18 @@
 """One run on disk: its config, records, weights and resume points."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import final
 
 from pydantic import ConfigDict
 
-from tunery.errors import FolderError
-from tunery.schema.results import CheckpointRecord, ComparisonResult, Progress, Record, RunResult, StudyResult
-from tunery.schema.yaml_text import dump_yaml, parse_yaml
-from tunery.store.files import recover, remove, remove_tree, require_writable, write_text
-from tunery.store.lock import held
+from tunery.schema.results import CheckpointRecord, Progress, Record, RunResult
+from tunery.store.claim import read_record
+from tunery.store.files import remove, remove_tree, write_text
 from tunery.store.objects import Objects
 from tunery.store.resume import ResumePoints
-
-R = TypeVar("R", RunResult, Progress, StudyResult, ComparisonResult)
-
-RECORDS = {"result.json": "run", "study.json": "study", "comparison.json": "comparison"}
-"""What is written last -> what it is the record of."""
-
-_MAY_CHANGE = (
-    "name",
-    "checkpoint",
-    "train.micro_batch_tokens",
-    *(f"search.{key}" for key in ("n_trials", "timeout", "n_jobs", "stall_timeout", "rescore", "ensemble")),
-)
-"""Keys that a later call on the same folder may set anew: they name the work, house it, end it or say what comes after
-it, and change no trial."""
 
 
 class _Written(Record):
@@ -57,7 +41,7 @@ class RunFolder:
 
     def result(self) -> RunResult | None:
         """The run's result, if it is finished."""
-        return _record(self.path / "result.json", RunResult)
+        return read_record(self.path / "result.json", RunResult)
 
     def is_finished(self) -> bool:
         """Whether the run has a result."""
@@ -72,7 +56,7 @@ class RunFolder:
 
     def progress(self) -> Progress:
         """What is known of the run so far."""
-        return _record(self.path / "progress.json", Progress) or Progress()
+        return read_record(self.path / "progress.json", Progress) or Progress()
 
     def write_progress(self, progress: Progress) -> None:
         """Record what is known of the run so far."""
@@ -113,72 +97,3 @@ class RunFolder:
         self.resume.clear()
         remove_tree(self.staging)
         (self.path / "progress.json").unlink(missing_ok=True)
-
-
-@contextmanager
-def claimed(path: Path, document: Mapping[str, Any], *, record: str) -> Iterator[None]:
-    """Hold a folder for one config and one process, which will write `record` there.
-
-    Raises:
-        FolderError: when the folder cannot be written, another process holds it, or it holds another config.
-    """
-    require_writable(path)
-    with held(path):
-        recover(path)
-        refuse_other(path, document, record=record)
-        _write_config(path / "config.yaml", dump_yaml(_plain(document)))
-        yield
-
-
-def _write_config(path: Path, text: str) -> None:
-    """A config that is there as it should be is left alone: resuming must need no room for it."""
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)
-
-
-def refuse_other(folder: Path, document: Mapping[str, Any], *, record: str) -> None:
-    """Look, without writing, whether `folder` holds something else than what is to have the `record` there.
-
-    Raises:
-        FolderError: when it does; of another config, the message names the keys that differ.
-    """
-    for name, what in RECORDS.items():
-        if name != record and (folder / name).exists():
-            needs = f"a {RECORDS[record]} needs a folder of its own"
-            raise FolderError(f"{needs}, but {str(folder)!r} holds a {what}; choose another --out")
-    path = folder / "config.yaml"
-    if path.exists() and (
-        changed := _changes(parse_yaml(path.read_text(encoding="utf-8"), source=str(path)), _plain(document))
-    ):
-        message = f"{str(folder)!r} holds a run with another config ({'; '.join(changed[:5])}); "
-        raise FolderError(message + "choose another --out, or give it the same config")
-
-
-def _changes(before: Any, after: Any, path: str = "") -> list[str]:
-    if path in _MAY_CHANGE or before == after:
-        return []
-    if isinstance(before, dict) and isinstance(after, dict):
-        keys = [*before, *(key for key in after if key not in before)]
-        inner = [_changes(before.get(k), after.get(k), f"{path}.{k}" if path else str(k)) for k in keys]
-        return [change for changes in inner for change in changes]
-    return [f"{path}: {before!r} there, {after!r} now"]
-
-
-def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document as YAML will give it back."""
-    plain: dict[str, Any] = json.loads(json.dumps(document))
-    return plain
-
-
-def read_study(path: Path) -> StudyResult | None:
-    """The `study.json` of a study folder, if there is one."""
-    return _record(path / "study.json", StudyResult)
-
-
-def read_comparison(path: Path) -> ComparisonResult | None:
-    """The `comparison.json` of a comparison's folder, if there is one."""
-    return _record(path / "comparison.json", ComparisonResult)
-
-
-def _record(path: Path, kind: type[R]) -> R | None:
-    return kind.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None

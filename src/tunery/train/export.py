@@ -14,8 +14,9 @@ from tunery.model.export import export_merged
 from tunery.schema.document import validate
 from tunery.schema.results import CheckpointRecord, RunResult, StudyResult
 from tunery.schema.yaml_text import parse_yaml
+from tunery.store.claim import read_study
 from tunery.store.files import replace_folder, require_writable, temporary
-from tunery.store.folder import RunFolder, read_study
+from tunery.store.folder import RunFolder
 from tunery.store.lock import holder
 from tunery.train.inference import CARD, exported_in, load, read_card, tokenizer_of
 from tunery.train.publish import export_checked, passing

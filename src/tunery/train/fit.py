@@ -15,8 +15,9 @@ from tunery.model.owned import count_parameters, load_owned
 from tunery.optim.adversarial import make_adversary
 from tunery.schema import RunConfig
 from tunery.schema.results import Memory, Metrics, Objective, Progress, RunResult, Status, Tokens
+from tunery.store.claim import claimed, refuse_other
 from tunery.store.files import recover, size
-from tunery.store.folder import RunFolder, claimed, refuse_other
+from tunery.store.folder import RunFolder
 from tunery.store.lock import held
 from tunery.store.study import StudyStore, ignore
 from tunery.tracking.table import make_trackers

@@ -1,4 +1,4 @@
-"""What a person sees while a study or a comparison runs."""
+"""What a person sees while a study runs."""
 
 from typing import final
 
@@ -6,11 +6,9 @@ from rich.console import Console
 from rich.control import Control
 from rich.segment import ControlType
 
-from tunery.hpo.cells import Job
 from tunery.report.words import value_text
 from tunery.schema import RunConfig
-from tunery.schema.results import Cell, TrialRecord
-from tunery.train.console import print_line
+from tunery.schema.results import TrialRecord
 
 _CLEAR = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 """Wipes the line that the cursor is in; written to a terminal alone."""
@@ -46,30 +44,3 @@ class StudyConsole:
 
     def close(self) -> None:
         """Nothing is left open."""
-
-
-@final
-class ComparisonConsole:
-    """One line when a cell begins and one when it ends; between them the cell's own process shows its epochs."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._place = ""
-
-    def cell_started(self, job: Job, *, number: int, total: int) -> None:
-        """Say which one of how many."""
-        self._place = f"[{number}/{total}]"
-        self._say(f"{job.title} …")
-
-    def cell_ended(self, cell: Cell) -> None:
-        """Its score and seconds, or why it failed."""
-        told = f"{cell.method} seed {cell.seed} {cell.status}"
-        if cell.result is None:
-            self._say(f"{told}: {cell.reason}")
-            return
-        value = "undefined" if cell.value is None else f"{cell.value:.4f}"
-        objective, seconds = cell.result.objective.name, cell.result.seconds.total
-        self._say(f"{told}: test {objective} {value} in {seconds:.0f} s")
-
-    def _say(self, text: str) -> None:
-        print_line(self._console, f"{self._place} {text}")

@@ -1,0 +1,36 @@
+"""What a person sees while a comparison runs."""
+
+from typing import final
+
+from rich.console import Console
+
+from tunery.hpo.cells import Job
+from tunery.schema.results import Cell
+from tunery.train.console import print_line
+
+
+@final
+class ComparisonConsole:
+    """One line when a cell begins and one when it ends; between them the cell's own process shows its epochs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._place = ""
+
+    def cell_started(self, job: Job, *, number: int, total: int) -> None:
+        """Say which one of how many."""
+        self._place = f"[{number}/{total}]"
+        self._say(f"{job.title} …")
+
+    def cell_ended(self, cell: Cell) -> None:
+        """Its score and seconds, or why it failed."""
+        told = f"{cell.method} seed {cell.seed} {cell.status}"
+        if cell.result is None:
+            self._say(f"{told}: {cell.reason}")
+            return
+        value = "undefined" if cell.value is None else f"{cell.value:.4f}"
+        objective, seconds = cell.result.objective.name, cell.result.seconds.total
+        self._say(f"{told}: test {objective} {value} in {seconds:.0f} s")
+
+    def _say(self, text: str) -> None:
+        print_line(self._console, f"{self._place} {text}")
