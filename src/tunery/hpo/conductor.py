@@ -69,6 +69,7 @@ class Conductor:
         )
         self._memory = MemoryLine(limit=memory_limit(base.search.n_jobs))
         self._one_at_a_time = threading.Lock()
+        self._identities: dict[int, str] = {}
         self._started = time.monotonic()
         self._taken = 0
         self._failures = 0
@@ -198,8 +199,10 @@ class Conductor:
         plan, known = self._plan, trial.user_attrs.get(PARAMS)
         if known is not None:
             return redraft(known, plan.document)
-        others = plan.study.get_trials(deepcopy=False)
-        seen = {identity(other.user_attrs[PARAMS]) for other in others if PARAMS in other.user_attrs}
+        for other in plan.study.get_trials(deepcopy=False):
+            if other.number not in self._identities and PARAMS in other.user_attrs:
+                self._identities[other.number] = identity(other.user_attrs[PARAMS])
+        seen = set(self._identities.values())
         return draft(plan.study, trial, plan.document, self._settings, seed=plan.base.seed, seen=seen)
 
     def _note(self, trial: Trial, asked: RunConfig, ran: RunConfig) -> None:
