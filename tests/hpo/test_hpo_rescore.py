@@ -1,5 +1,7 @@
 """Training the best again: which, with what seeds, once; and who wins."""
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,8 +88,10 @@ Again = Callable[..., tuple[Rescored, ...]]
 def again(out: Path) -> Again:
     default = Rescore()
 
-    def call(run: Any, *, count: int = 30, rule: Rescore | None = default, direction: Any = "maximize") -> Any:
-        return rescored(trials(count), out=out, rule=rule, direction=direction, run=run)
+    def call(
+        run: Any, *, count: int = 30, rule: Rescore | None = default, direction: Any = "maximize", n_jobs: int = 1
+    ):
+        return rescored(trials(count), out=out, rule=rule, direction=direction, run=run, n_jobs=n_jobs)
 
     return call
 
@@ -107,6 +111,34 @@ def test_the_best_are_trained_with_the_seeds_after_their_own(again: Again, out: 
     assert first.config == base.model_copy(update={"seed": 2**32 - 1, "search": nothing_after})
     assert first.folder.name == "1"
     assert [job.folder.name for job in run.jobs] == ["1", "2", "1001", "1002", "2001", "2002"]
+
+
+def test_as_many_run_at_once_as_trials_did_with_the_same_outcome(again: Again, out: Path) -> None:
+    train, together = Trainer({0: [0.1, 0.2], 1: [0.5, 0.41], 2: [None, 0.3]}), threading.Barrier(2)
+
+    def run(job: Job) -> Outcome:
+        assert not job.alone
+        together.wait(timeout=30)
+        return train(job)
+
+    assert [(one.number, one.values) for one in again(run, n_jobs=2)] == [
+        (1, (0.29, 0.5, 0.41)),
+        (2, (0.28, 0.3)),
+        (0, (0.3, 0.1, 0.2)),
+    ]
+
+
+def test_once_one_cannot_go_on_no_other_begins(again: Again) -> None:
+    begun = list[str]()
+
+    def run(job: Job) -> Outcome:
+        begun.append(job.folder.name)
+        time.sleep(0.1 * len(begun))
+        return Outcome("stopped", "no room")
+
+    with pytest.raises(RunError, match="no room"):
+        again(run, n_jobs=2)
+    assert len(begun) < 6
 
 
 def test_their_weights_go_and_their_records_stay(again: Again, out: Path) -> None:

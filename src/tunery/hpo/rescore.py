@@ -1,6 +1,7 @@
 """The best configurations, trained again with other seeds: luck should not choose the winner."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
 from typing import Final
@@ -28,7 +29,7 @@ _APART: Final = 1000
 
 
 def rescored(
-    ranked: Sequence[TrialRecord], *, out: Path, rule: Rescore | None, direction: Direction, run: Run
+    ranked: Sequence[TrialRecord], *, out: Path, rule: Rescore | None, direction: Direction, run: Run, n_jobs: int
 ) -> tuple[Rescored, ...]:
     """Train the best trials of the study in `out` with more seeds. Returns them by their means over all seeds, best
     first; one of which no other seed completed comes last.
@@ -38,6 +39,7 @@ def rescored(
 
     Args:
         ranked: completed trials, best first.
+        n_jobs: runs at once.
 
     Raises:
         Interrupted: a run was; the same call goes on from there.
@@ -46,7 +48,10 @@ def rescored(
     chosen = candidates(ranked, rule)
     if rule is None or not chosen:
         return ()
-    found = [_again(trial, out, more=rule.seeds, run=run) for trial in chosen]
+    own = {trial.number: _config_of(trial, out) for trial in chosen}
+    jobs = {number: _jobs(number, config, out, more=rule.seeds, alone=n_jobs == 1) for number, config in own.items()}
+    values = _values([job for each in jobs.values() for job in each], run, n_jobs)
+    found = [_means(trial, own[trial.number].seed, jobs[trial.number], values) for trial in chosen]
     _free(out / RESCORED)
     sign = -1.0 if direction == "maximize" else 1.0
     return tuple(sorted(found, key=lambda one: (len(one.values) == 1, sign * one.mean, one.number)))
@@ -58,19 +63,36 @@ def candidates(ranked: Sequence[TrialRecord], rule: Rescore | None) -> Sequence[
     return ranked[:top] if top > 1 else ()
 
 
-def _again(trial: TrialRecord, out: Path, *, more: int, run: Run) -> Rescored:
-    config = _config_of(trial, out)
-    values = {config.seed: trial.value}
-    for place in range(1, more + 1):
-        seed = (config.seed + place) % _SEEDS
-        job = Job(
+def _jobs(number: int, config: RunConfig, out: Path, *, more: int, alone: bool) -> list[Job]:
+    seeds = [(config.seed + place) % _SEEDS for place in range(1, more + 1)]
+    return [
+        Job(
             config=config.model_copy(update={"seed": seed}),
-            folder=out / RESCORED / TRIALS / str(trial.number * _APART + place),
+            folder=out / RESCORED / TRIALS / str(number * _APART + place),
             study=out / RESCORED,
-            title=f"trial {trial.number} seed {seed}",
+            title=f"trial {number} seed {seed}",
+            alone=alone,
         )
-        values[seed] = finished_run(job, run).objective.value
-    known = {seed: value for seed, value in values.items() if value is not None}
+        for place, seed in enumerate(seeds, start=1)
+    ]
+
+
+def _values(jobs: Sequence[Job], run: Run, n_jobs: int) -> dict[Path, float | None]:
+    """The objective of every run, by its folder; once one cannot go on, no other begins."""
+    if n_jobs == 1:
+        return {job.folder: finished_run(job, run).objective.value for job in jobs}
+    with ThreadPoolExecutor(n_jobs) as lanes:
+        running = {job.folder: lanes.submit(finished_run, job, run) for job in jobs}
+        try:
+            return {folder: each.result().objective.value for folder, each in running.items()}
+        except BaseException:
+            lanes.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _means(trial: TrialRecord, seed: int, jobs: Sequence[Job], values: Mapping[Path, float | None]) -> Rescored:
+    found = {seed: trial.value, **{job.config.seed: values[job.folder] for job in jobs}}
+    known = {seed: value for seed, value in found.items() if value is not None}
     return Rescored(number=trial.number, seeds=tuple(known), values=tuple(known.values()), mean=fmean(known.values()))
 
 

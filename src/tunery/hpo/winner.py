@@ -76,7 +76,9 @@ def conclude(result: StudyResult, ending: Ending) -> StudyResult:
         raise StudyFailed("no trial completed; `study.json` and the trials' `result.json` say why")
     for trial in candidates(order, search.rescore) or order[:1]:
         _bring_here(trial, ending)
-    again = rescored(order, out=out, rule=search.rescore, direction=result.direction, run=ending.run)
+    again = rescored(
+        order, out=out, rule=search.rescore, direction=result.direction, run=ending.run, n_jobs=search.n_jobs
+    )
     winner, lost = _winner(order, again, out)
     best = _published(winner, out)
     measured = _measured(out, [trial.number for trial in order[: search.ensemble or 0]])
