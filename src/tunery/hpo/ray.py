@@ -51,7 +51,13 @@ class RayTasks(Runner):
         )
 
     def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
-        """Train it in a task. What the judge raises is raised, and ends the run."""
+        """Train it in a task, and in another where the machine dies. What the judge raises is raised, and ends the run."""
+        while (outcome := self._once(job, judge=judge, stop=stop)) is None:
+            pass
+        return outcome
+
+    def _once(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome | None:
+        """None: the machine has died, which is nobody's fault; the next task goes on from the resume point."""
         number = next(self._numbers)
         task = self._task.remote(job, os.getcwd(), self._mailbox, number)
         try:
@@ -69,7 +75,7 @@ class RayTasks(Runner):
         if self._is_ours:
             self._ray.shutdown()
 
-    def _follow(self, task: Any, number: int, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+    def _follow(self, task: Any, number: int, job: Job, *, judge: Judge, stop: Stop) -> Outcome | None:
         asked, patience = False, job.config.search.stall_timeout
         while not self._ray.wait([task], timeout=_LOOK)[0]:
             silent, epoch = self._ray.get(self._mailbox.look.remote(number))
@@ -84,10 +90,12 @@ class RayTasks(Runner):
                 return given_up
         return self._ended(task)
 
-    def _ended(self, task: Any) -> Outcome:
+    def _ended(self, task: Any) -> Outcome | None:
         errors = self._ray.exceptions
         try:
             outcome: Outcome = self._ray.get(task)
+        except errors.NodeDiedError:
+            return None
         except errors.RayError as error:
             status: Literal["out_of_memory", "failed"] = (
                 "out_of_memory" if isinstance(error, errors.OutOfMemoryError) else "failed"
