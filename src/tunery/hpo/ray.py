@@ -51,7 +51,7 @@ class RayTasks(Runner):
         )
 
     def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
-        """Train it in a task, and in another where the machine dies. What the judge raises is raised, and ends the run."""
+        """Train it in a task; where its machine dies, in another. What the judge raises is raised, and ends the run."""
         while (outcome := self._once(job, judge=judge, stop=stop)) is None:
             pass
         return outcome
