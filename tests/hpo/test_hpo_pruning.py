@@ -13,7 +13,7 @@ from tunery.schema.results import Memory, Parameters, Progress, Seconds
 from tunery.schema.search import Hyperband, MedianPruner, NoPruner, PercentilePruner, Pruner, SuccessiveHalving
 from tunery.schema.space import with_domains
 
-MEDIAN = MedianPruner(startup_trials=2)
+MEDIAN = MedianPruner(startup_trials=2, warmup_epochs=0)
 EPOCHS = 9
 
 

@@ -74,8 +74,8 @@ class MedianPruner(Spec):
     name: Literal["median"] = "median"
     startup_trials: StartupTrials = 4
     """Finished trials needed before any trial is pruned."""
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
-    """Epochs of a trial during which it is not pruned."""
+    warmup_epochs: Annotated[int, Field(ge=0)] = 1
+    """Epochs of a trial during which it is not pruned: the first says little of a slow learner."""
 
 
 class PercentilePruner(Spec):
@@ -87,8 +87,8 @@ class PercentilePruner(Spec):
     """Per cent of trials that go on."""
     startup_trials: StartupTrials = 4
     """Finished trials needed before any trial is pruned."""
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
-    """Epochs of a trial during which it is not pruned."""
+    warmup_epochs: Annotated[int, Field(ge=0)] = 1
+    """Epochs of a trial during which it is not pruned: the first says little of a slow learner."""
 
 
 class SuccessiveHalving(Spec):
