@@ -265,9 +265,8 @@ def apart(action: Callable[[], None]) -> None:
 
 def import_all() -> None:
     """Whatever a run imports, so that a fork of this process starts at once."""
-    import tunery.cli.watch
-
-    import tunery.hpo.study
+    import tunery.cli.watch_study
+    import tunery.hpo.session
     import tunery.train.console
     import tunery.train.export
     import tunery.train.report  # noqa: F401

@@ -1,4 +1,4 @@
-"""Twenty SIGKILLs of real runs and studies: nothing is lost, and all end bit for bit like undisturbed ones."""
+"""Ten SIGKILLs of real runs and studies: nothing is lost, and all end bit for bit like undisturbed ones."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def test_killed_runs_and_studies_go_on_and_end_as_if_nothing_had_been(tmp_path: 
         "--data",
         str(tmp_path),
         "--kills",
-        "20",
+        "10",
         "--tiny",
         "--fork",
         "--rows",
@@ -27,5 +27,5 @@ def test_killed_runs_and_studies_go_on_and_end_as_if_nothing_had_been(tmp_path: 
     told = done.stdout + done.stderr
     assert done.returncode == 0, told
     kills = [int(line.split()[1]) for line in done.stdout.splitlines() if " kills " in line]
-    assert kills == [10, 10], told
+    assert kills == [5, 5], told
     assert done.stdout.count("metrics lost 0, doubled 0") == 2, told

@@ -112,13 +112,15 @@ def test_a_running_trial_is_told_from_its_progress_and_one_without_a_folder_from
         '{"step": 2, "epoch": 2.0, "name": "validation/accuracy", "value": 0.8}\n'
         '{"step": 2, "epoch": 2.0, "name": "validation/f1_macro", "value": null}\n'
     )
-    first, second = study_of(TrialState.RUNNING, TrialState.PRUNED, reason="it was illegal").trials
+    known = {"seconds": 8.0, "epochs": 1.0, "reason": "it was bad", "costs": {}}
+    first, second = study_of(TrialState.RUNNING, TrialState.PRUNED, spent=known).trials
+    second.intermediate_values = {1: 0.3, 3: 0.2}
     found = [trial_record(each, tmp_path, document=document(), base=base()) for each in (first, second)]
     assert [(each.status, each.epochs, each.seconds, each.history) for each in found] == [
         ("running", 2.0, 3.0, (0.4, None)),
-        ("pruned", 0.0, 0.0, ()),
+        ("pruned", 1.0, 8.0, (0.3, None, 0.2)),
     ]
-    assert found[1].reason == "it was illegal" and found[1].value is None and found[0].costs == {}
+    assert found[1].reason == "it was bad" and found[1].value is None and found[0].costs == {}
 
 
 def test_a_summary_counts_what_has_ended_and_leaves_out_what_waits(tmp_path: Path) -> None:

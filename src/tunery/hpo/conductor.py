@@ -18,7 +18,7 @@ from tunery.hpo.limits import memory_limit
 from tunery.hpo.memory import MemoryLine
 from tunery.hpo.plan import Observer, Plan
 from tunery.hpo.pruning import Judging, most_epochs
-from tunery.hpo.records import results_of, trial_folder, trial_record, values_of
+from tunery.hpo.records import SPENT, results_of, spent, trial_folder, trial_record, values_of
 from tunery.hpo.runner import Job, Judge, Outcome, Runner, Stop
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
@@ -63,6 +63,7 @@ class Conductor:
             plan.out, base.checkpoint, direction=base.direction, candidates=base.search.candidates, say=observer.say
         )
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._shared = shared
         self._book = Book(plan.study, worker=self._worker, shared=shared)
         self._judging = Judging(
             plan.study, base.search.pruner, objectives=base.objectives, epochs=most_epochs(plan.document)
@@ -222,6 +223,8 @@ class Conductor:
         if result.status == "completed":
             self._memory.learn(config, result.memory)
         values = values_of(result, self._plan.base.objectives) if result.status == "completed" else None
+        if self._shared:
+            self._book.write(trial, SPENT, spent(result, self._plan.base.objectives))
         if self._book.tell(trial, _STATES[result.status], values):
             self._tell_observer(trial)
         self._count(result)

@@ -24,6 +24,9 @@ STATUS: dict[TrialState, Any] = {
     TrialState.RUNNING: "running",
 }
 
+SPENT: Final = "spent"
+"""User attribute of a trial of a shared study: what `spent` says of it, for those who do not see its folder."""
+
 
 def trial_folder(out: Path, number: int) -> RunFolder:
     """The folder of one trial of the study in `out`."""
@@ -62,20 +65,35 @@ def trial_record(trial: FrozenTrial, out: Path, *, document: Document, base: Run
 
 def _record(trial: FrozenTrial, out: Path, *, space: Space, base: RunConfig) -> TrialRecord:
     folder = trial_folder(out, trial.number)
-    result = folder.result()
-    known = result or folder.progress()
     return TrialRecord(
         number=trial.number,
         status=STATUS[trial.state],
         value=trial.values[0] if trial.state is TrialState.COMPLETE else None,
         params={path: space.decoded(path, value) for path, value in trial.params.items()},
-        seconds=known.seconds.total,
-        epochs=known.epochs,
-        reason=result.reason if result else trial.user_attrs.get("reason"),
-        history=tuple(history(folder.metrics, base.objective)),
-        costs=costs_of(result, base.objectives) if result else {},
+        history=tuple(history(folder.metrics, base.objective) or _reported(trial)),
         notes=trial.user_attrs.get("notes", ()),
+        **_spent(trial, folder, base.objectives),
     )
+
+
+def _reported(trial: FrozenTrial) -> list[float | None]:
+    """Its objective after each epoch, as far as the pruner was told."""
+    values = trial.intermediate_values
+    return [values.get(epoch) for epoch in range(1, max(values, default=0) + 1)]
+
+
+def _spent(trial: FrozenTrial, folder: RunFolder, objectives: Sequence[str]) -> dict[str, Any]:
+    """From its folder, if it is here."""
+    if (result := folder.result()) is not None:
+        return spent(result, objectives)
+    progress = folder.progress()
+    return trial.user_attrs.get(SPENT) or {"seconds": progress.seconds.total, "epochs": progress.epochs}
+
+
+def spent(result: RunResult, objectives: Sequence[str]) -> dict[str, Any]:
+    """What the record of a run says of it that the study's database does not."""
+    costs = costs_of(result, objectives)
+    return {"seconds": result.seconds.total, "epochs": result.epochs, "reason": result.reason, "costs": costs}
 
 
 def results_of(out: Path, numbers: list[int]) -> dict[int, RunResult]:
