@@ -12,6 +12,7 @@ with its process: imports are on all of them.
 import argparse
 import json
 import math
+import shutil
 import subprocess
 import sys
 import time
@@ -88,18 +89,22 @@ def one_label_each(rows: pd.DataFrame, label: str) -> pd.DataFrame:
 
 
 def run_peer(folder: Path, given: argparse.Namespace, seed: int, pruner: str) -> dict[str, Any]:
-    """One study of the peer."""
+    """One study of the peer; where it has been run into this folder before, what it found then."""
+    record = folder / f"peer-{pruner}.json"
+    if record.exists():
+        return dict(json.loads(record.read_text()))
     command = [sys.executable, str(HERE / "hp_search_peer.py"), "--data", str(folder / "peer.json")]
     command += ["--model", str(packaged_weights()), "--seed", str(seed), "--trials", str(given.trials)]
     command += ["--pruner", pruner, "--began", str(time.monotonic())]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    record.write_text(done.stdout.splitlines()[-1])
+    return dict(json.loads(record.read_text()))
 
 
 def run_tunery(folder: Path, given: argparse.Namespace, seed: int, seconds: float) -> dict[str, Any]:
     """One study of ours, in a process of its own; imports are on the clock."""
     out = folder / "study"
+    shutil.rmtree(out, ignore_errors=True)
     (folder / "config.json").write_text(json.dumps(config(folder, given, seed)))
     command = [sys.executable, str(HERE / "timed_study.py"), str(folder / "config.json"), str(out)]
     began = time.perf_counter()

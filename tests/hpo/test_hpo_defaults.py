@@ -42,6 +42,11 @@ def test_a_fixed_method_begins_with_its_default_and_then_with_what_beats_it() ->
     ]
 
 
+def test_where_the_batch_is_searched_more_and_larger_steps_come_second() -> None:
+    document = space_of(peft="lora", optim={"lr": RATE}, train={"batch_size": [8, 16, 32]})
+    assert [tuple(params.values()) for params in portfolio(document)] == [(1e-3, 16), (2e-3, 8), (2e-3, 16), (5e-4, 16)]
+
+
 def test_moves_stay_within_the_domains() -> None:
     document = space_of(peft="lora", optim={"lr": [4e-4, 1e-3, 1.5e-3]}, train={"epochs": [1, 3, 4]})
     assert [tuple(params.values()) for params in portfolio(document)] == [(1e-3, 3), (1.5e-3, 4), (1e-3, 4), (4e-4, 4)]

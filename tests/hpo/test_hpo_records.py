@@ -114,7 +114,7 @@ def test_a_running_trial_is_told_from_its_progress_and_one_without_a_folder_from
     )
     known = {"seconds": 8.0, "epochs": 1.0, "reason": "it was bad", "costs": {}}
     first, second = study_of(TrialState.RUNNING, TrialState.PRUNED, spent=known).trials
-    second.intermediate_values = {1: 0.3, 3: 0.2}
+    first.user_attrs, second.intermediate_values = {}, {1: 0.3, 3: 0.2}
     found = [trial_record(each, tmp_path, document=document(), base=base()) for each in (first, second)]
     assert [(each.status, each.epochs, each.seconds, each.history) for each in found] == [
         ("running", 2.0, 3.0, (0.4, None)),
