@@ -93,14 +93,14 @@ def asked(tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
     files = write_rows(tmp_path)
     said: list[str] = []
 
-    def ask(free: int, *, others: int = 0, candidates: int | None = None, **rule: Any) -> list[str]:
+    def ask(free: int, *, others: int = 0, candidates: int | None = None, n_jobs: int = 1, **rule: Any) -> list[str]:
         monkeypatch.setattr("shutil.disk_usage", lambda path: Disk(1000 * MB, 0, free))
         wanted = config(str(tiny_bert), files, checkpoint=rule)
         out = tmp_path / "runs" / "run"
         store = StudyStore(out, wanted.checkpoint, direction="maximize", candidates=candidates or 0, say=said.append)
         monkeypatch.setattr(StudyStore, "used", lambda self: others)
         sizes, folder = Sizes(10 * MB, 20 * MB, 1 * MB), store.run(candidates and out / "trials" / "3")
-        require_room(sizes, wanted.checkpoint, store=store, folder=folder)
+        require_room(sizes, wanted.checkpoint, store=store, folder=folder, n_jobs=n_jobs)
         assert not out.exists()
         return said
 
@@ -143,6 +143,11 @@ def test_a_study_is_told_of_all_that_stays(asked: Any) -> None:
     assert "5 × weights of another trial of 10 MB" in asked(900 * MB, candidates=5)[0]
 
 
+def test_trials_that_run_at_once_are_told_together(asked: Any) -> None:
+    assert "at most 190 MB (4 × resume point of 20 MB, 6 × weights" in asked(900 * MB, candidates=5, n_jobs=2)[0]
+    assert asked(900 * MB, n_jobs=2)[1].startswith("disk: at most 70 MB")
+
+
 def test_a_file_system_that_is_too_small_is_refused(asked: Any) -> None:
     with pytest.raises(FolderError, match="has 59 MB free, but this run needs at most 60 MB .*; choose another --out,"):
         asked(59 * MB)
@@ -164,6 +169,6 @@ def test_a_run_that_has_begun_is_let_pass(tiny_bert: Path, tmp_path: Path) -> No
     sizes = sizes_of(assemble(tight, prepare(tight)))
     store = StudyStore(tmp_path / "other", tight.checkpoint, direction="maximize")
     with pytest.raises(FolderError, match="max_disk allows 1 B"):
-        require_room(sizes, tight.checkpoint, store=store, folder=store.run())
+        require_room(sizes, tight.checkpoint, store=store, folder=store.run(), n_jobs=1)
     save_point(store.run(), 10, key="any")
-    require_room(sizes, tight.checkpoint, store=store, folder=store.run())
+    require_room(sizes, tight.checkpoint, store=store, folder=store.run(), n_jobs=1)

@@ -96,10 +96,13 @@ _DEMANDS: Final = {
 }
 
 
-def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: RunFolder) -> None:
+def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: RunFolder, n_jobs: int) -> None:
     """Refuse a run that will not find room on its disk, and say how much the others will take.
 
     A run that has begun is let pass: it was looked at then, and can go on from where it is once there is room.
+
+    Args:
+        n_jobs: runs at once, where it is a trial.
 
     Raises:
         FolderError: when `max_disk` or the file system is too small; nothing has been written.
@@ -107,7 +110,8 @@ def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: R
     if folder.kept() or folder.resume.points():
         return
     demand, used = _DEMANDS[rule.low_disk], store.used()
-    all_kept = 0 if folder.path == store.root else store.most_kept
+    is_trial = folder.path != store.root
+    all_kept = store.most_kept if is_trial else 0
     trials = min(1, all_kept) if demand.frees_others else all_kept
     least, there = estimate(sizes, demand.rule(rule), trials=trials), min(used, trials * sizes.weights)
     others = 0 if demand.frees_others else used - there
@@ -123,25 +127,27 @@ def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: R
         reserve = f" and checkpoint.min_free keeps {size_text(kept_free)} of it" if kept_free else ""
         raise FolderError(f"{refused}{reserve}, but this run needs {least}; choose another --out, {remedy}")
     if not used:  # the first trial speaks for the study
-        store.say(f"disk: {estimate(sizes, rule, trials=all_kept)}, {size_text(disk.free)} free")
+        most = estimate(sizes, rule, trials=all_kept, runs=n_jobs if is_trial else 1)
+        store.say(f"disk: {most}, {size_text(disk.free)} free")
 
 
-def estimate(sizes: Sizes, rule: Checkpoint, *, trials: int = 0) -> Estimate:
+def estimate(sizes: Sizes, rule: Checkpoint, *, trials: int = 0, runs: int = 1) -> Estimate:
     """The most that is on disk at once: while a resume point is written, or while the best epoch is exported.
 
     Args:
         trials: finished trials of the study whose weights are kept beside the run.
+        runs: that train at once.
     """
     kept = Part(trials, "weights of another trial", sizes.weights)
     training = _parts(
-        Part(rule.keep_last + 1 if rule.keep_last else 0, "resume point", sizes.point),
-        Part(rule.co_best + 1, "weights", sizes.weights),
+        Part(runs * (rule.keep_last + 1 if rule.keep_last else 0), "resume point", sizes.point),
+        Part(runs * (rule.co_best + 1), "weights", sizes.weights),
         kept,
     )
     ending = _parts(
-        Part(rule.keep_last, "resume point", sizes.point),
-        Part(rule.co_best, "weights", sizes.weights),
-        Part(1, "export", sizes.export),
+        Part(runs * rule.keep_last, "resume point", sizes.point),
+        Part(runs * rule.co_best, "weights", sizes.weights),
+        Part(runs, "export", sizes.export),
         kept,
     )
     return max(training, ending, key=lambda found: found.peak)

@@ -82,7 +82,7 @@ def fit(
         with clock.phase("load"):
             run = assemble(config, prepare(config))
             sizes = sizes_of(run)
-            require_room(sizes, config.checkpoint, store=store, folder=folder)
+            require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=config.search.n_jobs)
         with claimed(folder.path, document, record="result.json"):
             progress = _train(run, store, folder, callbacks, clock=clock, signals=signals)
             return _conclude(run, store, folder, progress, clock=clock, need=sizes.export)
