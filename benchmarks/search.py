@@ -57,7 +57,7 @@ def config(data: Path, given: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 
 def write_rows(given: argparse.Namespace, folder: Path, seed: int) -> None:
-    """A sample of the rows, drawn by the seed: csv files for tunery, one JSON file for the peer."""
+    """A sample of the rows, drawn by the seed: csv files for tunery, one JSON file for the peer. No text is in two."""
     files = {path.stem: path for path in given.data.iterdir() if path.suffix in (".csv", ".jsonl")}
     read = {name: pd.read_csv(p) if p.suffix == ".csv" else pd.read_json(p, lines=True) for name, p in files.items()}
     read = {name: one_label_each(rows, given.label) for name, rows in read.items()}
@@ -71,9 +71,11 @@ def write_rows(given: argparse.Namespace, folder: Path, seed: int) -> None:
         "test": read["test"].sample(frac=1, random_state=seed).iloc[: 2 * given.held],
     }
     labels = sorted({str(label) for label in parts["train"][given.label]})
+    known_texts: set[str] = set()
     document: dict[str, Any] = {"labels": labels, "epochs": given.epochs, "length": given.length}
     for name, rows in parts.items():
-        seen = rows[rows[given.label].astype(str).isin(labels)]
+        seen = rows[rows[given.label].astype(str).isin(labels) & ~rows[given.text].isin(known_texts)]
+        known_texts |= set(rows[given.text])
         pairs = [(str(text), str(label)) for text, label in zip(seen[given.text], seen[given.label], strict=True)]
         pd.DataFrame(pairs, columns=["text", "label"]).to_csv(folder / f"{name}.csv", index=False)
         document[name] = [(text, labels.index(label)) for text, label in pairs]
