@@ -139,6 +139,28 @@ def test_a_trial_is_not_stopped_while_it_warms_up(name: str) -> None:
     assert judged(kind, curves, startup_trials=5) == [6, 6, 6, 6, 6]
 
 
+@pytest.mark.parametrize(
+    ("before", "value", "stopped"),
+    [
+        ((0.1, 0.3, 0.1, 0.1), 0.1, True),
+        ((0.1, 0.3, 0.1, 0.1), 0.09, True),
+        ((0.1, 0.1, 0.1, 0.1), 0.1, False),
+        ((0.3, 0.3, 0.1, 0.3), 0.3, False),
+        ((0.1, 0.2, 0.3), 0.2, False),
+        ((0.1, 0.3, 0.1), 0.1, True),
+        ((0.1, 0.3, 0.1, 0.1), 0.2, False),
+    ],
+)
+def test_models_that_all_name_the_largest_class_are_stopped_once_one_has_learnt_more(
+    before: Sequence[float], value: float, stopped: bool
+) -> None:
+    kind = next(kind for kind in PRUNERS if kind.model_fields["name"].default == "median")
+    curves = [[known] * 5 for known in (*before, value)]
+    assert judged(kind, curves, startup_trials=len(before)) == [5] * len(before) + [2 if stopped else 5]
+    assert judged(kind, curves, startup_trials=len(before) + 1)[-1] == 5
+    assert judged(kind, curves, startup_trials=len(before), warmup_epochs=5)[-1] == 5
+
+
 def test_hyperband_spreads_trials_over_brackets_in_proportion() -> None:
     brackets = Brackets(least=1, most=27, factor=3)
     turns = [brackets.bracket(number) for number in range(2 * 49)]

@@ -9,6 +9,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler,
 
 from tunery.hpo.candidates import Candidate, Candidates, Sampling
 from tunery.hpo.hyperband import Brackets
+from tunery.hpo.ranks import Ranks
 from tunery.schema import search as schema
 
 _CANDIDATES: Final = 64
@@ -50,11 +51,11 @@ def _nsga2(spec: schema.Nsga2, candidates: Candidates) -> Iterator[Candidate]:
 
 
 def _median(spec: schema.MedianPruner, epochs: int) -> BasePruner:
-    return pruners.MedianPruner(spec.startup_trials, spec.warmup_epochs + 1)
+    return Ranks(50.0, startup_trials=spec.startup_trials, warmup_epochs=spec.warmup_epochs)
 
 
 def _percentile(spec: schema.PercentilePruner, epochs: int) -> BasePruner:
-    return pruners.PercentilePruner(spec.percentile, spec.startup_trials, spec.warmup_epochs + 1)
+    return Ranks(spec.percentile, startup_trials=spec.startup_trials, warmup_epochs=spec.warmup_epochs)
 
 
 def _halving(spec: schema.SuccessiveHalving, epochs: int) -> BasePruner:

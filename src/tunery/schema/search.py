@@ -69,7 +69,8 @@ class Nsga2(Spec):
 
 
 class MedianPruner(Spec):
-    """Stop a trial whose best epoch so far is below the median of earlier trials at the same epoch."""
+    """Stop a trial whose best epoch so far is below the median of completed trials at the same epoch, or one of so many
+    equals that the middle of their ranks is."""
 
     name: Literal["median"] = "median"
     startup_trials: StartupTrials = 4
@@ -79,8 +80,8 @@ class MedianPruner(Spec):
 
 
 class PercentilePruner(Spec):
-    """Stop a trial whose best epoch so far is not among the best `percentile` per cent of earlier trials at the same
-    epoch."""
+    """Stop a trial whose best epoch so far is not among the best `percentile` per cent of completed trials at the same
+    epoch; equals have the middle of their ranks."""
 
     name: Literal["percentile"] = "percentile"
     percentile: Annotated[float, Field(ge=0, le=100)] = 25.0
