@@ -51,8 +51,9 @@ class Instant(Runner):
     """Runs that train nothing: their curves are drawn by lot."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
-        """What the runs took, the judge not counted."""
+        self.seconds: list[float] = []
+        """What each run took, the judge not counted."""
+        self.ends: list[float] = []
 
     def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
         """Four epochs."""
@@ -68,7 +69,8 @@ class Instant(Runner):
         job.folder.mkdir(parents=True, exist_ok=True)
         if reason is None:
             RunFolder(job.folder).write_result(finished(job, value))
-        self.seconds += time.perf_counter() - began - judged
+        self.ends.append(time.perf_counter())
+        self.seconds.append(self.ends[-1] - began - judged)
         return Outcome("completed" if reason is None else "pruned", reason)
 
     def close(self) -> None:
@@ -104,10 +106,8 @@ def one_more(space: Document, out: Path, *, recorded: int, more: int) -> float:
     """Milliseconds for a trial, over that many after those recorded."""
     runner = Instant()
     with conducting(space, out, runner) as conductor:
-        conductor.run(total=recorded + 1)  # what is read once is read now
-        runner.seconds, began = 0.0, time.perf_counter()
         conductor.run(total=recorded + 1 + more)
-        return (time.perf_counter() - began - runner.seconds) / more * 1000
+    return (runner.ends[-1] - runner.ends[0] - sum(runner.seconds[1:])) / more * 1000
 
 
 def open_and_report(space: Document, out: Path, *, recorded: int) -> dict[str, float]:
