@@ -27,7 +27,7 @@ from tunery.hpo.grid import grid
 from tunery.hpo.plan import Plan, Silent
 from tunery.hpo.records import summarise
 from tunery.hpo.runner import Epoch, Job, Judge, Outcome, Runner, Stop
-from tunery.hpo.space import Space
+from tunery.hpo.space import Space, complete
 from tunery.hpo.winner import write_records
 from tunery.schema.document import Document
 from tunery.schema.results import Progress
@@ -114,11 +114,10 @@ def open_and_report(space: Document, out: Path, *, recorded: int) -> dict[str, f
     """Seconds."""
     began = time.perf_counter()
     document, make = plan_of(space, out)
-    with (
-        claimed(out, document, record="study.json"),
-        opened(open_study(sqlite_url(out), name="overhead", directions=["maximize"])) as study,
-    ):
+    with opened(open_study(sqlite_url(out), name="overhead", directions=["maximize"])) as study:
         plan = make(study)
+        with claimed(out, complete(document, plan.base), record="study.json"):
+            pass
         Conductor(plan, Instant(), shared=False, leave=lambda: None, observer=Silent()).run(total=recorded + 1)
         ready = time.perf_counter()
         write_records(summarise(study, plan.base, out, document=document, notes=()), out)
