@@ -2,9 +2,9 @@
 
     python scripts/gpu/methods.py --data DIR --tokenizer DIR [--rows 3000 --epochs 1 --rounds 2]
 
-The model has the shape of RoBERTa-base and random weights: speed and memory do not depend on their values, scores do, so
-none are printed. Ours and the peer, with and without bf16, take turns in one process; the first round warms up and is
-not counted. Peak memory is what the allocator gave out while training. Prints a Markdown table and the name of the card.
+The model has the shape of RoBERTa-base and random weights: speed and memory do not depend on their values; scores do,
+and none are printed. Ours and the peer, with and without bf16, take turns in one process; the first round warms up and
+is not counted. Peak memory is what the allocator gave out while training. Prints a Markdown table and the card's name.
 """
 
 import argparse
