@@ -132,7 +132,7 @@ def test_undefined_values_are_none_or_zero() -> None:
     assert metrics["roc_auc"] is None and metrics["pr_auc"] is None
     assert metrics["mcc"] == 0.0
     assert metrics["f1_macro"] == 1.0, "labels that occur nowhere do not count"
-    assert metrics["per_label"]["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+    assert metrics["per_label"]["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0, "predicted": 0}
     alone = ClassificationView(["a"]).metrics(np.zeros((2, 1)), np.array([0, 0]), thresholds=None)
     assert alone["accuracy"] == 1.0 and alone["loss"] == 0.0
 

@@ -133,7 +133,7 @@ def test_the_best_is_published_scored_and_written_down_and_the_rest_is_freed(
     assert {told.method for told in result.ensembles} == {"mean", "weighted", "vote", "soup"}
     assert result.ensembles[0].trials == (1, 2, 0) and result.rescored == () == result.front
     assert [one.path for one in result.importance["ped_anova"]] == ["optim.lr"]
-    assert weights(out) == [False, True, False] and result.notes == ()
+    assert weights(out) == [False, True, False]
     assert result.disk.bytes == sum(path.stat().st_size for path in _weights_on_disk(out))
 
 
@@ -151,6 +151,16 @@ def _weights_on_disk(out: Path) -> list[Path]:
 STEPS = ("publish", "measure", "importances", "storage_of", "disk", "leaderboard_csv", "study_html")
 
 
+def test_the_winners_notes_are_the_studys_and_so_is_that_all_trials_answer_alike(
+    out: Path, ending: Callable[..., Ending]
+) -> None:
+    alike, *doubts = conclude(so_far(0, 1, 2), ending()).notes
+    winner_result = RunFolder(out / "trials" / "1").result()
+    assert alike == "all 3 completed trials give every row of validation the same answer"
+    assert winner_result is not None and "for every row" in winner_result.notes[0]
+    assert doubts == [f"trial 1, the winner: {note}" for note in winner_result.notes]
+
+
 def test_a_stop_anywhere_changes_nothing_and_repeats_nothing(
     out: Path, ending: Callable[..., Ending], scored: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +172,8 @@ def test_a_stop_anywhere_changes_nothing_and_repeats_nothing(
                 conclude(so_far(0, 1, 2), ending())
             assert not (out / "study.json").exists()
     result = conclude(so_far(0, 1, 2), ending())
-    assert len(scored) == 1 and len(result.ensembles) == 4 and result.notes == ()
+    assert len(scored) == 1 and len(result.ensembles) == 4
+    assert not any("weights" in note for note in result.notes)
     assert conclude(so_far(0, 1, 2), ending()) == result and len(scored) == 1
 
 
@@ -202,7 +213,8 @@ def test_the_best_mean_whose_weights_are_there_wins(
     monkeypatch.setattr(winner, "rescored", lambda *_, **__: order)
     result = conclude(so_far(0, 1, 2), ending(ensemble=None))
     assert result.best is not None and result.best.number == 0
-    assert len(result.notes) == 1 and result.notes[0].startswith(
+    (lost,) = [note for note in result.notes if "weights" in note]
+    assert lost.startswith(
         "trial 2 has a better mean over seeds than the winner, but its weights are gone; checkpoint.keep_best=N keeps"
     )
 

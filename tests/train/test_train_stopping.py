@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tiny_runs import config, write_rows
 from tunery.schema.metrics import Direction
-from tunery.schema.results import RunResult
+from tunery.schema.results import CheckpointRecord, RunResult
 from tunery.tracking.jsonl import read_metrics
-from tunery.train.callbacks import FollowMetric, epochs_without_improvement
+from tunery.train.callbacks import FollowMetric, epochs_to_keep, epochs_without_improvement
 from tunery.train.fit import fit
 from tunery.train.inference import evaluate
 
@@ -34,6 +34,29 @@ def test_waiting_is_counted_from_the_last_real_improvement(
     assert waited == epochs_without_improvement(turned, direction=other, min_delta=min_delta)
 
 
+scores = st.lists(
+    st.tuples(st.sampled_from([None, 0.25, 0.5, 0.75]), st.sampled_from([0.1, 0.2, 0.3])), min_size=1, max_size=9
+)
+
+
+@given(scores=scores, direction=st.sampled_from(["maximize", "minimize"]), most=st.integers(1, 3))
+def test_of_epochs_with_the_best_value_the_lowest_loss_is_restored(
+    scores: list[tuple[float | None, float]], direction: Direction, most: int
+) -> None:
+    kept: tuple[CheckpointRecord, ...] = ()
+    for step, (value, loss) in enumerate(scores):
+        new = CheckpointRecord(
+            kind="best", step=step, epoch=step, digest="", bytes=0, value=value, metrics={"loss": loss}
+        )
+        kept = epochs_to_keep(kept, new, direction=direction, most=most)
+    defined = [value for value, _ in scores if value is not None]
+    best = (max if direction == "maximize" else min)(defined, default=None)
+    equal = sorted((loss, step) for step, (value, loss) in enumerate(scores) if value == best)
+    expected = [step for _, step in equal][:most] if defined else [0]
+    assert [record.step for record in kept] == expected
+    assert [record.kind for record in kept] == ["best", *["co_best"] * (len(kept) - 1)]
+
+
 def run(tiny_bert: Path, folder: Path, stopping: dict[str, Any] | None, **sections: Any) -> RunResult:
     train = {"epochs": 12, "batch_size": 8, "early_stopping": stopping}
     rest = {"optim": {"name": "adamw", "lr": 1e-2}, "schedule": "constant", **sections}
@@ -53,7 +76,8 @@ def test_a_falling_metric_is_watched_and_the_objective_still_chooses(tiny_bert: 
     assert result.epochs == len(loss) == waits.index(2) + 1 < 12
     assert loss[0] > min(loss)  # it fell first: watched the other way round, the run would have ended after 3 epochs
     assert len(loss) > 3
-    assert result.best_epoch == f1.index(max(f1)) + 1 and result.objective.value == max(f1)
+    equal = [epoch for epoch, value in enumerate(f1) if value == max(f1)]
+    assert result.best_epoch == min(equal, key=lambda epoch: loss[epoch]) + 1 and result.objective.value == max(f1)
 
 
 def test_the_epoch_with_the_lowest_loss_is_exported_where_loss_is_the_objective(

@@ -82,6 +82,8 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
             table.add_row(name, number(value), number(test.get(name)))
     console = Console()
     console.print(table)
+    for note in run.notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     facts = [*_epochs(run), f"{run.seconds.total:.0f} s"]
     if run.parameters:
         facts.append(f"{run.parameters.trainable:,} of {run.parameters.total:,} parameters trained")

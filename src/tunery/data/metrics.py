@@ -124,8 +124,9 @@ class Counts:
         }
 
     def per_label(self, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Precision, recall, F1 and support under each label's name."""
-        columns = {"precision": self.precision, "recall": self.recall, "f1": self.f1, "support": self.actual}
+        """Precision, recall, F1, and how many rows have the label and got it, under each label's name."""
+        shares = {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+        columns: dict[str, npt.NDArray[Any]] = {**shares, "support": self.actual, "predicted": self.given}
         return {label: {key: values[k].item() for key, values in columns.items()} for k, label in enumerate(labels)}
 
 

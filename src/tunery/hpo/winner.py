@@ -1,6 +1,6 @@
 """The end of a study: the winner is exported, checked and scored on test, once; what its trials are worth is said."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from tunery.store.files import write_text
 from tunery.store.inventory import storage_of
 from tunery.store.study import StudyStore
 from tunery.train.inference import CARD, Predictor, read_card
+from tunery.train.notes import answers_alike
 from tunery.train.publish import publish
 from tunery.train.restore import restore
 
@@ -90,10 +91,19 @@ def conclude(result: StudyResult, ending: Ending) -> StudyResult:
             "rescored": again,
             "importance": importances(ending.study),
             "ensembles": measured.gains,
-            "notes": (*result.notes, *lost, *measured.notes),
+            "notes": (*_doubts(winner, order, out), *result.notes, *lost, *measured.notes),
         }
     )
     return write_records(result, out)
+
+
+def _doubts(winner: TrialRecord, order: Sequence[TrialRecord], out: Path) -> Iterator[str]:
+    """What makes the winner's scores doubtful, and whether any trial has learned to tell the rows apart."""
+    results = results_of(out, [trial.number for trial in order])
+    if len(results) > 1 and all(answers_alike(result) for result in results.values()):
+        yield f"all {len(results)} completed trials give every row of validation the same answer"
+    if winner.number in results:
+        yield from (f"trial {winner.number}, the winner: {note}" for note in results[winner.number].notes)
 
 
 def _bring_here(trial: TrialRecord, ending: Ending) -> None:

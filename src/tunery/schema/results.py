@@ -87,7 +87,7 @@ class CheckpointRecord(Record):
     """What is kept on disk, and why."""
 
     kind: Literal["best", "co_best"]
-    """`co_best`: a later epoch with the very value of the best."""
+    """`co_best`: another epoch with the very value of the best, and no lower validation loss."""
     step: int
     epoch: float
     digest: str
@@ -147,6 +147,8 @@ class RunResult(Record):
     checkpoints: tuple[CheckpointRecord, ...] = ()
     reason: str | None = None
     """Why the run was pruned or failed."""
+    notes: tuple[str, ...] = ()
+    """What makes its scores doubtful: one label for every row, nothing learned, still improving in the last epoch."""
 
 
 class Progress(Record):
@@ -285,7 +287,8 @@ class StudyResult(Record):
     """By evaluator, `ped_anova` and `fanova`, most important first."""
     ensembles: tuple[EnsembleGain, ...] = ()
     notes: tuple[str, ...] = ()
-    """What the study has to say of itself: a space that was exhausted, members whose weights were gone."""
+    """What the study has to say of itself: what makes the winner's scores doubtful, a space that was exhausted, members
+    whose weights were gone."""
     disk: Disk
     seconds: float
     """Sum of the trials' seconds."""

@@ -117,7 +117,7 @@ class FollowMetric(TrainerCallback):
 
 @final
 class KeepBest(TrainerCallback):
-    """Stores the owned weights of the best epoch so far, and of those that equal it."""
+    """Stores the owned weights of the best epoch so far, and of those with the same value."""
 
     def __init__(
         self, store: StudyStore, folder: RunFolder, built: Built, *, config: RunConfig, reference: Reference | None
@@ -129,35 +129,47 @@ class KeepBest(TrainerCallback):
         self._reference = reference
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
-        """Keep this epoch where it is better than the best so far, or equal to it while there is place for equals.
-
-        The weights of a best epoch before it go when no resume point needs them any more.
-        """
-        metrics = given["metrics"]
-        value, kept = metrics[self._config.objective], self._folder.kept()
-        is_best = not kept or (value is not None and self._improves(value, kept[0].value))
-        if not is_best and (value is None or value != kept[0].value or len(kept) >= self._config.checkpoint.co_best):
+        """Keep this epoch where `epochs_to_keep` says so; weights of others go when no resume point needs them."""
+        metrics, rule = given["metrics"], self._config.checkpoint
+        keep = partial(epochs_to_keep, direction=self._config.direction, most=rule.co_best)
+        new = CheckpointRecord(
+            kind="best",
+            step=state.global_step,
+            epoch=state.epoch or 0.0,
+            digest="",
+            bytes=0,
+            value=metrics[self._config.objective],
+            metrics=metrics,
+        )
+        if all(record.step != new.step for record in keep(self._folder.kept(), new)):
             return
         weights = owned_state(self._built)
 
         def store() -> None:
             digest, size = self._folder.objects.put(weights, reference=self._reference)
-            record = CheckpointRecord(
-                kind="best" if is_best else "co_best",
-                step=state.global_step,
-                epoch=state.epoch or 0.0,
-                digest=digest,
-                bytes=size,
-                value=value,
-                metrics=metrics,
-            )
-            self._folder.write_kept((record,) if is_best else (*self._folder.kept(), record))
+            stored = new.model_copy(update={"digest": digest, "bytes": size})
+            self._folder.write_kept(keep(self._folder.kept(), stored))
 
         self._store.write(room_for(weights), store)
         self._store.tidy()
 
-    def _improves(self, value: float, best: float | None) -> bool:
-        return best is None or is_better(value, best, direction=self._config.direction)
+
+def epochs_to_keep(
+    kept: Sequence[CheckpointRecord], new: CheckpointRecord, *, direction: Direction, most: int
+) -> tuple[CheckpointRecord, ...]:
+    """Which epochs stay when another was scored, best first: those with the best value, `most` at most.
+
+    Of epochs with the same value the one with the lower validation loss is better, and then the earlier one. An
+    undefined value is the worst.
+    """
+    best = kept[0].value if kept else None
+    if kept and (new.value is None or (best is not None and is_better(best, new.value, direction=direction))):
+        return tuple(kept)
+    equal = [*kept, new] if kept and new.value == best else [new]
+    ordered = sorted(equal, key=lambda record: (record.metrics["loss"], record.step))[:most]
+    return tuple(
+        record.model_copy(update={"kind": "co_best" if place else "best"}) for place, record in enumerate(ordered)
+    )
 
 
 @final

@@ -14,19 +14,21 @@ from tunery.hardware import peak_memory
 from tunery.model.owned import count_parameters, load_owned
 from tunery.optim.adversarial import make_adversary
 from tunery.schema import RunConfig
-from tunery.schema.results import Memory, Metrics, Objective, Progress, RunResult, Status, Tokens
+from tunery.schema.results import CheckpointRecord, Memory, Metrics, Objective, Progress, RunResult, Status, Tokens
 from tunery.store.claim import claimed, refuse_other
 from tunery.store.files import recover, size
 from tunery.store.folder import RunFolder
 from tunery.store.lock import held
 from tunery.store.study import StudyStore, ignore
+from tunery.tracking.jsonl import read_metrics
 from tunery.tracking.table import make_trackers
 from tunery.train.assemble import Assembled, assemble
-from tunery.train.callbacks import FollowMetric, KeepBest, Record, Regulate, SaveResumePoints, StopEarly
+from tunery.train.callbacks import FollowMetric, KeepBest, Record, Regulate, SaveResumePoints, StopEarly, history
 from tunery.train.clock import Clock
 from tunery.train.environment import environment
 from tunery.train.estimate import require_room, sizes_of
 from tunery.train.finite import LossWatch, StopWhereNotFinite
+from tunery.train.notes import Curves, notes_of
 from tunery.train.prepare import prepare
 from tunery.train.publish import publish, rehearse
 from tunery.train.resume import read
@@ -275,11 +277,25 @@ def finish(
         data=progress.data,
         checkpoints=folder.kept(),
         reason=reason,
+        notes=_notes(config, folder, progress, best) if status == "completed" else (),
     )
     folder.write_result(result)
     store.tidy()
     folder.close()
     return result
+
+
+def _notes(config: RunConfig, folder: RunFolder, progress: Progress, best: CheckpointRecord | None) -> tuple[str, ...]:
+    if progress.data is None or best is None:
+        return ()
+    steps = [line for line in read_metrics(folder.metrics, "train/loss") if line["name"] == "train/loss"]
+    curves = Curves(
+        loss=history(folder.metrics, "loss"),
+        objective=history(folder.metrics, config.objective),
+        training=[line["value"] for line in steps if line["epoch"] > math.ceil(progress.epochs) - 1],
+        epochs=progress.epochs,
+    )
+    return notes_of(config, progress.data, curves, best.metrics)
 
 
 def _kept_bytes(folder: RunFolder) -> int:

@@ -1,0 +1,147 @@
+"""What makes the scores of a finished run doubtful, in words: `notes` of its record. Every rule stands here.
+
+The rules compare validation with the loss of the class frequencies: what a model scores that knows how often each label
+occurs and nothing of the text. Their limits are chosen so that a run that has learned and levelled off gets no note:
+
+- One answer: exactly the same labels for all rows, although the rows differ.
+- At chance: less than 2 % of the loss of the class frequencies is gone (McFadden's pseudo-R², 1974), and ROC AUC is
+  below 0.6. Class weights move the loss of a good model, but not its ranking; a bad model has neither.
+- Still improving: the last epoch was the best, and either took a tenth or more of all that the validation loss has
+  fallen, or raised the objective by more than one standard error of a proportion over as many rows. On a curve that
+  levels off exponentially, a tenth in the last epoch of three means that at least as much again is still to come.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Final
+
+from tunery.schema import RunConfig
+from tunery.schema.results import DataRecord, RunResult, SplitRecord
+
+LEAST_R_SQUARED: Final = 0.02
+"""Share of the loss of the class frequencies that has to be gone."""
+LEAST_AUC: Final = 0.6
+LEVEL: Final = 0.1
+"""Share of the fall of the validation loss that belongs to the last epoch, below which a curve counts as level."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How a run went, scored epoch by scored epoch."""
+
+    loss: Sequence[float | None]
+    """On validation."""
+    objective: Sequence[float | None]
+    """On validation."""
+    training: Sequence[float]
+    """Losses of training steps in the last epoch, as they were logged; may be empty."""
+    epochs: float
+    """How many were trained."""
+
+
+def notes_of(config: RunConfig, data: DataRecord, curves: Curves, validation: Mapping[str, Any]) -> tuple[str, ...]:
+    """What there is to say of a run.
+
+    Args:
+        validation: metrics of the restored epoch.
+    """
+    return tuple(_notes(config, data, curves, validation))
+
+
+def _notes(config: RunConfig, data: DataRecord, curves: Curves, validation: Mapping[str, Any]) -> Iterator[str]:
+    rows = data.splits["validation"].rows
+    if (same := one_answer(validation, rows=rows)) is not None:
+        yield f"the model names {_named(same)} for every row of validation{_worth(validation)}"
+    labels = len(validation["per_label"])
+    chance = _frequency_loss(data.splits["validation"], config.task.kind, labels=labels)
+    if _at_chance(validation, chance):
+        yield _not_learned(config, data, curves, validation, chance=chance)
+    elif (risen := _still_improving(config, curves, rows=rows, chance=chance)) is not None:
+        yield f"{risen} in the last epoch: training longer may do better ({_longer(config, curves.epochs)})"
+
+
+def answers_alike(result: RunResult) -> bool:
+    """Whether the model of a run gives every row of validation the same answer, although the rows differ."""
+    if result.data is None or not result.metrics.validation:
+        return False
+    return one_answer(result.metrics.validation, rows=result.data.splits["validation"].rows) is not None
+
+
+def one_answer(metrics: Mapping[str, Any], *, rows: int) -> tuple[str, ...] | None:
+    """The labels that all rows got, where every row got the same although not every row has the same."""
+    per_label = metrics["per_label"]
+    alike = all(row["predicted"] in (0, rows) for row in per_label.values())
+    differ = any(row["support"] not in (0, rows) for row in per_label.values())
+    return tuple(label for label, row in per_label.items() if row["predicted"] == rows) if alike and differ else None
+
+
+def _named(labels: Sequence[str]) -> str:
+    return " and ".join(map(repr, labels)) if labels else "no label"
+
+
+def _worth(metrics: Mapping[str, Any]) -> str:
+    return f"; that alone scores accuracy {metrics['accuracy']:.3f}" if "accuracy" in metrics else ""
+
+
+def _frequency_loss(split: SplitRecord, kind: str, *, labels: int) -> float:
+    """Cross-entropy of the frequencies of the labels in a split; of multilabel rows, the mean over the labels."""
+    shares = [count / split.rows for count in split.labels.values() if count > 0]
+    if kind == "classification":
+        return -sum(share * math.log(share) for share in shares)
+    inner = [share for share in shares if share < 1]
+    return -sum(share * math.log(share) + (1 - share) * math.log1p(-share) for share in inner) / labels
+
+
+def _at_chance(metrics: Mapping[str, Any], chance: float) -> bool:
+    area = metrics["roc_auc"]
+    return area is not None and area < LEAST_AUC and metrics["loss"] > (1 - LEAST_R_SQUARED) * chance
+
+
+def _not_learned(
+    config: RunConfig, data: DataRecord, curves: Curves, metrics: Mapping[str, Any], *, chance: float
+) -> str:
+    told = f"validation loss {metrics['loss']:.3f} is no better than that of the class frequencies ({chance:.3f})"
+    if curves.training and _is_plain(config):
+        reached = fmean(curves.training)
+        own = _frequency_loss(data.splits["train"], config.task.kind, labels=len(metrics["per_label"]))
+        if reached < (1 - LEAST_R_SQUARED) * own:
+            return (
+                f"{told}, though the training loss is {reached:.3f} (class frequencies: {own:.3f}): what was learned "
+                f"holds for the training rows only; `tunery check` looks for causes in the data"
+            )
+    longer = _longer(config, curves.epochs)
+    return f"{told}: the model has not learned; try another optim.lr (now {config.lr:g}) or {longer}"
+
+
+def _is_plain(config: RunConfig) -> bool:
+    """Whether training minimises what validation calls its loss."""
+    return config.task.loss == type(config.task)().loss and not config.regularization.label_smoothing
+
+
+def _still_improving(config: RunConfig, curves: Curves, *, rows: int, chance: float) -> str | None:
+    """What rose or fell by how much."""
+    if curves.epochs < config.train.epochs and config.train.max_steps is None:
+        return None  # `train.early_stopping` has ended it
+    losses = [loss for loss in curves.loss if loss is not None]
+    if len(losses) > 1:
+        before, last = min(losses[:-1]), losses[-1]
+        if last < chance and before - last >= LEVEL * (chance - last):
+            return f"the validation loss still fell from {before:.3f} to {last:.3f}"
+    values = [value for value in curves.objective if value is not None]
+    if len(values) > 1 and config.objective != "loss":
+        best = max if config.direction == "maximize" else min
+        before, last = best(values[:-1]), values[-1]
+        share = min(max(last, 0.0), 1.0)
+        if best(before, last) == last and abs(last - before) > math.sqrt(share * (1 - share) / rows) > 0:
+            return f"validation {config.objective} still went from {before:.3f} to {last:.3f}"
+    return None
+
+
+def _longer(config: RunConfig, trained: float) -> str:
+    """The key that makes the run longer, with a value."""
+    train = config.train
+    if train.max_steps is not None and trained < train.epochs:
+        return f"train.max_steps={2 * train.max_steps}"
+    return f"train.epochs={2 * train.epochs}"

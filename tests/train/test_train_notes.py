@@ -1,0 +1,112 @@
+"""What is said of doubtful scores, and that nothing is said of good ones."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tunery.data.rows import Example
+from tunery.data.tasks import make_task
+from tunery.schema import RunConfig
+from tunery.schema.document import validate
+from tunery.schema.results import DataRecord, SplitRecord
+from tunery.train.notes import Curves, notes_of
+
+ROWS = 120
+HAM = 104
+"""Rows of validation and of training with the larger label, of 120."""
+
+
+def make(**sections: Any) -> RunConfig:
+    base = {"task": {"kind": "classification"}, "model": {"name": "minilm"}, "data": {"train": "rows.csv"}}
+    return validate({**base, "train": {"epochs": 3}, **sections})
+
+
+def data(**labels: int) -> DataRecord:
+    split = SplitRecord(rows=ROWS, digest="", source="rows.csv", labels=labels)
+    return DataRecord(splits={"train": split, "validation": split, "test": split})
+
+
+def scored(config: RunConfig, logits: np.ndarray, labels: list[tuple[str, ...]], names: list[str]) -> dict[str, Any]:
+    task = make_task(config.task, names)
+    return task.metrics(logits, task.targets([Example("", None, labels=given) for given in labels]), thresholds=None)
+
+
+def two_labels(strength: float, *, shift: float = 0.0) -> dict[str, Any]:
+    """Validation metrics of a model that tells spam by `strength`, and otherwise knows the frequencies."""
+    sign = np.where(np.arange(ROWS) < HAM, -1.0, 1.0)
+    noise = np.random.default_rng(0).normal(size=ROWS)
+    odds = np.log((ROWS - HAM) / HAM) + strength * (2 * sign + 1) + 0.1 * noise + shift
+    labels = [("ham",)] * HAM + [("spam",)] * (ROWS - HAM)
+    return scored(make(), np.stack([np.zeros(ROWS), odds], axis=1), labels, ["ham", "spam"])
+
+
+def curve(loss: list[float], objective: list[float], training: list[float] | None = None) -> Curves:
+    return Curves(loss=loss, objective=objective, training=training or [], epochs=float(len(loss)))
+
+
+LEVEL = curve([0.21, 0.16, 0.155], [0.86, 0.90, 0.905])
+"""Of a run that has learned; the class frequencies alone have a loss of 0.393."""
+
+
+def notes(curves: Curves, metrics: dict[str, Any], config: RunConfig | None = None) -> tuple[str, ...]:
+    return notes_of(config or make(), data(ham=HAM, spam=ROWS - HAM), curves, metrics)
+
+
+def test_a_run_that_has_learned_and_levelled_off_has_no_notes() -> None:
+    good = two_labels(2.0)
+    assert good["accuracy"] > 0.95
+    assert notes(LEVEL, good) == ()
+    assert notes(curve([0.21], [0.86]), good) == ()
+    assert notes(curve([0.21, 0.15, 0.19], [0.86, 0.91, 0.91]), good) == ()
+
+
+def test_one_answer_for_every_row_is_said_with_what_it_is_worth() -> None:
+    (note,) = notes(LEVEL, two_labels(0.5, shift=-2.0))
+    assert note == "the model names 'ham' for every row of validation; that alone scores accuracy 0.867"
+
+
+def test_a_model_at_chance_is_said_to_have_learned_nothing_or_the_training_rows_only() -> None:
+    chance = two_labels(0.0, shift=1e-3)
+    assert chance["roc_auc"] < 0.6
+    answer, nothing = notes(curve([0.394, 0.393], [0.46, 0.46], [0.391, 0.395]), chance)
+    assert "'ham' for every row" in answer
+    assert "the model has not learned" in nothing and "train.epochs=6" in nothing and "optim.lr (now" in nothing
+    learned = notes(curve([0.394, 0.393], [0.46, 0.46], [0.05, 0.07]), chance)[-1]
+    assert "training rows only" in learned and "0.060" in learned
+    focal = make(task={"kind": "classification", "loss": {"name": "focal"}})
+    assert "training loss" not in notes(curve([0.4], [0.46], [0.05]), chance, focal)[-1]
+
+
+@pytest.mark.parametrize(
+    ("curves", "said"),
+    [
+        (curve([0.36, 0.31, 0.27], [0.6, 0.7, 0.7]), "validation loss still fell from 0.310 to 0.270"),
+        (curve([0.21, 0.16, 0.155], [0.7, 0.8, 0.86]), "validation f1_macro still went from 0.800 to 0.860"),
+        (curve([0.36, 0.31], [0.6, 0.7]), "validation loss still fell"),
+    ],
+)
+def test_a_run_that_still_improves_in_its_last_epoch_names_the_key(curves: Curves, said: str) -> None:
+    config = make(train={"epochs": len(curves.loss)})
+    (note,) = notes(curves, two_labels(2.0), config)
+    assert said in note and f"(train.epochs={2 * len(curves.loss)})" in note
+
+
+def test_the_key_is_the_one_that_ended_the_run() -> None:
+    improving = curve([0.36, 0.31, 0.27], [0.6, 0.7, 0.75])
+    by_steps = make(train={"epochs": 10, "max_steps": 60})
+    assert "train.max_steps=120" in notes(improving, two_labels(2.0), by_steps)[0]
+    stopped_early = make(train={"epochs": 10})
+    assert notes(improving, two_labels(2.0), stopped_early) == ()
+
+
+def test_multilabel_rows_that_all_get_the_same_labels() -> None:
+    config = make(task={"kind": "multilabel"}, data={"train": "rows.csv", "labels": "labels"})
+    labels = [("a",) if row % 2 else ("a", "b") for row in range(ROWS)]
+    record = data(a=ROWS, b=ROWS // 2)
+    same = scored(config, np.tile([3.0, -1.0], (ROWS, 1)), labels, ["a", "b"])
+    assert "names 'a' for every row" in notes_of(config, record, LEVEL, same)[0]
+    none = scored(config, np.tile([-3.0, -1.0], (ROWS, 1)), labels, ["a", "b"])
+    assert "names no label for every row" in notes_of(config, record, LEVEL, none)[0]
+    right = np.stack([np.full(ROWS, 3.0), np.where(np.arange(ROWS) % 2, -3.0, 3.0)], axis=1)
+    assert notes_of(config, record, LEVEL, scored(config, right, labels, ["a", "b"])) == ()
