@@ -222,7 +222,7 @@ def write(folder: Path, text: str | bytes) -> Path:
         ("", r"must be a mapping of sections \(task, data, …\), but this file is empty"),
         ("# only a comment", "but this file is empty"),
         ("- a", "but this file is a list"),
-        (b"name: a\nname2: \xff\n", "a config must be UTF-8 text, but line 2 has the byte 0xff"),
+        (b"name: a\nname2: \xff\n", r"a config must be UTF-8, but byte 15 \(line 2\) is 0xff"),
         ("seed: 1\nseed: 2", "line 2, column 1: the key 'seed' stands twice"),
         ("task: [", "not valid YAML: line 1, column 8"),
     ],

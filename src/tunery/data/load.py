@@ -2,12 +2,13 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from tunery.errors import DataError, did_you_mean
+from tunery.schema.json_text import NotJson, parse_json
+from tunery.schema.utf8 import NotUtf8, decode_utf8
 
 Row = dict[str, Any]
 LONGEST_CELL: Final = 2**31 - 1
@@ -88,13 +89,9 @@ def _neighbours(path: Path) -> str:
 
 def _decoded(content: bytes) -> str:
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise _Malformed(
-            f"the file must be UTF-8, but byte {error.start} (line {line}) is {content[error.start]:#04x}; "
-            "convert it, for example with `iconv -f latin1 -t utf-8`"
-        ) from error
+        return decode_utf8(content)
+    except NotUtf8 as error:
+        raise _Malformed(f"the file {error}") from error
 
 
 def _parse_csv(content: bytes) -> list[Row]:
@@ -158,9 +155,10 @@ def _parse_jsonl(content: bytes) -> list[Row]:
 
 def _object(line: str, *, number: int) -> Row:
     try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise _Malformed(f"line {number} is not JSON: {error.msg} at column {error.colno}") from error
+        value = parse_json(line)
+    except NotJson as error:
+        place = "" if error.column is None else f" at column {error.column}"
+        raise _Malformed(f"line {number} is not JSON: {error.reason}{place}") from error
     if not isinstance(value, dict):
         raise _Malformed(f"line {number} must be a JSON object, but it is a {type(value).__name__}")
     return value
@@ -169,11 +167,11 @@ def _object(line: str, *, number: int) -> Row:
 def _parse_json(content: bytes) -> list[Row]:
     """A list of objects; also lines of objects, which are often saved under this suffix."""
     try:
-        value = json.loads(_decoded(content))
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data":
+        value = parse_json(_decoded(content))
+    except NotJson as error:
+        if error.reason == "Extra data":
             return _parse_jsonl(content)
-        raise _Malformed(f"line {error.lineno}, column {error.colno} is not JSON: {error.msg}") from error
+        raise _Malformed(f"the file is not JSON: {error}") from error
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise _Malformed("the file must hold a list of JSON objects, one per row")
     return value

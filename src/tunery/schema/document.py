@@ -15,7 +15,7 @@ from tunery.schema.refusals import refusals
 from tunery.schema.rules import broken_rules
 from tunery.schema.run import RunConfig
 from tunery.schema.spec import Spec
-from tunery.schema.yaml_text import parse_yaml
+from tunery.schema.yaml_text import parse_yaml, read_yaml
 
 Document = dict[str, Any]
 _PATHS: Final = {"data": ("train", "validation", "test"), "model": ("name",)}
@@ -27,26 +27,12 @@ def read_document(path: Path) -> Document:
     Raises:
         ConfigError: when the file is missing, not UTF-8, not YAML, or not a mapping.
     """
-    document = parse_yaml(_read_text(path), source=str(path))
+    document = read_yaml(path)
     if not isinstance(document, dict):
         what = "empty" if document is None else f"a {type(document).__name__}"
         message = f"a config must be a mapping of sections (task, data, …), but this file is {what}"
         raise ConfigError([Problem("", message)], source=str(path))
     return _anchored(document, path.resolve().parent)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError as error:
-        message = f"there is no file {str(path)!r}"
-        raise ConfigError([Problem("", message)], source=str(path)) from error
-    except OSError as error:
-        raise ConfigError([Problem("", f"cannot be read: {error.strerror}")], source=str(path)) from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        message = f"a config must be UTF-8 text, but line {line} has the byte 0x{error.object[error.start]:02x}"
-        raise ConfigError([Problem("", message)], source=str(path)) from error
 
 
 def _anchored(document: Document, folder: Path) -> Document:
