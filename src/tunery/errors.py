@@ -6,6 +6,7 @@ TuneryError
     DataError           the data files: missing, unreadable, wrong column, fatal finding
     ModelError          the base model: unknown, unreachable, unsuitable
     FolderError         the run folder: unwritable, locked, too small, or holding something else
+    OutputError         a file to be written: it exists, is the input, or cannot be written
     MissingExtra        an optional dependency is not installed
   RunError              the run failed (exit code 1)
     NonFiniteLoss       the loss became NaN or infinite
@@ -61,6 +62,10 @@ class FolderError(RequestError):
     """The run folder cannot be used as asked."""
 
 
+class OutputError(RequestError):
+    """A file that was to be written must not or cannot be."""
+
+
 class MissingExtra(RequestError):
     """An optional dependency is needed and not installed."""
 
@@ -105,7 +110,8 @@ class Interrupted(TuneryError):
 
 
 def did_you_mean(word: object, choices: Iterable[str]) -> str:
-    """Say which of `choices` looks most like `word`, else list them all."""
-    known = sorted(choices)
-    close = get_close_matches(str(word), known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(known)}"
+    """Say which of `choices` looks most like `word`, capitals aside, else list them all."""
+    names = sorted(choices)
+    known = {name.casefold(): name for name in names}
+    close = get_close_matches(str(word).casefold(), known, n=1, cutoff=0.6)
+    return f"did you mean {known[close[0]]!r}?" if close else f"choose from: {', '.join(names)}"

@@ -64,20 +64,21 @@ def test_train_evaluate_predict_report(capsys: pytest.CaptureFixture[str], confi
     code, printed, _ = call(capsys, "evaluate", out, "--split", "test", "--json")
     assert code == 0 and json.loads(printed)["metrics"]["f1_macro"] == result["metrics"]["test"]["f1_macro"]
 
-    for suffix in ("jsonl", "csv"):
-        target = tmp_path / f"answers.{suffix}"
-        code, printed, _ = call(
-            capsys, "predict", out, "--input", tmp_path / "test.jsonl", "--output", target, "--json"
-        )
-        assert code == 0 and json.loads(printed) == {"rows": 24, "output": str(target)}
-    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
-    assert [line["id"] for line in lines] == [f"test-{n}" for n in range(24)]
-    assert all(set(line["probabilities"]) == {"bad", "good"} and line["label"] in ("good", "bad") for line in lines)
-    assert (tmp_path / "answers.csv").read_text().startswith("id,label,p_bad,p_good\ntest-0,")
+    target, command = tmp_path / "answers.csv", ["predict", out, "--input", tmp_path / "test.jsonl"]
+    code, printed, _ = call(capsys, *command, "--output", target, "--keep", "id", "--probabilities", "--json")
+    assert code == 0 and json.loads(printed) == {"rows": 24, "output": str(target)}
+    assert target.read_text().startswith("id,label,confidence,p_bad,p_good\ntest-0,")
+    code, _, told = call(capsys, *command, "--output", target)
+    assert code == 2 and "--overwrite" in told
+    code, printed, _ = call(capsys, *command, "--output", target, "--overwrite", "--threshold", "1", "--top-k", "1")
+    assert code == 0 and printed == f"24 rows written to {target}\n"
+    assert target.read_text().splitlines()[0] == "id,text,input_label,label,confidence,top_1,top_1_p"
+    code, printed, _ = call(capsys, "evaluate", out, "--input", tmp_path / "test.jsonl", "--json")
+    assert code == 0 and json.loads(printed)["metrics"]["accuracy"] == result["metrics"]["test"]["accuracy"]
 
     for row, message in {
-        "txt,id\nx,1\n": "needs the column 'text'",
-        '{"text": ["a"]}': "column 'text' must hold a text",
+        "txt,id\nx,1\n": "no column 'text' (data.text)",
+        '{"text": ["a"], "id": 1}': "column 'text' must hold a text",
     }.items():
         source = tmp_path / ("bad.csv" if "txt" in row else "bad.jsonl")
         source.write_text(row)
@@ -143,7 +144,10 @@ def test_init_writes_a_config_that_check_accepts(
     )
     assert code == 0 and json.loads(printed)["ok"] is True
     code, _, told = call(capsys, "init", tmp_path / "train.jsonl", "--out", written)
-    assert code == 2 and "never overwritten" in told
+    assert code == 2 and "replaced with --overwrite only" in told
+    code, _, told = call(capsys, "init", tmp_path / "train.jsonl", "--out", tmp_path / "train.jsonl", "--overwrite")
+    assert code == 2 and "two files" in told
+    assert call(capsys, "init", tmp_path / "train.jsonl", "--out", written, "--overwrite")[0] == 0
 
 
 def test_check_stops_at_a_fatal_finding(capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder; the same command on it resumes.")]
 Model = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, study folder, or exported model folder.")]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, a study or a comparison.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output where it exists.")]
 Storage = typer.Option(
     "--storage",
     metavar="URL",

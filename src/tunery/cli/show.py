@@ -160,15 +160,15 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def metrics(scores: Mapping[str, Any], split: str, *, as_json: bool) -> None:
-    """Metrics of one split."""
+def metrics(scores: Mapping[str, Any], *, of: str, name: str, as_json: bool) -> None:
+    """Metrics of one split, or of one input file: `of` says which, `name` its name."""
     if as_json:
-        print(json.dumps({"split": split, "metrics": scores}))
+        print(json.dumps({of: name, "metrics": scores}))
         return
-    table = Table("metric", split, box=None, pad_edge=False)
-    for name, value in scores.items():
+    table = Table("metric", name, box=None, pad_edge=False)
+    for metric, value in scores.items():
         if isinstance(value, float | int | None):
-            table.add_row(name, number(value))
+            table.add_row(metric, number(value))
     Console().print(table)
 
 

@@ -9,8 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from tunery.cli import show
-from tunery.cli.options import AsJson, Config, Overrides
-from tunery.errors import FolderError
+from tunery.cli.options import AsJson, Config, Overrides, Overwrite
 from tunery.schema import load_config
 
 
@@ -40,16 +39,19 @@ def init(
     text: Annotated[str | None, typer.Option(help="Column with the text, if the guess is wrong.")] = None,
     label: Annotated[str | None, typer.Option(help="Column with the label, if the guess is wrong.")] = None,
     kind: Annotated[TaskKind | None, typer.Option(help="Task, if the guess is wrong.")] = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at a labelled file, guess the task, and write a commented config."""
     from tunery.data.guess import guess, render, suggested_name
+    from tunery.store.output import require_free, write_output
 
+    if out is not None:
+        require_free(out, sources=[data], overwrite=overwrite)
     found = guess(data, text=text, label=label, kind=kind.value if kind else None)
     path = out or Path(f"{suggested_name(found)}.yaml")
-    if path.exists():
-        raise FolderError(f"a config is never overwritten, and {str(path)!r} exists; choose another --out")
-    path.write_text(render(found, folder=path.parent, name=path.stem), encoding="utf-8")
+    text_of_config = render(found, folder=path.parent, name=path.stem)
+    write_output(path, text_of_config, sources=[data], overwrite=overwrite)
     show.init(found, path, as_json=as_json)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tunery.cli import show
-from tunery.cli.options import AsJson, Folder, Model
+from tunery.cli.options import AsJson, Folder, Model, Overwrite
 from tunery.errors import RequestError
 from tunery.schema.results import EnsembleGain
 
@@ -21,30 +21,91 @@ class SplitName(StrEnum):
     test = "test"
 
 
+_TEXT = Annotated[
+    str | None, typer.Option("--text", metavar="COLUMN", help="Column of the text, if not as in training.")
+]
+_TEXT_PAIR = Annotated[
+    str | None, typer.Option("--text-pair", metavar="COLUMN", help="Column of the second text, likewise.")
+]
+
+
 def evaluate(
     run: Model,
     split: Annotated[
         SplitName, typer.Option("--split", help="Which split of the run's data to score.")
     ] = SplitName.test,
+    source: Annotated[
+        Path | None, typer.Option("--input", help="Score a new labelled file instead; - is standard input.")
+    ] = None,
+    text: _TEXT = None,
+    text_pair: _TEXT_PAIR = None,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="COLUMN", help="Column of the label, if not as in training.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a finished model on a split of its data."""
+    """Score a finished model on a split of its data, or on a new labelled file."""
     from tunery.train.inference import evaluate as score
+    from tunery.train.predict_file import Columns, evaluate_file
 
-    show.metrics(score(run, split.value), split.value, as_json=as_json)
+    columns = Columns(text=text, text_pair=text_pair, label=label)
+    if source is None:
+        if columns != Columns():
+            raise typer.BadParameter("--text, --text-pair and --label name columns of a file that --input names")
+        show.metrics(score(run, split.value), of="split", name=split.value, as_json=as_json)
+    else:
+        scores = evaluate_file(run, source, columns=columns)
+        show.metrics(scores, of="input", name=str(source), as_json=as_json)
 
 
 def predict(
     run: Model,
-    source: Annotated[Path, typer.Option("--input", help="File with a text column; labels are not needed.")],
-    target: Annotated[Path, typer.Option("--output", help="csv, tsv or jsonl file to write.")],
+    source: Annotated[
+        Path, typer.Option("--input", help="File with a text column; labels are not needed. - is standard input.")
+    ],
+    target: Annotated[
+        Path,
+        typer.Option("--output", help="csv, tsv or jsonl file to write. - is standard output, in the input's format."),
+    ],
+    text: _TEXT = None,
+    text_pair: _TEXT_PAIR = None,
+    keep: Annotated[
+        str | None,
+        typer.Option("--keep", metavar="A,B", help="Columns of the input that the output has too; default: all."),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", min=0, max=1, help="Probability from which a label is given; below it, none is."),
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", min=1, help="Also so many of the most probable labels.")
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also the probability of every label.")
+    ] = False,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Label the rows of a file: label or labels, and a probability for each."""
-    from tunery.train.predict_file import predict_file
+    """Label the rows of a file: its columns, then the label or labels and how sure the model is."""
+    from tunery.train.predict_file import STANDARD, Answer, Columns, predict_file
 
-    rows = predict_file(run, source, target)
-    show.line(as_json, json.dumps({"rows": rows, "output": str(target)}), f"{rows} rows written to {target}")
+    if as_json and target == STANDARD:
+        raise typer.BadParameter("--json and --output - exclude each other: both print on standard output")
+    rows = predict_file(
+        run,
+        source,
+        target,
+        columns=Columns(text=text, text_pair=text_pair),
+        answer=Answer(
+            keep=None if keep is None else tuple(filter(None, (name.strip() for name in keep.split(",")))),
+            threshold=threshold,
+            top_k=top_k,
+            probabilities=probabilities,
+        ),
+        overwrite=overwrite,
+    )
+    if target != STANDARD:
+        show.line(as_json, json.dumps({"rows": rows, "output": str(target)}), f"{rows} rows written to {target}")
 
 
 def export(

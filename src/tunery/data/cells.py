@@ -6,6 +6,7 @@ The rules are the same for every format, so that one data set saved as csv and a
 import ast
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 _INTEGRAL = re.compile(r"[-+]?\d+\.0+")
@@ -39,6 +40,15 @@ def names_of(cell: Any, *, separator: str) -> tuple[str, ...]:
     else:
         names = [name for name in [name_of(cell)] if name is not None]
     return tuple(dict.fromkeys(names))
+
+
+def joined(names: Sequence[str], *, separator: str) -> str:
+    """A cell that `names_of` reads as these names: with the separator between them, or as a JSON list."""
+    text = separator.join(names)
+    try:
+        return text if names_of(text, separator=separator) == tuple(names) else json.dumps(names, ensure_ascii=False)
+    except BadCell:
+        return json.dumps(names, ensure_ascii=False)
 
 
 def flag_of(cell: Any) -> bool:

@@ -80,8 +80,18 @@ class ClassificationView(TaskView):
 
     def decide(self, logits: Logits, *, thresholds: Thresholds | None) -> list[Prediction]:
         probabilities = np.exp(log_softmax(finite(logits)))
-        answers = [self.labels[index] for index in probabilities.argmax(axis=1)]
+        best, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        given = confidence >= np.array(thresholds or (0.0,) * len(self.labels))[best]
         return [
-            Prediction(label=label, labels=(label,), probabilities=dict(zip(self.labels, row, strict=True)))
-            for label, row in zip(answers, probabilities.tolist(), strict=True)
+            Prediction(
+                label=self.labels[index] if is_given else None,
+                labels=(self.labels[index],) if is_given else (),
+                confidence=sure,
+                probabilities=dict(zip(self.labels, row, strict=True)),
+            )
+            for index, is_given, sure, row in zip(best, given, confidence.tolist(), probabilities.tolist(), strict=True)
         ]
+
+    @staticmethod
+    def label_columns(prediction: Prediction, data: Data) -> dict[str, Any]:
+        return {"label": prediction.label}

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.json_text import NotJson, parse_json
@@ -28,12 +28,33 @@ def read_rows(path: Path) -> list[Row]:
     parse = PARSERS.get(path.suffix.lower())
     if parse is None:
         raise DataError(f"{path}: the suffix must be one of {', '.join(PARSERS)}, but got {path.suffix!r}")
+    return _parsed(content, parse, source=str(path))
+
+
+def read_stream(stream: BinaryIO, *, source: str) -> tuple[list[Row], str]:
+    """Read csv, tsv, jsonl or json from a stream that has no name. Returns the rows, and the suffix they would have.
+
+    What begins with a bracket is JSON; in a table, the header says whether tabs or commas stand between its cells.
+
+    Raises:
+        DataError: not UTF-8, malformed, or without rows.
+    """
+    content = stream.read()
+    header = content.strip().partition(b"\n")[0]
+    if header.startswith((b"{", b"[")):
+        suffix = ".json" if header.startswith(b"[") else ".jsonl"
+    else:
+        suffix = ".tsv" if b"\t" in header and b"," not in header else ".csv"
+    return _parsed(content, PARSERS[suffix], source=source), suffix
+
+
+def _parsed(content: bytes, parse: Callable[[bytes], list[Row]], *, source: str) -> list[Row]:
     try:
         rows = parse(content)
     except _Malformed as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{source}: {error}") from error
     if not rows:
-        raise DataError(f"{path}: the file has no rows")
+        raise DataError(f"{source}: the file has no rows")
     return rows
 
 

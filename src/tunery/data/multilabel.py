@@ -87,11 +87,23 @@ class MultilabelView(TaskView):
     def decide(self, logits: Logits, *, thresholds: Thresholds | None) -> list[Prediction]:
         probabilities = sigmoid(finite(logits))
         given = self._given(probabilities, self._cuts(thresholds))
+        confidence = np.where(given, probabilities, 1 - probabilities).min(axis=1)
         names = np.array(self.labels, dtype=object)
         return [
-            Prediction(label=None, labels=tuple(names[mask]), probabilities=dict(zip(self.labels, row, strict=True)))
-            for mask, row in zip(given, probabilities.tolist(), strict=True)
+            Prediction(
+                label=None,
+                labels=tuple(names[mask]),
+                confidence=sure,
+                probabilities=dict(zip(self.labels, row, strict=True)),
+            )
+            for mask, sure, row in zip(given, confidence.tolist(), probabilities.tolist(), strict=True)
         ]
+
+    @staticmethod
+    def label_columns(prediction: Prediction, data: Data) -> dict[str, Any]:
+        if isinstance(data.labels, str):
+            return {"labels": list(prediction.labels)}
+        return {label: int(label in prediction.labels) for label in prediction.probabilities}
 
     def _cuts(self, thresholds: Thresholds | None) -> Thresholds:
         return thresholds or (self._fixed or UNTUNED,) * len(self.labels)

@@ -73,4 +73,12 @@ class TaskView(ABC):
 
     @abstractmethod
     def decide(self, logits: Logits, *, thresholds: Thresholds | None) -> list[Prediction]:
-        """The answer for each row of logits (rows, labels)."""
+        """The answer for each row of logits (rows, labels).
+
+        A label is given from its threshold on; where only one can be given, that is the most probable.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def label_columns(prediction: Prediction, data: Data) -> dict[str, Any]:
+        """The labels of a prediction as columns of a row, in the form in which `data` has them."""

@@ -389,8 +389,11 @@ class Prediction(Record):
     """The model's answer for one row."""
 
     label: str | None
-    """The label (classification); null for multilabel."""
+    """The label (classification); null where its probability is below a threshold, and for multilabel."""
     labels: tuple[str, ...]
-    """All labels given: exactly one for classification, any number for multilabel."""
+    """All labels given: at most one for classification, any number for multilabel."""
+    confidence: float
+    """Probability of the most probable label (classification); for multilabel, that of the least certain of all
+    decisions to give or not to give a label."""
     probabilities: dict[str, float]
     """Probability per label; sums to 1 for classification."""

@@ -1,7 +1,7 @@
 """A finished model or ensemble, loaded from disk: `load(path).predict([...])`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from tunery.data.encode import encode
+from tunery.data.given import Text, examples_from
 from tunery.data.rows import Example
 from tunery.data.splits import load_splits
 from tunery.data.task import Logits, Targets, TaskView
@@ -30,8 +31,6 @@ CARD = "tunery.json"
 """What an exported folder says about itself beside the ecosystem's own files."""
 
 JACKKNIFE_BLOCKS = 50
-
-Text = str | tuple[str, str]
 
 
 class Answers(Protocol):
@@ -99,10 +98,23 @@ class Predictor:
         """Label names, in the order of the logits."""
         return self.task.labels
 
-    def predict(self, texts: Sequence[Text]) -> list[Prediction]:
-        """Label, or labels, and probabilities for every text; a pair is a tuple of two texts."""
-        examples = [Example(text, None) if isinstance(text, str) else Example(*text) for text in texts]
-        return self.task.decide(self.logits(examples), thresholds=self.thresholds) if examples else []
+    def predict(self, texts: str | Iterable[Text], *, threshold: float | None = None) -> list[Prediction]:
+        """Label, or labels, and probabilities for every text, in order.
+
+        Args:
+            texts: one text; or any iterable of texts, or of pairs of texts where the model was trained on pairs: a
+                list, a generator, an array, a Series.
+            threshold: probability from which a label is given; None: as the model was trained to decide.
+
+        Raises:
+            DataError: when something is no text, or no pair; the message says at which position.
+        """
+        return self.answer(examples_from(texts, pairs=self.config.data.text_pair is not None), threshold=threshold)
+
+    def answer(self, examples: Sequence[Example], *, threshold: float | None = None) -> list[Prediction]:
+        """The same for rows."""
+        thresholds = self.thresholds if threshold is None else (threshold,) * len(self.labels)
+        return self.task.decide(self.logits(examples), thresholds=thresholds) if examples else []
 
     def logits(self, examples: Sequence[Example], *, precision: str | None = None) -> Logits:
         """Logits (rows, labels)."""

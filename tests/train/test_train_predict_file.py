@@ -1,0 +1,222 @@
+"""Predictions for the rows of a file: what is written, and that nothing of the user's is lost."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiny_runs import config, write_rows
+from tunery.errors import DataError, OutputError
+from tunery.train.fit import fit
+from tunery.train.inference import load
+from tunery.train.predict_file import STANDARD, Answer, Columns, evaluate_file, predict_file
+
+ROWS = [{"id": "a", "text": "a great day, truly", "note": "x|y"}, {"id": "b", "text": 'so "bad"', "note": ""}]
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder with a finished run of each kind, trained when it is first asked for."""
+    root = tmp_path_factory.mktemp("runs")
+
+    def run(kind: str) -> Path:
+        folder = root / kind / "run"
+        if kind == "flags" and not folder.exists():
+            shutil.copytree(run("multilabel").parent, root / kind)
+            card = folder / "best" / "tunery.json"
+            told = json.loads(card.read_text())
+            told["config"]["data"]["labels"] = ["bad", "good"]
+            card.write_text(json.dumps(told))
+        elif not folder.exists():
+            folder.parent.mkdir()
+            files = _labelled(folder.parent, multilabel=kind == "multilabel")
+            files |= {"text_pair": "other"} if kind == "pairs" else {}
+            task = "multilabel" if kind == "multilabel" else "classification"
+            short = {"epochs": 1, "batch_size": 8}
+            fit(config(str(tiny_bert), {**files, "id": "id"}, kind=task, train=short), out=folder)
+        return folder
+
+    return run
+
+
+def _labelled(folder: Path, *, multilabel: bool) -> dict[str, str]:
+    """Three splits that have their labels as flags too, and a second text."""
+    files = write_rows(folder, multilabel=multilabel, rows=16)
+    for file in map(Path, files.values()):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        for row in rows:
+            row |= {name: int(name in row.get("labels", ())) for name in ("bad", "good")} | {"other": row["id"]}
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return files
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "new.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(ROWS[0]))
+        writer.writeheader()
+        writer.writerows(ROWS)
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    return list(csv.DictReader(io.StringIO(path.read_text()), delimiter="\t" if path.suffix == ".tsv" else ","))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_a_row_of_the_output_is_the_row_of_the_input_its_label_and_the_confidence(
+    runs: Callable[[str], Path], source: Path, tmp_path: Path, suffix: str
+) -> None:
+    run, target = runs("classification"), tmp_path / f"out.{suffix}"
+    assert predict_file(run, source, target) == 2
+    answers = load(run).predict([row["text"] for row in ROWS])
+    for row, given, answer in zip(read(target), ROWS, answers, strict=True):
+        assert list(row) == ["id", "text", "note", "label", "confidence"]
+        assert {key: row[key] for key in given} == given and row["label"] == answer.label
+        assert float(row["confidence"]) == pytest.approx(max(answer.probabilities.values()), abs=1e-6)
+        assert len(str(row["confidence"])) <= 8
+
+
+def test_several_labels_are_written_as_the_training_data_has_them(
+    runs: Callable[[str], Path], source: Path, tmp_path: Path
+) -> None:
+    answers = load(runs("multilabel")).predict([row["text"] for row in ROWS], threshold=0.0)
+    assert answers[0].labels == ("bad", "good") and answers[0].confidence == min(answers[0].probabilities.values())
+    every, none = Answer(threshold=0.0), Answer(threshold=1.0)
+    for kind, suffix, answer, expected in [
+        ("multilabel", "csv", every, {"labels": "bad|good"}),
+        ("multilabel", "csv", none, {"labels": ""}),
+        ("multilabel", "jsonl", every, {"labels": ["bad", "good"]}),
+        ("flags", "csv", every, {"bad": "1", "good": "1"}),
+        ("flags", "jsonl", none, {"bad": 0, "good": 0}),
+    ]:
+        target = tmp_path / f"out.{suffix}"
+        predict_file(runs(kind), source, target, answer=answer, overwrite=True)
+        assert [{key: row[key] for key in expected} for row in read(target)] == [expected] * 2
+        assert list(read(target)[0]) == ["id", "text", "note", *expected, "confidence"]
+
+
+def test_what_is_written_is_chosen(runs: Callable[[str], Path], source: Path, tmp_path: Path) -> None:
+    run, table, lines = runs("classification"), tmp_path / "out.csv", tmp_path / "out.jsonl"
+    answer = Answer(keep=("note", "id"), threshold=1.0, top_k=1, probabilities=True)
+    for target in (table, lines):
+        predict_file(run, source, target, answer=answer)
+    row, record = read(table)[0], read(lines)[0]
+    assert list(row) == ["note", "id", "label", "confidence", "top_1", "top_1_p", "p_bad", "p_good"]
+    assert (row["label"], record["label"]) == ("", None)
+    assert row["top_1"] == record["top"][0]["label"] and float(row["top_1_p"]) == record["top"][0]["probability"]
+    assert {f"p_{label}": str(p) for label, p in record["probabilities"].items()} == {
+        key: row[key] for key in ("p_bad", "p_good")
+    }
+    assert float(row["confidence"]) == max(record["probabilities"].values())
+    predict_file(run, source, table, answer=Answer(keep=()), overwrite=True)
+    assert list(read(table)[0]) == ["label", "confidence"]
+
+
+def test_a_column_of_the_input_is_never_lost_to_a_column_of_the_output(
+    runs: Callable[[str], Path], tmp_path: Path
+) -> None:
+    source, target = tmp_path / "new.jsonl", tmp_path / "out.jsonl"
+    given = {"id": "a", "text": "a great day", "label": "mine", "input_label": "too", "confidence": 3}
+    source.write_text(json.dumps(given))
+    predict_file(runs("classification"), source, target)
+    (row,) = read(target)
+    assert row["label"] in ("bad", "good") and row["confidence"] <= 1
+    kept = {"input_input_label": "mine", "input_label": "too", "input_confidence": 3}
+    assert {key: row[key] for key in kept} == kept
+
+
+def test_columns_may_have_new_names(runs: Callable[[str], Path], tmp_path: Path) -> None:
+    source, target = tmp_path / "new.csv", tmp_path / "out.csv"
+    source.write_text("id,words,more,truth\n1,a great day,yes,good\n2,sad and bad,no,bad\n")
+    keep = Answer(keep=("id",))
+    predict_file(runs("classification"), source, target, columns=Columns(text="words"), answer=keep)
+    named = Columns(text="words", text_pair="more")
+    predict_file(runs("pairs"), source, target, columns=named, answer=keep, overwrite=True)
+    answers = load(runs("pairs")).predict([("a great day", "yes"), ("sad and bad", "no")])
+    assert [row["label"] for row in read(target)] == [answer.label for answer in answers]
+    scores = evaluate_file(runs("classification"), source, columns=Columns(text="words", label="truth"))
+    given = load(runs("classification")).predict(["a great day", "sad and bad"])
+    assert scores["accuracy"] == sum(a.label == t for a, t in zip(given, ("good", "bad"), strict=True)) / 2
+
+
+def test_a_new_labelled_file_is_scored_like_the_split_it_equals(runs: Callable[[str], Path]) -> None:
+    for kind in ("classification", "multilabel", "flags"):
+        run = runs(kind)
+        scored = evaluate_file(run, run.parent / "test.jsonl")
+        told = json.loads((run / "result.json").read_text())["metrics"]["test"]
+        assert scored["f1_macro"] == pytest.approx(told["f1_macro"]) and scored["loss"] == pytest.approx(told["loss"])
+
+
+def test_a_label_that_the_model_does_not_know_is_refused(runs: Callable[[str], Path], tmp_path: Path) -> None:
+    source = tmp_path / "new.csv"
+    source.write_text("text,label\na great day,goood\n")
+    with pytest.raises(DataError, match="'goood' is unknown to the model; did you mean 'good'"):
+        evaluate_file(runs("classification"), source)
+
+
+WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
+    "no text": ("id,txt\n1,x\n", {}, r"no column 'text' \(data.text\); did you mean 'txt'"),
+    "no id": ("text,ID\nx,1\n", {}, r"\(data.id\), but there is none; .*--keep.*did you mean 'ID'"),
+    "nothing to keep": ("id,text\n1,x\n", {"answer": Answer(keep=("txt",))}, r"no column 'txt' to keep; did you mean"),
+    "no rows": ("id,text\n", {}, "the file has no rows"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_file_without_what_is_needed_is_refused_and_nothing_written(
+    runs: Callable[[str], Path], tmp_path: Path, case: str
+) -> None:
+    content, options, message = WRONG[case]
+    source, target = tmp_path / "new.csv", tmp_path / "out.csv"
+    source.write_text(content)
+    with pytest.raises(DataError, match=message):
+        predict_file(runs("classification"), source, target, **options)
+    assert not target.exists()
+
+
+def test_an_id_is_not_needed_where_the_columns_to_keep_are_named(runs: Callable[[str], Path], tmp_path: Path) -> None:
+    source, target = tmp_path / "new.csv", tmp_path / "out.csv"
+    source.write_text("text\na great day\n")
+    predict_file(runs("classification"), source, target, answer=Answer(keep=("text",)))
+    assert read(target)[0]["text"] == "a great day"
+
+
+def test_the_input_is_never_written_over(tmp_path: Path, source: Path) -> None:
+    before = source.read_bytes()
+    with pytest.raises(OutputError, match="two files"):
+        predict_file(tmp_path / "no run is looked at", source, source, overwrite=True)
+    with pytest.raises(OutputError, match="exists"):
+        predict_file(tmp_path / "no run is looked at", tmp_path / "other.csv", source)
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "start"),
+    [
+        ('{"id": 1, "text": "a great day"}\n', '{"id": 1, "text": "a great day", "label": '),
+        ("id,text\n1,a great day\n", "id,text,label,confidence\n1,a great day,"),
+        ("id\ttext\n1\ta great day\n", "id\ttext\tlabel\tconfidence\n1\ta great day\t"),
+        ('[{"id": 1, "text": "a 好 day"}]', '{"id": 1, "text": "a 好 day", "label": '),
+    ],
+)
+def test_standard_input_and_output(
+    runs: Callable[[str], Path],
+    capfdbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    given: str,
+    start: str,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+    assert predict_file(runs("classification"), STANDARD, STANDARD) == 1
+    sys.stdout.flush()
+    assert capfdbinary.readouterr().out.decode().startswith(start)
