@@ -26,7 +26,7 @@ def test_every_section_and_choice_is_documented() -> None:
         assert f"## {section}\n" in page or f"| `{section}` |" in page
         for choice in filter(None, members(field)):
             assert f"### {section}: {choice}\n" in page
-    row = "| `optim.lr` | a number > 0, or null | `null` | 5e-06 to 0.3, logarithmic | Peak learning rate; null takes"
+    row = "| `optim.lr` | a number > 0 and <= 1,000, or null | `null` | 5e-06 to 0.3, logarithmic | Peak learning rate;"
     assert row in page
 
 

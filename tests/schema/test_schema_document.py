@@ -39,7 +39,7 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
         "peft.r: this key belongs to dora, lora, lora_plus, rslora, not to 'none'; remove it, or replace all of peft: ",
     ),
     # values
-    ({"optim": {"lr": "abc"}}, "optim.lr: must be a number > 0, or null, but got 'abc'"),
+    ({"optim": {"lr": "abc"}}, "optim.lr: must be a number > 0 and <= 1,000, or null, but got 'abc'"),
     ({"optim": {"lr": -0.001}}, "optim.lr: must be greater than 0, but got -0.001"),
     ({"optim": {"eps": float("inf")}}, "optim.eps: must be a finite number, but got inf"),
     ({"optim": {"betas": [0.9, 1]}}, "optim.betas.1: must be less than 1, but got 1"),
@@ -62,14 +62,17 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"checkpoint": {"max_disk": "20 parsecs"}},
-        "checkpoint.max_disk: must be a size above 0 such as 500MB or 20GB, or a number of bytes, or null, but got '20",
+        "checkpoint.max_disk: must be a size above 0 and up to 1,000,000 TB such as 500MB or 20GB, or a number",
     ),
     ({"checkpoint": {"max_disk": "0GB"}}, "checkpoint.max_disk: must be greater than 0, but got '0GB'"),
-    ({"checkpoint": {"every": 0}}, "checkpoint.every: must be epoch, or a whole number >= 1, but got 0"),
+    (
+        {"checkpoint": {"every": 0}},
+        "checkpoint.every: must be epoch, or a whole number >= 1 and <= 1,000,000,000, but got 0",
+    ),
     ({"checkpoint": {"low_disk": "evictt"}}, "checkpoint.low_disk: unknown choice 'evictt'; did you mean 'evict'?"),
     (
         {"schedule": {"warmup": 1.5}},
-        "schedule.warmup: must be a whole number >= 1, or a number >= 0 and < 1, but got 1.5",
+        "schedule.warmup: must be a whole number >= 1 and <= 1,000,000,000, or a number >= 0 and < 1, but got 1.5",
     ),
     ({"optim": {"no_decay": ["biases"]}}, "optim.no_decay.0: unknown choice 'biases'; did you mean 'bias'?"),
     ({"task": {"kind": "multilabel", "loss": "ce"}}, "task.loss.name: unknown choice 'ce'; did you mean 'bce'?"),

@@ -1,6 +1,7 @@
 """Bytes in words and back."""
 
 import pytest
+from pydantic import ValidationError
 
 from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.sizes import size_text
@@ -12,6 +13,12 @@ from tunery.schema.sizes import size_text
 )
 def test_a_size_is_read_with_or_without_its_unit(written: object, count: int) -> None:
     assert Checkpoint.model_validate({"max_disk": written}).max_disk == count
+
+
+@pytest.mark.parametrize("written", ["9" * 400 + "GB", "2000000TB", 10**19, "0", "-1GB", "GB"])
+def test_what_no_disk_holds_is_refused(written: object) -> None:
+    with pytest.raises(ValidationError):
+        Checkpoint.model_validate({"max_disk": written})
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1_234_567, "1.23 MB"), (2e15, "2,000.0 TB")])

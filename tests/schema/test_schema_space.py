@@ -61,7 +61,10 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
         ["train.epochs: must be a whole number >= 1 and <= 100, but"],
     ),
     ({"train": {"epochs": {"low": 1, "high": 3, "step": 0.5}}}, ["train.epochs: the step of a range of whole numbers"]),
-    ({"train": {"batch_size": [8, "x"]}}, ["train.batch_size: must be a whole number >= 1, but got 'x'"]),
+    (
+        {"train": {"batch_size": [8, "x"]}},
+        ["train.batch_size: must be a whole number >= 1 and <= 1,000,000, but got 'x'"],
+    ),
     ({"peft": ["lora", "non"]}, ["peft.method: unknown choice 'non'; did you mean 'none'?"]),
     (
         {"model": {"head": {"kind": ["mlp", "linaer"]}}},
@@ -74,7 +77,10 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"peft": {"method": ["lora", "none"], "rr": 3}}, ["peft.rr: unknown key; "]),
     ({"optm": {"lr": [1, 2]}}, ["optm: unknown section; did you mean 'optim'?"]),
     # fixed values are the real problem, wherever they are
-    ({"peft": {"method": ["lora", "none"], "r": "x"}}, ["peft.r: must be a whole number >= 1, but got 'x'"]),
+    (
+        {"peft": {"method": ["lora", "none"], "r": "x"}},
+        ["peft.r: must be a whole number >= 1 and <= 65,536, but got 'x'"],
+    ),
     ({"peft": ["lora", "none"], "search": {"objective": "f1"}}, ["search.objective: 'f1' is not a metric of task"]),
     # what cannot be searched
     ({"data": {"train": ["a", "b"]}}, ["data.train: the trials of a study have this in common; write one value"]),

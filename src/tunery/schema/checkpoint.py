@@ -5,21 +5,21 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tunery.schema.sizes import Size
-from tunery.schema.spec import Spec
+from tunery.schema.spec import Spec, Steps
 
 
 class Checkpoint(Spec):
     """Resume points while a run is unfinished, best weights when it is done. None of these keys changes a result, so
     that a run may be continued with other values."""
 
-    keep_last: Annotated[int, Field(ge=0)] = 1
+    keep_last: Annotated[int, Field(ge=0, le=1000)] = 1
     """Resume points kept while a run is unfinished; 0 writes none, so that an interrupted run starts over."""
-    every: Literal["epoch"] | Annotated[int, Field(ge=1)] = "epoch"
+    every: Literal["epoch"] | Steps = "epoch"
     """Where resume points are saved: at the end of every epoch, or also after every so many optimizer steps."""
-    keep_best: Annotated[int, Field(ge=1)] = 1
+    keep_best: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     """Trials of a study whose best weights are kept; until it ends, those that `search.rescore` and `search.ensemble`
     may need are too."""
-    co_best: Annotated[int, Field(ge=1)] = 2
+    co_best: Annotated[int, Field(ge=1, le=1_000_000)] = 2
     """Equals that are kept at most, the best included: epochs of a run, or trials of a study, with the very value of
     the best."""
     max_disk: Size | None = None

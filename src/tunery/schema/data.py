@@ -35,7 +35,7 @@ class Data(Spec):
     """What separates the names where a `labels` column is a plain string (csv, tsv)."""
     id: str | None = None
     """Column that identifies a row; it is copied into predictions."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     """Seed of the carving; apart from the run's seed, so that runs with other seeds see the same rows."""
     group: str | None = None
     """Column whose equal values never fall into two carved splits (author, patient, document)."""

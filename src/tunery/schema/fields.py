@@ -141,7 +141,7 @@ def _list_text(inner: tuple[Any, ...], metadata: Any) -> str:
 
 def _bounds_text(metadata: Any) -> str:
     bounds = [(sign, getattr(m, name, None)) for m in _flat(metadata) for name, sign in _BOUNDS.items()]
-    return " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
+    return " and ".join(f"{sign} {bound:,}" for sign, bound in bounds if bound is not None)
 
 
 def _flat(metadata: Any) -> list[Any]:

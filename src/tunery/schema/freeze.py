@@ -36,7 +36,7 @@ class FreezeLayers(Freezing):
     """The embeddings and the lowest `n` layers are frozen."""
 
     strategy: Literal["freeze_layers_n"] = "freeze_layers_n"
-    n: Annotated[int, Field(ge=0), Choices((0, 2, 6))] = 2
+    n: Annotated[int, Field(ge=0, le=1000), Choices((0, 2, 6))] = 2
     """Number of layers, counted from the input. 0 freezes nothing."""
 
 

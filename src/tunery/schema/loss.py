@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tunery.schema.spec import Choices, Range, Spec
 
-Gamma = Annotated[float, Field(ge=0), Range(1.0, 5.0)]
+Gamma = Annotated[float, Field(ge=0, le=100), Range(1.0, 5.0)]
 
 
 class CrossEntropy(Spec):
@@ -28,7 +28,7 @@ class WeightedBce(Spec):
     positives, counted in the training rows."""
 
     name: Literal["weighted_bce"] = "weighted_bce"
-    max_weight: Annotated[float, Field(ge=1)] = 100.0
+    max_weight: Annotated[float, Field(ge=1, le=1_000_000_000)] = 100.0
     """Largest weight, for labels that hardly occur."""
 
 
@@ -48,9 +48,9 @@ class AdaptiveFocal(Spec):
     name: Literal["adaptive_focal"] = "adaptive_focal"
     gamma: Gamma = 2.0
     """Where gamma starts."""
-    gamma_min: Annotated[float, Field(ge=0)] = 1.0
+    gamma_min: Annotated[float, Field(ge=0, le=100)] = 1.0
     """Lower bound of gamma."""
-    gamma_max: Annotated[float, Field(gt=0)] = 5.0
+    gamma_max: Annotated[float, Field(gt=0, le=100)] = 5.0
     """Upper bound of gamma."""
 
 

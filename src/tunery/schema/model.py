@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunery.schema.spec import Choices, Spec
+from tunery.schema.spec import Choices, Spec, Width
 
 Pooling = Literal["cls", "mean"]
 
@@ -29,7 +29,7 @@ class MlpHead(Spec):
     kind: Literal["mlp"] = "mlp"
     pooling: Annotated[Pooling, Choices(("cls", "mean"))] = "mean"
     """How token states become one vector: the first token, or the mean over real tokens."""
-    hidden: Annotated[int, Field(ge=1), Choices((128, 256, 512))] = 256
+    hidden: Annotated[Width, Choices((128, 256, 512))] = 256
     """Width of the hidden layer."""
     activation: Annotated[Literal["gelu", "silu", "relu", "tanh"], Choices(("gelu", "relu", "tanh"))] = "gelu"
     """Activation of the hidden layer."""
@@ -45,7 +45,7 @@ class Model(Spec):
     """A local folder, a Hub id, or an alias that `tunery models` lists."""
     revision: str | None = None
     """Commit, tag or branch of the Hub model; the resolved commit is recorded either way."""
-    max_length: Annotated[int, Field(ge=2)] = 256
+    max_length: Annotated[int, Field(ge=2, le=1_000_000)] = 256
     """Tokens per example, special tokens included; longer texts are cut at the end."""
     head: Head = NativeHead()
     """The layers between the encoder and the labels."""

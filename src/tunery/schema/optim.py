@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tunery.schema.spec import Choices, Range, Spec
 
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, le=1000)]
 PeakRate = Annotated[
     Rate | None, Field(description="Peak learning rate; null takes the default of the PEFT method and the optimizer.")
 ]
@@ -40,7 +40,7 @@ class Optimizer(Spec):
     layerwise_lr_decay: Annotated[float, Field(gt=0, le=1), Choices((1.0, 0.95, 0.9, 0.85, 0.75))] = 1.0
     """Factor on the learning rate from each layer to the one below (Howard & Ruder 2018, arXiv 1801.06146, section
     3.2): the top layer has `lr`, the embeddings the least; 1 is off."""
-    weight_decay: Annotated[float, Field(ge=0), Range(0.0, 0.1)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, le=1000), Range(0.0, 0.1)] = 0.01
     """How strongly weights are pulled to zero."""
     no_decay: tuple[Spared, ...] = ("bias", "norm", "embedding")
     """What weight decay spares; with an empty list it takes every weight."""
@@ -56,7 +56,7 @@ class WithMoments(Optimizer):
 
     betas: Annotated[Betas, Choices(_BETAS)] = (0.9, 0.999)
     """Decay rates of the two moment estimates."""
-    eps: Annotated[float, Field(gt=0), Choices(_EPS)] = 1e-8
+    eps: Annotated[float, Field(gt=0, le=1), Choices(_EPS)] = 1e-8
     """Added to the root of the second moment."""
 
 
@@ -88,7 +88,7 @@ class Adafactor(Optimizer):
     and the schedule must be `none`."""
     warmup_init: bool = False
     """Start the relative step small: min(1e-6 * step, 1 / sqrt(step)); needs `relative_step`."""
-    clip_threshold: Annotated[float, Field(gt=0)] = 1.0
+    clip_threshold: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
     """Largest root mean square of one update (section 6)."""
     decay_rate: Annotated[float, Field(gt=0, lt=1)] = 0.8
     """Exponent by which the memory of the second moment grows (section 7.2)."""
@@ -119,7 +119,7 @@ class Lamb(WithMoments):
     name: Literal["lamb"] = "lamb"
     lr: Annotated[PeakRate, Range(0.00018, 10.0, log=True)] = None
     head_lr: Annotated[HeadRate, Range(0.0035, 1.8, log=True)] = None
-    eps: Annotated[float, Field(gt=0), Choices(_EPS)] = 1e-6
+    eps: Annotated[float, Field(gt=0, le=1), Choices(_EPS)] = 1e-6
     """Added to the root of the second moment."""
 
 
@@ -163,7 +163,7 @@ class AdaBelief(WithMoments):
 
     lr_ratio: ClassVar[float] = 1.0
     name: Literal["adabelief"] = "adabelief"
-    eps: Annotated[float, Field(gt=0), Choices((1e-16, 1e-12, 1e-8))] = 1e-16
+    eps: Annotated[float, Field(gt=0, le=1), Choices((1e-16, 1e-12, 1e-8))] = 1e-16
     """Added to the second moment, and to its root."""
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tunery.schema.spec import Choices, Range, Spec
+from tunery.schema.spec import Choices, Range, Spec, Steps, Width
 
 Target = Literal["query", "key", "value", "output", "ffn.up", "ffn.down"]
 """Logical names of a layer's matrices; every model family maps them to its own modules."""
@@ -31,7 +31,7 @@ class LowRank(Spec):
     """What the methods of the LoRA family share."""
 
     method: str
-    alpha: Annotated[float, Field(gt=0), Choices((8, 16, 32, 64))] = 16
+    alpha: Annotated[float, Field(gt=0, le=1_000_000), Choices((8, 16, 32, 64))] = 16
     """The update is scaled by alpha / rank (`rslora`: alpha / sqrt(rank))."""
     dropout: Annotated[Dropout, Range(0.0, 0.2)] = 0.05
     """Dropout on the input of the update."""
@@ -44,7 +44,7 @@ class LowRank(Spec):
 class FixedRank(LowRank):
     """The members of the LoRA family whose rank stays as it is."""
 
-    r: Annotated[int, Field(ge=1), Choices((4, 8, 16, 32))] = 8
+    r: Annotated[Width, Choices((4, 8, 16, 32))] = 8
     """Rank of the update."""
 
 
@@ -60,7 +60,7 @@ class LoraPlus(FixedRank):
 
     method: Literal["lora_plus"] = "lora_plus"
     default_lr: ClassVar[float] = 1e-3
-    lr_ratio: Annotated[float, Field(ge=1), Choices((4, 8, 16))] = 8
+    lr_ratio: Annotated[float, Field(ge=1, le=10_000), Choices((4, 8, 16))] = 8
     """Learning rate of B divided by that of A, which is `optim.lr`."""
 
 
@@ -83,19 +83,19 @@ class AdaLora(LowRank):
 
     method: Literal["adalora"] = "adalora"
     default_lr: ClassVar[float] = 1e-2
-    init_r: Annotated[int, Field(ge=1), Choices((6, 12, 24, 48))] = 12
+    init_r: Annotated[Width, Choices((6, 12, 24, 48))] = 12
     """Rank of every update at the start."""
-    target_r: Annotated[int, Field(ge=1), Choices((4, 8, 16, 32))] = 8
+    target_r: Annotated[Width, Choices((4, 8, 16, 32))] = 8
     """Mean rank of the updates at the end; must not exceed `init_r`."""
     warmup: Share = 0.1
     """Share of all steps before the first rank is taken away."""
     settle: Share = 0.3
     """Share of all steps, at the end, in which the ranks no longer change."""
-    interval: Annotated[int, Field(ge=1)] = 10
+    interval: Steps = 10
     """Steps from one re-allocation to the next."""
     beta: Annotated[float, Field(gt=0, lt=1)] = 0.85
     """Smoothing of sensitivity and of its uncertainty (equations 9 and 10)."""
-    orthogonality: Annotated[float, Field(ge=0)] = 0.5
+    orthogonality: Annotated[float, Field(ge=0, le=1000)] = 0.5
     """Weight of the penalty that keeps the factors orthogonal (equation 4)."""
 
 
@@ -112,7 +112,7 @@ class Bottleneck(Spec):
     """What the adapters with a bottleneck share."""
 
     method: str
-    bottleneck: Annotated[int, Field(ge=1), Choices((32, 64, 128, 192))] = 64
+    bottleneck: Annotated[Width, Choices((32, 64, 128, 192))] = 64
     """Width of the hidden layer of every adapter."""
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
     """Activation of the hidden layer."""
@@ -136,7 +136,7 @@ class Houlsby(Bottleneck):
     default_lr: ClassVar[float] = 1e-3
     parallel: Annotated[bool, Choices((False, True))] = False
     """Read a block's input and add to its output, instead of following it (He et al. 2022, arXiv 2110.04366)."""
-    scale: Annotated[float, Field(gt=0), Choices((1, 2, 4))] = 1
+    scale: Annotated[float, Field(gt=0, le=1000), Choices((1, 2, 4))] = 1
     """Factor on what an adapter adds."""
 
 
@@ -148,9 +148,9 @@ class Compacter(Bottleneck):
     default_lr: ClassVar[float] = 3e-3
     activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu"
     """Activation of the hidden layer."""
-    phm_dim: Annotated[int, Field(ge=2), Choices((2, 4, 8))] = 4
+    phm_dim: Annotated[int, Field(ge=2, le=1024), Choices((2, 4, 8))] = 4
     """Number of Kronecker products; must divide the bottleneck and the width of the model."""
-    phm_rank: Annotated[int, Field(ge=1)] = 1
+    phm_rank: Width = 1
     """Rank of the second factors."""
 
 
@@ -159,7 +159,7 @@ class Prefix(Spec):
 
     method: Literal["prefix"] = "prefix"
     default_lr: ClassVar[float] = 1e-2
-    tokens: Annotated[int, Field(ge=1), Choices((5, 10, 20, 30))] = 20
+    tokens: Annotated[int, Field(ge=1, le=10_000), Choices((5, 10, 20, 30))] = 20
     """Number of virtual tokens."""
 
 
@@ -168,7 +168,7 @@ class Prompt(Spec):
 
     method: Literal["prompt"] = "prompt"
     default_lr: ClassVar[float] = 3e-2
-    tokens: Annotated[int, Field(ge=1), Choices((5, 10, 20, 50))] = 20
+    tokens: Annotated[int, Field(ge=1, le=10_000), Choices((5, 10, 20, 50))] = 20
     """Number of virtual tokens."""
 
 

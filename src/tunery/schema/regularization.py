@@ -20,7 +20,7 @@ class Fgm(Spec):
     (Miyato et al. 2017, arXiv 1605.07725, equations 5 and 6); a step takes about twice as long."""
 
     name: Literal["fgm"] = "fgm"
-    epsilon: Annotated[float, Field(ge=0), Range(0.0, 0.01)] = 0.01
+    epsilon: Annotated[float, Field(ge=0, le=10), Range(0.0, 0.01)] = 0.01
     """Length of the move, as a share of the length of the text's embeddings; 0 is off."""
 
 
@@ -29,11 +29,11 @@ class Pgd(Spec):
     1 + `steps` times as long."""
 
     name: Literal["pgd"] = "pgd"
-    epsilon: Annotated[float, Field(ge=0), Range(0.0, 0.01)] = 0.01
+    epsilon: Annotated[float, Field(ge=0, le=10), Range(0.0, 0.01)] = 0.01
     """Longest move in all, as a share of the length of the text's embeddings; 0 is off."""
-    steps: Annotated[int, Field(ge=1), Choices((2, 3))] = 3
+    steps: Annotated[int, Field(ge=1, le=100), Choices((2, 3))] = 3
     """Number of moves."""
-    step_size: Annotated[float, Field(gt=0)] = 0.5
+    step_size: Annotated[float, Field(gt=0, le=10)] = 0.5
     """Length of one move, as a share of `epsilon`."""
 
 
@@ -43,7 +43,7 @@ Adversarial = Annotated[NoAdversary | Fgm | Pgd, Field(discriminator="name"), Ch
 class Regularization(Spec):
     """Settings that hold for every method."""
 
-    gradient_clipping: Annotated[float, Field(ge=0), Choices((0, 1, 2, 5))] = 1.0
+    gradient_clipping: Annotated[float, Field(ge=0, le=1_000_000), Choices((0, 1, 2, 5))] = 1.0
     """Largest norm of the gradient of one step; 0 switches clipping off."""
     head_dropout: Annotated[Share | None, Range(0.0, 0.5)] = None
     """Dropout before the layers of the head; null keeps the value of the pretrained config, and means 0.1 in a head of

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunery.schema.spec import Choices, Range, Spec
+from tunery.schema.spec import Choices, Range, Spec, Steps
 
 
 class NoSchedule(Spec):
@@ -19,7 +19,7 @@ class Constant(Spec):
     name: Literal["constant"] = "constant"
 
 
-Warmup = Annotated[Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, lt=1)], Range(0.0, 0.2)]
+Warmup = Annotated[Steps | Annotated[float, Field(ge=0, lt=1)], Range(0.0, 0.2)]
 
 
 class WarmedUp(Spec):
@@ -64,7 +64,7 @@ class Polynomial(WarmedUp):
     """From the peak down to zero as a power of what is left."""
 
     name: Literal["polynomial"] = "polynomial"
-    power: Annotated[float, Field(gt=0), Range(1.0, 3.0)] = 2.0
+    power: Annotated[float, Field(gt=0, le=100), Range(1.0, 3.0)] = 2.0
     """The exponent; 1 is `linear`."""
 
 
@@ -82,9 +82,9 @@ class OneCycle(Spec):
     name: Literal["one_cycle"] = "one_cycle"
     pct_start: Annotated[float, Field(gt=0, lt=1), Range(0.1, 0.3)] = 0.3
     """Share of all steps that rise."""
-    div_factor: Annotated[float, Field(ge=1), Choices((10, 25, 100))] = 25
+    div_factor: Annotated[float, Field(ge=1, le=1_000_000_000), Choices((10, 25, 100))] = 25
     """Peak divided by the rate of the first step."""
-    final_div_factor: Annotated[float, Field(ge=1), Choices((100, 10000))] = 10000
+    final_div_factor: Annotated[float, Field(ge=1, le=1_000_000_000), Choices((100, 10000))] = 10000
     """Rate of the first step divided by that at the end."""
 
 
@@ -92,11 +92,11 @@ class ReducePlateau(WarmedUp):
     """At the peak until the validation metric stops improving, then lower by a factor, again and again."""
 
     name: Literal["reduce_plateau"] = "reduce_plateau"
-    patience: Annotated[int, Field(ge=0), Choices((2, 5, 10))] = 2
+    patience: Annotated[int, Field(ge=0, le=1000), Choices((2, 5, 10))] = 2
     """Epochs without improvement that are let pass; the next one lowers the rate."""
     factor: Annotated[float, Field(gt=0, lt=1), Range(0.5, 0.9)] = 0.5
     """Factor on the learning rate each time."""
-    threshold: Annotated[float, Field(ge=0)] = 1e-4
+    threshold: Annotated[float, Field(ge=0, le=1000)] = 1e-4
     """A change of the objective counts as an improvement when it is larger than this."""
 
 

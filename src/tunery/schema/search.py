@@ -13,9 +13,10 @@ training, trained parameters, bytes that stay on disk. Less is better."""
 
 COSTS: tuple[Cost, ...] = get_args(Cost)
 
-StartupTrials = Annotated[int, Field(ge=0)]
-MinEpochs = Annotated[int, Field(ge=1)]
-ReductionFactor = Annotated[int, Field(ge=2)]
+StartupTrials = Annotated[int, Field(ge=0, le=1_000_000)]
+MinEpochs = Annotated[int, Field(ge=1, le=1000)]
+ReductionFactor = Annotated[int, Field(ge=2, le=1000)]
+Seconds = Annotated[float, Field(gt=0, le=1_000_000_000)]
 
 
 class Tpe(Spec):
@@ -46,7 +47,7 @@ class Grid(Spec):
     """Every combination once, in an order drawn from the seed; the study ends when none is left."""
 
     name: Literal["grid"] = "grid"
-    points: Annotated[int, Field(ge=2)] = 3
+    points: Annotated[int, Field(ge=2, le=1000)] = 3
     """Values taken from a range that has no `step`, both ends included."""
 
 
@@ -64,7 +65,7 @@ class Nsga2(Spec):
     every trial has, the rest is drawn at random."""
 
     name: Literal["nsga2"] = "nsga2"
-    population: Annotated[int, Field(ge=2)] = 20
+    population: Annotated[int, Field(ge=2, le=100_000)] = 20
     """Trials in one generation."""
 
 
@@ -75,7 +76,7 @@ class MedianPruner(Spec):
     name: Literal["median"] = "median"
     startup_trials: StartupTrials = 4
     """Finished trials needed before any trial is pruned."""
-    warmup_epochs: Annotated[int, Field(ge=0)] = 1
+    warmup_epochs: Annotated[int, Field(ge=0, le=1000)] = 1
     """Epochs of a trial during which it is not pruned: the first says little of a slow learner."""
 
 
@@ -88,7 +89,7 @@ class PercentilePruner(Spec):
     """Per cent of trials that go on."""
     startup_trials: StartupTrials = 4
     """Finished trials needed before any trial is pruned."""
-    warmup_epochs: Annotated[int, Field(ge=0)] = 1
+    warmup_epochs: Annotated[int, Field(ge=0, le=1000)] = 1
     """Epochs of a trial during which it is not pruned: the first says little of a slow learner."""
 
 
@@ -129,10 +130,10 @@ Pruner = Annotated[
 class Rescore(Spec):
     """Train the best configurations again with other seeds, so that luck does not choose the winner."""
 
-    top: Annotated[int, Field(ge=2)] = 5
+    top: Annotated[int, Field(ge=2, le=1000)] = 5
     """Most configurations that are trained again; a tenth of the completed trials where that is less, so that it stays
     a small part of the study, and none where that leaves fewer than two."""
-    seeds: Annotated[int, Field(ge=1)] = 2
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 2
     """More seeds for each."""
 
 
@@ -144,24 +145,24 @@ class Search(Spec):
     `[f1_macro, memory]`; they are `memory`, `seconds`, `parameters` and `disk`."""
     direction: Direction | None = None
     """null takes the metric's own direction; a contradiction is refused."""
-    n_trials: Annotated[int, Field(ge=1)] = 1000
+    n_trials: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     """Trials in the whole study, those of earlier runs of the same command included."""
-    timeout: Annotated[float, Field(gt=0)] | None = None
+    timeout: Seconds | None = None
     """Seconds after which no new trial starts; the first always does."""
     sampler: Sampler = Tpe()
     """Proposes the next configuration."""
     pruner: Pruner = MedianPruner()
     """Judges a running trial after each epoch."""
-    max_failures: Annotated[int, Field(ge=1)] = 5
+    max_failures: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """Failed trials in a row that end the study."""
-    n_jobs: Annotated[int, Field(ge=1)] = 1
+    n_jobs: Annotated[int, Field(ge=1, le=1024)] = 1
     """Trials that run at once on one machine; more than one share its device."""
-    stall_timeout: Annotated[float, Field(gt=0)] | None = 1800.0
+    stall_timeout: Seconds | None = 1800.0
     """Seconds without a step or a score after which a trial counts as hung and its process is ended; null waits for
     ever."""
     rescore: Rescore | None = Rescore()
     """What is trained again before the winner is named; null takes the best value as it is."""
-    ensemble: Annotated[int, Field(ge=2)] | None = 5
+    ensemble: Annotated[int, Field(ge=2, le=1000)] | None = 5
     """Best trials whose weights stay until the study ends, to measure what they gain as an ensemble; null keeps none
     for that."""
 

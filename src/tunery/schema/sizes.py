@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from tunery.schema.spec import Wording
 
 _FACTORS: Final = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?b)?\s*", re.IGNORECASE)
+_SIZE: Final = re.compile(r"\s*(\d{1,30}(?:\.\d{1,30})?)\s*([kmgt]?b)?\s*", re.IGNORECASE)
 
 
 def in_bytes(value: object) -> object:
@@ -20,8 +20,8 @@ def in_bytes(value: object) -> object:
 Size = Annotated[
     int,
     BeforeValidator(in_bytes, json_schema_input_type=int | str),
-    Field(gt=0),
-    Wording("a size above 0 such as 500MB or 20GB, or a number of bytes"),
+    Field(gt=0, le=10**18),
+    Wording("a size above 0 and up to 1,000,000 TB such as 500MB or 20GB, or a number of bytes"),
 ]
 """Bytes, 1 kB = 1000 B."""
 

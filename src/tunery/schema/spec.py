@@ -1,9 +1,9 @@
 """The base of every piece of plain data, and the ranges a searchable field carries beside it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Spec(BaseModel):
@@ -39,3 +39,9 @@ class Choices:
 
 
 Domain = Range | Choices
+
+Steps = Annotated[int, Field(ge=1, le=1_000_000_000)]
+"""A number of optimizer steps."""
+
+Width = Annotated[int, Field(ge=1, le=65_536)]
+"""The rank or the width of a matrix: beyond every model's own."""
