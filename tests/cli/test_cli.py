@@ -150,6 +150,15 @@ def test_init_writes_a_config_that_check_accepts(
     assert call(capsys, "init", tmp_path / "train.jsonl", "--out", written, "--overwrite")[0] == 0
 
 
+def test_check_warns_of_a_rate_that_was_meant_for_another_method(
+    capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    code, printed, _ = call(capsys, "check", config, "peft=none", "optim.lr=1e-3", "--json")
+    told = [finding for finding in json.loads(printed)["findings"] if finding["code"] == "learning_rate"]
+    assert (code, told[0]["level"]) == (0, "warning")
+    assert told[0]["message"].startswith("optim.lr=0.001 is 20 times the default, 5e-05, for peft=none")
+
+
 def test_check_stops_at_a_fatal_finding(capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path) -> None:
     rows = (tmp_path / "test.jsonl").read_text()
     (tmp_path / "validation.jsonl").write_text(rows)

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from tunery.data.guess import Guess, guess, render, suggested_name
 from tunery.errors import DataError
 from tunery.schema import RunConfig, load_config, load_document
+from tunery.schema.peft import Lora, NoPeft
+from tunery.schema.run import default_lr
 from tunery.schema.space import domains
 from tunery.schema.space_check import check_space
 
@@ -92,6 +94,17 @@ def test_the_commented_ranges_are_a_space(tmp_path: Path) -> None:
     document = load_document(config)
     assert len(domains(document)) == 5
     check_space(document)
+    rate = domains(document)["optim.lr"]
+    assert all(rate.low <= method.default_lr <= rate.high for method in (Lora, NoPeft))
+
+
+@pytest.mark.parametrize("override", ["peft.method=none", "peft=ia3", "optim.name=sgd", "peft.method=pfeiffer"])
+def test_another_method_or_optimizer_over_the_config_has_its_own_rate(tmp_path: Path, override: str) -> None:
+    path = write(tmp_path / "mails.csv", [{"text": sentence(n), "label": n % 2} for n in range(20)])
+    config = tmp_path / "mails.yaml"
+    config.write_text(render(guess(path), tmp_path), encoding="utf-8")
+    changed = load_config(config, [override])
+    assert changed.lr == default_lr(changed.optim, peft=changed.peft, freeze=changed.freeze)
 
 
 def test_a_split_without_labels_is_left_out(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from tunery.errors import ConfigError
 from tunery.schema import load_config, load_document
 from tunery.schema.document import normalise, override, read_document, validate
-from tunery.schema.fields import members
+from tunery.schema.fields import members, tag_of
 from tunery.schema.run import RunConfig
 
 BASE: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
@@ -208,6 +209,45 @@ def test_choices_may_be_written_short() -> None:
 
 def test_the_default_choice_need_not_be_named() -> None:
     assert validate({**BASE, "optim": {"lr": 1}}).optim.name == "adamw"
+
+
+NESTED = [
+    (section, name, key, inner)
+    for section, field in RunConfig.model_fields.items()
+    for name, spec in members(field).items()
+    for key, inner in spec.model_fields.items()
+    if members(inner) and tag_of(inner) and inner.default is not None
+]
+
+
+@pytest.mark.parametrize(("section", "name", "key", "field"), NESTED, ids=[f"{s}.{n}.{k}" for s, n, k, _ in NESTED])
+def test_a_default_choice_is_that_of_the_choice_above_it(section: str, name: str, key: str, field: FieldInfo) -> None:
+    tag, outer = str(tag_of(field)), tag_of(RunConfig.model_fields[section])
+    written = {} if outer is None else {outer: name}
+    normal = normalise({section: {**written, key: {}}})
+    assert normal[section][key] == {tag: getattr(field.default, tag)}
+
+
+def test_class_weights_need_no_name_of_a_loss() -> None:
+    loss = validate(override(BASE, ["task.loss.class_weights=balanced"])).task.loss
+    assert (loss.name, loss.class_weights) == ("ce", "balanced")
+
+
+def test_another_choice_gives_up_the_defaults_of_the_one_before() -> None:
+    written = {**BASE, "peft": {"method": "lora", "r": 8, "alpha": 16, "target": ["query", "value"]}}
+    assert override(written, ["peft.method=none"])["peft"] == {"method": "none"}
+    assert override(written, ["peft.method=rslora"])["peft"] == {**written["peft"], "method": "rslora"}
+    assert override(written, ["peft.method=[lora, none]"])["peft"]["r"] == 8
+    assert override(written, ["peft.method=nonsense"])["peft"]["r"] == 8
+    assert override(written, ["peft.method={a: 1}"])["peft"]["r"] == 8
+    focal = {**BASE, "task": {"kind": "classification", "loss": {"name": "focal", "gamma": 2.0}}}
+    assert override(focal, ["task.loss.name=ce"])["task"]["loss"] == {"name": "ce"}
+
+
+def test_what_is_no_default_is_not_given_up_in_silence() -> None:
+    changed = override({**BASE, "peft": {"method": "lora", "r": 4, "alpha": 32}}, ["peft.method=none"])
+    told = "peft: the keys r, alpha belong to other choices than 'none'; remove them, or replace all of peft: none"
+    assert problems(**changed) == [told]
 
 
 # files

@@ -17,7 +17,7 @@ from tunery.schema.metrics import METRICS, default_objective
 from tunery.schema.optim import AdamW, Lion
 from tunery.schema.peft import Lora, NoPeft
 from tunery.schema.refusals import ends
-from tunery.schema.run import FROZEN_ENCODER_LR, RunConfig
+from tunery.schema.run import FROZEN_ENCODER_LR, RunConfig, far_rates
 from tunery.schema.space import domains, realise, with_domains
 from tunery.schema.space_check import check_space
 from tunery.schema.spec import Choices, Range, Spec
@@ -260,6 +260,28 @@ def test_the_resolved_config_has_the_learning_rate(sections: dict[str, Any], lr:
 def test_a_head_learns_faster_than_the_encoder(lr: float, head_lr: float) -> None:
     assert validate({**BASE, "optim": {"lr": lr}}).head_lr == pytest.approx(head_lr)
     assert validate({**BASE, "optim": {"lr": lr, "head_lr": 0.2}}).head_lr == 0.2
+
+
+FAR = [
+    ({"optim": {"lr": 1e-3}}, ["optim.lr=0.001 is 20 times the default, 5e-05, for peft=none with adamw"]),
+    ({"optim": {"lr": 5e-4}}, []),
+    ({"peft": "lora", "optim": {"lr": 1e-3}}, []),
+    ({"peft": "ia3", "optim": {"lr": 1e-3}}, ["optim.lr=0.001 is 1/20 of the default, 0.02, for peft=ia3 with adamw"]),
+    ({"optim": {"name": "sgd", "lr": 5e-5}}, ["optim.lr=5e-05 is 1/300 of the default, 0.015, for peft=none with sgd"]),
+    (
+        {"freeze": "freeze_encoder", "optim": {"lr": 2e-5}},
+        ["optim.lr=2e-05 is 1/50 of the default, 0.001, for freeze=freeze_encoder with adamw"],
+    ),
+    ({"optim": {"head_lr": 0.1}}, ["optim.head_lr=0.1 is 200 times the default, 0.0005, for peft=none with adamw"]),
+    ({"peft": "lora", "optim": {"adapter_lr": 0.1}}, ["optim.adapter_lr=0.1 is 100 times the default, 0.001, for"]),
+    ({"optim": {"name": "adafactor", "relative_step": True}, "schedule": "none"}, []),
+]
+
+
+@pytest.mark.parametrize(("sections", "told"), FAR, ids=[str(sections) for sections, _ in FAR])
+def test_a_rate_that_is_far_from_its_default_is_told(sections: dict[str, Any], told: list[str]) -> None:
+    found = list(far_rates(validate({**BASE, **sections})))
+    assert [line[: len(start)] for line, start in zip(found, told, strict=True)] == told
 
 
 def test_specs_may_be_given_as_objects() -> None:

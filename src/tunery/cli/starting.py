@@ -11,6 +11,8 @@ import typer
 from tunery.cli import show
 from tunery.cli.options import AsJson, Config, Overrides, Overwrite
 from tunery.schema import load_config
+from tunery.schema.results import Finding
+from tunery.schema.run import far_rates
 
 
 class SchemaName(StrEnum):
@@ -61,7 +63,8 @@ def check(config: Config, overrides: Overrides = None, as_json: AsJson = False) 
     from tunery.train.prepare import examine
 
     examined = examine(resolved)
-    show.check(examined.record(), examined.findings, as_json=as_json)
+    rates = [Finding(level="warning", code="learning_rate", message=told) for told in far_rates(resolved)]
+    show.check(examined.record(), [*examined.findings, *rates], as_json=as_json)
     if any(finding.level == "fatal" for finding in examined.findings):
         raise typer.Exit(2)
 

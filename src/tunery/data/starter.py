@@ -197,9 +197,11 @@ def _peft() -> Iterator[str]:
 
 
 def _optim() -> Iterator[str]:
+    lora, none = Lora.default_lr, NoPeft.default_lr
     yield "optim:"
-    yield _line(f"  lr: {_number(Lora.default_lr)}", f"suits lora; with method none take {_number(NoPeft.default_lr)}")
-    yield _line("  # lr: {low: 1.0e-4, high: 2.0e-3, log: true}", "range")
+    yield "  name: adamw"
+    yield _line(f"  # lr: {_number(lora)}", f"the default of lora with adamw; that of none is {_number(none)}")
+    yield _line(f"  # lr: {{low: {_number(none / 2)}, high: {_number(2 * lora)}, log: true}}", "range")
     yield ""
 
 

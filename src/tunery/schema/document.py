@@ -1,7 +1,7 @@
 """From YAML text and `key=value` overrides to a checked config: every problem at once, each with its path."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, get_type_hints
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from tunery.errors import ConfigError, Problem, did_you_mean
-from tunery.schema.fields import element, is_block, members, tag_of
+from tunery.schema.fields import branches, element, is_block, members, tag_of
 from tunery.schema.refusals import refusals
 from tunery.schema.rules import broken_rules
 from tunery.schema.run import RunConfig
@@ -66,7 +66,11 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
         except ConfigError as error:
             problems += [Problem(assignment, problem.message) for problem in error.problems]
             continue
-        result = normalise(_assigned(result, path.split("."), value))
+        keys, before = path.split("."), result
+        result = normalise(_assigned(result, keys, value))
+        if len(keys) > 1 and (section := keys[0]) in RunConfig.model_fields:
+            field = RunConfig.model_fields[section]
+            result[section] = _switched(result[section], before.get(section), field, keys[1:])
     if problems:
         raise ConfigError(problems, source="the overrides")
     return result
@@ -77,6 +81,26 @@ def _assigned(document: Any, keys: list[str], value: Any) -> Any:
         return value
     inside = document if isinstance(document, Mapping) else {}
     return {**inside, keys[0]: _assigned(inside.get(keys[0]), keys[1:], value)}
+
+
+def _switched(now: Any, before: Any, field: FieldInfo, keys: Sequence[str]) -> Any:
+    """`now`, where an assignment to `keys` below `field` may have made another choice: what only the choice `before`
+    has is left out where it says no more than a default, as `r: 8` in the config that `tunery init` writes."""
+    key, *below = keys
+    if not isinstance(now, Mapping) or not isinstance(before, Mapping):
+        return now
+    old = {name: inner for spec in branches(before, field).values() for name, inner in spec.model_fields.items()}
+    if below:
+        return {**now, key: _switched(now[key], before.get(key), old[key], below)} if key in old else now
+    names = now[key] if isinstance(now[key], list) else [now[key]]
+    if key != tag_of(field) or not all(isinstance(name, str) and name in members(field) for name in names):
+        return now
+    kept = {inner for name in names for inner in members(field)[name].model_fields}
+    return {name: value for name, value in now.items() if name in kept or not _is_default(value, old.get(name))}
+
+
+def _is_default(value: Any, field: FieldInfo | None) -> bool:
+    return field is not None and (tuple(value) if isinstance(value, list) else value) == field.default
 
 
 def normalise(document: Document) -> Document:
@@ -96,8 +120,9 @@ def expanded(value: Any, field: FieldInfo) -> Any:
         return value
     if tag and tag not in value and (name := _default_name(value, field)):
         value = {tag: name, **value}
+    chosen = list((branches(value, field) or specs).values())
     return {
-        key: _inside(sub, [specs[key]]) if is_block(key, sub, field) else _key(key, sub, list(specs.values()))
+        key: _inside(sub, [specs[key]]) if is_block(key, sub, field) else _key(key, sub, chosen)
         for key, sub in value.items()
     }
 
@@ -108,7 +133,7 @@ def _inside(value: Mapping[Any, Any], specs: list[type[Spec]]) -> Document:
 
 def _key(key: Any, value: Any, specs: list[type[Spec]]) -> Any:
     found = [spec.model_fields[key] for spec in specs if key in spec.model_fields]
-    return expanded(value, found[-1]) if found else value
+    return expanded(value, found[0]) if found else value
 
 
 def _is_name(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """Walks a document beside the schema and says everything that is wrong with it, each with its dotted path."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Final, TypeGuard
 
@@ -112,14 +112,15 @@ def _of_tag(given: Any, specs: Mapping[str, type[Spec]], path: str, *, searched:
 def _of_keys(
     keys: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], field: FieldInfo, path: str, *, searched: bool
 ) -> Iterator[Problem]:
+    blocks = [key for key, value in keys.items() if is_block(key, value, field)]
+    known = {key for spec in chosen.values() for key in spec.model_fields}
+    yield from _unknown_keys([key for key in keys if key not in blocks and key not in known], chosen, field, path)
     for key, value in keys.items():
-        place = f"{path}.{key}"
-        if is_block(key, value, field):
+        if key in blocks:
             yield from _of_block(key, value, chosen, field, path, searched=searched)
             continue
         fields = [spec.model_fields[key] for spec in chosen.values() if key in spec.model_fields]
-        if not fields:
-            yield Problem(place, _unknown_key(key, chosen, field, path))
+        place = f"{path}.{key}"
         yield from dict.fromkeys(p for inner in fields for p in refusals(value, inner, place, searched=searched))
 
 
@@ -144,11 +145,21 @@ def _missing_keys(value: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], pa
             yield Problem(f"{path}.{key}", "this key is required")
 
 
-def _unknown_key(key: Any, chosen: Mapping[str, type[Spec]], field: FieldInfo, path: str) -> str:
-    if owners := sorted(name for name, spec in members(field).items() if key in spec.model_fields):
-        here, whole = " or ".join(map(repr, chosen)), next(iter(chosen))
-        return f"this key belongs to {', '.join(owners)}, not to {here}; remove it, or replace all of {path}: {whole}"
-    return f"unknown key; {did_you_mean(key, {name for spec in chosen.values() for name in spec.model_fields})}"
+def _unknown_keys(
+    keys: Sequence[Any], chosen: Mapping[str, type[Spec]], field: FieldInfo, path: str
+) -> Iterator[Problem]:
+    """Keys of other choices, told together since one cause and one remedy are behind them, and keys of none."""
+    owners = {key: [name for name, spec in members(field).items() if key in spec.model_fields] for key in keys}
+    foreign = [key for key in keys if owners[key]]
+    here, whole = " or ".join(map(repr, chosen)), next(iter(chosen))
+    if len(foreign) == 1:
+        belongs = f"this key belongs to {', '.join(sorted(owners[foreign[0]]))}, not to {here}; remove it"
+        yield Problem(f"{path}.{foreign[0]}", f"{belongs}, or replace all of {path}: {whole}")
+    elif foreign:
+        belong = f"the keys {', '.join(foreign)} belong to other choices than {here}; remove them"
+        yield Problem(path, f"{belong}, or replace all of {path}: {whole}")
+    known = {name for spec in chosen.values() for name in spec.model_fields}
+    yield from (Problem(f"{path}.{key}", f"unknown key; {did_you_mean(key, known)}") for key in keys if not owners[key])
 
 
 def _of_value(value: Any, field: FieldInfo, path: str) -> Iterator[Problem]:

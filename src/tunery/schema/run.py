@@ -1,5 +1,6 @@
 """One config describes one run: the sections, and the rules between them."""
 
+from collections.abc import Iterator
 from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -27,6 +28,8 @@ HEAD_LR_RATIO = 10
 """A head starts from noise: by default it learns so many times as fast as the encoder."""
 HEAD_LR_LIMIT = 1e-2
 """But no faster than this times the ratio of the optimizer, unless the encoder does."""
+FAR_RATE = 10
+"""A learning rate so many times its default, or so many times less, is worth a warning."""
 RELATIVE_STEP_LIMIT = 1e-2
 """Largest rate of an optimizer that sets its own (Shazeer & Stern 2018, arXiv 1804.04235, section 8)."""
 
@@ -123,3 +126,23 @@ def default_lr(optim: Optim, *, peft: Peft, freeze: Freeze) -> float:
 def default_head_lr(optim: Optim, *, lr: float) -> float:
     """Peak learning rate of the head where the config names none."""
     return max(lr, min(HEAD_LR_RATIO * lr, HEAD_LR_LIMIT * optim.lr_ratio))
+
+
+def far_rates(config: RunConfig) -> Iterator[str]:
+    """A sentence for every learning rate that is more than `FAR_RATE` times its default, or less than that part of it.
+
+    A rate that suits one method is wrong for another: LoRA's is twenty times that of full fine-tuning.
+    """
+    if config.optim.sets_its_own_rate:
+        return
+    trained = "freeze=freeze_encoder" if isinstance(config.freeze, FreezeEncoder) else f"peft={config.peft.method}"
+    usual = default_lr(config.optim, peft=config.peft, freeze=config.freeze)
+    rates = {"lr": (config.lr, usual), "head_lr": (config.head_lr, default_head_lr(config.optim, lr=config.lr))}
+    rates |= {"adapter_lr": (config.optim.adapter_lr or usual, usual)}
+    for key, (rate, default) in rates.items():
+        if not default / FAR_RATE <= rate <= default * FAR_RATE:
+            ratio = f"{rate / default:.3g} times" if rate > default else f"1/{default / rate:.3g} of"
+            told = (
+                f"optim.{key}={rate:.2g} is {ratio} the default, {default:.2g}, for {trained} with {config.optim.name}"
+            )
+            yield f"{told}; remove the key to take the default"

@@ -15,6 +15,7 @@ from tunery.model.owned import count_parameters, load_owned
 from tunery.optim.adversarial import make_adversary
 from tunery.schema import RunConfig
 from tunery.schema.results import CheckpointRecord, Memory, Metrics, Objective, Progress, RunResult, Status, Tokens
+from tunery.schema.run import far_rates
 from tunery.store.claim import claimed, refuse_other
 from tunery.store.files import recover, size
 from tunery.store.folder import RunFolder
@@ -79,6 +80,9 @@ def fit(
         if not folder.is_closed():
             _close(store, folder)
         return finished
+    if study is None:  # a search tries rates on purpose
+        for told in far_rates(config):
+            say(f"warning: {told}")
     clock = Clock(folder.progress().seconds)
     with signals.listening():
         with clock.phase("load"):
