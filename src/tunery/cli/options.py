@@ -1,13 +1,22 @@
 """Arguments that several verbs share."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tunery.schema.document import override
+
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML config; `tunery init DATA` writes one.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[key.path=value ...]", help="Values that replace those of the config.")
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code", help="Permit code that comes with the model, in this call only; read the code first."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder; the same command on it resumes.")]
@@ -19,3 +28,9 @@ Storage = typer.Option(
     metavar="URL",
     help="Database on a server in place of OUT/study.db, so that workers can join: postgresql://USER@HOST/NAME.",
 )
+
+
+def permits_code(flag: bool, overrides: Sequence[str]) -> bool:
+    """Whether a call permits code that comes with the model: by the flag, or by an override that was typed."""
+    section = override({}, overrides).get("model")
+    return flag or (isinstance(section, Mapping) and section.get("trust_remote_code") is True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from tunery.cli import show
-from tunery.cli.options import AsJson, Config, Overrides, Overwrite
+from tunery.cli.options import AsJson, Config, Overrides, Overwrite, TrustRemoteCode, permits_code
 from tunery.schema import load_config
 from tunery.schema.results import Finding
 from tunery.schema.run import far_rates
@@ -57,12 +57,14 @@ def init(
     show.init(found, path, as_json=as_json)
 
 
-def check(config: Config, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def check(
+    config: Config, overrides: Overrides = None, trust_remote_code: TrustRemoteCode = False, as_json: AsJson = False
+) -> None:
     """Say what is wrong with the data before any training: duplicates, leaks, one-class splits, truncation."""
     resolved = load_config(config, overrides or ())
     from tunery.train.prepare import examine
 
-    examined = examine(resolved)
+    examined = examine(resolved, trust_remote_code=permits_code(trust_remote_code, overrides or ()))
     rates = [Finding(level="warning", code="learning_rate", message=told) for told in far_rates(resolved)]
     show.check(examined.record(), [*examined.findings, *rates], as_json=as_json)
     if any(finding.level == "fatal" for finding in examined.findings):

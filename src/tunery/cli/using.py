@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tunery.cli import show
-from tunery.cli.options import AsJson, Folder, Model, Overwrite
+from tunery.cli.options import AsJson, Folder, Model, Overwrite, TrustRemoteCode
 from tunery.errors import RequestError
 from tunery.schema.results import EnsembleGain
 
@@ -42,6 +42,7 @@ def evaluate(
     label: Annotated[
         str | None, typer.Option("--label", metavar="COLUMN", help="Column of the label, if not as in training.")
     ] = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Score a finished model on a split of its data, or on a new labelled file."""
@@ -52,9 +53,11 @@ def evaluate(
     if source is None:
         if columns != Columns():
             raise typer.BadParameter("--text, --text-pair and --label name columns of a file that --input names")
-        show.metrics(score(run, split.value), of="split", name=split.value, as_json=as_json)
+        show.metrics(
+            score(run, split.value, trust_remote_code=trust_remote_code), of="split", name=split.value, as_json=as_json
+        )
     else:
-        scores = evaluate_file(run, source, columns=columns)
+        scores = evaluate_file(run, source, columns=columns, trust_remote_code=trust_remote_code)
         show.metrics(scores, of="input", name=str(source), as_json=as_json)
 
 
@@ -84,6 +87,7 @@ def predict(
         bool, typer.Option("--probabilities", help="Also the probability of every label.")
     ] = False,
     overwrite: Overwrite = False,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Label the rows of a file: its columns, then the label or labels and how sure the model is."""
@@ -103,6 +107,7 @@ def predict(
             probabilities=probabilities,
         ),
         overwrite=overwrite,
+        trust_remote_code=trust_remote_code,
     )
     if target != STANDARD:
         show.line(as_json, json.dumps({"rows": rows, "output": str(target)}), f"{rows} rows written to {target}")
@@ -114,12 +119,13 @@ def export(
     trial: Annotated[int | None, typer.Option("--trial", help="Trial of a study; default: the best.")] = None,
     step: Annotated[int | None, typer.Option("--step", help="Epoch that ended at this step, if it is kept.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Fold adapters into the base model.")] = False,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Write weights that a run or study keeps as a folder that plain transformers or peft load."""
     from tunery.train.export import export_run
 
-    folder = export_run(run, out, trial=trial, step=step, merge=merge)
+    folder = export_run(run, out, trial=trial, step=step, merge=merge, trust_remote_code=trust_remote_code)
     show.line(as_json, json.dumps({"export": str(folder)}), f"written: {folder}")
 
 
@@ -132,6 +138,7 @@ def ensemble(
     method: Annotated[
         str, typer.Option("--method", metavar="NAME", help="How their answers become one: mean, weighted, vote, soup.")
     ] = "mean",
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Join trials of a study into one model, which `predict`, `evaluate` and `tunery.load` take like any other."""
@@ -139,7 +146,7 @@ def ensemble(
     from tunery.hpo.ensemble import ensemble as join
     from tunery.train.ensemble import gain_of
 
-    folder = join(study, out, trials=members, method=method)
+    folder = join(study, out, trials=members, method=method, trust_remote_code=trust_remote_code)
     gain = gain_of(folder)
     document = {"ensemble": str(folder), "gain": gain and gain.model_dump(mode="json")}
     show.line(as_json, json.dumps(document), f"{_worth(gain)}\nwritten: {folder}")

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from tunery.cli import show
-from tunery.cli.options import AsJson, Config, Out, Overrides, Storage
+from tunery.cli.options import AsJson, Config, Out, Overrides, Storage, TrustRemoteCode, permits_code
 from tunery.schema import load_config, load_document
 
 
@@ -17,7 +17,13 @@ def errors() -> Console:
     return Console(stderr=True)
 
 
-def train(config: Config, overrides: Overrides = None, out: Out = None, as_json: AsJson = False) -> None:
+def train(
+    config: Config,
+    overrides: Overrides = None,
+    out: Out = None,
+    trust_remote_code: TrustRemoteCode = False,
+    as_json: AsJson = False,
+) -> None:
     """Train one config, export the best epoch and score it on test."""
     resolved = load_config(config, overrides or ())
     from tunery.train.console import ConsoleProgress
@@ -27,7 +33,8 @@ def train(config: Config, overrides: Overrides = None, out: Out = None, as_json:
     folder = out or Path("runs") / config.stem
     progress = ConsoleProgress(errors(), title=folder.name, objective=resolved.objective)
     try:
-        result = fit(resolved, [progress], out=folder, say=progress.say)
+        permitted = permits_code(trust_remote_code, overrides or ())
+        result = fit(resolved, [progress], out=folder, say=progress.say, trust_remote_code=permitted)
     finally:
         progress.close()
     write_run_page(folder)
@@ -47,6 +54,7 @@ def search(
         float | None, typer.Option("--gpus-per-trial", help="GPUs of a trial under ray; 0.5 lets two share one.")
     ] = None,
     out: Out = None,
+    trust_remote_code: TrustRemoteCode = False,
     space: Annotated[bool, typer.Option("--space", help="Print what would be searched, and train nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -66,7 +74,13 @@ def search(
     console = StudyConsole(errors())
     try:
         result = run_search(
-            document, out=folder, observer=console, storage=storage, engine=engine, gpus_per_trial=gpus_per_trial
+            document,
+            out=folder,
+            observer=console,
+            storage=storage,
+            engine=engine,
+            gpus_per_trial=gpus_per_trial,
+            trust_remote_code=permits_code(trust_remote_code, overrides or ()),
         )
     finally:
         console.close()
@@ -84,6 +98,7 @@ def worker(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the study if this machine sees it, else one of its own.")
     ] = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Join a study that `tunery search --storage` began, from this machine or any other, and train its trials."""
@@ -92,7 +107,7 @@ def worker(
 
     console = StudyConsole(errors())
     try:
-        ended = work(storage, name=study, out=out, trials=trials, observer=console)
+        ended = work(storage, name=study, out=out, trials=trials, observer=console, trust_remote_code=trust_remote_code)
     finally:
         console.close()
     show.line(as_json, json.dumps({"trials": ended}), f"{ended} trials ended here")
@@ -114,6 +129,7 @@ def compare(
         str | None, typer.Option("--baseline", help="Method that the others are tested against; default: none.")
     ] = None,
     out: Out = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Train several methods with several seeds, each with its own defaults, and test whether they differ."""
@@ -130,5 +146,6 @@ def compare(
         out=folder,
         overrides=overrides or (),
         observer=ComparisonConsole(errors()),
+        trust_remote_code=permits_code(trust_remote_code, overrides or ()),
     )
     show.comparison(result, folder, as_json=as_json)

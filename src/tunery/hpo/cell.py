@@ -1,7 +1,7 @@
 """The process of one cell: `python -m tunery.hpo.cell`, started by `cells.run_in_process` and by nobody else.
 
-One line of JSON comes in (`config`, `folder`, `title`), one line goes out (`status`, `reason`). Whatever else is
-printed goes to standard error.
+One line of JSON comes in (`config`, `folder`, `title`, `trust_remote_code`), one line goes out (`status`, `reason`).
+Whatever else is printed goes to standard error.
 """
 
 import json
@@ -53,7 +53,13 @@ def train(request: dict[str, Any]) -> Outcome:
     config = validate(request["config"])
     progress = ConsoleProgress(Console(stderr=True), title=request["title"], objective=config.objective)
     try:
-        fit(config, [progress], out=folder, say=progress.say)
+        fit(
+            config,
+            [progress],
+            out=folder,
+            say=progress.say,
+            trust_remote_code=request["trust_remote_code"],
+        )
         write_run_page(folder)
     except Exception as error:
         outcome = ending(error)

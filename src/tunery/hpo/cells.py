@@ -26,6 +26,8 @@ class Job:
     config: RunConfig
     """The complete config, seed included."""
     path: Path
+    trust_remote_code: bool = False
+    """Whether the call that compares permits code that comes with the model."""
 
     @property
     def title(self) -> str:
@@ -91,7 +93,12 @@ def run_in_process(job: Job, *, stop: Stop) -> Outcome:
 
 
 def _ask(child: subprocess.Popen[str], job: Job) -> str:
-    request = {"config": job.config.model_dump(mode="json"), "folder": str(job.path), "title": job.title}
+    request = {
+        "config": job.config.model_dump(mode="json"),
+        "folder": str(job.path),
+        "title": job.title,
+        "trust_remote_code": job.trust_remote_code,
+    }
     if child.stdin is None or child.stdout is None:
         raise RuntimeError("a cell needs both pipes")
     with suppress(BrokenPipeError):  # it died at once: its exit code says how

@@ -9,7 +9,7 @@ from tunery.errors import ConfigError, Interrupted, Problem, RequestError, RunEr
 from tunery.hpo.cells import Job, Outcome, Runner, Stop, run_in_process
 from tunery.hpo.ledger import Ledger
 from tunery.hpo.variants import Plan, plan
-from tunery.schema.document import Document
+from tunery.schema.document import Document, override
 from tunery.schema.results import Cell, ComparisonResult
 from tunery.store.claim import claimed, read_comparison, refuse_other
 from tunery.train.prepare import prepare
@@ -37,6 +37,7 @@ def compare(
     overrides: Iterable[str] = (),
     observer: Observer | None = None,
     runner: Runner = run_in_process,
+    trust_remote_code: bool = False,
 ) -> ComparisonResult:
     """Train every method with every seed in the folder `out`, and say what the differences are worth.
 
@@ -47,6 +48,7 @@ def compare(
 
     Args:
         baseline: the method that the others are tested against; `none` where it is compared, else the first.
+        trust_remote_code: permits code that comes with the model, in every process that this call starts.
 
     Raises:
         RequestError: when config, methods, data, model or folder are wrong.
@@ -54,9 +56,11 @@ def compare(
         RunError: when the disk is full or fails; the same call continues once that is mended.
         StudyFailed: when no cell completes.
     """
+    if trust_remote_code:
+        document = override(document, ["model.trust_remote_code=true"])
     planned = plan(document, methods, overrides=overrides)
     folder, own = Path(out), planned.own.model_dump(mode="json")
-    jobs = _jobs(planned, folder, seeds=seeds)
+    jobs = _jobs(planned, folder, seeds=seeds, trust_remote_code=trust_remote_code)
     known = read_comparison(folder)
     against = _baseline(baseline, methods, known)
     _refuse_others(folder, own, jobs)
@@ -65,7 +69,7 @@ def compare(
     if known is not None and not waiting and known.baseline == against and ledger.holds(jobs):
         return known
     if waiting:
-        prepare(waiting[0].config)
+        prepare(waiting[0].config, trust_remote_code=trust_remote_code)
     fresh = not (folder / "config.yaml").exists()
     with claimed(folder, own, record="comparison.json"):
         try:
@@ -76,14 +80,14 @@ def compare(
             raise
 
 
-def _jobs(planned: Plan, folder: Path, *, seeds: int) -> list[Job]:
+def _jobs(planned: Plan, folder: Path, *, seeds: int, trust_remote_code: bool) -> list[Job]:
     """Seed by seed over all methods, so that an interrupted comparison is balanced."""
     first = planned.own.seed
     if seeds < 1 or first + seeds > _SEEDS:
         rule = f"`1 <= seeds` and `seed + seeds <= {_SEEDS}` must hold, but got"
         raise ConfigError([Problem("seeds", f"{rule} seed={first}, seeds={seeds}")], source="the comparison")
     return [
-        Job(name, config.model_copy(update={"seed": seed}), folder / "cells" / name / str(seed))
+        Job(name, config.model_copy(update={"seed": seed}), folder / "cells" / name / str(seed), trust_remote_code)
         for seed in range(first, first + seeds)
         for name, config in planned.configs.items()
     ]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from typing import Final, final
 
 from optuna.trial import Trial, TrialState
@@ -15,7 +16,7 @@ from tunery.errors import DiskFull, Interrupted, StudyFailed
 from tunery.hpo.book import Book
 from tunery.hpo.draft import PARAMS, Draft, draft, identity, redraft, store
 from tunery.hpo.limits import memory_limit
-from tunery.hpo.memory import MemoryLine
+from tunery.hpo.memory import MemoryLine, longest_row
 from tunery.hpo.plan import Observer, Plan
 from tunery.hpo.pruning import Judging, most_epochs
 from tunery.hpo.records import SPENT, results_of, spent, trial_folder, trial_record, values_of
@@ -68,7 +69,10 @@ class Conductor:
         self._judging = Judging(
             plan.study, base.search.pruner, objectives=base.objectives, epochs=most_epochs(plan.document)
         )
-        self._memory = MemoryLine(limit=memory_limit(base.search.n_jobs))
+        self._memory = MemoryLine(
+            limit=memory_limit(base.search.n_jobs),
+            longest=partial(longest_row, trust_remote_code=plan.trust_remote_code),
+        )
         self._one_at_a_time = threading.Lock()
         self._identities: dict[int, str] = {}
         self._started = time.monotonic()
@@ -112,6 +116,7 @@ class Conductor:
 
     def _train(self, job: Job, *, judge: Judge, stop: Stop) -> tuple[Outcome, RunConfig]:
         """Train a run; where memory runs out, go on from its resume point with half as many tokens in a pass."""
+        job = replace(job, trust_remote_code=self._plan.trust_remote_code)
         while True:
             outcome = self._runner.run(job, judge=judge, stop=stop)
             smaller = self._memory.halved(job.config) if outcome.status == "out_of_memory" else None

@@ -25,16 +25,17 @@ class Measured(NamedTuple):
     """What could not be measured, and why."""
 
 
-def measure(out: Path, order: Sequence[int]) -> Measured:
+def measure(out: Path, order: Sequence[int], *, trust_remote_code: bool = False) -> Measured:
     """Every kind of ensemble of those trials of the study in `out` whose weights are there.
 
     Args:
         order: trials, best first.
+        trust_remote_code: whether this call permits code that comes with the models.
     """
     members, notes = [], []
     for number in order:
         try:
-            members.append(_member(out, number))
+            members.append(_member(out, number, trust_remote_code=trust_remote_code))
         except (FolderError, Damaged) as error:
             notes.append(f"not in the ensembles: {error}")
     if len(members) < 2:
@@ -43,7 +44,14 @@ def measure(out: Path, order: Sequence[int]) -> Measured:
     return Measured(found, (*notes, *more))
 
 
-def ensemble(study: str | Path, out: str | Path, *, trials: Sequence[int] | None = None, method: str = "mean") -> Path:
+def ensemble(
+    study: str | Path,
+    out: str | Path,
+    *,
+    trials: Sequence[int] | None = None,
+    method: str = "mean",
+    trust_remote_code: bool = False,
+) -> Path:
     """Join trials of a study into one model in the new folder `out`, which `load`, `predict` and `evaluate` take.
 
     `members/<trial>` are the trials' models in the ecosystem's own format; for a soup the folder itself is one. Every
@@ -52,6 +60,7 @@ def ensemble(study: str | Path, out: str | Path, *, trials: Sequence[int] | None
     Args:
         trials: at least two; None takes all whose weights are kept.
         method: `mean` or `weighted` mean of probabilities, `vote`, or `soup`: the mean of the weights.
+        trust_remote_code: permits code that comes with the models.
 
     Raises:
         RequestError: the method is unknown, `out` is not free, weights are not kept, another process works on them,
@@ -66,7 +75,8 @@ def ensemble(study: str | Path, out: str | Path, *, trials: Sequence[int] | None
     require_run(root)
     require_free(target.resolve(), root)
     require_idle(root)
-    return write_ensemble(method, [_member(root, number) for number in _chosen(root, trials)], target)
+    members = [_member(root, number, trust_remote_code=trust_remote_code) for number in _chosen(root, trials)]
+    return write_ensemble(method, members, target)
 
 
 def _chosen(study: Path, trials: Sequence[int] | None) -> list[int]:
@@ -101,7 +111,7 @@ def _completed(study: Path) -> list[int]:
     return [number for _, number in sorted(found)]
 
 
-def _member(study: Path, number: int) -> Member:
+def _member(study: Path, number: int, *, trust_remote_code: bool) -> Member:
     """Raises:
     FolderError: when the trial's weights are not kept.
     Damaged: when they are not what was written.
@@ -114,6 +124,7 @@ def _member(study: Path, number: int) -> Member:
             f"and `tunery train {folder.path / 'config.yaml'} --out DIR` trains it again"
         )
     try:
-        return member_of(number, validate(result.config), best, folder.objects)
+        config = validate(result.config)
+        return member_of(number, config, best, folder.objects, trust_remote_code=trust_remote_code)
     except Damaged as error:
         raise Damaged(f"the weights of trial {number} cannot be read: {error}") from error

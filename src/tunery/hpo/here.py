@@ -47,6 +47,7 @@ class InThisProcess(Runner):
                 study=job.study,
                 say=progress.say,
                 stop=stop,
+                trust_remote_code=job.trust_remote_code,
             )
         except Exception as error:
             if error is ask.failure:

@@ -18,9 +18,9 @@ _MARGIN: Final = 0.92
 """Share of the memory that a run may be expected to take."""
 
 
-def longest_row(config: RunConfig) -> int:
+def longest_row(config: RunConfig, *, trust_remote_code: bool = False) -> int:
     """Tokens of the longest training row."""
-    return int(prepare(config).encoded["train"].lengths.max())
+    return int(prepare(config, trust_remote_code=trust_remote_code).encoded["train"].lengths.max())
 
 
 def largest_pass(config: RunConfig, longest: int) -> int:

@@ -77,7 +77,7 @@ class _Nursery:
         alone = _needs_an_interpreter(config)
         if not alone:
             with suppress(Exception):  # whatever is wrong will be again in the trial, which can say so
-                _warm_up(config)
+                _warm_up(config, trust_remote_code=request["trust_remote_code"])
         if request["run"] is None:
             return channel.close()
         pid = _started(request, end) if alone or _is_awake() else self._fork(request, channel)
@@ -139,9 +139,9 @@ def _started(request: Message, end: socket.socket) -> int:
         os.set_inheritable(end.fileno(), False)
 
 
-def _warm_up(config: RunConfig) -> None:
+def _warm_up(config: RunConfig, *, trust_remote_code: bool) -> None:
     """Have in memory what the trial will ask for, and in no generation that its garbage collector looks through."""
-    prepared = prepare(config)
+    prepared = prepare(config, trust_remote_code=trust_remote_code)
     spec = config.model.model_copy(update={"max_length": 2})
     _load(spec, prepared.base, prepared.task.head())
     gc.collect()

@@ -32,6 +32,8 @@ class Plan:
     base: RunConfig
     out: Path
     study: optuna.Study
+    trust_remote_code: bool = False
+    """Whether this call permits code that comes with the models."""
 
 
 @final

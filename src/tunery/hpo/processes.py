@@ -39,11 +39,11 @@ class WarmProcesses(Runner):
         self._control: socket.socket | None = None
         self._talks: set[_Talk] = set()
 
-    def warm_up(self, config: RunConfig) -> None:
+    def warm_up(self, config: RunConfig, *, trust_remote_code: bool = False) -> None:
         """Start the server, and have it read model and data."""
         mine, its = socket.socketpair()
         with mine:
-            Channel(mine).send(**_request(config, job=None))
+            Channel(mine).send(**_request(config, trust_remote_code=trust_remote_code))
             self._hand_over(its)
 
     def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
@@ -53,7 +53,7 @@ class WarmProcesses(Runner):
         talk = _Talk(job, channel)
         self._talks.add(talk)
         try:
-            channel.send(**_request(job.config, job=job))
+            channel.send(**_request(job.config, trust_remote_code=job.trust_remote_code, job=job))
             self._hand_over(its)
             return talk.follow(judge, stop)
         finally:
@@ -153,10 +153,11 @@ class _Talk:
             self.kill(Outcome("failed", words))
 
 
-def _request(config: RunConfig, *, job: Job | None) -> Message:
+def _request(config: RunConfig, *, trust_remote_code: bool, job: Job | None = None) -> Message:
     """What the server is asked for: a run, or to get ready for runs like one."""
     run = job and {"folder": str(job.folder), "study": str(job.study), "title": job.title, "alone": job.alone}
-    return {"config": config.model_dump(mode="json"), "cwd": os.getcwd(), "run": run}
+    document = config.model_dump(mode="json")
+    return {"config": document, "cwd": os.getcwd(), "trust_remote_code": trust_remote_code, "run": run}
 
 
 def _epoch(number: int, value: float | None, progress: Message) -> Epoch:

@@ -21,6 +21,8 @@ class Job:
     """What progress calls it: `trial 3`."""
     alone: bool = True
     """Whether no other runs beside it, so that it may draw a bar on the terminal."""
+    trust_remote_code: bool = False
+    """Whether the call that began or joined the study permits code that comes with the model."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ Stop = Callable[[], str | None]
 class Runner(Protocol):
     """Trains runs, one at a time for each thread that calls it."""
 
-    def warm_up(self, config: RunConfig) -> None:
+    def warm_up(self, config: RunConfig, *, trust_remote_code: bool = False) -> None:
         """Begin to get ready for runs like this one, while the caller does something else; many have nothing to do."""
         return
 

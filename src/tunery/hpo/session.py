@@ -25,7 +25,10 @@ def lead(plan: Plan, runner: Runner, signals: Signals, *, shared: bool, observer
         write_records(summary(), out)
         raise
     conductor.store.tidy()
-    return conclude(summary(), Ending(plan.study, plan.document, base, out, conductor.store, conductor.train))
+    return conclude(
+        summary(),
+        Ending(plan.study, plan.document, base, out, conductor.store, conductor.train, plan.trust_remote_code),
+    )
 
 
 def follow(plan: Plan, runner: Runner, signals: Signals, *, at_most: int | None, observer: Observer) -> int:

@@ -15,7 +15,7 @@ from tunery.hpo.plan import Observer, Plan, Silent
 from tunery.hpo.runner import Runner
 from tunery.hpo.space import Space, complete
 from tunery.schema import RunConfig
-from tunery.schema.document import Document
+from tunery.schema.document import Document, override
 from tunery.schema.metrics import Direction
 from tunery.schema.results import StudyResult
 from tunery.schema.space import with_domains
@@ -35,6 +35,7 @@ def search(
     storage: str | None = None,
     engine: str | Runner = "processes",
     gpus_per_trial: float | None = None,
+    trust_remote_code: bool = False,
 ) -> StudyResult:
     """Run, continue or show the study of `document` in the folder `out`.
 
@@ -47,6 +48,8 @@ def search(
         storage: URL of a server's database, so that workers elsewhere may join; None keeps it in `out/study.db`.
         engine: where trials are trained: `processes`, `here`, in this process, `ray`, or a `Runner` of your own.
         gpus_per_trial: share of a GPU that a trial gets from Ray.
+        trust_remote_code: permits code that comes with the models, here and in all processes that this call starts;
+            workers that join elsewhere need a permission of their own.
 
     Raises:
         RequestError: when config, space, data, model, folder or database are wrong.
@@ -55,6 +58,8 @@ def search(
         RunError: when the study's database cannot be written; the same call continues.
         StudyFailed: when too many trials in a row fail, or none completes.
     """
+    if trust_remote_code:
+        document = override(document, ["model.trust_remote_code=true"])
     space, folder = space_of(document), Path(out)
     base = _base(space)
     plain = complete(space, base)
@@ -68,17 +73,17 @@ def search(
     url, directions = storage or sqlite_url(folder), [base.direction, *costs]
     signals = Signals()
     with closing(engine), signals.listening():
-        engine.warm_up(base)
+        engine.warm_up(base, trust_remote_code=trust_remote_code)
         from tunery.hpo.session import lead  # takes seconds, in which the runner gets ready
         from tunery.train.prepare import prepare
 
-        prepare(base)
+        prepare(base, trust_remote_code=trust_remote_code)
         with (
             claimed(folder, plain, record="study.json"),
             opened(open_study(url, name=base.name, directions=directions)) as study,
         ):
             study.set_user_attr(_CONFIG, plain)
-            plan = Plan(space, base, folder, study)
+            plan = Plan(space, base, folder, study, trust_remote_code)
             return lead(plan, engine, signals, shared=storage is not None, observer=observer or Silent())
 
 
@@ -89,6 +94,7 @@ def work(
     out: str | Path | None = None,
     trials: int | None = None,
     observer: Observer | None = None,
+    trust_remote_code: bool = False,
 ) -> int:
     """Train trials of a study that `search` began on a server, until none is left. Returns how many.
 
@@ -97,6 +103,7 @@ def work(
         out: the study's folder where this machine sees it, so that a trial which another worker lost goes on from its
             resume point; else a folder of its own, in which such a trial starts over. None: `runs/NAME`.
         trials: leave after so many.
+        trust_remote_code: permits code that comes with the models; what the database says permits nothing.
 
     Raises:
         RequestError: when there is no such study, or data, model or folder are wrong here.
@@ -112,12 +119,12 @@ def work(
         base, signals = _base(space), Signals()
         runner = make_runner("processes", n_jobs=base.search.n_jobs, gpus_per_trial=None)
         with closing(runner), signals.listening():
-            runner.warm_up(base)
+            runner.warm_up(base, trust_remote_code=trust_remote_code)
             from tunery.hpo.session import follow
             from tunery.train.prepare import prepare
 
-            prepare(base)
-            plan = Plan(space, base, folder, study)
+            prepare(base, trust_remote_code=trust_remote_code)
+            plan = Plan(space, base, folder, study, trust_remote_code)
             return follow(plan, runner, signals, at_most=trials, observer=observer or Silent())
 
 

@@ -44,7 +44,14 @@ def train(request: Message, channel: Channel) -> None:
     os.chdir(request["cwd"])  # what the config names may be relative to it
     config = validate(request["config"])
     run = request["run"]
-    job = Job(config, Path(run["folder"]), Path(run["study"]), run["title"], alone=run["alone"])
+    job = Job(
+        config,
+        Path(run["folder"]),
+        Path(run["study"]),
+        run["title"],
+        alone=run["alone"],
+        trust_remote_code=request["trust_remote_code"],
+    )
     study = _Study(channel, patience=config.search.stall_timeout)
     outcome = InThisProcess([Forwards(study.alive)]).run(job, judge=study.judge, stop=study.alive)
     channel.send(outcome=asdict(outcome))

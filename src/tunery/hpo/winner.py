@@ -51,6 +51,8 @@ class Ending:
     out: Path
     store: StudyStore
     run: Run
+    trust_remote_code: bool = False
+    """Whether code that comes with the models is permitted."""
 
 
 def ranked(result: StudyResult) -> list[TrialRecord]:
@@ -81,8 +83,10 @@ def conclude(result: StudyResult, ending: Ending) -> StudyResult:
         order, out=out, rule=search.rescore, direction=result.direction, run=ending.run, n_jobs=search.n_jobs
     )
     winner, lost = _winner(order, again, out)
-    best = _published(winner, out)
-    measured = _measured(out, [trial.number for trial in order[: search.ensemble or 0]])
+    best = _published(winner, out, trust_remote_code=ending.trust_remote_code)
+    measured = _measured(
+        out, [trial.number for trial in order[: search.ensemble or 0]], trust_remote_code=ending.trust_remote_code
+    )
     ending.store.conclude()
     result = result.model_copy(
         update={
@@ -175,12 +179,12 @@ def _is_there(trial: TrialRecord, out: Path) -> bool:
     return trial_folder(out, trial.number).best() is not None or (known is not None and _is_published(known, out))
 
 
-def _published(trial: TrialRecord, out: Path) -> BestTrial:
+def _published(trial: TrialRecord, out: Path, *, trust_remote_code: bool) -> BestTrial:
     """Export the winner, and score it on test; neither is done again."""
     known = _scored(trial, out)
     if known is not None and _is_published(known, out):
         return known
-    best, predictor, rows = _publish(trial, out)
+    best, predictor, rows = _publish(trial, out, trust_remote_code=trust_remote_code)
     if known is None:
         test = predictor.score(rows)
         config = predictor.config.model_dump(mode="json")
@@ -204,13 +208,15 @@ def _is_published(best: BestTrial, out: Path) -> bool:
     return (folder / CARD).is_file() and read_card(folder).config.model_dump(mode="json") == best.config
 
 
-def _publish(trial: TrialRecord, out: Path) -> tuple[CheckpointRecord, Predictor, Sequence[Example]]:
+def _publish(
+    trial: TrialRecord, out: Path, *, trust_remote_code: bool
+) -> tuple[CheckpointRecord, Predictor, Sequence[Example]]:
     folder = trial_folder(out, trial.number)
     result, best = folder.result(), folder.best()
     if result is None or best is None:
         raise StudyFailed(f"trial {trial.number} won, but its records are gone from {folder.path}")
     try:
-        model = restore(validate(result.config), best, folder.objects)
+        model = restore(validate(result.config), best, folder.objects, trust_remote_code=trust_remote_code)
     except Damaged as error:
         again = f"`tunery train {folder.path / 'config.yaml'} --out DIR` trains it again"
         raise Damaged(f"trial {trial.number} won, but {error}; {again}") from error
@@ -226,11 +232,11 @@ class _Ensembles(Record):
     notes: tuple[str, ...]
 
 
-def _measured(out: Path, trials: Sequence[int]) -> Measured:
+def _measured(out: Path, trials: Sequence[int], *, trust_remote_code: bool) -> Measured:
     """The gains of ensembles of these trials, measured once."""
     path, order = out / "ensembles.json", tuple(trials)
     if path.exists() and (known := _Ensembles.model_validate_json(path.read_text(encoding="utf-8"))).trials == order:
         return Measured(known.gains, known.notes)
-    found = measure(out, order) if len(order) > 1 else Measured()
+    found = measure(out, order, trust_remote_code=trust_remote_code) if len(order) > 1 else Measured()
     write_text(path, _Ensembles(trials=order, gains=found.gains, notes=found.notes).model_dump_json(indent=1))
     return found

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
@@ -167,5 +168,10 @@ def _or_model_error(base: Base, load: Callable[[], Any]) -> Any:
     try:
         with quiet():
             return load()
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, UnpicklingError) as error:
+        if not base.trust_remote_code and "trust_remote_code" in str(error):
+            raise ModelError(
+                f"{base.name!r} cannot be loaded without code that comes with it: read the Python files of "
+                f"{base.source!r}, then add --trust-remote-code to this command (trust_remote_code=True in Python)"
+            ) from error
         raise ModelError(f"{base.name!r} ({base.source}) cannot be loaded: {error}") from error

@@ -69,15 +69,19 @@ def build(
     freeze: Freeze,
     dropout: Dropouts = AS_PRETRAINED,
     gradient_checkpointing: bool = False,
+    base: Base | None = None,
 ) -> Built:
     """Load the base, put a head on it, freeze, add the PEFT method.
 
     Everything newly initialised is drawn from torch's global generator: head first, then the method. Seed it before.
 
+    Args:
+        base: what `spec.name` means, where that is known; None resolves it, and permits no code that comes with it.
+
     Raises:
         ModelError: unknown or unreachable base, or one that does not fit the request.
     """
-    base = resolve(spec)
+    base = base or resolve(spec)
     kind = HEADS[type(spec.head)]
     carrier, fresh = load_carrier(spec, base=base, head=head, dropout=dropout)
     width = carrier.model.config.hidden_size

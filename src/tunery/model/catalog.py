@@ -1,7 +1,7 @@
 """Names of base models: aliases, local folders and Hub ids become one `Base`. Knows no torch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -52,14 +52,50 @@ class Base:
     revision: str | None
     local: bool
     trust_remote_code: bool = False
+    """Whether code that comes with the model may be run. Set by `permitted` and nowhere else."""
 
 
-def resolve(spec: Model) -> Base:
+def resolve(spec: Model, *, trust_remote_code: bool = False) -> Base:
     """Find out what `model.name` means: an existing folder, then an alias, then a Hub id.
 
+    Args:
+        trust_remote_code: whether this call permits code that comes with the model; see `permitted`.
+
     Raises:
-        ModelError: the name is none of the three, or a revision is asked of a folder.
+        ModelError: the name is none of the three, a revision is asked of a folder, or the model needs code that this
+            call does not permit.
     """
+    return permitted(_named(spec), spec, trust_remote_code=trust_remote_code)
+
+
+def exported_base(folder: Path, spec: Model, *, trust_remote_code: bool = False) -> Base:
+    """An exported folder as the model that is loaded from it.
+
+    Raises:
+        ModelError: the model needs code that this call does not permit.
+    """
+    return permitted(Base(str(folder), str(folder), None, local=True), spec, trust_remote_code=trust_remote_code)
+
+
+def permitted(base: Base, spec: Model, *, trust_remote_code: bool) -> Base:
+    """The base, with leave to run its code where the spec asks for that and this call permits it.
+
+    `model.trust_remote_code` of a config, a `tunery.json` or a study's database only records that the model needs code
+    of its own. Whoever wrote the file cannot permit it; the caller does, in each call anew.
+
+    Raises:
+        ModelError: the spec asks for code, and this call does not permit any.
+    """
+    if spec.trust_remote_code and not trust_remote_code:
+        raise ModelError(
+            f"{base.name!r} asks to run code that comes with it (model.trust_remote_code is true), and a file cannot "
+            f"permit that: read the Python files of {base.source!r}, then add --trust-remote-code to this command "
+            "(trust_remote_code=True in Python)"
+        )
+    return replace(base, trust_remote_code=spec.trust_remote_code)
+
+
+def _named(spec: Model) -> Base:
     folder = Path(spec.name).expanduser()
     if folder.is_dir():
         return _local(spec, folder)
@@ -102,7 +138,7 @@ def _local(spec: Model, folder: Path) -> Base:
         raise ModelError(f"a model folder must hold config.json, but {str(folder)!r} does not: it holds {what}")
     if spec.revision is not None:
         raise ModelError(f"only a Hub model has a revision, but {spec.name!r} is a folder; remove model.revision")
-    return Base(spec.name, str(folder.resolve()), None, local=True, trust_remote_code=spec.trust_remote_code)
+    return Base(spec.name, str(folder.resolve()), None, local=True)
 
 
 def _is_adapter(folder: Path) -> bool:
@@ -110,7 +146,7 @@ def _is_adapter(folder: Path) -> bool:
 
 
 def _hub(spec: Model, hub: str) -> Base:
-    return Base(spec.name, hub, spec.revision, local=False, trust_remote_code=spec.trust_remote_code)
+    return Base(spec.name, hub, spec.revision, local=False)
 
 
 def _packaged(entry: Entry) -> Path | None:

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from tunery.errors import ModelError
 from tunery.model.backbone import quiet
 from tunery.model.build import Built, load_carrier
-from tunery.model.catalog import Base, resolve
+from tunery.model.catalog import exported_base, resolve
 from tunery.model.heads import HEADS, PooledHead, assemble
 from tunery.model.peft import METHODS
 from tunery.schema.model import Model
@@ -38,19 +38,30 @@ def export(
 
 
 def export_merged(
-    source: Path, tokenizer: PreTrainedTokenizerBase, folder: Path, *, head: HeadSpec, spec: Model, peft: Peft
+    source: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    head: HeadSpec,
+    spec: Model,
+    peft: Peft,
+    trust_remote_code: bool = False,
 ) -> None:
     """Write what was exported to `source` as one whole model, which is read without the method.
 
+    Args:
+        trust_remote_code: whether this call permits code that comes with the model.
+
     Raises:
-        ModelError: the base is quantised, or the method is no change of weights.
+        ModelError: the base is quantised, the method is no change of weights, or the model needs code that this call
+            does not permit.
     """
     if spec.quantization is not None:
         raise ModelError(
             f"what is merged must fit into the base's own weights, but model.quantization={spec.quantization} keeps "
             "them in fewer bits; export without --merge"
         )
-    peft, carrier, own = _read(source, spec=spec, peft=peft, head=head)
+    peft, carrier, own = _read(source, spec=spec, peft=peft, head=head, trust_remote_code=trust_remote_code)
     merged = METHODS[type(peft)].merge(peft, carrier)
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
@@ -58,13 +69,19 @@ def export_merged(
     _write_rest(folder, tokenizer, own, head=head, spec=spec)
 
 
-def load_exported(folder: Path, *, model_spec: Model, peft: Peft, head: HeadSpec) -> nn.Module:
+def load_exported(
+    folder: Path, *, model_spec: Model, peft: Peft, head: HeadSpec, trust_remote_code: bool = False
+) -> nn.Module:
     """Read an exported folder back, in eval mode; what a method added finds its base through `model_spec`.
 
+    Args:
+        trust_remote_code: whether this call permits code that comes with the model.
+
     Raises:
-        ModelError: the folder or the base cannot be read, or the weights are of another shape.
+        ModelError: the folder or the base cannot be read, the weights are of another shape, or the model needs code
+            that this call does not permit.
     """
-    _, carrier, own = _read(folder, spec=model_spec, peft=peft, head=head)
+    _, carrier, own = _read(folder, spec=model_spec, peft=peft, head=head, trust_remote_code=trust_remote_code)
     return assemble(carrier, own).eval()
 
 
@@ -80,10 +97,15 @@ def _write_rest(
         save_file(state, folder / HEAD_WEIGHTS)
 
 
-def _read(folder: Path, *, spec: Model, peft: Peft, head: HeadSpec) -> tuple[Peft, nn.Module, PooledHead | None]:
+def _read(
+    folder: Path, *, spec: Model, peft: Peft, head: HeadSpec, trust_remote_code: bool
+) -> tuple[Peft, nn.Module, PooledHead | None]:
     """The method that is still apart from the model, the part that `save_pretrained` writes, and our head."""
-    whole = (folder / WHOLE_MODEL).is_file()
-    base, apart = (_as_base(folder, spec), NoPeft()) if whole else (resolve(spec), peft)
+    apart: Peft = peft
+    if (folder / WHOLE_MODEL).is_file():
+        base, apart = exported_base(folder, spec, trust_remote_code=trust_remote_code), NoPeft()
+    else:
+        base = resolve(spec, trust_remote_code=trust_remote_code)
     carrier, _ = load_carrier(spec, base=base, head=head)
     model = METHODS[type(apart)].load(apart, carrier, folder)
     width = carrier.model.config.hidden_size
@@ -91,10 +113,6 @@ def _read(folder: Path, *, spec: Model, peft: Peft, head: HeadSpec) -> tuple[Pef
     if own is not None:
         _load_head(own, folder)
     return apart, model, own
-
-
-def _as_base(folder: Path, spec: Model) -> Base:
-    return Base(str(folder), str(folder), None, local=True, trust_remote_code=spec.trust_remote_code)
 
 
 def _load_head(head: PooledHead, folder: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, final
 
 import torch
@@ -88,7 +89,7 @@ class ThroughPeft(Method):
             with without_noise():
                 warnings.filterwarnings("error", message=_LOST)
                 return PeftModel.from_pretrained(carrier.model, str(folder)).eval()
-        except (OSError, ValueError, KeyError, RuntimeError, UserWarning) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, UserWarning, UnpicklingError) as error:
             raise ModelError(f"the adapter in {str(folder)!r} does not fit its base: {error}") from error
 
     def merge(self, spec: Any, model: Any) -> PreTrainedModel:

@@ -55,4 +55,5 @@ class Model(Spec):
     quantization: Literal["nf4", "int8"] | None = None
     """Keep the frozen weights in 4 or 8 bits under the LoRA family (Dettmers et al. 2023, arXiv 2305.14314)."""
     trust_remote_code: bool = False
-    """Run code that comes with a Hub model. Recorded in the result."""
+    """The model needs code that comes with it. A record and no permission: that is given by `--trust-remote-code`, or
+    by this key as an override on the command line, in each call anew."""

@@ -82,6 +82,10 @@ class RunConfig(Spec):
             raise ConfigError(problems)
         return self
 
+    def with_remote_code(self) -> Self:
+        """The same run of a model that needs code of its own."""
+        return self.model_copy(update={"model": self.model.model_copy(update={"trust_remote_code": True})})
+
     @property
     def lr(self) -> float:
         """Peak learning rate; the largest possible where the optimizer sets its own."""

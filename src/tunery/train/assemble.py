@@ -171,4 +171,5 @@ def build_seeded(config: RunConfig, prepared: Prepared) -> Built:
         freeze=config.freeze,
         dropout=Dropouts(head=rule.head_dropout, encoder=rule.encoder_dropout, attention=rule.attention_dropout),
         gradient_checkpointing=config.train.gradient_checkpointing,
+        base=prepared.base,
     )

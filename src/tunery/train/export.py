@@ -28,7 +28,15 @@ _PROBES = tuple(Example(_SENTENCE[:end]) for end in range(6, len(_SENTENCE), 6))
 """Texts on which two folders are compared: the data that a model was trained on may be gone by now."""
 
 
-def export_run(run: Path, out: Path, *, trial: int | None = None, step: int | None = None, merge: bool = False) -> Path:
+def export_run(
+    run: Path,
+    out: Path,
+    *,
+    trial: int | None = None,
+    step: int | None = None,
+    merge: bool = False,
+    trust_remote_code: bool = False,
+) -> Path:
     """Export the best weights of a run, study or comparison, or others that it keeps, to the new folder `out`.
 
     The folder is what `best/` is, and is compared in another process before it gets its name. Of what is unfinished,
@@ -38,6 +46,7 @@ def export_run(run: Path, out: Path, *, trial: int | None = None, step: int | No
         trial: a trial of a study, in place of the best one.
         step: an epoch by its last optimizer step, in place of the best one.
         merge: fold what a PEFT method has learned into the base's weights, so that plain transformers reads it.
+        trust_remote_code: permits code that comes with the model.
 
     Raises:
         FolderError: `out` is not free, the weights are not kept, or another process works on them.
@@ -50,9 +59,10 @@ def export_run(run: Path, out: Path, *, trial: int | None = None, step: int | No
     kept = _chosen(run, trial=trial, step=step)
     require_writable(target.parent)
     with passing(temporary(target)) as staging:
-        source, staged = kept.exported(staging / "kept"), staging / "export"
-        _WRITERS[merge](source, staged)
-        require_same(staged, load(source), _PROBES)
+        source, staged = kept.exported(staging / "kept", trust_remote_code=trust_remote_code), staging / "export"
+        _WRITERS[merge](source, staged, trust_remote_code)
+        live = load(source, trust_remote_code=trust_remote_code)
+        require_same(staged, live, _PROBES, trust_remote_code=trust_remote_code)
         replace_folder(staged, target)
     return out
 
@@ -79,14 +89,21 @@ def require_idle(root: Path) -> None:
         raise FolderError(f"{str(root)!r} is in use by {who}, who may remove what is read; wait for it")
 
 
-def _copy(source: Path, folder: Path) -> None:
+def _copy(source: Path, folder: Path, trust_remote_code: bool) -> None:
     shutil.copytree(source, folder)
 
 
-def _merge(source: Path, folder: Path) -> None:
+def _merge(source: Path, folder: Path, trust_remote_code: bool) -> None:
     card = read_card(source)
-    tokenizer = tokenizer_of(source, card.config)
-    export_merged(source, tokenizer, folder, head=card.task.head(), spec=card.config.model, peft=card.config.peft)
+    export_merged(
+        source,
+        tokenizer_of(source, card.config, trust_remote_code=trust_remote_code),
+        folder,
+        head=card.task.head(),
+        spec=card.config.model,
+        peft=card.config.peft,
+        trust_remote_code=trust_remote_code,
+    )
     shutil.copyfile(source / CARD, folder / CARD)
 
 
@@ -103,7 +120,7 @@ class _Kept(ABC):
     """Orders the trials of a study: the lowest is the best."""
 
     @abstractmethod
-    def exported(self, staging: Path) -> Path:
+    def exported(self, staging: Path, *, trust_remote_code: bool) -> Path:
         """An exported folder of them, which may be written to `staging`."""
 
     def __str__(self) -> str:
@@ -117,7 +134,7 @@ class _Published(_Kept):
 
     folder: Path
 
-    def exported(self, staging: Path) -> Path:
+    def exported(self, staging: Path, *, trust_remote_code: bool) -> Path:
         """They are."""
         return self.folder
 
@@ -133,12 +150,12 @@ class _Stored(_Kept):
     record: CheckpointRecord
     unfinished: bool
 
-    def exported(self, staging: Path) -> Path:
+    def exported(self, staging: Path, *, trust_remote_code: bool) -> Path:
         """The model is built again as the run built it."""
         require_idle(self.root)
         path = self.folder.path / "config.yaml"
         config = validate(parse_yaml(path.read_text(encoding="utf-8"), source=str(path)), source=str(path))
-        model = restore(config, self.record, self.folder.objects)
+        model = restore(config, self.record, self.folder.objects, trust_remote_code=trust_remote_code)
         export_checked(
             model.built, model.prepared, model.config, best=self.record, folder=staging, unfinished=self.unfinished
         )

@@ -46,6 +46,7 @@ def fit(
     study: Path | None = None,
     say: Callable[[str], None] = ignore,
     stop: Callable[[], str | None] = nobody,
+    trust_remote_code: bool = False,
 ) -> RunResult:
     """Train as `config` says, in the folder `out`; an unfinished run there is resumed, a finished one returned.
 
@@ -57,6 +58,8 @@ def fit(
         study: root of the study that the trial in `out` belongs to.
         say: is told what a person should know while it works: disk space, damaged resume points.
         stop: says what else than a signal asks the run to save and leave, if anything; asked after every step.
+        trust_remote_code: permits code that comes with the model. Without it, a config that asks for such code is
+            refused: `model.trust_remote_code` is a record and no permission.
 
     Raises:
         RequestError: when config, data, model or folder are wrong; nothing has been written then.
@@ -64,6 +67,7 @@ def fit(
         DiskFull: when there is no room; the same call goes on once there is.
         RunError: when training or export fails.
     """
+    config = config.with_remote_code() if trust_remote_code else config
     document, signals = config.model_dump(mode="json"), Signals(stop)
     root = study or Path(out)
     store = StudyStore(
@@ -86,7 +90,7 @@ def fit(
     clock = Clock(folder.progress().seconds)
     with signals.listening():
         with clock.phase("load"):
-            run = assemble(config, prepare(config))
+            run = assemble(config, prepare(config, trust_remote_code=trust_remote_code))
             sizes = sizes_of(run)
             require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=config.search.n_jobs)
         with claimed(folder.path, document, record="result.json"):

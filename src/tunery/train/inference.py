@@ -1,8 +1,9 @@
 """A finished model or ensemble, loaded from disk: `load(path).predict([...])`."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -19,7 +20,7 @@ from tunery.data.tasks import make_task
 from tunery.errors import FolderError
 from tunery.hardware import pick_device, pick_precision
 from tunery.model.backbone import load_tokenizer
-from tunery.model.catalog import Base
+from tunery.model.catalog import exported_base
 from tunery.model.export import load_exported
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
@@ -139,25 +140,36 @@ class Predictor:
         return self.task.metrics(logits, targets, thresholds=self.thresholds)
 
 
-def load(path: str | Path) -> Predictor:
+def load(path: str | Path, *, trust_remote_code: bool = False) -> Predictor:
     """Load the model of a run folder, a study folder, an exported `best/` folder or an ensemble's folder.
+
+    Args:
+        trust_remote_code: permits code that comes with the model. Without it, a folder that asks for such code is
+            refused, whatever its own files say.
 
     Raises:
         FolderError: when there is no finished model in `path`.
+        ModelError: when the model cannot be loaded, or needs code that this call does not permit.
     """
     folder = exported_in(Path(path))
-    card = read_card(folder)
-    model = _network(folder, card) if card.blend is None else _ensemble(folder, card, card.blend)
+    card, read = read_card(folder), partial(_network, trust_remote_code=trust_remote_code)
+    model = read(folder, card) if card.blend is None else _ensemble(folder, card, card.blend, read)
     return Predictor(model, task=card.task, config=card.config, thresholds=card.thresholds)
 
 
-def _network(folder: Path, card: "Card") -> Network:
-    module = load_exported(folder, model_spec=card.config.model, peft=card.config.peft, head=card.task.head())
-    return Network(module, tokenizer_of(folder, card.config), config=card.config)
+def _network(folder: Path, card: "Card", *, trust_remote_code: bool) -> Network:
+    module = load_exported(
+        folder,
+        model_spec=card.config.model,
+        peft=card.config.peft,
+        head=card.task.head(),
+        trust_remote_code=trust_remote_code,
+    )
+    return Network(module, tokenizer_of(folder, card.config, trust_remote_code=trust_remote_code), config=card.config)
 
 
-def _ensemble(folder: Path, card: "Card", blend: Blend) -> Ensemble:
-    members = [_network(folder / name, read_card(folder / name)) for name in card.members]
+def _ensemble(folder: Path, card: "Card", blend: Blend, read: Callable[[Path, "Card"], Network]) -> Ensemble:
+    members = [read(folder / name, read_card(folder / name)) for name in card.members]
     return Ensemble(members, blend, problem=card.task.head().problem)
 
 
@@ -190,11 +202,9 @@ def read_card(folder: Path) -> Card:
     )
 
 
-def tokenizer_of(folder: Path, config: RunConfig) -> PreTrainedTokenizerBase:
+def tokenizer_of(folder: Path, config: RunConfig, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The tokenizer of an exported folder."""
-    return load_tokenizer(
-        Base(str(folder), str(folder), None, local=True, trust_remote_code=config.model.trust_remote_code)
-    )
+    return load_tokenizer(exported_base(folder, config.model, trust_remote_code=trust_remote_code))
 
 
 def exported_in(path: Path) -> Path:
@@ -219,9 +229,9 @@ def _state(path: Path) -> str:
     return "is unfinished; run the same command again to resume it" if begun else "holds none"
 
 
-def evaluate(path: str | Path, split: str = "test") -> dict[str, Any]:
+def evaluate(path: str | Path, split: str = "test", *, trust_remote_code: bool = False) -> dict[str, Any]:
     """Metrics of a finished model on one split (`train`, `validation`, `test`) of its own data."""
-    predictor = load(path)
+    predictor = load(path, trust_remote_code=trust_remote_code)
     data = predictor.config.data
     splits = load_splits(data, predictor.config.task, seed=data.seed)
     return predictor.score({part.name: part for part in splits}[split].examples)

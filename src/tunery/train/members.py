@@ -36,20 +36,27 @@ class Member:
     """On the first of them, in fp32."""
     shape: Hashable
     """Equal for members whose weights have the same base, names and shapes."""
+    trust_remote_code: bool = False
+    """Whether code that comes with the model is permitted."""
 
     def restored(self) -> Restored:
         """The model, built again."""
-        return restore(self.config, self.record, self.objects)
+        return restore(self.config, self.record, self.objects, trust_remote_code=self.trust_remote_code)
 
 
-def member_of(trial: int, config: RunConfig, record: CheckpointRecord, objects: Objects) -> Member:
+def member_of(
+    trial: int, config: RunConfig, record: CheckpointRecord, objects: Objects, *, trust_remote_code: bool = False
+) -> Member:
     """Restore a trial's model, ask it about validation, and let it go: one model is in memory at a time.
+
+    Args:
+        trust_remote_code: whether this call permits code that comes with the model.
 
     Raises:
         RequestError: when data or base are not what they were.
         Damaged: when the weights are missing or not what was written.
     """
-    model = restore(config, record, objects)
+    model = restore(config, record, objects, trust_remote_code=trust_remote_code)
     network = Network(model.built.module, model.prepared.tokenizer, config=config)
     rows = model.prepared.splits.validation.examples
     logits, probes = network.logits(rows), network.logits(rows[:PROBES], precision="fp32")
@@ -57,7 +64,7 @@ def member_of(trial: int, config: RunConfig, record: CheckpointRecord, objects: 
     del model, network
     gc.collect()  # models are full of cycles
     torch.cuda.empty_cache()
-    return Member(trial, config, record, objects, logits, probes, shape)
+    return Member(trial, config, record, objects, logits, probes, shape, trust_remote_code)
 
 
 def same_answers(ours: Logits, theirs: Logits) -> bool:

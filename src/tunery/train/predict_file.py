@@ -62,6 +62,7 @@ def predict_file(
     columns: Columns | None = None,
     answer: Answer | None = None,
     overwrite: bool = False,
+    trust_remote_code: bool = False,
 ) -> int:
     """Label every row of `source`, in order, into `target` (csv, tsv or jsonl). Returns the number of rows.
 
@@ -72,6 +73,7 @@ def predict_file(
         source: a file, or `STANDARD`.
         target: a file; `STANDARD` has the format of the input where that can be written, else jsonl.
         overwrite: whether a file that exists may be replaced.
+        trust_remote_code: permits code that comes with the model.
 
     Raises:
         DataError: a column or cell is not as needed, or the output's suffix is unknown.
@@ -86,7 +88,7 @@ def predict_file(
     written_as = read_as if target == STANDARD else target.suffix.lower()
     if written_as not in WRITERS:
         written_as = ".jsonl"
-    predictor = load(run)
+    predictor = load(run, trust_remote_code=trust_remote_code)
     data = (columns or Columns()).of(predictor.config.data)
     _refuse_missing(answer.keep, data, rows, source=_name(source))
     examples = examples_of(rows, data.model_copy(update={"id": None}), labels=_UNLABELLED, source=_name(source))
@@ -102,17 +104,20 @@ def predict_file(
     return len(rows)
 
 
-def evaluate_file(run: Path, source: Path, *, columns: Columns | None = None) -> dict[str, Any]:
+def evaluate_file(
+    run: Path, source: Path, *, columns: Columns | None = None, trust_remote_code: bool = False
+) -> dict[str, Any]:
     """Metrics of a finished model on the labelled rows of a new file.
 
     Args:
         source: a file, or `STANDARD`.
+        trust_remote_code: permits code that comes with the model.
 
     Raises:
         DataError: a column or cell is not as needed, or a label is unknown to the model.
     """
     rows, _ = _read(source)
-    predictor = load(run)
+    predictor = load(run, trust_remote_code=trust_remote_code)
     task, data = predictor.config.task, (columns or Columns()).of(predictor.config.data)
     reader = TASKS[type(task)].label_reader(data)
     data = data.model_copy(update={"id": None})

@@ -16,7 +16,6 @@ from tunery.model.backbone import load_tokenizer
 from tunery.model.catalog import Base, resolve
 from tunery.schema import RunConfig
 from tunery.schema.data import Data
-from tunery.schema.model import Model
 from tunery.schema.results import DataRecord, Finding, SplitRecord
 from tunery.schema.task import Task
 
@@ -39,23 +38,26 @@ class Prepared:
         return DataRecord(splits={split.name: _split_record(split) for split in self.splits}, findings=notes)
 
 
-def prepare(config: RunConfig) -> Prepared:
+def prepare(config: RunConfig, *, trust_remote_code: bool = False) -> Prepared:
     """Load, split, tokenise and check the data of `config`.
+
+    Args:
+        trust_remote_code: whether this call permits code that comes with the model.
 
     Raises:
         DataError: when the data cannot be used, or a fatal finding is not allowed by the config.
-        ModelError: when the tokenizer cannot be found.
+        ModelError: when the tokenizer cannot be found, or needs code that this call does not permit.
     """
-    prepared = examine(config)
+    prepared = examine(config, trust_remote_code=trust_remote_code)
     refuse_fatal(prepared.findings)
     return prepared
 
 
-def examine(config: RunConfig) -> Prepared:
+def examine(config: RunConfig, *, trust_remote_code: bool = False) -> Prepared:
     """The same as `prepare`, fatal findings included."""
-    spec = config.model.model_copy(update={"head": Model().head, "precision": "auto", "quantization": None})
+    base = resolve(config.model, trust_remote_code=trust_remote_code)
     task = config.task.model_copy(update={"loss": type(config.task)().loss})
-    return _prepared(config.data, task, spec, _file_states(config.data))
+    return _prepared(config.data, task, base, config.model.max_length, _file_states(config.data))
 
 
 def _file_states(data: Data) -> tuple[tuple[int, int] | None, ...]:
@@ -71,12 +73,11 @@ def _splits(data: Data, task_spec: Task, files: object) -> Splits:
 
 
 @lru_cache(maxsize=8)  # a study may look at several lengths and models
-def _prepared(data: Data, task_spec: Task, spec: Model, files: object) -> Prepared:
+def _prepared(data: Data, task_spec: Task, base: Base, max_length: int, files: object) -> Prepared:
     splits = _splits(data, task_spec, files)
-    base = resolve(spec)
     tokenizer = load_tokenizer(base)
     task = make_task(task_spec, label_names(splits.train))
-    encoded = {split.name: encode(split.examples, tokenizer, max_length=spec.max_length) for split in splits}
+    encoded = {split.name: encode(split.examples, tokenizer, max_length=max_length) for split in splits}
     targets = {split.name: task.targets(split.examples) for split in splits}
     lengths = {name: part.lengths for name, part in encoded.items()}
     truncated = {name: part.truncated for name, part in encoded.items()}
@@ -86,7 +87,7 @@ def _prepared(data: Data, task_spec: Task, spec: Model, files: object) -> Prepar
         allow=data.allow,
         lengths=lengths,
         truncated=truncated,
-        max_length=spec.max_length,
+        max_length=max_length,
     )
     return Prepared(task, base, tokenizer, splits, encoded, targets, tuple(findings))
 

@@ -34,7 +34,7 @@ def publish(built: Built, prepared: Prepared, config: RunConfig, *, best: Checkp
     with passing(temporary(folder)) as staged:
         export_checked(built, prepared, config, best=best, folder=staged)
         replace_folder(staged, folder)
-    return load(folder)
+    return load(folder, trust_remote_code=prepared.base.trust_remote_code)
 
 
 def rehearse(built: Built, prepared: Prepared, config: RunConfig, *, best: CheckpointRecord, staging: Path) -> None:
@@ -78,7 +78,8 @@ def export_checked(
         write(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False).encode(errors="replace"))
     network = Network(built.module, prepared.tokenizer, config=config)
     live = Predictor(network, task=task, config=config, thresholds=thresholds)
-    require_same(folder, live, prepared.splits.validation.examples[:_ROWS])
+    examples, permitted = prepared.splits.validation.examples[:_ROWS], prepared.base.trust_remote_code
+    require_same(folder, live, examples, trust_remote_code=permitted)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """The process that reads exported folders: `python -m tunery.train.reader`, or a fork. `verify` starts it, nobody else.
 
-A line of JSON comes in (`folder`, `texts`, `cwd`, `threads`); a line of JSON goes out: `error` with the reason, or
-`bytes`, and as many of them follow in .npy format. Whatever else is printed goes to standard error. It ends when its
-standard input does: at once, whatever it is doing.
+A line of JSON comes in (`folder`, `texts`, `cwd`, `threads`, `trust_remote_code`); a line of JSON goes out: `error`
+with the reason, or `bytes`, and as many of them follow in .npy format. Whatever else is printed goes to standard error.
+It ends when its standard input does: at once, whatever it is doing.
 """
 
 import gc
@@ -61,10 +61,13 @@ def answer(question: dict[str, Any], answers: BinaryIO) -> None:
     answers.flush()
 
 
-def _logits(folder: str, texts: list[tuple[str, str | None]], cwd: str, threads: int) -> Logits:
+def _logits(
+    folder: str, texts: list[tuple[str, str | None]], cwd: str, threads: int, trust_remote_code: bool
+) -> Logits:
     os.chdir(cwd)
     torch.set_num_threads(threads)
-    return load(Path(folder)).logits([Example(*text) for text in texts], precision="fp32")
+    model = load(Path(folder), trust_remote_code=trust_remote_code)
+    return model.logits([Example(*text) for text in texts], precision="fp32")
 
 
 if __name__ == "__main__":

@@ -20,14 +20,19 @@ class Restored:
     built: Built
 
 
-def restore(config: RunConfig, record: CheckpointRecord, objects: Objects) -> Restored:
+def restore(
+    config: RunConfig, record: CheckpointRecord, objects: Objects, *, trust_remote_code: bool = False
+) -> Restored:
     """Build the model of a config and give it the weights of a record.
+
+    Args:
+        trust_remote_code: whether this call permits code that comes with the model.
 
     Raises:
         RequestError: when data or base are not what they were.
         Damaged: when the object is missing or not what was written.
     """
-    prepared = prepare(config)
+    prepared = prepare(config, trust_remote_code=trust_remote_code)
     built = build_seeded(config, prepared)
     load_owned(built, objects.get(record.digest, reference=base_of(built, config, prepared)))
     return Restored(config, prepared, built)

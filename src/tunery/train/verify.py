@@ -33,20 +33,26 @@ _TOLERANCE = 1e-4
 _NOTHING = "nothing was published"
 
 
-def require_same(folder: Path, live: Predictor, examples: Sequence[Example]) -> None:
+def require_same(
+    folder: Path, live: Predictor, examples: Sequence[Example], *, trust_remote_code: bool = False
+) -> None:
     """Compare an exported folder with a model in this process, both in fp32.
+
+    Args:
+        trust_remote_code: whether the other process may run code that comes with the model.
 
     Raises:
         ExportMismatch: when the folder cannot be read, or its logits are not those of `live`.
     """
-    here, there = live.logits(examples, precision="fp32"), logits_from(folder, examples)
+    here = live.logits(examples, precision="fp32")
+    there = logits_from(folder, examples, trust_remote_code=trust_remote_code)
     gap = float(np.abs(here - there).max()) if here.shape == there.shape else np.inf
     if not gap <= _TOLERANCE * max(1.0, float(np.abs(here).max())):
         message = f"the exported model must give the trained model's logits, but they differ by {gap:.2e}; "
         raise ExportMismatch(f"{message}{_NOTHING}: please report this")
 
 
-def logits_from(folder: Path, examples: Sequence[Example]) -> Logits:
+def logits_from(folder: Path, examples: Sequence[Example], *, trust_remote_code: bool = False) -> Logits:
     """Logits of an exported folder, float32 (rows, labels), computed in fp32 by the other process.
 
     Raises:
@@ -58,6 +64,7 @@ def logits_from(folder: Path, examples: Sequence[Example]) -> Logits:
         "texts": [(example.text, example.text_pair) for example in examples],
         "cwd": os.getcwd(),  # the base may be named relative to it
         "threads": torch.get_num_threads(),
+        "trust_remote_code": trust_remote_code,
     }
     head, body = _READER.ask(question)
     if "error" in head:
