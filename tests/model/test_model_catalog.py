@@ -19,7 +19,8 @@ def test_a_folder_is_itself(tiny_bert: Path) -> None:
 
 def test_an_alias_and_a_hub_id_lead_to_the_hub() -> None:
     assert resolve(Model(name="gpt2")).source == "openai-community/gpt2"
-    base = resolve(Model(name="someone/something", revision="abc", trust_remote_code=True))
+    spec = Model(name="someone/something", revision="abc", trust_remote_code=True)
+    base = resolve(spec, trust_remote_code=True)
     assert (base.source, base.local, base.revision, base.trust_remote_code) == ("someone/something", False, "abc", True)
 
 
