@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,13 +27,23 @@ def postgres_port() -> Iterator[int]:
         yield port
 
 
+@pytest.fixture(scope="session")
+def new_database(postgres_port: int) -> Callable[[], str]:
+    """Makes an empty database and returns its URL."""
+
+    def make() -> str:
+        name = f"study_{secrets.token_hex(4)}"
+        with _connect(postgres_port) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"postgresql://tunery:{QUOTED}@127.0.0.1:{postgres_port}/{name}"
+
+    return make
+
+
 @pytest.fixture
-def postgres(postgres_port: int) -> str:
+def postgres(new_database: Callable[[], str]) -> str:
     """URL of an empty database."""
-    name = f"study_{secrets.token_hex(4)}"
-    with _connect(postgres_port) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return f"postgresql://tunery:{QUOTED}@127.0.0.1:{postgres_port}/{name}"
+    return new_database()
 
 
 @contextmanager

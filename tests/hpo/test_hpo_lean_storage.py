@@ -65,8 +65,9 @@ def test_trials_are_those_that_optuna_reads(study: optuna.Study, plain: RDBStora
     for older, after in ((set(), ids[1]), ({ids[0], ids[4]}, ids[3])):
         known = [storage._get_trials(place, None, older, after) for storage in (lean, plain)]
         assert told(known[0]) == told(known[1]) and len(known[0]) == 5 - ids.index(after) - 1 + len(older - {ids[4]})
+    many = {ids[1], *range(1000, 301_000)}  # more than a statement can name
+    assert [trial._trial_id for trial in lean._get_trials(place, None, many, 301_000)] == [ids[1]]
     assert [told([lean.get_trial(number)]) for number in ids] == [told([plain.get_trial(number)]) for number in ids]
-    assert lean.get_all_trials(place + 1) == []
     reported = lean.get_trial(ids[0]).intermediate_values
     assert (reported.keys(), reported[1], reported[3]) == ({1, 2, 3}, INF, 0.25)
 
@@ -87,6 +88,10 @@ def test_what_is_not_there_or_has_ended(study: optuna.Study) -> None:
         lean.set_trial_intermediate_value(ended._trial_id, 1, 0.5)
     with pytest.raises(KeyError, match="there is no trial with the id 99"):
         lean.get_trial(99)
+    with pytest.raises(KeyError, match="there is no trial with the id 99"):
+        lean.set_trial_intermediate_value(99, 1, 0.5)
+    with pytest.raises(KeyError, match="there is no study with the id 99"):
+        lean.get_all_trials(99)
 
 
 def test_trouble_with_the_database_is_optunas_error(study: optuna.Study, tmp_path: Path) -> None:

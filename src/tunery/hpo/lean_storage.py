@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import (
+    StudyModel,
     TrialIntermediateValueModel,
     TrialModel,
     TrialParamModel,
@@ -26,6 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+_STUDIES: Final = StudyModel.__table__
 _TRIALS: Final = TrialModel.__table__
 _PARTS: Final = (
     TrialParamModel.__table__,
@@ -34,6 +36,8 @@ _PARTS: Final = (
     TrialUserAttributeModel.__table__,
     TrialSystemAttributeModel.__table__,
 )
+_MOST_IDS: Final = 1000
+"""Ids that a statement names one by one: databases have limits, SQLite of 32,766 values."""
 
 
 @final
@@ -54,10 +58,15 @@ class LeanStorage(RDBStorage):
             raise StorageInternalError("the study's database could not be read or written") from error
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """One trial, as it is now."""
-        found = self._read(_TRIALS.c.trial_id == trial_id)
+        """One trial, as it is now.
+
+        Raises:
+            KeyError: when there is none with this id.
+        """
+        with self.transaction() as connection:
+            found = _read(connection, _TRIALS.c.trial_id == trial_id)
         if not found:
-            raise KeyError(f"there is no trial with the id {trial_id}")
+            raise _no_trial(trial_id)
         return found[0]
 
     def _get_trials(
@@ -67,28 +76,53 @@ class LeanStorage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        """Trials of a study: those after an id, and others by their ids."""
-        older = [trial_id for trial_id in included_trial_ids if trial_id <= trial_id_greater_than]
-        wanted = or_(_TRIALS.c.trial_id > trial_id_greater_than, _TRIALS.c.trial_id.in_(older))
-        trials = self._read(and_(_TRIALS.c.study_id == study_id, wanted))
-        return [trial for trial in trials if states is None or trial.state in states]
+        """Trials of a study: those after an id, and others by their ids.
+
+        Raises:
+            KeyError: when there is no such study.
+        """
+        older = {trial_id for trial_id in included_trial_ids if trial_id <= trial_id_greater_than}
+        wanted = _TRIALS.c.study_id == study_id
+        if len(older) <= _MOST_IDS:
+            wanted &= or_(_TRIALS.c.trial_id > trial_id_greater_than, _TRIALS.c.trial_id.in_(older))
+        with self.transaction() as connection:
+            if connection.scalar(select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id)) is None:
+                raise KeyError(f"there is no study with the id {study_id}")
+            trials = _read(connection, wanted)
+        return [
+            trial
+            for trial in trials
+            if (trial._trial_id > trial_id_greater_than or trial._trial_id in older)
+            and (states is None or trial.state in states)
+        ]
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        """Store what a trial reports at a step; the last word counts."""
+        """Store what a trial reports at a step; the last word counts.
+
+        Raises:
+            KeyError: when there is no such trial.
+            UpdateFinishedTrialError: when it has ended.
+        """
         stored, kind = TrialIntermediateValueModel.intermediate_value_to_stored_repr(intermediate_value)
         given = {"intermediate_value": stored, "intermediate_value_type": kind}
         with self.transaction() as connection:
-            state = connection.execute(select(_TRIALS.c.state).where(_TRIALS.c.trial_id == trial_id)).scalar_one()
+            state = connection.scalar(select(_TRIALS.c.state).where(_TRIALS.c.trial_id == trial_id))
+            if state is None:
+                raise _no_trial(trial_id)
             self.check_trial_is_updatable(trial_id, state)
             where = {"trial_id": trial_id, "step": step}
             put(connection, TrialIntermediateValueModel.__table__, where=where, values=given)
 
-    def _read(self, wanted: ColumnElement[bool]) -> list[FrozenTrial]:
-        """Trials by their ids."""
-        with self.transaction() as connection:
-            trials = connection.execute(select(_TRIALS).where(wanted).order_by(_TRIALS.c.trial_id)).all()
-            parts = [_rows_by_trial(connection, table, wanted) for table in _PARTS]
-        return [_frozen(trial, *(part[trial.trial_id] for part in parts)) for trial in trials]
+
+def _no_trial(trial_id: int) -> KeyError:
+    return KeyError(f"there is no trial with the id {trial_id}")
+
+
+def _read(connection: Connection, wanted: ColumnElement[bool]) -> list[FrozenTrial]:
+    """Trials by their ids."""
+    trials = connection.execute(select(_TRIALS).where(wanted).order_by(_TRIALS.c.trial_id)).all()
+    parts = [_rows_by_trial(connection, table, wanted) for table in _PARTS]
+    return [_frozen(trial, *(part[trial.trial_id] for part in parts)) for trial in trials]
 
 
 def put(connection: Connection, table: Any, *, where: Mapping[str, Any], values: Mapping[str, Any]) -> None:
