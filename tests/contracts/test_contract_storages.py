@@ -20,8 +20,6 @@ LAYERS: Final[dict[str, Callable[[optuna.Study], BaseStorage]]] = {
 """What optuna's own calls go through, and what is below it."""
 
 
-
-
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.service)])
 def study(request: pytest.FixtureRequest) -> Iterator[optuna.Study]:
     if request.param == "sqlite":

@@ -14,6 +14,7 @@ class Ranks(BasePruner):
 
     Where classes are imbalanced, models that have learnt nothing yet name the largest class and score the same to the
     last digit. Where they are many their score is the percentile, and optuna, which stops what is below it, stops none.
+    What optuna stops is stopped here too; what is as good as the best is not.
     """
 
     def __init__(self, percentile: float, *, startup_trials: int, warmup_epochs: int) -> None:
@@ -38,4 +39,4 @@ class Ranks(BasePruner):
         others = [sign * known.intermediate_values[epoch] for known in completed if epoch in known.intermediate_values]
         equals = others.count(best)
         better = sum(other > best for other in others)
-        return equals > 0 and better + equals / 2 > self._share * len(others)
+        return equals > 0 and better > 0 and better + equals / 2 > self._share * len(others)

@@ -71,7 +71,7 @@ class Nsga2(Spec):
 
 class MedianPruner(Spec):
     """Stop a trial whose best epoch so far is below the median of completed trials at the same epoch, or one of so many
-    equals that the middle of their ranks is."""
+    equals that the middle of their ranks is; never where nothing is better."""
 
     name: Literal["median"] = "median"
     startup_trials: StartupTrials = 4
@@ -82,7 +82,7 @@ class MedianPruner(Spec):
 
 class PercentilePruner(Spec):
     """Stop a trial whose best epoch so far is not among the best `percentile` per cent of completed trials at the same
-    epoch; equals have the middle of their ranks."""
+    epoch; equals have the middle of their ranks, and none is stopped where nothing is better."""
 
     name: Literal["percentile"] = "percentile"
     percentile: Annotated[float, Field(ge=0, le=100)] = 25.0
