@@ -1,5 +1,6 @@
 """Metrics against scikit-learn and exhaustive search, and at the edges where formulas break."""
 
+import math
 import warnings
 from typing import Any
 
@@ -56,6 +57,23 @@ def test_areas_agree_with_scikit_learn(seed: int, labels: int) -> None:
     roc = np.mean([sk.roc_auc_score(truth[:, k], probabilities[:, k]) for k in here])
     precision = np.mean([sk.average_precision_score(truth[:, k], probabilities[:, k]) for k in here])
     assert (ours["roc_auc"], ours["pr_auc"]) == (pytest.approx(roc, abs=1e-9), pytest.approx(precision, abs=1e-9))
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS, st.integers(2, 6), st.integers(1, 4))
+def test_rows_with_equal_odds_tie(seed: int, labels: int, spread: int) -> None:
+    """Whole-number logits give many equal odds; `fsum` rounds once, so its sums are equal where they should be."""
+    generator = np.random.default_rng(seed)
+    logits, targets = generator.integers(-spread, spread + 1, size=(60, labels)), generator.integers(0, labels, size=60)
+    others = [[np.delete(row, k) - row[k] for k in range(labels)] for row in logits]
+    odds = np.array([[-math.log(math.fsum(np.exp(rest))) for rest in row] for row in others])
+    truth = targets[:, None] == np.arange(labels)
+    here = [k for k in range(labels) if truth[:, k].any()]
+    ours = ClassificationView([str(k) for k in range(labels)]).metrics(logits, targets, thresholds=None)
+    if len(here) > 1:
+        assert ours["roc_auc"] == pytest.approx(np.mean([sk.roc_auc_score(truth[:, k], odds[:, k]) for k in here]))
+        precision = np.mean([sk.average_precision_score(truth[:, k], odds[:, k]) for k in here])
+        assert ours["pr_auc"] == pytest.approx(precision)
 
 
 @settings(deadline=None, max_examples=40)

@@ -54,18 +54,31 @@ def binary_cross_entropy(logits: Floats, targets: npt.NDArray[Any]) -> float:
 
 
 def one_against_rest(logits: Floats) -> Floats:
-    """Log odds of each label against all others under softmax, without ties where probabilities round to 0 or 1."""
-    log_p = log_softmax(logits)
-    if logits.shape[1] == 1:
-        return log_p
-    rows, top = np.arange(len(logits)), logits.argmax(axis=1)
-    rest = log_p.copy()
-    rest[rows, top] = -np.inf
-    # every probability but the top one is at most a half, so log1p(-p) is exact enough there
-    odds: Floats = log_p - np.log1p(-np.exp(rest))
-    second = rest.max(axis=1)
-    odds[rows, top] = log_p[rows, top] - second - np.log(np.exp(rest - second[:, None]).sum(axis=1))
-    return odds
+    """Log odds of each label against all others under softmax; (rows, labels) in and out.
+
+    There are no ties where probabilities round to 0 or 1. Odds that are equal by the logits are equal to the last bit,
+    so that rows tie which should: whatever order the labels have, the same numbers are added in the same order.
+    """
+    rows, labels = logits.shape
+    if labels == 1:
+        return np.zeros_like(logits)
+    order = np.argsort(logits, axis=1, kind="stable")
+    ranked = np.take_along_axis(logits, order, axis=1)
+    top, second = ranked[:, -1:], ranked[:, -2:-1]
+    powers = np.exp(ranked - top)
+    edge = np.zeros((rows, 1))
+    below = np.cumsum(np.hstack([edge, powers[:, :-1]]), axis=1)
+    above = np.cumsum(np.hstack([edge, powers[:, :0:-1]]), axis=1)[:, ::-1]
+    is_first = np.diff(ranked, axis=1, prepend=np.inf) != 0  # of logits that are equal
+    first = np.maximum.accumulate(np.where(is_first, np.arange(labels), 0), axis=1)
+    odds = ranked - top
+    odds[:, :-1] -= np.log(np.take_along_axis(below + above, first[:, :-1], axis=1))
+    # beside the top logit the others may vanish, so that they are compared with the second one
+    alone = top - second - np.log(np.exp(ranked[:, :-1] - second).sum(axis=1, keepdims=True))
+    odds[:, -1:] = np.where(top > second, alone, odds[:, -2:-1])
+    result = np.empty_like(odds)
+    np.put_along_axis(result, order, odds, axis=1)
+    return result
 
 
 def expected_calibration_error(probabilities: Floats, targets: Ints) -> float:
