@@ -2,6 +2,7 @@
 
 import csv
 import io
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -22,13 +23,10 @@ def read_rows(path: Path) -> list[Row]:
     """Read a csv, tsv, jsonl, json or parquet file, by its suffix. Cells of csv and tsv are strings.
 
     Raises:
-        DataError: no such file, unknown suffix, not UTF-8, malformed, or without rows.
+        DataError: no such file, unknown suffix, no regular file, not UTF-8, malformed, or without rows.
     """
-    content = _content(path)
-    parse = PARSERS.get(path.suffix.lower())
-    if parse is None:
-        raise DataError(f"{path}: the suffix must be one of {', '.join(PARSERS)}, but got {path.suffix!r}")
-    return _parsed(content, parse, source=str(path))
+    parse = _parser(path)
+    return _parsed(_content(path), parse, source=str(path))
 
 
 def read_stream(stream: BinaryIO, *, source: str) -> tuple[list[Row], str]:
@@ -48,7 +46,7 @@ def read_stream(stream: BinaryIO, *, source: str) -> tuple[list[Row], str]:
     return _parsed(content, PARSERS[suffix], source=source), suffix
 
 
-def _parsed(content: bytes, parse: Callable[[bytes], list[Row]], *, source: str) -> list[Row]:
+def _parsed(content: bytes, parse: "Parser", *, source: str) -> list[Row]:
     try:
         rows = parse(content)
     except _Malformed as error:
@@ -89,13 +87,32 @@ def _class_names(feature: Any) -> Callable[[Any], Any]:
     return lambda cell: cell
 
 
+def _parser(path: Path) -> "Parser":
+    """What reads such a file. A pipe or device is refused unread, since reading it may not end."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"there is no file {str(path)!r}; {_neighbours(path)}") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise DataError(f"{path}: data is read from files, but this is {kind}; save the rows as a file, and name it")
+    parse = PARSERS.get(path.suffix.lower())
+    if parse is None:
+        raise DataError(f"{path}: the suffix must be one of {', '.join(PARSERS)}, but got {path.suffix!r}")
+    return parse
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
+    return DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
+
+
 def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"there is no file {str(path)!r}; {_neighbours(path)}") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
     if not content.strip():
         raise DataError(f"{path}: the file is empty")
     return content
@@ -209,7 +226,8 @@ def _parse_parquet(content: bytes) -> list[Row]:
     return rows
 
 
-PARSERS: Final[dict[str, Callable[[bytes], list[Row]]]] = {
+Parser = Callable[[bytes], list[Row]]
+PARSERS: Final[dict[str, Parser]] = {
     ".csv": _parse_csv,
     ".tsv": _parse_tsv,
     ".jsonl": _parse_jsonl,
