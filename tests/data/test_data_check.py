@@ -73,6 +73,37 @@ def test_one_class_is_fatal_and_names_the_classic_cause() -> None:
         refuse_fatal(findings)
 
 
+def test_one_class_after_carving_means_too_few_rows() -> None:
+    given = splits(train=clean(0, 4), validation=clean(4, 1), test=clean(6, 1))
+    source = "carved from train (10 %, stratified, seed 0)"
+    carved = replace(
+        given, validation=replace(given.validation, source=source), test=replace(given.test, source=source)
+    )
+    for finding in found(inspect(carved, "classification"), "single_class"):
+        assert "carved from 6 rows, which are too few for it: name a file" in finding.message
+        assert f"as `data.{finding.split}`" in finding.message
+        assert "sorted" not in finding.message
+
+
+def test_labels_that_differ_only_in_writing() -> None:
+    names = ["caf\u00e9", "cafe\u0301", "Caf\u00e9", "tea", "bar"]
+    rows = [Example(text, labels=(names[n % 5],)) for n, (text, _) in enumerate(clean(0, 100))]
+    finding = only(
+        inspect(splits(rows, rows[:40], [*rows[40:79], Example("a b c", labels=("Tea ",))]), "classification"),
+        "similar_labels",
+    )
+    assert (finding.level, finding.count) == ("warning", 5)
+    assert "'Tea ' (1 row) and 'tea' (36 rows)" in finding.message
+    assert not found(inspect(splits(), "classification"), "similar_labels")
+
+
+def test_label_columns_without_rows_are_named() -> None:
+    findings = inspect(splits(), "multilabel", labels=("a", "b", "threat"))
+    finding = only(findings, "labels_without_rows")
+    assert (finding.level, finding.count) == ("warning", 1) and "no row of train has 'threat'" in finding.message
+    assert not found(inspect(splits(), "multilabel", labels=("a", "b")), "labels_without_rows")
+
+
 def test_shared_rows_are_counted_by_split_and_shown_by_row() -> None:
     train, test = clean(0, 60), clean(200, 40)
     findings = inspect(

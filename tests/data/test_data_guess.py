@@ -128,6 +128,8 @@ def test_a_split_without_labels_is_left_out(tmp_path: Path) -> None:
             "multilabel",
             None,
         ),
+        (lambda n: {"spam": "NY"[n % 5 == 0], "rude": "NY"[n % 7 == 0]}, "multilabel", None),
+        (lambda n: {"tags": "['red' 'blue']" if n % 2 else "['red']"}, "multilabel", None),
         (lambda n: {"verdict": ["yes", "no"][n % 2]}, "classification", None),
         (lambda n: {"spam": n % 2 == 0}, "classification", None),
         (lambda n: {"class": ["arts, crafts", "music, dance"][n % 2]}, "classification", None),
@@ -144,6 +146,16 @@ def test_labels_in_every_shape(tmp_path: Path, labels: Any, kind: str, separator
     assert ((named,) if isinstance(named, str) else named) == found.label
     if separator:
         assert (found.counts.keys(), config.data.label_separator) == ({"red", "blue", "green"}, separator)
+
+
+def test_flags_by_position_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    vectors = ([1, 0, 0], [0, 1, 0], [0, 1, 1])
+    rows = [{"text": sentence(n), "labels": vectors[n % 3]} for n in range(40)]
+    for name in ("t.csv", "t.jsonl"):
+        path = write(tmp_path / name, rows)
+        for label in ("labels", None):
+            with pytest.raises(DataError, match="one flag per label without their names"):
+                guess(path, label=label)
 
 
 def test_lists_in_a_csv_are_lists(tmp_path: Path) -> None:
@@ -236,12 +248,11 @@ names = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    names, names, st.lists(names, min_size=1, max_size=3, unique=True), st.sampled_from(["|", ",", ": ", " #", None])
-)
+@given(st.lists(names, min_size=3, max_size=5, unique=True), st.sampled_from(["|", ",", ": ", " #", None]))
 def test_any_column_name_survives_the_yaml(
-    tmp_path_factory: pytest.TempPathFactory, text: str, key: str, label: list[str], separator: str | None
+    tmp_path_factory: pytest.TempPathFactory, columns: list[str], separator: str | None
 ) -> None:
+    text, key, *label = columns
     folder = tmp_path_factory.getbasetemp()
     found = Guess(
         kind="multilabel",

@@ -52,11 +52,14 @@ def test_missing_splits_are_carved_and_digests_tell(tmp_path: Path) -> None:
 def test_csv_and_jsonl_of_the_same_data_agree(tmp_path: Path) -> None:
     lines = [{"text": f"t{n}", "label": n % 2} for n in range(40)]
     jsonl = save(tmp_path / "train.jsonl", lines)
-    (tmp_path / "train.csv").write_text("label,text\n" + "".join(f"{row['label']}.0,{row['text']}\n" for row in lines))
+    (tmp_path / "train.csv").write_text("label,text\n" + "".join(f"{row['label']},{row['text']}\n" for row in lines))
     by_csv = load_splits(Data(train=str(tmp_path / "train.csv")), ONE, seed=0)
     by_json = load_splits(Data(train=jsonl), ONE, seed=0)
     assert [split.digest for split in by_csv] == [split.digest for split in by_json]
     assert label_names(by_csv.train) == ("0", "1")
+    as_floats = [{**row, "label": float(row["label"])} for row in lines]
+    by_float = load_splits(Data(train=save(tmp_path / "floats.jsonl", as_floats)), ONE, seed=0)
+    assert label_names(by_float.train) == ("0.0", "1.0"), "labels are as they are written"
 
 
 def test_multilabel_cells_and_flag_columns(tmp_path: Path) -> None:
@@ -106,6 +109,9 @@ def test_unseen_labels_stop_the_run_or_go(tmp_path: Path) -> None:
     splits = load_splits(Data(train=train, test=test, allow=("unseen_labels",)), ONE, seed=0)
     assert len(splits.test.examples) == 6
     assert splits.notes == ("test: 3 rows left out for labels that train lacks: 'c'",)
+    other = save(tmp_path / "other.jsonl", rows(9, labels="aB"))
+    with pytest.raises(DataError, match=r"these never do: test: 'B' \(train has 'b'\);"):
+        load_splits(Data(train=train, test=other), ONE, seed=0)
     only = save(tmp_path / "only.jsonl", rows(3, labels="c"))
     with pytest.raises(DataError, match="test has no row left"):
         load_splits(Data(train=train, test=only, allow=("unseen_labels",)), ONE, seed=0)

@@ -44,6 +44,13 @@ def test_every_task_reports_its_metrics_as_plain_data(spec: Any) -> None:
 def test_label_names_sort_as_words_or_as_numbers() -> None:
     assert label_names(split_of(("10",), ("9",), ("-1", "9"))) == ("-1", "9", "10")
     assert label_names(split_of(("10",), ("9",), ("b",), ())) == ("10", "9", "b")
+    assert label_names(split_of(("10.0",), ("9.5",), ("-1.0",))) == ("-1.0", "9.5", "10.0")
+
+
+def test_label_columns_keep_the_order_of_the_config_and_those_without_rows() -> None:
+    train = split_of(("insult",), ("toxic", "insult"), ())
+    assert label_names(train, columns=("toxic", "threat", "insult")) == ("toxic", "threat", "insult")
+    assert label_names(train, columns="labels") == ("insult", "toxic")
 
 
 def test_classification_answers() -> None:

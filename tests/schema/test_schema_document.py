@@ -145,6 +145,13 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ({"data": {"train": "train", "dataset": "a/b"}}, "data.revision: a Hub data set needs the commit to read"),
     ({"data": {"train": "train", "revision": "c"}}, "data.revision: only a Hub data set has a revision; remove it"),
     (
+        {"task": {"kind": "multilabel"}, "data": {"train": "a", "labels": ["b", "c", "b"]}},
+        "data.labels: every column stands there once, but got 'b' 2 times",
+    ),
+    ({"task": {"kind": "multilabel"}, "data": {"train": "a", "labels": []}}, "data.labels: there must be at least one"),
+    ({"data": {"train": "a", "label": "text"}}, "data.label: the model reads the column 'text' as its text"),
+    ({"data": {"train": "a", "text_pair": "text"}}, "data.text_pair: the two texts of a pair are two columns"),
+    (
         {"peft": "lora", "freeze": "freeze_encoder"},
         "freeze.strategy: 'freeze_encoder' together with peft.method='lora': the method already freezes",
     ),

@@ -6,10 +6,24 @@ The rules are the same for every format, so that one data set saved as csv and a
 import ast
 import json
 import re
-from collections.abc import Sequence
-from typing import Any
+import unicodedata
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Any, Final
 
-_INTEGRAL = re.compile(r"[-+]?\d+\.0+")
+from tunery.schema.json_text import NotJson, parse_json
+
+_NO, _YES = ("0", "false", "no", "n", "f"), ("1", "true", "yes", "y", "t")
+_FLAGS: Final = dict.fromkeys(_NO, False) | dict.fromkeys(_YES, True)
+"""What a flag may be written as, in lower case."""
+_FLOAT_FLAG = re.compile(r"[01]\.0*")
+_NUMBER = re.compile(r"-?\d{1,300}(\.\d{1,300})?")
+_CONTAINER = re.compile(r"(?:np\.|numpy\.)?(?:array|list|tuple|set|frozenset)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
+_STRING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_PRINTED = rf"""(?:{_STRING.pattern}|[-+]?\d[\d.eE+-]*|True|False)"""
+_PRINTED_ARRAY = re.compile(rf"\[\s*{_PRINTED}(?:\s+{_PRINTED})+\s*\]", re.DOTALL)
 
 
 class BadCell(ValueError):
@@ -17,28 +31,35 @@ class BadCell(ValueError):
 
 
 def name_of(cell: Any) -> str | None:
-    """A label, id or group as a string: stripped, whole numbers without `.0`; None where the cell is empty."""
+    """A label, id or group as it is written, stripped; None where the cell is empty."""
     if _missing(cell):
         return None
-    if isinstance(cell, list | tuple | dict):
+    if isinstance(cell, list | tuple | set | frozenset | dict):
         raise BadCell(f"must hold one value, but got {_short(cell)}")
-    name = str(cell).strip()
-    return name.partition(".")[0] if _INTEGRAL.fullmatch(name) else name or None
+    return str(cell).strip() or None
+
+
+def label_of(cell: Any) -> str | None:
+    """The only label of a row; a string that is a list of several, as JSON, Python or numpy writes it, is refused."""
+    name = name_of(cell)
+    if name is not None and _listed(name, strict=False) is not None:
+        raise BadCell(f"must hold one value, but got a list: {_short(cell)}")
+    return name
 
 
 def names_of(cell: Any, *, separator: str) -> tuple[str, ...]:
     """The labels of a multilabel cell, each once, in order; none where the cell is empty.
 
-    A list is taken as it is. A string that starts with `[` is a JSON list (or a list as Python prints it);
+    A list is taken as it is. A string that is a list, tuple or set as JSON, Python or numpy writes it gives its items;
     any other string is cut at `separator`.
     """
-    if isinstance(cell, str):
-        cell = _listed(cell.strip()) if cell.lstrip().startswith("[") else cell.split(separator)
-        names = [name for name in map(name_of, cell) if name is not None]
-    elif isinstance(cell, list | tuple):
-        names = [_present(name_of(part), cell) for part in cell]
+    listed = _listed(cell.strip()) if isinstance(cell, str) else _items(cell)
+    if listed is not None:
+        names = [_present(name_of(item), cell) for item in listed]
+        _refuse_positions(names, cell)
     else:
-        names = [name for name in [name_of(cell)] if name is not None]
+        parts = cell.split(separator) if isinstance(cell, str) else [cell]
+        names = [name for name in map(name_of, parts) if name is not None]
     return tuple(dict.fromkeys(names))
 
 
@@ -51,12 +72,42 @@ def joined(names: Sequence[str], *, separator: str) -> str:
         return json.dumps(names, ensure_ascii=False)
 
 
+def is_listed(cell: Any) -> bool:
+    """Whether a cell holds a list of names, or a string that stands for one, well formed or not."""
+    try:
+        return (_listed(cell.strip()) if isinstance(cell, str) else _items(cell)) is not None
+    except BadCell:
+        return True
+
+
+def as_flag(name: str) -> bool | None:
+    """What a name says as a flag; None where it is none."""
+    return _FLAGS.get(name[0] if _FLOAT_FLAG.fullmatch(name) else name.lower())
+
+
+def same_but_for_writing(names: Iterable[str]) -> list[list[str]]:
+    """Names in groups that differ only by case, white space, Unicode form or the way a number is written."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        groups[_written_alike(name)].append(name)
+    return list(groups.values())
+
+
+def _written_alike(name: str) -> str:
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    # spaces and what is not seen at all, such as zero-width joiners
+    plain = "".join(
+        c for c in unicodedata.normalize("NFKC", plain) if not c.isspace() and unicodedata.category(c) != "Cf"
+    )
+    return str(Fraction(plain)) if _NUMBER.fullmatch(plain) else plain
+
+
 def flag_of(cell: Any) -> bool:
-    """Whether a 0/1 cell says yes; an empty one says no."""
-    name = (name_of(cell) or "0").lower()
-    if name not in ("0", "1", "false", "true"):
-        raise BadCell(f"must hold 0 or 1, but got {_short(cell)}")
-    return name in ("1", "true")
+    """Whether a cell of 0 or 1, no or yes, false or true says yes; an empty one says no."""
+    flag = as_flag(name_of(cell) or "0")
+    if flag is None:
+        raise BadCell(f"must hold 0 or 1 (or no and yes, false and true), but got {_short(cell)}")
+    return flag
 
 
 def text_of(cell: Any) -> str:
@@ -75,15 +126,64 @@ def _missing(cell: Any) -> bool:
     return cell is None or (isinstance(cell, float) and cell != cell)
 
 
-def _listed(text: str) -> list[Any]:
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            value = parse(text)
-        except (ValueError, SyntaxError):
-            continue
-        if isinstance(value, list):
-            return value
-    raise BadCell(f"starts like a list and is not a JSON list: {_short(text)}")
+def _items(cell: Any) -> Iterable[Any] | None:
+    if isinstance(cell, set | frozenset):
+        return sorted(cell, key=str)
+    return cell if isinstance(cell, list | tuple) else None
+
+
+def _listed(text: str, *, strict: bool = True) -> list[Any] | None:
+    """The items of a string that stands for a list; None where it is a plain name.
+
+    Names may begin with a bracket too, so `(tuples)` and `{sets}` are lists only where they can be read as such. What
+    begins with a quoted item must be one, and what begins with `[` where this is `strict`.
+    """
+    container = _CONTAINER.fullmatch(text)
+    text = (container[1].strip() or "[]") if container else text
+    if text[:1] not in ("[", "(", "{") or (text[0] == "(" and "," not in text and text != "()"):
+        return None
+    items = _parsed("[" + text[1:-1] + "]") if text[-1] == {"[": "]", "(": ")", "{": "}"}[text[0]] else None
+    if items is None and text[0] == "{" and _is_object(text):
+        raise BadCell(f"must hold names, but got an object: {_short(text)}")
+    if items is None and ((strict and text[0] == "[") or text[1:].lstrip()[:1] in ("'", '"')):
+        raise BadCell(f"starts like a list, but is none as JSON, Python or numpy writes it: {_short(text)}")
+    return items
+
+
+def _parsed(text: str) -> list[Any] | None:
+    """The items between square brackets, as JSON, Python or numpy writes them."""
+    try:
+        return list(parse_json(text))
+    except NotJson:
+        pass
+    if _PRINTED_ARRAY.fullmatch(text):
+        return [ast.literal_eval(item) if item[0] in "'\"" else item for item in re.findall(_PRINTED, text)]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # about escapes such as `\\d`, which stay as they are
+            nodes: list[ast.expr] = ast.parse(text, mode="eval").body.elts  # type: ignore[attr-defined]
+        items = [ast.literal_eval(node) for node in nodes]
+    except (ValueError, SyntaxError, AttributeError, RecursionError, MemoryError):
+        return None
+    strings = [node for node, item in zip(nodes, items, strict=True) if isinstance(item, str)]
+    # Python joins strings that stand side by side: a comma is missing there
+    return items if all(_STRING.fullmatch(ast.get_source_segment(text, node) or "") for node in strings) else None
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(ast.literal_eval(text), dict)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return False
+
+
+def _refuse_positions(names: list[str], cell: Any) -> None:
+    """Flags by position look like labels called 0 and 1, but for their repeating."""
+    if len(names) > len(set(names)) and all(as_flag(name) is not None for name in names):
+        raise BadCell(
+            f"must hold the names of labels, but got one flag per label without their names: {_short(cell)}; write the "
+            "names of those that are given, or a column of 0 and 1 per label: data.labels=[first, second]"
+        )
 
 
 def _present(name: str | None, cell: Any) -> str:

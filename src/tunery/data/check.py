@@ -9,6 +9,7 @@ from typing import Any, Final, get_args
 import numpy as np
 import numpy.typing as npt
 
+from tunery.data.cells import same_but_for_writing
 from tunery.data.copies import copies, is_numbered, percent, rows
 from tunery.data.rows import Split, Splits
 from tunery.errors import DataError
@@ -32,6 +33,7 @@ ORDERED = 0.1
 @dataclass(frozen=True)
 class _Subject:
     splits: Splits
+    labels: Collection[str]
     lengths: Lengths
     truncated: Mapping[str, int]
     max_length: int | None
@@ -42,6 +44,7 @@ def inspect(
     task_kind: str,
     *,
     allow: Collection[str] = (),
+    labels: Collection[str] = (),
     lengths: Lengths | None = None,
     truncated: Mapping[str, int] | None = None,
     max_length: int | None = None,
@@ -51,11 +54,12 @@ def inspect(
     Args:
         task_kind: `task.kind` of the config.
         allow: codes that are accepted on purpose (`data.allow`); they become warnings.
+        labels: the model's labels, where they are not those of the training rows.
         lengths: tokens per row by split name, special tokens included; after cutting where `truncated` is given.
         truncated: rows that were cut, by split name; without it, they are those with more than `max_length` tokens.
         max_length: tokens after which a row is cut.
     """
-    subject = _Subject(splits, lengths or {}, truncated or {}, max_length)
+    subject = _Subject(splits, labels, lengths or {}, truncated or {}, max_length)
     found = [_judged(finding, allow) for check in CHECKS for finding in check(subject)]
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))
 
@@ -118,14 +122,21 @@ def _single_class(subject: _Subject) -> Iterator[Finding]:
         if len(answers) != 1:
             continue
         answer = "+".join(sorted(next(iter(answers)))) or "no label"
+        if is_numbered(split, subject.splits):
+            cause = "Usual cause: the first N rows of a file that is sorted by label. Take rows at random instead"
+        else:
+            total = sum(len(one.examples) for one in subject.splits if not is_numbered(one, subject.splits))
+            cause = (
+                f"It was carved from {rows(total)}, which are too few for it: name a file with rows of every class as "
+                f"`data.{split.name}`, or give more rows"
+            )
         yield Finding(
             level="fatal",
             code="single_class",
             split=split.name,
             count=len(split.examples),
             message=f"a split needs at least two classes, but every row of {split.name} is {answer!r}: any model that "
-            "always answers this scores 100 %. Usual cause: the first N rows of a file that is sorted by label. "
-            "Take rows at random instead",
+            f"always answers this scores 100 %. {cause}",
         )
 
 
@@ -143,6 +154,38 @@ def _unseen_labels(subject: _Subject) -> Iterator[Finding]:
                 f"{'is' if len(unseen) == 1 else 'are'} only in {split.name} ({rows(sum(unseen.values()))}), which no "
                 "model can get right. Correct the spelling, add such rows to train, or remove these",
             )
+
+
+def _similar_labels(subject: _Subject) -> Iterator[Finding]:
+    counts = sum((_counts(split) for split in subject.splits), Counter[str]())
+    alike = [names for names in same_but_for_writing(counts) if len(names) > 1]
+    if alike:
+        told = "; ".join(
+            f"{' and '.join(f'{name!r} ({rows(counts[name])})' for name in names)}" for names in alike[:NAMED]
+        )
+        more = f"; and {len(alike) - NAMED:,} more" if len(alike) > NAMED else ""
+        yield Finding(
+            level="warning",
+            code="similar_labels",
+            count=sum(len(names) for names in alike),
+            message="one label should be written in one way, but these differ only by case, spaces, Unicode form or "
+            f"the way a number is written: {told}{more}. The model takes them for different labels: write them alike, "
+            "unless that is meant",
+        )
+
+
+def _labels_without_rows(subject: _Subject) -> Iterator[Finding]:
+    taught = _counts(subject.splits.train)
+    if bare := [label for label in subject.labels if label not in taught]:
+        yield Finding(
+            level="warning",
+            code="labels_without_rows",
+            split="train",
+            count=len(bare),
+            message=f"every label needs rows to learn from, but no row of train has {_named([*map(repr, bare)])}. The "
+            "model answers about them all the same, and learns only never to give them: add such rows, or take them "
+            "out of `data.labels`",
+        )
 
 
 def _missing_classes(subject: _Subject) -> Iterator[Finding]:
@@ -285,6 +328,8 @@ CHECKS: Final[tuple[Callable[[_Subject], Iterator[Finding]], ...]] = (
     _empty_splits,
     _single_class,
     _unseen_labels,
+    _labels_without_rows,
+    _similar_labels,
     _empty_texts,
     _copies,
     _missing_classes,

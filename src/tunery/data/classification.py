@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tunery.data.cells import BadCell, name_of
+from tunery.data.cells import BadCell, label_of
 from tunery.data.metrics import (
     Counts,
     areas,
@@ -37,7 +37,7 @@ class ClassificationView(TaskView):
     def label_reader(data: Data) -> LabelReader:
         def read(row: dict[str, Any]) -> tuple[str, ...]:
             try:
-                name = name_of(row.get(data.label))
+                name = label_of(row.get(data.label))
             except BadCell as problem:
                 raise BadCell(f"column {data.label!r} {problem}; several labels: task.kind=multilabel") from None
             if name is None:

@@ -112,7 +112,8 @@ def _forced(look: _Look, label: str, kind: Kind | None) -> _Answer:
     columns = tuple(look.column(name, "--label") for name in names)
     if len(columns) > 1:
         if bad := [column.name for column in columns if not column.is_binary]:
-            raise look.error(f"several label columns must hold 0 and 1 only, but {bad[0]!r} does not", "--label COLUMN")
+            rule = f"several label columns must hold 0 and 1, or no and yes, only, but {bad[0]!r} does not"
+            raise look.error(rule, "--label COLUMN")
         return _Answer("multilabel", columns)
     return _judged(look, columns[0], kind)
 
@@ -120,6 +121,8 @@ def _forced(look: _Look, label: str, kind: Kind | None) -> _Answer:
 def _judged(look: _Look, column: Profile, kind: Kind | None) -> _Answer:
     """The task that one label column is for."""
     chosen: Kind = kind or ("multilabel" if column.is_several else "classification")
+    if column.problem:
+        raise look.error(f"labels are names, but a cell of {column.name!r} {column.problem}", "--label COLUMN")
     if chosen == "classification" and column.is_list:
         raise look.error(f"a classification label is one value, but {column.name!r} holds lists", "--kind multilabel")
     if not column.is_list and not column.counts:
@@ -163,7 +166,7 @@ def _tells_the_same(one: Profile, other: Profile) -> bool:
 
 
 def _is_number(column: Profile) -> bool:
-    return all(re.fullmatch(r"-?\d+", value) for value in column.counts)
+    return all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in column.counts)
 
 
 def _counts(answer: _Answer) -> dict[str, int]:

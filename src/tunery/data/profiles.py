@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from tunery.data.cells import BadCell, name_of, names_of
+from tunery.data.cells import BadCell, as_flag, is_listed, name_of, names_of
 
 TEXT_NAMES: Final = ("text", "sentence", "content", "review", "comment", "body", "post", "message", "tweet", "document")
 PAIRS: Final = (
@@ -26,8 +26,6 @@ LABEL_NAMES: Final = (
     *("label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "emotion", "emotions"),
     *("tags", "categories", "classes", "topics", "genres", "genre", "polarity", "stance", "rating", "y"),
 )
-NO: Final = ("0", "false")
-YES: Final = ("1", "true")
 SEPARATORS: Final = ("|", ";", ",")
 MOST_CLASSES: Final = 1000
 MOST_LABEL_WORDS: Final = 8
@@ -45,6 +43,8 @@ class Profile:
 
     name: str
     values: Sequence[Any]
+    problem: str | None = None
+    """What is wrong with the lists in its cells."""
 
     @cached_property
     def filled(self) -> list[Any]:
@@ -59,23 +59,24 @@ class Profile:
     @cached_property
     def is_list(self) -> bool:
         """Lists of names; lists of offsets or of records are none."""
-        lists = all(isinstance(value, list | tuple) for value in self.filled)
-        return lists and any(self.filled) and all(isinstance(i, str) or _whole(i) for v in self.filled for i in v)
+        if self.problem or not all(isinstance(value, list | tuple) for value in self.filled):
+            return False
+        return any(self.filled) and all(isinstance(i, str) or _whole(i) for v in self.filled for i in v)
 
     @cached_property
     def is_binary(self) -> bool:
-        """Nothing but zeros and ones, or false and true."""
-        return bool(self.counts) and {value.lower() for value in self.counts} <= {*NO, *YES}
+        """Nothing but zeros and ones, or no and yes, or false and true."""
+        return bool(self.counts) and all(as_flag(value) is not None for value in self.counts)
 
     @property
     def is_flag(self) -> bool:
         """Binary, with both values and no blank."""
-        return self.is_binary and len(self.counts) == 2 and len(self.filled) == len(self.values)
+        return len(self.filled) == len(self.values) and {as_flag(value) for value in self.counts} == {False, True}
 
     @property
     def ones(self) -> int:
         """How often a binary column says yes."""
-        return sum(count for value, count in self.counts.items() if value.lower() in YES)
+        return sum(count for value, count in self.counts.items() if as_flag(value))
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -102,7 +103,7 @@ class Profile:
     @cached_property
     def separator(self) -> str | None:
         """What separates several names in one cell, if the same few names are combined in many ways."""
-        for separator in SEPARATORS if self.is_text else ():
+        for separator in SEPARATORS if self.is_text and not self.problem else ():
             combined = {value for value in self.counts if separator in value}
             pieces = Counter(piece.strip() for value in self.counts for piece in value.split(separator))
             again = sum(pieces[piece.strip()] > 1 for value in combined for piece in value.split(separator))
@@ -131,14 +132,16 @@ class Profile:
     def is_label(self) -> bool:
         """Whether it could be a label, or hold several."""
         lists = self.is_list and _few(len(self.names), len(self.filled))
-        return lists or self.is_classes or self.separator is not None
+        return not self.problem and (lists or self.is_classes or self.separator is not None)
 
     def describe(self) -> str:
         """One line for people."""
         if not self.filled:
             return f"{self.name}: empty"
+        if self.problem:
+            return f"{self.name}: lists; a cell of them {self.problem}"
         if self.is_flag:
-            return f"{self.name}: 0 and 1"
+            return f"{self.name}: {' and '.join(sorted(self.counts))}"
         if self.counts:
             kind = f"text, {self.words:.0f} words on average" if self.is_text and self.words >= 2 else "short values"
             return f"{self.name}: {kind}, {len(self.counts):,} different in {len(self.filled):,} rows"
@@ -150,7 +153,7 @@ class Profile:
 def profiles(table: Sequence[Mapping[str, Any]]) -> dict[str, Profile]:
     """The columns of a table, in the order in which they first appear."""
     names = dict.fromkeys(name for row in table for name in row)
-    return {name: Profile(name, _lists([_cell(row.get(name)) for row in table])) for name in names}
+    return {name: _profile(name, [_cell(row.get(name)) for row in table]) for name in names}
 
 
 def is_id(column: Profile) -> bool:
@@ -176,11 +179,11 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
 
 
-def _lists(values: list[Any]) -> list[Any]:
-    """A csv has lists as strings; one where every cell is such a list is read as lists."""
-    if not all(value is None or (isinstance(value, str) and value[:1] == "[") for value in values):
-        return values
+def _profile(name: str, values: list[Any]) -> Profile:
+    """A csv has lists as strings; a column where every cell is such a list is read as lists."""
+    if not all(value is None or is_listed(value) for value in values):
+        return Profile(name, values)
     try:
-        return [None if value is None else list(names_of(value, separator="|")) for value in values]
-    except BadCell:
-        return values
+        return Profile(name, [None if value is None else list(names_of(value, separator="|")) for value in values])
+    except BadCell as problem:
+        return Profile(name, values, problem=str(problem))

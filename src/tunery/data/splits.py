@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tunery.data.carve import carve
+from tunery.data.cells import same_but_for_writing
 from tunery.data.columns import examples_of
 from tunery.data.load import Row, read_hub_rows, read_rows
 from tunery.data.rows import Example, Split, Splits
@@ -76,8 +77,8 @@ def _without_unseen(read: Mapping[str, Examples], *, allowed: bool) -> tuple[dic
     found = [f"{name}: {_listed(labels)}" for name, labels in unseen.items() if labels]
     if found and not allowed:
         raise DataError(
-            f"every label must occur in train, but these never do: {'; '.join(found)}; correct or add training rows, "
-            "or write data.allow=[unseen_labels] to leave out the rows that have them"
+            f"every label must occur in train, but these never do: {'; '.join(found)}{_known_as(unseen, known)}; "
+            "correct or add training rows, or write data.allow=[unseen_labels] to leave out the rows that have them"
         )
     kept = {name: tuple(e for e in rows if not unseen[name].intersection(e.labels)) for name, rows in read.items()}
     if empty := [name for name, examples in kept.items() if not examples]:
@@ -92,6 +93,14 @@ def _without_unseen(read: Mapping[str, Examples], *, allowed: bool) -> tuple[dic
 
 def _unseen(examples: Examples, known: set[str]) -> set[str]:
     return {label for example in examples for label in example.labels} - known
+
+
+def _known_as(unseen: Mapping[str, set[str]], known: set[str]) -> str:
+    """Which of the unseen labels are labels of train that are written differently."""
+    missing = set[str]().union(*unseen.values())
+    groups = [names for names in same_but_for_writing(known | missing) if not missing.isdisjoint(names)]
+    told = [f"train has {name!r}" for names in groups for name in names if name in known]
+    return f" ({', '.join(told[:_SHOWN])})" if told else ""
 
 
 def _listed(labels: Iterable[str]) -> str:

@@ -167,7 +167,7 @@ def _labels(guess: Guess) -> Iterator[str]:
     if guess.kind == "classification":
         yield f"  label: {names[0]}"
     elif len(names) > 1:
-        yield _line(f"  labels: [{', '.join(names)}]", "columns of 0 and 1")
+        yield _line(f"  labels: [{', '.join(names)}]", "a column of 0 and 1, or no and yes, for each")
     else:
         yield _line(f"  labels: {names[0]}", "" if guess.separator else "a list of names per row")
     if guess.separator:

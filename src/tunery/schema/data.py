@@ -30,7 +30,8 @@ class Data(Spec):
     label: str = "label"
     """Column with the label (classification)."""
     labels: str | tuple[str, ...] = "labels"
-    """Multilabel: the column with a list of label names, or a list of 0/1 columns, one per label."""
+    """Multilabel: the column with a list of label names, or a list of columns, one per label, that hold 0 and 1, or no
+    and yes; the model's labels are then in this order."""
     label_separator: str = "|"
     """What separates the names where a `labels` column is a plain string (csv, tsv)."""
     id: str | None = None

@@ -16,7 +16,7 @@ from tunery.schema.peft import AdaLora, BitFit, Compacter, LayerNormTuning, Lora
 from tunery.schema.regularization import Regularization
 from tunery.schema.schedule import NoSchedule, Schedule, WarmedUp
 from tunery.schema.search import COSTS, CmaEs, Search
-from tunery.schema.task import Task
+from tunery.schema.task import MultilabelTask, Task
 from tunery.schema.train import Train
 
 Rule = Callable[..., Iterator[Problem]]
@@ -201,6 +201,26 @@ def _hub_data_is_pinned(data: Data) -> Iterator[Problem]:
         yield Problem("data.revision", "only a Hub data set has a revision; remove it or name data.dataset")
 
 
+def _a_column_has_one_meaning(task: Task, data: Data) -> Iterator[Problem]:
+    """A label column named twice would be two labels, and a model that reads its label learns nothing else."""
+    key = "labels" if isinstance(task, MultilabelTask) else "label"
+    named = getattr(data, key)
+    labels = [named] if isinstance(named, str) else [*named]
+    if not labels:
+        yield Problem("data.labels", "there must be at least one label column, but the list is empty")
+    for column in dict.fromkeys(labels):
+        if labels.count(column) > 1:
+            yield Problem(
+                f"data.{key}", f"every column stands there once, but got {column!r} {labels.count(column)} times"
+            )
+        if column in (data.text, data.text_pair):
+            yield Problem(
+                f"data.{key}", f"the model reads the column {column!r} as its text, so it cannot be the label"
+            )
+    if data.text == data.text_pair:
+        yield Problem("data.text_pair", f"the two texts of a pair are two columns, but got {data.text!r} twice")
+
+
 RULES: tuple[Rule, ...] = (
     _objective_exists,
     _sampler_fits_the_objectives,
@@ -220,6 +240,7 @@ RULES: tuple[Rule, ...] = (
     _dropout_is_heard,
     _gamma_is_within_its_bounds,
     _hub_data_is_pinned,
+    _a_column_has_one_meaning,
 )
 """Rules between sections; each names the sections it reads as its parameters."""
 

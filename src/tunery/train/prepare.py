@@ -17,7 +17,7 @@ from tunery.model.catalog import Base, resolve
 from tunery.schema import RunConfig
 from tunery.schema.data import Data
 from tunery.schema.results import DataRecord, Finding, SplitRecord
-from tunery.schema.task import Task
+from tunery.schema.task import MultilabelTask, Task
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def _splits(data: Data, task_spec: Task, files: object) -> Splits:
 def _prepared(data: Data, task_spec: Task, base: Base, max_length: int, files: object) -> Prepared:
     splits = _splits(data, task_spec, files)
     tokenizer = load_tokenizer(base)
-    task = make_task(task_spec, label_names(splits.train))
+    columns = data.labels if isinstance(task_spec, MultilabelTask) else None
+    task = make_task(task_spec, label_names(splits.train, columns=columns))
     encoded = {split.name: encode(split.examples, tokenizer, max_length=max_length) for split in splits}
     targets = {split.name: task.targets(split.examples) for split in splits}
     lengths = {name: part.lengths for name, part in encoded.items()}
@@ -85,6 +86,7 @@ def _prepared(data: Data, task_spec: Task, base: Base, max_length: int, files: o
         splits,
         task_spec.kind,
         allow=data.allow,
+        labels=task.labels,
         lengths=lengths,
         truncated=truncated,
         max_length=max_length,
