@@ -3,10 +3,10 @@
 import io
 
 import pytest
-from rich.console import Console
 
 from tunery.cli.watch_study import StudyConsole
 from tunery.schema.results import TrialRecord
+from tunery.terminal import Terminal
 
 RECORD = TrialRecord(
     number=4,
@@ -38,7 +38,7 @@ class Written(io.StringIO):
 
 def console(*, terminal: bool) -> tuple[StudyConsole, Written]:
     file = Written()
-    return StudyConsole(Console(file=file, force_terminal=terminal, width=40, color_system=None)), file
+    return StudyConsole(Terminal(file=file, force_terminal=terminal, width=40, color_system=None)), file
 
 
 def test_a_line_wipes_the_bar_that_stands_there_and_is_written_at_once() -> None:

@@ -1,6 +1,7 @@
 """The command: every verb in one list. Rooms that load torch are imported by the verb that needs them, so that `--help`
 is quick."""
 
+import os
 import sys
 from typing import Final
 
@@ -8,9 +9,11 @@ import typer
 
 from tunery.cli.exits import guarded
 from tunery.cli.keeping import clean, report
+from tunery.cli.secrets import Secrets
 from tunery.cli.starting import check, init, models, schema
 from tunery.cli.using import ensemble, evaluate, export, predict
 from tunery.cli.working import compare, search, train, worker
+from tunery.terminal import show_every_character
 
 VERBS: Final = (
     init,
@@ -43,4 +46,13 @@ for verb in VERBS:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the `tunery` command."""
     given = sys.argv[1:] if arguments is None else arguments
-    sys.exit(guarded(lambda: app(args=given, standalone_mode=False), as_json="--json" in given))
+    show_every_character()
+    secrets = Secrets([*given, *os.environ.values()])
+    sys.exit(guarded(lambda: _run(given), as_json="--json" in given, secrets=secrets))
+
+
+def _run(arguments: list[str]) -> object:
+    """Do what typer's own `main` does, but for its ideas of what a closed pipe and an interrupt mean."""
+    command = typer.main.get_command(app)
+    with command.make_context("tunery", list(arguments)) as context:
+        return command.invoke(context)

@@ -1,64 +1,65 @@
 """From errors to exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 interrupted but resumable."""
 
-import json
-import re
-import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import typer
 
-from tunery.errors import ConfigError, Interrupted, Problem, RequestError, TuneryError
+from tunery.cli.secrets import Secrets
+from tunery.errors import ConfigError, Interrupted, RequestError, TuneryError
+from tunery.terminal import write_error, write_json
 from tunery.train.quiet import quiet_libraries
 
 INTERRUPTED = 130
-_PASSWORDS: Final = re.compile(r"(?<=://)([^\s:/@]*:)\S+(?=@)|(\bpassword=)[^\s&'\"]+")
 _USAGE: Any = typer.BadParameter.__bases__[0]  # from click, or from the copy of click inside newer typers
 
 
-def guarded(command: Callable[[], object], *, as_json: bool) -> int:
-    """Run a command and turn whatever it raises into one clear message and an exit code."""
+def guarded(command: Callable[[], object], *, as_json: bool, secrets: Secrets | None = None) -> int:
+    """Run a command and turn whatever it raises into one clear message and an exit code.
+
+    Args:
+        secrets: what no message may hold.
+    """
     quiet_libraries()
     try:
         code = command()
     except typer.Exit as left:
         return left.exit_code
-    except _USAGE as error:
-        told = error.format_message()  # empty where the help was printed in its place
-        return _report(error, f"{told.rstrip('.')}; see --help", 2, as_json=as_json) if told else 2
-    except (KeyboardInterrupt, typer.Abort) as error:
-        return _report(error, "stopped; the same command starts or resumes the work", INTERRUPTED, as_json=as_json)
-    except TuneryError as error:
-        return _report(error, str(error), _code(error), as_json=as_json)
-    except BrokenPipeError:
-        return 0
-    except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        return _report(error, f"{what}; once that is mended, the same command resumes", 1, as_json=as_json)
-    except Exception as error:
-        print(without_passwords(traceback.format_exc()), end="", file=sys.stderr)
-        return _report(error, f"{type(error).__name__}: {error}", 1, as_json=as_json)
+    except SystemExit as left:
+        if isinstance(left.__context__, BrokenPipeError):  # so rich leaves where nobody reads the help that it prints
+            return 0
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        secrets = secrets or Secrets()
+        message, code = _told(error)
+        if message is None:
+            return code
+        if code == 1 and not isinstance(error, TuneryError | OSError):
+            write_error(secrets.masked(traceback.format_exc().rstrip()))
+        message = secrets.masked(message)
+        write_error(f"{'stopped' if code == INTERRUPTED else 'error'}: {message}")
+        if as_json:
+            found = error.problems if isinstance(error, ConfigError) else ()
+            problems = [{key: secrets.masked(text) for key, text in problem._asdict().items()} for problem in found]
+            kind = type(error).__name__
+            write_json({"error": {"kind": kind, "message": message, "problems": problems}, "exit_code": code})
+        return code
     return code if isinstance(code, int) else 0
 
 
-def _code(error: TuneryError) -> int:
-    if isinstance(error, Interrupted):
-        return INTERRUPTED
-    return 2 if isinstance(error, RequestError) else 1
-
-
-def _report(error: BaseException, message: str, code: int, *, as_json: bool) -> int:
-    message = without_passwords(message)
-    print(f"{'stopped' if code == INTERRUPTED else 'error'}: {message}", file=sys.stderr)
-    if as_json:
-        told = [map(without_passwords, problem) for problem in error.problems] if isinstance(error, ConfigError) else []
-        problems = [dict(zip(Problem._fields, texts, strict=True)) for texts in told]
-        kind = type(error).__name__
-        print(json.dumps({"error": {"kind": kind, "message": message, "problems": problems}, "exit_code": code}))
-    return code
-
-
-def without_passwords(text: str) -> str:
-    """What is printed of a text that may hold the URL of a database."""
-    return _PASSWORDS.sub(r"\1\2***", text)
+def _told(error: BaseException) -> tuple[str | None, int]:
+    """What to say of an error, None where it has been said, and the exit code."""
+    if isinstance(error, _USAGE):
+        told = error.format_message()  # empty where the help was printed in its place
+        return f"{told.rstrip('.')}{' See' if told.endswith('?') else '; see'} --help" if told else None, 2
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return "stopped; the same command starts or resumes the work", INTERRUPTED
+    if isinstance(error, TuneryError):
+        return str(error), INTERRUPTED if isinstance(error, Interrupted) else 2 if isinstance(
+            error, RequestError
+        ) else 1
+    if isinstance(error, OSError):
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return f"{what}; once that is mended, the same command resumes", 1
+    return f"{type(error).__name__}: {error}", 1

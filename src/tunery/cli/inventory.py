@@ -4,9 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from tunery.cli.show import plain
 from tunery.report.stored import (
@@ -20,6 +18,7 @@ from tunery.report.stored import (
 )
 from tunery.schema.results import Storage, StoredItem
 from tunery.schema.sizes import size_text
+from tunery.terminal import Terminal
 
 _MOST: Final = 12
 """Items that are listed; of the rest, the sum is told."""
@@ -51,19 +50,16 @@ def _listed(items: Iterable[StoredItem]) -> None:
     shown = largest(items, _MOST)
     if not shown.items:
         return
-    table = Table("bytes", "what", "why", "where", box=None, pad_edge=False)
+    table = Table("size", "what", "why", "where", box=None, pad_edge=False)
     table.columns[0].justify = "right"
     for column in table.columns[:2]:
         column.no_wrap = True
     for item in shown.items:
-        texts = (size_text(item.bytes), KINDS[item.kind], item.why, short_path(item.path))
-        table.add_row(*map(Text, texts))
-    console = Console()
-    console = console if console.is_terminal else Console(width=160)
-    console.print(table)
+        table.add_row(size_text(item.bytes), KINDS[item.kind], item.why, short_path(item.path))
+    Terminal(elsewhere=160).print(table)
     if shown.more:
         _say(shown.rest)
 
 
 def _say(text: str) -> None:
-    Console().print(plain(text), highlight=False, markup=False, soft_wrap=True)
+    Terminal().say(plain(text))

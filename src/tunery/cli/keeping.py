@@ -1,11 +1,11 @@
 """The verbs about what is on disk: `report`, `clean`."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from tunery.cli.options import AsJson, Folder
+from tunery.terminal import write_json
 
 
 def report(run: Folder, as_json: AsJson = False) -> None:
@@ -16,7 +16,7 @@ def report(run: Folder, as_json: AsJson = False) -> None:
 
     page, storage = write_page(run), storage_of(run)
     if as_json:
-        print(json.dumps({"report": page and str(page), "storage": storage.model_dump(mode="json")}))
+        write_json({"report": page and str(page), "storage": storage.model_dump(mode="json")})
         return
     inventory.stored(storage, page)
 
@@ -33,6 +33,6 @@ def clean(
     found = clean_run(run, delete=delete)
     if as_json:
         orphans, total = [item.model_dump(mode="json") for item in found], sum(item.bytes for item in found)
-        print(json.dumps({"orphans": orphans, "bytes": total, "deleted": delete}))
+        write_json({"orphans": orphans, "bytes": total, "deleted": delete})
         return
     inventory.orphans(found, run, deleted=delete)

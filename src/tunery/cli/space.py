@@ -1,10 +1,8 @@
 """The space of a config as a tree: what a study would search, and under which choices."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
@@ -14,6 +12,7 @@ from tunery.schema.space_default import space_of
 from tunery.schema.space_text import in_words
 from tunery.schema.space_tree import Parameter, parameters
 from tunery.schema.spec import Choices, Domain
+from tunery.terminal import Terminal, write_json
 
 _ENDLESS: Final = 100_000
 """Columns of what is no terminal: nothing is broken there, so that it can be searched."""
@@ -30,13 +29,12 @@ def show_space(document: Document, *, as_json: bool) -> None:
     conditional = sum(bool(parameter.when) for parameter in found)
     if as_json:
         counts = {"parameters": len(found), "conditional": conditional, "configurations": configurations}
-        print(json.dumps({"parameters": [_record(parameter) for parameter in found], "counts": counts}))
+        write_json({"parameters": [_record(parameter) for parameter in found], "counts": counts})
         return
-    console = Console()
-    console = console if console.is_terminal else Console(width=_ENDLESS)
-    console.print(_tree(str(document.get("name", "space")), found), highlight=False)
+    terminal = Terminal(elsewhere=_ENDLESS)
+    terminal.print(_tree(str(document.get("name", "space")), found))
     told = f"{len(found)} parameters, {conditional} of them conditional; {_counted(configurations)}"
-    console.print(told, highlight=False, soft_wrap=True)
+    terminal.say(told)
 
 
 def _record(parameter: Parameter) -> dict[str, Any]:

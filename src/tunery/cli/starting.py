@@ -1,6 +1,5 @@
 """The verbs that need no run: `init`, `check`, `schema`, `models`."""
 
-import json
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,7 @@ from tunery.cli.options import AsJson, Config, Overrides, Overwrite, TrustRemote
 from tunery.schema import load_config
 from tunery.schema.results import Finding
 from tunery.schema.run import far_rates
+from tunery.terminal import write, write_json
 
 
 class SchemaName(StrEnum):
@@ -90,11 +90,11 @@ def schema(
         raise typer.BadParameter("--markdown and --json exclude each other")
     data, page, text = _published()[which.value]
     if markdown:
-        print(page().rstrip())
+        write(page().rstrip())
     elif text is not None and not as_json:
-        print(text().rstrip())
+        write(text().rstrip())
     else:
-        print(json.dumps(data(), indent=2))
+        write_json(data())
 
 
 def _published() -> dict[str, Published]:

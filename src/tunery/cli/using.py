@@ -1,6 +1,5 @@
 """The verbs that use what was trained: `evaluate`, `predict`, `export`, `ensemble`."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -110,7 +109,7 @@ def predict(
         trust_remote_code=trust_remote_code,
     )
     if target != STANDARD:
-        show.line(as_json, json.dumps({"rows": rows, "output": str(target)}), f"{rows} rows written to {target}")
+        show.line(as_json, {"rows": rows, "output": str(target)}, f"{rows} rows written to {target}")
 
 
 def export(
@@ -126,7 +125,7 @@ def export(
     from tunery.train.export import export_run
 
     folder = export_run(run, out, trial=trial, step=step, merge=merge, trust_remote_code=trust_remote_code)
-    show.line(as_json, json.dumps({"export": str(folder)}), f"written: {folder}")
+    show.line(as_json, {"export": str(folder)}, f"written: {folder}")
 
 
 def ensemble(
@@ -149,7 +148,7 @@ def ensemble(
     folder = join(study, out, trials=members, method=method, trust_remote_code=trust_remote_code)
     gain = gain_of(folder)
     document = {"ensemble": str(folder), "gain": gain and gain.model_dump(mode="json")}
-    show.line(as_json, json.dumps(document), f"{_worth(gain)}\nwritten: {folder}")
+    show.line(as_json, document, f"{_worth(gain)}\nwritten: {folder}")
 
 
 def _worth(gain: EnsembleGain | None) -> str:

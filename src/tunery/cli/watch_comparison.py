@@ -2,19 +2,17 @@
 
 from typing import final
 
-from rich.console import Console
-
 from tunery.hpo.cells import Job
 from tunery.schema.results import Cell
-from tunery.train.console import print_line
+from tunery.terminal import Terminal
 
 
 @final
 class ComparisonConsole:
     """One line when a cell begins and one when it ends; between them the cell's own process shows its epochs."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
         self._place = ""
 
     def cell_started(self, job: Job, *, number: int, total: int) -> None:
@@ -33,4 +31,4 @@ class ComparisonConsole:
         self._say(f"{told}: test {objective} {value} in {seconds:.0f} s")
 
     def _say(self, text: str) -> None:
-        print_line(self._console, f"{self._place} {text}")
+        self._terminal.say(f"{self._place} {text}")

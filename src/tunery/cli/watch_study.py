@@ -2,13 +2,13 @@
 
 from typing import final
 
-from rich.console import Console
 from rich.control import Control
 from rich.segment import ControlType
 
 from tunery.report.words import value_text
 from tunery.schema import RunConfig
 from tunery.schema.results import TrialRecord
+from tunery.terminal import Terminal
 
 _CLEAR = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 """Wipes the line that the cursor is in; written to a terminal alone."""
@@ -22,8 +22,8 @@ class StudyConsole:
     over the bar that stands there. The bar is drawn again below it.
     """
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
 
     def trial_started(self, number: int, config: RunConfig) -> None:
         """Nothing: the trial's own process says what it does."""
@@ -40,7 +40,7 @@ class StudyConsole:
     def say(self, text: str) -> None:
         """A line of its own, whatever is drawn."""
         one_line = " ".join(text.splitlines())
-        self._console.print(_CLEAR, one_line, sep="", highlight=False, markup=False, soft_wrap=True)
+        self._terminal.print(_CLEAR, one_line, sep="", soft_wrap=True)
 
     def close(self) -> None:
         """Nothing is left open."""

@@ -1,20 +1,14 @@
 """The verbs that train: `train`, `search`, `worker`, `compare`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tunery.cli import show
 from tunery.cli.options import AsJson, Config, Out, Overrides, Storage, TrustRemoteCode, permits_code
 from tunery.schema import load_config, load_document
-
-
-def errors() -> Console:
-    """Where progress goes, and what there is to say while a run works."""
-    return Console(stderr=True)
+from tunery.terminal import Terminal
 
 
 def train(
@@ -31,7 +25,7 @@ def train(
     from tunery.train.report import write_run_page
 
     folder = out or Path("runs") / config.stem
-    progress = ConsoleProgress(errors(), title=folder.name, objective=resolved.objective)
+    progress = ConsoleProgress(Terminal(stderr=True), title=folder.name, objective=resolved.objective)
     try:
         permitted = permits_code(trust_remote_code, overrides or ())
         result = fit(resolved, [progress], out=folder, say=progress.say, trust_remote_code=permitted)
@@ -71,7 +65,7 @@ def search(
     from tunery.hpo.study import search as run_search
 
     folder = out or Path("runs") / f"{config.stem}-search"
-    console = StudyConsole(errors())
+    console = StudyConsole(Terminal(stderr=True))
     try:
         result = run_search(
             document,
@@ -105,12 +99,12 @@ def worker(
     from tunery.cli.watch_study import StudyConsole
     from tunery.hpo.study import work
 
-    console = StudyConsole(errors())
+    console = StudyConsole(Terminal(stderr=True))
     try:
         ended = work(storage, name=study, out=out, trials=trials, observer=console, trust_remote_code=trust_remote_code)
     finally:
         console.close()
-    show.line(as_json, json.dumps({"trials": ended}), f"{ended} trials ended here")
+    show.line(as_json, {"trials": ended}, f"{ended} trials ended here")
 
 
 def compare(
@@ -145,7 +139,7 @@ def compare(
         baseline=baseline,
         out=folder,
         overrides=overrides or (),
-        observer=ComparisonConsole(errors()),
+        observer=ComparisonConsole(Terminal(stderr=True)),
         trust_remote_code=permits_code(trust_remote_code, overrides or ()),
     )
     show.comparison(result, folder, as_json=as_json)

@@ -13,13 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-
 from tunery.hpo.endings import ending
 from tunery.hpo.runner import Outcome
 from tunery.schema.document import validate
 from tunery.store.files import remove_tree
 from tunery.store.folder import RunFolder
+from tunery.terminal import Terminal
 from tunery.train.console import ConsoleProgress
 from tunery.train.fit import fit
 from tunery.train.quiet import quiet_libraries
@@ -51,7 +50,7 @@ def train(request: dict[str, Any]) -> Outcome:
     """Train, and say how it ended."""
     folder = Path(request["folder"])
     config = validate(request["config"])
-    progress = ConsoleProgress(Console(stderr=True), title=request["title"], objective=config.objective)
+    progress = ConsoleProgress(Terminal(stderr=True), title=request["title"], objective=config.objective)
     try:
         fit(
             config,

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Final, final
 
 import torch
-from rich.console import Console
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tunery.hpo.endings import GivenUp, ending
 from tunery.hpo.runner import Epoch, Job, Judge, Outcome, Runner, Stop
 from tunery.store.folder import RunFolder
 from tunery.store.lock import holder
+from tunery.terminal import Terminal
 from tunery.train.console import ConsoleProgress
 from tunery.train.fit import fit
 
@@ -35,8 +35,8 @@ class InThisProcess(Runner):
 
     def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
         """Train it here; what the judge raises is raised."""
-        console = Console(stderr=True, force_terminal=None if job.alone else False)
-        progress = ConsoleProgress(console, title=job.title, objective=job.config.objective)
+        terminal = Terminal(stderr=True, force_terminal=None if job.alone else False)
+        progress = ConsoleProgress(terminal, title=job.title, objective=job.config.objective)
         ask = _Ask(job, judge)
         try:
             _wait_for_whoever_leaves(job.folder, stop)

@@ -3,17 +3,18 @@
 import time
 from typing import Any, final
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from tunery.terminal import Terminal
 
 
 @final
 class ConsoleProgress(TrainerCallback):
     """Shows steps, loss and the objective after each epoch."""
 
-    def __init__(self, console: Console, *, title: str, objective: str) -> None:
-        self._console = console
+    def __init__(self, terminal: Terminal, *, title: str, objective: str) -> None:
+        self._terminal = terminal
         self._title = title
         self._objective = objective
         self._bar: Progress | None = None
@@ -23,9 +24,14 @@ class ConsoleProgress(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Open the bar, or say what begins."""
         self._started = time.perf_counter()
-        if self._console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=self._console, transient=True)
+        if self._terminal.is_terminal:
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=self._terminal, transient=True)
             self._task = self._bar.add_task(self._title, total=state.max_steps, completed=state.global_step)
             self._bar.start()
         else:
@@ -58,9 +64,4 @@ class ConsoleProgress(TrainerCallback):
 
     def say(self, text: str) -> None:
         """One line, above the bar where there is one."""
-        print_line(self._console, f"{self._title}: {text}")
-
-
-def print_line(console: Console, text: str) -> None:
-    """Print a line as it is, however long: no colours, no markup, no breaks."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._terminal.say(f"{self._title}: {text}")

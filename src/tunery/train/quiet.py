@@ -3,6 +3,8 @@
 import warnings
 from typing import Any
 
+from tunery.terminal import shown
+
 
 def quiet_libraries() -> None:
     """Keep the libraries' own warnings from the user; tunery's are shown as one line each."""
@@ -12,4 +14,4 @@ def quiet_libraries() -> None:
 
 
 def _one_line(message: Warning | str, *_: Any, **__: Any) -> str:
-    return f"warning: {' '.join(str(message).split())}\n"
+    return shown(f"warning: {' '.join(str(message).split())}\n")

@@ -1,0 +1,53 @@
+"""Passwords that no message may hold: those that were given with this command, and whatever looks like one."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final, final
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+MASK: Final = "***"
+
+_VARIABLES: Final = ("PGPASSWORD", "HF_TOKEN")
+"""Environment variables that hold a secret whenever they are set."""
+
+_URL: Final = re.compile(r"\w[\w+]*://(?P<rest>.*)", re.DOTALL)
+_PARAMETER: Final = re.compile(r"[?&](?:ssl)?password=([^&]*)", re.IGNORECASE)
+_LOOKS_SECRET: Final = re.compile(r"(?<=://)([^\s:/@]*:)\S+(?=@)|(\b(?:ssl)?password=)[^\s&'\"]+", re.IGNORECASE)
+
+
+@final
+class Secrets:
+    """What is masked."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        """Args:
+        texts: arguments of the command and values of the environment. Where one of them is a URL, it is known here, and
+            nowhere else, where a password ends: it may have blanks and any sign in it.
+        """
+        given = {secret for text in texts for secret in _passwords(text)}
+        given |= {os.environ[name] for name in _VARIABLES if name in os.environ}
+        self._known = sorted({form for secret in given for form in _spellings(secret) if form}, key=len, reverse=True)
+
+    def masked(self, text: str) -> str:
+        """The text without them."""
+        for secret in self._known:
+            text = text.replace(secret, MASK)
+        return _LOOKS_SECRET.sub(rf"\1\2{MASK}", text)
+
+
+def _passwords(text: str) -> Iterator[str]:
+    found = _URL.search(text)
+    if found is None:
+        return
+    user, at, _ = found["rest"].rpartition("@")
+    if at and ":" in user:
+        yield user.partition(":")[2]
+    yield from _PARAMETER.findall(found["rest"])
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """As it was given, as it is meant, and as messages write either."""
+    for meant in (secret, unquote(secret), unquote_plus(secret)):
+        yield from (meant, quote(meant, safe=""), quote_plus(meant), repr(meant)[1:-1], json.dumps(meant)[1:-1])
