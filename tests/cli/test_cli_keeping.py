@@ -175,7 +175,7 @@ def test_export_passes_on_what_is_asked_for(
     code, printed, _ = call(capsys, *command, "--json")
     assert code == 0 and json.loads(printed) == {"export": str(tmp_path / "out")}
     given = [{"trial": 3, "step": 40, "merge": True}, {"trial": None, "step": None, "merge": False}]
-    assert asked == [(tmp_path, tmp_path / "out", one) for one in given]
+    assert asked == [(tmp_path, tmp_path / "out", {**one, "trust_remote_code": False}) for one in given]
 
 
 def test_export_of_nothing_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
