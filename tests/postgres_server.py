@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -21,21 +22,21 @@ QUOTED = "p%40ss%2Fw%25rd"
 
 
 @pytest.fixture(scope="session")
-def postgres_port() -> Iterator[int]:
-    """Port of a running server."""
-    with cluster() as port:
-        yield port
+def postgres_server() -> Iterator["Server"]:
+    """A running server."""
+    with cluster() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def new_database(postgres_port: int) -> Callable[[], str]:
+def new_database(postgres_server: "Server") -> Callable[[], str]:
     """Makes an empty database and returns its URL."""
 
     def make() -> str:
         name = f"study_{secrets.token_hex(4)}"
-        with _connect(postgres_port) as connection:
+        with _connect(postgres_server.port) as connection:
             connection.execute(f"CREATE DATABASE {name}")
-        return f"postgresql://tunery:{QUOTED}@127.0.0.1:{postgres_port}/{name}"
+        return f"postgresql://tunery:{QUOTED}@127.0.0.1:{postgres_server.port}/{name}"
 
     return make
 
@@ -47,15 +48,19 @@ def postgres(new_database: Callable[[], str]) -> str:
 
 
 @contextmanager
-def cluster(*settings: str) -> Iterator[int]:
+def cluster(*settings: str) -> Iterator["Server"]:
     """Run a server on a free port of this machine; `settings` are such as `fsync=on`."""
     programs = _programs()
     folder = Path(tempfile.mkdtemp(prefix="tunery-postgres-"))
     try:
         as_other = _as_other_user(folder)
         _make(programs, folder, as_other)
-        with _served(programs, folder, [*as_other], settings) as port:
-            yield port
+        server = Server(programs, folder, [*as_other], settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -92,22 +97,38 @@ def _make(programs: Path, folder: Path, as_other: list[str]) -> None:
     subprocess.run(command, check=True, capture_output=True, cwd=folder)
 
 
-@contextmanager
-def _served(programs: Path, folder: Path, as_other: list[str], settings: tuple[str, ...]) -> Iterator[int]:
-    port = _free_port()
-    given = [f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", *settings]
-    options = [word for setting in given for word in ("-c", setting)]
-    command = [*as_other, str(programs / "postgres"), "-D", str(folder / "data"), *options]
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(command, cwd=folder, stdout=log, stderr=log) as server,
-    ):
+class Server:
+    """PostgreSQL on a port of this machine. It may be stopped and started again, or frozen: then it is silent."""
+
+    def __init__(self, programs: Path, folder: Path, as_other: list[str], settings: tuple[str, ...]) -> None:
+        self.port = _free_port()
+        given = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", *settings]
+        options = [word for setting in given for word in ("-c", setting)]
+        self._command = [*as_other, str(programs / "postgres"), "-D", str(folder / "data"), *options]
+        self._folder = folder
+
+    def start(self) -> None:
+        with (self._folder / "log").open("a") as log:
+            self._process = subprocess.Popen(self._command, cwd=self._folder, stdout=log, stderr=log)
+        _wait_for(self.port, self._process, self._folder / "log")
+
+    def stop(self, how: int = signal.SIGQUIT) -> None:
+        """By a signal: SIGQUIT loses what was committed last, SIGINT ends connections and keeps everything."""
+        self._process.send_signal(how)
+        self._process.wait(30)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop every process of it while the block runs."""
+        server = psutil.Process(self._process.pid)
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            process.suspend()
         try:
-            _wait_for(port, server, folder / "log")
-            yield port
+            yield
         finally:
-            server.send_signal(signal.SIGQUIT)  # at once: nothing in it is worth keeping
-            server.wait(30)
+            for process in processes:
+                process.resume()
 
 
 def _free_port() -> int:

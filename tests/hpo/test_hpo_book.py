@@ -53,7 +53,7 @@ def test_what_a_dead_process_left_comes_first_with_all_it_had(study: optuna.Stud
     assert ended is not None and left is not None
     dead.tell(ended, TrialState.FAIL)
     left.suggest_float("x", 0.0, 1.0)
-    assert dead.write(left, "params", {"x": 0.5})
+    assert dead.write(left, {"params": {"x": 0.5}})
 
     book = book_of(study)
     first, second, third = book.take(), book.take(), book.take()
@@ -69,7 +69,7 @@ def test_a_trial_is_told_once_and_by_who_has_it(study: optuna.Study) -> None:
     assert trial is not None
     again = book_of(study, n_trials=1).take()
     assert again is not None and again.number == trial.number == 0
-    assert not before.write(trial, "params", {"x": 1})
+    assert not before.write(trial, {"params": {"x": 1}})
     assert not before.tell(trial, TrialState.COMPLETE, [1.0])
     assert states(study) == [(0, "RUNNING")] and "params" not in study.trials[0].user_attrs
 

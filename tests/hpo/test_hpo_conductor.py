@@ -192,7 +192,7 @@ def test_a_trial_that_another_worker_took_over_is_not_told(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = bench()
-    monkeypatch.setattr(Book, "write", lambda *_: False)
+    monkeypatch.setattr(Book, "write", lambda *_, **__: False)
     runner = Fake()
     here.conductor(runner).run(total=1, at_most=1)
     assert runner.jobs == [] and here.states() == ["RUNNING"] and not (here.out / "trials").exists()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -10,11 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.samplers import BaseSampler
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
+from sqlalchemy import event
 
+from stored_drafts import store
 from tunery.hpo import candidates
+from tunery.hpo.book import Book
 from tunery.hpo.candidates import Candidate, Candidates, Sampling
-from tunery.hpo.draft import Draft, draft, identity, redraft, store
+from tunery.hpo.database import backend, close_study, open_study, sqlite_url
+from tunery.hpo.draft import PARAMS, Draft, draft, identity, redraft
 from tunery.hpo.space import Params, Space
 from tunery.hpo.tables import SAMPLERS
 from tunery.schema.document import Document
@@ -252,33 +257,32 @@ def distance(drafts: list[Draft | None]) -> float:
     return mean(abs(math.log10(drafted.params["optim.lr"] / 1e-3)) for drafted in drafts if drafted is not None)
 
 
-def test_a_stored_draft_is_read_back_whole_and_storing_it_again_changes_nothing(tmp_path: Any) -> None:
-    study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}")
+def test_a_draft_is_stored_whole_and_storing_it_again_changes_nothing(tmp_path: Path) -> None:
+    """Whoever reads meanwhile, a worker elsewhere for instance, sees all of its parameters or none."""
+    writing, reading = (open_study(sqlite_url(tmp_path), name="study", directions=["maximize"]) for _ in range(2))
     document = with_default_domains(BASE)
-    trial = study.ask()
-    drafted = draft(study, trial, document, Search(sampler=Random()), seed=5, seen=())
-    assert drafted is not None
+    book = Book(writing, worker="test", shared=False)
+    book.queue(1)
+    trial = book.take()
+    assert trial is not None
+    drafted = draft(writing, trial, document, Search(sampler=Random()), seed=5, seen=())
+    assert drafted is not None and len(drafted.params) > 4
+    read: list[FrozenTrial] = []
+    event.listen(
+        backend(writing).engine, "before_cursor_execute", lambda *_: read.append(reading.get_trials(deepcopy=False)[0])
+    )
     for _ in range(2):
-        store(trial, drafted)
-        stored = study.get_trials()[0]
-        assert stored.user_attrs == {"params": stored.params} == {"params": drafted.params}
-        assert stored.distributions == drafted.distributions
-    assert redraft(stored.user_attrs["params"], document)[:3] == drafted[:3]
+        assert book.write(trial, {PARAMS: drafted.params}, of_sampler={"generation": 3}, params=drafted.stored())
+    read.append(reading.get_trials(deepcopy=False)[0])
 
-
-def test_a_trial_has_all_of_its_parameters_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What counts is written before the first parameter, and after what the sampler remembers."""
-    study = Study(BRANCHES, Tpe(startup_trials=2))
-    study.run(4, score)
-    trial = study.study.ask()
-    drafted = study.draft(trial)
-    assert drafted is not None and drafted.notes
-    calls: list[str] = []
-    for name in ("set_trial_system_attr", "set_trial_user_attr", "set_trial_param"):
-        monkeypatch.setattr(trial.storage, name, lambda *args, name=name: calls.append(name))
-    store(trial, drafted)
-    assert list(dict.fromkeys(calls)) == ["set_trial_system_attr", "set_trial_user_attr", "set_trial_param"]
-    assert calls.count("set_trial_user_attr") == 1
+    assert len(read) > len(drafted.params) and not read[0].params
+    for seen in read:
+        assert seen.params in ({}, drafted.params) and seen.user_attrs.get(PARAMS, {}) == seen.params
+        assert seen.system_attrs == ({"generation": 3} if seen.params else {})
+    assert read[-1].distributions == drafted.distributions
+    assert redraft(read[-1].user_attrs[PARAMS], document)[:3] == drafted[:3]
+    for study in (writing, reading):
+        close_study(study)
 
 
 def test_parameters_that_are_no_longer_legal_are_refused() -> None:

@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import pytest
@@ -18,23 +20,30 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy import event, make_url, text
 
 import fake_worker
-from tunery.errors import RequestError
+from tunery.errors import Interrupted, RequestError, RunError
 from tunery.hpo.book import HOLDER, Book
 from tunery.hpo.database import backend, close_study, open_study
+from tunery.hpo.database import opened as closing_study
+from tunery.hpo.patience import Patience
 
 pytest_plugins = ["postgres_server"]
 pytestmark = pytest.mark.service
+
+if TYPE_CHECKING:
+    from postgres_server import Server
 
 BEAT = 0.5
 WORKER = Path(fake_worker.__file__)
 
 
 @contextmanager
-def worker(url: str, name: str, *, n_trials: int = 1, beat: float = 60.0) -> Iterator[Book]:
+def worker(
+    url: str, name: str, *, n_trials: int = 1, beat: float = 60.0, patience: Patience | None = None, **given: Any
+) -> Iterator[Book]:
     """A worker with connections of its own."""
-    study = open_study(url, name="shared", directions=["maximize"])
+    study = open_study(url, name="shared", directions=["maximize"], patience=patience)
     try:
-        book = Book(study, worker=name, shared=True, beat=beat)
+        book = Book(study, worker=name, shared=True, beat=beat, **given)
         book.queue(n_trials)
         yield book
     finally:
@@ -113,9 +122,9 @@ def test_who_lost_a_trial_is_told_and_can_change_nothing(postgres: str) -> None:
         pass_an_hour(second)
         again = taken_by(second)
         assert again.number == trial.number == 0
-        assert not first.write(trial, "params", {"x": 1})
+        assert not first.write(trial, {"params": {"x": 1}})
         assert not first.tell(trial, TrialState.WAITING)
-        assert second.write(again, "params", {"x": 2})
+        assert second.write(again, {"params": {"x": 2}})
         assert second.tell(again, TrialState.PRUNED)
         assert not first.tell(trial, TrialState.COMPLETE, [1.0])
     assert history(postgres) == [(0, "PRUNED")]
@@ -136,24 +145,24 @@ def test_who_beats_keeps_a_trial_and_hears_when_it_is_gone(postgres: str) -> Non
         assert taken_by(first).number == 0  # having lost it once is no reason not to have it back
 
 
-def test_who_is_woken_after_the_grace_knows_at_once(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.monotonic()
-    with worker(postgres, "first") as first, worker(postgres, "second") as second:
+def test_who_is_woken_after_the_grace_knows_at_once(postgres: str) -> None:
+    seconds = [0.0]
+    with worker(postgres, "first", clock=lambda: seconds[0]) as first, worker(postgres, "second") as second:
         trial = taken_by(first)
         with first.holding(trial) as taken:
-            monkeypatch.setattr("tunery.hpo.book.monotonic", lambda: now + 1000)
+            seconds[0] = 1000.0
             assert not taken()  # frozen, but nobody came
             pass_an_hour(second)
             taken_by(second)
-            monkeypatch.setattr("tunery.hpo.book.monotonic", lambda: now + 2000)
-            assert taken()
+            seconds[0] = 2000.0
+            wait_until(taken)
 
 
 def test_a_trial_that_ended_without_its_worker_is_gone_for_it(postgres: str) -> None:
     with worker(postgres, "first") as first, worker(postgres, "second") as second:
         trial = taken_by(first)
         second._study.tell(0, state=TrialState.FAIL)
-        assert not first.write(trial, "params", {"x": 1}) and not first.tell(trial, TrialState.COMPLETE, [1.0])
+        assert not first.write(trial, {"params": {"x": 1}}) and not first.tell(trial, TrialState.COMPLETE, [1.0])
     assert history(postgres) == [(0, "FAIL")]
 
 
@@ -175,9 +184,96 @@ def test_a_server_that_is_away_for_a_moment_loses_nobody_a_trial(postgres: str) 
         assert first.tell(trial, TrialState.COMPLETE, [1.0])
 
 
+def test_a_server_that_restarts_is_waited_for(postgres: str, postgres_server: "Server") -> None:
+    said: list[str] = []
+    with worker(postgres, "first", patience=Patience(say=said.append)) as first, ThreadPoolExecutor(1) as pool:
+        trial = taken_by(first)
+        postgres_server.stop(signal.SIGINT)
+        told = pool.submit(first.tell, trial, TrialState.COMPLETE, [1.0])
+        wait_until(lambda: len(said) == 1)
+        postgres_server.start()
+        assert told.result(60)
+    away, back = said
+    assert away.startswith("the study's database does not answer; trying again for 300 s (") and "refused" in away
+    assert back == "the study's database answers again" and "\n" not in away
+    assert history(postgres) == [(0, "COMPLETE")]
+
+
+def test_a_server_that_is_lost_within_a_transaction_is_asked_again(postgres: str, postgres_server: "Server") -> None:
+    def restart() -> None:
+        postgres_server.stop(signal.SIGINT)
+        postgres_server.start()
+
+    with worker(postgres, "first") as first:
+        trial = taken_by(first)
+        before_statement(first, "UPDATE trial_values", restart)
+        assert first.tell(trial, TrialState.COMPLETE, [1.0])
+        assert not first.tell(trial, TrialState.FAIL)
+    assert history(postgres) == [(0, "COMPLETE")]
+
+
+def test_a_server_that_is_silent_is_waited_for(postgres: str, postgres_server: "Server") -> None:
+    said: list[str] = []
+    patience = Patience(say=said.append, answer=1.0)
+    with worker(postgres, "first", patience=patience) as first, ThreadPoolExecutor(1) as pool:
+        trial = taken_by(first)
+        with postgres_server.frozen():
+            told = pool.submit(first.tell, trial, TrialState.COMPLETE, [1.0])
+            wait_until(lambda: len(said) == 1)
+        assert told.result(60)
+    assert said == [
+        "the study's database does not answer; trying again for 300 s (no answer)",
+        "the study's database answers again",
+    ]
+
+
+def test_who_is_asked_to_leave_waits_for_no_server(postgres: str, postgres_server: "Server") -> None:
+    asked: list[str] = []
+    patience = Patience(leave=lambda: asked[0] if asked else None)
+    with worker(postgres, "first", patience=patience) as first, ThreadPoolExecutor(1) as pool:
+        trial = taken_by(first)
+        with postgres_server.frozen():
+            told = pool.submit(first.tell, trial, TrialState.COMPLETE, [1.0])
+            asked.append("SIGINT")
+            with pytest.raises(Interrupted, match="SIGINT came while the study's database did not answer; the same"):
+                told.result(15)
+
+
+def test_a_silent_server_keeps_nobody_from_training(postgres: str, postgres_server: "Server") -> None:
+    """Neither the question whether a trial is lost, nor its end, waits for a beat."""
+    seconds = [0.0]
+
+    def train(book: Book, trial: Trial) -> list[bool]:
+        with book.holding(trial) as taken:
+            found = []
+            for _ in range(5):
+                seconds[0] += 1000.0
+                found.append(taken())
+            return found
+
+    with worker(postgres, "first", beat=BEAT, clock=lambda: seconds[0]) as first, ThreadPoolExecutor(1) as pool:
+        trial = taken_by(first)
+        with postgres_server.frozen():
+            assert pool.submit(train, first, trial).result(15) == [False] * 5
+        wait_until(lambda: not any(thread.name.startswith("beat") for thread in threading.enumerate()))
+
+
+def test_a_server_that_does_not_come_back_ends_the_work_in_one_line(postgres: str, postgres_server: "Server") -> None:
+    study = open_study(postgres, name="shared", directions=["maximize"], patience=Patience(away=1.0))
+    postgres_server.stop(signal.SIGINT)
+    try:
+        refused = "could not be read or written: .*refused.*; once that is"
+        with pytest.raises(RunError, match=refused) as raised, closing_study(study):
+            study.get_trials()
+    finally:
+        postgres_server.start()
+    assert "\n" not in str(raised.value) and "SQL" not in str(raised.value)
+
+
 def test_commits_are_quick_and_one_that_is_frozen_keeps_nothing_locked(postgres: str) -> None:
     with worker(postgres, "first") as first, backend(first._study).engine.connect() as connection:
-        assert connection.scalar(text("SHOW idle_in_transaction_session_timeout")) == "20s"
+        assert connection.scalar(text("SHOW idle_in_transaction_session_timeout")) == "10s"
+        assert connection.scalar(text("SHOW statement_timeout")) == "15s"
         assert connection.scalar(text("SHOW synchronous_commit")) == "off"
 
 

@@ -9,8 +9,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from stored_drafts import store
 from tunery.hpo.database import close_study, open_study, sqlite_url
-from tunery.hpo.draft import draft, identity, store
+from tunery.hpo.draft import draft, identity
 from tunery.hpo.hyperband import Brackets
 from tunery.hpo.tables import PRUNERS, SAMPLERS
 from tunery.schema.fields import alternatives

@@ -10,7 +10,7 @@ second finds a fresh beat, and one who was frozen while his trial was taken over
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,19 +18,22 @@ from time import monotonic
 from typing import Any, Final, final
 
 import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages._rdb.models import (
     StudyModel,
     StudyUserAttributeModel,
     TrialHeartbeatModel,
     TrialModel,
+    TrialParamModel,
+    TrialSystemAttributeModel,
     TrialUserAttributeModel,
     TrialValueModel,
 )
 from optuna.trial import Trial, TrialState
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, true, update
 
-from tunery.errors import RequestError
+from tunery.errors import Interrupted, RequestError
 from tunery.hpo.database import backend
 from tunery.hpo.lean_storage import put
 
@@ -38,11 +41,15 @@ HOLDER: Final = "holder"
 _TOTAL: Final = "n_trials"
 _GRACE: Final = 3
 """Beats that may be missed."""
+_ANSWER: Final = 1.0
+"""Seconds in which a beat is answered, if the server is well."""
 
 _STUDIES: Final = StudyModel.__table__
 _OF_STUDY: Final = StudyUserAttributeModel.__table__
 _TRIALS: Final = TrialModel.__table__
 _OF_TRIAL: Final = TrialUserAttributeModel.__table__
+_OF_SAMPLER: Final = TrialSystemAttributeModel.__table__
+_PARAMS: Final = TrialParamModel.__table__
 _VALUES: Final = TrialValueModel.__table__
 _BEATS: Final = TrialHeartbeatModel.__table__
 
@@ -51,12 +58,21 @@ _BEATS: Final = TrialHeartbeatModel.__table__
 class Book:
     """The trials of one study, for one worker, whose threads may all use it at once."""
 
-    def __init__(self, study: optuna.Study, *, worker: str, shared: bool, beat: float = 10.0) -> None:
+    def __init__(
+        self,
+        study: optuna.Study,
+        *,
+        worker: str,
+        shared: bool,
+        beat: float = 10.0,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         """Args:
         study: from `open_study`.
         worker: its name in what others see.
         shared: whether other workers may be at the study too; if not, whatever is running was left by a dead process.
         beat: seconds between two signs of life; after three without one a trial is lost.
+        clock: seconds, by which a worker finds out that it was frozen.
 
         Raises:
             RequestError: when the study is in a file and is to be shared.
@@ -72,6 +88,7 @@ class Book:
         self._worker = worker
         self._shared = shared
         self._beat = beat
+        self._clock = clock
         self._held: dict[Trial, str] = {}
         self._taking = threading.Lock()
 
@@ -97,9 +114,12 @@ class Book:
 
     def open(self) -> bool:
         """Whether a trial waits, runs somewhere, or is still to come."""
-        with self._database.transaction() as connection:
+
+        def look(connection: Connection) -> bool:
             states = connection.scalars(select(_TRIALS.c.state).where(self._of_study)).all()
             return len(states) < self._total(connection) or not all(state.is_finished() for state in states)
+
+        return self._database.transaction(look)
 
     @contextmanager
     def holding(self, trial: Trial) -> Iterator[Callable[[], bool]]:
@@ -107,36 +127,80 @@ class Book:
         if not self._shared:
             yield lambda: False
             return
-        pulse = _Pulse(partial(self._renewed, trial), beat=self._beat)
-        thread = threading.Thread(target=pulse.go_on, daemon=True)
+        pulse = _Pulse(partial(self._renewed, trial), beat=self._beat, clock=self._clock)
+        thread = threading.Thread(target=pulse.go_on, name=f"beat of trial {trial.number}", daemon=True)
         thread.start()
         try:
             yield pulse.is_lost
         finally:
-            pulse.over.set()
-            thread.join()
+            pulse.end()
+            thread.join(_ANSWER)  # a silent server holds nobody up
             if pulse.lost.is_set():
                 self._held.pop(trial, None)
 
-    def write(self, trial: Trial, key: str, value: Any) -> bool:
-        """Set a user attribute. Returns False, and does nothing, where another has the trial."""
-        with self._database.transaction() as connection:
-            if ours := self._is_ours(connection, trial):
-                _set_attribute(connection, trial._trial_id, key, value)
-        return ours
+    def write(
+        self,
+        trial: Trial,
+        attributes: Mapping[str, Any],
+        *,
+        of_sampler: Mapping[str, Any] | None = None,
+        params: Mapping[str, tuple[float, BaseDistribution]] | None = None,
+    ) -> bool:
+        """Set user attributes, and what else is given: all of it or nothing, so that nobody reads a part of it.
 
-    def tell(self, trial: Trial, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        Args:
+            of_sampler: system attributes.
+            params: by path, the value as optuna stores it (a choice as its place) and where it was drawn from.
+
+        Returns:
+            False where another has the trial; then nothing is done.
+        """
+        place = trial._trial_id
+
+        def change(connection: Connection) -> bool:
+            if self._state_if_ours(connection, trial) is not TrialState.RUNNING:
+                return False
+            for table, given in ((_OF_TRIAL, attributes), (_OF_SAMPLER, of_sampler or {})):
+                for key, value in given.items():
+                    _set_attribute(connection, place, key, value, table=table)
+            for path, (value, distribution) in (params or {}).items():
+                stored = {"param_value": value, "distribution_json": distribution_to_json(distribution)}
+                put(connection, _PARAMS, where={"trial_id": place, "param_name": path}, values=stored)
+            return True
+
+        return self._database.transaction(change)
+
+    def tell(
+        self,
+        trial: Trial,
+        state: TrialState,
+        values: Sequence[float] | None = None,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> bool:
         """End a trial, or put it back for others with `TrialState.WAITING`.
 
-        Returns False, and does nothing, where another has it.
+        Args:
+            attributes: user attributes that are set with it.
+
+        Returns:
+            False where another has it; then nothing is done.
         """
-        with self._database.transaction() as connection:
-            if ours := self._is_ours(connection, trial):
-                for objective, value in enumerate(values or ()):
-                    _set_value(connection, trial._trial_id, objective, value)
-                ended = {"datetime_complete": _utc()} if state.is_finished() else {}
-                same = _TRIALS.c.trial_id == trial._trial_id
-                connection.execute(update(_TRIALS).where(same).values(state=state, **ended))
+
+        def change(connection: Connection) -> bool:
+            known = self._state_if_ours(connection, trial)
+            if known is not TrialState.RUNNING:
+                return known is state  # told before a connection was lost
+            for objective, value in enumerate(values or ()):
+                _set_value(connection, trial._trial_id, objective, value)
+            for key, given in (attributes or {}).items():
+                _set_attribute(connection, trial._trial_id, key, given)
+            ended = {"datetime_complete": _utc()} if state.is_finished() else {}
+            same = _TRIALS.c.trial_id == trial._trial_id
+            connection.execute(update(_TRIALS).where(same).values(state=state, **ended))
+            return True
+
+        ours = self._database.transaction(change)
         self._held.pop(trial, None)
         return ours
 
@@ -147,7 +211,8 @@ class Book:
 
     def _claim(self, token: str) -> int | None:
         """Take a trial, so that from its first moment it has a holder and a beat."""
-        with self._database.transaction() as connection:
+
+        def claim(connection: Connection) -> int | None:
             trial_id = self._free(connection)
             trial_id = self._new(connection) if trial_id is None else trial_id
             if trial_id is None:
@@ -159,6 +224,8 @@ class Book:
             if self._shared:
                 _beat(connection, trial_id)
             return trial_id
+
+        return self._database.transaction(claim)
 
     def _free(self, connection: Connection) -> int | None:
         """The first trial that nobody has, its row locked."""
@@ -194,52 +261,73 @@ class Book:
         found = connection.scalar(select(_OF_STUDY.c.value_json).where(mine))
         return int(json.loads(found)) if found else 0
 
-    def _is_ours(self, connection: Connection, trial: Trial) -> bool:
-        """Whether this worker still has the trial, whose row is locked from here to the end of the transaction."""
+    def _state_if_ours(self, connection: Connection, trial: Trial) -> TrialState | None:
+        """The state of a trial of which this worker is the latest holder, its row locked from here to the end of the
+        transaction; None where another is."""
         same = _TRIALS.c.trial_id == trial._trial_id
         state = connection.scalar(select(_TRIALS.c.state).where(same).with_for_update())
         named = and_(_OF_TRIAL.c.trial_id == trial._trial_id, _OF_TRIAL.c.key == HOLDER)
         holder = connection.scalar(select(_OF_TRIAL.c.value_json).where(named))
-        return state is TrialState.RUNNING and holder == json.dumps(self._held.get(trial))
+        return state if holder == json.dumps(self._held.get(trial)) else None
 
     def _renewed(self, trial: Trial) -> bool:
-        with self._database.transaction() as connection:
-            if ours := self._is_ours(connection, trial):
+        def renew(connection: Connection) -> bool:
+            ours = self._state_if_ours(connection, trial) is TrialState.RUNNING
+            if ours:
                 _beat(connection, trial._trial_id)
-        return ours
+            return ours
+
+        return self._database.transaction(renew)
 
 
 @final
 class _Pulse:
-    """The signs of life of one who holds a trial."""
+    """The signs of life of one who holds a trial, from a thread of their own: the server may keep it waiting."""
 
-    def __init__(self, renewed: Callable[[], bool], *, beat: float) -> None:
+    def __init__(self, renewed: Callable[[], bool], *, beat: float, clock: Callable[[], float]) -> None:
         """Args:
         renewed: beats, and says whether the trial is still ours.
         """
-        self.over = threading.Event()
         self.lost = threading.Event()
         self._renewed = renewed
         self._beat = beat
-        self._last = monotonic()
+        self._clock = clock
+        self._over = False
+        self._wake = threading.Event()
+        self._asked = threading.Event()
+        self._is_asking = False
+        self._last = clock()
 
     def go_on(self) -> None:
         """Beat until it is over, or in vain."""
-        while not self.over.wait(self._beat) and not self.lost.is_set():
+        while not self.lost.is_set():
+            self._wake.wait(self._beat)
+            if self._over:
+                return
+            self._wake.clear()
             self._ask()
 
+    def end(self) -> None:
+        """Let `go_on` return, unless it is kept waiting."""
+        self._over = True
+        self._wake.set()
+
     def is_lost(self) -> bool:
-        """Who has just been woken asks at once: others may have come, and the next beat is far."""
-        if monotonic() - self._last > _GRACE * self._beat and not self.lost.is_set():
-            self._ask()
+        """Who was frozen asks at once: others may have come, and the next beat is far."""
+        if self._clock() - self._last > _GRACE * self._beat and not self._is_asking and not self.lost.is_set():
+            self._asked.clear()
+            self._wake.set()
+            self._asked.wait(_ANSWER)
         return self.lost.is_set()
 
     def _ask(self) -> None:
-        with suppress(StorageInternalError):  # the server may come back
-            if self._renewed():
-                self._last = monotonic()
-            else:
+        self._is_asking = True
+        with suppress(StorageInternalError, Interrupted):  # the server may come back; who leaves is asked elsewhere
+            if not self._renewed():
                 self.lost.set()
+        self._last = self._clock()
+        self._is_asking = False
+        self._asked.set()
 
 
 def _now() -> Any:
@@ -256,9 +344,9 @@ def _beat(connection: Connection, trial_id: int) -> None:
     put(connection, _BEATS, where={"trial_id": trial_id}, values={"heartbeat": _now()})
 
 
-def _set_attribute(connection: Connection, trial_id: int, key: str, value: Any) -> None:
+def _set_attribute(connection: Connection, trial_id: int, key: str, value: Any, *, table: Any = _OF_TRIAL) -> None:
     """Of a trial whose row is locked, so that nobody else sets the same one."""
-    put(connection, _OF_TRIAL, where={"trial_id": trial_id, "key": key}, values={"value_json": json.dumps(value)})
+    put(connection, table, where={"trial_id": trial_id, "key": key}, values={"value_json": json.dumps(value)})
 
 
 def _set_value(connection: Connection, trial_id: int, objective: int, value: float) -> None:

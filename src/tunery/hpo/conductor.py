@@ -14,7 +14,7 @@ from optuna.trial import Trial, TrialState
 
 from tunery.errors import DiskFull, Interrupted, StudyFailed
 from tunery.hpo.book import Book
-from tunery.hpo.draft import PARAMS, Draft, draft, identity, redraft, store
+from tunery.hpo.draft import PARAMS, Draft, draft, identity, redraft
 from tunery.hpo.limits import memory_limit
 from tunery.hpo.memory import MemoryLine, longest_row
 from tunery.hpo.plan import Observer, Plan
@@ -170,9 +170,12 @@ class Conductor:
     def _trial(self, trial: Trial, lost: Callable[[], bool]) -> None:
         with self._one_at_a_time:  # no two lanes draft the same
             drafted = self._drafted(trial)
-            ours = drafted is not None and self._book.write(trial, WORKER, self._worker)
-            if drafted is not None and ours:
-                store(trial, drafted)
+            ours = drafted is not None and self._book.write(
+                trial,
+                {WORKER: self._worker, PARAMS: drafted.params},
+                of_sampler=drafted.notes,
+                params=drafted.stored(),
+            )
         if drafted is None:
             self._exhausted = True
             self._book.tell(trial, TrialState.WAITING)
@@ -215,7 +218,7 @@ class Conductor:
         before, after = asked.train.micro_batch_tokens, ran.train.micro_batch_tokens
         if after != before:
             note = f"memory ran out with {before:,} tokens in a pass (train.micro_batch_tokens); went on with {after:,}"
-            self._book.write(trial, NOTES, [*trial.user_attrs.get(NOTES, ()), note])
+            self._book.write(trial, {NOTES: [*trial.user_attrs.get(NOTES, ()), note]})
 
     def _end(self, trial: Trial, config: RunConfig, outcome: Outcome) -> None:
         if outcome.status in _UNFINISHED:
@@ -228,9 +231,8 @@ class Conductor:
         if result.status == "completed":
             self._memory.learn(config, result.memory)
         values = values_of(result, self._plan.base.objectives) if result.status == "completed" else None
-        if self._shared:
-            self._book.write(trial, SPENT, spent(result, self._plan.base.objectives))
-        if self._book.tell(trial, _STATES[result.status], values):
+        told = {SPENT: spent(result, self._plan.base.objectives)} if self._shared else {}
+        if self._book.tell(trial, _STATES[result.status], values, attributes=told):
             self._tell_observer(trial)
         self._count(result)
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from tunery.errors import MissingExtra, RequestError, RunError
 from tunery.hpo.lean_storage import LeanStorage
+from tunery.hpo.patience import Patience
 from tunery.schema.metrics import Direction
 
 _FORM: Final = "`sqlite:///path/study.db` or `postgresql://USER@HOST/DATABASE`"
@@ -25,15 +26,30 @@ _DRIVERS: Final[Mapping[str, str]] = {"sqlite": "sqlite", "postgresql": _SERVER,
 _OPTIONS: Final[Mapping[str, dict[str, Any]]] = {
     "sqlite": {},
     # A claim looks at a row again after locking it, and must then see what others have committed meanwhile.
-    _SERVER: {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, "connect_args": {"connect_timeout": 10}},
+    _SERVER: {
+        "isolation_level": "READ COMMITTED",
+        "pool_pre_ping": True,
+        "connect_args": {
+            "connect_timeout": 10,
+            # so that the operating system notices a machine that has gone without a word
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,  # milliseconds
+        },
+    },
 }
 
 _ON_CONNECT: Final[Mapping[str, Sequence[str]]] = {
     # A trial makes tens of small commits, which this way need not wait for the disk. When the power fails the last of
     # them may be undone, and the trial is taken up from there; nothing is ever damaged.
     "sqlite": ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", "PRAGMA busy_timeout=60000"),
-    # A worker that is frozen in the middle of a commit keeps its trial locked for no longer than this.
-    _SERVER: ("SET synchronous_commit = off", "SET idle_in_transaction_session_timeout = '20s'"),
+    # A worker that is frozen in the middle of a commit keeps its trial locked for 10 s and no longer.
+    _SERVER: (
+        "SET synchronous_commit = off",
+        "SET idle_in_transaction_session_timeout = '10s'",
+        "SET statement_timeout = '15s'",
+    ),
 }
 
 _SETTING_UP: Final = 0x74756E657279
@@ -45,7 +61,9 @@ def sqlite_url(folder: Path) -> str:
     return URL.create("sqlite", database=str(folder / "study.db")).render_as_string()
 
 
-def open_study(url: str, *, name: str, directions: Sequence[Direction]) -> optuna.Study:
+def open_study(
+    url: str, *, name: str, directions: Sequence[Direction], patience: Patience | None = None
+) -> optuna.Study:
     """Open the study `name`, or begin it; close it with `close_study`.
 
     A SQLite file holds one study, which is opened whatever its name is.
@@ -53,6 +71,7 @@ def open_study(url: str, *, name: str, directions: Sequence[Direction]) -> optun
     Args:
         url: `sqlite:///path`, or `postgresql://user:password@host/database`.
         directions: one for each objective.
+        patience: with a server that is silent or restarts, once the study is open.
 
     Raises:
         RequestError: when the URL, the server or what it holds will not do. No password is in the message.
@@ -60,7 +79,7 @@ def open_study(url: str, *, name: str, directions: Sequence[Direction]) -> optun
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     place = _place(url)
     with _explained(place):
-        storage = _storage(place)
+        storage = _storage(place, patience)
         names = [study.study_name for study in storage.get_all_studies()] if place.drivername == "sqlite" else []
         study = optuna.create_study(
             study_name=names[0] if names else name, storage=storage, directions=directions, load_if_exists=True
@@ -69,7 +88,7 @@ def open_study(url: str, *, name: str, directions: Sequence[Direction]) -> optun
     return study
 
 
-def join_study(url: str, name: str | None) -> optuna.Study:
+def join_study(url: str, name: str | None, *, patience: Patience | None = None) -> optuna.Study:
     """Open a study that another process has begun; close it with `close_study`.
 
     Args:
@@ -81,7 +100,7 @@ def join_study(url: str, name: str | None) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     place = _place(url)
     with _explained(place):
-        storage = _storage(place)
+        storage = _storage(place, patience)
         names = sorted(study.study_name for study in storage.get_all_studies())
     if name not in names and (name is not None or len(names) != 1):
         storage.engine.dispose()
@@ -107,7 +126,8 @@ def opened(study: optuna.Study) -> Iterator[optuna.Study]:
     try:
         yield study
     except StorageInternalError as error:
-        what = f"the study's database could not be read or written: {error.__cause__ or error}"
+        reason = _reason(error.__cause__ or error, make_url(backend(study).url))
+        what = f"the study's database could not be read or written: {reason}"
         raise RunError(f"{what}; once that is mended, the same command goes on") from error
     finally:
         close_study(study)
@@ -136,11 +156,15 @@ def _place(url: str) -> URL:
     return place.set(drivername=_DRIVERS[place.drivername])
 
 
-def _storage(place: URL) -> LeanStorage:
+def _storage(place: URL, patience: Patience | None) -> LeanStorage:
     driver = place.drivername
     with _set_up_alone(place):
         storage = LeanStorage(place.render_as_string(hide_password=False), engine_kwargs=dict(_OPTIONS[driver]))
     event.listen(storage.engine, "connect", partial(_prepare_connection, _ON_CONNECT[driver]))
+    if driver == _SERVER:
+        from tunery.hpo.postgres import Connect  # needs psycopg
+
+        event.listen(storage.engine, "do_connect", Connect(patience or Patience()))
     storage.engine.dispose()
     return storage
 
@@ -176,14 +200,16 @@ def _explained(place: URL) -> Iterator[None]:
     except ImportError:
         raise MissingExtra("psycopg", extra="postgres") from None
     except SQLAlchemyError as error:
-        reason = _without_passwords(" ".join(str(getattr(error, "orig", None) or error).split()), place)
+        reason = _reason(error, place)
         remedy = "see that it is there and may be written, or correct the storage URL"
         raise RequestError(f"the study's database must be reachable, but {shown} is not: {reason}; {remedy}") from None
     except RuntimeError as error:
         raise RequestError(f"the study's database at {shown} was made by another optuna: {error}") from None
 
 
-def _without_passwords(reason: str, place: URL) -> str:
+def _reason(error: BaseException, place: URL) -> str:
+    """What the database said, in one line and without passwords."""
+    reason = " ".join(str(getattr(error, "orig", None) or error).split())
     given = place.query.get("password", ())
     for secret in (place.password, *([given] if isinstance(given, str) else given)):
         reason = reason.replace(secret, "***") if secret else reason

@@ -15,7 +15,7 @@ from tunery.schema.document import Document
 from tunery.schema.search import Search
 
 PARAMS: Final = "params"
-"""User attribute of a trial that holds its parameters, complete before any of them is stored by itself."""
+"""User attribute of a trial that holds its parameters as they were drawn: numbers keep their type."""
 
 
 class Draft(NamedTuple):
@@ -28,6 +28,11 @@ class Draft(NamedTuple):
     config: RunConfig
     notes: dict[str, Any]
     """What the sampler wants to remember with the trial, for those after it."""
+
+    def stored(self) -> dict[str, tuple[float, BaseDistribution]]:
+        """By path, the number that optuna keeps, and where it was drawn from."""
+        found = self.distributions
+        return {path: (found[path].to_internal_repr(value), found[path]) for path, value in self.params.items()}
 
 
 def draft(
@@ -81,18 +86,3 @@ def identity(params: Mapping[str, Any]) -> str:
 
 def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def store(trial: Trial, draft: Draft) -> None:
-    """Write a draft into its trial; repeating it changes nothing.
-
-    The attribute `params` counts: it is written in one piece, after what the sampler remembers, so that a trial has all
-    of its parameters or none.
-    """
-    storage, place = trial.storage, trial._trial_id
-    for key, value in draft.notes.items():
-        storage.set_trial_system_attr(place, key, value)
-    storage.set_trial_user_attr(place, PARAMS, draft.params)
-    for path, value in draft.params.items():
-        distribution = draft.distributions[path]
-        storage.set_trial_param(place, path, distribution.to_internal_repr(value), distribution)

@@ -5,11 +5,10 @@ What stands in the tables is optuna's own, and so is what is read from them: a t
 
 import json
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.exceptions import StorageInternalError
@@ -25,7 +24,9 @@ from optuna.storages._rdb.models import (
 )
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+T = TypeVar("T")
 
 _STUDIES: Final = StudyModel.__table__
 _TRIALS: Final = TrialModel.__table__
@@ -44,18 +45,27 @@ _MOST_IDS: Final = 1000
 class LeanStorage(RDBStorage):
     """The calls that a study makes again and again."""
 
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """What the block does happens whole or not at all.
+    def transaction(self, work: Callable[[Connection], T]) -> T:
+        """Have `work` done whole or not at all; once more, on another connection, where the first is lost on the way.
+
+        A connection may be lost after the work was done and before that was said, so it must do no harm to repeat it.
 
         Raises:
             StorageInternalError: whatever goes wrong with the database.
         """
         try:
-            with self.engine.begin() as connection:
-                yield connection
+            try:
+                return self._done(work)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                return self._done(work)
         except SQLAlchemyError as error:
             raise StorageInternalError("the study's database could not be read or written") from error
+
+    def _done(self, work: Callable[[Connection], T]) -> T:
+        with self.engine.begin() as connection:
+            return work(connection)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """One trial, as it is now.
@@ -63,8 +73,7 @@ class LeanStorage(RDBStorage):
         Raises:
             KeyError: when there is none with this id.
         """
-        with self.transaction() as connection:
-            found = _read(connection, _TRIALS.c.trial_id == trial_id)
+        found = self.transaction(lambda connection: _read(connection, _TRIALS.c.trial_id == trial_id))
         if not found:
             raise _no_trial(trial_id)
         return found[0]
@@ -85,13 +94,15 @@ class LeanStorage(RDBStorage):
         wanted = _TRIALS.c.study_id == study_id
         if len(older) <= _MOST_IDS:
             wanted &= or_(_TRIALS.c.trial_id > trial_id_greater_than, _TRIALS.c.trial_id.in_(older))
-        with self.transaction() as connection:
+
+        def read(connection: Connection) -> list[FrozenTrial]:
             if connection.scalar(select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id)) is None:
                 raise KeyError(f"there is no study with the id {study_id}")
-            trials = _read(connection, wanted)
+            return _read(connection, wanted)
+
         return [
             trial
-            for trial in trials
+            for trial in self.transaction(read)
             if (trial._trial_id > trial_id_greater_than or trial._trial_id in older)
             and (states is None or trial.state in states)
         ]
@@ -105,13 +116,16 @@ class LeanStorage(RDBStorage):
         """
         stored, kind = TrialIntermediateValueModel.intermediate_value_to_stored_repr(intermediate_value)
         given = {"intermediate_value": stored, "intermediate_value_type": kind}
-        with self.transaction() as connection:
+
+        def write(connection: Connection) -> None:
             state = connection.scalar(select(_TRIALS.c.state).where(_TRIALS.c.trial_id == trial_id))
             if state is None:
                 raise _no_trial(trial_id)
             self.check_trial_is_updatable(trial_id, state)
             where = {"trial_id": trial_id, "step": step}
             put(connection, TrialIntermediateValueModel.__table__, where=where, values=given)
+
+        self.transaction(write)
 
 
 def _no_trial(trial_id: int) -> KeyError:

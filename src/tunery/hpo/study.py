@@ -11,6 +11,7 @@ from tunery.errors import ConfigError, Problem
 from tunery.hpo.database import join_study, open_study, opened, sqlite_url
 from tunery.hpo.engines import make_runner
 from tunery.hpo.grid import grid
+from tunery.hpo.patience import Patience
 from tunery.hpo.plan import Observer, Plan, Silent
 from tunery.hpo.runner import Runner
 from tunery.hpo.space import Space, complete
@@ -71,7 +72,8 @@ def search(
         engine = make_runner(engine, n_jobs=base.search.n_jobs, gpus_per_trial=gpus_per_trial)
     costs: list[Direction] = ["minimize" for _ in base.objectives[1:]]
     url, directions = storage or sqlite_url(folder), [base.direction, *costs]
-    signals = Signals()
+    signals, observer = Signals(), observer or Silent()
+    patience = Patience(say=observer.say, leave=lambda: signals.by)
     with closing(engine), signals.listening():
         engine.warm_up(base, trust_remote_code=trust_remote_code)
         from tunery.hpo.session import lead  # takes seconds, in which the runner gets ready
@@ -80,11 +82,11 @@ def search(
         prepare(base, trust_remote_code=trust_remote_code)
         with (
             claimed(folder, plain, record="study.json"),
-            opened(open_study(url, name=base.name, directions=directions)) as study,
+            opened(open_study(url, name=base.name, directions=directions, patience=patience)) as study,
         ):
             study.set_user_attr(_CONFIG, plain)
             plan = Plan(space, base, folder, study, trust_remote_code)
-            return lead(plan, engine, signals, shared=storage is not None, observer=observer or Silent())
+            return lead(plan, engine, signals, shared=storage is not None, observer=observer)
 
 
 def work(
@@ -112,11 +114,13 @@ def work(
         RunError: when the database cannot be reached any more.
         StudyFailed: when too many trials in a row fail here.
     """
-    with opened(join_study(url, name)) as study:
+    signals, observer = Signals(), observer or Silent()
+    patience = Patience(say=observer.say, leave=lambda: signals.by)
+    with opened(join_study(url, name, patience=patience)) as study:
         plain = study.user_attrs[_CONFIG]
         folder, space = Path(out) if out is not None else Path("runs") / study.study_name, with_domains(plain)
         refuse_other(folder, plain, record="study.json")
-        base, signals = _base(space), Signals()
+        base = _base(space)
         runner = make_runner("processes", n_jobs=base.search.n_jobs, gpus_per_trial=None)
         with closing(runner), signals.listening():
             runner.warm_up(base, trust_remote_code=trust_remote_code)
@@ -125,7 +129,7 @@ def work(
 
             prepare(base, trust_remote_code=trust_remote_code)
             plan = Plan(space, base, folder, study, trust_remote_code)
-            return follow(plan, runner, signals, at_most=trials, observer=observer or Silent())
+            return follow(plan, runner, signals, at_most=trials, observer=observer)
 
 
 def _base(space: Document) -> RunConfig:
