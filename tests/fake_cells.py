@@ -1,6 +1,7 @@
 """Stands in for the processes of a comparison."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import torch
 
@@ -25,8 +26,15 @@ SCORES = {"none": 0.8, "lora": 0.7, "ia3": 0.6}
 class Fake:
     """Trains nothing: writes a plausible record and a model of 100 bytes."""
 
-    def __init__(self, *, score: Callable[[str, int], float] | None = None, **outcomes: Outcome) -> None:
+    def __init__(
+        self,
+        *,
+        score: Callable[[str, int], float] | None = None,
+        notes: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        **outcomes: Outcome,
+    ) -> None:
         self.outcomes = outcomes
+        self.notes = notes
         self.trained: list[tuple[str, int]] = []
         self.score = score or (lambda method, seed: SCORES[method] + 0.01 * (seed % 3))
 
@@ -41,7 +49,8 @@ class Fake:
             equal = CheckpointRecord(kind="co_best", step=8, epoch=2.0, digest=digest, bytes=size)
             job.folder.write_kept((equal,))
         (job.path / "best" / "weights").write_text(f"{job.method:<50}{job.config.seed:<50}")
-        job.folder.write_result(record(job.config, self.score(job.method, job.config.seed)))
+        result = record(job.config, self.score(job.method, job.config.seed))
+        job.folder.write_result(result.model_copy(update={"notes": self.notes.get(job.method, ())}))
         return Outcome("completed")
 
 

@@ -343,6 +343,19 @@ def test_words_for_what_the_numbers_do_not_show(given: dict[str, Any], tmp_path:
     assert same.verdicts[where + 1].strip() == "warning: the test split has one class"
 
 
+@pytest.mark.parametrize("equal", [True, False])
+def test_nothing_is_concluded_from_runs_whose_scores_are_doubtful(
+    given: dict[str, Any], tmp_path: Path, equal: bool
+) -> None:
+    note = "the validation loss still fell from 2.401 to 2.330 in the last epoch: training longer may do better"
+    runner = Fake(notes={"lora": (note,)}, **({"score": lambda method, seed: 0.5} if equal else {}))
+    result = compare(given, methods=["none", "lora"], seeds=2, out=tmp_path / "a", runner=runner)
+    first, which, *others = result.verdicts
+    assert first.startswith("no conclusion: the scores of 2 of 4 runs are doubtful")
+    assert which == f"  lora, 2 of 2 runs: {note}"
+    assert others[0].startswith("lora: 0.") and len(others) == 1
+
+
 def test_how_a_process_ended_without_an_answer() -> None:
     assert outcome_of("", -signal.SIGTERM) == Outcome("interrupted", "SIGTERM")
     killed = outcome_of("", -signal.SIGKILL)

@@ -68,6 +68,19 @@ def test_the_verdicts_come_before_the_numbers(eight: tuple[ComparisonResult, Pag
     assert texts.index(result.verdicts[-1]) < texts.index("Methods")
 
 
+def test_nothing_is_concluded_where_runs_are_doubtful(eight: tuple[ComparisonResult, Page]):
+    result, note = eight[0], "the model names 'a' for every row of validation"
+    assert result.cells[0].result is not None
+    doubtful = result.cells[0].model_copy(
+        update={"result": result.cells[0].result.model_copy(update={"notes": (note,)})}
+    )
+    alike = [method.model_copy(update={"mean": 0.5, "significant": False}) for method in result.methods]
+    for methods in (result.methods, alike):
+        read = page(result.model_copy(update={"cells": (doubtful, *result.cells[1:]), "methods": tuple(methods)}))
+        assert read.text_of("h1")[0].endswith(", but the scores of some runs are doubtful, so nothing is concluded.")
+        assert note in read.text_of("td")
+
+
 def test_significance_and_failures_are_said_in_words(eight: tuple[ComparisonResult, Page]):
     result, read = eight
     held = sum(bool(method.significant) for method in result.methods)

@@ -1,8 +1,9 @@
 """What the numbers of a comparison say, and do not say, in words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tunery.hpo.statistics import LEVEL
+from tunery.report.comparison_compute import doubtful
 from tunery.schema.metrics import Direction
 from tunery.schema.results import Cell, MethodSummary
 
@@ -10,12 +11,35 @@ from tunery.schema.results import Cell, MethodSummary
 def verdicts(
     methods: Sequence[MethodSummary], cells: Sequence[Cell], *, baseline: str, direction: Direction
 ) -> tuple[str, ...]:
-    """One line per method against the baseline, then what limits all of them."""
+    """What forbids a conclusion, one line per method against the baseline, then what limits all of them.
+
+    Where the notes of runs make their scores doubtful, the numbers are told and nothing is concluded from them.
+    """
+    doubts = doubtful(cells)
     against = next((method for method in methods if method.method == baseline), None)
     others = [method for method in methods if method.method != baseline and method.mean is not None]
     tests = sum(method.p_value is not None for method in methods)
     lines = [_against(method, against, direction, tests) for method in others if against and against.mean is not None]
-    return (*lines, *_limits(methods, cells), *_trade_off(methods), *_left_out(cells))
+    concluded = () if doubts else (*_alike(cells), *_trade_off(methods))
+    return (*_inconclusive(doubts, cells), *lines, *_limits(methods), *concluded, *_left_out(cells))
+
+
+def _inconclusive(doubts: Mapping[str, Sequence[Cell]], cells: Sequence[Cell]) -> Iterator[str]:
+    """How many runs are doubtful, and of each method the notes of its first one."""
+    if not doubts:
+        return
+    count, completed = sum(map(len, doubts.values())), sum(cell.status == "completed" for cell in cells)
+    yield (
+        f"no conclusion: the scores of {count} of {completed} runs are doubtful, so that differences, or their absence, "
+        "may come from how the runs were trained and not from the methods:"
+    )
+    for method, found in doubts.items():
+        notes = "; ".join(found[0].result.notes if found[0].result else ())
+        yield f"  {method}, {len(found)} of {sum(_is_completed(cell, method) for cell in cells)} runs: {notes}"
+
+
+def _is_completed(cell: Cell, method: str) -> bool:
+    return cell.method == method and cell.status == "completed"
 
 
 def _against(method: MethodSummary, against: MethodSummary, direction: Direction, tests: int) -> str:
@@ -38,9 +62,12 @@ def _test(method: MethodSummary, direction: Direction, tests: int) -> str:
     return f"not significant ({shown}{correction})"
 
 
-def _limits(methods: Sequence[MethodSummary], cells: Sequence[Cell]) -> Iterator[str]:
+def _limits(methods: Sequence[MethodSummary]) -> Iterator[str]:
     if methods and max(method.seeds for method in methods) == 1:
         yield "one seed proves nothing: the intervals are about the test rows alone; repeat with --seeds 3 or more"
+
+
+def _alike(cells: Sequence[Cell]) -> Iterator[str]:
     values = {cell.value for cell in cells if cell.value is not None}
     if len({cell.method for cell in cells if cell.value is not None}) > 1 and len(values) == 1:
         yield f"every run scores {values.pop():.4f}: the data decide this, not the methods; what check says of them:"

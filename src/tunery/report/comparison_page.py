@@ -17,6 +17,7 @@ from tunery.report.comparison_compute import (
     Intervals,
     TradeOff,
     difference_intervals,
+    doubtful,
     memory_cost,
     memory_kind,
     peak_bytes,
@@ -77,18 +78,25 @@ def comparison_headline(result: ComparisonResult) -> str:
         return "No method has a score."
     name, first, tied = metric_name(result.objective), known[0], [m for m in known if m.mean == known[0].mean]
     if len(tied) > 1:
-        return f"{plural(len(tied), 'method')} share the best mean {name} on test, {score(first.mean)}."
+        shared = f"{plural(len(tied), 'method')} share the best mean {name} on test, {score(first.mean)}"
+        return f"{shared}{_doubt(result)}."
     over = f", over {plural(first.seeds, 'seed')}" if first.seeds > 1 else ""
     return f"Ahead by mean {name} on test{over}: {first.method} with {score(first.mean)}{_reservation(result)}."
 
 
 def _reservation(result: ComparisonResult) -> str:
     tested = [method.significant for method in result.methods if method.significant is not None]
+    if doubt := _doubt(result):
+        return doubt
     if not tested:
         return ""
     if not any(tested):
         return f", but no method differs significantly from {result.baseline}"
     return f"; {sum(tested)} of {len(tested)} differ significantly from {result.baseline}"
+
+
+def _doubt(result: ComparisonResult) -> str:
+    return ", but the scores of some runs are doubtful, so nothing is concluded" if doubtful(result.cells) else ""
 
 
 def _header(result: ComparisonResult) -> Html:
@@ -250,7 +258,7 @@ def _beyond(trades: Sequence[TradeOff]) -> bool:
 
 def _cells(result: ComparisonResult) -> Html:
     header = [("method", None), ("seed", "n"), ("status", None), (f"test {metric_name(result.objective)}", "n")]
-    header += [("validation", "n"), ("best epoch", "n"), ("seconds", "n"), ("reason", None)]
+    header += [("validation", "n"), ("best epoch", "n"), ("seconds", "n"), ("notes", None)]
     rows = [_cell_row(cell, kept=cell == result.best) for cell in result.cells]
     note = "One run per method and seed." + (" Marked: the one whose model is kept." if result.best else "")
     return section("Runs", tag("p", note, class_="quiet"), table(header, rows, sortable=True), long=True)
@@ -260,7 +268,8 @@ def _cell_row(cell: Cell, *, kept: bool) -> Html:
     record = cell.result
     validation, epoch = (record.objective.value, record.best_epoch) if record else (None, None)
     seconds = finite(record.seconds.total) if record else None
-    reason = cell.reason or (record.reason if record else None)
+    told = [cell.reason or record.reason, *record.notes] if record else [cell.reason]
+    notes = "; ".join(filter(None, told))
     cells: list[Child] = [
         tag("td", tag("span", cell.method, class_="method")),
         number_cell(cell.seed, str(cell.seed)),
@@ -269,7 +278,7 @@ def _cell_row(cell: Cell, *, kept: bool) -> Html:
         number_cell(validation, score(validation)),
         number_cell(epoch, DASH if epoch is None else str(epoch)),
         number_cell(seconds, DASH if seconds is None else f"{seconds:,.1f}"),
-        tag("td", reason, class_="wide" if reason else None),
+        tag("td", notes, class_="wide" if notes else None),
     ]
     return tag("tr", join(cells), class_="winner" if kept else None)
 

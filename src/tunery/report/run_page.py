@@ -70,6 +70,7 @@ def _header(result: RunResult) -> Html:
         tag("h1", run_headline(result)),
         tag("p", ran, class_="lead"),
         tag("p", f"Reason: {result.reason}") if result.reason else None,
+        tag("ul", [tag("li", note) for note in result.notes], class_="verdicts") if result.notes else None,
         tag("p", objective_sentence(result.objective.name, result.objective.direction), class_="quiet"),
     )
 
