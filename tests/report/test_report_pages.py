@@ -43,13 +43,13 @@ def test_the_headline_says_who_won_and_what_it_cost(sixty: tuple[StudyResult, Pa
     assert "saved an estimated 3.7 h" in words
     assert "99.5 % saved" in words
     assert page.text_of("h2") == [
+        "Leaderboard",
         "Best config",
         "History",
         "Learning curves",
         "Pruning",
         "Slices",
         "Parameters",
-        "Trials",
         f"Trial {best.number} in detail",
         "Data",
         "Environment",
@@ -97,7 +97,7 @@ def test_markup_in_names_reasons_and_values_stays_text():
     best = study.best.model_copy(
         update={"config": {"name": ATTACK, ATTACK: [ATTACK]}, "test": {"per_label": {ATTACK: {"f1": 0.5}}}}
     )
-    run = make_run(config={"name": ATTACK}, reason=ATTACK)
+    run = make_run(config={"name": ATTACK}, reason=ATTACK, notes=(f"note {ATTACK}",))
     more = {
         "notes": (ATTACK,),
         "objectives": ("f1_macro", "memory"),
@@ -108,7 +108,8 @@ def test_markup_in_names_reasons_and_values_stays_text():
     assert ATTACK in page.text_of("li") and f"model.{ATTACK}" in page.text_of("code")
     assert page.text_of("title") == [f"{ATTACK} · study"]
     assert ATTACK in page.text_of("td")
-    assert ATTACK in "".join(run_page(run, make_lines()).text_of("p"))
+    alone = run_page(run, make_lines())
+    assert ATTACK in "".join(alone.text_of("p")) and f"note {ATTACK}" in alone.text_of("li")
 
 
 @pytest.mark.parametrize(("trials", "status"), [(0, "failed"), (2, "failed"), (1, "running")])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.report.scales import MOST_CATEGORIES, Axis, Missing, parameter_axis
+from tunery.report.scales import MOST_CATEGORIES, Axis, Missing, Scale, parameter_axis
 
 
 def axis(name: str, values: list[object]) -> Axis:
@@ -17,6 +17,16 @@ def test_log_uniform_numbers_get_a_logarithmic_axis_and_uniform_ones_a_linear_ax
     draw = random.Random(0)
     assert axis("optim.lr", [10 ** draw.uniform(-5, -3) for _ in range(50)]).kind == "log"
     assert axis("peft.dropout", [draw.uniform(0, 0.2) for _ in range(50)]).kind == "linear"
+
+
+def test_few_values_stand_on_the_scale_they_were_searched_on():
+    rates = parameter_axis("optim.lr", [2e-4, 2e-3, 2e-4 * 10**0.5], scale="log")
+    assert rates.kind == "log" and rates.positions == (0.0, 1.0, pytest.approx(0.5))
+    assert [text for _, text in rates.ticks] == ["2.0e-04", "1e-03", "2.0e-03"]
+    assert parameter_axis("train.epochs", [2, 8, 5], scale="linear").positions == (0.0, 1.0, 0.5)
+    assert parameter_axis("peft.r", list(range(1, 20)), scale="category").kind == "category"
+    assert parameter_axis("optim.lr", [1e-3, 1e-3], scale="log").positions == (0.5, 0.5)
+    assert parameter_axis("optim.lr", [0.0, "high"], scale="log").kind == "category"
 
 
 def test_positions_follow_the_scale():
@@ -43,11 +53,12 @@ def test_rare_categories_share_one_place():
     assert found.ticks[-1][1] == "other"
 
 
-@given(st.lists(st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.just(...), min_size=1))
-def test_whatever_the_values_are_every_trial_that_has_one_stands_on_the_axis(values: list[object]):
+@pytest.mark.parametrize("scale", [None, "linear", "log", "category"])
+@given(values=st.lists(st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.just(...), min_size=1))
+def test_whatever_the_values_are_every_trial_that_has_one_stands_on_the_axis(values: list[object], scale: Scale | None):
     if all(value is ... for value in values):
         return
-    found = axis("x", values)
+    found = parameter_axis("x", [Missing if value is ... else value for value in values], scale=scale)
     assert [position is None for position in found.positions] == [value is ... for value in values]
     assert all(0 <= position <= 1 for position in found.positions if position is not None)
     assert all(0 <= position <= 1 for position, _ in found.ticks)

@@ -1,11 +1,15 @@
 """What a study has to say."""
 
 import pytest
+from page_reader import checked
 from report_records import make_empty_study, make_searched_study
 
-from tunery.report.pruning import Pruning
+from tunery.report import study_html
+from tunery.report.pruning import Pruning, pruning
 from tunery.report.study_words import (
     ENSEMBLES,
+    ensemble_line,
+    gain_measure,
     headline,
     importance_line,
     numbers_text,
@@ -50,11 +54,24 @@ def test_other_seeds_that_changed_who_won_are_told(direction: str, told: str):
 
 
 def test_pruning_in_one_sentence():
-    late = pruned_sentence(Pruning(stopped=8, ended=10, early=5, by_epoch=(), seconds_saved=None))
+    late = pruned_sentence(Pruning(stopped=8, ended=10, early=5, early_epoch=5, by_epoch=(), seconds_saved=None))
     assert late.replace("\N{NO-BREAK SPACE}", " ") == (
         "8 of 10 ended trials (80 %) were stopped early, 5 of them (50 % of all) by epoch 5."
     )
-    assert pruned_sentence(Pruning(0, 10, 0, (), None)) == "No trial was stopped early."
+    assert pruned_sentence(Pruning(0, 10, 0, 5, (), None)) == "No trial was stopped early."
+
+
+def test_no_epoch_is_named_that_no_trial_has():
+    study = make_empty_study("pruned", trials=3).model_copy(update={"pruned_by_epoch": {1: 1, 3: 2}})
+    assert pruned_sentence(pruning(study)).endswith("were stopped early, all of them by epoch 3.")
+
+
+def test_ensembles_and_their_best_member_are_told_in_one_measure_that_is_not_the_leaderboards():
+    study = make_searched_study(60)
+    told = ensemble_line(study, study.ensembles[0])
+    single, value = f"{study.ensembles[0].single:.4f}", f"{study.ensembles[0].value:.4f}"
+    assert f": 2-fold cross-validated macro F1 {value} against {single} of the best single trial (+0.0051)" in told
+    assert gain_measure(study) in checked(study_html(study)).text_of("th")
 
 
 def test_no_importance_is_no_line_and_many_numbers_are_cut():

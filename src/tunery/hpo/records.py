@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -13,6 +13,7 @@ from tunery.report.pruning import pruned_by_epoch, seconds_saved
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.document import Document
 from tunery.schema.results import Disk, StudyResult, TrialRecord
+from tunery.schema.spec import Choices, Domain
 from tunery.store.folder import RunFolder
 from tunery.store.objects import Objects
 from tunery.train.callbacks import history
@@ -120,7 +121,14 @@ def summarise(
         pruned_by_epoch=pruned_by_epoch(records),
         seconds_saved=seconds_saved(records, epochs=base.train.epochs),
         objectives=base.objectives,
+        scales={path: _scale(parameter.domain) for path, parameter in space.parameters.items()},
         notes=notes,
         disk=Disk(bytes=0, keep_all_bytes=0),
         seconds=sum(record.seconds for record in records),
     )
+
+
+def _scale(domain: Domain) -> Literal["linear", "log", "category"]:
+    if isinstance(domain, Choices):
+        return "category"
+    return "log" if domain.log else "linear"

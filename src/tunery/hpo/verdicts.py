@@ -1,5 +1,6 @@
 """What the numbers of a comparison say, and do not say, in words."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tunery.hpo.statistics import LEVEL
@@ -28,18 +29,15 @@ def _inconclusive(doubts: Mapping[str, Sequence[Cell]], cells: Sequence[Cell]) -
     """How many runs are doubtful, and of each method the notes of its first one."""
     if not doubts:
         return
-    count, completed = sum(map(len, doubts.values())), sum(cell.status == "completed" for cell in cells)
-    yield (
-        f"no conclusion: the scores of {count} of {completed} runs are doubtful, so that differences, or their absence, "
-        "may come from how the runs were trained and not from the methods:"
+    completed = Counter(cell.method for cell in cells if cell.status == "completed")
+    count = sum(map(len, doubts.values()))
+    told = (
+        f"no conclusion: the scores of {count} of {completed.total()} runs are doubtful, so that differences, or none,"
     )
+    yield f"{told} may come from how the runs were trained and not from the methods:"
     for method, found in doubts.items():
         notes = "; ".join(found[0].result.notes if found[0].result else ())
-        yield f"  {method}, {len(found)} of {sum(_is_completed(cell, method) for cell in cells)} runs: {notes}"
-
-
-def _is_completed(cell: Cell, method: str) -> bool:
-    return cell.method == method and cell.status == "completed"
+        yield f"  {method}, {len(found)} of {completed[method]} runs: {notes}"
 
 
 def _against(method: MethodSummary, against: MethodSummary, direction: Direction, tests: int) -> str:

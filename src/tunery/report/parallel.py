@@ -50,7 +50,11 @@ def parallel(study: StudyResult) -> Parallel | None:
     ranked = most_important(study, columns, values)
     kept = best_places(values, study.direction, most=_BEST_LINES)
     chosen = sampled(len(trials), MOST_LINES, kept=kept)
-    axes = [parameter_axis(path, column) for path, column in columns.items() if path in ranked[:MOST_AXES]]
+    axes = [
+        parameter_axis(path, column, scale=study.scales.get(path))
+        for path, column in columns.items()
+        if path in ranked[:MOST_AXES]
+    ]
     axes.append(linear_axis(metric_name(study.objective), within(values, view_limits(values, study.direction))))
     key = _sign(study)
     completed = sorted(key(value) for trial, value in valued if trial.status == "completed")

@@ -27,7 +27,9 @@ class Pruning(NamedTuple):
     ended: int
     """Trials that are no longer running."""
     early: int
-    """Stopped after at most `EARLY_EPOCHS` epochs."""
+    """Stopped after at most `early_epoch` epochs."""
+    early_epoch: int
+    """`EARLY_EPOCHS`, or the last epoch after which a trial was stopped."""
     by_epoch: tuple["Stopped", ...]
     seconds_saved: float | None
     """Estimate; None without a completed trial to judge by."""
@@ -106,6 +108,7 @@ def pruning(study: StudyResult) -> Pruning:
         stopped=sum(trial.status == "pruned" for trial in study.trials),
         ended=sum(trial.status != "running" for trial in study.trials),
         early=sum(row.here for row in by_epoch if row.epoch <= EARLY_EPOCHS),
+        early_epoch=min([EARLY_EPOCHS, *(row.epoch for row in by_epoch[-1:])]),
         by_epoch=by_epoch,
         seconds_saved=study.seconds_saved,
     )

@@ -13,12 +13,14 @@ MOST_CATEGORIES = 10
 """Categories of one axis; rarer values share the last one."""
 
 FEW_NUMBERS = 6
-"""Up to so many distinct numbers are drawn as steps of equal width, like a list of ranks 4, 8, 16, 32."""
+"""Up to so many distinct numbers of an unknown scale are taken for a list of choices, like ranks 4, 8, 16, 32."""
 
 LOG_SPAN = 20
 """A positive parameter whose largest value is that many times its smallest may have a logarithmic axis."""
 
 _OTHER = "other"
+
+Scale = Literal["linear", "log", "category"]
 
 
 @final
@@ -30,7 +32,7 @@ class Axis(NamedTuple):
     """One parameter. Positions run from 0 (low end) to 1 (high end)."""
 
     name: str
-    kind: Literal["linear", "log", "category"]
+    kind: Scale
     ticks: tuple[tuple[float, str], ...]
     positions: tuple[float | None, ...]
     """One per trial; None where it has no such parameter."""
@@ -41,14 +43,26 @@ def group_name(value: Any) -> str:
     return "" if value is Missing else value_text(value)
 
 
-def parameter_axis(name: str, values: Sequence[Any]) -> Axis:
-    """The axis that suits the values; a trial without the parameter is `Missing`."""
+def parameter_axis(name: str, values: Sequence[Any], *, scale: Scale | None = None) -> Axis:
+    """The axis of a parameter; a trial without it is `Missing`.
+
+    Args:
+        scale: how it was searched; None where that is not known, and the values have to tell. What is not all numbers,
+            or has no logarithm on a logarithmic scale, is drawn as categories.
+    """
     there = [value for value in values if value is not Missing]
     numbers = [number for value in there if (number := finite(value)) is not None]
-    if len(numbers) < len(there) or len(set(numbers)) <= FEW_NUMBERS:
+    scale = scale or _looks_like(numbers)
+    if len(numbers) < len(there) or scale == "category" or (scale == "log" and min(numbers) <= 0):
         return _category(name, values)
     known = [None if value is Missing else finite(value) for value in values]
-    return _logarithmic(name, known) if _looks_logarithmic(numbers) else linear_axis(name, known)
+    return _logarithmic(name, known) if scale == "log" else linear_axis(name, known)
+
+
+def _looks_like(numbers: Sequence[float]) -> Scale:
+    if len(set(numbers)) <= FEW_NUMBERS:
+        return "category"
+    return "log" if _looks_logarithmic(numbers) else "linear"
 
 
 def _looks_logarithmic(numbers: Sequence[float]) -> bool:
@@ -79,9 +93,12 @@ def _logarithmic(name: str, values: Sequence[float | None]) -> Axis:
     known = [value for value in logs if value is not None]
     low, high = min(known), max(known)
     powers = range(math.ceil(low), math.floor(high) + 1)
+    if low == high:
+        return Axis(name, "log", ((0.5, _short(10**low)),), _scaled(logs, low, high))
     inner = [((power - low) / (high - low), f"{10.0**power:.0e}") for power in powers[:: max(1, len(powers) // 3)]]
     inner = [tick for tick in inner if 0.22 < tick[0] < 0.78]
-    return Axis(name, "log", ((0.0, _short(10**low)), *inner, (1.0, _short(10**high))), _scaled(logs, low, high))
+    ends = [(0.0, f"{10**low:.1e}"), (1.0, f"{10**high:.1e}")]
+    return Axis(name, "log", (ends[0], *inner, ends[1]), _scaled(logs, low, high))
 
 
 def _short(value: float) -> str:

@@ -57,7 +57,8 @@ def slices(study: StudyResult) -> Slices | None:
     shown = most_important(study, columns, values)[:MOST_SLICES]
     kept = best_places(values, study.direction, most=_BEST_DOTS)
     chosen = sampled(len(trials), _MOST_DOTS, kept=kept)
-    panels = tuple(_slice(parameter_axis(path, columns[path]), trials, values, chosen) for path in shown)
+    axes = [parameter_axis(path, columns[path], scale=study.scales.get(path)) for path in shown]
+    panels = tuple(_slice(axis, trials, values, chosen) for axis in axes)
     return Slices(panels, view_limits(values, study.direction), len(chosen), len(trials))
 
 

@@ -46,6 +46,7 @@ def _sections(study: StudyResult, results: Mapping[int, RunResult], storage: Sto
     records = [*([winner] if winner else []), *results.values()]
     yield _headline(study, stopped)
     yield _tiles(study, stopped)
+    yield trials_section(study)
     if study.best:
         yield _best_config(study, study.best)
     yield rescored_section(study)
@@ -57,7 +58,6 @@ def _sections(study: StudyResult, results: Mapping[int, RunResult], storage: Sto
     yield slices_section(study)
     yield parallel_section(study)
     yield ensembles_section(study)
-    yield trials_section(study)
     yield notes_section(study)
     if study.best:
         yield _winner(study, study.best, winner)

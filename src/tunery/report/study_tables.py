@@ -7,7 +7,7 @@ from tunery.report.importance import EVALUATORS, ImportanceRow, evaluators, impo
 from tunery.report.markup import Html, tag
 from tunery.report.parts import MOST_OPEN, collapsed, number_cell, section, share_bar, table
 from tunery.report.pruning import Pruning, Stopped
-from tunery.report.study_words import ENSEMBLES, GAIN_NOTE, numbers_text, rescored_sentence
+from tunery.report.study_words import ENSEMBLES, GAIN_NOTE, gain_measure, numbers_text, rescored_sentence
 from tunery.report.words import DASH, metric_name, percent, plural, score, signed
 from tunery.schema.results import EnsembleGain, Rescored, StudyResult, TrialRecord
 
@@ -95,8 +95,8 @@ def ensembles_section(study: StudyResult) -> Html | None:
     header = [
         ("method", None),
         ("trials", None),
-        (metric_name(study.objective), "n"),
-        ("best single", "n"),
+        (gain_measure(study), "n"),
+        ("best single trial", "n"),
         ("gain", "n"),
     ]
     rows = [_ensemble_row(found) for found in study.ensembles]

@@ -6,7 +6,7 @@ from tunery.report.costs import COST_WORDS
 from tunery.report.finite import finite
 from tunery.report.front import costs_of
 from tunery.report.importance import EVALUATORS, evaluators, importance_rows
-from tunery.report.pruning import EARLY_EPOCHS, Pruning
+from tunery.report.pruning import Pruning
 from tunery.report.words import DASH, duration, listed, metric_name, percent, plural, score, signed
 from tunery.schema.results import EnsembleGain, Rescored, StudyResult
 
@@ -19,10 +19,11 @@ ENSEMBLES: Final = {
 """How an ensemble is called."""
 
 GAIN_NOTE: Final = (
-    "Members and weights were chosen on one half of the validation rows and scored on the other half, once each way:"
-    " every value is the mean of the two, measured on rows that chose nothing of it. The best single model was measured"
-    " the same way."
+    "Measured by 2-fold cross-validation on the validation rows: members and weights were chosen on one half and scored"
+    " on the other, once each way, and every value is the mean of the two. The best single trial was measured in the"
+    " same way, so that its value differs from that in the leaderboard, which is on all validation rows at once."
 )
+"""How the values of ensembles come about."""
 
 _MOST_NAMED: Final = 6
 
@@ -52,7 +53,7 @@ def pruned_sentence(found: Pruning) -> str:
     share, early = percent(found.stopped / found.ended), percent(found.early / found.ended)
     told = f"{found.stopped:,} of {plural(found.ended, 'ended trial')} ({share}) were stopped early, "
     few = f"{found.early:,} of them ({early} of all)"
-    told += f"{'all of them' if found.early == found.stopped else few} by epoch {EARLY_EPOCHS}."
+    told += f"{'all of them' if found.early == found.stopped else few} by epoch {found.early_epoch}."
     return f"{told} That saved an estimated {duration(found.seconds_saved)}." if found.seconds_saved else told
 
 
@@ -105,8 +106,13 @@ def _share(share: float | None) -> str:
 
 def ensemble_line(study: StudyResult, found: EnsembleGain) -> str:
     """One ensemble against its best member."""
-    told = f"{ENSEMBLES[found.method]} of trials {numbers_text(found.trials)}: {metric_name(study.objective)}"
-    return f"{told} {score(found.value)}, {signed(found.gain)} against the best single model"
+    told = f"{ENSEMBLES[found.method]} of trials {numbers_text(found.trials)}: {gain_measure(study)}"
+    return f"{told} {score(found.value)} against {score(found.single)} of the best single trial ({signed(found.gain)})"
+
+
+def gain_measure(study: StudyResult) -> str:
+    """What the values of ensembles are called: `GAIN_NOTE` says how they come about."""
+    return f"2-fold cross-validated {metric_name(study.objective)}"
 
 
 def numbers_text(numbers: tuple[int, ...], most: int = _MOST_NAMED) -> str:

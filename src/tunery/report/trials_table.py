@@ -38,7 +38,7 @@ def trials_section(study: StudyResult) -> Html:
     note = "Click a column to sort by it. Only completed trials are ranked."
     note += " Those that were trained again with other seeds stand first, by their mean." if study.rescored else ""
     note += _left_out(len(rows), len(shown))
-    return section("Trials", tag("p", note, class_="quiet"), content, long=True)
+    return section("Leaderboard", tag("p", note, class_="quiet"), content, long=True)
 
 
 def _left_out(count: int, shown: int) -> str:

@@ -279,6 +279,8 @@ class StudyResult(Record):
     """Estimated seconds that stopping early saved; null without a completed trial to judge by."""
     objectives: tuple[str, ...] = ()
     """The objective, then the costs beside it."""
+    scales: dict[str, Literal["linear", "log", "category"]] = {}
+    """By parameter: how its range was searched; `category` for a list of choices."""
     front: tuple[int, ...] = ()
     """With several objectives, the trials that no other beats in one without losing in another."""
     rescored: tuple[Rescored, ...] = ()
