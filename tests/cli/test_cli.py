@@ -109,7 +109,7 @@ def test_compare_prints_table_verdicts_and_places(
 ) -> None:
     monkeypatch.setitem(compare.__kwdefaults__, "runner", Fake())
     monkeypatch.setattr("tunery.hpo.ledger.comparison_png", lambda _: b"")  # drawn in the report's own tests
-    monkeypatch.setattr("tunery.hpo.ledger.comparison_html", lambda *_, **__: "<html></html>")
+    monkeypatch.setattr("tunery.hpo.pages.comparison_html", lambda *_, **__: "<html></html>")
     out = tmp_path / "comparison"
     command = ["compare", config, "train.epochs=2", "lora:peft.r=4", "--methods", "none,lora,ia3", "--out", out]
     code, printed, told = call(capsys, *command, "--json")

@@ -111,7 +111,7 @@ def test_a_folder_that_is_not_tunerys_is_left_alone(
     (tmp_path / "objects" / "mine.safetensors").write_bytes(b"precious")
     (tmp_path / "config.yaml").write_text("precious: too")
     code, _, told = call(capsys, verb, tmp_path)
-    assert code == 2 and "no config.yaml beside a record or a lock of tunery's" in told.replace("\n", " ")
+    assert code == 2 and "it has no file '.tunery'" in told.replace("\n", " ")
     code, _, told = call(capsys, verb, tmp_path / "nowhere")
     assert code == 2 and "there is no folder" in told
     assert (tmp_path / "objects" / "mine.safetensors").exists()

@@ -33,6 +33,7 @@ from tunery.schema import RunConfig
 from tunery.schema.document import validate
 from tunery.schema.fields import members
 from tunery.schema.results import Cell, ComparisonResult
+from tunery.store.claim import own
 from tunery.store.files import size
 
 
@@ -71,7 +72,7 @@ def quick_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Drawing takes a second; the report's own tests draw, and so do the tests with real processes here."""
     if "real" not in request.node.name:
         monkeypatch.setattr("tunery.hpo.ledger.comparison_png", lambda _: b"")
-        monkeypatch.setattr("tunery.hpo.ledger.comparison_html", lambda *_, **__: "<html></html>")
+        monkeypatch.setattr("tunery.hpo.pages.comparison_html", lambda *_, **__: "<html></html>")
 
 
 def problems(caught: pytest.ExceptionInfo[ConfigError]) -> dict[str, str]:
@@ -229,7 +230,7 @@ def test_another_config_on_the_same_folder_is_refused(given: dict[str, Any], tmp
         compare(given, methods=["none"], seeds=1, overrides=["train.epochs=1"], out=out, runner=Fake())
     with pytest.raises(FolderError, match=r"cells/lora/0.*peft.r"):
         compare(given, methods=["none", "lora"], seeds=2, overrides=["lora:peft.r=4"], out=out, runner=Fake())
-    (tmp_path / "run").mkdir()
+    own(tmp_path / "run")
     (tmp_path / "run" / "result.json").write_text("{}")
     with pytest.raises(FolderError, match="holds a run"):
         compare(given, methods=["none"], seeds=1, out=tmp_path / "run", runner=Fake())
@@ -261,7 +262,7 @@ def test_what_every_method_is_refused_for_is_the_requests_fault(given: dict[str,
     fake, out = Fake(none=refused, lora=refused), tmp_path / "out"
     with pytest.raises(RequestError, match="warm-up too long"):
         compare(given, methods=["lora", "none"], seeds=3, out=out, runner=fake)
-    assert len(fake.trained) == 2 and [path.name for path in out.iterdir()] == [".lock"]
+    assert len(fake.trained) == 2 and {path.name for path in out.iterdir()} == {".lock", ".tunery"}
     mended = {**given, "train": {"epochs": 1}}
     assert compare(mended, methods=["none"], seeds=1, out=out, runner=Fake()).best is not None
 

@@ -12,6 +12,7 @@ from tunery.errors import FolderError, RequestError
 from tunery.hpo.ensemble import ensemble, measure
 from tunery.store.folder import RunFolder
 from tunery.store.lock import held
+from tunery.store.ownership import MARK, MARK_TEXT
 from tunery.train.fit import fit
 
 
@@ -37,8 +38,7 @@ def trained(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def study(trained: Path, tmp_path: Path) -> Path:
     study = Path(shutil.copytree(trained, tmp_path / "study"))
-    for name in ("config.yaml", ".lock"):
-        (study / name).touch()
+    (study / MARK).write_text(MARK_TEXT)
     return study
 
 

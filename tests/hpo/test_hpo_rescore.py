@@ -75,7 +75,7 @@ class Trainer:
         folder = RunFolder(job.folder, objects=Objects(job.study / "objects"))
         job.folder.mkdir(parents=True)
         (job.study / "objects").mkdir(exist_ok=True)
-        (job.study / "objects" / f"{job.folder.name}.safetensors").write_bytes(b"weights")
+        (job.study / "objects" / f"{int(job.folder.name):032x}.safetensors").write_bytes(b"weights")
         folder.write_kept([CheckpointRecord(kind="best", step=1, epoch=1, digest=job.folder.name, bytes=7)])
         folder.write_result(result_of(job.config, self.values[number][place - 1]))
         return Outcome("completed")

@@ -16,7 +16,7 @@ from tiny_runs import config, write_rows
 from tunery.errors import TuneryError
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.yaml_text import parse_yaml
-from tunery.store.files import is_temporary
+from tunery.store.ownership import is_temporary
 from tunery.train.fit import fit
 
 TIMES = ("seconds", "memory")
@@ -80,7 +80,7 @@ def _state(folder: Path) -> set[str]:
     counts = hashlib.sha256()
     state = set()
     for path in sorted(folder.rglob("*")):
-        name = re.sub(r"\d+\.tmp", "tmp", str(path.relative_to(folder)))
+        name = re.sub(r"[0-9a-f]{16}\.tunery-tmp", "tmp", str(path.relative_to(folder)))
         if any(is_temporary(part) for part in (path, *path.parents)):
             state.add(re.sub("[0-9a-f]{32,}", "object", name))
         elif path.name == "progress.json":

@@ -10,9 +10,7 @@ import pytest
 from faults import ERRNOS, FaultyDisk, faulty
 from tunery.errors import FolderError
 from tunery.store.files import (
-    LOCK,
     entries,
-    is_temporary,
     make_folder,
     recover,
     remove,
@@ -22,12 +20,12 @@ from tunery.store.files import (
     size,
     size_of,
     sync,
-    temporary,
     write,
     write_bytes,
     write_text,
     written_whole,
 )
+from tunery.store.ownership import aside, is_temporary, temporary
 
 OLD, NEW = {"weights": "old", "deep/card": "old"}, {"weights": "new", "deep/card": "new", "more": "new"}
 
@@ -35,6 +33,7 @@ OLD, NEW = {"weights": "old", "deep/card": "old"}, {"weights": "new", "deep/card
 def fill(folder: Path, content: dict[str, str]) -> Path:
     for name, text in content.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).unlink(missing_ok=True)
         write(folder / name, text.encode())
     return folder
 
@@ -102,13 +101,13 @@ def remove_it(run: Path) -> None:
 
 
 def add(run: Path) -> None:
-    write_text(run / "best" / "deeper" / "more", "new")
+    write_text(run / "best" / "resume" / "more", "new")
 
 
 CHANGES: dict[Callable[[Path], None], dict[str, str] | None] = {
     replace: NEW,
     remove_it: None,
-    add: {**OLD, "deeper/more": "new"},
+    add: {**OLD, "resume/more": "new"},
 }
 
 
@@ -127,6 +126,7 @@ def test_whoever_dies_leaves_a_folder_as_it_was_or_is_to_be(
     for number, call in enumerate(disk.log, start=1):
         found = tmp_path / str(number)
         recover(found)
+        recover(found / "best")
         allowed = [CHANGES[act]] if call == "the end" else [OLD, CHANGES[act]]
         assert content(found / "best") in allowed, call
         assert [path.name for path in found.iterdir()] in (["best"], []), call
@@ -149,6 +149,7 @@ def test_whatever_is_refused_leaves_a_folder_as_it_was_or_is_to_be(
             act(run)  # in the same process
             assert content(run / "best") == CHANGES[act], call
         recover(run)
+        recover(run / "best")
         assert content(run / "best") in [OLD, CHANGES[act]], call
         assert [path.name for path in run.iterdir()] in (["best"], []), call
 
@@ -159,13 +160,14 @@ def test_what_could_not_be_removed_is_not_in_the_way(tmp_path: Path) -> None:
         remove_tree(run / "best")
     assert disk.log[2].startswith("unlink") and not (run / "best").exists()
     remove_tree(fill(run / "best", NEW))
+    recover(run)
     assert list(run.iterdir()) == []
 
 
 @pytest.mark.parametrize("there", [True, False])
 def test_a_second_replacement_finishes_the_first(tmp_path: Path, there: bool) -> None:
     """It died before or after the second rename, and nobody has called `recover`."""
-    fill(tmp_path / ".best.old", OLD)
+    fill(aside(tmp_path / "best"), OLD)
     if there:
         fill(tmp_path / "best", OLD)
     replace_folder(fill(tmp_path / "staged", NEW), tmp_path / "best")
@@ -173,34 +175,81 @@ def test_a_second_replacement_finishes_the_first(tmp_path: Path, there: bool) ->
 
 
 def test_the_old_folder_comes_back_where_the_new_one_cannot_come(tmp_path: Path) -> None:
-    fill(tmp_path / "best", OLD)
-    fill(tmp_path / "staged", NEW)
-    with faulty(FaultyDisk(tmp_path)) as dry:
-        replace_folder(tmp_path / "staged", tmp_path / "best")
-    second = [place for place, call in enumerate(dry.log) if call.startswith("replace")][1]
-    fill(tmp_path / "staged", NEW)
-    with faulty(FaultyDisk(tmp_path, refuse=second)), pytest.raises(OSError, match="Input/output error"):
-        replace_folder(tmp_path / "staged", tmp_path / "best")
-    assert content(tmp_path / "best") == NEW and not (tmp_path / ".best.old").exists()
+    dry, run = tmp_path / "dry", tmp_path / "run"
+    for folder in (dry, run):
+        fill(folder / "best", OLD)
+        fill(folder / "staged", NEW)
+    with faulty(FaultyDisk(dry)) as disk:
+        replace_folder(dry / "staged", dry / "best")
+    second = [place for place, call in enumerate(disk.log) if call.startswith("replace")][1]
+    with faulty(FaultyDisk(run, refuse=second)), pytest.raises(OSError, match="Input/output error"):
+        replace_folder(run / "staged", run / "best")
+    assert content(run / "best") == OLD and not aside(run / "best").exists()
 
 
-def test_recovering_leaves_alone_what_another_process_may_hold(tmp_path: Path) -> None:
-    mine, trial = tmp_path / "objects", tmp_path / "trials" / "3"
-    for folder in (tmp_path, mine, trial, trial / "resume"):
-        fill(folder, {temporary(Path("file")).name: "half", "notes.tmp": "a person's", ".hidden": "too"})
-    (tmp_path / LOCK).write_text("")
-    (trial / LOCK).write_text("")
+OTHERS = (".vimrc.tmp", ".env.old", "src/.notes.old/deep", "notes.tmp", ".hidden", "objects/.x.tmp", "resume/.y.7.tmp")
+"""What a person, or another program, may have in the same folder."""
+
+
+def test_recovering_touches_what_tunery_left_where_it_left_it_and_nothing_else(tmp_path: Path) -> None:
+    mine = ["", "resume", "rescored", "cells/lora"]
+    held = ["objects", "trials/3", "trials/3/resume", "cells/lora/0", "src"]
+    for place in [*mine, *held]:
+        fill(tmp_path / place, {temporary(Path("file")).name: "half"})
+    fill(tmp_path, dict.fromkeys(OTHERS, "theirs"))
     recover(tmp_path)
-    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if is_temporary(path)}
-    assert names == {f"trials/3/{place}{temporary(Path('file')).name}" for place in ("", "resume/")}
-    assert (mine / "notes.tmp").exists() and (mine / ".hidden").exists()
+    left = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("*") if is_temporary(path)}
+    assert left == set(held)
+    assert all((tmp_path / name).read_text() == "theirs" for name in OTHERS)
+
+
+def test_no_link_is_followed_to_what_is_removed_counted_or_listed(tmp_path: Path) -> None:
+    elsewhere, run = fill(tmp_path / "elsewhere", OLD), tmp_path / "run"
+    run.mkdir()
+    links = [run / "best", temporary(run / "best"), aside(run / "best"), run / "resume"]
+    for link in links:
+        link.symlink_to(elsewhere, target_is_directory=True)
+    assert size(run) == size(run / "best") == 0 and entries(run / "resume") == []
+    recover(run)
+    remove_tree(run / "best")
+    assert content(elsewhere) == OLD and [path.name for path in run.iterdir()] == ["resume"]
+
+
+def test_a_planted_link_under_a_temporary_name_is_not_written_through(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    planted = temporary(tmp_path / "record")
+    planted.symlink_to(target)
+    with pytest.raises(FileExistsError):
+        write(planted, b"other")
+    (tmp_path / "record").symlink_to(target)
+    write_text(tmp_path / "record", "new")
+    assert target.read_text() == "precious" and (tmp_path / "record").read_text() == "new"
+
+
+def test_two_temporaries_of_one_file_have_two_names(tmp_path: Path) -> None:
+    names = {temporary(tmp_path / ("x" * 250)).name for _ in range(20)}
+    assert len(names) == 20 and all(len(name) < 80 for name in names)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_a_folder_that_comes_in_place_has_the_mode_of_new_files(tmp_path: Path, umask: int) -> None:
+    staged = fill(tmp_path / "staged", NEW)
+    (staged / "weights").chmod(0o600)
+    before = os.umask(umask)
+    try:
+        replace_folder(staged, tmp_path / "best")
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "best").rglob("*") if path.is_file()}
+    assert modes == {0o666 & ~umask} and content(tmp_path / "best") == NEW
 
 
 def test_a_folder_that_another_process_removes_first_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = fill(tmp_path / "resume", NEW)
-    exists = Path.exists
+    exists = os.path.lexists
 
     def gone_since(path: Path) -> bool:
         found = exists(path)
@@ -208,7 +257,7 @@ def test_a_folder_that_another_process_removes_first_is_removed(
             folder.rename(tmp_path / "elsewhere")
         return found
 
-    monkeypatch.setattr(Path, "exists", gone_since)
+    monkeypatch.setattr(os.path, "lexists", gone_since)
     remove_tree(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
 

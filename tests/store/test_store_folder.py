@@ -7,7 +7,7 @@ import pytest
 
 from tunery.errors import FolderError
 from tunery.schema.results import CheckpointRecord, Progress
-from tunery.store.claim import claimed, refuse_other
+from tunery.store.claim import claimed, own, refuse_other
 from tunery.store.folder import RunFolder
 from tunery.store.resume import Point
 
@@ -76,6 +76,7 @@ def test_a_folder_is_closed_when_nothing_is_left_of_the_work(tmp_path: Path) -> 
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
+    own(tmp_path)
     (tmp_path / "study.json").write_text("{}")
     with pytest.raises(
         FolderError, match="a run needs a folder of its own, but .* holds a study; choose another --out"

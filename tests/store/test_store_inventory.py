@@ -9,10 +9,12 @@ from stored_runs import finish, keep_best, save_point, trial, weights
 from tunery.errors import FolderError
 from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.results import Progress, Storage
+from tunery.store.claim import own
 from tunery.store.cleaning import clean_run
 from tunery.store.files import size
 from tunery.store.inventory import clean, storage_of
 from tunery.store.lock import held
+from tunery.store.ownership import aside, temporary
 from tunery.store.study import StudyStore
 
 
@@ -56,8 +58,32 @@ def litter(root: Path) -> list[str]:
     save_point(run, 5, key="5")
     save_point(run, 9, key="9")
     (run.resume.root / "step-9.json").write_text("{")
-    left = ["objects/.x.safetensors.7.tmp", "trials/1/staging/model", ".best.7.tmp/model", ".best.old/model"]
-    theirs = ["notes.txt", "objects/notes.txt", "trials/1/resume/notes.txt", ".cache/model", "best/model"]
+    left = [
+        str(place.relative_to(root))
+        for place in (
+            temporary(root / "objects" / "x.safetensors"),
+            temporary(root / "trials" / "1" / "staging") / "model",
+            temporary(root / "best") / "model",
+            aside(root / "best") / "model",
+        )
+    ]
+    theirs = [
+        *(
+            "notes.txt",
+            "objects/notes.txt",
+            "trials/1/resume/notes.txt",
+            ".cache/model",
+            "best/model",
+            "trials/1/staging/x",
+        ),
+        *(
+            "objects/mine.safetensors",
+            "trials/1/resume/step-one.json",
+            ".vimrc.tmp",
+            ".notes.old/x",
+            "objects/.x.7.tmp",
+        ),
+    ]
     for name in [*left, *theirs]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("something")
@@ -72,11 +98,10 @@ def test_orphans_are_found_with_their_reasons_and_removed_only_when_asked(tmp_pa
     found = clean(tmp_path, delete=False)
     assert sorted((item.kind, item.why) for item in found) == sorted(
         [
-            *[left] * 3,
+            *[left] * 4,
             *[nameless] * 4,  # of the finished trial's point, and of the unreadable one
             ("orphan", "resume point of trial 0, not needed: the run is finished"),
             ("orphan", "resume point of trial 1, unreadable"),
-            ("orphan", "staging folder of an unfinished save of trial 1"),
         ]
     )
     assert sorted(tmp_path.rglob("*")) == before
@@ -95,8 +120,8 @@ def test_orphans_are_found_with_their_reasons_and_removed_only_when_asked(tmp_pa
 
 
 def test_an_export_that_was_set_aside_is_put_back_and_not_removed(tmp_path: Path) -> None:
-    (tmp_path / ".best.old").mkdir()
-    (tmp_path / ".best.old" / "model").write_text("the only one")
+    aside(tmp_path / "best").mkdir()
+    (aside(tmp_path / "best") / "model").write_text("the only one")
     assert words(storage_of(tmp_path)) == [("export", "set aside, and put back by the next command")]
     assert clean(tmp_path, delete=True) == ()
     assert (tmp_path / "best" / "model").read_text() == "the only one"
@@ -135,7 +160,7 @@ def test_runs_that_were_trained_again_count_with_the_study_and_its_database_is_a
     run.write_progress(Progress(written_bytes=20))
     store.tidy()
     again.tidy()
-    left = [tmp_path / "rescored" / "objects" / ".x.safetensors.7.tmp", tmp_path / "objects" / ".y.safetensors.7.tmp"]
+    left = [temporary(root / "objects" / "x.safetensors") for root in (tmp_path / "rescored", tmp_path)]
     for path in left:
         path.write_text("half")
     for name in ("study.db", "study.db-wal", "study.db-shm"):
@@ -154,8 +179,7 @@ def test_runs_that_were_trained_again_count_with_the_study_and_its_database_is_a
 
 
 def test_a_folder_is_not_cleaned_while_a_run_is_trained_again(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("{}")
-    (tmp_path / "study.json").write_text("{}")
+    own(tmp_path)
     run = trial(tmp_path / "rescored", 1)
     run.mkdir(parents=True)
     with (

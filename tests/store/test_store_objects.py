@@ -15,6 +15,7 @@ from safetensors import safe_open
 from tunery.errors import Damaged
 from tunery.store import codec
 from tunery.store.objects import Objects, Reference, Stored
+from tunery.store.ownership import temporary
 
 KINDS = {"raw": (False, False), "planes": (False, True), "delta": (True, True)}
 """Codec -> whether there is a reference, and whether to compress."""
@@ -216,7 +217,7 @@ def test_another_object_in_its_place_is_damaged_and_so_is_none(objects: Objects)
 def test_a_codec_that_errs_is_found(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     right = codec.encode
     with monkeypatch.context() as patch:
-        patch.setattr("tunery.store.objects.encode", lambda rows, base, **given: right(rows ^ 1, base, **given))
+        patch.setattr("tunery.store.packing.encode", lambda rows, base, **given: right(rows ^ 1, base, **given))
         digest = objects.put({"a": torch.zeros(400)}).digest
     objects.check(digest)
     with pytest.raises(Damaged, match="tensor 'a' of object .* must be .*, but its digest is another"):
@@ -225,7 +226,7 @@ def test_a_codec_that_errs_is_found(objects: Objects, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), MemoryError(), KeyboardInterrupt()])
 @pytest.mark.parametrize(
-    "where", ["tunery.store.files.sync", "tunery.store.files.write", "tunery.store.objects.encode"]
+    "where", ["tunery.store.files.sync", "tunery.store.files.write", "tunery.store.packing.encode"]
 )
 def test_whatever_ends_a_write_leaves_nothing(
     objects: Objects, monkeypatch: pytest.MonkeyPatch, failure: BaseException, where: str
@@ -244,5 +245,9 @@ def test_whatever_ends_a_write_leaves_nothing(
 
 def test_a_temporary_is_no_object(objects: Objects) -> None:
     objects.root.mkdir()
-    (objects.root / f".{'0' * 64}.safetensors.1.tmp").touch()
-    assert objects.digests() == set()
+    temporary(objects.root / f"{'0' * 32}.safetensors").touch()
+    (objects.root / "mine.safetensors").touch()
+    (objects.root / f"{'0' * 32}.safetensors").symlink_to("mine.safetensors")
+    assert objects.digests() == set() and len(objects.half_written()) == 1
+    objects.clear()
+    assert sorted(os.listdir(objects.root)) == [f"{'0' * 32}.safetensors", "mine.safetensors"]

@@ -15,9 +15,9 @@ import torch
 from stored_runs import finish, keep_best, save_point, trial, weights
 from tunery.schema.checkpoint import Checkpoint
 from tunery.store.claim import claimed
-from tunery.store.files import is_temporary
 from tunery.store.folder import RunFolder
 from tunery.store.objects import Objects
+from tunery.store.ownership import is_temporary
 from tunery.store.resume import Point
 from tunery.store.study import StudyStore
 

@@ -17,6 +17,7 @@ from tunery.data.rows import Example
 from tunery.errors import DataError, FolderError, Interrupted
 from tunery.schema import RunConfig
 from tunery.store.folder import RunFolder
+from tunery.store.ownership import temporary
 from tunery.tracking.jsonl import read_metrics
 from tunery.train.fit import fit
 from tunery.train.inference import evaluate
@@ -56,7 +57,8 @@ def test_a_run_is_trained_scored_exported_and_recorded(tiny_bert: Path, tmp_path
     assert result.tokens.real <= result.tokens.processed and result.seconds.train > 0
     equals = {record.digest for record in result.checkpoints if record.kind == "co_best"}
     assert sorted(entry.name for entry in out.iterdir() if entry.is_file()) == [
-        ".lock", *["checkpoints.json"][: len(equals)], "config.yaml", "events.jsonl", "metrics.jsonl", "result.json",
+        ".lock", ".tunery", *["checkpoints.json"][: len(equals)],
+        "config.yaml", "events.jsonl", "metrics.jsonl", "result.json",
     ]  # fmt: skip
     stored = {path.stem for path in (out / "objects").glob("*.safetensors")}
     assert not (out / "resume").exists() and stored == equals
@@ -181,7 +183,7 @@ def test_a_run_that_died_after_its_result_leaves_no_second_copy(
         patch.setattr(RunFolder, "write_result", lambda *given: (write_result(*given), sys.exit()))
         fit(given, out=out)
     assert (out / "result.json").exists() and RunFolder(out).best() is not None and (out / "resume").exists()
-    (out / f".best.{2**30}.tmp").mkdir()
+    temporary(out / "best").mkdir()
     fit(given, out=out)
     assert RunFolder(out).best() is None and not {"resume", "progress.json"} & {path.name for path in out.iterdir()}
     assert not list(out.glob(".best*"))

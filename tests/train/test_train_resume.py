@@ -188,7 +188,7 @@ def test_without_any_whole_point_a_run_starts_over(tiny_bert: Path, tmp_path: Pa
 
 
 PICKLES = (b"PK\x03\x04", *(bytes([0x80, protocol]) for protocol in range(2, 6)))
-PLAIN = {".json", ".jsonl", ".yaml", ".safetensors", ".lock", ".txt", ".log"}
+PLAIN = {".json", ".jsonl", ".yaml", ".safetensors", ".lock", ".tunery", ".txt", ".log"}
 
 
 class NoPickle(TrainerCallback):

@@ -8,6 +8,8 @@ import typer
 from tunery.cli import show
 from tunery.cli.options import AsJson, Config, Out, Overrides, Storage, TrustRemoteCode, permits_code
 from tunery.schema import load_config, load_document
+from tunery.store.claim import refuse_other
+from tunery.store.ownership import require_own
 from tunery.terminal import Terminal
 
 
@@ -19,12 +21,12 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train one config, export the best epoch and score it on test."""
-    resolved = load_config(config, overrides or ())
+    resolved, folder = load_config(config, overrides or ()), out or Path("runs") / config.stem
+    refuse_other(folder, resolved.model_dump(mode="json"), record="result.json")
     from tunery.train.console import ConsoleProgress
     from tunery.train.fit import fit
     from tunery.train.report import write_run_page
 
-    folder = out or Path("runs") / config.stem
     progress = ConsoleProgress(Terminal(stderr=True), title=folder.name, objective=resolved.objective)
     try:
         permitted = permits_code(trust_remote_code, overrides or ())
@@ -61,10 +63,11 @@ def search(
 
         show_space(document, as_json=as_json)
         return
+    folder = out or Path("runs") / f"{config.stem}-search"
+    require_own(folder)
     from tunery.cli.watch_study import StudyConsole
     from tunery.hpo.study import search as run_search
 
-    folder = out or Path("runs") / f"{config.stem}-search"
     console = StudyConsole(Terminal(stderr=True))
     try:
         result = run_search(
@@ -96,6 +99,8 @@ def worker(
     as_json: AsJson = False,
 ) -> None:
     """Join a study that `tunery search --storage` began, from this machine or any other, and train its trials."""
+    if out is not None:
+        require_own(out)
     from tunery.cli.watch_study import StudyConsole
     from tunery.hpo.study import work
 
@@ -127,11 +132,11 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train several methods with several seeds, each with its own defaults, and test whether they differ."""
-    document = load_document(config)
+    document, folder = load_document(config), out or Path("runs") / f"{config.stem}-compare"
+    require_own(folder)
     from tunery.cli.watch_comparison import ComparisonConsole
     from tunery.hpo.compare import compare as run_comparison
 
-    folder = out or Path("runs") / f"{config.stem}-compare"
     result = run_comparison(
         document,
         methods=[name.strip() for name in methods.split(",") if name.strip()],

@@ -16,7 +16,6 @@ from typing import Any, Final
 from tunery.hpo.endings import ending
 from tunery.hpo.runner import Outcome
 from tunery.schema.document import validate
-from tunery.store.files import remove_tree
 from tunery.store.folder import RunFolder
 from tunery.terminal import Terminal
 from tunery.train.console import ConsoleProgress
@@ -74,7 +73,7 @@ def _free(folder: RunFolder) -> None:
     """A run that failed by itself would fail again from its last resume point."""
     folder.resume.clear()
     folder.write_kept(())
-    remove_tree(folder.objects.root)
+    folder.objects.clear()
 
 
 if __name__ == "__main__":

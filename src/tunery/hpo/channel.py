@@ -38,7 +38,7 @@ class Channel:
         deadline = None if seconds is None else time.monotonic() + seconds
         while (found := self._next()) is None:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not select.select([self._end], [], [], left)[0]:
+            if not _is_ready(self._end, left):
                 return None
             self._read += self._bytes()
         return found
@@ -59,3 +59,10 @@ class Channel:
             with suppress(ValueError):
                 return Message(json.loads(line))
         return None
+
+
+def _is_ready(end: socket.socket, seconds: float | None) -> bool:
+    """Whether there is something to read; `select` would refuse a descriptor beyond 1,023."""
+    waiting = select.poll()
+    waiting.register(end, select.POLLIN)
+    return bool(waiting.poll(None if seconds is None else seconds * 1000))

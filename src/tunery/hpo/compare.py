@@ -61,9 +61,9 @@ def compare(
     planned = plan(document, methods, overrides=overrides)
     folder, own = Path(out), planned.own.model_dump(mode="json")
     jobs = _jobs(planned, folder, seeds=seeds, trust_remote_code=trust_remote_code)
+    _refuse_others(folder, own, jobs)
     known = read_comparison(folder)
     against = _baseline(baseline, methods, known)
-    _refuse_others(folder, own, jobs)
     ledger = Ledger(planned.own, folder, baseline=against, known=known, methods=methods)
     waiting = [job for job in jobs if job.folder.result() is None]
     if known is not None and not waiting and known.baseline == against and ledger.holds(jobs):

@@ -8,8 +8,8 @@ from tunery.errors import Damaged, FolderError, RequestError, did_you_mean
 from tunery.hpo.records import trial_folder
 from tunery.schema.document import validate
 from tunery.schema.results import EnsembleGain
-from tunery.store.cleaning import require_run
 from tunery.store.inventory import trials_in
+from tunery.store.ownership import require_run
 from tunery.train.ensemble import METHODS, gains, write_ensemble
 from tunery.train.export import require_free, require_idle
 from tunery.train.members import Member, member_of

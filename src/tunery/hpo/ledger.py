@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
-from tunery.errors import FolderError
 from tunery.hpo.cells import Job, Outcome
+from tunery.hpo.pages import draw_comparison
 from tunery.hpo.summary import method_summaries
 from tunery.hpo.verdicts import verdicts
-from tunery.report import comparison_csv, comparison_html, comparison_png
+from tunery.report import comparison_csv, comparison_png
 from tunery.report.stored import disk
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.results import Cell, ComparisonResult
-from tunery.store.claim import read_comparison
 from tunery.store.files import remove_tree, replace_folder, write_bytes, write_text
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of
+from tunery.store.ownership import BEST
 
 
 @final
@@ -58,7 +58,7 @@ class Ledger:
         """A failed cell that is tried again and left no resume point begins anew, its costs included."""
         cell = self._cells.get((job.method, job.config.seed))
         if cell is not None and cell.status == "failed" and job.folder.resume.latest() is None:
-            remove_tree(job.path)
+            job.folder.start_over()
 
     def write(self) -> ComparisonResult:
         """Write what there is so far, `comparison.json` last."""
@@ -103,9 +103,9 @@ class Ledger:
         best = self._best()
         if best is None:
             return
-        own = self.out / best.folder / "best"
+        own = self.out / best.folder / BEST
         if own.is_dir():
-            replace_folder(own, self.out / "best")
+            replace_folder(own, self.out / BEST)
         for cell in self._cells.values():
             if cell.result is not None:
                 _free(RunFolder(self.out / cell.folder))
@@ -114,8 +114,8 @@ class Ledger:
 def _free(cell: RunFolder) -> None:
     """Remove the weights of a finished cell, equals of its best epoch included."""
     cell.write_kept(())
-    remove_tree(cell.objects.root)
-    remove_tree(cell.path / "best")
+    cell.objects.clear()
+    remove_tree(cell.path / BEST)
 
 
 def _on_test(result: RunResult) -> float | None:
@@ -127,23 +127,5 @@ def write_records(result: ComparisonResult, out: Path) -> None:
     """The comparison's table, picture and page; `comparison.json` comes last."""
     write_text(out / "comparison.csv", comparison_csv(result))
     write_bytes(out / "comparison.png", comparison_png(result))
-    _write_page(result, out)
+    draw_comparison(result, out)
     write_text(out / "comparison.json", result.model_dump_json(indent=1))
-
-
-def write_comparison_page(out: Path) -> Path:
-    """Write the report of a comparison again and return where it is.
-
-    Raises:
-        FolderError: when the folder holds no comparison.
-    """
-    result = read_comparison(out)
-    if result is None:
-        raise FolderError(f"a comparison is needed, but {str(out)!r} has no comparison.json")
-    return _write_page(result, out)
-
-
-def _write_page(result: ComparisonResult, out: Path) -> Path:
-    page = out / "report.html"
-    write_text(page, comparison_html(result, storage=storage_of(out)))
-    return page

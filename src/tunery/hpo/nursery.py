@@ -57,12 +57,15 @@ class _Nursery:
         self._dying.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._dying.fileno())
+        waiting = select.poll()  # `select` would refuse a descriptor beyond 1,023
+        for end in (self._control, self._died):
+            waiting.register(end, select.POLLIN)
         while True:
-            ready, _, _ = select.select([self._control, self._died], [], [])
-            if self._died in ready:
+            ready = [descriptor for descriptor, _ in waiting.poll()]
+            if self._died.fileno() in ready:
                 self._died.recv(2**10)
                 self._bury()
-            if self._control in ready:
+            if self._control.fileno() in ready:
                 _, ends, _, _ = socket.recv_fds(self._control, 1, 1)
                 if not ends:
                     return

@@ -14,9 +14,10 @@ from tunery.schema.document import validate
 from tunery.schema.metrics import Direction
 from tunery.schema.results import Rescored, TrialRecord
 from tunery.schema.search import Rescore
-from tunery.store.files import remove_tree
 from tunery.store.folder import RunFolder
-from tunery.store.inventory import RESCORED, TRIALS, trials_in
+from tunery.store.inventory import trials_in
+from tunery.store.objects import Objects
+from tunery.store.ownership import OBJECTS, RESCORED, TRIALS
 from tunery.store.study import StudyStore
 from tunery.train.fit import finish
 
@@ -125,4 +126,4 @@ def _free(root: Path) -> None:
     """Remove all weights of the runs in `root`; their records stay."""
     for name in trials_in(root):
         RunFolder(root / TRIALS / name).write_kept(())
-    remove_tree(root / "objects")
+    Objects(root / OBJECTS).clear()

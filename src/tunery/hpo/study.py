@@ -21,7 +21,7 @@ from tunery.schema.metrics import Direction
 from tunery.schema.results import StudyResult
 from tunery.schema.space import with_domains
 from tunery.schema.space_default import space_of
-from tunery.store.claim import claimed, read_study, refuse_other
+from tunery.store.claim import claimed, own, read_study, refuse_other
 from tunery.train.signals import Signals
 
 _CONFIG: Final = "config"
@@ -128,6 +128,7 @@ def work(
             from tunery.train.prepare import prepare
 
             prepare(base, trust_remote_code=trust_remote_code)
+            own(folder)
             plan = Plan(space, base, folder, study, trust_remote_code)
             return follow(plan, runner, signals, at_most=trials, observer=observer)
 

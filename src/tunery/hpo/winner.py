@@ -7,14 +7,14 @@ from pathlib import Path
 import optuna
 
 from tunery.data.rows import Example
-from tunery.errors import Damaged, FolderError, StudyFailed
+from tunery.errors import Damaged, StudyFailed
 from tunery.hpo.draft import PARAMS, redraft
 from tunery.hpo.ensemble import Measured, measure
 from tunery.hpo.importance import importances
+from tunery.hpo.pages import draw_study
 from tunery.hpo.records import results_of, trial_folder
 from tunery.hpo.rescore import Run, candidates, finished_run, rescored
 from tunery.hpo.runner import Job
-from tunery.report.html import study_html
 from tunery.report.leaderboard import leaderboard_csv
 from tunery.report.pareto import pareto_front
 from tunery.report.stored import disk
@@ -26,13 +26,12 @@ from tunery.schema.results import (
     EnsembleGain,
     Record,
     Rescored,
-    Storage,
     StudyResult,
     TrialRecord,
 )
-from tunery.store.claim import read_study
 from tunery.store.files import write_text
 from tunery.store.inventory import storage_of
+from tunery.store.ownership import BEST
 from tunery.store.study import StudyStore
 from tunery.train.inference import CARD, Predictor, read_card
 from tunery.train.notes import answers_alike
@@ -137,28 +136,9 @@ def write_records(result: StudyResult, out: Path) -> StudyResult:
     storage = storage_of(out)
     result = result.model_copy(update={"disk": disk(storage)})
     write_text(out / "leaderboard.csv", leaderboard_csv(result))
-    _write_page(result, out, storage)
+    draw_study(result, out, storage)
     write_text(out / "study.json", result.model_dump_json(indent=1))
     return result
-
-
-def write_study_page(out: Path) -> Path:
-    """Write the report of a study again and return where it is.
-
-    Raises:
-        FolderError: when the folder holds no study.
-    """
-    study = read_study(out)
-    if study is None:
-        raise FolderError(f"a study is needed, but {str(out)!r} has no study.json")
-    return _write_page(study, out, storage_of(out))
-
-
-def _write_page(study: StudyResult, out: Path, storage: Storage) -> Path:
-    page = out / "report.html"
-    drawn = [study.best.number] if study.best else [trial.number for trial in study.trials[:1]]
-    write_text(page, study_html(study, results=results_of(out, drawn), storage=storage))
-    return page
 
 
 def _winner(order: Sequence[TrialRecord], again: Sequence[Rescored], out: Path) -> tuple[TrialRecord, tuple[str, ...]]:
@@ -204,7 +184,7 @@ def _scored(trial: TrialRecord, out: Path) -> BestTrial | None:
 
 
 def _is_published(best: BestTrial, out: Path) -> bool:
-    folder = out / "best"
+    folder = out / BEST
     return (folder / CARD).is_file() and read_card(folder).config.model_dump(mode="json") == best.config
 
 
@@ -220,7 +200,7 @@ def _publish(
     except Damaged as error:
         again = f"`tunery train {folder.path / 'config.yaml'} --out DIR` trains it again"
         raise Damaged(f"trial {trial.number} won, but {error}; {again}") from error
-    predictor = publish(model.built, model.prepared, model.config, best=best, folder=out / "best")
+    predictor = publish(model.built, model.prepared, model.config, best=best, folder=out / BEST)
     return best, predictor, model.prepared.splits.test.examples
 
 

@@ -11,6 +11,7 @@ from tunery.schema.results import ComparisonResult, Progress, RunResult, StudyRe
 from tunery.schema.yaml_text import dump_yaml, parse_yaml
 from tunery.store.files import recover, require_writable, write_text
 from tunery.store.lock import held
+from tunery.store.ownership import MARK, MARK_TEXT, require_own
 
 R = TypeVar("R", RunResult, Progress, StudyResult, ComparisonResult)
 
@@ -32,14 +33,27 @@ def claimed(path: Path, document: Mapping[str, Any], *, record: str) -> Iterator
     """Hold a folder for one config and one process, which will write `record` there.
 
     Raises:
-        FolderError: when the folder cannot be written, another process holds it, or it holds another config.
+        FolderError: when the folder is not tunery's or cannot be written, another process holds it, or it holds another
+            config.
     """
-    require_writable(path)
+    own(path)
     with held(path):
         recover(path)
         refuse_other(path, document, record=record)
         _write_config(path / "config.yaml", dump_yaml(_plain(document)))
         yield
+
+
+def own(path: Path) -> None:
+    """Make a folder tunery's: from now on it may be written to.
+
+    Raises:
+        FolderError: when it is somebody else's, or cannot be written.
+    """
+    require_own(path)
+    require_writable(path)
+    if not (path / MARK).exists():
+        write_text(path / MARK, MARK_TEXT)
 
 
 def _write_config(path: Path, text: str) -> None:
@@ -52,8 +66,9 @@ def refuse_other(folder: Path, document: Mapping[str, Any], *, record: str) -> N
     """Look, without writing, whether `folder` holds something else than what is to have the `record` there.
 
     Raises:
-        FolderError: when it does; of another config, the message names the keys that differ.
+        FolderError: when it does, or is not tunery's; of another config, the message names the keys that differ.
     """
+    require_own(folder)
     for name, what in RECORDS.items():
         if name != record and (folder / name).exists():
             needs = f"a {RECORDS[record]} needs a folder of its own"

@@ -1,35 +1,22 @@
 """Every change of the disk: done or not done, whatever stops the process or refuses an operation in the middle.
 
-Two kinds of names are the store's own, and nobody else's:
+Two kinds of names (`ownership`) are left behind by a crash, and `recover` sees to both:
 
-- `.<name>.<pid>.tmp`, a temporary: half-written or half-removed, and nobody's once its process is gone;
-- `.<name>.old`, what a folder held before it was replaced: it is good, and comes back where its place is empty.
-
-`recover` sees to both after a crash.
+- a temporary is half-written or half-removed, and nobody's once its process is gone;
+- a folder that was set aside is what it held before it was replaced: it is good, and comes back where its place is
+  empty.
 """
 
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 from tunery.errors import FolderError
-
-LOCK: Final = ".lock"
-"""In a folder that one process at a time may write to."""
-
-
-def temporary(path: Path) -> Path:
-    """The name under which `path` is written, or removed."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
-
-
-def is_temporary(path: Path) -> bool:
-    """Whether this is a temporary of some process."""
-    return path.name.startswith(".") and path.suffix == ".tmp"
+from tunery.store.ownership import CELLS, RESCORED, RESUME, aside, is_temporary, set_aside_from, temporary
 
 
 @contextmanager
@@ -52,8 +39,12 @@ def make_folder(folder: Path) -> None:
 
 
 def write(path: Path, *parts: bytes | memoryview) -> None:
-    """Write the parts one after another as the whole of a file; `sync` has it reach the disk."""
-    with naming(path), path.open("wb", buffering=0) as file:
+    """Write the parts one after another as the whole of a new file; `sync` has it reach the disk.
+
+    Raises:
+        FileExistsError: when something is there, a link included.
+    """
+    with naming(path), path.open("xb", buffering=0) as file:
         for part in parts:
             rest = memoryview(part).cast("B")
             while rest:
@@ -115,74 +106,93 @@ def remove(path: Path) -> None:
 def remove_tree(path: Path) -> None:
     """Remove a folder, if it is there: at no moment does it lie half-removed under its own name."""
     doomed = temporary(path)
-    _delete(doomed)
-    if path.exists():
+    if os.path.lexists(path):
         with suppress(FileNotFoundError):  # another process was quicker
             rename(path, doomed)
         _delete(doomed)
 
 
+def remove_empty(folder: Path) -> None:
+    """Remove a folder in which nothing is left, if it is there, on disk for good."""
+    if folder.is_dir() and not folder.is_symlink() and not entries(folder):
+        with suppress(FileNotFoundError):
+            folder.rmdir()
+            sync(folder.parent)
+
+
 def replace_folder(staged: Path, target: Path) -> None:
     """Let a staged folder take the place of another: at every moment one of the two is there, whole.
 
-    Between two renames the old one is called `.<name>.old`; `recover` puts it back after a crash there.
+    Its files get the mode that new files have. Between two renames the old one is set aside; `recover` puts it back
+    after a crash there.
     """
+    mode = _mode_of_new_files(target.parent)
     for folder, _, files in os.walk(staged, topdown=False):
         for name in files:
+            os.chmod(Path(folder, name), mode)
             sync(Path(folder, name))
         sync(Path(folder))
-    aside = _aside(target)
+    old = aside(target)
     try:
-        if target.exists():
-            remove_tree(aside)
-            rename(target, aside)
+        if os.path.lexists(target):
+            remove_tree(old)
+            rename(target, old)
         rename(staged, target)
     except OSError:
-        _put_back(aside, target)
+        _put_back(old, target)
         raise
-    remove_tree(aside)
+    remove_tree(old)
+
+
+def _mode_of_new_files(folder: Path) -> int:
+    """What the umask, and a default of the folder's, make of a new file; some libraries write theirs for the owner."""
+    probe = temporary(folder / "probe")
+    write(probe)
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    return mode
 
 
 def recover(folder: Path) -> None:
-    """Finish what a dead process began below a folder that is held now: temporaries go, folders set aside come back.
+    """Finish what a dead process began in a run folder that is held now: temporaries go, folders set aside come back.
 
-    Folders below it that are held by themselves are left alone.
+    Objects, trials and cells have locks of their own, and are left to those who hold them.
     """
-    for place, folders, files in os.walk(folder):
-        if LOCK in files and Path(place) != folder:
-            folders.clear()
-            continue
-        for name in [*folders, *files]:
-            _finish(Path(place, name))
-        folders[:] = [name for name in folders if Path(place, name).is_dir()]
+    root = folder.resolve()
+    for place in (
+        root,
+        root / RESUME,
+        root / RESCORED,
+        *(root / CELLS / entry.name for entry in entries(root / CELLS)),
+    ):
+        for entry in entries(place):
+            _finish(Path(entry))
 
 
 def _finish(path: Path) -> None:
     if is_temporary(path):
         _delete(path)
-    elif path.name.startswith(".") and path.suffix == ".old":
-        _put_back(path, path.with_name(path.stem[1:]))
+    elif (place := set_aside_from(path)) is not None:
+        _put_back(path, place)
         remove_tree(path)
 
 
 def _delete(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
-def _aside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.old")
-
-
-def _put_back(aside: Path, target: Path) -> None:
-    if aside.exists() and not target.exists():
-        rename(aside, target)
+def _put_back(old: Path, target: Path) -> None:
+    if os.path.lexists(old) and not os.path.lexists(target):
+        rename(old, target)
 
 
 def entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, by name; nothing where it does not exist."""
+    """What is in a folder, by name; nothing where it does not exist, or is a link."""
+    if os.path.islink(folder):
+        return []
     try:
         with os.scandir(folder) as found:
             return sorted(found, key=lambda entry: entry.name)
@@ -196,11 +206,11 @@ def size(folder: str | Path) -> int:
 
 
 def size_of(entry: os.DirEntry[str]) -> int:
-    """Bytes of a file, or of all files below a folder; 0 for what has just been removed, and for links to folders."""
+    """Bytes of a file, or of all files below a folder; 0 for what has just been removed, and for links."""
     if entry.is_dir(follow_symlinks=False):
         return size(entry.path)
     try:
-        return entry.stat().st_size if entry.is_file() else 0
+        return entry.stat().st_size if entry.is_file(follow_symlinks=False) else 0
     except FileNotFoundError:
         return 0
 

@@ -12,6 +12,7 @@ from tunery.schema.results import CheckpointRecord, Progress, Record, RunResult
 from tunery.store.claim import read_record
 from tunery.store.files import remove, remove_tree, write_text
 from tunery.store.objects import Objects
+from tunery.store.ownership import BEST, FILES, LOCK, MARK, OBJECTS, RESUME, temporary
 from tunery.store.resume import ResumePoints
 
 
@@ -33,10 +34,11 @@ class RunFolder:
         objects: where the weights lie, if not in the folder itself: trials share those of their study.
         """
         self.path = path
-        self.objects = objects or Objects(path / "objects")
-        self.resume = ResumePoints(path / "resume", self.objects)
+        self.objects = objects or Objects(path / OBJECTS)
+        self.resume = ResumePoints(path / RESUME, self.objects)
         self.metrics = path / "metrics.jsonl"
-        self.staging = path / "staging"
+        self.staging = temporary(path / "staging")
+        """Where this process may put what nobody needs after it."""
         self._kept = path / "checkpoints.json"
 
     def result(self) -> RunResult | None:
@@ -97,3 +99,12 @@ class RunFolder:
         self.resume.clear()
         remove_tree(self.staging)
         (self.path / "progress.json").unlink(missing_ok=True)
+
+    def start_over(self) -> None:
+        """Remove all that a run has left, so that it begins anew; its folder stays tunery's."""
+        self.resume.clear()
+        self.objects.clear()
+        remove_tree(self.path / BEST)
+        for name in FILES:
+            if name not in (MARK, LOCK):
+                remove(self.path / name)

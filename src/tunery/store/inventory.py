@@ -14,13 +14,25 @@ from typing import Final
 
 from tunery.schema.results import Storage, StoredItem
 from tunery.store.events import record_event
-from tunery.store.files import LOCK, entries, is_temporary, recover, remove_tree, size_of
+from tunery.store.files import entries, recover, remove_tree, size_of
 from tunery.store.folder import RunFolder
 from tunery.store.lock import alone
-from tunery.store.objects import SUFFIX, Objects
+from tunery.store.objects import Objects, digest_in
+from tunery.store.ownership import (
+    BEST,
+    CELLS,
+    LOCK,
+    OBJECTS,
+    RESCORED,
+    RESUME,
+    TRIALS,
+    is_number,
+    is_temporary,
+    set_aside_from,
+)
+from tunery.store.resume import is_point
 
-TRIALS, CELLS, RESCORED = "trials", "cells", "rescored"
-_APART: Final = ("objects", TRIALS, CELLS, RESCORED)
+_APART: Final = (OBJECTS, TRIALS, CELLS, RESCORED)
 """In the root of a study, and looked at by themselves."""
 
 _KINDS: Final = ("best", "co_best", "resume", "orphan")
@@ -45,6 +57,7 @@ class _Study:
 
 def storage_of(root: Path) -> Storage:
     """The inventory of a run, study or comparison."""
+    root = root.resolve()
     studies = [(study, list(_runs_of(study))) for study in _studies(root)]
     items = sorted(_items(studies), key=lambda item: (-item.bytes, item.path))
     records = sum(item.bytes for item in items if item.kind == "records")
@@ -58,8 +71,9 @@ def storage_of(root: Path) -> Storage:
 
 def clean(root: Path, *, delete: bool) -> tuple[StoredItem, ...]:
     """What nothing needs, largest first; with `delete` it is removed. The folder must be held then."""
+    root = root.resolve()
     with ExitStack() as turns:
-        for place in [study.root / "objects" for study in _studies(root)] if delete else ():
+        for place in [study.root / OBJECTS for study in _studies(root)] if delete else ():
             if place.is_dir():
                 turns.enter_context(alone(place, say=lambda text: None))
         orphans = tuple(item for item in storage_of(root).items if item.kind == "orphan")
@@ -70,7 +84,17 @@ def clean(root: Path, *, delete: bool) -> tuple[StoredItem, ...]:
 
 def trials_in(root: Path) -> list[str]:
     """Names of the folders of a study's trials, in the order of their numbers."""
-    return sorted((entry.name for entry in entries(root / TRIALS) if entry.name.isdecimal()), key=int)
+    return sorted(_numbered(root / TRIALS), key=int)
+
+
+def run_folders(root: Path) -> list[Path]:
+    """Where processes may be at work in a run, study or comparison."""
+    return [run.path for study in _studies(root.resolve()) for run in _runs_of(study)]
+
+
+def _numbered(folder: str | Path) -> list[str]:
+    found = entries(folder)
+    return [entry.name for entry in found if is_number(entry.name) and entry.is_dir(follow_symlinks=False)]
 
 
 def _studies(root: Path) -> Iterator[_Study]:
@@ -78,14 +102,13 @@ def _studies(root: Path) -> Iterator[_Study]:
     if (root / RESCORED).is_dir():
         yield _Study(root / RESCORED, root, " with another seed")
     for method in entries(root / CELLS):
-        for cell in entries(method.path):
-            if cell.is_dir():
-                yield _Study(Path(cell), root, f" of {method.name} with seed {cell.name}")
+        for seed in _numbered(method.path):
+            yield _Study(Path(method, seed), root, f" of {method.name} with seed {seed}")
 
 
 def _runs_of(study: _Study) -> Iterator[RunFolder]:
     """The run of the root, then its trials; they share the objects."""
-    objects = Objects(study.root / "objects")
+    objects = Objects(study.root / OBJECTS)
     yield RunFolder(study.root, objects=objects)
     for name in trials_in(study.root):
         yield RunFolder(study.root / TRIALS / name, objects=objects)
@@ -104,11 +127,11 @@ def _items_of_run(study: _Study, run: RunFolder) -> Iterator[StoredItem]:
     found = {entry.name: entry for entry in entries(run.path)}
     for record in run.kept() if "checkpoints.json" in found else ():
         study.reasons[record.digest].append((record.kind, f"{_EPOCH[record.kind]}{of}"))
-    if "resume" in found:
+    if RESUME in found:
         yield from _items_of_points(study, run, of=of)
     records = 0
     for name, entry in found.items():
-        if name == "resume" or (is_root and name in _APART):
+        if name == RESUME or (is_root and name in _APART):
             continue
         elif item := _weights(study, entry, of=of):
             yield item
@@ -134,7 +157,7 @@ def _idle(study: _Study, entry: os.DirEntry[str], *, of: str, finished: bool) ->
     """A file among the resume points that is none to go on from."""
     if is_temporary(Path(entry)):
         return _entry(study, entry, kind="orphan", why=_LEFT)
-    if not Path(entry).match("step-*.json"):
+    if not is_point(Path(entry)):
         return _entry(study, entry, kind="records", why=_FOREIGN)
     why = "not needed: the run is finished" if finished else "unreadable"
     return _entry(study, entry, kind="orphan", why=f"resume point{of}, {why}")
@@ -142,29 +165,25 @@ def _idle(study: _Study, entry: os.DirEntry[str], *, of: str, finished: bool) ->
 
 def _weights(study: _Study, entry: os.DirEntry[str], *, of: str) -> StoredItem | None:
     """The item of one entry of a run's folder, unless it is a record."""
-    if entry.name == "best":
-        return _entry(study, entry, kind="export", why=f"the best model{of}, as other tools load it")
-    if entry.name == "staging" and entries(entry.path):
-        return _entry(study, entry, kind="orphan", why=f"staging folder of an unfinished save{of}")
-    if not entry.name.startswith("."):
-        return None
     path = Path(entry)
+    if entry.name == BEST:
+        return _entry(study, entry, kind="export", why=f"the best model{of}, as other tools load it")
     if is_temporary(path):
         return _entry(study, entry, kind="orphan", why=_LEFT)
-    if path.suffix == ".old":
-        lost = not path.with_name(path.stem[1:]).exists()
+    if (place := set_aside_from(path)) is not None:
+        lost = not place.exists()
         why = "set aside, and put back by the next command" if lost else _LEFT
         return _entry(study, entry, kind="export" if lost else "orphan", why=why)
     return None
 
 
 def _items_of_objects(study: _Study) -> Iterator[StoredItem]:
-    for entry in entries(study.root / "objects"):
+    for entry in entries(study.root / OBJECTS):
         path = Path(entry)
         if is_temporary(path):
             yield _entry(study, entry, kind="orphan", why=_LEFT)
-        elif path.suffix == SUFFIX:
-            kind, why = _why(study.reasons.get(path.stem, ()))
+        elif (digest := digest_in(entry.name)) is not None:
+            kind, why = _why(study.reasons.get(digest, ()))
             yield _entry(study, entry, kind=kind, why=why)
         elif entry.name != LOCK:
             yield _entry(study, entry, kind="records", why=_FOREIGN)
@@ -181,7 +200,8 @@ def _entry(study: _Study, entry: os.DirEntry[str], *, kind: str, why: str) -> St
 
 
 def _item(study: _Study, path: Path, *, kind: str, why: str, count: int) -> StoredItem:
-    given = {"path": str(path.relative_to(study.base)), "kind": kind, "why": why, "bytes": count}
+    place = os.fsencode(path.relative_to(study.base)).decode(errors="replace")  # others' names may be any bytes
+    given = {"path": place, "kind": kind, "why": why, "bytes": count}
     return StoredItem.model_validate(given)
 
 

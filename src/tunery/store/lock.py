@@ -19,6 +19,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +28,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tunery.errors import FolderError
-from tunery.store.files import LOCK, naming
+from tunery.store.files import naming
+from tunery.store.ownership import LOCK
 
 _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _TRIES: Final = 5
@@ -99,7 +101,7 @@ def alone(folder: Path, *, say: Callable[[str], None]) -> Iterator[None]:
 def holder(folder: Path) -> Holder | None:
     """Who holds a folder, without taking it; None where nobody does."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+        descriptor = _open_file(folder / LOCK, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
@@ -109,9 +111,28 @@ def holder(folder: Path) -> Holder | None:
 
 
 def _opened(folder: Path) -> int:
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = _open_file(folder / LOCK, os.O_RDWR | os.O_CREAT)
     _HELD.add(descriptor)
     return descriptor
+
+
+def _open_file(path: Path, how: int) -> int:
+    """Open what must be a regular file: a link would have its target overwritten, a pipe would make this wait.
+
+    Raises:
+        FolderError: when it is something else.
+    """
+    descriptor = None
+    try:
+        descriptor = os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+    if descriptor is not None:
+        os.close(descriptor)
+    raise FolderError(f"a lock must be a regular file, but {str(path)!r} is none; remove it, and start again")
 
 
 def _taken(folder: Path) -> int:

@@ -1,29 +1,24 @@
-"""Tensors at rest: one object per distinct set of tensors, named by the digest of what it holds."""
+"""Tensors at rest: one object per distinct set of tensors, named by the digest of what it holds.
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+Imports torch, through `packing`, only where tensors are stored or read: what lies there can be told without.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
-from torch import Tensor
-from zstandard import ZstdError
+from tunery.store.files import entries, remove_empty, write_bytes
+from tunery.store.ownership import LOCK, is_temporary
 
-from tunery.errors import Damaged
-from tunery.store.codec import CODECS, Bytes, Rows, encode, rows_of, tensor_of
-from tunery.store.digest import digest_of
-from tunery.store.files import entries, is_temporary, write_bytes
-from tunery.store.layout import Contents, Entry, read
+if TYPE_CHECKING:
+    from torch import Tensor
 
-T = TypeVar("T")
-SUFFIX: Final = ".safetensors"
+_NAME: Final = re.compile(r"([0-9a-f]{32})\.safetensors")
 PER_TENSOR: Final = 512
 """Bytes of name, shape and digests that a tensor brings with it, at most."""
-_THREADS: Final = min(4, os.cpu_count() or 1)
-"""Hashing, compressing and copying let go of the interpreter."""
 
 
 class Stored(NamedTuple):
@@ -47,13 +42,19 @@ class Reference:
 
     digest: str
     """What identifies them, as in `Built.base_digest`."""
-    load: Callable[[], Mapping[str, Tensor]]
+    load: Callable[[], Mapping[str, "Tensor"]]
     """Gives them by the names under which the trained ones are stored; it may leave some out."""
 
 
-def room_for(tensors: Mapping[str, Tensor]) -> int:
+def room_for(tensors: Mapping[str, "Tensor"]) -> int:
     """Most bytes that an object of these takes on disk."""
     return sum(tensor.nbytes + PER_TENSOR for tensor in tensors.values()) + PER_TENSOR
+
+
+def digest_in(name: str) -> str | None:
+    """The digest by which a file is called; None where it is no object's name."""
+    found = _NAME.fullmatch(name)
+    return found[1] if found else None
 
 
 @final
@@ -65,10 +66,10 @@ class Objects:
 
     def path(self, digest: str) -> Path:
         """Where an object lies."""
-        return self.root / f"{digest}{SUFFIX}"
+        return self.root / f"{digest}.safetensors"
 
     def put(
-        self, tensors: Mapping[str, Tensor], *, reference: Reference | None = None, compress: bool = True
+        self, tensors: Mapping[str, "Tensor"], *, reference: Reference | None = None, compress: bool = True
     ) -> Stored:
         """Encode and write.
 
@@ -78,7 +79,7 @@ class Objects:
         return self.write(self.encode(tensors, reference=reference, compress=compress))
 
     def encode(
-        self, tensors: Mapping[str, Tensor], *, reference: Reference | None = None, compress: bool = True
+        self, tensors: Mapping[str, "Tensor"], *, reference: Reference | None = None, compress: bool = True
     ) -> Encoded:
         """Make ready what `write` stores: each tensor as what differs from its namesake in the reference, if any.
 
@@ -90,16 +91,9 @@ class Objects:
             reference: the pretrained values; loaded only if something is to be encoded.
             compress: False leaves all tensors as they are, which is quicker.
         """
-        largest_first = sorted(tensors, key=lambda name: (-tensors[name].nbytes, name))  # so that no thread waits long
-        rows = {name: rows_of(tensors[name]) for name in largest_first}
-        entries = _all({name: partial(_entry, tensors[name], rows[name]) for name in rows})
-        digest = Contents(version=1, tensors=entries).name
-        if self._holds(digest, reference):
-            return Encoded(digest, ())
-        given = reference if compress else None
-        base = given.load() if given else {}
-        jobs = {name: partial(_encoded, entries[name], rows[name], base.get(name), compress) for name in rows}
-        return Encoded(digest, _parts(_all(jobs), reference=given))
+        from tunery.store.packing import packed
+
+        return packed(tensors, path_of=self.path, reference=reference, compress=compress)
 
     def write(self, encoded: Encoded) -> Stored:
         """Store what was encoded. What is there already is not written again.
@@ -112,7 +106,7 @@ class Objects:
             write_bytes(path, *encoded.parts)
         return Stored(encoded.digest, path.stat().st_size)
 
-    def get(self, digest: str, *, reference: Reference | None = None) -> dict[str, Tensor]:
+    def get(self, digest: str, *, reference: Reference | None = None) -> dict[str, "Tensor"]:
         """Read an object back; every tensor is compared with its digest.
 
         Args:
@@ -122,12 +116,9 @@ class Objects:
         Raises:
             Damaged: when it is missing, or is not what was stored, or needs another base.
         """
-        path = self.path(digest)
-        with _or_damaged(path):
-            contents, begin = self._opened(digest)
-        base = _base(path, contents, reference)
-        jobs = {name: partial(_restored, path, name, contents, begin, base.get(name)) for name in contents.tensors}
-        return _all(jobs)
+        from tunery.store.packing import unpacked
+
+        return unpacked(self.path(digest), digest, reference=reference)
 
     def check(self, digest: str) -> None:
         """See that an object is intact on disk; it is not decoded, and no base is needed.
@@ -135,135 +126,34 @@ class Objects:
         Raises:
             Damaged: when it is missing, or is not what was stored.
         """
-        self._checked(digest)
+        from tunery.store.packing import checked
+
+        checked(self.path(digest), digest)
 
     def digests(self) -> set[str]:
         """The names of all objects."""
-        return {entry.name.removesuffix(SUFFIX) for entry in entries(self.root) if entry.name.endswith(SUFFIX)}
+        names = (entry.name for entry in entries(self.root) if entry.is_file(follow_symlinks=False))
+        return {digest for name in names if (digest := digest_in(name)) is not None}
 
     def half_written(self) -> list[Path]:
         """What processes were writing when they died, if nobody writes now."""
-        return [path for entry in entries(self.root) if is_temporary(path := Path(entry.path))]
+        return [path for entry in entries(self.root) if is_temporary(path := Path(entry))]
 
     def remove(self, digest: str) -> int:
         """Remove an object. Returns the bytes freed: 0 if it was not there."""
-        path = self.path(digest)
-        freed = path.stat().st_size if path.exists() else 0
-        path.unlink(missing_ok=True)
+        if self.root.is_symlink():
+            return 0
+        path, freed = self.path(digest), 0
+        with suppress(FileNotFoundError):
+            freed = path.lstat().st_size
+            path.unlink()
         return freed
 
-    def _opened(self, digest: str) -> tuple[Contents, int]:
-        contents, begin = Contents.of(self.path(digest))
-        if contents.name != digest:
-            raise ValueError(f"it holds another one, {contents.name[:12]}")
-        return contents, begin
-
-    def _checked(self, digest: str) -> Contents:
-        path = self.path(digest)
-        with _or_damaged(path):
-            contents, begin = self._opened(digest)
-        _all({name: partial(_payload, path, name, contents, begin) for name in contents.tensors})
-        return contents
-
-    def _holds(self, digest: str, reference: Reference | None) -> bool:
-        """Whether an object is there, intact, and to be decoded with this reference."""
-        try:
-            needed = self._checked(digest).reference
-        except Damaged:
-            return False
-        return needed is None or (reference is not None and needed == reference.digest)
-
-
-def _all(jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
-    """Do jobs at once; the first that fails says so."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return dict(zip(jobs, pool.map(lambda job: job(), jobs.values()), strict=True))
-
-
-def _entry(tensor: Tensor, rows: Rows) -> Entry:
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    return Entry(dtype=dtype, shape=tuple(tensor.shape), digest=digest_of(rows.data), bytes=rows.size)
-
-
-def _encoded(entry: Entry, rows: Rows, base: Tensor | None, compress: bool) -> tuple[Entry, Bytes]:
-    before = _before(entry, base)
-    wanted = "raw" if not compress else "planes" if before is None else "delta"
-    codec, payload = encode(rows, before, codec=wanted)
-    digest = None if codec == "raw" else digest_of(payload.data)
-    return entry.model_copy(update={"codec": codec, "payload": digest, "bytes": payload.size}), payload
-
-
-def _before(entry: Entry, base: Tensor | None) -> Rows | None:
-    """The pretrained values of a tensor, if they are of its dtype and shape."""
-    alike = base is not None and (base.dtype, tuple(base.shape)) == (entry.torch_dtype, entry.shape)
-    return rows_of(base) if base is not None and alike else None
-
-
-def _parts(
-    encoded: Mapping[str, tuple[Entry, Bytes]], *, reference: Reference | None
-) -> tuple[bytes | memoryview, ...]:
-    """The bytes of the file, one after another."""
-    entries = {name: entry for name, (entry, _) in encoded.items()}
-    needed = reference and any(CODECS[entry.codec].against for entry in entries.values())
-    contents = Contents(version=1, tensors=entries, reference=reference.digest if reference and needed else None)
-    return contents.header(), *(payload.data for _, payload in encoded.values())
-
-
-def _base(path: Path, contents: Contents, reference: Reference | None) -> Mapping[str, Tensor]:
-    """The pretrained values that an object needs; none where it needs none."""
-    if contents.reference is None:
-        return {}
-    if reference is None or reference.digest != contents.reference:
-        raise _other_base(path, contents, "none was given" if reference is None else f"{reference.digest} was given")
-    return reference.load()
-
-
-def _payload(path: Path, name: str, contents: Contents, begin: int) -> Bytes:
-    """The encoded bytes of one tensor, found to be what was written."""
-    entry, (first, last) = contents.tensors[name], contents.places[name]
-    with _or_damaged(path, name):
-        payload = read(path, begin + first, last - first)
-        _require(payload, entry.payload or entry.digest)
-    return payload
-
-
-def _restored(path: Path, name: str, contents: Contents, begin: int, base: Tensor | None) -> Tensor:
-    entry, payload = contents.tensors[name], _payload(path, name, contents, begin)
-    codec, before = CODECS[entry.codec], _before(entry, base)
-    if codec.against and before is None:
-        raise _other_base(path, contents, f"what was given has no such {name!r}")
-    with _or_damaged(path, name):
-        rows = codec.decode(payload, entry.rows, before)
-        if entry.payload is not None and not codec.against:
-            _require(rows, entry.digest)
-    if codec.against and digest_of(rows.data) != entry.digest:
-        raise _other_base(path, contents, f"what was given has other values in {name!r}")
-    return tensor_of(rows, entry.torch_dtype, entry.shape)
-
-
-@contextmanager
-def _or_damaged(path: Path, tensor: str | None = None) -> Iterator[None]:
-    """Say of which object, and of which tensor in it, something is not as it was stored.
-
-    A disk that cannot be read now is another matter: what it holds may be whole.
-    """
-    try:
-        yield
-    except (FileNotFoundError, ValueError, ZstdError) as error:
-        what = f"object {path.stem[:12]}" if tensor is None else f"tensor {tensor!r} of object {path.stem[:12]}"
-        raise Damaged(
-            f"{what} must be what was stored, but {error}; remove {path}, and the run goes on from an earlier resume "
-            "point, or starts over"
-        ) from error
-
-
-def _other_base(path: Path, contents: Contents, but: str) -> Damaged:
-    return Damaged(
-        f"object {path.stem[:12]} needs the base it was trained from, {contents.reference}, but {but}; put the base "
-        "back as it was then"
-    )
-
-
-def _require(content: Rows, digest: str) -> None:
-    if digest_of(content.data) != digest:
-        raise ValueError("its digest is another")
+    def clear(self) -> None:
+        """Remove all objects, and the folder if nobody else's file is in it."""
+        for digest in self.digests():
+            self.remove(digest)
+        left = [path for path in map(Path, entries(self.root)) if path.name == LOCK or is_temporary(path)]
+        for path in left:
+            path.unlink(missing_ok=True)
+        remove_empty(self.root)

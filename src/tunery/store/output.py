@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tunery.errors import OutputError
-from tunery.store.files import write, write_bytes
+from tunery.store.files import naming, write_bytes
 
 
 def require_free(path: Path, *, sources: Iterable[Path] = (), overwrite: bool = False) -> None:
@@ -44,7 +44,8 @@ def write_output(path: Path, text: str, *, sources: Iterable[Path] = (), overwri
     require_free(path, sources=sources, overwrite=overwrite)
     content = text.encode(errors="replace")
     if _is_stream(path):
-        write(path, content)
+        with naming(path), path.open("wb") as stream:
+            stream.write(content)
     else:
         write_bytes(path.resolve(), content)
 

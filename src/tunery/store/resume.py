@@ -11,8 +11,9 @@ from typing import Any, Final, TypeVar, final
 from tunery.errors import Damaged
 from tunery.schema.results import CheckpointRecord
 from tunery.store.digest import digest_of
-from tunery.store.files import remove_tree, write_text
+from tunery.store.files import entries, remove_empty, write_text
 from tunery.store.objects import Objects, Stored
+from tunery.store.ownership import is_number, is_temporary
 
 T = TypeVar("T")
 
@@ -92,14 +93,19 @@ class ResumePoints:
 
     def drop(self, step: int) -> None:
         """Remove the point of `step`; its objects stay."""
-        (self.root / _NAME.format(step)).unlink(missing_ok=True)
+        if not self.root.is_symlink():
+            (self.root / _NAME.format(step)).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove all points; a finished run needs none."""
-        remove_tree(self.root)
+        """Remove all points, the newest last, and the folder where nothing of others is in it."""
+        left = [path for path in map(Path, entries(self.root)) if is_temporary(path)]
+        for path in [*reversed(self._newest_first()), *left]:
+            path.unlink(missing_ok=True)
+        remove_empty(self.root)
 
     def _newest_first(self) -> list[Path]:
-        return sorted(self.root.glob(_NAME.format("[0-9]*")), key=_step, reverse=True)
+        found = [Path(entry) for entry in entries(self.root) if entry.is_file(follow_symlinks=False)]
+        return sorted(filter(is_point, found), key=_step, reverse=True)
 
     def _whole(self, path: Path, read: Callable[[Point], T]) -> tuple[Point, T]:
         point = _read(path)
@@ -119,6 +125,12 @@ class ResumePoints:
         except Damaged:
             return False
         return True
+
+
+def is_point(path: Path) -> bool:
+    """Whether a file is called like a manifest."""
+    step = path.name.removeprefix("step-").removesuffix(".json")
+    return is_number(step) and path.name == _NAME.format(step)
 
 
 def _step(path: Path) -> int:

@@ -11,20 +11,21 @@ from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.metrics import Direction
 from tunery.schema.results import Storage
 from tunery.store.events import record_event
-from tunery.store.files import make_folder, size
+from tunery.store.files import entries, make_folder, size_of
 from tunery.store.folder import RunFolder
-from tunery.store.inventory import RESCORED, TRIALS, storage_of, trials_in
+from tunery.store.inventory import storage_of, trials_in
 from tunery.store.lock import alone
 from tunery.store.objects import Objects
+from tunery.store.ownership import BEST, OBJECTS, RESCORED, RESUME, TRIALS, is_temporary
 from tunery.store.resume import Point
 from tunery.store.retention import CONFIGURED, NO_SPARE, Keep, RunState, retained
 from tunery.store.space import Room
 
 T = TypeVar("T")
 
-WEIGHTS: Final = ("objects", "resume", "staging", "best")
-"""Where weights and training state lie within a run or study."""
-_HOLDINGS: Final = ("checkpoints.json", "resume", "staging")
+_WEIGHTS: Final = (OBJECTS, RESUME, BEST)
+"""Where weights and training state lie within a run or study, beside what is half-written or half-removed."""
+_HOLDINGS: Final = ("checkpoints.json", RESUME)
 """A trial that has none of these holds nothing."""
 _REASONS: Final = (
     "nothing needs it any more",
@@ -78,7 +79,7 @@ class StudyStore:
         stopping: whether a signal asked to stop, so that waiting for room ends.
         """
         self.root = root
-        self.objects = Objects(root / "objects")
+        self.objects = Objects(root / OBJECTS)
         self.say = say
         self._rule = rule
         self._direction = direction
@@ -168,8 +169,9 @@ class StudyStore:
             yield
 
     def _used(self, root: Path) -> int:
-        places = [root, *(root / TRIALS / name for name in self._holding(root))]
-        return sum(size(path / name) for path in places for name in WEIGHTS)
+        places = [root.resolve(), *(root / TRIALS / name for name in self._holding(root))]
+        found = (entry for place in places for entry in entries(place))
+        return sum(size_of(entry) for entry in found if entry.name in _WEIGHTS or is_temporary(Path(entry)))
 
     def _holding(self, root: Path) -> Iterator[str]:
         """Trials that hold weights or training state, in the order of their numbers."""
@@ -206,7 +208,7 @@ class StudyStore:
             return None
         result = folder.result()
         if result is not None:
-            exported = folder.path == self.root and (self.root / "best").is_dir()
+            exported = folder.path == self.root and (self.root / BEST).is_dir()
             return _Run(folder, RunState(result.status, result.objective.value, kept, (), exported=exported))
         own = self._own.get(folder.path.resolve())
         points = tuple(folder.resume.points())
@@ -230,7 +232,7 @@ class StudyStore:
     def _sweep(self, needed: set[str], *, why: str) -> int:
         freed = 0
         for path in self.objects.half_written():
-            path.unlink()
+            path.unlink(missing_ok=True)
         for digest in sorted(self.objects.digests() - needed):
             path, gone = self.objects.path(digest), self.objects.remove(digest)
             record_event(self.root, "removed", why=why, path=path, size=gone)

@@ -16,7 +16,8 @@ from tunery.data.rows import Example
 from tunery.data.task import Logits
 from tunery.errors import ModelError
 from tunery.schema.results import EnsembleGain
-from tunery.store.files import replace_folder, require_writable, temporary, write_text
+from tunery.store.files import replace_folder, require_writable, write_text
+from tunery.store.ownership import temporary
 from tunery.train.blend import BLENDS, Blend, Rows, Yardstick
 from tunery.train.inference import CARD
 from tunery.train.members import Member

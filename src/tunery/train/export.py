@@ -15,9 +15,10 @@ from tunery.schema.document import validate
 from tunery.schema.results import CheckpointRecord, RunResult, StudyResult
 from tunery.schema.yaml_text import parse_yaml
 from tunery.store.claim import read_study
-from tunery.store.files import replace_folder, require_writable, temporary
+from tunery.store.files import replace_folder, require_writable
 from tunery.store.folder import RunFolder
 from tunery.store.lock import holder
+from tunery.store.ownership import temporary
 from tunery.train.inference import CARD, exported_in, load, read_card, tokenizer_of
 from tunery.train.publish import export_checked, passing
 from tunery.train.restore import restore

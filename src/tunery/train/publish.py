@@ -12,7 +12,8 @@ from tunery.model.build import Built
 from tunery.model.export import export
 from tunery.schema import RunConfig
 from tunery.schema.results import CheckpointRecord
-from tunery.store.files import naming, remove_tree, replace_folder, temporary, write
+from tunery.store.files import naming, remove_tree, replace_folder, write
+from tunery.store.ownership import temporary
 from tunery.train.inference import CARD, Network, Predictor, load
 from tunery.train.prepare import Prepared
 from tunery.train.scoring import thresholds_in
