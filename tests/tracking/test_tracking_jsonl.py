@@ -104,9 +104,10 @@ def test_nothing_is_written_where_nothing_has_to_go(tmp_path: Path) -> None:
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_bytes(b'{"step": 1}\n\0\0\n{"step": 2}\n')
+    one, two = (b'{"step": %d, "epoch": 1, "name": "loss", "value": 0.5}\n' % step for step in (1, 2))
+    path.write_bytes(one + b"\0\0\n" + two)
     with pytest.raises(Damaged, match=r"line 2 of '.*metrics.jsonl' is damaged; remove it to go on without it"):
         read_metrics(path)
     with pytest.raises(Damaged):
         Jsonl(path).start(2)
-    assert path.read_bytes().endswith(b'{"step": 2}\n')
+    assert path.read_bytes().endswith(two)

@@ -32,6 +32,7 @@ from tunery.schema.results import (
 from tunery.store.files import write_text
 from tunery.store.inventory import storage_of
 from tunery.store.ownership import BEST
+from tunery.store.records import read_record
 from tunery.store.study import StudyStore
 from tunery.train.inference import CARD, Predictor, read_card
 from tunery.train.notes import answers_alike
@@ -179,8 +180,7 @@ def _score_of(trial: TrialRecord, out: Path) -> Path:
 
 
 def _scored(trial: TrialRecord, out: Path) -> BestTrial | None:
-    path = _score_of(trial, out)
-    return BestTrial.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+    return read_record(_score_of(trial, out), BestTrial)
 
 
 def _is_published(best: BestTrial, out: Path) -> bool:
@@ -215,7 +215,7 @@ class _Ensembles(Record):
 def _measured(out: Path, trials: Sequence[int], *, trust_remote_code: bool) -> Measured:
     """The gains of ensembles of these trials, measured once."""
     path, order = out / "ensembles.json", tuple(trials)
-    if path.exists() and (known := _Ensembles.model_validate_json(path.read_text(encoding="utf-8"))).trials == order:
+    if (known := read_record(path, _Ensembles)) is not None and known.trials == order:
         return Measured(known.gains, known.notes)
     found = measure(out, order, trust_remote_code=trust_remote_code) if len(order) > 1 else Measured()
     write_text(path, _Ensembles(trials=order, gains=found.gains, notes=found.notes).model_dump_json(indent=1))

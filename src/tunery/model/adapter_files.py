@@ -52,7 +52,7 @@ def _read(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
     try:
         document = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         return document["peft"], load_file(folder / WEIGHTS)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         rule = f"an adapter's folder must hold {DESCRIPTION} and {WEIGHTS}"
         raise ModelError(f"{rule}, but {str(folder)!r} cannot be read: {error!r}") from error
 

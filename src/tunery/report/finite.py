@@ -8,4 +8,8 @@ def finite(value: Any) -> float | None:
     """`value` as a float where it is a finite number, else None. A truth value is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond all floats
+        return None
+    return number if math.isfinite(number) else None

@@ -107,8 +107,8 @@ def _loss(curves: RunCurves, result: RunResult) -> Html | None:
 
 def _not_alike(config: Mapping[str, Any]) -> Html | None:
     """The validation loss is plain cross-entropy whatever is trained, so that runs can be compared by it."""
-    loss = config.get("task", {}).get("loss", {})
-    smoothing = config.get("regularization", {}).get("label_smoothing", 0)
+    loss = _section_of(config, "task", "loss")
+    smoothing = finite(_section_of(config, "regularization").get("label_smoothing"))
     plain = loss.get("name", "ce") in ("ce", "bce") and not loss.get("class_weights")
     if plain and not smoothing:
         return None
@@ -116,6 +116,14 @@ def _not_alike(config: Mapping[str, Any]) -> Html | None:
     trained = f"{loss.get('name')}{weighted}{f' with label smoothing {smoothing:g}' if smoothing else ''}"
     note = f"Training minimises {trained}; the validation line is plain cross-entropy, so the two differ in kind."
     return tag("p", note, class_="quiet")
+
+
+def _section_of(config: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """A section of a recorded config; empty where there is none."""
+    found: Any = config
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _rate(curves: RunCurves) -> Html | None:

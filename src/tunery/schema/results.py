@@ -1,11 +1,14 @@
 """What comes out: one record per run, one per study."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from tunery.schema.metrics import Direction
-from tunery.schema.spec import Spec
+from tunery.schema.spec import Spec, Wording
+
+Count = Annotated[int, Field(ge=0, lt=2**63), Wording("a whole number")]
+"""What is counted, in 64 bits."""
 
 Status = Literal["completed", "pruned", "failed"]
 
@@ -27,13 +30,13 @@ class Objective(Record):
 class Parameters(Record):
     """Parameter counts, head included."""
 
-    trainable: int
-    total: int
+    trainable: Count
+    total: Count
     percent: float
     """100 * trainable / total."""
     frozen_in_eval: bool | None = None
     """Whether frozen layers ran in eval mode, without dropout; null where nothing is frozen."""
-    ranks: dict[str, int] | None = None
+    ranks: dict[str, Count] | None = None
     """Rank of every adapted module after re-allocation (adalora); null for all other methods."""
 
 
@@ -49,29 +52,29 @@ class Seconds(Record):
 class Memory(Record):
     """Peak memory of the process while it trained and validated; export and test are not in it."""
 
-    host_peak_bytes: int = 0
-    device_peak_bytes: int | None = None
+    host_peak_bytes: Count = 0
+    device_peak_bytes: Count | None = None
     """null without an accelerator."""
 
 
 class Tokens(Record):
     """Training tokens."""
 
-    real: int = 0
+    real: Count = 0
     """Tokens of the texts."""
-    processed: int = 0
+    processed: Count = 0
     """The same with padding."""
 
 
 class SplitRecord(Record):
     """One split: how many rows, which bytes, and where they came from."""
 
-    rows: int
+    rows: Count
     digest: str
     """SHA-256 over the split's rows in order."""
     source: str
     """The file or Hub split, or `carved from train`."""
-    labels: dict[str, int]
+    labels: dict[str, Count]
     """Rows per label."""
 
 
@@ -88,11 +91,11 @@ class CheckpointRecord(Record):
 
     kind: Literal["best", "co_best"]
     """`co_best`: another epoch with the very value of the best, and no lower validation loss."""
-    step: int
+    step: Count
     epoch: float
     digest: str
     """Name of the weights object: a digest of its tensors."""
-    bytes: int
+    bytes: Count
     """Of the object on disk."""
     value: float | None = None
     """Objective at this point."""
@@ -131,13 +134,13 @@ class RunResult(Record):
     parameters: Parameters | None
     seconds: Seconds
     memory: Memory
-    disk_bytes: int
+    disk_bytes: Count
     """Bytes of the exported model and of weights that are kept beside it."""
-    written_bytes: int
+    written_bytes: Count
     """Bytes that keeping every checkpoint, uncompressed, would have taken."""
     tokens: Tokens
     epochs: float
-    best_epoch: int | None
+    best_epoch: Count | None
     config: dict[str, Any]
     """The complete config; running it again reproduces the run."""
     environment: Environment | None
@@ -159,7 +162,7 @@ class Progress(Record):
     memory: Memory = Memory()
     tokens: Tokens = Tokens()
     epochs: float = 0.0
-    written_bytes: int = 0
+    written_bytes: Count = 0
     environment: Environment | None = None
     base: str | None = None
     data: DataRecord | None = None
@@ -168,7 +171,7 @@ class Progress(Record):
 class TrialRecord(Record):
     """One row of a study."""
 
-    number: int
+    number: Count
     status: Literal["completed", "pruned", "failed", "running"]
     value: float | None
     params: dict[str, Any]
@@ -186,7 +189,7 @@ class TrialRecord(Record):
 class BestTrial(Record):
     """The winner of a study."""
 
-    number: int
+    number: Count
     value: float
     """The trial's own value on validation; see `rescored` for its mean over seeds."""
     config: dict[str, Any]
@@ -197,8 +200,8 @@ class BestTrial(Record):
 class Disk(Record):
     """Bytes on disk against keeping every checkpoint of every trial."""
 
-    bytes: int
-    keep_all_bytes: int
+    bytes: Count
+    keep_all_bytes: Count
 
 
 class StoredItem(Record):
@@ -211,7 +214,7 @@ class StoredItem(Record):
     removes it."""
     why: str
     """In words: `best epoch of trial 7`, `resume point at step 120`."""
-    bytes: int
+    bytes: Count
 
 
 class Storage(Record):
@@ -219,11 +222,11 @@ class Storage(Record):
 
     items: tuple[StoredItem, ...]
     """Largest first; weights shared by several are named once, with all their reasons."""
-    bytes: int
+    bytes: Count
     """Weights and training state."""
-    record_bytes: int
+    record_bytes: Count
     """Metrics, logs, reports, configs, database."""
-    keep_all_bytes: int
+    keep_all_bytes: Count
     """Weights and training state if every checkpoint of every trial had been kept, uncompressed."""
 
 
@@ -233,16 +236,16 @@ class Importance(Record):
     path: str
     share: float
     """Of all parameters together; they sum to 1."""
-    trials: int
+    trials: Count
     """Completed trials that have the parameter."""
 
 
 class Rescored(Record):
     """A configuration that was trained again with other seeds."""
 
-    number: int
+    number: Count
     """Its trial."""
-    seeds: tuple[int, ...]
+    seeds: tuple[Count, ...]
     """Of the trial, then of the runs after it."""
     values: tuple[float, ...]
     """Objective on validation, seed by seed; a run that failed is left out of both."""
@@ -253,7 +256,7 @@ class EnsembleGain(Record):
     """What the best trials are worth together, on validation rows that chose nothing of it."""
 
     method: Literal["mean", "weighted", "vote", "soup"]
-    trials: tuple[int, ...]
+    trials: tuple[Count, ...]
     """The members; of a soup, those that stayed in it in either half."""
     value: float
     """Objective: chosen on one half of the rows and scored on the other, the mean of both ways."""
@@ -261,6 +264,62 @@ class EnsembleGain(Record):
     """The same for the best member alone."""
     gain: float
     """How much better the ensemble is; below 0: worse."""
+
+
+class CardWeights(Record):
+    """Which weights an exported folder holds."""
+
+    step: Count
+    """Optimizer step; 0 for an ensemble."""
+    epoch: float = 0.0
+    value: float | None = None
+    """Objective on validation."""
+    unfinished: bool = False
+    """Whether training, or the study, may still have found better ones."""
+
+
+class CardBlend(Record):
+    """How the members of an ensemble answer as one."""
+
+    weights: tuple[float, ...]
+    cuts: tuple[tuple[float, ...] | None, ...] | None = None
+
+
+class CardEnsemble(Record):
+    """What an ensemble's folder says about its making."""
+
+    method: str
+    trials: tuple[Count, ...]
+    gain: EnsembleGain | None
+    """null where there were too few validation rows to measure it."""
+
+
+class ModelCard(Record):
+    """`tunery.json`: what an exported folder says about itself."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    config: dict[str, Any]
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    """In the order of the logits."""
+    thresholds: tuple[float, ...] | None
+    """One per label (multilabel)."""
+    weights: CardWeights
+    blend: CardBlend | None = None
+    """null for a single model."""
+    members: tuple[Annotated[str, Field(pattern=r"^members/[0-9]+$")], ...] = ()
+    """Folders of an ensemble's members, within this one."""
+    ensemble: CardEnsemble | None = None
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("a label stands twice")
+        if self.thresholds is not None and len(self.thresholds) != len(self.labels):
+            raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels")
+        if self.blend is not None and not 0 < len(self.blend.weights) == len(self.members):
+            raise ValueError(f"{len(self.blend.weights)} weights for {len(self.members)} members")
+        return self
 
 
 class StudyResult(Record):
@@ -271,9 +330,9 @@ class StudyResult(Record):
     direction: Direction
     best: BestTrial | None
     trials: tuple[TrialRecord, ...]
-    counts: dict[str, int]
+    counts: dict[str, Count]
     """Trials per status, and `total`."""
-    pruned_by_epoch: dict[int, int] = {}
+    pruned_by_epoch: dict[Count, Count] = {}
     """How many trials were stopped after that many epochs."""
     seconds_saved: float | None = None
     """Estimated seconds that stopping early saved; null without a completed trial to judge by."""
@@ -281,7 +340,7 @@ class StudyResult(Record):
     """The objective, then the costs beside it."""
     scales: dict[str, Literal["linear", "log", "category"]] = {}
     """By parameter: how its range was searched; `category` for a list of choices."""
-    front: tuple[int, ...] = ()
+    front: tuple[Count, ...] = ()
     """With several objectives, the trials that no other beats in one without losing in another."""
     rescored: tuple[Rescored, ...] = ()
     """Best mean first; the first one is the winner."""
@@ -301,7 +360,7 @@ class Cell(Record):
 
     method: str
     """Name of the method as it was asked for."""
-    seed: int
+    seed: Count
     status: Literal["completed", "failed"]
     value: float | None
     """Objective on test."""
@@ -317,9 +376,9 @@ class MethodSummary(Record):
     """One method over its seeds. Costs are means over the seeds."""
 
     method: str
-    seeds: int
+    seeds: Count
     """Completed cells."""
-    failed: int = 0
+    failed: Count = 0
     mean: float | None
     """Mean objective on test."""
     low: float | None
@@ -360,7 +419,7 @@ class ComparisonResult(Record):
     objective: str
     direction: Direction
     baseline: str
-    seeds: tuple[int, ...]
+    seeds: tuple[Count, ...]
     methods: tuple[MethodSummary, ...]
     """In the order they were asked for."""
     cells: tuple[Cell, ...]
@@ -383,7 +442,7 @@ class Finding(Record):
     message: str
     """The rule, the value, the remedy."""
     split: str | None = None
-    count: int | None = None
+    count: Count | None = None
     examples: Annotated[tuple[str, ...], Field(max_length=5)] = ()
 
 

@@ -4,16 +4,15 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tunery.errors import FolderError
-from tunery.schema.results import ComparisonResult, Progress, RunResult, StudyResult
-from tunery.schema.yaml_text import dump_yaml, parse_yaml
+from tunery.schema.results import ComparisonResult, StudyResult
+from tunery.schema.yaml_text import dump_yaml, read_yaml
 from tunery.store.files import recover, require_writable, write_text
 from tunery.store.lock import held
 from tunery.store.ownership import MARK, MARK_TEXT, require_own
-
-R = TypeVar("R", RunResult, Progress, StudyResult, ComparisonResult)
+from tunery.store.records import read_record
 
 RECORDS = {"result.json": "run", "study.json": "study", "comparison.json": "comparison"}
 """What is written last -> what it is the record of."""
@@ -58,7 +57,7 @@ def own(path: Path) -> None:
 
 def _write_config(path: Path, text: str) -> None:
     """A config that is there as it should be is left alone: resuming must need no room for it."""
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
+    if not path.exists() or path.read_bytes() != text.encode():
         write_text(path, text)
 
 
@@ -74,9 +73,7 @@ def refuse_other(folder: Path, document: Mapping[str, Any], *, record: str) -> N
             needs = f"a {RECORDS[record]} needs a folder of its own"
             raise FolderError(f"{needs}, but {str(folder)!r} holds a {what}; choose another --out")
     path = folder / "config.yaml"
-    if path.exists() and (
-        changed := _changes(parse_yaml(path.read_text(encoding="utf-8"), source=str(path)), _plain(document))
-    ):
+    if path.exists() and (changed := _changes(read_yaml(path), _plain(document))):
         message = f"{str(folder)!r} holds a run with another config ({'; '.join(changed[:5])}); "
         raise FolderError(message + "choose another --out, or give it the same config")
 
@@ -105,8 +102,3 @@ def read_study(path: Path) -> StudyResult | None:
 def read_comparison(path: Path) -> ComparisonResult | None:
     """The `comparison.json` of a comparison's folder, if there is one."""
     return read_record(path / "comparison.json", ComparisonResult)
-
-
-def read_record(path: Path, kind: type[R]) -> R | None:
-    """What a file says, if there is one."""
-    return kind.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None

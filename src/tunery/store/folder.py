@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, TypeAdapter
 
 from tunery.schema.results import CheckpointRecord, Progress, Record, RunResult
-from tunery.store.claim import read_record
 from tunery.store.files import remove, remove_tree, write_text
 from tunery.store.objects import Objects
 from tunery.store.ownership import BEST, FILES, LOCK, MARK, OBJECTS, RESUME, temporary
+from tunery.store.records import read_json, read_record
 from tunery.store.resume import ResumePoints
+
+_KEPT: Final = TypeAdapter(tuple[CheckpointRecord, ...])
 
 
 class _Written(Record):
@@ -52,8 +53,8 @@ class RunFolder:
     def written_bytes(self) -> int:
         """Bytes that keeping every checkpoint of the run, uncompressed, would have taken until now."""
         for name in ("result.json", "progress.json"):
-            with suppress(FileNotFoundError):
-                return _Written.model_validate_json((self.path / name).read_bytes()).written_bytes
+            if (found := read_record(self.path / name, _Written)) is not None:
+                return found.written_bytes
         return 0
 
     def progress(self) -> Progress:
@@ -66,11 +67,7 @@ class RunFolder:
 
     def kept(self) -> tuple[CheckpointRecord, ...]:
         """The epochs whose weights are kept: the best, then its equals."""
-        try:
-            entries = json.loads(self._kept.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            return ()
-        return tuple(CheckpointRecord(**entry) for entry in entries)
+        return read_json(self._kept, _KEPT.validate_json) or ()
 
     def best(self) -> CheckpointRecord | None:
         """The best epoch so far, if its weights are kept."""

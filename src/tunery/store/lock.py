@@ -237,7 +237,7 @@ def _read(descriptor: int) -> Holder | None:
     """What the lock file says; None where it says nothing that makes sense."""
     try:
         return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
 
 

@@ -173,5 +173,5 @@ def _read(path: Path) -> Point:
             objects={name: Stored(**stored) for name, stored in body["objects"].items()},
             kept=tuple(CheckpointRecord(**record) for record in body["kept"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"{path.name} is not what was written") from error

@@ -9,10 +9,25 @@ import os
 from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, Final, final
+
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # Python 3.11's own does not do for pydantic
 
 from tunery.errors import Damaged
 from tunery.tracking.tracker import Tracker
+
+
+class Line(TypedDict):
+    """One value of one metric."""
+
+    step: Annotated[int, Field(ge=0, lt=2**63)]
+    epoch: float
+    name: str
+    value: float | None
+
+
+_LINE: Final = TypeAdapter(Line)
 
 
 @final
@@ -56,7 +71,7 @@ class Jsonl(Tracker):
         self._end += len(lines)
 
 
-def read_metrics(path: Path, name: str | None = None) -> list[dict[str, Any]]:
+def read_metrics(path: Path, name: str | None = None) -> list[Line]:
     """All whole lines of a `metrics.jsonl`, or those of one metric; an empty list where there is none.
 
     Raises:
@@ -65,13 +80,16 @@ def read_metrics(path: Path, name: str | None = None) -> list[dict[str, Any]]:
     return [record for _, record in _lines(path, b"" if name is None else json.dumps(name).encode())]
 
 
-def _lines(path: Path, mention: bytes = b"") -> Iterator[tuple[bytes, dict[str, Any]]]:
+def _lines(path: Path, mention: bytes = b"") -> Iterator[tuple[bytes, Line]]:
     """Every whole line with a mention, and what it says."""
-    content = path.read_bytes() if path.exists() else b""
+    try:
+        content = path.read_bytes() if path.exists() else b""
+    except IsADirectoryError as error:
+        raise Damaged(f"{str(path)!r} is a folder and no file of metrics; remove it to go on without it") from error
     for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(keepends=True), start=1):
         if mention not in line:
             continue
         try:
-            yield line, json.loads(line)
-        except ValueError as error:
+            yield line, _LINE.validate_json(line)
+        except ValidationError as error:
             raise Damaged(f"line {number} of {str(path)!r} is damaged; remove it to go on without it") from error

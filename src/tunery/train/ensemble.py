@@ -15,9 +15,10 @@ from tunery.data.carve import carve
 from tunery.data.rows import Example
 from tunery.data.task import Logits
 from tunery.errors import ModelError
-from tunery.schema.results import EnsembleGain
+from tunery.schema.results import EnsembleGain, ModelCard
 from tunery.store.files import replace_folder, require_writable, write_text
 from tunery.store.ownership import temporary
+from tunery.store.records import read_record
 from tunery.train.blend import BLENDS, Blend, Rows, Yardstick
 from tunery.train.inference import CARD
 from tunery.train.members import Member
@@ -238,5 +239,5 @@ def write_ensemble(name: str, members: Sequence[Member], out: Path) -> Path:
 
 def gain_of(folder: Path) -> EnsembleGain | None:
     """What was measured when the ensemble in `folder` was written; None where there were too few rows."""
-    told = json.loads((folder / CARD).read_text(encoding="utf-8"))["ensemble"]["gain"]
-    return None if told is None else EnsembleGain(**told)
+    card = read_record(folder / CARD, ModelCard)
+    return card.ensemble.gain if card is not None and card.ensemble is not None else None

@@ -13,7 +13,7 @@ from tunery.errors import FolderError
 from tunery.model.export import export_merged
 from tunery.schema.document import validate
 from tunery.schema.results import CheckpointRecord, RunResult, StudyResult
-from tunery.schema.yaml_text import parse_yaml
+from tunery.schema.yaml_text import read_yaml
 from tunery.store.claim import read_study
 from tunery.store.files import replace_folder, require_writable
 from tunery.store.folder import RunFolder
@@ -155,7 +155,7 @@ class _Stored(_Kept):
         """The model is built again as the run built it."""
         require_idle(self.root)
         path = self.folder.path / "config.yaml"
-        config = validate(parse_yaml(path.read_text(encoding="utf-8"), source=str(path)), source=str(path))
+        config = validate(read_yaml(path), source=str(path))
         model = restore(config, self.record, self.folder.objects, trust_remote_code=trust_remote_code)
         export_checked(
             model.built, model.prepared, model.config, best=self.record, folder=staging, unfinished=self.unfinished

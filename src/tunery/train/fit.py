@@ -296,11 +296,12 @@ def finish(
 def _notes(config: RunConfig, folder: RunFolder, progress: Progress, best: CheckpointRecord | None) -> tuple[str, ...]:
     if progress.data is None or best is None:
         return ()
-    steps = [line for line in read_metrics(folder.metrics, "train/loss") if line["name"] == "train/loss"]
+    lines = [line for line in read_metrics(folder.metrics, "train/loss") if line["name"] == "train/loss"]
+    steps = [(line["epoch"], value) for line in lines if (value := line["value"]) is not None]
     curves = Curves(
         loss=history(folder.metrics, "loss"),
         objective=history(folder.metrics, config.objective),
-        training=[line["value"] for line in steps if line["epoch"] > math.ceil(progress.epochs) - 1],
+        training=[value for epoch, value in steps if epoch > math.ceil(progress.epochs) - 1],
         epochs=progress.epochs,
     )
     return notes_of(config, progress.data, curves, best.metrics)

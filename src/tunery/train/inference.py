@@ -1,6 +1,5 @@
 """A finished model or ensemble, loaded from disk: `load(path).predict([...])`."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +23,8 @@ from tunery.model.catalog import exported_base
 from tunery.model.export import load_exported
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
-from tunery.schema.results import Prediction
+from tunery.schema.results import ModelCard, Prediction
+from tunery.store.records import read_record
 from tunery.train.blend import Blend
 from tunery.train.scoring import logits_of
 
@@ -189,17 +189,18 @@ class Card:
 
 
 def read_card(folder: Path) -> Card:
-    """Read `tunery.json`."""
-    told = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    config = validate(told["config"], source=str(folder / CARD))
-    return Card(
-        config,
-        make_task(config.task, told["labels"]),
-        told["thresholds"],
-        told["weights"]["step"],
-        Blend(**told["blend"]) if "blend" in told else None,
-        tuple(told.get("members", ())),
-    )
+    """Read `tunery.json`.
+
+    Raises:
+        FolderError: it is missing, or not what was written there.
+        ConfigError: the config in it breaks a rule.
+    """
+    told = read_record(folder / CARD, ModelCard)
+    if told is None:
+        raise FolderError(f"an exported folder must hold {CARD}, but {str(folder)!r} does not")
+    config = validate(told.config, source=str(folder / CARD))
+    blend = None if told.blend is None else Blend(**dict(told.blend))
+    return Card(config, make_task(config.task, told.labels), told.thresholds, told.weights.step, blend, told.members)
 
 
 def tokenizer_of(folder: Path, config: RunConfig, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:

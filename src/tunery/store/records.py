@@ -1,0 +1,45 @@
+"""JSON records that tunery wrote, read back: whole, or one error that names the file and the place."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tunery.errors import FolderError
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+
+def read_record(path: Path, kind: type[M]) -> M | None:
+    """What a file says; None where there is none.
+
+    Raises:
+        FolderError: the file is not what was written there.
+    """
+    return read_json(path, kind.model_validate_json)
+
+
+def read_json(path: Path, parse: Callable[[bytes], T]) -> T | None:
+    """The same for what is not one record: `parse` is a pydantic `validate_json`."""
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (IsADirectoryError, PermissionError) as error:
+        raise FolderError(f"{str(path)!r} cannot be read: {error.strerror}") from error
+    try:
+        return parse(content)
+    except ValidationError as error:
+        raise FolderError(f"{str(path)!r} is not what was written there: {first_fault(error)}; {_REMEDY}") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first of pydantic's findings: where, and what."""
+    detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(map(str, detail["loc"]))
+    return f"{place}: {detail['msg']}" if place else detail["msg"]
+
+
+_REMEDY = "put it back from a copy, or take another folder"
