@@ -35,6 +35,7 @@ from tunery.schema.fields import members
 from tunery.schema.results import Cell, ComparisonResult
 from tunery.store.claim import own
 from tunery.store.files import size
+from tunery.train.prepare import prepare
 
 
 def document(model: Path, folder: Path, **sections: Any) -> dict[str, Any]:
@@ -54,12 +55,16 @@ class Watch:
     def __init__(self) -> None:
         self.started: list[tuple[int, int]] = []
         self.ended: list[Cell] = []
+        self.said: list[str] = []
 
     def cell_started(self, job: Job, *, number: int, total: int) -> None:
         self.started.append((number, total))
 
     def cell_ended(self, cell: Cell) -> None:
         self.ended.append(cell)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
 
 @pytest.fixture
@@ -73,6 +78,11 @@ def quick_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if "real" not in request.node.name:
         monkeypatch.setattr("tunery.hpo.ledger.comparison_png", lambda _: b"")
         monkeypatch.setattr("tunery.hpo.pages.comparison_html", lambda *_, **__: "<html></html>")
+
+
+def cut(file: str, rows: int) -> None:
+    path = Path(file)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:rows]))
 
 
 def problems(caught: pytest.ExceptionInfo[ConfigError]) -> dict[str, str]:
@@ -221,6 +231,27 @@ def test_a_finished_comparison_trains_nothing_and_more_of_both_extends_it(
     assert [(cell.method, cell.seed) for cell in result.cells][:3] == [("none", 0), ("lora", 0), ("ia3", 0)]
     other = compare(given, methods=["none"], seeds=1, out=out, baseline="ia3", runner=again)
     assert other.baseline == "ia3" and not again.trained and other.methods[0].p_value is not None
+
+
+def test_cells_of_other_rows_do_not_come_into_a_comparison(given: dict[str, Any], tmp_path: Path) -> None:
+    out, watch = tmp_path / "out", Watch()
+    first = compare(given, methods=["none"], seeds=1, out=out, runner=Fake())
+    cut(given["data"]["train"], 40)
+    assert compare(given, methods=["none"], seeds=1, out=out, runner=Fake(), observer=watch) == first
+    assert "nothing was trained" in watch.said[0] and "train had 60 rows and has 40" in watch.said[1]
+    with pytest.raises(DataError, match="other data: train had 60 rows and has 40"):
+        compare(given, methods=["none"], seeds=2, out=out, runner=Fake())
+
+
+def test_a_cell_refuses_rows_that_have_changed_since_the_comparison_began(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
+    config = plan(given, ["none"]).configs["none"]
+    data = prepare(config).record()
+    cut(given["data"]["train"], 40)
+    request = {"config": config.model_dump(mode="json"), "data": data.model_dump(mode="json")}
+    outcome = train({**request, "folder": str(tmp_path / "cell"), "title": "none seed 0"})
+    assert outcome.status == "refused" and "train had 60 rows and has 40" in (outcome.reason or "")
 
 
 def test_another_config_on_the_same_folder_is_refused(given: dict[str, Any], tmp_path: Path) -> None:

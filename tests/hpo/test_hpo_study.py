@@ -21,6 +21,7 @@ from tunery import search as run_search
 from tunery.errors import (
     ConfigError,
     Damaged,
+    DataError,
     ExportMismatch,
     FolderError,
     Interrupted,
@@ -29,6 +30,7 @@ from tunery.errors import (
 )
 from tunery.hpo.here import InThisProcess
 from tunery.hpo.runner import Job, Judge, Outcome, Runner, Stop
+from tunery.hpo.study import work
 from tunery.schema import RunConfig
 from tunery.schema.results import StudyResult, TrialRecord
 from tunery.store.files import remove_tree, size
@@ -57,6 +59,7 @@ class Watch:
     def __init__(self) -> None:
         self.started: list[int] = []
         self.ended: list[TrialRecord] = []
+        self.said: list[str] = []
 
     def trial_started(self, number: int, config: RunConfig) -> None:
         self.started.append(number)
@@ -65,7 +68,7 @@ class Watch:
         self.ended.append(record)
 
     def say(self, text: str) -> None:
-        raise AssertionError(text)
+        self.said.append(text)
 
 
 @final
@@ -156,6 +159,39 @@ def test_more_trials_extend_a_study_and_the_same_number_trains_nothing(tiny_bert
     larger = {**given, "name": "renamed", "search": {"n_trials": 3, "pruner": "none"}}
     extended = search(larger, out=tmp_path / "study", observer=more)
     assert more.started == [2] and trajectory(extended)[:2] == trajectory(first)
+
+
+def test_trials_of_other_rows_do_not_come_into_a_study(tiny_bert: Path, tmp_path: Path) -> None:
+    """Neither in another call, nor in another folder with the same database, nor while the study goes on."""
+    given = document(tiny_bert, tmp_path, search={"n_trials": 1, "pruner": "none"})
+    out, larger, again = tmp_path / "study", {**given, "search": {"n_trials": 2, "pruner": "none"}}, Watch()
+    first = search(given, out=out)
+    train = Path(given["data"]["train"])
+    rows = train.read_text()
+    train.write_text(rows.replace('"good"', '"fine"').replace('"bad"', '"good"').replace('"fine"', '"bad"'))
+    assert search(given, out=out, observer=again) == first
+    assert "nothing was trained" in again.said[0] and "train has 60 rows as before, but not the same" in again.said[1]
+    with pytest.raises(DataError, match="other data: train has 60 rows as before, but not the same"):
+        search(larger, out=out)
+    url = f"sqlite:///{out / 'study.db'}"
+    with pytest.raises(DataError, match="the study 'run' was begun with other data"):
+        search(larger, out=tmp_path / "other", storage=url)
+    with pytest.raises(DataError, match="the study 'run' was begun with other data"):
+        work(url, out=tmp_path / "worker")
+    train.write_text(rows)
+    with pytest.raises(StudyFailed, match="other data: train had 60 rows and has 40"):
+        changed = {number: Edit(train) for number in range(9)}
+        search({**larger, "search": {**larger["search"], "n_trials": 9}}, out=out, runner=Here(changed))
+
+
+class Edit(TrainerCallback):
+    """Cuts the training file when a run ends."""
+
+    def __init__(self, train: Path) -> None:
+        self._train = train
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self._train.write_text("".join(self._train.read_text().splitlines(keepends=True)[:40]))
 
 
 def test_the_median_pruner_fires_and_the_trial_says_why(tiny_bert: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def restored(root: Path, number: int) -> Member:
     assert result is not None and best is not None
     from tunery.schema.document import validate
 
-    return member_of(number, validate(result.config), best, folder.objects)
+    return member_of(number, validate(result.config), best, folder.objects, data=result.data)
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def test_a_run_is_trained_scored_exported_and_recorded(tiny_bert: Path, tmp_path
     equals = {record.digest for record in result.checkpoints if record.kind == "co_best"}
     assert sorted(entry.name for entry in out.iterdir() if entry.is_file()) == [
         ".lock", ".tunery", *["checkpoints.json"][: len(equals)],
-        "config.yaml", "events.jsonl", "metrics.jsonl", "result.json",
+        "config.yaml", "data.json", "events.jsonl", "metrics.jsonl", "result.json",
     ]  # fmt: skip
     stored = {path.stem for path in (out / "objects").glob("*.safetensors")}
     assert not (out / "resume").exists() and stored == equals

@@ -18,17 +18,18 @@ class ComparisonConsole:
     def cell_started(self, job: Job, *, number: int, total: int) -> None:
         """Say which one of how many."""
         self._place = f"[{number}/{total}]"
-        self._say(f"{job.title} …")
+        self.say(f"{job.title} …")
 
     def cell_ended(self, cell: Cell) -> None:
         """Its score and seconds, or why it failed."""
         told = f"{cell.method} seed {cell.seed} {cell.status}"
         if cell.result is None:
-            self._say(f"{told}: {cell.reason}")
+            self.say(f"{told}: {cell.reason}")
             return
         value = "undefined" if cell.value is None else f"{cell.value:.4f}"
         objective, seconds = cell.result.objective.name, cell.result.seconds.total
-        self._say(f"{told}: test {objective} {value} in {seconds:.0f} s")
+        self.say(f"{told}: test {objective} {value} in {seconds:.0f} s")
 
-    def _say(self, text: str) -> None:
-        self._terminal.say(f"{self._place} {text}")
+    def say(self, text: str) -> None:
+        """One line, with the place of the cell that is at work."""
+        self._terminal.say(f"{self._place} {text}".lstrip())

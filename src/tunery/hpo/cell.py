@@ -1,7 +1,7 @@
 """The process of one cell: `python -m tunery.hpo.cell`, started by `cells.run_in_process` and by nobody else.
 
-One line of JSON comes in (`config`, `folder`, `title`, `trust_remote_code`), one line goes out (`status`, `reason`).
-Whatever else is printed goes to standard error.
+One line of JSON comes in (`config`, `data`, `folder`, `title`, `trust_remote_code`), one line goes out (`status`,
+`reason`). Whatever else is printed goes to standard error.
 """
 
 import json
@@ -13,13 +13,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from tunery.errors import DataError
 from tunery.hpo.endings import ending
 from tunery.hpo.runner import Outcome
+from tunery.schema import RunConfig
 from tunery.schema.document import validate
+from tunery.schema.results import DataRecord
+from tunery.store.claim import OTHER_DATA, data_changes
 from tunery.store.folder import RunFolder
 from tunery.terminal import Terminal
 from tunery.train.console import ConsoleProgress
 from tunery.train.fit import fit
+from tunery.train.prepare import prepare
 from tunery.train.quiet import quiet_libraries
 from tunery.train.report import write_run_page
 
@@ -51,13 +56,9 @@ def train(request: dict[str, Any]) -> Outcome:
     config = validate(request["config"])
     progress = ConsoleProgress(Terminal(stderr=True), title=request["title"], objective=config.objective)
     try:
-        fit(
-            config,
-            [progress],
-            out=folder,
-            say=progress.say,
-            trust_remote_code=request["trust_remote_code"],
-        )
+        trusted: bool = request["trust_remote_code"]
+        _require_same_data(config, request["data"], trust_remote_code=trusted)
+        fit(config, [progress], out=folder, say=progress.say, trust_remote_code=trusted)
         write_run_page(folder)
     except Exception as error:
         outcome = ending(error)
@@ -67,6 +68,15 @@ def train(request: dict[str, Any]) -> Outcome:
     finally:
         progress.close()
     return Outcome("completed")
+
+
+def _require_same_data(config: RunConfig, known: dict[str, Any] | None, *, trust_remote_code: bool) -> None:
+    """Raises:
+    DataError: when the rows are not those that the comparison began with.
+    """
+    now = prepare(config, trust_remote_code=trust_remote_code).record()
+    if known is not None and (changed := data_changes(DataRecord(**known), now)):
+        raise DataError(f"the comparison was begun with other data: {changed}; {OTHER_DATA}")
 
 
 def _free(folder: RunFolder) -> None:

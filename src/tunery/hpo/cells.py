@@ -14,6 +14,7 @@ from typing import Protocol, final
 from tunery.hpo.endings import ending_of
 from tunery.hpo.runner import Outcome as Outcome
 from tunery.schema import RunConfig
+from tunery.schema.results import DataRecord
 from tunery.store.folder import RunFolder
 from tunery.train.signals import on_signals
 
@@ -28,6 +29,8 @@ class Job:
     path: Path
     trust_remote_code: bool = False
     """Whether the call that compares permits code that comes with the model."""
+    data: DataRecord | None = None
+    """The rows that every cell must see."""
 
     @property
     def title(self) -> str:
@@ -95,6 +98,7 @@ def run_in_process(job: Job, *, stop: Stop) -> Outcome:
 def _ask(child: subprocess.Popen[str], job: Job) -> str:
     request = {
         "config": job.config.model_dump(mode="json"),
+        "data": job.data and job.data.model_dump(mode="json"),
         "folder": str(job.path),
         "title": job.title,
         "trust_remote_code": job.trust_remote_code,

@@ -1,7 +1,7 @@
 """A comparison: every method on the same data with the same seeds, one process each, and an honest verdict."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -11,7 +11,10 @@ from tunery.hpo.ledger import Ledger
 from tunery.hpo.variants import Plan, plan
 from tunery.schema.document import Document, override
 from tunery.schema.results import Cell, ComparisonResult
-from tunery.store.claim import claimed, read_comparison, refuse_other
+from tunery.store.claim import claimed, read_comparison, refuse_other, refuse_other_data
+from tunery.store.ownership import DATA
+from tunery.store.study import ignore
+from tunery.train.finished import tell_finished
 from tunery.train.prepare import prepare
 
 _SEEDS: Final = 2**32
@@ -25,6 +28,9 @@ class Observer(Protocol):
 
     def cell_ended(self, cell: Cell) -> None:
         """A cell has completed or failed."""
+
+    def say(self, text: str) -> None:
+        """Something that a person should know: that all cells are there already, that the data has changed."""
 
 
 def compare(
@@ -67,16 +73,20 @@ def compare(
     ledger = Ledger(planned.own, folder, baseline=against, known=known, methods=methods)
     waiting = [job for job in jobs if job.folder.result() is None]
     if known is not None and not waiting and known.baseline == against and ledger.holds(jobs):
+        say = observer.say if observer else ignore
+        tell_finished(folder, own, planned.own, finished_at=known.finished_at, say=say)
         return known
-    if waiting:
-        prepare(waiting[0].config, trust_remote_code=trust_remote_code)
+    data = prepare(waiting[0].config, trust_remote_code=trust_remote_code).record() if waiting else None
+    if data is not None:
+        refuse_other_data(folder, data)
     fresh = not (folder / "config.yaml").exists()
-    with claimed(folder, own, record="comparison.json"):
+    with claimed(folder, own, record="comparison.json", data=data):
         try:
-            return _Comparison(jobs, ledger, observer, runner).run()
+            return _Comparison([replace(job, data=data) for job in jobs], ledger, observer, runner).run()
         except RequestError:
             if fresh:  # nothing was trained: the mended config may have the folder
                 (folder / "config.yaml").unlink()
+                (folder / DATA).unlink(missing_ok=True)
             raise
 
 

@@ -124,7 +124,13 @@ def _member(study: Path, number: int, *, trust_remote_code: bool) -> Member:
             f"and `tunery train {folder.path / 'config.yaml'} --out DIR` trains it again"
         )
     try:
-        config = validate(result.config)
-        return member_of(number, config, best, folder.objects, trust_remote_code=trust_remote_code)
+        return member_of(
+            number,
+            validate(result.config),
+            best,
+            folder.objects,
+            data=result.data,
+            trust_remote_code=trust_remote_code,
+        )
     except Damaged as error:
         raise Damaged(f"the weights of trial {number} cannot be read: {error}") from error

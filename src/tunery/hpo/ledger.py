@@ -1,6 +1,7 @@
 """What a comparison has so far: its cells, the one model it keeps, and the files it writes about them."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 
@@ -87,6 +88,7 @@ class Ledger:
             disk=disk(storage_of(self.out)),
             seconds=sum(result.seconds.total for result in results),
             environment=next((result.environment for result in results if result.environment), None),
+            finished_at=datetime.now(UTC),
         )
 
     def _best(self) -> Cell | None:

@@ -12,12 +12,14 @@ from tunery.hpo.runner import Job, Outcome
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.document import validate
 from tunery.schema.metrics import Direction
-from tunery.schema.results import Rescored, TrialRecord
+from tunery.schema.results import DataRecord, Rescored, TrialRecord
 from tunery.schema.search import Rescore
+from tunery.store.claim import keep_data
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import trials_in
 from tunery.store.objects import Objects
-from tunery.store.ownership import OBJECTS, RESCORED, TRIALS
+from tunery.store.ownership import DATA, OBJECTS, RESCORED, TRIALS
+from tunery.store.records import read_record
 from tunery.store.study import StudyStore
 from tunery.train.fit import finish
 
@@ -50,6 +52,7 @@ def rescored(
     if rule is None or not chosen:
         return ()
     own = {trial.number: _config_of(trial, out) for trial in chosen}
+    _hand_on_data(out, out / RESCORED)
     jobs = {number: _jobs(number, config, out, more=rule.seeds, alone=n_jobs == 1) for number, config in own.items()}
     values = _values([job for each in jobs.values() for job in each], run, n_jobs)
     found = [_means(trial, own[trial.number].seed, jobs[trial.number], values) for trial in chosen]
@@ -76,6 +79,12 @@ def _jobs(number: int, config: RunConfig, out: Path, *, more: int, alone: bool) 
         )
         for place, seed in enumerate(seeds, start=1)
     ]
+
+
+def _hand_on_data(study: Path, again: Path) -> None:
+    """Runs that are trained again must see the rows that the study began with."""
+    if (data := read_record(study / DATA, DataRecord)) is not None:
+        keep_data(again, data)
 
 
 def _values(jobs: Sequence[Job], run: Run, n_jobs: int) -> dict[Path, float | None]:

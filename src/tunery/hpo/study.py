@@ -7,7 +7,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from tunery.errors import ConfigError, Problem
+from optuna import Study
+
+from tunery.errors import ConfigError, DataError, Problem
 from tunery.hpo.database import join_study, open_study, opened, sqlite_url
 from tunery.hpo.engines import make_runner
 from tunery.hpo.grid import grid
@@ -18,14 +20,25 @@ from tunery.hpo.space import Space, complete
 from tunery.schema import RunConfig
 from tunery.schema.document import Document, override
 from tunery.schema.metrics import Direction
-from tunery.schema.results import StudyResult
+from tunery.schema.results import DataRecord, StudyResult
 from tunery.schema.space import with_domains
 from tunery.schema.space_default import space_of
-from tunery.store.claim import claimed, own, read_study, refuse_other
+from tunery.store.claim import (
+    OTHER_DATA,
+    claimed,
+    data_changes,
+    keep_data,
+    own,
+    read_study,
+    refuse_other,
+    refuse_other_data,
+)
 from tunery.train.signals import Signals
 
 _CONFIG: Final = "config"
 """User attribute of a study: its space, as `config.yaml` has it."""
+_DATA: Final = "data"
+"""User attribute of a study: the rows that it began with, as `data.json` has them."""
 
 
 def search(
@@ -66,7 +79,11 @@ def search(
     plain = complete(space, base)
     refuse_other(folder, plain, record="study.json")
     known = read_study(folder)
+    observer = observer or Silent()
     if known is not None and known.counts["total"] >= base.search.n_trials:
+        from tunery.train.finished import tell_finished
+
+        tell_finished(folder, plain, base, finished_at=known.finished_at, say=observer.say)
         return known
     if isinstance(engine, str):
         engine = make_runner(engine, n_jobs=base.search.n_jobs, gpus_per_trial=gpus_per_trial)
@@ -79,12 +96,15 @@ def search(
         from tunery.hpo.session import lead  # takes seconds, in which the runner gets ready
         from tunery.train.prepare import prepare
 
-        prepare(base, trust_remote_code=trust_remote_code)
+        data = prepare(base, trust_remote_code=trust_remote_code).record()
+        refuse_other_data(folder, data)
         with (
-            claimed(folder, plain, record="study.json"),
+            claimed(folder, plain, record="study.json", data=data),
             opened(open_study(url, name=base.name, directions=directions, patience=patience)) as study,
         ):
+            _require_same_data(study, data)
             study.set_user_attr(_CONFIG, plain)
+            study.set_user_attr(_DATA, data.model_dump(mode="json"))
             plan = Plan(space, base, folder, study, trust_remote_code)
             return lead(plan, engine, signals, shared=storage is not None, observer=observer)
 
@@ -127,10 +147,21 @@ def work(
             from tunery.hpo.session import follow
             from tunery.train.prepare import prepare
 
-            prepare(base, trust_remote_code=trust_remote_code)
+            data = prepare(base, trust_remote_code=trust_remote_code).record()
+            _require_same_data(study, data)
             own(folder)
+            keep_data(folder, data)
             plan = Plan(space, base, folder, study, trust_remote_code)
             return follow(plan, runner, signals, at_most=trials, observer=observer)
+
+
+def _require_same_data(study: Study, data: DataRecord) -> None:
+    """Raises:
+    DataError: when this process would see other rows than those that the study began with.
+    """
+    known = study.user_attrs.get(_DATA)
+    if known is not None and (changed := data_changes(DataRecord(**known), data)):
+        raise DataError(f"the study {study.study_name!r} was begun with other data: {changed}; {OTHER_DATA}")
 
 
 def _base(space: Document) -> RunConfig:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import optuna
@@ -102,12 +103,16 @@ def conclude(result: StudyResult, ending: Ending) -> StudyResult:
 
 
 def _doubts(winner: TrialRecord, order: Sequence[TrialRecord], out: Path) -> Iterator[str]:
-    """What makes the winner's scores doubtful, and whether any trial has learned to tell the rows apart."""
+    """What makes the winner's scores doubtful, whether any trial tells rows apart, and where trials were trained."""
     results = results_of(out, [trial.number for trial in order])
     if len(results) > 1 and all(answers_alike(result) for result in results.values()):
         yield f"all {len(results)} completed trials give every row of validation the same answer"
     if winner.number in results:
         yield from (f"trial {winner.number}, the winner: {note}" for note in results[winner.number].notes)
+    devices = sorted({result.environment.device for result in results.values() if result.environment})
+    if len(devices) > 1:
+        told = ", ".join(devices)
+        yield f"trials were trained on {told}: trained again elsewhere, a trial's last digits are others"
 
 
 def _bring_here(trial: TrialRecord, ending: Ending) -> None:
@@ -135,7 +140,7 @@ def front(result: StudyResult) -> tuple[int, ...]:
 def write_records(result: StudyResult, out: Path) -> StudyResult:
     """Add what the study holds on disk, and write its tables and pages; `study.json` comes last."""
     storage = storage_of(out)
-    result = result.model_copy(update={"disk": disk(storage)})
+    result = result.model_copy(update={"disk": disk(storage), "finished_at": datetime.now(UTC)})
     write_text(out / "leaderboard.csv", leaderboard_csv(result))
     draw_study(result, out, storage)
     write_text(out / "study.json", result.model_dump_json(indent=1))
@@ -196,7 +201,8 @@ def _publish(
     if result is None or best is None:
         raise StudyFailed(f"trial {trial.number} won, but its records are gone from {folder.path}")
     try:
-        model = restore(validate(result.config), best, folder.objects, trust_remote_code=trust_remote_code)
+        config = validate(result.config)
+        model = restore(config, best, folder.objects, data=result.data, trust_remote_code=trust_remote_code)
     except Damaged as error:
         again = f"`tunery train {folder.path / 'config.yaml'} --out DIR` trains it again"
         raise Damaged(f"trial {trial.number} won, but {error}; {again}") from error

@@ -1,5 +1,6 @@
 """What comes out: one record per run, one per study."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -152,6 +153,8 @@ class RunResult(Record):
     """Why the run was pruned or failed."""
     notes: tuple[str, ...] = ()
     """What makes its scores doubtful: one label for every row, nothing learned, still improving in the last epoch."""
+    finished_at: datetime | None = None
+    """When this was written, UTC."""
 
 
 class Progress(Record):
@@ -304,6 +307,8 @@ class ModelCard(Record):
     """In the order of the logits."""
     thresholds: tuple[float, ...] | None
     """One per label (multilabel)."""
+    data: DataRecord
+    """The rows that it was trained, chosen and scored on."""
     weights: CardWeights
     blend: CardBlend | None = None
     """null for a single model."""
@@ -353,6 +358,8 @@ class StudyResult(Record):
     disk: Disk
     seconds: float
     """Sum of the trials' seconds."""
+    finished_at: datetime | None = None
+    """When this was written, UTC."""
 
 
 class Cell(Record):
@@ -432,6 +439,8 @@ class ComparisonResult(Record):
     """Sum of the cells' seconds."""
     environment: Environment | None = None
     """Where the cells ran; null where none completed."""
+    finished_at: datetime | None = None
+    """When this was written, UTC."""
 
 
 class Finding(Record):

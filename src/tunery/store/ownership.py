@@ -34,6 +34,8 @@ _SAYS: Final = "This folder was made by tunery"
 MARK_TEXT: Final = f"{_SAYS}. Its docs/storage.md says what it writes and removes here; other files stay as they are.\n"
 LOCK: Final = ".lock"
 """In a folder that one process at a time may write to."""
+DATA: Final = "data.json"
+"""Which rows the work in a folder began with."""
 _RECORDS: Final[Mapping[str, type[Record]]] = {
     "result.json": RunResult,
     "study.json": StudyResult,
@@ -44,6 +46,7 @@ FILES: Final = (
     MARK,
     LOCK,
     "config.yaml",
+    DATA,
     "progress.json",
     "checkpoints.json",
     "metrics.jsonl",

@@ -22,7 +22,7 @@ from tunery.store.records import read_record
 from tunery.train.blend import BLENDS, Blend, Rows, Yardstick
 from tunery.train.inference import CARD
 from tunery.train.members import Member
-from tunery.train.prepare import prepare
+from tunery.train.prepare import data_record, prepare
 from tunery.train.publish import export_checked, passing
 from tunery.train.scoring import score
 from tunery.train.soup import Places, Pot, greedy
@@ -43,6 +43,7 @@ class Panel:
         self.logits = tuple(member.logits for member in members)
         self.yardstick = Yardstick(prepared.task, prepared.targets["validation"], config.objective, config.direction)
         self.rows: Rows = np.arange(len(examples))
+        self.data = data_record(prepared.splits)
         self.halves = _halves(examples, seed=config.data.seed)
 
     def measured(self, choose: Callable[[Rows], Logits]) -> float | None:
@@ -130,6 +131,7 @@ class Blending(Method):
         return {
             "config": self.panel.members[chosen.places[0]].config.model_dump(mode="json"),
             "labels": yardstick.task.labels,
+            "data": self.panel.data.model_dump(mode="json"),
             "thresholds": yardstick.thresholds(chosen.logits, rows),
             "weights": {"step": 0, "epoch": 0.0, "value": value, "unfinished": False},
         }

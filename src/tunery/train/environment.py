@@ -8,6 +8,8 @@ import torch
 from tunery.schema.results import Environment
 
 _PACKAGES = ("tunery", "torch", "transformers", "peft", "accelerate", "optuna", "datasets", "numpy", "safetensors")
+_COMPUTING = ("torch", "transformers", "peft", "accelerate", "numpy")
+"""Those that take part in the arithmetic."""
 
 
 def environment(device: torch.device, *, precision: str, reason: str) -> Environment:
@@ -21,6 +23,13 @@ def environment(device: torch.device, *, precision: str, reason: str) -> Environ
         precision=precision,
         precision_reason=reason,
     )
+
+
+def changed_environment(before: Environment, now: Environment) -> str:
+    """What of all that the last bits of a result depend on is another, in words; empty where nothing is."""
+    found = [(package, before.packages.get(package), now.packages.get(package)) for package in _COMPUTING]
+    found += [("device", before.device, now.device), ("precision", before.precision, now.precision)]
+    return "; ".join(f"{what} was {old} and is {new}" for what, old, new in found if old != new)
 
 
 def _version(package: str) -> str | None:

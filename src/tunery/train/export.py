@@ -156,7 +156,8 @@ class _Stored(_Kept):
         require_idle(self.root)
         path = self.folder.path / "config.yaml"
         config = validate(read_yaml(path), source=str(path))
-        model = restore(config, self.record, self.folder.objects, trust_remote_code=trust_remote_code)
+        data = (self.folder.result() or self.folder.progress()).data
+        model = restore(config, self.record, self.folder.objects, data=data, trust_remote_code=trust_remote_code)
         export_checked(
             model.built, model.prepared, model.config, best=self.record, folder=staging, unfinished=self.unfinished
         )

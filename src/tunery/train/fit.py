@@ -1,22 +1,24 @@
 """The one objective: a config becomes a trained, scored, exported and recorded run."""
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from transformers import TrainerCallback
 
-from tunery.errors import FolderError, Interrupted
+from tunery.errors import FolderError, Interrupted, RequestError
 from tunery.hardware import peak_memory
 from tunery.model.owned import count_parameters, load_owned
 from tunery.optim.adversarial import make_adversary
 from tunery.schema import RunConfig
 from tunery.schema.results import CheckpointRecord, Memory, Metrics, Objective, Progress, RunResult, Status, Tokens
 from tunery.schema.run import far_rates
-from tunery.store.claim import claimed, refuse_other
+from tunery.store.claim import claimed, refuse_other, refuse_other_data
 from tunery.store.files import recover, size
 from tunery.store.folder import RunFolder
 from tunery.store.lock import held
@@ -26,8 +28,9 @@ from tunery.tracking.table import make_trackers
 from tunery.train.assemble import Assembled, assemble
 from tunery.train.callbacks import FollowMetric, KeepBest, Record, Regulate, SaveResumePoints, StopEarly, history
 from tunery.train.clock import Clock
-from tunery.train.environment import environment
+from tunery.train.environment import changed_environment, environment
 from tunery.train.estimate import require_room, sizes_of
+from tunery.train.finished import tell_finished
 from tunery.train.finite import LossWatch, StopWhereNotFinite
 from tunery.train.notes import Curves, notes_of
 from tunery.train.prepare import prepare
@@ -79,23 +82,46 @@ def fit(
         stopping=signals.came,
     )
     folder = store.run(Path(out))
-    refuse_other(folder.path, document, record="result.json")
+    refuse_other(folder.path, document, record="result.json", root=root)
     if (finished := folder.result()) is not None:
         if not folder.is_closed():
             _close(store, folder)
+        tell_finished(root, document, config, finished_at=finished.finished_at, say=say)
         return finished
     if study is None:  # a search tries rates on purpose
         for told in far_rates(config):
             say(f"warning: {told}")
     clock = Clock(folder.progress().seconds)
-    with signals.listening():
+    with _only_one(), signals.listening():
         with clock.phase("load"):
-            run = assemble(config, prepare(config, trust_remote_code=trust_remote_code))
+            prepared = prepare(config, trust_remote_code=trust_remote_code)
+            data = prepared.record()
+            refuse_other_data(root, data)
+            run = assemble(config, prepared)
             sizes = sizes_of(run)
             require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=config.search.n_jobs)
-        with claimed(folder.path, document, record="result.json"):
+        with claimed(folder.path, document, record="result.json", data=data, root=root):
             progress = _train(run, store, folder, callbacks, clock=clock, signals=signals)
             return _conclude(run, store, folder, progress, clock=clock, need=sizes.export)
+
+
+_AT_WORK: Final = threading.Lock()
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """Random numbers and threads belong to a process: two runs in one would change each other's weights.
+
+    Raises:
+        RequestError: when another run is at work in this process.
+    """
+    if not _AT_WORK.acquire(blocking=False):
+        rule = "one process trains one run at a time, but another `fit` is at work in this one"
+        raise RequestError(f"{rule}; wait for it, or start a process for each (search.n_jobs does so for trials)")
+    try:
+        yield
+    finally:
+        _AT_WORK.release()
 
 
 def _close(store: StudyStore, folder: RunFolder) -> None:
@@ -139,6 +165,8 @@ def _train(
     try:
         with signals.noting(), clock.phase("train"):
             step = _take_up(trainer, run, store, folder)
+            if step is not None:
+                _tell_changes(run, before, say=store.say)
             if step is None or (step < run.steps and not stop.is_over(step)):
                 trainer.go_on()
             trainer.accelerator.unwrap_model(run.built.module, keep_fp32_wrapper=False)
@@ -151,6 +179,13 @@ def _train(
         again = "the same command resumes it" if config.checkpoint.keep_last else "the same command starts it over"
         raise Interrupted(f"{signals.by} came at step {trainer.state.global_step}; {again}")
     return progress
+
+
+def _tell_changes(run: Assembled, before: Progress, *, say: Callable[[str], None]) -> None:
+    """What a run that goes on is exact under."""
+    now = environment(run.device, precision=run.precision, reason=run.precision_reason)
+    if before.environment is not None and (changed := changed_environment(before.environment, now)):
+        say(f"goes on under other conditions ({changed}): the last digits may differ from those of an unbroken run")
 
 
 def _take_up(trainer: TuneryTrainer, run: Assembled, store: StudyStore, folder: RunFolder) -> int | None:
@@ -285,6 +320,7 @@ def finish(
         data=progress.data,
         checkpoints=folder.kept(),
         reason=reason,
+        finished_at=datetime.now(UTC),
         notes=_notes(config, folder, progress, best) if status == "completed" else (),
     )
     folder.write_result(result)

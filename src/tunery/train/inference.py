@@ -10,22 +10,25 @@ import numpy as np
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from tunery.data.carve import text_key
 from tunery.data.encode import encode
 from tunery.data.given import Text, examples_from
-from tunery.data.rows import Example
-from tunery.data.splits import load_splits
+from tunery.data.rows import Example, Split, Splits
 from tunery.data.task import Logits, Targets, TaskView
 from tunery.data.tasks import make_task
-from tunery.errors import FolderError
+from tunery.errors import DataError, FolderError
 from tunery.hardware import pick_device, pick_precision
 from tunery.model.backbone import load_tokenizer
 from tunery.model.catalog import exported_base
 from tunery.model.export import load_exported
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
-from tunery.schema.results import ModelCard, Prediction
+from tunery.schema.results import DataRecord, ModelCard, Prediction
+from tunery.store.claim import data_changes
 from tunery.store.records import read_record
+from tunery.store.study import ignore
 from tunery.train.blend import Blend
+from tunery.train.prepare import current_splits, data_record
 from tunery.train.scoring import logits_of
 
 CARD = "tunery.json"
@@ -180,6 +183,8 @@ class Card:
     config: RunConfig
     task: TaskView
     thresholds: Sequence[float] | None
+    data: DataRecord
+    """The rows that it was trained, chosen and scored on."""
     step: int
     """The optimizer step that its weights are of; 0 for an ensemble."""
     blend: Blend | None
@@ -200,7 +205,8 @@ def read_card(folder: Path) -> Card:
         raise FolderError(f"an exported folder must hold {CARD}, but {str(folder)!r} does not")
     config = validate(told.config, source=str(folder / CARD))
     blend = None if told.blend is None else Blend(**dict(told.blend))
-    return Card(config, make_task(config.task, told.labels), told.thresholds, told.weights.step, blend, told.members)
+    task = make_task(config.task, told.labels)
+    return Card(config, task, told.thresholds, told.data, told.weights.step, blend, told.members)
 
 
 def tokenizer_of(folder: Path, config: RunConfig, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -230,9 +236,52 @@ def _state(path: Path) -> str:
     return "is unfinished; run the same command again to resume it" if begun else "holds none"
 
 
-def evaluate(path: str | Path, split: str = "test", *, trust_remote_code: bool = False) -> dict[str, Any]:
-    """Metrics of a finished model on one split (`train`, `validation`, `test`) of its own data."""
+def evaluate(
+    path: str | Path,
+    split: str = "test",
+    *,
+    say: Callable[[str], None] = ignore,
+    trust_remote_code: bool = False,
+) -> dict[str, Any]:
+    """Metrics of a finished model on one split (`train`, `validation`, `test`) of its own data.
+
+    Args:
+        say: is told where a file has changed since, and the rows that are scored are others than after training.
+        trust_remote_code: whether this call permits code that comes with the model.
+
+    Raises:
+        DataError: when a split cannot be read, or rows that the model was trained on may be in it.
+    """
     predictor = load(path, trust_remote_code=trust_remote_code)
-    data = predictor.config.data
-    splits = load_splits(data, predictor.config.task, seed=data.seed)
-    return predictor.score({part.name: part for part in splits}[split].examples)
+    card = read_card(exported_in(Path(path)))
+    splits = current_splits(card.config)
+    if changed := _refuse_trained_rows(card, splits, split):
+        say(f"the data has changed since training: {changed}; these scores are of what is there now")
+    rows: Split = getattr(splits, split)
+    return predictor.score(rows.examples)
+
+
+def _refuse_trained_rows(card: "Card", splits: Splits, split: str) -> str:
+    """What has changed about the rows of a split that may be scored all the same, in words; empty where nothing has.
+
+    A file of its own may have been mended or extended, as long as it holds no training row; a carved split is drawn
+    from the training file, and another file gives another draw.
+
+    Raises:
+        DataError: when training rows are in it, or nobody can know whether they are.
+    """
+    now = data_record(splits)
+    changed = data_changes(card.data, now, names=[split])
+    if not changed or split == "train":
+        return changed
+    restore = "put back the data that it was trained on"
+    if getattr(card.config.data, split) is None:
+        raise DataError(
+            f"{changed}: it is carved from a file that has changed, so training rows may be in it; {restore}"
+        )
+    if training := data_changes(card.data, now, names=["train"]):
+        raise DataError(f"{changed}; {training}: whether training rows are in it cannot be told any more; {restore}")
+    known, rows = {text_key(example) for example in splits.train.examples}, getattr(splits, split).examples
+    if twice := sum(text_key(example) in known for example in rows):
+        raise DataError(f"{changed}, and {twice:,} of them are training rows; remove them, or {restore}")
+    return changed

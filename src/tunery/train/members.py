@@ -11,7 +11,7 @@ import torch
 from tunery.data.task import Logits
 from tunery.model.build import Built
 from tunery.schema import RunConfig
-from tunery.schema.results import CheckpointRecord
+from tunery.schema.results import CheckpointRecord, DataRecord
 from tunery.store.objects import Objects
 from tunery.train.inference import Network
 from tunery.train.restore import Restored, restore
@@ -30,6 +30,8 @@ class Member:
     config: RunConfig
     record: CheckpointRecord
     objects: Objects
+    data: DataRecord | None
+    """The rows that it was trained, chosen and is compared on."""
     logits: Logits
     """On all validation rows (rows, labels)."""
     probes: Logits
@@ -41,11 +43,23 @@ class Member:
 
     def restored(self) -> Restored:
         """The model, built again."""
-        return restore(self.config, self.record, self.objects, trust_remote_code=self.trust_remote_code)
+        return restore(
+            self.config,
+            self.record,
+            self.objects,
+            data=self.data,
+            trust_remote_code=self.trust_remote_code,
+        )
 
 
 def member_of(
-    trial: int, config: RunConfig, record: CheckpointRecord, objects: Objects, *, trust_remote_code: bool = False
+    trial: int,
+    config: RunConfig,
+    record: CheckpointRecord,
+    objects: Objects,
+    *,
+    data: DataRecord | None,
+    trust_remote_code: bool = False,
 ) -> Member:
     """Restore a trial's model, ask it about validation, and let it go: one model is in memory at a time.
 
@@ -56,7 +70,7 @@ def member_of(
         RequestError: when data or base are not what they were.
         Damaged: when the weights are missing or not what was written.
     """
-    model = restore(config, record, objects, trust_remote_code=trust_remote_code)
+    model = restore(config, record, objects, data=data, trust_remote_code=trust_remote_code)
     network = Network(model.built.module, model.prepared.tokenizer, config=config)
     rows = model.prepared.splits.validation.examples
     logits, probes = network.logits(rows), network.logits(rows[:PROBES], precision="fp32")
@@ -64,7 +78,7 @@ def member_of(
     del model, network
     gc.collect()  # models are full of cycles
     torch.cuda.empty_cache()
-    return Member(trial, config, record, objects, logits, probes, shape, trust_remote_code)
+    return Member(trial, config, record, objects, data, logits, probes, shape, trust_remote_code)
 
 
 def same_answers(ours: Logits, theirs: Logits) -> bool:

@@ -1,10 +1,12 @@
 """From a config to data that is ready to train on; trials of a study share it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tunery.data.check import inspect, refuse_fatal
 from tunery.data.encode import Encoded, encode
@@ -34,8 +36,7 @@ class Prepared:
 
     def record(self) -> DataRecord:
         """What `result.json` says about the data."""
-        notes = (*self.splits.notes, *(f"{finding.level}: {finding.message}" for finding in self.findings))
-        return DataRecord(splits={split.name: _split_record(split) for split in self.splits}, findings=notes)
+        return data_record(self.splits, self.findings)
 
 
 def prepare(config: RunConfig, *, trust_remote_code: bool = False) -> Prepared:
@@ -56,8 +57,52 @@ def prepare(config: RunConfig, *, trust_remote_code: bool = False) -> Prepared:
 def examine(config: RunConfig, *, trust_remote_code: bool = False) -> Prepared:
     """The same as `prepare`, fatal findings included."""
     base = resolve(config.model, trust_remote_code=trust_remote_code)
-    task = config.task.model_copy(update={"loss": type(config.task)().loss})
-    return _prepared(config.data, task, base, config.model.max_length, _file_states(config.data))
+    files = _file_states(config.data)
+    prepared = _prepared(config.data, _readable(config.task), base, config.model.max_length, files)
+    undefined = tuple(_undefined_metrics(config, prepared))
+    return replace(prepared, findings=(*undefined, *prepared.findings)) if undefined else prepared
+
+
+def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Finding]:
+    """What a run is judged by has to exist on validation, whatever the model answers; on test it would be missed."""
+    for name, metrics in (("validation", (config.objective, config.watched)), ("test", (config.objective,))):
+        targets = prepared.targets[name]
+        if not len(targets):
+            continue
+        scored = prepared.task.metrics(np.zeros((len(targets), len(prepared.task.labels))), targets, thresholds=None)
+        for metric in dict.fromkeys(metrics):
+            if scored[metric] is None:
+                yield Finding(
+                    level="fatal" if name == "validation" else "warning",
+                    code="undefined_metric",
+                    split=name,
+                    message=f"{metric} needs a label that some rows of {name} have and others have not, but there is "
+                    f"none; choose another {_key_of(metric, config)}, or other rows for {name}",
+                )
+
+
+def _key_of(metric: str, config: RunConfig) -> str:
+    return "search.objective" if metric == config.objective else "train.early_stopping.metric"
+
+
+def current_splits(config: RunConfig) -> Splits:
+    """The rows that `config` would see now, without a look at any model.
+
+    Raises:
+        DataError: when they cannot be read.
+    """
+    return _splits(config.data, _readable(config.task), _file_states(config.data))
+
+
+def data_record(splits: Splits, findings: Sequence[Finding] = ()) -> DataRecord:
+    """What is remembered of the data."""
+    told = (f"{finding.level}: {finding.message}" for finding in findings)
+    return DataRecord(splits={split.name: _split_record(split) for split in splits}, findings=(*splits.notes, *told))
+
+
+def _readable(task: Task) -> Task:
+    """What of a task the rows depend on."""
+    return task.model_copy(update={"loss": type(task)().loss})
 
 
 def _file_states(data: Data) -> tuple[tuple[int, int] | None, ...]:

@@ -15,7 +15,7 @@ from tunery.schema.results import CheckpointRecord
 from tunery.store.files import naming, remove_tree, replace_folder, write
 from tunery.store.ownership import temporary
 from tunery.train.inference import CARD, Network, Predictor, load
-from tunery.train.prepare import Prepared
+from tunery.train.prepare import Prepared, data_record
 from tunery.train.scoring import thresholds_in
 from tunery.train.verify import require_same
 
@@ -72,6 +72,7 @@ def export_checked(
         "labels": task.labels,
         "thresholds": thresholds,
         "base": built.base_digest,
+        "data": data_record(prepared.splits).model_dump(mode="json"),
         "weights": {"step": best.step, "epoch": best.epoch, "value": best.value, "unfinished": unfinished},
     }
     with naming_the_disk(folder):

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from tunery.errors import DataError
 from tunery.model.build import Built
 from tunery.model.owned import load_owned
 from tunery.schema import RunConfig
-from tunery.schema.results import CheckpointRecord
+from tunery.schema.results import CheckpointRecord, DataRecord
+from tunery.store.claim import data_changes
 from tunery.store.objects import Objects
 from tunery.train.assemble import base_of, build_seeded
 from tunery.train.prepare import Prepared, prepare
@@ -21,11 +23,17 @@ class Restored:
 
 
 def restore(
-    config: RunConfig, record: CheckpointRecord, objects: Objects, *, trust_remote_code: bool = False
+    config: RunConfig,
+    record: CheckpointRecord,
+    objects: Objects,
+    *,
+    data: DataRecord | None,
+    trust_remote_code: bool = False,
 ) -> Restored:
     """Build the model of a config and give it the weights of a record.
 
     Args:
+        data: the rows that the weights were trained on, where they are known.
         trust_remote_code: whether this call permits code that comes with the model.
 
     Raises:
@@ -33,6 +41,8 @@ def restore(
         Damaged: when the object is missing or not what was written.
     """
     prepared = prepare(config, trust_remote_code=trust_remote_code)
+    if data is not None and (changed := data_changes(data, prepared.record())):
+        raise DataError(f"the weights were trained with other data: {changed}; put back what was there")
     built = build_seeded(config, prepared)
     load_owned(built, objects.get(record.digest, reference=base_of(built, config, prepared)))
     return Restored(config, prepared, built)
