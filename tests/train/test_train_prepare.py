@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from tiny_runs import config, write_rows
+from tunery.errors import DataError
 from tunery.schema import RunConfig
-from tunery.train.prepare import prepare
+from tunery.train.prepare import examine, prepare
 
 
 @pytest.fixture
@@ -49,3 +50,24 @@ def test_rows_that_change_are_read_again(tiny_bert: Path, tmp_path: Path, files:
     lines = (tmp_path / "train.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "train.jsonl").write_text("".join(lines[:-2]))
     assert len(prepare(run(tiny_bert, files)).splits.train.examples) == len(before.splits.train.examples) - 2
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_metric_that_cannot_exist_on_a_split_is_said_before_training(
+    tiny_bert: Path, tmp_path: Path, files: dict[str, str], split: str
+) -> None:
+    path = tmp_path / f"{split}.jsonl"
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if '"good"' in line))
+    data = {**files, "allow": ["single_class"]}
+    area = run(tiny_bert, data, search={"objective": "roc_auc"})
+    (found,) = [finding for finding in examine(area).findings if finding.code == "undefined_metric"]
+    assert found.split == split and f"roc_auc needs a label that some rows of {split} have" in found.message
+    if split == "test":
+        assert found.level == "warning" and prepare(area).findings[0] == found
+        return
+    with pytest.raises(DataError, match="choose another search.objective, or other rows for validation"):
+        prepare(area)
+    watched = run(tiny_bert, data, train={"early_stopping": {"metric": "pr_auc"}})
+    with pytest.raises(DataError, match=r"pr_auc needs .* another train.early_stopping.metric"):
+        prepare(watched)
+    assert not [finding for finding in examine(run(tiny_bert, data)).findings if finding.code == "undefined_metric"]
