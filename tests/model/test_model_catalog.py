@@ -52,7 +52,9 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="it holds no model"):
         resolve(Model(name=str(tmp_path)))
     (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(ModelError, match="a PEFT adapter; merge it into its base first"):
+    with pytest.raises(
+        ModelError, match="a PEFT adapter; to train on from it, keep its base as model.name and begin with"
+    ):
         resolve(Model(name=str(tmp_path)))
 
 

@@ -17,6 +17,12 @@ def train(
     config: Config,
     overrides: Overrides = None,
     out: Out = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="RUN", help="Begin with the best weights of a finished run, and not the base's."
+        ),
+    ] = None,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
@@ -30,7 +36,9 @@ def train(
     progress = ConsoleProgress(Terminal(stderr=True), title=folder.name, objective=resolved.objective)
     try:
         permitted = permits_code(trust_remote_code, overrides or ())
-        result = fit(resolved, [progress], out=folder, say=progress.say, trust_remote_code=permitted)
+        result = fit(
+            resolved, [progress], out=folder, start_from=start_from, say=progress.say, trust_remote_code=permitted
+        )
     finally:
         progress.close()
     write_run_page(folder)

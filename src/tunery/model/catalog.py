@@ -134,11 +134,19 @@ def _where(entry: Entry) -> str:
 
 def _local(spec: Model, folder: Path) -> Base:
     if not (folder / "config.json").is_file():
-        what = "a PEFT adapter; merge it into its base first" if _is_adapter(folder) else "no model"
+        what = _contents(folder)
         raise ModelError(f"a model folder must hold config.json, but {str(folder)!r} does not: it holds {what}")
     if spec.revision is not None:
         raise ModelError(f"only a Hub model has a revision, but {spec.name!r} is a folder; remove model.revision")
     return Base(spec.name, str(folder.resolve()), None, local=True)
+
+
+def _contents(folder: Path) -> str:
+    """What a folder holds that is no model by itself, and how to train on from it."""
+    way = f"to train on from it, keep its base as model.name and begin with --from {folder}"
+    if _is_adapter(folder):
+        return f"a PEFT adapter; {way} (if it is tunery's), or merge it into its base first"
+    return f"a run; {way}" if (folder / "best").is_dir() else "no model"
 
 
 def _is_adapter(folder: Path) -> bool:

@@ -11,6 +11,9 @@ from tunery.model.copies import spare_parameters
 from tunery.model.quantization import true_sizes
 from tunery.schema.results import Parameters
 
+_SHOWN = 5
+"""Differences that are listed."""
+
 
 def count_parameters(built: Built) -> Parameters:
     """Trained parameters, and all that a forward pass reads (the originals of what peft trains a copy of left out)."""
@@ -41,7 +44,8 @@ def load_owned(built: Built, state: Mapping[str, Tensor]) -> None:
     found = {name: part for name, part in built.module.named_parameters() if name in built.owned}
     if problems := _differences(found, state):
         rule = "saved parameters must be exactly those the config trains"
-        raise ModelError(f"{rule}, but {'; '.join(problems)}. Was it saved with another config?")
+        more = f" and {len(problems) - _SHOWN} more differ" if len(problems) > _SHOWN else ""
+        raise ModelError(f"{rule}, but {'; '.join(problems[:_SHOWN])}{more}. Was it saved with another config?")
     with torch.no_grad():
         for name, parameter in found.items():
             parameter.copy_(state[name])

@@ -87,6 +87,17 @@ class DataRecord(Record):
     """What `check` found and did not stop at."""
 
 
+class Start(Record):
+    """The run whose best weights a run began with, in place of pretrained ones."""
+
+    run: str
+    """Its folder."""
+    digest: str
+    """Of the trained parameters that were taken over: `sha256:<digest>`."""
+    step: int
+    """The optimizer step that they are of."""
+
+
 class CheckpointRecord(Record):
     """What is kept on disk, and why."""
 
@@ -148,6 +159,8 @@ class RunResult(Record):
     base: str | None
     """What identifies the pretrained weights: `sha256:<digest>` of local files, or `hub:<id>@<commit>`."""
     data: DataRecord | None
+    started_from: Start | None = None
+    """The run that it went on from (`--from`); null where it began with the base's weights."""
     checkpoints: tuple[CheckpointRecord, ...] = ()
     reason: str | None = None
     """Why the run was pruned or failed."""
@@ -169,6 +182,7 @@ class Progress(Record):
     environment: Environment | None = None
     base: str | None = None
     data: DataRecord | None = None
+    started_from: Start | None = None
 
 
 class TrialRecord(Record):

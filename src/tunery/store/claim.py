@@ -143,8 +143,11 @@ def refuse_other(folder: Path, document: Mapping[str, Any], *, record: str, root
             raise FolderError(f"{needs}, but {str(folder)!r} holds a {what}; choose another --out")
     besides = (*_MAY_CHANGE, *_PLACES) if ((root or folder) / DATA).exists() else _MAY_CHANGE
     if changed := _changes_in(folder, document, besides=besides):
-        message = f"{str(folder)!r} holds a run with another config ({'; '.join(changed[:5])}); "
-        raise FolderError(message + "choose another --out, or give it the same config")
+        message = f"{str(folder)!r} holds a {RECORDS[record]} with another config ({'; '.join(changed[:5])})"
+        further = f"; with --from {folder}, a new run goes on from its weights"
+        may_go_on = record == "result.json" and (folder / record).exists()
+        remedy = f"choose another --out{further if may_go_on else ''}, or give it the same config"
+        raise FolderError(f"{message}; {remedy}")
 
 
 def is_moved(folder: Path, document: Mapping[str, Any]) -> bool:

@@ -16,7 +16,17 @@ from tunery.hardware import peak_memory
 from tunery.model.owned import count_parameters, load_owned
 from tunery.optim.adversarial import make_adversary
 from tunery.schema import RunConfig
-from tunery.schema.results import CheckpointRecord, Memory, Metrics, Objective, Progress, RunResult, Status, Tokens
+from tunery.schema.results import (
+    CheckpointRecord,
+    Memory,
+    Metrics,
+    Objective,
+    Progress,
+    RunResult,
+    Start,
+    Status,
+    Tokens,
+)
 from tunery.schema.run import far_rates
 from tunery.store.claim import claimed, refuse_other, refuse_other_data
 from tunery.store.files import recover, size
@@ -38,6 +48,7 @@ from tunery.train.publish import publish, rehearse
 from tunery.train.resume import read
 from tunery.train.scoring import logits_of, score
 from tunery.train.signals import Signals, nobody
+from tunery.train.start import begin_with
 from tunery.train.trainer import TuneryTrainer, training_arguments
 
 
@@ -46,6 +57,7 @@ def fit(
     callbacks: Sequence[TrainerCallback] = (),
     *,
     out: str | Path,
+    start_from: str | Path | None = None,
     study: Path | None = None,
     say: Callable[[str], None] = ignore,
     stop: Callable[[], str | None] = nobody,
@@ -58,6 +70,9 @@ def fit(
     best weights stay in the study's objects, and the study decides what becomes of them.
 
     Args:
+        start_from: a finished run, study or exported model, whose best weights the run begins with in place of the
+            base's: those that were trained, adapters and head included. Data and training may differ from there, the
+            labels, `model`, `peft` and `freeze` may not.
         study: root of the study that the trial in `out` belongs to.
         say: is told what a person should know while it works: disk space, damaged resume points.
         stop: says what else than a signal asks the run to save and leave, if anything; asked after every step.
@@ -83,7 +98,9 @@ def fit(
     )
     folder = store.run(Path(out))
     refuse_other(folder.path, document, record="result.json", root=root)
-    if (finished := folder.result()) is not None:
+    finished = folder.result()
+    source = _source(folder, (finished or folder.progress()).started_from, start_from)
+    if finished is not None:
         if not folder.is_closed():
             _close(store, folder)
         tell_finished(root, document, config, finished_at=finished.finished_at, say=say)
@@ -98,10 +115,22 @@ def fit(
             data = prepared.record()
             refuse_other_data(root, data)
             run = assemble(config, prepared)
+            begin = partial(begin_with, run, source, trust_remote_code=trust_remote_code) if source else None
+            is_new = not folder.resume.points()
+            started = begin() if begin and is_new else folder.progress().started_from
             sizes = sizes_of(run)
             require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=config.search.n_jobs)
         with claimed(folder.path, document, record="result.json", data=data, root=root):
-            progress = _train(run, store, folder, callbacks, clock=clock, signals=signals)
+            progress = _train(
+                run,
+                store,
+                folder,
+                callbacks,
+                clock=clock,
+                signals=signals,
+                started=started,
+                start_over=None if is_new else begin,
+            )
             return _conclude(run, store, folder, progress, clock=clock, need=sizes.export)
 
 
@@ -124,6 +153,24 @@ def _only_one() -> Iterator[None]:
         _AT_WORK.release()
 
 
+def _source(folder: RunFolder, known: Start | None, asked: str | Path | None) -> Path | None:
+    """Where the weights come from that a run begins with.
+
+    Raises:
+        FolderError: when the run was begun with others, or is asked to begin with its own.
+    """
+    if asked is None:
+        return None if known is None else Path(known.run)
+    source, own = Path(asked).resolve(), folder.path.resolve()
+    if source.is_relative_to(own):
+        raise FolderError(f"a run that starts from {str(asked)!r} needs a folder of its own; choose another --out")
+    begun = (folder.path / "progress.json").exists() or folder.is_finished()
+    if begun and (known is None or Path(known.run) != source):
+        other = f"from {known.run!r}" if known else "from the base model"
+        raise FolderError(f"{str(folder.path)!r} holds a run that started {other}; choose another --out")
+    return source
+
+
 def _close(store: StudyStore, folder: RunFolder) -> None:
     """Free what a process left that died after it had written the result; a folder in use is left to its user."""
     with suppress(FolderError), held(folder.path):
@@ -140,14 +187,21 @@ def _train(
     *,
     clock: Clock,
     signals: Signals,
+    started: Start | None,
+    start_over: Callable[[], Start] | None,
 ) -> Progress:
-    """Train from the newest whole resume point, or from the start, to the end."""
+    """Train from the newest whole resume point, or from the start, to the end.
+
+    Args:
+        started: the run that this one went on from.
+        start_over: gives the model the weights that it began with, where a resume point should have made that needless.
+    """
     before, config = folder.progress(), run.config
     stop, watch = StopEarly(folder.metrics, config), LossWatch(run.device)
     trainer = _trainer(run, folder, clock, watch=watch)
 
     def spent(written: int) -> Progress:
-        progress = _progress(run, trainer, before, clock=clock, written=written)
+        progress = _progress(run, trainer, before, clock=clock, written=written, started=started)
         folder.write_progress(progress)
         return progress
 
@@ -165,6 +219,8 @@ def _train(
     try:
         with signals.noting(), clock.phase("train"):
             step = _take_up(trainer, run, store, folder)
+            if step is None and start_over is not None:
+                start_over()
             if step is not None:
                 _tell_changes(run, before, say=store.say)
             if step is None or (step < run.steps and not stop.is_over(step)):
@@ -244,7 +300,9 @@ def _score(run: Assembled, clock: Clock) -> dict[str, Any]:
         return score(prepared.task, logits, prepared.targets["validation"])
 
 
-def _progress(run: Assembled, trainer: TuneryTrainer, before: Progress, *, clock: Clock, written: int) -> Progress:
+def _progress(
+    run: Assembled, trainer: TuneryTrainer, before: Progress, *, clock: Clock, written: int, started: Start | None
+) -> Progress:
     spent = trainer.tokens
     return Progress(
         parameters=count_parameters(run.built),
@@ -256,6 +314,7 @@ def _progress(run: Assembled, trainer: TuneryTrainer, before: Progress, *, clock
         environment=environment(run.device, precision=run.precision, reason=run.precision_reason),
         base=run.built.base_digest,
         data=run.prepared.record(),
+        started_from=started,
     )
 
 
@@ -318,6 +377,7 @@ def finish(
         environment=progress.environment,
         base=progress.base,
         data=progress.data,
+        started_from=progress.started_from,
         checkpoints=folder.kept(),
         reason=reason,
         finished_at=datetime.now(UTC),

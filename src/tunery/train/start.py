@@ -1,0 +1,95 @@
+"""A run that starts from the best weights of another run, in place of the pretrained ones."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunery.errors import ModelError
+from tunery.model.export import load_exported
+from tunery.model.owned import load_owned, owned_state
+from tunery.schema.results import Start
+from tunery.train.assemble import Assembled
+from tunery.train.inference import Card, Network, exported_in, read_card
+
+_ROWS = 32
+"""Validation rows on which the two models must give the same logits."""
+_TOLERANCE = 1e-4
+_MERGED = "Most methods can be folded into their base, which is then a model.name: `tunery export RUN OUT --merge`"
+
+
+def begin_with(run: Assembled, source: Path, *, trust_remote_code: bool = False) -> Start:
+    """Give the model of `run` the weights of a finished run: those that it trained, adapters and head included.
+
+    Args:
+        source: a run, a study or an exported folder.
+        trust_remote_code: whether this call permits code that comes with the model.
+
+    Returns:
+        What the record of the run says of it.
+
+    Raises:
+        FolderError: there is no finished model in `source`.
+        ModelError: it is an ensemble, or has other labels, another method, base or shape, or trained parameters that
+            `run` does not; nothing has been written.
+    """
+    folder = exported_in(source)
+    card = read_card(folder)
+    _refuse_other_kind(run, card, source)
+    spec, head = card.config.model, card.task.head()
+    with torch.random.fork_rng(devices=[]):  # training draws the same numbers whether it started from a run or not
+        before = load_exported(
+            folder, model_spec=spec, peft=card.config.peft, head=head, trust_remote_code=trust_remote_code
+        )
+    found = dict(before.named_parameters())
+    try:
+        load_owned(run.built, {name: found[name] for name in run.built.owned & found.keys()})
+    except ModelError as error:
+        raise ModelError(f"the weights of {str(source)!r} do not fit this config: {error} {_MERGED}") from error
+    _require_same_answers(run, Network(before, run.prepared.tokenizer, config=run.config), source)
+    return Start(run=str(source.resolve()), digest=_digest(owned_state(run.built)), step=card.step)
+
+
+def _refuse_other_kind(run: Assembled, card: Card, source: Path) -> None:
+    """What can be told without reading any weights."""
+    if card.blend is not None:
+        raise ModelError(f"a run starts from one model, but {str(source)!r} is an ensemble; name one of its members")
+    ours, theirs = run.prepared.task.labels, card.task.labels
+    if ours != theirs:
+        differ = sorted({*ours} ^ {*theirs})
+        what = f"{', '.join(map(repr, differ[:5]))} are in one of them only" if differ else "their order differs"
+        raise ModelError(
+            f"a run that starts from {str(source)!r} needs its {len(theirs)} labels in their order, but the training "
+            f"rows have {len(ours)}: {what}; start from the base model instead"
+        )
+    method, before = run.config.peft.method, card.config.peft.method
+    if method != before:
+        raise ModelError(
+            f"{str(source)!r} was trained with peft.method={before}, and its weights have no place in a model with "
+            f"peft.method={method}; set peft.method={before}"
+        )
+
+
+def _require_same_answers(run: Assembled, before: Network, source: Path) -> None:
+    """Where what is frozen, a scale or a pooling differs, the same parameters make another model."""
+    rows = run.prepared.splits.validation.examples[:_ROWS]
+    now = Network(run.built.module, run.prepared.tokenizer, config=run.config)
+    ours, theirs = (model.logits(rows, precision="fp32") for model in (now, before))
+    gap = float(np.abs(ours - theirs).max())
+    if not gap <= _TOLERANCE * max(1.0, float(np.abs(theirs).max())):
+        raise ModelError(
+            f"with the weights of {str(source)!r} this config must give its answers before the first step, but logits "
+            f"differ by {gap:.2e}; model, peft and freeze have to be as they were there, dropout aside"
+        )
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the parameters in the order of their names."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return f"sha256:{found.hexdigest()}"
