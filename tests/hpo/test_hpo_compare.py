@@ -249,8 +249,9 @@ def test_a_cell_refuses_rows_that_have_changed_since_the_comparison_began(
     config = plan(given, ["none"]).configs["none"]
     data = prepare(config).record()
     cut(given["data"]["train"], 40)
-    request = {"config": config.model_dump(mode="json"), "data": data.model_dump(mode="json")}
-    outcome = train({**request, "folder": str(tmp_path / "cell"), "title": "none seed 0"})
+    request: dict[str, Any] = {"config": config.model_dump(mode="json"), "data": data.model_dump(mode="json")}
+    request |= {"folder": str(tmp_path / "cell"), "title": "none seed 0", "trust_remote_code": False}
+    outcome = train(request)
     assert outcome.status == "refused" and "train had 60 rows and has 40" in (outcome.reason or "")
 
 
@@ -346,6 +347,7 @@ def test_what_the_disk_does_to_a_cell_costs_it_nothing(
     freed: list[Path] = []
     monkeypatch.setattr("tunery.hpo.cell._free", freed.append)
     request = {"config": validate(given).model_dump(mode="json"), "folder": str(tmp_path / "run"), "title": "none"}
+    request |= {"data": None, "trust_remote_code": False}
     assert train(request) == Outcome("stopped", str(error)) and not freed
     monkeypatch.setattr("tunery.hpo.cell.fit", lambda *_, **__: 1 / 0)
     assert train(request).status == "failed" and len(freed) == 1

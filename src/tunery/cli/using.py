@@ -1,17 +1,16 @@
 """The verbs that use what was trained: `evaluate`, `predict`, `export`, `ensemble`."""
 
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tunery.cli import show
 from tunery.cli.options import AsJson, Folder, Model, Overwrite, TrustRemoteCode
 from tunery.errors import RequestError
 from tunery.schema.results import EnsembleGain
+from tunery.terminal import Terminal
 
 
 class SplitName(StrEnum):
@@ -47,7 +46,6 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a finished model on a split of its data, or on a new labelled file."""
-    from tunery.train.console import print_line
     from tunery.train.inference import evaluate as score
     from tunery.train.predict_file import Columns, evaluate_file
 
@@ -55,9 +53,7 @@ def evaluate(
     if source is None:
         if columns != Columns():
             raise typer.BadParameter("--text, --text-pair and --label name columns of a file that --input names")
-        scores = score(
-            run, split.value, say=partial(print_line, Console(stderr=True)), trust_remote_code=trust_remote_code
-        )
+        scores = score(run, split.value, say=Terminal(stderr=True).say, trust_remote_code=trust_remote_code)
         show.metrics(scores, of="split", name=split.value, as_json=as_json)
     else:
         scores = evaluate_file(run, source, columns=columns, trust_remote_code=trust_remote_code)
