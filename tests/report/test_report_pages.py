@@ -14,7 +14,7 @@ from tunery.report import run_html, study_html
 from tunery.report.canvas import VARIABLES
 from tunery.report.words import METRIC_NAMES, duration, listed, percent, size
 from tunery.schema.metrics import METRICS
-from tunery.schema.results import Importance, Rescored, RunResult, StudyResult
+from tunery.schema.results import Importance, Metrics, Rescored, RunResult, StudyResult
 
 
 def study_page(study: StudyResult, results: dict[int, RunResult] | None = None) -> Page:
@@ -145,6 +145,31 @@ def test_a_minimised_objective_is_called_so():
 def test_many_labels_are_behind_a_click(labels: int, collapsed: bool):
     summaries = study_page(make_study(12, labels=labels)).text_of("summary")
     assert summaries == (["All 77 labels"] if collapsed else [])
+
+
+def test_counts_of_rows_are_whole_and_scores_are_not():
+    rows = {"a": {"precision": 1.0, "f1": 1.0, "support": 1, "predicted": 0}}
+    run = make_run(metrics=Metrics(validation={}, test={"f1_macro": 1.0, "per_label": rows}))
+    assert run_page(run, []).text_of("td")[2:7] == ["a", "1.0000", "1.0000", "1", "0"]
+
+
+def test_micro_f1_that_is_accuracy_is_told_once():
+    once = make_run(
+        metrics=Metrics(validation={"f1_micro": 0.5, "accuracy": 0.5}, test={"f1_micro": 0.6, "accuracy": 0.6})
+    )
+    assert "micro F1" not in run_page(once, []).text_of("td")
+    other = make_run(metrics=Metrics(validation={"f1_micro": 0.5}))
+    assert "micro F1" in run_page(other, []).text_of("td")
+
+
+def test_a_precision_is_named_once_and_code_has_no_backticks():
+    run = make_run()
+    assert run.environment is not None and run.data is not None
+    given = {"precision": "fp32", "precision_reason": "fp32: the CPU has no bf16 matrix units (AMX)"}
+    data = run.data.model_copy(update={"findings": ("write `data.allow` twice", "one ` alone")})
+    page = run_page(run.model_copy(update={"environment": run.environment.model_copy(update=given), "data": data}), [])
+    assert given["precision_reason"] in page.text_of("dd") and "data.allow" in page.text_of("code")
+    assert "one ` alone" in page.text_of("li")
 
 
 def test_the_same_study_gives_the_same_bytes():

@@ -163,6 +163,11 @@ def test_what_it_will_take_is_said(asked: Any) -> None:
     assert asked(900 * MB) == ["disk: at most 70 MB (2 × resume point of 20 MB, 3 × weights of 10 MB), 900 MB free"]
 
 
+def test_nothing_is_said_of_what_hardly_counts(asked: Any) -> None:
+    assert asked(3501 * MB) == []
+    assert len(asked(3499 * MB)) == 1
+
+
 def test_a_run_that_has_begun_is_let_pass(tiny_bert: Path, tmp_path: Path) -> None:
     wanted = config(str(tiny_bert), write_rows(tmp_path))
     tight = wanted.model_copy(update={"checkpoint": Checkpoint(max_disk=1)})

@@ -34,7 +34,8 @@ def history_chart(history: History, *, objective: str, best: int | None, size: S
         area = 22 if len(history.points) < _MANY else 9
         for status, (colour, marker) in _MARKS.items():
             points = [(p.number, p.value) for p in history.points if p.status == status]
-            axes.scatter(*_columns(points), s=area, marker=marker, linewidth=1, color=STAND_INS[colour], alpha=0.8)
+            big = 2 * area if marker == "x" else area
+            axes.scatter(*_columns(points), s=big, marker=marker, linewidth=1.5, color=STAND_INS[colour], alpha=0.9)
         axes.step(*_columns(history.best), where="post", color=STAND_INS["best"], linewidth=2)
         ring = [(p.number, p.value) for p in history.points if p.number == best]
         axes.scatter(*_columns(ring), s=90, facecolor="none", edgecolor=STAND_INS["best"], linewidth=2, zorder=5)
@@ -57,7 +58,7 @@ def curves_chart(curves: Curves, *, objective: str, best: int | None, size: Size
         _bundle(axes, map(_path, stopped), colour="stopped", width=thin, alpha=_faint(len(stopped)))
         _bundle(axes, map(_path, others), colour="done", width=1.3 * thin, alpha=0.6)
         ends = [point for curve in stopped for point in _ends(curve)]
-        axes.scatter(*_columns(ends), s=20 * thin, marker="x", linewidth=1, color=STAND_INS["stopped"])
+        axes.scatter(*_columns(ends), s=44 * thin, marker="x", linewidth=1.5, color=STAND_INS["stopped"], zorder=3)
         _bundle(axes, map(_path, winner), colour="best", width=2.6, alpha=1)
         lone = [(1, curve.values[0]) for curve in curves.curves if len(curve.values) == 1 and curve.stopped_at is None]
         axes.scatter(*_columns(lone), s=18, color=STAND_INS["done"])
@@ -157,7 +158,7 @@ def _bundle(axes: "Axes", paths: Iterable[np.ndarray], *, colour: str, width: fl
 
 def _faint(lines: int) -> float:
     """Opacity of a bundle in the background: the more lines, the fainter each."""
-    return min(0.5, max(0.12, 30 / max(1, lines)))
+    return min(0.8, max(0.15, 30 / max(1, lines)))
 
 
 def _pieces(path: np.ndarray) -> list[np.ndarray]:

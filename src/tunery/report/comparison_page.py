@@ -30,7 +30,7 @@ from tunery.report.comparison_compute import (
 from tunery.report.comparison_table import comparison_rows, interval
 from tunery.report.disk_section import disk_section
 from tunery.report.finite import finite
-from tunery.report.markup import Child, Html, join, tag
+from tunery.report.markup import Child, Html, join, prose, tag
 from tunery.report.parts import (
     data_section,
     environment_section,
@@ -112,7 +112,7 @@ def _header(result: ComparisonResult) -> Html:
 
 def _verdict(line: str) -> Html:
     """A line that begins with a space goes on from the one before."""
-    return tag("li", line.strip(), class_="on" if line.startswith(" ") else None)
+    return tag("li", prose(line.strip()), class_="on" if line.startswith(" ") else None)
 
 
 def _objective(result: ComparisonResult) -> str:

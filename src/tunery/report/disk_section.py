@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tunery.report.markup import Html, tag
+from tunery.report.markup import Html, prose, tag
 from tunery.report.parts import MOST_OPEN, number_cell, section, share_bar, table
 from tunery.report.stored import (
     KINDS,
@@ -27,7 +27,7 @@ def disk_section(storage: Storage) -> Html:
         _amounts(storage),
         _items(held.needed) if held.needed else tag("p", "No weights are kept.", class_="quiet"),
         tag("p", f"Beside them {records_sentence(storage)}.", class_="quiet apart"),
-        tag("p", f"{orphans}.", class_="quiet") if orphans else None,
+        tag("p", prose(f"{orphans}."), class_="quiet") if orphans else None,
     )
 
 
@@ -47,7 +47,7 @@ def _amounts(storage: Storage) -> Html | None:
 def _items(items: Iterable[StoredItem]) -> Html:
     shown = largest(items, MOST_OPEN)
     rest = [tag("tr", tag("td", shown.rest, colspan="3", class_="quiet"))] if shown.more else []
-    header = [("kept", None), ("bytes", "n"), ("why, and where", None)]
+    header = [("kept", None), ("size", "n"), ("why, and where", None)]
     return table(header, [*map(_row, shown.items), *rest], class_="stored")
 
 

@@ -27,6 +27,14 @@ def join(children: Iterable[Child]) -> Html:
     return Html("".join(_child(child) for child in children))
 
 
+def prose(text: str) -> Html:
+    """A sentence, with what stands between backticks as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one backtick has no other
+        return join([text])
+    return join(tag("code", part) if place % 2 else part for place, part in enumerate(parts))
+
+
 def _child(child: Child) -> str:
     if child is None:
         return ""

@@ -9,12 +9,15 @@ import yaml
 from tunery.report.canvas import Size
 from tunery.report.compute import class_table, scalars, share_saved
 from tunery.report.finite import finite
-from tunery.report.markup import Child, Html, join, tag
-from tunery.report.words import metric_name, percent, score, size
+from tunery.report.markup import Child, Html, join, prose, tag
+from tunery.report.words import DASH, metric_name, percent, score, size
 from tunery.schema.results import DataRecord, Environment, SplitRecord
 
 MOST_OPEN = 12
 """Rows of a table about labels that are shown without a click."""
+
+COUNTS: Final = ("support", "predicted")
+"""Columns of such a table that count rows; all others are scores."""
 
 _PHONE: Final = 360
 
@@ -112,7 +115,7 @@ def config_block(config: Mapping[str, Any], *, chosen: Container[str] = ()) -> H
 def metrics_table(validation: Mapping[str, Any], test: Mapping[str, Any], *, objective: str) -> Html | None:
     """The scalar metrics of both splits, the objective first."""
     left, right = scalars(validation), scalars(test)
-    names = sorted({**left, **right}, key=lambda name: name != objective)
+    names = sorted(_told_once({**left, **right}, (left, right), objective), key=lambda name: name != objective)
     if not names:
         return None
     splits = [(title, values) for title, values in (("validation", left), ("test", right)) if values]
@@ -123,25 +126,34 @@ def metrics_table(validation: Mapping[str, Any], test: Mapping[str, Any], *, obj
     return tag("div", table([("metric", None), *((title, "n") for title, _ in splits)], rows), class_="compact")
 
 
+def _told_once(names: Iterable[str], splits: Iterable[Mapping[str, Any]], objective: str) -> list[str]:
+    """`names` without micro F1 where it is accuracy, as it always is for one label of n."""
+    equal = all("accuracy" in split and split.get("f1_micro") == split["accuracy"] for split in splits if split)
+    return [name for name in names if name != "f1_micro" or not equal or objective == "f1_micro"]
+
+
 def classes(metrics: Mapping[str, Any]) -> Html | None:
     """Per-label metrics with a bar for F1; behind a click where there are many labels."""
     found = class_table(metrics)
     if found is None:
         return None
     shown = found.columns.index("f1") if "f1" in found.columns else None
-    rows = [_class_row(label, values, shown) for label, values in found.rows]
+    rows = [_class_row(label, found.columns, values, shown) for label, values in found.rows]
     header: list[tuple[str, str | None]] = [("label", None), *((metric_name(name), "n") for name in found.columns)]
     content = table([*header, ("", None)] if shown is not None else header, rows)
     return collapsed(f"All {len(rows)} labels", content, when=len(rows) > MOST_OPEN)
 
 
-def _class_row(label: str, values: Sequence[float | None], bar: int | None) -> Html:
-    cells = [number_cell(value, _count_or_score(value)) for value in values]
+def _class_row(label: str, columns: Sequence[str], values: Sequence[float | None], bar: int | None) -> Html:
+    cells = [
+        number_cell(value, _count(value) if name in COUNTS else score(value))
+        for name, value in zip(columns, values, strict=True)
+    ]
     return tag("tr", tag("td", label), cells, None if bar is None else tag("td", share_bar(values[bar] or 0.0)))
 
 
-def _count_or_score(value: float | None) -> str:
-    return f"{value:,.0f}" if value is not None and value == int(value) and value > 1 else score(value)
+def _count(value: float | None) -> str:
+    return DASH if value is None else f"{value:,.0f}"
 
 
 def share_bar(share: float) -> Html:
@@ -165,7 +177,7 @@ def data_section(records: Iterable[DataRecord]) -> Html | None:
     findings = list(dict.fromkeys(text for record in known for text in record.findings))
     header = [("split", None), ("rows", "n"), ("from", None), ("digest", None)]
     splits = table(header, [_split_row(name, split) for name, split in known[0].splits.items()])
-    said = tag("ul", [tag("li", text) for text in findings], class_="findings") if findings else None
+    said = tag("ul", [tag("li", prose(text)) for text in findings], class_="findings") if findings else None
     nothing = None if findings else tag("p", "The checks found nothing to report.", class_="quiet")
     return section("Data", splits, _label_counts(known[0].splits), tag("h3", "Findings"), said, nothing)
 
@@ -198,7 +210,8 @@ def _count_cell(count: int) -> Html:
 def environment_section(environment: Environment) -> Html:
     """Where it ran."""
     versions = ", ".join(f"{name} {version}" for name, version in environment.packages.items())
-    precision = f"{environment.precision} ({environment.precision_reason})"
+    reason = environment.precision_reason
+    precision = reason if reason.startswith(environment.precision) else f"{environment.precision} ({reason})"
     rows: list[tuple[str, Child]] = [("Device", environment.device), ("Precision", precision)]
     rows += [("Platform", environment.platform), ("Python", environment.python), ("Packages", versions)]
     return section("Environment", facts(rows))

@@ -6,9 +6,10 @@ from typing import Any
 from tunery.report.canvas import Size
 from tunery.report.charts import loss_chart, metric_chart, rate_chart
 from tunery.report.compute import RunCurves, run_curves
+from tunery.report.confusion import confusion_parts
 from tunery.report.disk_section import disk_section
 from tunery.report.finite import finite
-from tunery.report.markup import Html, join, tag
+from tunery.report.markup import Html, join, prose, tag
 from tunery.report.parts import (
     classes,
     config_block,
@@ -70,7 +71,7 @@ def _header(result: RunResult) -> Html:
         tag("h1", run_headline(result)),
         tag("p", ran, class_="lead"),
         tag("p", f"Reason: {result.reason}") if result.reason else None,
-        tag("ul", [tag("li", note) for note in result.notes], class_="verdicts") if result.notes else None,
+        tag("ul", [tag("li", prose(note)) for note in result.notes], class_="verdicts") if result.notes else None,
         tag("p", objective_sentence(result.objective.name, result.objective.direction), class_="quiet"),
     )
 
@@ -156,4 +157,4 @@ def _scores(result: RunResult) -> Html | None:
     if scalars is None and per_class is None:
         return None
     heading = tag("h3", f"{'Test' if shown is test else 'Validation'}, per label") if per_class else None
-    return section("Scores", scalars, heading, per_class)
+    return section("Scores", scalars, heading, per_class, confusion_parts(shown))

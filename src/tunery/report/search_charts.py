@@ -59,7 +59,7 @@ def _slice(axes: "Axes", panel: Slice, *, best: int | None, width: float) -> Non
     area = 16 if len(panel.dots) < _MANY else 7
     pruned = [dot for dot in panel.dots if dot.status == "pruned"]
     completed = [dot for dot in panel.dots if dot.status == "completed"]
-    axes.scatter(*_places(pruned), s=area, marker="x", linewidth=0.9, color=STAND_INS["stopped"], alpha=0.8)
+    axes.scatter(*_places(pruned), s=2 * area, marker="x", linewidth=1.3, color=STAND_INS["stopped"], alpha=0.9)
     axes.scatter(*_places(completed), s=area, color=STAND_INS["done"], alpha=0.75, linewidth=0)
     winner = [dot for dot in panel.dots if dot.number == best]
     axes.scatter(*_places(winner), s=80, facecolor="none", edgecolor=STAND_INS["best"], linewidth=2, zorder=5)

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 from tunery.report.compute import share_saved
+from tunery.report.confusion import confusion_parts
 from tunery.report.disk_section import disk_section
 from tunery.report.front import costs_of
-from tunery.report.markup import Html, join, tag
+from tunery.report.markup import Html, join, prose, tag
 from tunery.report.parts import (
     classes,
     config_block,
@@ -93,7 +94,7 @@ def _headline(study: StudyResult, stopped: Pruning) -> Html:
         tag("p", study.name, class_="name"),
         tag("h1", headline(study)),
         tag("p", f"{_counted(study)} {_thrift(study, stopped)}", class_="lead"),
-        tag("ul", [tag("li", note) for note in study.notes], class_="verdicts") if study.notes else None,
+        tag("ul", [tag("li", prose(note)) for note in study.notes], class_="verdicts") if study.notes else None,
         tag("p", objective_sentence(study.objective, study.direction), class_="quiet"),
         tag("p", f"Kept low beside it: {cost_names(study)}.", class_="quiet") if costs_of(study) else None,
     )
@@ -134,4 +135,11 @@ def _winner(study: StudyResult, best: BestTrial, record: RunResult | None) -> Ht
         return None
     note = "The test split was read once, for this trial alone." if test else "The test split was not read."
     heading = tag("h3", "Test, per label") if per_class else None
-    return section(f"Trial {best.number} in detail", tag("p", note, class_="quiet"), scalars, heading, per_class)
+    return section(
+        f"Trial {best.number} in detail",
+        tag("p", note, class_="quiet"),
+        scalars,
+        heading,
+        per_class,
+        confusion_parts(test),
+    )

@@ -14,12 +14,13 @@ _COMPUTING = ("torch", "transformers", "peft", "accelerate", "numpy")
 
 def environment(device: torch.device, *, precision: str, reason: str) -> Environment:
     """The record of this process: versions, platform, device, precision and why."""
+    threads = torch.get_num_threads()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return Environment(
         python=platform.python_version(),
         packages={package: found for package in _PACKAGES if (found := _version(package))},
         platform=platform.platform(),
-        device=f"{device.type}: {name}, {torch.get_num_threads()} threads",
+        device=f"{device.type}: {name}, {threads} thread{'' if threads == 1 else 's'}",
         precision=precision,
         precision_reason=reason,
     )

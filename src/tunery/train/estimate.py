@@ -36,6 +36,10 @@ REGULATED: Final = 3
 """Numbers per parameter that a method keeps which regulates itself (AdaLoRA: two averages, and what the cut left)."""
 
 
+WORTH_SAYING: Final = 0.02
+"""Share of the free space from which it is said what a run will take."""
+
+
 class Sizes(NamedTuple):
     """Bytes on disk, at most."""
 
@@ -126,8 +130,8 @@ def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: R
         refused = f"the file system of {str(folder.path)!r} has {size_text(disk.free)} free"
         reserve = f" and checkpoint.min_free keeps {size_text(kept_free)} of it" if kept_free else ""
         raise FolderError(f"{refused}{reserve}, but this run needs {least}; choose another --out, {remedy}")
-    if not used:  # the first trial speaks for the study
-        most = estimate(sizes, rule, trials=all_kept, runs=n_jobs if is_trial else 1)
+    most = estimate(sizes, rule, trials=all_kept, runs=n_jobs if is_trial else 1)
+    if not used and most.peak > WORTH_SAYING * disk.free:  # the first trial speaks for the study
         store.say(f"disk: {most}, {size_text(disk.free)} free")
 
 
