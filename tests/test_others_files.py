@@ -1,8 +1,6 @@
 """Every verb leaves other people's files as they are, in a folder that is theirs and in one that is tunery's."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -139,27 +137,3 @@ def test_what_is_linked_elsewhere_is_refused_before_anything_is_trained(
         told = capsys.readouterr().err
         assert f"{place}' is one; put the" in told and "choose an --out there, or link the whole run folder" in told
     assert state(tmp_path) == before
-
-
-CODE = """
-import sys
-from tunery.cli.app import main
-try:
-    main(sys.argv[1:])
-except SystemExit as left:
-    print(left.code, [name for name in ("torch", "transformers", "peft", "optuna") if name in sys.modules])
-"""
-
-
-def without_torch(*arguments: object) -> tuple[str, str]:
-    command = [sys.executable, "-c", CODE, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()[-1], done.stderr
-
-
-def test_reports_cleaning_and_errors_need_no_torch(tiny_bert: Path, tmp_path: Path, data: dict[str, str]) -> None:
-    given = config(str(tiny_bert), data, train={**SHORT, "epochs": 1}, peft={"method": "lora"})
-    fit(given, out=tmp_path / "run")
-    (tmp_path / "run" / "report.html").unlink(missing_ok=True)
-    assert without_torch("report", tmp_path / "run")[0] == "0 []" and (tmp_path / "run" / "report.html").exists()
-    assert without_torch("clean", tmp_path / "run", "--delete")[0] == "0 []"

@@ -9,9 +9,12 @@ import typer
 
 from tunery.cli import show
 from tunery.cli.options import AsJson, Config, Overrides, Overwrite, TrustRemoteCode, permits_code
+from tunery.data.load import require_readable
+from tunery.errors import RequestError
 from tunery.schema import load_config
 from tunery.schema.results import Finding
 from tunery.schema.run import far_rates
+from tunery.schema.utf8 import has_utf8_path
 from tunery.terminal import write, write_json
 
 
@@ -48,6 +51,10 @@ def init(
     from tunery.data.guess import guess, render, suggested_name
     from tunery.store.output import require_free, write_output
 
+    for path in filter(None, (data, out)):
+        if not has_utf8_path(path):
+            rule = "a config names its data, so that both paths must be UTF-8"
+            raise RequestError(f"{rule}, but {str(path)!r} is not; rename it")
     if out is not None:
         require_free(out, sources=[data], overwrite=overwrite)
     found = guess(data, text=text, label=label, kind=kind.value if kind else None)
@@ -62,6 +69,7 @@ def check(
 ) -> None:
     """Say what is wrong with the data before any training: duplicates, leaks, one-class splits, truncation."""
     resolved = load_config(config, overrides or ())
+    require_readable(resolved.data)
     from tunery.train.prepare import examine
 
     examined = examine(resolved, trust_remote_code=permits_code(trust_remote_code, overrides or ()))

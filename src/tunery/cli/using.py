@@ -10,6 +10,8 @@ from tunery.cli import show
 from tunery.cli.options import AsJson, Folder, Model, Overwrite, TrustRemoteCode
 from tunery.errors import RequestError
 from tunery.schema.results import EnsembleGain
+from tunery.store.exported import exported_in, require_new
+from tunery.store.ownership import require_run
 from tunery.terminal import Terminal
 
 
@@ -46,13 +48,15 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a finished model on a split of its data, or on a new labelled file."""
-    from tunery.train.inference import evaluate as score
     from tunery.train.predict_file import Columns, evaluate_file
 
     columns = Columns(text=text, text_pair=text_pair, label=label)
     if source is None:
         if columns != Columns():
             raise typer.BadParameter("--text, --text-pair and --label name columns of a file that --input names")
+        exported_in(run)
+        from tunery.train.inference import evaluate as score
+
         scores = score(run, split.value, say=Terminal(stderr=True).say, trust_remote_code=trust_remote_code)
         show.metrics(scores, of="split", name=split.value, as_json=as_json)
     else:
@@ -122,6 +126,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write weights that a run or study keeps as a folder that plain transformers or peft load."""
+    require_new(out, run)
     from tunery.train.export import export_run
 
     folder = export_run(run, out, trial=trial, step=step, merge=merge, trust_remote_code=trust_remote_code)
@@ -142,6 +147,8 @@ def ensemble(
 ) -> None:
     """Join trials of a study into one model, which `predict`, `evaluate` and `tunery.load` take like any other."""
     members = None if trials is None else numbers(trials)
+    require_run(study)
+    require_new(out, study)
     from tunery.hpo.ensemble import ensemble as join
     from tunery.train.ensemble import gain_of
 

@@ -7,6 +7,7 @@ import typer
 
 from tunery.cli import show
 from tunery.cli.options import AsJson, Config, Out, Overrides, Storage, TrustRemoteCode, permits_code
+from tunery.data.load import require_readable
 from tunery.schema import load_config, load_document
 from tunery.store.claim import refuse_other
 from tunery.store.ownership import require_own
@@ -29,6 +30,7 @@ def train(
     """Train one config, export the best epoch and score it on test."""
     resolved, folder = load_config(config, overrides or ()), out or Path("runs") / config.stem
     refuse_other(folder, resolved.model_dump(mode="json"), record="result.json")
+    require_readable(resolved.data)
     from tunery.train.console import ConsoleProgress
     from tunery.train.fit import fit
     from tunery.train.report import write_run_page

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from tunery.errors import DataError, did_you_mean
+from tunery.schema.data import Data
 from tunery.schema.json_text import NotJson, parse_json
 from tunery.schema.utf8 import NotUtf8, decode_utf8
 
@@ -27,6 +28,17 @@ def read_rows(path: Path) -> list[Row]:
     """
     parse = _parser(path)
     return _parsed(_content(path), parse, source=str(path))
+
+
+def require_readable(data: Data) -> None:
+    """Look, without reading, whether the files of a config are files of a kind that can be read.
+
+    Raises:
+        DataError: of the first that is none.
+    """
+    for named in (data.train, data.validation, data.test):
+        if named is not None and data.dataset is None:
+            _parser(Path(named))
 
 
 def read_stream(stream: BinaryIO, *, source: str) -> tuple[list[Row], str]:

@@ -8,10 +8,11 @@ from tunery.errors import Damaged, FolderError, RequestError, did_you_mean
 from tunery.hpo.records import trial_folder
 from tunery.schema.document import validate
 from tunery.schema.results import EnsembleGain
+from tunery.store.exported import require_new
 from tunery.store.inventory import trials_in
 from tunery.store.ownership import require_run
 from tunery.train.ensemble import METHODS, gains, write_ensemble
-from tunery.train.export import require_free, require_idle
+from tunery.train.export import require_idle
 from tunery.train.members import Member, member_of
 
 _KEEP: Final = "a search with checkpoint.keep_best=N keeps those of the N best"
@@ -73,7 +74,7 @@ def ensemble(
         raise RequestError(f"{rule}; {did_you_mean(method, METHODS)}")
     root, target = Path(study), Path(out)
     require_run(root)
-    require_free(target.resolve(), root)
+    require_new(target, root)
     require_idle(root)
     members = [_member(root, number, trust_remote_code=trust_remote_code) for number in _chosen(root, trials)]
     return write_ensemble(method, members, target)

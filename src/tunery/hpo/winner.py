@@ -30,12 +30,13 @@ from tunery.schema.results import (
     StudyResult,
     TrialRecord,
 )
+from tunery.store.exported import CARD
 from tunery.store.files import write_text
 from tunery.store.inventory import storage_of
 from tunery.store.ownership import BEST
 from tunery.store.records import read_record
 from tunery.store.study import StudyStore
-from tunery.train.inference import CARD, Predictor, read_card
+from tunery.train.inference import Predictor, read_card
 from tunery.train.notes import answers_alike
 from tunery.train.publish import publish
 from tunery.train.restore import restore

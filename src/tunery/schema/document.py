@@ -15,6 +15,7 @@ from tunery.schema.refusals import refusals
 from tunery.schema.rules import broken_rules
 from tunery.schema.run import RunConfig
 from tunery.schema.spec import Spec
+from tunery.schema.utf8 import has_utf8_path
 from tunery.schema.yaml_text import parse_yaml, read_yaml
 
 Document = dict[str, Any]
@@ -27,6 +28,9 @@ def read_document(path: Path) -> Document:
     Raises:
         ConfigError: when the file is missing, not UTF-8, not YAML, or not a mapping.
     """
+    if not has_utf8_path(path):
+        message = "the path of a config must be UTF-8; rename the file or folder"
+        raise ConfigError([Problem("", message)], source=str(path))
     document = read_yaml(path)
     if not isinstance(document, dict):
         what = "empty" if document is None else f"a {type(document).__name__}"

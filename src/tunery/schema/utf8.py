@@ -3,6 +3,7 @@
 import codecs
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -13,6 +14,15 @@ _LINES: Final = 5
 
 class NotUtf8(ValueError):
     """What is wrong, as the end of a sentence: the caller knows the file."""
+
+
+def has_utf8_path(path: Path) -> bool:
+    """Whether the absolute path can stand in a config, a record or a URL, which are text."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def decode_utf8(content: bytes) -> str:

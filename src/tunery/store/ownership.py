@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from tunery.errors import ConfigError, FolderError
 from tunery.schema import RunConfig
 from tunery.schema.results import ComparisonResult, Record, RunResult, StudyResult
+from tunery.schema.utf8 import has_utf8_path
 from tunery.schema.yaml_text import parse_yaml
 
 MARK: Final = ".tunery"
@@ -103,7 +104,9 @@ def require_own(folder: Path) -> None:
     Raises:
         FolderError: when it may not.
     """
-    _require_utf8(folder)
+    if not has_utf8_path(folder):
+        rule = "the path of a run folder must be UTF-8"
+        raise FolderError(f"{rule}, but {str(folder)!r} is not; choose another --out")
     if not folder.is_dir():
         if os.path.lexists(folder):
             what = "a link to nothing" if folder.is_symlink() else "no folder"
@@ -217,12 +220,3 @@ def _inside(folder: Path) -> list[Path]:
     with suppress(FileNotFoundError, NotADirectoryError):
         return [] if folder.is_symlink() else list(folder.iterdir())
     return []
-
-
-def _require_utf8(folder: Path) -> None:
-    try:
-        str(folder.absolute()).encode()
-    except UnicodeEncodeError:
-        raise FolderError(
-            f"the path of a run folder must be UTF-8, but {str(folder)!r} is not; choose another --out"
-        ) from None

@@ -16,11 +16,11 @@ from tunery.data.rows import Example
 from tunery.data.task import Logits
 from tunery.errors import ModelError
 from tunery.schema.results import EnsembleGain, ModelCard
+from tunery.store.exported import CARD
 from tunery.store.files import replace_folder, require_writable, write_text
 from tunery.store.ownership import temporary
 from tunery.store.records import read_record
 from tunery.train.blend import BLENDS, Blend, Rows, Yardstick
-from tunery.train.inference import CARD
 from tunery.train.members import Member
 from tunery.train.prepare import data_record, prepare
 from tunery.train.publish import export_checked, passing

@@ -15,11 +15,12 @@ from tunery.schema.document import validate
 from tunery.schema.results import CheckpointRecord, RunResult, StudyResult
 from tunery.schema.yaml_text import read_yaml
 from tunery.store.claim import read_study
+from tunery.store.exported import CARD, exported_in, require_new
 from tunery.store.files import replace_folder, require_writable
 from tunery.store.folder import RunFolder
 from tunery.store.lock import holder
 from tunery.store.ownership import temporary
-from tunery.train.inference import CARD, exported_in, load, read_card, tokenizer_of
+from tunery.train.inference import load, read_card, tokenizer_of
 from tunery.train.publish import export_checked, passing
 from tunery.train.restore import restore
 from tunery.train.verify import require_same
@@ -56,7 +57,7 @@ def export_run(
         ExportMismatch: the exported model does not answer as it should; nothing was written.
     """
     target = out.resolve()
-    require_free(target, run)
+    require_new(target, run)
     kept = _chosen(run, trial=trial, step=step)
     require_writable(target.parent)
     with passing(temporary(target)) as staging:
@@ -66,18 +67,6 @@ def export_run(
         require_same(staged, live, _PROBES, trust_remote_code=trust_remote_code)
         replace_folder(staged, target)
     return out
-
-
-def require_free(out: Path, run: Path) -> None:
-    """Look whether `out` may become an export of `run`.
-
-    Raises:
-        FolderError: when it lies within, or holds something.
-    """
-    if out.is_relative_to(run.resolve()):
-        raise FolderError(f"an export must lie outside of {str(run)!r}, but got {str(out)!r}; choose another folder")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FolderError(f"an export needs a folder that is new or empty, but {str(out)!r} is not; choose another")
 
 
 def require_idle(root: Path) -> None:

@@ -25,14 +25,12 @@ from tunery.schema import RunConfig
 from tunery.schema.document import validate
 from tunery.schema.results import DataRecord, ModelCard, Prediction
 from tunery.store.claim import data_changes
+from tunery.store.exported import CARD, exported_in
 from tunery.store.records import read_record
 from tunery.store.study import ignore
 from tunery.train.blend import Blend
 from tunery.train.prepare import current_splits, data_record
 from tunery.train.scoring import logits_of
-
-CARD = "tunery.json"
-"""What an exported folder says about itself beside the ecosystem's own files."""
 
 JACKKNIFE_BLOCKS = 50
 
@@ -212,28 +210,6 @@ def read_card(folder: Path) -> Card:
 def tokenizer_of(folder: Path, config: RunConfig, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The tokenizer of an exported folder."""
     return load_tokenizer(exported_base(folder, config.model, trust_remote_code=trust_remote_code))
-
-
-def exported_in(path: Path) -> Path:
-    """The exported folder that `path` is or holds.
-
-    Raises:
-        FolderError: when there is none; the message says why.
-    """
-    for folder in (path, path / "best"):
-        if (folder / CARD).is_file():
-            return folder
-    if not path.exists():
-        raise FolderError(f"there is no folder {str(path)!r}")
-    raise FolderError(f"a finished model is needed, but {str(path)!r} {_state(path)}")
-
-
-def _state(path: Path) -> str:
-    """Why there is no model."""
-    if (path / "result.json").exists():
-        return "holds only the records of a run; of a study or comparison, the best model alone is kept, in its best/"
-    begun = (path / "config.yaml").exists()
-    return "is unfinished; run the same command again to resume it" if begun else "holds none"
 
 
 def evaluate(

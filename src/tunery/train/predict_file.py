@@ -1,4 +1,7 @@
-"""A finished model on the rows of a file: what it says of them, and how often it is right."""
+"""A finished model on the rows of a file: what it says of them, and how often it is right.
+
+What loads a model is imported once the files are known to be as they should.
+"""
 
 import sys
 from collections.abc import Collection, Sequence
@@ -16,8 +19,8 @@ from tunery.data.write import WRITERS, rounded
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.data import Data
 from tunery.schema.results import Prediction
+from tunery.store.exported import exported_in
 from tunery.store.output import require_free, write_output
-from tunery.train.inference import load
 
 STANDARD: Final = Path("-")
 """Standard input in place of a file to read, standard output in place of one to write."""
@@ -84,10 +87,13 @@ def predict_file(
         if target.suffix.lower() not in WRITERS:
             raise DataError(f"predictions are written as {', '.join(WRITERS)}, but got {target.name!r}")
         require_free(target, sources=[source], overwrite=overwrite)
+    exported_in(run)
     rows, read_as = _read(source)
     written_as = read_as if target == STANDARD else target.suffix.lower()
     if written_as not in WRITERS:
         written_as = ".jsonl"
+    from tunery.train.inference import load
+
     predictor = load(run, trust_remote_code=trust_remote_code)
     data = (columns or Columns()).of(predictor.config.data)
     _refuse_missing(answer.keep, data, rows, source=_name(source))
@@ -116,7 +122,10 @@ def evaluate_file(
     Raises:
         DataError: a column or cell is not as needed, or a label is unknown to the model.
     """
+    exported_in(run)
     rows, _ = _read(source)
+    from tunery.train.inference import load
+
     predictor = load(run, trust_remote_code=trust_remote_code)
     task, data = predictor.config.task, (columns or Columns()).of(predictor.config.data)
     reader = TASKS[type(task)].label_reader(data)

@@ -12,9 +12,10 @@ from tunery.model.build import Built
 from tunery.model.export import export
 from tunery.schema import RunConfig
 from tunery.schema.results import CheckpointRecord
+from tunery.store.exported import CARD
 from tunery.store.files import naming, remove_tree, replace_folder, write
 from tunery.store.ownership import temporary
-from tunery.train.inference import CARD, Network, Predictor, load
+from tunery.train.inference import Network, Predictor, load
 from tunery.train.prepare import Prepared, data_record
 from tunery.train.scoring import thresholds_in
 from tunery.train.verify import require_same

@@ -12,8 +12,9 @@ from tunery.errors import ModelError
 from tunery.model.export import load_exported
 from tunery.model.owned import load_owned, owned_state
 from tunery.schema.results import Start
+from tunery.store.exported import exported_in
 from tunery.train.assemble import Assembled
-from tunery.train.inference import Card, Network, exported_in, read_card
+from tunery.train.inference import Card, Network, read_card
 
 _ROWS = 32
 """Validation rows on which the two models must give the same logits."""

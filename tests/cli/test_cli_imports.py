@@ -1,0 +1,85 @@
+"""What needs no torch does not wait for it: reports, cleaning, and whatever can be refused before."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fake_cells import record
+from stored_runs import keep_best
+from tunery.schema.document import validate
+from tunery.store.claim import claimed, own
+from tunery.store.folder import RunFolder
+
+CODE = """
+import contextlib, io, json, sys
+from tunery.cli.app import main
+answers = []
+for arguments in json.loads(sys.argv[1]):
+    told = io.StringIO()
+    with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
+        try:
+            main(arguments)
+        except SystemExit as left:
+            heavy = [name for name in ("torch", "transformers", "peft") if name in sys.modules]
+            answers.append((left.code, heavy, told.getvalue()))
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run without its model."""
+    config = validate({"task": {"kind": "classification"}, "data": {"train": "train.csv"}})
+    with claimed(tmp_path / "run", config.model_dump(mode="json"), record="result.json"):
+        folder = RunFolder(tmp_path / "run")
+        keep_best(folder, 1, 0.5, key="best")
+        folder.write_result(record(config, 0.5))
+    return folder.path
+
+
+def answers(*commands: list[object]) -> list[tuple[int, list[str], str]]:
+    """Exit code of each command, heavy modules that were imported by then, and what was printed; in one process."""
+    given = json.dumps([[str(argument) for argument in command] for command in commands])
+    done = subprocess.run([sys.executable, "-c", CODE, given], capture_output=True, text=True, check=True)
+    return [tuple(answer) for answer in json.loads(done.stdout)]
+
+
+def test_reports_and_cleaning_work_without_torch(run: Path) -> None:
+    found = answers(["report", run], ["clean", run], ["clean", run, "--delete"], ["report", run, "--json"])
+    assert [(code, heavy) for code, heavy, _ in found] == [(0, [])] * 4 and (run / "report.html").exists()
+
+
+def test_what_can_be_refused_before_is_refused_without_torch(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("task: {kind: classification}\ndata: {train: train.csv}\n")
+    (tmp_path / "rows.csv").write_text("text\nhello\n")
+    own(tmp_path / "study")
+    config, project, rows = tmp_path / "config.yaml", tmp_path, tmp_path / "rows.csv"
+    found = answers(
+        *([verb, config, "--out", project] for verb in ("train", "search", "compare")),
+        ["train", config, "--out", run],
+        ["worker", "--storage", "postgresql://nobody@localhost:1/x", "--out", project],
+        ["report", project],
+        ["clean", project],
+        ["evaluate", run],
+        ["evaluate", run, "--input", rows],
+        ["predict", run, "--input", rows, "--output", tmp_path / "new.csv"],
+        ["predict", run, "--input", rows, "--output", tmp_path / "new.docx"],
+        ["export", run, project],
+        ["export", tmp_path / "nowhere", tmp_path / "new"],
+        ["ensemble", project, tmp_path / "new"],
+        ["ensemble", tmp_path / "study", project],
+    )
+    assert all((code, heavy) == (2, []) and told.startswith("error: ") for code, heavy, told in found), found
+    assert len(found) == 15
+
+
+def test_a_suffix_that_is_read_by_nobody_is_refused_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("task: {kind: classification}\ndata: {train: rows.bin}\n")
+    (tmp_path / "rows.bin").write_bytes(b"\x00")
+    found = answers(
+        ["train", tmp_path / "config.yaml"], ["check", tmp_path / "config.yaml"], ["init", tmp_path / "rows.bin"]
+    )
+    assert all((code, heavy) == (2, []) and "the suffix must be one of" in told for code, heavy, told in found), found
