@@ -15,7 +15,7 @@ export TOKENIZERS_PARALLELISM := false
 .PHONY: demo test test-service lint docs house clean
 
 demo: $(VENV)/.demo
-	$(BIN)/tunery search examples/posts/demo.yaml --trials 6 --out runs/demo
+	$(BIN)/tunery search examples/posts/demo.yaml --out runs/demo
 	@echo "The report: runs/demo/report.html"
 
 test: export HF_HUB_OFFLINE := 1
