@@ -120,7 +120,8 @@ def test_a_head_for_other_labels_is_made_anew(tiny_bert: Path, tmp_path: Path) -
     assert make(tmp_path).module.get_parameter("classifier.weight").shape == (3, 32)
 
 
-def test_a_model_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_read_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    load_tokenizer(make(tiny_bert).base).save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "nonesuch"}')
     with pytest.raises(ModelError, match="cannot be loaded: .*nonesuch"):
         make(tmp_path)

@@ -65,8 +65,16 @@ def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
     return cast(PreTrainedTokenizerBase, tokenizer)
 
 
-def load_config(base: Base, *, head: HeadSpec) -> PretrainedConfig:
-    """The base's config, with the task's labels written into it."""
+def load_config(base: Base, *, head: HeadSpec, tokenizer: PreTrainedTokenizerBase | None = None) -> PretrainedConfig:
+    """The base's config, with the task's labels written into it.
+
+    Args:
+        tokenizer: of the texts; None: that of the base.
+
+    Raises:
+        ModelError: the config cannot be read, or the tokenizer has tokens that the model has no embeddings for.
+    """
+    tokenizer = tokenizer or load_tokenizer(base)
     names = dict(enumerate(head.labels))
     config = _or_model_error(
         base,
@@ -79,23 +87,47 @@ def load_config(base: Base, *, head: HeadSpec) -> PretrainedConfig:
             problem_type=PROBLEM_TYPES[head.problem],
         ),
     )
-    if config.pad_token_id is None:
-        config.pad_token_id = load_tokenizer(base).pad_token_id
+    _check_vocabulary(base, tokenizer, embeddings=getattr(config.get_text_config(), "vocab_size", None))
     return cast(PretrainedConfig, config)
 
 
+def _check_vocabulary(base: Base, tokenizer: PreTrainedTokenizerBase, *, embeddings: int | None) -> None:
+    """Args:
+    embeddings: how many tokens the model embeds; None where it embeds characters in another way.
+    """
+    if embeddings is None:
+        return
+    tokens = 1 + max(tokenizer.get_vocab().values())
+    if tokens > embeddings:
+        raise ModelError(
+            f"every token must have an embedding, but the tokenizer has {tokens} tokens and {base.name!r} embeds "
+            f"{embeddings}; take the tokenizer that the model was trained with, or enlarge the model with "
+            f"`model.resize_token_embeddings({tokens})` of transformers and save both"
+        )
+
+
 def load_pretrained(
-    base: Base, *, config: PretrainedConfig, kind: HeadKind, quantization: str | None = None
+    base: Base,
+    *,
+    config: PretrainedConfig,
+    kind: HeadKind,
+    tokenizer: PreTrainedTokenizerBase,
+    quantization: str | None = None,
 ) -> tuple[PreTrainedModel, frozenset[str]]:
-    """The pretrained module in fp32 and eval mode, and the names of parameters the checkpoint does not have.
+    """The pretrained module in fp32 and eval mode, and the names of parameters the checkpoint does not have, or has in
+    another shape.
 
     Those are drawn from torch's global generator: seed it first. With `quantization`, the matrices of the layers are
     kept in fewer bits, and all else as ever.
+
+    The tokenizer's padding token becomes that of `config`: decoders find the last token of a text by it.
 
     Raises:
         ModelError: the folder cannot be read, or its weights are of another shape than its config says.
         MissingExtra: quantisation is asked for, and its library is not installed.
     """
+    before = config.pad_token_id
+    config.pad_token_id = config.get_text_config().pad_token_id = tokenizer.pad_token_id
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
     if _pools_for_nobody(kind, config):
         options["add_pooling_layer"] = False
@@ -112,6 +144,7 @@ def load_pretrained(
             **options,
         ),
     )
+    _check_positions(base, model, tokenizer, before=before)
     if quantization is not None:
         make_trainable(model)
     reshaped = {name for name, *_ in info["mismatched_keys"]}
@@ -124,10 +157,30 @@ def longest_input(backbone: nn.Module) -> int | None:
 
     Families that number positions from their padding index lose that many rows of the table.
     """
+    table = _position_table(backbone)
+    if table is None:
+        return None
+    return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+
+
+def _position_table(backbone: nn.Module) -> nn.Embedding | None:
     for name, part in backbone.named_modules():
         if isinstance(part, nn.Embedding) and name.rpartition(".")[2] in ("position_embeddings", "wpe"):
-            return part.num_embeddings - (0 if part.padding_idx is None else part.padding_idx + 1)
+            return part
     return None
+
+
+def _check_positions(base: Base, model: nn.Module, tokenizer: PreTrainedTokenizerBase, *, before: int | None) -> None:
+    """Args:
+    before: `pad_token_id` as the base was trained with it.
+    """
+    table, now = _position_table(model), tokenizer.pad_token_id
+    if table is not None and before is not None and table.padding_idx == now != before:
+        raise ModelError(
+            f"{base.name!r} numbers the positions of a text from its padding token (pad_token_id={before}), but its "
+            f"tokenizer pads with {tokenizer.pad_token!r} (id {now}), which would move all positions; in its "
+            f"tokenizer_config.json, make the token with id {before} the pad_token"
+        )
 
 
 def base_digest(base: Base) -> str:

@@ -95,7 +95,11 @@ def beside_both_blocks(spec: Houlsby, carrier: Carrier) -> dict[str, Any]:
     layout = layout_of(carrier.layer(0))
     sources: dict[Target, str] = {"output": layout["query"][0], "ffn.down": layout["ffn.up"][0]}
     layers = _layers(spec, carrier)
-    reads = {f"{path}.{layout[target][0]}": f"{path}.{source}" for target, source in sources.items() for path in layers}
+    reads = {
+        f"{path}.{layout[target][0]}": (f"{path}.{source}", path)
+        for target, source in sources.items()
+        for path in layers
+    }
     return {"target_modules": list(reads), "layer": Beside, "reads": reads}
 
 

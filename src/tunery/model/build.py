@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tunery.errors import ModelError
 from tunery.model.anatomy import Anatomy, study
-from tunery.model.backbone import base_digest, load_config, load_pretrained, longest_input
+from tunery.model.backbone import base_digest, load_config, load_pretrained, load_tokenizer, longest_input
 from tunery.model.catalog import Base, resolve
 from tunery.model.checkpointing import checkpoint_activations
 from tunery.model.dropout import AS_PRETRAINED, Dropouts, check_attention
@@ -18,6 +18,7 @@ from tunery.model.freeze import freeze as apply_freeze
 from tunery.model.heads import HEADS, PooledHead, assemble
 from tunery.model.method import Carrier, Regulator, Wrapped
 from tunery.model.peft import METHODS, plain_name
+from tunery.model.trial_pass import check_answers
 from tunery.schema.freeze import Freeze, frozen_in_eval
 from tunery.schema.model import Model
 from tunery.schema.peft import Peft
@@ -70,6 +71,7 @@ def build(
     dropout: Dropouts = AS_PRETRAINED,
     gradient_checkpointing: bool = False,
     base: Base | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> Built:
     """Load the base, put a head on it, freeze, add the PEFT method.
 
@@ -77,13 +79,16 @@ def build(
 
     Args:
         base: what `spec.name` means, where that is known; None resolves it, and permits no code that comes with it.
+        tokenizer: of the texts; None: that of the base.
 
     Raises:
-        ModelError: unknown or unreachable base, or one that does not fit the request.
+        ModelError: unknown or unreachable base, or one that does not fit the request, or does not answer as it should
+            (`trial_pass.check_answers`).
     """
     base = base or resolve(spec)
+    tokenizer = tokenizer or load_tokenizer(base)
     kind = HEADS[type(spec.head)]
-    carrier, fresh = load_carrier(spec, base=base, head=head, dropout=dropout)
+    carrier, fresh = load_carrier(spec, base=base, head=head, tokenizer=tokenizer, dropout=dropout)
     width = carrier.model.config.hidden_size
     own = kind.make(spec.head, width=width, labels=len(head.labels), dropout=dropout.head)
     inner = frozenset(name.removeprefix(carrier.prefix) for name in fresh if name.startswith(carrier.prefix))
@@ -97,18 +102,43 @@ def build(
     resting = frozen_in_eval(freeze, peft)
     if resting:
         pretrained.rest_where_frozen()
-    return _describe(wrapped, carrier=carrier, own=own, fresh=fresh, there=there, base=base, resting=resting)
+    built = _describe(wrapped, carrier=carrier, own=own, fresh=fresh, there=there, base=base, resting=resting)
+    if spec.quantization is None:  # 8-bit layers round by what else is in the batch
+        check_answers(built.module, tokenizer, config=carrier.model.config, max_length=spec.max_length)
+    return built
 
 
 def load_carrier(
-    spec: Model, *, base: Base, head: HeadSpec, dropout: Dropouts = AS_PRETRAINED
+    spec: Model,
+    *,
+    base: Base,
+    head: HeadSpec,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    dropout: Dropouts = AS_PRETRAINED,
+    complete: bool = False,
 ) -> tuple[Carrier, frozenset[str]]:
-    """The pretrained part with its anatomy, and the names of its parameters that were never pretrained."""
-    kind = HEADS[type(spec.head)]
-    config = load_config(base, head=head)
+    """The pretrained part with its anatomy, and the names of its parameters that were never pretrained.
+
+    Args:
+        tokenizer: of the texts; None: that of the base.
+        complete: whether the files must hold every parameter, the head's included, as those of an export do.
+
+    Raises:
+        ModelError: the base cannot be read, does not fit the request, or lacks weights.
+    """
+    kind, tokenizer = HEADS[type(spec.head)], tokenizer or load_tokenizer(base)
+    config = load_config(base, head=head, tokenizer=tokenizer)
     kind.configure(config, dropout)
     check_attention(config, dropout, max_length=spec.max_length)
-    model, missing = load_pretrained(base, config=config, kind=kind, quantization=spec.quantization)
+    model, missing = load_pretrained(
+        base, config=config, kind=kind, tokenizer=tokenizer, quantization=spec.quantization
+    )
+    if complete and missing:
+        raise ModelError(
+            f"an exported model must hold all of its weights, but {base.name!r} lacks {len(missing)} of them, or has "
+            f"them in another shape than its labels and config.json ask for: {', '.join(sorted(missing)[:5])}; "
+            "export it again"
+        )
     prefix = _prefix(model)
     anatomy = study(model.get_submodule(prefix.removesuffix(".")))
     outside = {name for name, _ in model.named_parameters() if not name.startswith(prefix)}

@@ -11,8 +11,9 @@ from transformers import PreTrainedModel
 from tunery.errors import ModelError, did_you_mean
 from tunery.model.catalog import Base
 from tunery.model.families import is_transposed
-from tunery.model.library import ThroughPeft, common_arguments, field_names, on_trial, pattern, without_noise
+from tunery.model.library import ThroughPeft, common_arguments, field_names, pattern, without_noise
 from tunery.model.method import Carrier, Method, Wrapped
+from tunery.model.trial_pass import on_trial
 from tunery.schema.peft import Library, Target
 
 _DEFAULT_TARGET: tuple[Target, ...] = ("query", "value")

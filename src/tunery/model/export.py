@@ -61,7 +61,7 @@ def export_merged(
             f"what is merged must fit into the base's own weights, but model.quantization={spec.quantization} keeps "
             "them in fewer bits; export without --merge"
         )
-    peft, carrier, own = _read(source, spec=spec, peft=peft, head=head, trust_remote_code=trust_remote_code)
+    peft, carrier, own = _read(source, tokenizer, spec=spec, peft=peft, head=head, trust_remote_code=trust_remote_code)
     merged = METHODS[type(peft)].merge(peft, carrier)
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
@@ -70,18 +70,27 @@ def export_merged(
 
 
 def load_exported(
-    folder: Path, *, model_spec: Model, peft: Peft, head: HeadSpec, trust_remote_code: bool = False
+    folder: Path,
+    *,
+    model_spec: Model,
+    peft: Peft,
+    head: HeadSpec,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    trust_remote_code: bool = False,
 ) -> nn.Module:
     """Read an exported folder back, in eval mode; what a method added finds its base through `model_spec`.
 
     Args:
+        tokenizer: of the texts; None: that of the folder, or of the base.
         trust_remote_code: whether this call permits code that comes with the model.
 
     Raises:
-        ModelError: the folder or the base cannot be read, the weights are of another shape, or the model needs code
-            that this call does not permit.
+        ModelError: the folder or the base cannot be read, weights are missing or of another shape, the tokenizer has
+            more tokens than the model, or the model needs code that this call does not permit.
     """
-    _, carrier, own = _read(folder, spec=model_spec, peft=peft, head=head, trust_remote_code=trust_remote_code)
+    _, carrier, own = _read(
+        folder, tokenizer, spec=model_spec, peft=peft, head=head, trust_remote_code=trust_remote_code
+    )
     return assemble(carrier, own).eval()
 
 
@@ -98,15 +107,22 @@ def _write_rest(
 
 
 def _read(
-    folder: Path, *, spec: Model, peft: Peft, head: HeadSpec, trust_remote_code: bool
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase | None,
+    *,
+    spec: Model,
+    peft: Peft,
+    head: HeadSpec,
+    trust_remote_code: bool,
 ) -> tuple[Peft, nn.Module, PooledHead | None]:
     """The method that is still apart from the model, the part that `save_pretrained` writes, and our head."""
     apart: Peft = peft
-    if (folder / WHOLE_MODEL).is_file():
+    whole = (folder / WHOLE_MODEL).is_file()
+    if whole:
         base, apart = exported_base(folder, spec, trust_remote_code=trust_remote_code), NoPeft()
     else:
         base = resolve(spec, trust_remote_code=trust_remote_code)
-    carrier, _ = load_carrier(spec, base=base, head=head)
+    carrier, _ = load_carrier(spec, base=base, head=head, tokenizer=tokenizer, complete=whole)
     model = METHODS[type(apart)].load(apart, carrier, folder)
     width = carrier.model.config.hidden_size
     own = HEADS[type(spec.head)].make(spec.head, width=width, labels=len(head.labels))

@@ -8,7 +8,6 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, final
 
-import torch
 from peft import IA3Config, LNTuningConfig, LoraConfig, PeftConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper
@@ -178,17 +177,6 @@ def pattern(carrier: Carrier, targets: tuple[Target, ...]) -> str:
 def field_names(config: type[PeftConfig]) -> frozenset[str]:
     """The keyword arguments of a config class."""
     return frozenset(part.name for part in fields(config) if part.init)
-
-
-@contextmanager
-def on_trial(model: nn.Module) -> Iterator[None]:
-    """Within, the model is in eval mode for a few silent forward passes; modes and random state are as before then."""
-    modes = {module: module.training for module in model.modules()}
-    with torch.no_grad(), torch.random.fork_rng(devices=()), without_noise():
-        model.eval()
-        yield
-    for module, mode in modes.items():
-        module.training = mode
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from transformers import PreTrainedModel
 
 from tunery.errors import ModelError
 from tunery.model.catalog import Base
-from tunery.model.library import ThroughPeft, common_arguments, on_trial
+from tunery.model.library import ThroughPeft, common_arguments
 from tunery.model.method import Carrier, Method, Wrapped, unmergeable
+from tunery.model.trial_pass import on_trial
 from tunery.schema.peft import Prefix, Prompt
 
 _FAILURES = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, NotImplementedError)

@@ -41,8 +41,9 @@ class AdapterLayer(nn.Module, BaseTunerLayer, ABC):
         """Add an adapter where the base layer's weights are."""
         self.bottleneck[name] = adapter.to(next(self.base_layer.parameters()).device).train(self.training)
 
-    def listen(self, source: nn.Module) -> None:
-        """Called with the layer that reads the block's input, where the config names one."""
+    def listen(self, source: nn.Module, *, within: nn.Module) -> None:
+        """Called with the module that is first to read the block's input, where the config names one, and with the
+        transformer layer that both are in."""
 
     def active(self) -> Iterator[nn.Module]:
         """The adapters that take part in a forward pass, first to last."""
@@ -81,12 +82,20 @@ class Beside(AdapterLayer):
         super().__init__(base_layer, scale=scale)
         self._seen: Tensor | None = None
 
-    def listen(self, source: nn.Module) -> None:
-        """Remember whatever `source` is called with, until `forward` takes it."""
+    def listen(self, source: nn.Module, *, within: nn.Module) -> None:
+        """Remember what `source` is called with first in each pass through the layer, until `forward` takes it.
+
+        DeBERTa calls its query a second time, with the embeddings of relative positions.
+        """
+        within.register_forward_pre_hook(self._forget)
         source.register_forward_pre_hook(self._notice)
 
+    def _forget(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self._seen = None
+
     def _notice(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        self._seen = args[0]
+        if self._seen is None:
+            self._seen = args[0]
 
     def forward(self, states: Tensor) -> Tensor:
         """(batch, tokens, in) -> (batch, tokens, hidden)"""
@@ -106,8 +115,8 @@ class AdapterConfig(PeftConfig):
     """Full names of the modules that are adapted."""
     layer: type[AdapterLayer] = After
     """How it is joined to the flow."""
-    reads: Mapping[str, str] = field(default_factory=dict)
-    """For `Beside`: target -> the module whose input the adapter reads."""
+    reads: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """For `Beside`: target -> the module whose input the adapter reads, and the transformer layer that both are in."""
     make: Callable[[], nn.Module] = nn.Identity
     """Returns a new adapter."""
     scale: float = 1.0
@@ -168,7 +177,8 @@ class Tuner(BaseTuner):
         layer = config.layer(target, scale=config.scale)
         layer.train(target.training)
         if name in config.reads:
-            layer.listen(model.get_submodule(config.reads[name]))
+            source, within = map(model.get_submodule, config.reads[name])
+            layer.listen(source, within=within)
         model.set_submodule(name, layer)
         return layer
 

@@ -19,16 +19,18 @@ class LinearHead(Spec):
     """Pooled token states, dropout, one linear layer."""
 
     kind: Literal["linear"] = "linear"
-    pooling: Annotated[Pooling, Choices(("cls", "mean"))] = "mean"
-    """How token states become one vector: the first token, or the mean over real tokens."""
+    pooling: Pooling = "mean"
+    """How token states become one vector: the mean over real tokens, or the first token, which causal models (GPT-2,
+    Llama) refuse: there it sees none of the others. Searched where a config lists both."""
 
 
 class MlpHead(Spec):
     """Pooled token states, one hidden layer, one linear layer."""
 
     kind: Literal["mlp"] = "mlp"
-    pooling: Annotated[Pooling, Choices(("cls", "mean"))] = "mean"
-    """How token states become one vector: the first token, or the mean over real tokens."""
+    pooling: Pooling = "mean"
+    """How token states become one vector: the mean over real tokens, or the first token, which causal models (GPT-2,
+    Llama) refuse: there it sees none of the others. Searched where a config lists both."""
     hidden: Annotated[Width, Choices((128, 256, 512))] = 256
     """Width of the hidden layer."""
     activation: Annotated[Literal["gelu", "silu", "relu", "tanh"], Choices(("gelu", "relu", "tanh"))] = "gelu"

@@ -172,4 +172,5 @@ def build_seeded(config: RunConfig, prepared: Prepared) -> Built:
         dropout=Dropouts(head=rule.head_dropout, encoder=rule.encoder_dropout, attention=rule.attention_dropout),
         gradient_checkpointing=config.train.gradient_checkpointing,
         base=prepared.base,
+        tokenizer=prepared.tokenizer,
     )

@@ -159,14 +159,16 @@ def load(path: str | Path, *, trust_remote_code: bool = False) -> Predictor:
 
 
 def _network(folder: Path, card: "Card", *, trust_remote_code: bool) -> Network:
+    tokenizer = tokenizer_of(folder, card.config, trust_remote_code=trust_remote_code)
     module = load_exported(
         folder,
         model_spec=card.config.model,
         peft=card.config.peft,
         head=card.task.head(),
+        tokenizer=tokenizer,
         trust_remote_code=trust_remote_code,
     )
-    return Network(module, tokenizer_of(folder, card.config, trust_remote_code=trust_remote_code), config=card.config)
+    return Network(module, tokenizer, config=card.config)
 
 
 def _ensemble(folder: Path, card: "Card", blend: Blend, read: Callable[[Path, "Card"], Network]) -> Ensemble:

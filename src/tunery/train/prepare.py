@@ -14,7 +14,7 @@ from tunery.data.rows import Splits
 from tunery.data.splits import load_splits
 from tunery.data.task import Targets, TaskView
 from tunery.data.tasks import label_names, make_task
-from tunery.model.backbone import load_tokenizer
+from tunery.model.backbone import load_config, load_tokenizer
 from tunery.model.catalog import Base, resolve
 from tunery.schema import RunConfig
 from tunery.schema.data import Data
@@ -124,6 +124,7 @@ def _prepared(data: Data, task_spec: Task, base: Base, max_length: int, files: o
     columns = data.labels if isinstance(task_spec, MultilabelTask) else None
     task = make_task(task_spec, label_names(splits.train, columns=columns))
     encoded = {split.name: encode(split.examples, tokenizer, max_length=max_length) for split in splits}
+    load_config(base, head=task.head(), tokenizer=tokenizer)  # refuses a tokenizer that is not the model's
     targets = {split.name: task.targets(split.examples) for split in splits}
     lengths = {name: part.lengths for name, part in encoded.items()}
     truncated = {name: part.truncated for name, part in encoded.items()}
