@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from tunery.errors import ModelError
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built, build
-from tunery.model.dropout import AS_PRETRAINED, FIELDS, OWN_HEAD, Dropouts, check_attention, set_all_dropouts
+from tunery.model.dropout import AS_PRETRAINED, FIELDS, OWN_HEAD, Dropouts, set_all_dropouts
 from tunery.model.export import export, load_exported
 from tunery.model.pooling import mean_of_tokens
 from tunery.schema.freeze import NoFreeze
@@ -168,25 +168,6 @@ def test_an_unknown_family_is_refused_only_when_something_is_asked() -> None:
         ModelError, match=r"encoder_dropout=0.1 needs a family .*\(albert, .*\), but .* of 'esm'; remove"
     ):
         set_all_dropouts(config, Dropouts(encoder=0.1))
-
-
-def test_big_bird_has_attention_dropout_in_short_texts_only() -> None:
-    config = configured("big_bird", Dropouts(attention=0.2))
-    check_attention(config, Dropouts(attention=0.2), max_length=28)
-    check_attention(config, Dropouts(encoder=0.2), max_length=29)
-    check_attention(configured("bert", AS_PRETRAINED), Dropouts(attention=0.2), max_length=29)
-    with pytest.raises(
-        ModelError, match=r"needs `model.max_length <= 28`, because 'big_bird' .* but got 29; remove it"
-    ):
-        check_attention(config, Dropouts(attention=0.2), max_length=29)
-
-
-def test_a_build_refuses_what_big_bird_would_not_hear(tiny_bert: Path, tmp_path: Path) -> None:
-    load_tokenizer(make(tiny_bert, AS_PRETRAINED).base).save_pretrained(tmp_path)
-    AutoModel.from_config(configured("big_bird", AS_PRETRAINED)).save_pretrained(tmp_path)
-    make(tmp_path, AS_PRETRAINED)
-    with pytest.raises(ModelError, match="but got 256; remove it, or lower model.max_length"):
-        make(tmp_path, Dropouts(attention=0.2))
 
 
 def make(folder: Path, dropout: Dropouts, *, head: Any = NativeHead(), peft: Any = NoPeft()) -> Built:  # noqa: B008

@@ -116,7 +116,7 @@ def test_a_head_for_other_labels_than_those_of_the_export_is_refused(
 def test_the_first_token_stands_for_the_text_where_it_sees_it(family: str, tmp_path: Path) -> None:
     folder, head = saved(family, tmp_path), LinearHead(pooling="cls")
     if family in CAUSAL:
-        with pytest.raises(ModelError, match="must depend on the whole text.*take model.head.pooling=mean"):
+        with pytest.raises(ModelError, match="first token sees the whole text.*take model.head.pooling=mean"):
             made(folder, head)
     else:
         made(folder, head)

@@ -9,7 +9,7 @@ from tunery.errors import ConfigError, Interrupted, Problem, RequestError, RunEr
 from tunery.hpo.cells import Job, Outcome, Runner, Stop, run_in_process
 from tunery.hpo.ledger import Ledger
 from tunery.hpo.variants import Plan, plan
-from tunery.schema.document import Document, override
+from tunery.schema.document import Document, override, with_absolute_names
 from tunery.schema.results import Cell, ComparisonResult
 from tunery.store.claim import claimed, read_comparison, refuse_other, refuse_other_data
 from tunery.store.ownership import DATA
@@ -65,7 +65,7 @@ def compare(
     if trust_remote_code:
         document = override(document, ["model.trust_remote_code=true"])
     planned = plan(document, methods, overrides=overrides)
-    folder, own = Path(out), planned.own.model_dump(mode="json")
+    folder, own = Path(out), with_absolute_names(planned.own).model_dump(mode="json")
     jobs = _jobs(planned, folder, seeds=seeds, trust_remote_code=trust_remote_code)
     _refuse_others(folder, own, jobs)
     known = read_comparison(folder)
@@ -97,7 +97,12 @@ def _jobs(planned: Plan, folder: Path, *, seeds: int, trust_remote_code: bool) -
         rule = f"`1 <= seeds` and `seed + seeds <= {_SEEDS}` must hold, but got"
         raise ConfigError([Problem("seeds", f"{rule} seed={first}, seeds={seeds}")], source="the comparison")
     return [
-        Job(name, config.model_copy(update={"seed": seed}), folder / "cells" / name / str(seed), trust_remote_code)
+        Job(
+            name,
+            with_absolute_names(config.model_copy(update={"seed": seed})),
+            folder / "cells" / name / str(seed),
+            trust_remote_code,
+        )
         for seed in range(first, first + seeds)
         for name, config in planned.configs.items()
     ]

@@ -131,6 +131,7 @@ def _member(study: Path, number: int, *, trust_remote_code: bool) -> Member:
             best,
             folder.objects,
             data=result.data,
+            base=result.base,
             trust_remote_code=trust_remote_code,
         )
     except Damaged as error:

@@ -18,7 +18,7 @@ from tunery.hpo.plan import Observer, Plan, Silent
 from tunery.hpo.runner import Runner
 from tunery.hpo.space import Space, complete
 from tunery.schema import RunConfig
-from tunery.schema.document import Document, override
+from tunery.schema.document import Document, anchored, override
 from tunery.schema.metrics import Direction
 from tunery.schema.results import DataRecord, StudyResult
 from tunery.schema.space import with_domains
@@ -72,6 +72,7 @@ def search(
         RunError: when the study's database cannot be written; the same call continues.
         StudyFailed: when too many trials in a row fail, or none completes.
     """
+    document = anchored(document, Path.cwd())
     if trust_remote_code:
         document = override(document, ["model.trust_remote_code=true"])
     space, folder = space_of(document), Path(out)

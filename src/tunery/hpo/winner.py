@@ -203,7 +203,9 @@ def _publish(
         raise StudyFailed(f"trial {trial.number} won, but its records are gone from {folder.path}")
     try:
         config = validate(result.config)
-        model = restore(config, best, folder.objects, data=result.data, trust_remote_code=trust_remote_code)
+        model = restore(
+            config, best, folder.objects, data=result.data, base=result.base, trust_remote_code=trust_remote_code
+        )
     except Damaged as error:
         again = f"`tunery train {folder.path / 'config.yaml'} --out DIR` trains it again"
         raise Damaged(f"trial {trial.number} won, but {error}; {again}") from error

@@ -23,7 +23,7 @@ from transformers.utils import logging
 
 from tunery.errors import ModelError
 from tunery.model.anatomy import study
-from tunery.model.catalog import Base
+from tunery.model.catalog import HUB, Base
 from tunery.model.heads import HeadKind
 from tunery.model.hub import folder_of, weight_files
 from tunery.model.quantization import loading_options, make_trainable
@@ -186,10 +186,37 @@ def _check_positions(base: Base, model: nn.Module, tokenizer: PreTrainedTokenize
 def base_digest(base: Base) -> str:
     """What identifies the base's weights: `hub:<id>@<commit>`, or SHA-256 over the weight files of a folder."""
     folder = folder_of(base)
-    if not base.local:
-        return f"hub:{base.source}@{folder.name}"
+    return weights_digest(folder) if base.local else f"{HUB}{base.source}@{folder.name}"
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of the weight files in a folder."""
     stamps = ((file, file.stat()) for file in weight_files(folder))
     return _digest(tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in stamps))
+
+
+def require_weights(base: Base, digest: str) -> None:
+    """Look whether a base still has the weights that something was trained on.
+
+    Args:
+        digest: what `base_digest` was then. The files of a folder or package may be a Hub model's by now.
+
+    Raises:
+        ModelError: it has others.
+    """
+    now = base_digest(base) if digest.startswith(HUB) else weights_digest(folder_of(base))
+    if now != digest:
+        raise ModelError(
+            f"what was trained needs the base that it was trained on, {_shortened(digest)}, but the weights of "
+            f"{base.name!r} ({base.source}) are {_shortened(now)} now; put the old ones back, or train anew in another "
+            "folder"
+        )
+
+
+def _shortened(digest: str) -> str:
+    kind, _, rest = digest.partition(":")
+    name, at, value = rest.rpartition("@")
+    return f"{kind}:{name}{at}{value[:12]}"
 
 
 @cache

@@ -12,12 +12,13 @@ from tunery.model.anatomy import Anatomy, study
 from tunery.model.backbone import base_digest, load_config, load_pretrained, load_tokenizer, longest_input
 from tunery.model.catalog import Base, resolve
 from tunery.model.checkpointing import checkpoint_activations
-from tunery.model.dropout import AS_PRETRAINED, Dropouts, check_attention
+from tunery.model.dropout import AS_PRETRAINED, Dropouts
 from tunery.model.freeze import Pretrained
 from tunery.model.freeze import freeze as apply_freeze
 from tunery.model.heads import HEADS, PooledHead, assemble
 from tunery.model.method import Carrier, Regulator, Wrapped
 from tunery.model.peft import METHODS, plain_name
+from tunery.model.pooling import first_token
 from tunery.model.trial_pass import check_answers
 from tunery.schema.freeze import Freeze, frozen_in_eval
 from tunery.schema.model import Model
@@ -104,7 +105,8 @@ def build(
         pretrained.rest_where_frozen()
     built = _describe(wrapped, carrier=carrier, own=own, fresh=fresh, there=there, base=base, resting=resting)
     if spec.quantization is None:  # 8-bit layers round by what else is in the batch
-        check_answers(built.module, tokenizer, config=carrier.model.config, max_length=spec.max_length)
+        first = own is not None and own.pool is first_token
+        check_answers(built.module, tokenizer, config=carrier.model.config, max_length=spec.max_length, cls=first)
     return built
 
 
@@ -129,7 +131,6 @@ def load_carrier(
     kind, tokenizer = HEADS[type(spec.head)], tokenizer or load_tokenizer(base)
     config = load_config(base, head=head, tokenizer=tokenizer)
     kind.configure(config, dropout)
-    check_attention(config, dropout, max_length=spec.max_length)
     model, missing = load_pretrained(
         base, config=config, kind=kind, tokenizer=tokenizer, quantization=spec.quantization
     )

@@ -41,6 +41,10 @@ CATALOG: dict[str, Entry] = {
 }
 
 
+HUB = "hub:"
+"""How the digest of a Hub model begins: `hub:<id>@<commit>`."""
+
+
 @dataclass(frozen=True)
 class Base:
     """A base model that has been named but not read."""
@@ -77,6 +81,32 @@ def exported_base(folder: Path, spec: Model, *, trust_remote_code: bool = False)
     return permitted(Base(str(folder), str(folder), None, local=True), spec, trust_remote_code=trust_remote_code)
 
 
+def recorded_base(spec: Model, digest: str, *, trust_remote_code: bool = False) -> Base:
+    """The base that something was trained on, wherever it is loaded: a Hub model at its commit, a folder by its
+    absolute name, a packaged alias by its package. A folder in the current directory is never taken for one of them.
+
+    Args:
+        digest: what `backbone.base_digest` was then.
+        trust_remote_code: whether this call permits code that comes with the model; see `permitted`.
+
+    Raises:
+        ModelError: the folder is gone, or the model needs code that this call does not permit.
+    """
+    if digest.startswith(HUB):
+        source, _, commit = digest.removeprefix(HUB).rpartition("@")
+        base = Base(spec.name, source, commit, local=False)
+    elif entry := CATALOG.get(spec.name):
+        base = _aliased(spec, entry)
+    elif (folder := Path(spec.name).expanduser()).is_absolute() and folder.is_dir():
+        base = _local(spec, folder)
+    else:
+        raise ModelError(
+            f"this was trained on the model in the folder {spec.name!r}, which must be there, but is not; put it back, "
+            "or write the absolute name of its new folder as config.model.name in tunery.json"
+        )
+    return permitted(base, spec, trust_remote_code=trust_remote_code)
+
+
 def permitted(base: Base, spec: Model, *, trust_remote_code: bool) -> Base:
     """The base, with leave to run its code where the spec asks for that and this call permits it.
 
@@ -100,8 +130,7 @@ def _named(spec: Model) -> Base:
     if folder.is_dir():
         return _local(spec, folder)
     if entry := CATALOG.get(spec.name):
-        packaged = _packaged(entry) if spec.revision is None else None
-        return _local(spec, packaged) if packaged else _hub(spec, entry.hub)
+        return _aliased(spec, entry)
     if _looks_like_hub_id(spec.name):
         return _hub(spec, spec.name)
     rule = "`model.name` must be an existing folder, an alias or a Hub id (owner/name)"
@@ -130,6 +159,11 @@ def _where(entry: Entry) -> str:
     from huggingface_hub import try_to_load_from_cache
 
     return "cached" if isinstance(try_to_load_from_cache(entry.hub, "config.json"), str) else "hub"
+
+
+def _aliased(spec: Model, entry: Entry) -> Base:
+    packaged = _packaged(entry) if spec.revision is None else None
+    return _local(spec, packaged) if packaged else _hub(spec, entry.hub)
 
 
 def _local(spec: Model, folder: Path) -> Base:

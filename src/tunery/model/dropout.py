@@ -1,6 +1,5 @@
 """How strong dropout is in head, encoder and attention, and where each family keeps these in its config."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
@@ -64,11 +63,6 @@ FIELDS: dict[str, Fields] = {
 }
 """Family (`config.model_type`) -> where it keeps its dropouts."""
 
-FULL_ATTENTION: dict[str, Callable[[PretrainedConfig], int]] = {
-    "big_bird": lambda config: (5 + 2 * config.num_random_blocks) * config.block_size,
-}
-"""Family -> the longest text, in tokens, that it reads with the attention that has dropout; without an entry, any."""
-
 _REFUSALS = Fields(
     head=(
         "a head with a dropout of its own, but the native head of {family!r} has none",
@@ -105,23 +99,6 @@ def set_backbone_dropouts(config: PretrainedConfig, dropouts: Dropouts) -> None:
         _write(config, "encoder", dropouts.encoder)
     if dropouts.attention is not None:
         _write(config, "attention", dropouts.attention)
-
-
-def check_attention(config: PretrainedConfig, dropouts: Dropouts, *, max_length: int) -> None:
-    """See to it that attention dropout holds for all texts of up to `max_length` tokens.
-
-    Raises:
-        ModelError: the family switches to an attention without dropout before that.
-    """
-    reach = FULL_ATTENTION.get(config.model_type)
-    if dropouts.attention is None or reach is None:
-        return
-    if (longest := reach(config)) < max_length:
-        raise ModelError(
-            f"regularization.attention_dropout={dropouts.attention} needs `model.max_length <= {longest}`, because "
-            f"{config.model_type!r} reads longer texts with an attention that has no dropout, but got {max_length}; "
-            "remove it, or lower model.max_length"
-        )
 
 
 def _write(config: PretrainedConfig, place: str, value: float) -> None:

@@ -8,9 +8,9 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from tunery.errors import ModelError
-from tunery.model.backbone import quiet
+from tunery.model.backbone import quiet, require_weights
 from tunery.model.build import Built, load_carrier
-from tunery.model.catalog import exported_base, resolve
+from tunery.model.catalog import exported_base, recorded_base, resolve
 from tunery.model.heads import HEADS, PooledHead, assemble
 from tunery.model.peft import METHODS
 from tunery.schema.model import Model
@@ -45,11 +45,13 @@ def export_merged(
     head: HeadSpec,
     spec: Model,
     peft: Peft,
+    base: str | None = None,
     trust_remote_code: bool = False,
 ) -> None:
     """Write what was exported to `source` as one whole model, which is read without the method.
 
     Args:
+        base: digest of the base that the method was trained on, where it is known.
         trust_remote_code: whether this call permits code that comes with the model.
 
     Raises:
@@ -61,7 +63,9 @@ def export_merged(
             f"what is merged must fit into the base's own weights, but model.quantization={spec.quantization} keeps "
             "them in fewer bits; export without --merge"
         )
-    peft, carrier, own = _read(source, tokenizer, spec=spec, peft=peft, head=head, trust_remote_code=trust_remote_code)
+    peft, carrier, own = _read(
+        source, tokenizer, spec=spec, peft=peft, head=head, base=base, trust_remote_code=trust_remote_code
+    )
     merged = METHODS[type(peft)].merge(peft, carrier)
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
@@ -76,20 +80,23 @@ def load_exported(
     peft: Peft,
     head: HeadSpec,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    base: str | None = None,
     trust_remote_code: bool = False,
 ) -> nn.Module:
-    """Read an exported folder back, in eval mode; what a method added finds its base through `model_spec`.
+    """Read an exported folder back, in eval mode.
 
     Args:
         tokenizer: of the texts; None: that of the folder, or of the base.
+        base: digest of the base that a method's weights are put on; None takes what `model_spec` names, unchecked.
         trust_remote_code: whether this call permits code that comes with the model.
 
     Raises:
-        ModelError: the folder or the base cannot be read, weights are missing or of another shape, the tokenizer has
-            more tokens than the model, or the model needs code that this call does not permit.
+        ModelError: the folder or the base cannot be read, weights are missing or of another shape, the base has other
+            weights than `base`, the tokenizer has more tokens than the model, or the model needs code that this call
+            does not permit.
     """
     _, carrier, own = _read(
-        folder, tokenizer, spec=model_spec, peft=peft, head=head, trust_remote_code=trust_remote_code
+        folder, tokenizer, spec=model_spec, peft=peft, head=head, base=base, trust_remote_code=trust_remote_code
     )
     return assemble(carrier, own).eval()
 
@@ -113,16 +120,20 @@ def _read(
     spec: Model,
     peft: Peft,
     head: HeadSpec,
+    base: str | None,
     trust_remote_code: bool,
 ) -> tuple[Peft, nn.Module, PooledHead | None]:
     """The method that is still apart from the model, the part that `save_pretrained` writes, and our head."""
-    apart: Peft = peft
     whole = (folder / WHOLE_MODEL).is_file()
+    apart: Peft = NoPeft() if whole else peft
     if whole:
-        base, apart = exported_base(folder, spec, trust_remote_code=trust_remote_code), NoPeft()
+        source = exported_base(folder, spec, trust_remote_code=trust_remote_code)
+    elif base is None:
+        source = resolve(spec, trust_remote_code=trust_remote_code)
     else:
-        base = resolve(spec, trust_remote_code=trust_remote_code)
-    carrier, _ = load_carrier(spec, base=base, head=head, tokenizer=tokenizer, complete=whole)
+        source = recorded_base(spec, base, trust_remote_code=trust_remote_code)
+        require_weights(source, base)
+    carrier, _ = load_carrier(spec, base=source, head=head, tokenizer=tokenizer, complete=whole)
     model = METHODS[type(apart)].load(apart, carrier, folder)
     width = carrier.model.config.hidden_size
     own = HEADS[type(spec.head)].make(spec.head, width=width, labels=len(head.labels))

@@ -20,7 +20,12 @@ Row = Mapping[str, Sequence[int]]
 
 
 def check_answers(
-    module: nn.Module, tokenizer: PreTrainedTokenizerBase, *, config: PretrainedConfig, max_length: int
+    module: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    config: PretrainedConfig,
+    max_length: int,
+    cls: bool = False,
 ) -> None:
     """Ask a model about a short text alone and beside a longer one, and about the longer one with another word in it.
 
@@ -30,10 +35,11 @@ def check_answers(
         module: `module(**batch).logits` is (batch, labels).
         config: of the pretrained part.
         max_length: tokens of the longer text at most.
+        cls: whether the head reads the first token alone.
 
     Raises:
-        ModelError: the model does not run, its answer to a text depends on how far that is padded, or the answer does
-            not depend on the whole text.
+        ModelError: the model does not run, its answer to a text depends on how far that is padded, or its first token
+            stands for the text and does not see it.
     """
     _refuse_sparse_blocks(config, max_length)
     short, long = (tokenizer(text, truncation=True, max_length=max_length) for text in (_SHORT, _LONG))
@@ -54,11 +60,11 @@ def check_answers(
             f"{config.model_type!r} model differ by {gap:.2g} (the largest is {largest:.2g}): it reads the padding; "
             "take model.head.kind=linear with pooling=mean, or another model"
         )
-    if largest > 0 and len(long["input_ids"]) > 1 and torch.equal(answer, changed):
+    if cls and len(long["input_ids"]) > 1 and torch.equal(answer, changed):
         raise ModelError(
-            f"the answer must depend on the whole text, but that of this {config.model_type!r} model stays the same "
-            "where the second token is another: in a causal model the first token sees none of those after it; "
-            "take model.head.pooling=mean, or model.head.kind=native"
+            "model.head.pooling=cls needs a model whose first token sees the whole text, but that of this "
+            f"{config.model_type!r} model sees none of the tokens after it; take model.head.pooling=mean, or "
+            "model.head.kind=native"
         )
 
 

@@ -36,20 +36,22 @@ def read_document(path: Path) -> Document:
         what = "empty" if document is None else f"a {type(document).__name__}"
         message = f"a config must be a mapping of sections (task, data, …), but this file is {what}"
         raise ConfigError([Problem("", message)], source=str(path))
-    return _anchored(document, path.resolve().parent)
+    return anchored(document, path.resolve().parent)
 
 
-def _anchored(document: Document, folder: Path) -> Document:
+def anchored(document: Document, folder: Path) -> Document:
+    """A copy in which relative names of data files and of a model folder that exist in `folder` are absolute."""
+
     def anchor(value: Any) -> Any:
         beside = isinstance(value, str) and value and os.path.exists(folder / value)
         return str(folder / value) if beside else value
 
-    anchored = dict(document)
+    found = dict(document)
     for name, keys in _PATHS.items():
         section = document.get(name)
         if isinstance(section, dict) and not section.get("dataset"):
-            anchored[name] = {key: anchor(value) if key in keys else value for key, value in section.items()}
-    return anchored
+            found[name] = {key: anchor(value) if key in keys else value for key, value in section.items()}
+    return found
 
 
 def override(document: Document, assignments: Iterable[str]) -> Document:
@@ -173,6 +175,11 @@ def validate(document: Document, *, source: str = "config") -> RunConfig:
     if problems:
         raise ConfigError(problems, source=source)
     return RunConfig(**sections)
+
+
+def with_absolute_names(config: RunConfig) -> RunConfig:
+    """The same run, wherever it is asked for later: names relative to the current directory become absolute."""
+    return validate(anchored(config.model_dump(mode="json"), Path.cwd()))
 
 
 def misfits(document: Document, *, searched: bool) -> Iterator[Problem]:

@@ -37,7 +37,7 @@ class Panel:
         members: best first; of one data set.
         """
         config = members[0].config
-        prepared = prepare(config, trust_remote_code=members[0].trust_remote_code)
+        prepared = prepare(config, base=members[0].base, trust_remote_code=members[0].trust_remote_code)
         examples = prepared.splits.validation.examples
         self.members = tuple(members)
         self.logits = tuple(member.logits for member in members)

@@ -92,6 +92,7 @@ def _merge(source: Path, folder: Path, trust_remote_code: bool) -> None:
         head=card.task.head(),
         spec=card.config.model,
         peft=card.config.peft,
+        base=card.base,
         trust_remote_code=trust_remote_code,
     )
     shutil.copyfile(source / CARD, folder / CARD)
@@ -145,8 +146,15 @@ class _Stored(_Kept):
         require_idle(self.root)
         path = self.folder.path / "config.yaml"
         config = validate(read_yaml(path), source=str(path))
-        data = (self.folder.result() or self.folder.progress()).data
-        model = restore(config, self.record, self.folder.objects, data=data, trust_remote_code=trust_remote_code)
+        told = self.folder.result() or self.folder.progress()
+        model = restore(
+            config,
+            self.record,
+            self.folder.objects,
+            data=told.data,
+            base=told.base,
+            trust_remote_code=trust_remote_code,
+        )
         export_checked(
             model.built, model.prepared, model.config, best=self.record, folder=staging, unfinished=self.unfinished
         )

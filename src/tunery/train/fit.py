@@ -16,6 +16,7 @@ from tunery.hardware import peak_memory
 from tunery.model.owned import count_parameters, load_owned
 from tunery.optim.adversarial import make_adversary
 from tunery.schema import RunConfig
+from tunery.schema.document import with_absolute_names
 from tunery.schema.results import (
     CheckpointRecord,
     Memory,
@@ -85,6 +86,7 @@ def fit(
         DiskFull: when there is no room; the same call goes on once there is.
         RunError: when training or export fails.
     """
+    config = with_absolute_names(config)
     config = config.with_remote_code() if trust_remote_code else config
     document, signals = config.model_dump(mode="json"), Signals(stop)
     root = study or Path(out)
@@ -108,16 +110,17 @@ def fit(
     if study is None:  # a search tries rates on purpose
         for told in far_rates(config):
             say(f"warning: {told}")
-    clock = Clock(folder.progress().seconds)
+    before = folder.progress()
+    clock = Clock(before.seconds)
     with _only_one(), signals.listening():
         with clock.phase("load"):
-            prepared = prepare(config, trust_remote_code=trust_remote_code)
+            prepared = prepare(config, base=before.base, trust_remote_code=trust_remote_code)
             data = prepared.record()
             refuse_other_data(root, data)
             run = assemble(config, prepared)
             begin = partial(begin_with, run, source, trust_remote_code=trust_remote_code) if source else None
             is_new = not folder.resume.points()
-            started = begin() if begin and is_new else folder.progress().started_from
+            started = begin() if begin and is_new else before.started_from
             sizes = sizes_of(run)
             require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=config.search.n_jobs)
         with claimed(folder.path, document, record="result.json", data=data, root=root):

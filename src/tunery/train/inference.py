@@ -166,6 +166,7 @@ def _network(folder: Path, card: "Card", *, trust_remote_code: bool) -> Network:
         peft=card.config.peft,
         head=card.task.head(),
         tokenizer=tokenizer,
+        base=card.base,
         trust_remote_code=trust_remote_code,
     )
     return Network(module, tokenizer, config=card.config)
@@ -185,6 +186,8 @@ class Card:
     thresholds: Sequence[float] | None
     data: DataRecord
     """The rows that it was trained, chosen and scored on."""
+    base: str | None
+    """Digest of the base that it was trained on; None for an ensemble, whose members have one each."""
     step: int
     """The optimizer step that its weights are of; 0 for an ensemble."""
     blend: Blend | None
@@ -206,7 +209,7 @@ def read_card(folder: Path) -> Card:
     config = validate(told.config, source=str(folder / CARD))
     blend = None if told.blend is None else Blend(**dict(told.blend))
     task = make_task(config.task, told.labels)
-    return Card(config, task, told.thresholds, told.data, told.weights.step, blend, told.members)
+    return Card(config, task, told.thresholds, told.data, told.base, told.weights.step, blend, told.members)
 
 
 def tokenizer_of(folder: Path, config: RunConfig, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:

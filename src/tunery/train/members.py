@@ -38,6 +38,8 @@ class Member:
     """On the first of them, in fp32."""
     shape: Hashable
     """Equal for members whose weights have the same base, names and shapes."""
+    base: str | None = None
+    """Digest of the base that it was trained on, where it is known."""
     trust_remote_code: bool = False
     """Whether code that comes with the model is permitted."""
 
@@ -48,6 +50,7 @@ class Member:
             self.record,
             self.objects,
             data=self.data,
+            base=self.base,
             trust_remote_code=self.trust_remote_code,
         )
 
@@ -59,18 +62,20 @@ def member_of(
     objects: Objects,
     *,
     data: DataRecord | None,
+    base: str | None = None,
     trust_remote_code: bool = False,
 ) -> Member:
     """Restore a trial's model, ask it about validation, and let it go: one model is in memory at a time.
 
     Args:
+        base: digest of the base that the trial was trained on, where it is known.
         trust_remote_code: whether this call permits code that comes with the model.
 
     Raises:
         RequestError: when data or base are not what they were.
         Damaged: when the weights are missing or not what was written.
     """
-    model = restore(config, record, objects, data=data, trust_remote_code=trust_remote_code)
+    model = restore(config, record, objects, data=data, base=base, trust_remote_code=trust_remote_code)
     network = Network(model.built.module, model.prepared.tokenizer, config=config)
     rows = model.prepared.splits.validation.examples
     logits, probes = network.logits(rows), network.logits(rows[:PROBES], precision="fp32")
@@ -78,7 +83,7 @@ def member_of(
     del model, network
     gc.collect()  # models are full of cycles
     torch.cuda.empty_cache()
-    return Member(trial, config, record, objects, data, logits, probes, shape, trust_remote_code)
+    return Member(trial, config, record, objects, data, logits, probes, shape, base, trust_remote_code)
 
 
 def same_answers(ours: Logits, theirs: Logits) -> bool:

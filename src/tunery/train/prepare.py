@@ -14,10 +14,11 @@ from tunery.data.rows import Splits
 from tunery.data.splits import load_splits
 from tunery.data.task import Targets, TaskView
 from tunery.data.tasks import label_names, make_task
-from tunery.model.backbone import load_config, load_tokenizer
-from tunery.model.catalog import Base, resolve
+from tunery.model.backbone import load_config, load_tokenizer, require_weights
+from tunery.model.catalog import Base, recorded_base, resolve
 from tunery.schema import RunConfig
 from tunery.schema.data import Data
+from tunery.schema.model import Model
 from tunery.schema.results import DataRecord, Finding, SplitRecord
 from tunery.schema.task import MultilabelTask, Task
 
@@ -39,28 +40,38 @@ class Prepared:
         return data_record(self.splits, self.findings)
 
 
-def prepare(config: RunConfig, *, trust_remote_code: bool = False) -> Prepared:
+def prepare(config: RunConfig, *, base: str | None = None, trust_remote_code: bool = False) -> Prepared:
     """Load, split, tokenise and check the data of `config`.
 
     Args:
+        base: digest of the base that an earlier call has used, which must be the same; None: there was none.
         trust_remote_code: whether this call permits code that comes with the model.
 
     Raises:
         DataError: when the data cannot be used, or a fatal finding is not allowed by the config.
-        ModelError: when the tokenizer cannot be found, or needs code that this call does not permit.
+        ModelError: when the model cannot be found, has other weights than before, or needs code that this call does
+            not permit.
     """
-    prepared = examine(config, trust_remote_code=trust_remote_code)
+    prepared = examine(config, base=base, trust_remote_code=trust_remote_code)
     refuse_fatal(prepared.findings)
     return prepared
 
 
-def examine(config: RunConfig, *, trust_remote_code: bool = False) -> Prepared:
+def examine(config: RunConfig, *, base: str | None = None, trust_remote_code: bool = False) -> Prepared:
     """The same as `prepare`, fatal findings included."""
-    base = resolve(config.model, trust_remote_code=trust_remote_code)
+    found = _base(config.model, base, trust_remote_code=trust_remote_code)
     files = _file_states(config.data)
-    prepared = _prepared(config.data, _readable(config.task), base, config.model.max_length, files)
+    prepared = _prepared(config.data, _readable(config.task), found, config.model.max_length, files)
     undefined = tuple(_undefined_metrics(config, prepared))
     return replace(prepared, findings=(*undefined, *prepared.findings)) if undefined else prepared
+
+
+def _base(spec: Model, digest: str | None, *, trust_remote_code: bool) -> Base:
+    if digest is None:
+        return resolve(spec, trust_remote_code=trust_remote_code)
+    base = recorded_base(spec, digest, trust_remote_code=trust_remote_code)
+    require_weights(base, digest)
+    return base
 
 
 def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Finding]:

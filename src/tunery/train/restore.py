@@ -28,19 +28,21 @@ def restore(
     objects: Objects,
     *,
     data: DataRecord | None,
+    base: str | None = None,
     trust_remote_code: bool = False,
 ) -> Restored:
     """Build the model of a config and give it the weights of a record.
 
     Args:
         data: the rows that the weights were trained on, where they are known.
+        base: digest of the base that they were trained on, where it is known.
         trust_remote_code: whether this call permits code that comes with the model.
 
     Raises:
         RequestError: when data or base are not what they were.
         Damaged: when the object is missing or not what was written.
     """
-    prepared = prepare(config, trust_remote_code=trust_remote_code)
+    prepared = prepare(config, base=base, trust_remote_code=trust_remote_code)
     if data is not None and (changed := data_changes(data, prepared.record())):
         raise DataError(f"the weights were trained with other data: {changed}; put back what was there")
     built = build_seeded(config, prepared)
