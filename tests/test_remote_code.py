@@ -129,7 +129,7 @@ def restored(foreign: Foreign, **permission: bool) -> None:
     best = folder.best()
     assert isinstance(best, CheckpointRecord)
     document = yaml.safe_load((folder.path / "config.yaml").read_text())
-    restore(config("", {}, **document), best, folder.objects, **permission)
+    restore(config("", {}, **document), best, folder.objects, data=None, **permission)
 
 
 def exported(foreign: Foreign, out: Path, run: str, **given: Any) -> None:

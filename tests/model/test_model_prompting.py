@@ -88,8 +88,8 @@ def test_it_trains_the_tokens_and_the_head_and_nothing_else(
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("name", ["tiny_bert", "tiny_roberta", "tiny_gpt2"])
 def test_the_answer_does_not_depend_on_padding(name: str, head: str, peft: Any, request: pytest.FixtureRequest) -> None:
-    if (name, head, peft.method) == ("tiny_gpt2", "native", "prompt"):
-        pytest.skip("refused, see below")
+    if (name, head, peft.method) == ("tiny_gpt2", "native", "prompt") or (name, head) == ("tiny_gpt2", "cls"):
+        pytest.skip("refused, see below and test_model_trial_pass.py")
     built = make(request.getfixturevalue(name), peft, head=HEADS[head])
     together = answer(built.module, built)
     alone = torch.cat([answer(built.module, built, [text]) for text in TEXTS])
@@ -122,8 +122,9 @@ def test_families_that_cannot_take_the_tokens_are_refused(name: str, peft: Any, 
     if peft.method in WORKS[name]:
         make(folder, peft, head=LinearHead())
     else:
-        with pytest.raises(ModelError, match=rf"peft.method={peft.method} does not work on .*; take another"):
+        with pytest.raises(ModelError, match=rf"peft.method={peft.method} does not work on .*; take another") as told:
             make(folder, peft, head=LinearHead())
+        assert "Please specify" not in str(told.value)
 
 
 def test_a_head_that_reads_padding_is_refused(tiny_gpt2: Path) -> None:

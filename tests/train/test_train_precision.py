@@ -178,7 +178,7 @@ def test_a_step_that_overflows_is_left_out_and_the_schedule_waits(
     made = pretend_loss_scaling(monkeypatch, init_scale=2.0**10)
     run(tiny_bert, tmp_path, callbacks=[Overflow(1, 5)], **SCALED)
     lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
-    taken = [step - (step >= 1) - (step >= 5) for step in range(1, 17)]
+    taken = [step - 1 - (step > 1) - (step > 5) for step in range(1, 17)]
     rates = [line["value"] for line in lines if line["name"] == "train/lr"]
     assert rates == pytest.approx([1e-3 * (1 - steps / 16) for steps in taken])
     assert made[0].get_scale() == 2.0**8

@@ -25,7 +25,7 @@ def run(tiny_bert: Path, folder: Path, schedule: Any, **sections: Any) -> Any:
 
 
 def rates(folder: Path) -> dict[int, float]:
-    """By the steps done, that of the next step."""
+    """The rate that every step was taken with, by its number."""
     lines = read_metrics(folder / "metrics.jsonl")
     return {line["step"]: line["value"] for line in lines if line["name"] == "train/lr"}
 
@@ -48,7 +48,7 @@ def test_an_interrupted_run_logs_the_rates_of_an_uninterrupted_one(
     else:
         total = EPOCHS * STEPS
         warmup = warmup_steps(spec, total=total)
-        curve = [factor(spec, step, warmup=warmup, total=total, steps_per_epoch=STEPS) for step in whole]
+        curve = [factor(spec, step - 1, warmup=warmup, total=total, steps_per_epoch=STEPS) for step in whole]
         assert [rate / SLOW for rate in whole.values()] == pytest.approx(curve, abs=1e-12)
 
 

@@ -76,19 +76,24 @@ class _Useless(Exception):
 
 def prefix_config(spec: Prefix, carrier: Carrier) -> PrefixTuningConfig:
     """Keys and values themselves are trained, without the re-parametrisation of Li & Liang 2021, section 4.3."""
-    return PrefixTuningConfig(num_virtual_tokens=spec.tokens, **common_arguments(carrier))
+    return PrefixTuningConfig(num_virtual_tokens=spec.tokens, **_sizes(carrier), **common_arguments(carrier))
 
 
 def prompt_config(spec: Prompt, carrier: Carrier) -> PromptTuningConfig:
     """Starts from the embeddings of random words (Lester et al. 2021, section 3.2)."""
     return PromptTuningConfig(
         num_virtual_tokens=spec.tokens,
-        token_dim=carrier.model.config.hidden_size,  # the library does not find it in every family
+        **_sizes(carrier),
         num_layers=carrier.anatomy.count,
-        num_attention_heads=carrier.model.config.num_attention_heads,
         prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB,
         **common_arguments(carrier),
     )
+
+
+def _sizes(carrier: Carrier) -> dict[str, Any]:
+    """What the library does not find by itself in every family."""
+    config = carrier.model.config
+    return {"token_dim": config.hidden_size, "num_attention_heads": config.num_attention_heads}
 
 
 def _text_only(model: Any, carrier: Carrier) -> nn.Module:

@@ -33,6 +33,8 @@ class Parameters(Record):
 
     trainable: Count
     total: Count
+    """All that a forward pass reads. Where peft trains a copy of a head or norm, the frozen original stays in the model
+    unread and is not counted, so the sum of `numel()` over the model may be larger."""
     percent: float
     """100 * trainable / total."""
     frozen_in_eval: bool | None = None
@@ -323,6 +325,8 @@ class ModelCard(Record):
     """One per label (multilabel)."""
     data: DataRecord
     """The rows that it was trained, chosen and scored on."""
+    base: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]+|hub:.+@.+)$")] | None = None
+    """Digest of the base that it was trained on; null for an ensemble, whose members have one each."""
     weights: CardWeights
     blend: CardBlend | None = None
     """null for a single model."""

@@ -43,7 +43,12 @@ def begin_with(run: Assembled, source: Path, *, trust_remote_code: bool = False)
     spec, head = card.config.model, card.task.head()
     with torch.random.fork_rng(devices=[]):  # training draws the same numbers whether it started from a run or not
         before = load_exported(
-            folder, model_spec=spec, peft=card.config.peft, head=head, trust_remote_code=trust_remote_code
+            folder,
+            model_spec=spec,
+            peft=card.config.peft,
+            head=head,
+            base=card.base,
+            trust_remote_code=trust_remote_code,
         )
     found = dict(before.named_parameters())
     try:

@@ -90,6 +90,7 @@ class TuneryTrainer(Trainer):
         self._step_loss = torch.zeros(())
         self._watch = watch
         self.tokens = Tokens()
+        self._step_lr = lr
         self._resume_from: Path | None = None
         super().__init__(model=built.module, args=arguments)
         for noisy in (PrinterCallback, ProgressCallback):
@@ -126,10 +127,10 @@ class TuneryTrainer(Trainer):
 
     def measured(self) -> dict[str, float]:
         """Of the step that was taken last: its loss, the learning rate, and what the loss has learned so far."""
-        return {"loss": self._step_loss.item(), "lr": self.learning_rate(), **self._row_loss.learned()}
+        return {"loss": self._step_loss.item(), "lr": self._step_lr, **self._row_loss.learned()}
 
-    def learning_rate(self) -> float:
-        """`optim.lr` as the schedule has moved it by this step; groups with rates of their own move alike."""
+    def _next_lr(self) -> float:
+        """`optim.lr` as the schedule has moved it for the step to come; groups with rates of their own move alike."""
         group = cast(Optimizer, self.optimizer).param_groups[0]
         return float(self._lr * group["lr"] / group["initial_lr"])
 
@@ -139,7 +140,7 @@ class TuneryTrainer(Trainer):
         self._row_loss.zero_grad()  # the Trainer clears the gradients of the model only
         passes: MicroBatches = inputs
         rows = sum(len(micro["labels"]) for micro in passes)
-        self._step_loss = torch.zeros((), device=self.args.device)
+        self._step_loss, self._step_lr = torch.zeros((), device=self.args.device), self._next_lr()
         for micro in passes:
             self._count(micro["attention_mask"])
             batch = {name: tensor.to(self.args.device, non_blocking=True) for name, tensor in micro.items()}
@@ -147,7 +148,7 @@ class TuneryTrainer(Trainer):
             self._step_loss += self._adversary.backward(share, self.accelerator.backward)
         if self._built.regulator is not None:
             self.accelerator.backward(self._built.regulator.penalty())
-        self._watch.note(self._step_loss, step=self.state.global_step + 1, lr=self.learning_rate())
+        self._watch.note(self._step_loss, step=self.state.global_step + 1, lr=self._step_lr)
         return self._step_loss.clone()
 
     def _share_of_loss(self, model: nn.Module, batch: Mapping[str, Tensor], labels: Tensor, rows: int) -> Tensor:
@@ -166,7 +167,7 @@ class TuneryTrainer(Trainer):
         try:
             metrics = self._score()
         except NonFiniteLoss as error:
-            raise failed_score(error, step=self.state.global_step, lr=self.learning_rate()) from error
+            raise failed_score(error, step=self.state.global_step, lr=self._step_lr) from error
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -182,7 +183,7 @@ class TuneryTrainer(Trainer):
             RunError: the optimizer has a state that cannot be stored.
         """
         weights = owned_state(self._built)
-        require_finite(weights, step=self.state.global_step, lr=self.learning_rate())
+        require_finite(weights, step=self.state.global_step, lr=self._step_lr)
         packed = pack(self._parts(), name="state")
         return Snapshot({"trainer": asdict(self.state), "state": packed.document}, weights, packed.tensors)
 
