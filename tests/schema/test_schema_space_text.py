@@ -45,7 +45,7 @@ def test_every_parameter_has_its_words() -> None:
     lines = default_space().splitlines()
     assert "  epochs: {low: 1, high: 10}  # Passes over the training rows." in lines
     assert "  r: [4, 8, 16, 32]  # Rank of the update. For lora, lora_plus, dora, rslora." in lines
-    assert any(line.endswith("Not for native.") for line in lines)
+    assert any(line.endswith("Not for ce, weighted_bce.") for line in lines)
     assert "peft:  # Which parameters are trained in place of all." in lines
 
 

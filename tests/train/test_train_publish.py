@@ -59,7 +59,7 @@ LORA = {"peft": {"method": "lora"}}
 FAULTS: dict[str, tuple[dict[str, Any], Tamper, str]] = {
     "weight of the model": ({}, change_a_weight, "they differ by .*; nothing was published"),
     "weight of the adapter": (LORA, change_a_weight, "they differ by"),
-    "head of the model": ({}, lose_the_head, "they differ by"),
+    "head of the model": ({}, lose_the_head, "must hold all of its weights, .* lacks 2 .*classifier.bias"),
     "head in the adapter": (LORA, lose_the_head, "the adapter in .* does not fit its base: .*classifier.weight"),
     "head of ours": ({"model": {"head": "linear"}}, lose_the_file_of_the_head, "the head in .* does not fit"),
     "tokenizer": (LORA, lose_the_tokenizer, "must be readable in another process, but .* is not .ModelError: .*loaded"),
