@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from tunery.hpo.ensemble import ensemble
     from tunery.hpo.study import search
     from tunery.schema import RunConfig, RunResult, load_config, load_document
-    from tunery.train.fit import fit
     from tunery.train.inference import load
+    from tunery.train.run import fit
 
 _HOME = {
     "RunConfig": "tunery.schema",
@@ -19,7 +19,7 @@ _HOME = {
     "TuneryError": "tunery.errors",
     "compare": "tunery.hpo.compare",
     "ensemble": "tunery.hpo.ensemble",
-    "fit": "tunery.train.fit",
+    "fit": "tunery.train.run",
     "load": "tunery.train.inference",
     "load_config": "tunery.schema",
     "load_document": "tunery.schema",
@@ -53,3 +53,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'tunery' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    """What there is, also before it is loaded."""
+    return sorted({*globals(), *__all__})

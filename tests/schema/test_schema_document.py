@@ -11,6 +11,7 @@ from tunery.schema import load_config, load_document
 from tunery.schema.document import normalise, override, read_document, validate
 from tunery.schema.fields import members, tag_of
 from tunery.schema.run import RunConfig
+from tunery.schema.spec import Choices
 
 BASE: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
 
@@ -25,6 +26,20 @@ METHODS = ", ".join(sorted(members(RunConfig.model_fields["peft"])))
 RELATIVE = {"name": "adafactor", "relative_step": True}
 ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     # names
+    ({"lr": 1e-4}, "lr: unknown section; did you mean optim.lr?"),
+    ({"tracking": "tensorboard"}, "tracking: must be a list; write [tensorboard]"),
+    (
+        {"schedule": {"power": 2}},
+        "schedule.name: required, because power belongs to polynomial; write",
+    ),
+    (
+        {"model": {"head": {"pooling": "mean"}}},
+        "model.head.kind: required, because pooling belongs to linear or mlp; write, for example",
+    ),
+    (
+        {"optim": {"name": "adamw", "momentum": 0.9}},
+        "optim.momentum: this key belongs to sgd_momentum, not to 'adamw';",
+    ),
     ({"optm": {}}, "optm: unknown section; did you mean 'optim'?"),
     ({"optim": {"lrr": 1}}, "optim.lrr: unknown key; did you mean 'lr'?"),
     ({"optim": {1: 2}}, "optim.1: unknown key; choose from: adapter_lr, betas, eps, head_lr, lay"),
@@ -85,7 +100,11 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ({"data": "train.csv"}, "data: must be a mapping of keys, but got 'train.csv'"),
     ({"train": None}, "train: must be a mapping of keys, but got null; remove the line to take the defaults"),
     ({"peft": 3}, f"peft: must be a mapping of keys or one of {METHODS}, but got 3"),
-    ({"peft": {"r": 4}}, f"peft.method: required; choose from: {METHODS}"),
+    ({"peft": {}, "task": {}}, "task.kind: required; choose from: classification, multilabel"),
+    (
+        {"peft": {"r": 4}},
+        "peft.method: required, because r belongs to dora or lora or lora_plus or rslora; ",
+    ),
     ({"tracking": "tensorboard"}, "tracking: must be a list"),
     # ranges have no place in one run
     ({"optim": {"lr": {"low": 1, "high": 2}}}, "optim.lr: a range is for a study; write one value, or use"),
@@ -287,8 +306,21 @@ def test_a_file_that_is_no_config(tmp_path: Path, text: str | bytes, message: st
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"there is no file '.*nothing\.yaml'"):
         read_document(tmp_path / "nothing.yaml")
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="a config is a file, but this is a folder$"):
         read_document(tmp_path)
+
+
+def test_what_is_no_config_is_told_with_the_way_on(tmp_path: Path) -> None:
+    for name in ("reviews.yaml", "my reviews.csv", "run/config.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for name, message in {
+        "my reviews.csv": r"this is a file of data and no config; `tunery init '.*my reviews\.csv'` writes a config",
+        "run": r"this is a folder; it has .*run/config\.yaml",
+        "review.yaml": r"there is no file '.*review\.yaml'; did you mean 'reviews\.yaml'\?",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            read_document(tmp_path / name)
 
 
 def test_files_beside_the_config_are_found(tmp_path: Path) -> None:
@@ -299,6 +331,17 @@ def test_files_beside_the_config_are_found(tmp_path: Path) -> None:
     assert config.data.train == str(tmp_path / "rows.csv")
     assert config.data.test == "elsewhere.csv"
     assert config.model.name == str(tmp_path / "bert")
+
+
+def test_files_beside_the_config_are_found_in_lists_and_blocks_too(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    text = "task: classification\ndata: {train: [../one, ../two, elsewhere.csv]}\nmodel: {name: [../one, org/name]}"
+    document = load_document(write(tmp_path / "configs", text))
+    one, two = (str(tmp_path / "configs" / ".." / name) for name in ("one", "two"))
+    assert document["model"]["name"] == Choices((one, "org/name"))
+    assert document["data"]["train"] == Choices((one, two, "elsewhere.csv"))
 
 
 def test_split_names_of_a_hub_data_set_are_no_files(tmp_path: Path) -> None:

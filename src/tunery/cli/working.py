@@ -32,8 +32,7 @@ def train(
     refuse_other(folder, resolved.model_dump(mode="json"), record="result.json")
     require_readable(resolved.data)
     from tunery.train.console import ConsoleProgress
-    from tunery.train.fit import fit
-    from tunery.train.report import write_run_page
+    from tunery.train.run import fit
 
     progress = ConsoleProgress(Terminal(stderr=True), title=folder.name, objective=resolved.objective)
     try:
@@ -43,7 +42,6 @@ def train(
         )
     finally:
         progress.close()
-    write_run_page(folder)
     show.result(result, folder, as_json=as_json)
 
 

@@ -9,7 +9,8 @@ from tunery.errors import ConfigError, Interrupted, Problem, RequestError, RunEr
 from tunery.hpo.cells import Job, Outcome, Runner, Stop, run_in_process
 from tunery.hpo.ledger import Ledger
 from tunery.hpo.variants import Plan, plan
-from tunery.schema.document import Document, override, with_absolute_names
+from tunery.schema import ConfigLike, Document, document_from
+from tunery.schema.document import override, with_absolute_names
 from tunery.schema.results import Cell, ComparisonResult
 from tunery.store.claim import claimed, read_comparison, refuse_other, refuse_other_data
 from tunery.store.ownership import DATA
@@ -34,7 +35,7 @@ class Observer(Protocol):
 
 
 def compare(
-    document: Document,
+    config: ConfigLike,
     *,
     methods: Sequence[str],
     seeds: int = 3,
@@ -53,6 +54,7 @@ def compare(
     method's config comes about, and which `overrides` go where.
 
     Args:
+        config: the path of a config file, a mapping like that of such a file, or a `RunConfig`.
         baseline: the method that the others are tested against; `none` where it is compared, else the first.
         trust_remote_code: permits code that comes with the model, in every process that this call starts.
 
@@ -62,6 +64,7 @@ def compare(
         RunError: when the disk is full or fails; the same call continues once that is mended.
         StudyFailed: when no cell completes.
     """
+    document = document_from(config)
     if trust_remote_code:
         document = override(document, ["model.trust_remote_code=true"])
     planned = plan(document, methods, overrides=overrides)

@@ -17,7 +17,7 @@ from tunery.hpo.patience import Patience
 from tunery.hpo.plan import Observer, Plan, Silent
 from tunery.hpo.runner import Runner
 from tunery.hpo.space import Space, complete
-from tunery.schema import RunConfig
+from tunery.schema import ConfigLike, RunConfig, document_from
 from tunery.schema.document import Document, anchored, override
 from tunery.schema.metrics import Direction
 from tunery.schema.results import DataRecord, StudyResult
@@ -42,7 +42,7 @@ _DATA: Final = "data"
 
 
 def search(
-    document: Document,
+    config: ConfigLike,
     *,
     out: str | Path,
     observer: Observer | None = None,
@@ -51,7 +51,7 @@ def search(
     gpus_per_trial: float | None = None,
     trust_remote_code: bool = False,
 ) -> StudyResult:
-    """Run, continue or show the study of `document` in the folder `out`.
+    """Run, continue or show the study of `config` in the folder `out`.
 
     A config without any range is searched over the schema's default range of every value it does not fix. The number
     of trials counts those of earlier calls; a trial that a dead process left running is continued, not repeated. At the
@@ -59,6 +59,7 @@ def search(
     on test, once.
 
     Args:
+        config: the path of a config file, a mapping like that of such a file, or a `RunConfig`.
         storage: URL of a server's database, so that workers elsewhere may join; None keeps it in `out/study.db`.
         engine: where trials are trained: `processes`, `here`, in this process, `ray`, or a `Runner` of your own.
         gpus_per_trial: share of a GPU that a trial gets from Ray.
@@ -72,7 +73,7 @@ def search(
         RunError: when the study's database cannot be written; the same call continues.
         StudyFailed: when too many trials in a row fail, or none completes.
     """
-    document = anchored(document, Path.cwd())
+    document = anchored(document_from(config), Path.cwd())
     if trust_remote_code:
         document = override(document, ["model.trust_remote_code=true"])
     space, folder = space_of(document), Path(out)

@@ -1,14 +1,28 @@
 """Plain data: what goes into a run and what comes out. Knows no torch, no transformers, no optuna."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from tunery.schema.document import Document, override, read_document, validate
+from tunery.errors import RequestError
+from tunery.schema.document import Document, as_written, override, read_document, validate
 from tunery.schema.results import RunResult
 from tunery.schema.run import RunConfig
 from tunery.schema.space import with_domains
 
-__all__ = ["Document", "RunConfig", "RunResult", "load_config", "load_document"]
+__all__ = [
+    "ConfigLike",
+    "Document",
+    "RunConfig",
+    "RunResult",
+    "config_from",
+    "document_from",
+    "load_config",
+    "load_document",
+]
+
+ConfigLike = RunConfig | Mapping[str, Any] | str | Path
+"""What says what is to be done: a config, a mapping like that of a config file, or the path of such a file."""
 
 
 def load_document(path: str | Path, overrides: Iterable[str] = ()) -> Document:
@@ -26,3 +40,31 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
         ConfigError: with every problem at once; ranges are refused, because one run has one value.
     """
     return validate(load_document(path, overrides), source=str(path))
+
+
+def document_from(config: ConfigLike) -> Document:
+    """The document of whatever says what is to be done. Of a config, what was set on it: the rest is open to a search.
+
+    Raises:
+        ConfigError: when the file cannot be read.
+    """
+    if isinstance(config, str | Path):
+        return load_document(config)
+    if isinstance(config, RunConfig):
+        config = as_written(config)
+    if not isinstance(config, Mapping):
+        need = "a config is the path of a file, a mapping, or a RunConfig"
+        raise RequestError(f"{need}, but got {type(config).__name__}")
+    return with_domains(dict(config))
+
+
+def config_from(config: ConfigLike) -> RunConfig:
+    """The config of one run, of whatever says what it is.
+
+    Raises:
+        ConfigError: with every problem at once; ranges are refused, because one run has one value.
+    """
+    if isinstance(config, RunConfig):
+        return config
+    source = str(config) if isinstance(config, str | Path) else "the config"
+    return validate(document_from(config), source=source)

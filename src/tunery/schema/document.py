@@ -1,6 +1,7 @@
 """From YAML text and `key=value` overrides to a checked config: every problem at once, each with its path."""
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -10,15 +11,17 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from tunery.errors import ConfigError, Problem, did_you_mean
-from tunery.schema.fields import branches, element, is_block, members, tag_of
-from tunery.schema.refusals import refusals
+from tunery.schema.fields import branches, members, tag_name, tag_of
+from tunery.schema.refusals import section_refusals
 from tunery.schema.rules import broken_rules
 from tunery.schema.run import RunConfig
-from tunery.schema.spec import Spec
+from tunery.schema.short_forms import written_out
+from tunery.schema.spec import Choices, Spec
 from tunery.schema.utf8 import has_utf8_path
 from tunery.schema.yaml_text import parse_yaml, read_yaml
 
 Document = dict[str, Any]
+_DATA_SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
 _PATHS: Final = {"data": ("train", "validation", "test"), "model": ("name",)}
 
 
@@ -28,9 +31,8 @@ def read_document(path: Path) -> Document:
     Raises:
         ConfigError: when the file is missing, not UTF-8, not YAML, or not a mapping.
     """
-    if not has_utf8_path(path):
-        message = "the path of a config must be UTF-8; rename the file or folder"
-        raise ConfigError([Problem("", message)], source=str(path))
+    if (mistaken := _mistaken(path)) is not None:
+        raise ConfigError([Problem("", mistaken)], source=str(path))
     document = read_yaml(path)
     if not isinstance(document, dict):
         what = "empty" if document is None else f"a {type(document).__name__}"
@@ -39,18 +41,44 @@ def read_document(path: Path) -> Document:
     return anchored(document, path.resolve().parent)
 
 
+def _mistaken(path: Path) -> str | None:
+    """What to say where a path is one of something else than a config."""
+    if not has_utf8_path(path):
+        return "the path of a config must be UTF-8; rename the file or folder"
+    if path.suffix.lower() in _DATA_SUFFIXES:
+        return f"this is a file of data and no config; `tunery init {shlex.quote(str(path))}` writes a config for it"
+    if path.is_dir():
+        inside = path / "config.yaml"
+        return f"a config is a file, but this is a folder{f'; it has {inside}' if inside.exists() else ''}"
+    if not path.exists() and path.parent.is_dir():
+        near = [file.name for file in path.parent.iterdir() if file.suffix in (".yaml", ".yml")]
+        return f"there is no file {str(path)!r}{f'; {did_you_mean(path.name, near)}' if near else ''}"
+    return None
+
+
 def anchored(document: Document, folder: Path) -> Document:
-    """A copy in which relative names of data files and of a model folder that exist in `folder` are absolute."""
+    """A copy in which relative names of data files and of a model folder that exist in `folder` are absolute: single
+    ones, each of a list of choices, and those in blocks, which hold for one choice alone."""
 
     def anchor(value: Any) -> Any:
+        if isinstance(value, Choices):
+            return Choices(tuple(map(anchor, value.values)))
+        if isinstance(value, list | tuple):
+            return [anchor(item) for item in value]
         beside = isinstance(value, str) and value and os.path.exists(folder / value)
         return str(folder / value) if beside else value
+
+    def within(section: Mapping[Any, Any], keys: Sequence[str]) -> Document:
+        return {
+            key: within(value, keys) if isinstance(value, Mapping) else anchor(value) if key in keys else value
+            for key, value in section.items()
+        }
 
     found = dict(document)
     for name, keys in _PATHS.items():
         section = document.get(name)
-        if isinstance(section, dict) and not section.get("dataset"):
-            found[name] = {key: anchor(value) if key in keys else value for key, value in section.items()}
+        if isinstance(section, Mapping) and not section.get("dataset"):
+            found[name] = within(section, keys)
     return found
 
 
@@ -111,50 +139,22 @@ def _is_default(value: Any, field: FieldInfo | None) -> bool:
 
 def normalise(document: Document) -> Document:
     """Write choices out in full: `peft: lora` becomes `peft: {method: lora}`; `optim: {lr: 1}` gets its name."""
-    fields = RunConfig.model_fields
-    return {key: expanded(value, fields[key]) if key in fields else value for key, value in document.items()}
+    return written_out(document, RunConfig.model_fields)
 
 
-def expanded(value: Any, field: FieldInfo) -> Any:
-    """`value` in the place of `field`, with every choice written out in full."""
-    specs, tag, item = members(field), tag_of(field), element(field)
-    if item is not None and isinstance(value, list | tuple):
-        return [expanded(entry, item) for entry in value]
-    if specs and tag and _is_name(value):
-        return {tag: value}
-    if not specs or not isinstance(value, Mapping):
-        return value
-    if tag and tag not in value and (name := _default_name(value, field)):
-        value = {tag: name, **value}
-    chosen = list((branches(value, field) or specs).values())
-    return {
-        key: _inside(sub, [specs[key]]) if is_block(key, sub, field) else _key(key, sub, chosen)
-        for key, sub in value.items()
-    }
+def as_written(spec: Spec) -> Document:
+    """What was set on a config, as a document: no defaults, but the names of choices."""
+    tag = tag_name(type(spec))
+    keys = dict.fromkeys(
+        [*([tag] if tag else []), *(key for key in type(spec).model_fields if key in spec.model_fields_set)]
+    )
+    return {key: _as_written(getattr(spec, key)) for key in keys}
 
 
-def _inside(value: Mapping[Any, Any], specs: list[type[Spec]]) -> Document:
-    return {key: _key(key, sub, specs) for key, sub in value.items()}
-
-
-def _key(key: Any, value: Any, specs: list[type[Spec]]) -> Any:
-    found = [spec.model_fields[key] for spec in specs if key in spec.model_fields]
-    return expanded(value, found[0]) if found else value
-
-
-def _is_name(value: Any) -> bool:
-    names = value if isinstance(value, list) and value else [value]
-    return all(isinstance(name, str) for name in names)
-
-
-def _default_name(value: Mapping[Any, Any], field: FieldInfo) -> str | None:
-    """The tag of the field's default, unless a key of `value` belongs to another member alone."""
-    if field.is_required() or field.default is None:
-        return None
-    elsewhere = {key for spec in members(field).values() for key in spec.model_fields}
-    if elsewhere.isdisjoint(set(value) - set(type(field.default).model_fields)):
-        return str(getattr(field.default, str(tag_of(field))))
-    return None
+def _as_written(value: Any) -> Any:
+    if isinstance(value, Spec):
+        return as_written(value)
+    return [_as_written(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def validate(document: Document, *, source: str = "config") -> RunConfig:
@@ -174,7 +174,7 @@ def validate(document: Document, *, source: str = "config") -> RunConfig:
     problems += broken_rules(sections)
     if problems:
         raise ConfigError(problems, source=source)
-    return RunConfig(**sections)
+    return RunConfig(**{name: value for name, value in sections.items() if name in document})
 
 
 def with_absolute_names(config: RunConfig) -> RunConfig:
@@ -184,15 +184,7 @@ def with_absolute_names(config: RunConfig) -> RunConfig:
 
 def misfits(document: Document, *, searched: bool) -> Iterator[Problem]:
     """Everything the schema refuses in a document, section by section; rules between sections are not asked."""
-    fields = RunConfig.model_fields
-    for name in document:
-        if name not in fields:
-            yield Problem(str(name), f"unknown section; {did_you_mean(name, fields)}")
-    for name, field in fields.items():
-        if name in document:
-            yield from refusals(document[name], field, name, searched=searched)
-        elif field.is_required():
-            yield Problem(name, "this section is required")
+    return section_refusals(document, RunConfig.model_fields, searched=searched)
 
 
 def sound(problems: Iterable[Problem]) -> list[str]:

@@ -29,6 +29,26 @@ _ONE_VALUE: Final = "a range is for a study; write one value, or use `tunery sea
 _BOUND_ERRORS: Final = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number")
 
 
+def section_refusals(
+    document: Mapping[Any, Any], fields: Mapping[str, FieldInfo], *, searched: bool
+) -> Iterator[Problem]:
+    """Everything the schema refuses in a document, section by section."""
+    for name in document:
+        if name not in fields:
+            places = [f"{section}.{name}" for section, field in fields.items() if _has_key(field, name)]
+            meant = f"did you mean {' or '.join(places)}?" if places else did_you_mean(name, fields)
+            yield Problem(str(name), f"unknown section; {meant}")
+    for name, field in fields.items():
+        if name in document:
+            yield from refusals(document[name], field, name, searched=searched)
+        elif field.is_required():
+            yield Problem(name, "this section is required")
+
+
+def _has_key(field: FieldInfo, key: Any) -> bool:
+    return any(key in spec.model_fields for spec in members(field).values())
+
+
 def refusals(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iterator[Problem]:
     """Everything the schema refuses about `value` in the place of `field`.
 
@@ -36,11 +56,13 @@ def refusals(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iter
     known when one of the chosen branches has it, and its value must be legal in each branch that has it.
     """
     item = element(field)
-    if value is None and is_optional(field):
-        return
+    if (value is None and is_optional(field)) or isinstance(value, tuple(members(field).values())):
+        return  # a spec was checked when it was made
     if item is not None and isinstance(value, list | tuple):
         for position, entry in enumerate(value):
             yield from refusals(entry, item, f"{path}.{position}", searched=searched)
+    elif item is not None and value in members(item):
+        yield Problem(path, f"must be a list; write [{value}]")
     elif members(field):
         yield from _of_mapping(value, field, path, searched=searched)
     elif isinstance(value, Range | Choices) and not searched:
@@ -90,16 +112,28 @@ def _of_mapping(value: Any, field: FieldInfo, path: str, *, searched: bool) -> I
         yield Problem(path, f"must be a mapping of keys{menu}, but got {shown(value)}{remedy}")
         return
     if tag is not None:
-        yield from _of_tag(value.get(tag), specs, f"{path}.{tag}", searched=searched)
+        if value.get(tag) is None:
+            yield Problem(f"{path}.{tag}", _required(value, specs, f"{path}.{tag}"))
+        else:
+            yield from _of_tag(value[tag], specs, f"{path}.{tag}", searched=searched)
     if chosen := branches(value, field):
         yield from _of_keys({key: v for key, v in value.items() if key != tag}, chosen, field, path, searched=searched)
         yield from dict.fromkeys(_missing_keys(value, chosen, path))
 
 
+def _required(value: Mapping[Any, Any], specs: Mapping[str, type[Spec]], path: str) -> str:
+    """What to say where the name of a choice is missing: which it may be, by the keys that are there."""
+    keys = [key for key in value if key != path.rpartition(".")[2]]
+    fitting = sorted(name for name, spec in specs.items() if set(keys) <= set(spec.model_fields))
+    if not keys or not fitting or len(fitting) == len(specs):
+        return f"required; choose from: {', '.join(sorted(specs))}"
+    example = ", for example" if len(fitting) > 1 else ""
+    belong = f"{' and '.join(map(str, keys))} belong{'s' if len(keys) == 1 else ''} to {' or '.join(fitting)}"
+    return f"required, because {belong}; write{example} {path}={fitting[0]}"
+
+
 def _of_tag(given: Any, specs: Mapping[str, type[Spec]], path: str, *, searched: bool) -> Iterator[Problem]:
-    if given is None:
-        yield Problem(path, f"required; choose from: {', '.join(sorted(specs))}")
-    elif isinstance(given, Range):
+    if isinstance(given, Range):
         yield Problem(path, f"a range is for numbers; write a list of names from: {', '.join(sorted(specs))}")
     elif isinstance(given, Choices) and not searched:
         yield Problem(path, _ONE_VALUE)
@@ -154,7 +188,8 @@ def _unknown_keys(
     here, whole = " or ".join(map(repr, chosen)), next(iter(chosen))
     if len(foreign) == 1:
         belongs = f"this key belongs to {', '.join(sorted(owners[foreign[0]]))}, not to {here}; remove it"
-        yield Problem(f"{path}.{foreign[0]}", f"{belongs}, or replace all of {path}: {whole}")
+        choice = f", or write {path}.{tag_of(field)}={owners[foreign[0]][0]}" if len(owners[foreign[0]]) == 1 else ""
+        yield Problem(f"{path}.{foreign[0]}", f"{belongs}, or replace all of {path}: {whole}{choice}")
     elif foreign:
         belong = f"the keys {', '.join(foreign)} belong to other choices than {here}; remove them"
         yield Problem(path, f"{belong}, or replace all of {path}: {whole}")

@@ -1,5 +1,6 @@
 """What comes out: one record per run, one per study."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -170,6 +171,12 @@ class RunResult(Record):
     """What makes its scores doubtful: one label for every row, nothing learned, still improving in the last epoch."""
     finished_at: datetime | None = None
     """When this was written, UTC."""
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        yield from (("status", self.status), ("objective", self.objective.name), ("validation", self.objective.value))
+        yield "test", (self.metrics.test or {}).get(self.objective.name)
+        yield from (("best_epoch", self.best_epoch), ("epochs", self.epochs), ("seconds", round(self.seconds.total, 1)))
+        yield from [("notes", self.notes)] if self.notes else []
 
 
 class Progress(Record):
@@ -379,6 +386,13 @@ class StudyResult(Record):
     finished_at: datetime | None = None
     """When this was written, UTC."""
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        yield from (("name", self.name), ("objective", self.objective), ("counts", self.counts))
+        if self.best is not None:
+            test = self.best.test.get(self.objective)
+            yield from (("best", self.best.number), ("validation", self.best.value), ("test", test))
+        yield "seconds", round(self.seconds, 1)
+
 
 class Cell(Record):
     """One method trained with one seed."""
@@ -460,6 +474,11 @@ class ComparisonResult(Record):
     finished_at: datetime | None = None
     """When this was written, UTC."""
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        yield from (("name", self.name), ("objective", self.objective), ("seeds", self.seeds))
+        yield "methods", {method.method: method.mean for method in self.methods}
+        yield "verdicts", self.verdicts
+
 
 class Finding(Record):
     """One thing that `tunery check` has to say."""
@@ -485,3 +504,7 @@ class Prediction(Record):
     decisions to give or not to give a label."""
     probabilities: dict[str, float]
     """Probability per label; sums to 1 for classification."""
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        yield from [("labels", self.labels)] if self.label is None else [("label", self.label)]
+        yield "confidence", round(self.confidence, 6)

@@ -1,11 +1,19 @@
 """One config describes one run: the sections, and the rules between them."""
 
-from collections.abc import Iterator
-from typing import Annotated, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from tunery.errors import ConfigError
+from tunery.errors import ConfigError, Problem
 from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.data import Data
 from tunery.schema.freeze import Freeze, FreezeEncoder, NoFreeze
@@ -13,10 +21,12 @@ from tunery.schema.metrics import METRICS, Direction
 from tunery.schema.model import Model
 from tunery.schema.optim import AdamW, Optim
 from tunery.schema.peft import NoPeft, Peft
+from tunery.schema.refusals import section_refusals
 from tunery.schema.regularization import Regularization
 from tunery.schema.rules import broken_rules, objective_of, objectives_of
 from tunery.schema.schedule import Linear, Schedule
 from tunery.schema.search import Search
+from tunery.schema.short_forms import written_out
 from tunery.schema.spec import Spec
 from tunery.schema.task import Task
 from tunery.schema.tracking import Tracker
@@ -68,13 +78,29 @@ class RunConfig(Spec):
     search: Search = Search()
     """The study around the run."""
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read(cls, given: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Keywords are read as a file is: with short forms, and refused with every problem at once."""
+        if isinstance(given, Mapping):
+            given = written_out(given, cls.model_fields)
+            if problems := list(section_refusals(given, cls.model_fields, searched=False)):
+                raise ConfigError(problems)
+        try:
+            return read(given)
+        except ValidationError as error:
+            told = [Problem(".".join(map(str, detail["loc"])), detail["msg"]) for detail in error.errors()]
+            raise ConfigError(told) from error
+
     @field_validator("optim")
     @classmethod
     def _fill_learning_rates(cls, optim: Optim, info: ValidationInfo) -> Optim:
         if optim.sets_its_own_rate or not {"peft", "freeze"} <= set(info.data):
             return optim
         lr = optim.lr or default_lr(optim, peft=info.data["peft"], freeze=info.data["freeze"])
-        return optim.model_copy(update={"lr": lr, "head_lr": optim.head_lr or default_head_lr(optim, lr=lr)})
+        filled = optim.model_copy(update={"lr": lr, "head_lr": optim.head_lr or default_head_lr(optim, lr=lr)})
+        filled.model_fields_set.intersection_update(optim.model_fields_set)  # what is filled in was not set
+        return filled
 
     @model_validator(mode="after")
     def _obey_rules(self) -> Self:

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from pydantic.fields import FieldInfo
 
-from tunery.schema.document import Document, expanded, misfits
+from tunery.schema.document import Document, misfits
 from tunery.schema.fields import branches, default_domain, ends, is_block, members, tag_of
 from tunery.schema.run import FROZEN_ENCODER_LR, RunConfig
+from tunery.schema.short_forms import expanded
 from tunery.schema.space import domains, with_domains
 from tunery.schema.space_check import check_space, dead_values
 from tunery.schema.spec import Choices, Domain, Range, Spec

@@ -1,9 +1,13 @@
 """The base of every piece of plain data, and the ranges a searchable field carries beside it."""
 
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
+
+_LONGEST: Final = 100
+"""Letters of a list or mapping that is printed."""
 
 
 class Spec(BaseModel):
@@ -12,6 +16,27 @@ class Spec(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, protected_namespaces=()
     )
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """What differs from the defaults; of what is long, the size."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if value != field.get_default():
+                yield name, _Sized(value) if _is_long(value) else value
+
+
+class _Sized:
+    """Stands for a long container where it is printed."""
+
+    def __init__(self, value: Sized) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return f"<{len(self._value)} entries>"
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, dict | tuple | list) and len(repr(value)) > _LONGEST
 
 
 @dataclass(frozen=True)

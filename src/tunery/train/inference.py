@@ -34,6 +34,9 @@ from tunery.train.scoring import logits_of
 
 JACKKNIFE_BLOCKS = 50
 
+_SHOWN = 10
+"""Labels that a predictor names when it is printed."""
+
 
 class Answers(Protocol):
     """Where logits come from: one model, or several."""
@@ -94,6 +97,13 @@ class Predictor:
         self.task = task
         self.thresholds = None if thresholds is None else tuple(thresholds)
         self._model = model
+
+    def __repr__(self) -> str:
+        config, names = self.config, ", ".join(map(repr, self.labels[:_SHOWN]))
+        more = f" and {len(self.labels) - _SHOWN} more" if len(self.labels) > _SHOWN else ""
+        return (
+            f"<Predictor: {config.task.kind} of {config.model.name}, peft={config.peft.method}; labels {names}{more}>"
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:

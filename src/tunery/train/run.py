@@ -1,0 +1,43 @@
+"""`tunery.fit`: one run, of whatever says what it is, with its page."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from transformers import TrainerCallback
+
+from tunery.schema import ConfigLike, config_from
+from tunery.schema.results import RunResult
+from tunery.store.study import ignore
+from tunery.train import fit as run
+from tunery.train.report import write_run_page
+
+
+def fit(
+    config: ConfigLike,
+    callbacks: Sequence[TrainerCallback] = (),
+    *,
+    out: str | Path,
+    say: Callable[[str], None] = ignore,
+    trust_remote_code: bool = False,
+) -> RunResult:
+    """Train as `config` says, in the folder `out`; an unfinished run there is resumed, a finished one returned.
+
+    The best epoch by the objective is restored, exported to `out/best`, read back by another process and compared with
+    the live model, and scored on test. `out/report.html` shows it all.
+
+    Args:
+        config: the path of a config file, a mapping like that of such a file, or a `RunConfig`.
+        callbacks: are called as the Trainer of transformers calls its own.
+        say: is told what a person should know while it works: disk space, damaged resume points.
+        trust_remote_code: permits code that comes with the model. Without it, a config that asks for such code is
+            refused: `model.trust_remote_code` is a record and no permission.
+
+    Raises:
+        RequestError: when config, data, model or folder are wrong; nothing has been written then.
+        Interrupted: on SIGINT or SIGTERM, after a resume point was saved.
+        DiskFull: when there is no room; the same call goes on once there is.
+        RunError: when training or export fails.
+    """
+    result = run.fit(config_from(config), callbacks, out=out, say=say, trust_remote_code=trust_remote_code)
+    write_run_page(Path(out))
+    return result
