@@ -17,6 +17,7 @@ def fit(
     callbacks: Sequence[TrainerCallback] = (),
     *,
     out: str | Path,
+    start_from: str | Path | None = None,
     say: Callable[[str], None] = ignore,
     trust_remote_code: bool = False,
 ) -> RunResult:
@@ -28,6 +29,9 @@ def fit(
     Args:
         config: the path of a config file, a mapping like that of such a file, or a `RunConfig`.
         callbacks: are called as the Trainer of transformers calls its own.
+        start_from: a finished run, study or exported model, whose best weights the run begins with in place of the
+            base's: those that were trained, adapters and head included. Data and training may differ from there, the
+            labels, `model`, `peft` and `freeze` may not.
         say: is told what a person should know while it works: disk space, damaged resume points.
         trust_remote_code: permits code that comes with the model. Without it, a config that asks for such code is
             refused: `model.trust_remote_code` is a record and no permission.
@@ -38,6 +42,13 @@ def fit(
         DiskFull: when there is no room; the same call goes on once there is.
         RunError: when training or export fails.
     """
-    result = run.fit(config_from(config), callbacks, out=out, say=say, trust_remote_code=trust_remote_code)
+    result = run.fit(
+        config_from(config),
+        callbacks,
+        out=out,
+        start_from=start_from,
+        say=say,
+        trust_remote_code=trust_remote_code,
+    )
     write_run_page(Path(out))
     return result
