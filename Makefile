@@ -1,6 +1,7 @@
 # make demo    a study on the sample posts, and where its report is
 # make test    everything that must hold before a change is merged
 # make test-service    what needs a file system of its own; says so where none may be mounted
+# make fuzz    damaged files for every reader, others each time; minutes
 # make lint    the same without the tests
 # make docs    docs/configuration.md and examples/space.yaml from the schema
 # make house   the size of the house
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-service lint docs house clean
+.PHONY: demo test test-service fuzz lint docs house clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tunery search examples/posts/demo.yaml --out runs/demo
@@ -28,6 +29,11 @@ test-service: export HF_HUB_OFFLINE := 1
 test-service: export OMP_NUM_THREADS := 1
 test-service: $(VENV)/.dev
 	$$(unshare -Urm true 2>/dev/null && echo unshare -Urm) $(BIN)/pytest -m service -rs
+
+fuzz: export HF_HUB_OFFLINE := 1
+fuzz: export OMP_NUM_THREADS := 1
+fuzz: $(VENV)/.dev
+	$(BIN)/pytest -n 2 tests/fuzz --hypothesis-profile=fuzz -m 'not gpu'
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

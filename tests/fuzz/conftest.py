@@ -2,4 +2,4 @@
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("fuzz", max_examples=3000, deadline=None, print_blob=True, suppress_health_check=HealthCheck)
+settings.register_profile("fuzz", max_examples=1500, deadline=None, print_blob=True, suppress_health_check=HealthCheck)

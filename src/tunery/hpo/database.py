@@ -52,6 +52,9 @@ _ON_CONNECT: Final[Mapping[str, Sequence[str]]] = {
     ),
 }
 
+_NOT_WRITTEN: Final = (ValueError, TypeError, LookupError, AssertionError, RecursionError)
+"""What comes of reading rows that optuna did not write."""
+
 _SETTING_UP: Final = 0x74756E657279
 """Number of the advisory lock under which tables are made: workers come at the same time."""
 
@@ -84,6 +87,7 @@ def open_study(
         study = optuna.create_study(
             study_name=names[0] if names else name, storage=storage, directions=directions, load_if_exists=True
         )
+        _read_all(study)
     _refuse_other_directions(study, directions, place)
     return study
 
@@ -108,7 +112,20 @@ def join_study(url: str, name: str | None, *, patience: Patience | None = None) 
         which = f"there must be a study {name!r}" if name or not names else "a study must be named (--study)"
         which = which if name or names else "there must be a study"
         raise RequestError(f"{which} in {place.set(query={}).render_as_string()}, but {there}")
-    return optuna.load_study(study_name=name or names[0], storage=storage)
+    with _explained(place):
+        study = optuna.load_study(study_name=name or names[0], storage=storage)
+        _read_all(study)
+    return study
+
+
+def _read_all(study: optuna.Study) -> None:
+    """Read every row once: what is damaged is known before any work begins, and optuna remembers the rest."""
+    try:
+        study.get_trials(deepcopy=False)
+        _ = study.user_attrs
+    except Exception:
+        close_study(study)
+        raise
 
 
 def close_study(study: optuna.Study) -> None:
@@ -199,10 +216,14 @@ def _explained(place: URL) -> Iterator[None]:
         yield
     except ImportError:
         raise MissingExtra("psycopg", extra="postgres") from None
-    except SQLAlchemyError as error:
-        reason = _reason(error, place)
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reason = _reason(error.__cause__ or error, place)
         remedy = "see that it is there and may be written, or correct the storage URL"
         raise RequestError(f"the study's database must be reachable, but {shown} is not: {reason}; {remedy}") from None
+    except _NOT_WRITTEN as error:
+        reason = _reason(error, place)
+        remedy = "put it back from a copy, or take another folder"
+        raise RequestError(f"the study's database at {shown} is damaged: {reason}; {remedy}") from error
     except RuntimeError as error:
         raise RequestError(f"the study's database at {shown} was made by another optuna: {error}") from None
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from optuna import Study
 
-from tunery.errors import ConfigError, DataError, Problem
+from tunery.errors import ConfigError, DataError, Problem, RequestError
 from tunery.hpo.database import join_study, open_study, opened, sqlite_url
 from tunery.hpo.engines import make_runner
 from tunery.hpo.grid import grid
@@ -139,7 +139,11 @@ def work(
     signals, observer = Signals(), observer or Silent()
     patience = Patience(say=observer.say, leave=lambda: signals.by)
     with opened(join_study(url, name, patience=patience)) as study:
-        plain = study.user_attrs[_CONFIG]
+        plain = study.user_attrs.get(_CONFIG)
+        if not isinstance(plain, dict):
+            raise RequestError(
+                f"the study {study.study_name!r} must be one that `tunery search` began, but has no config"
+            )
         folder, space = Path(out) if out is not None else Path("runs") / study.study_name, with_domains(plain)
         refuse_other(folder, plain, record="study.json")
         base = _base(space)

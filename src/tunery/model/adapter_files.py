@@ -7,18 +7,30 @@ holds the `peft` section of the config and the base.
 import json
 from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from typing_extensions import TypedDict  # Python 3.11's own does not do for pydantic
 
 from tunery.errors import ModelError
 from tunery.model.catalog import Base
 
 WEIGHTS = "adapter_model.safetensors"
 DESCRIPTION = "tunery_adapter.json"
+
+
+class Description(TypedDict):
+    """What `tunery_adapter.json` holds."""
+
+    peft: dict[str, Any]
+    base: dict[str, str | None]
+
+
+_DESCRIPTION: Final = TypeAdapter(Description)
 
 
 def write_trained(parameters: Mapping[str, Tensor], folder: Path, *, peft: Mapping[str, Any], base: Base) -> None:
@@ -50,9 +62,9 @@ def read_trained(parameters: Mapping[str, Tensor], folder: Path, *, needed: Set[
 
 def _read(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
     try:
-        document = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        return document["peft"], load_file(folder / WEIGHTS)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+        told = _DESCRIPTION.validate_json((folder / DESCRIPTION).read_bytes())
+        return told["peft"], load_file(folder / WEIGHTS)
+    except (OSError, ValueError, SafetensorError) as error:
         rule = f"an adapter's folder must hold {DESCRIPTION} and {WEIGHTS}"
         raise ModelError(f"{rule}, but {str(folder)!r} cannot be read: {error!r}") from error
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, cast
+from typing import Any, Final, TypeVar, cast
 
 import torch
 from torch import nn
@@ -21,16 +21,23 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from tunery.errors import ModelError
+from tunery.errors import ModelError, TuneryError
 from tunery.model.anatomy import study
 from tunery.model.catalog import HUB, Base
 from tunery.model.heads import HeadKind
 from tunery.model.hub import folder_of, weight_files
 from tunery.model.quantization import loading_options, make_trainable
+from tunery.schema.json_text import NotJson, parse_json
 from tunery.schema.task import HeadSpec
+from tunery.schema.utf8 import NotUtf8, decode_utf8
+
+T = TypeVar("T")
 
 PROBLEM_TYPES = {"single_label": "single_label_classification", "multi_label": "multi_label_classification"}
 """What transformers calls them."""
+
+_LONGEST: Final = 500
+"""Characters of another library's message that are repeated."""
 
 
 @contextmanager
@@ -54,15 +61,18 @@ def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
         ModelError: the model comes without a usable tokenizer.
     """
     folder = folder_of(base)
-    tokenizer = _or_model_error(
-        base,
-        lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=base.trust_remote_code),
-    )
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+
+    def load() -> PreTrainedTokenizerBase:
+        found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=base.trust_remote_code)
+        if found.pad_token is None:
+            found.pad_token = found.eos_token
+        found("a word", "and another", truncation=True, max_length=8)  # some settings are looked at only now
+        return cast(PreTrainedTokenizerBase, found)
+
+    tokenizer = _or_model_error(base, load)
     if tokenizer.pad_token is None:
         raise ModelError(f"the tokenizer of {base.name!r} needs a padding or end-of-text token, but has neither")
-    return cast(PreTrainedTokenizerBase, tokenizer)
+    return tokenizer
 
 
 def load_config(base: Base, *, head: HeadSpec, tokenizer: PreTrainedTokenizerBase | None = None) -> PretrainedConfig:
@@ -244,14 +254,33 @@ def _path_of_layers(kind: HeadKind, config: PretrainedConfig, options: dict[str,
         return study(kind.auto_class.from_config(config, **rest)).path
 
 
-def _or_model_error(base: Base, load: Callable[[], Any]) -> Any:
+def _or_model_error(base: Base, load: Callable[[], T]) -> T:
     try:
         with quiet():
             return load()
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, UnpicklingError) as error:
+    except (TuneryError, MemoryError):
+        raise
+    except Exception as error:  # what these libraries make of a bad file has no common type: tokenizers raise Exception
         if not base.trust_remote_code and "trust_remote_code" in str(error):
             raise ModelError(
                 f"{base.name!r} cannot be loaded without code that comes with it: read the Python files of "
                 f"{base.source!r}, then add --trust-remote-code to this command (trust_remote_code=True in Python)"
             ) from error
-        raise ModelError(f"{base.name!r} ({base.source}) cannot be loaded: {error}") from error
+        reason = _broken_document(base) or _reason(error)
+        raise ModelError(f"{base.name!r} ({base.source}) cannot be loaded: {reason}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnpicklingError) or "weights_only" in str(error):  # torch advises to run what it refused
+        return "its weights are a pickle with more in it than tensors, which would run as code; take safetensors"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST]}"
+
+
+def _broken_document(base: Base) -> str | None:
+    """Which of the folder's documents is no JSON, and where."""
+    for path in sorted(Path(base.source).glob("*.json")) if base.local else ():
+        try:
+            parse_json(decode_utf8(path.read_bytes()))
+        except (OSError, NotJson, NotUtf8) as error:
+            return f"{path.name}: {error}"
+    return None

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedTokenizerBase
@@ -145,5 +146,5 @@ def _read(
 def _load_head(head: PooledHead, folder: Path) -> None:
     try:
         head.load_state_dict(load_file(folder / HEAD_WEIGHTS))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"the head in {str(folder)!r} does not fit model.head: {error}") from error
