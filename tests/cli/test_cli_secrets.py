@@ -2,15 +2,18 @@
 
 import json
 import sys
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from tunery.cli import main
 from tunery.cli.exits import guarded
 from tunery.cli.secrets import MASK, Secrets
 from tunery.errors import ConfigError, Problem, RequestError
+from tunery.hpo.database import join_study
 
 PASSWORDS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=6, max_size=20).filter(
     lambda text: len(set(text)) > 3
@@ -79,3 +82,36 @@ def test_every_part_of_an_error_is_masked(capsys: pytest.CaptureFixture[str], mo
             assert part not in printed.err and part not in printed.out and MASK in printed.err
         assert json.loads(printed.out)["error"]["kind"] == type(error).__name__
     assert "Traceback" not in printed.err and sys.exc_info() == (None, None, None)
+
+
+@pytest.mark.parametrize("verb", [["search", "run.yaml"], ["worker"]])
+def test_the_url_may_come_from_the_environment_and_its_password_is_in_no_message(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verb: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.csv").write_text("text,label\n" + "a good film,yes\na bad film,no\n" * 20)
+    (tmp_path / "run.yaml").write_text("task: classification\ndata: {train: rows.csv}\n")
+    monkeypatch.setenv("STUDY_URL", "mysql://u:pass-word@wo rd@h/d")
+    for options, message in {
+        ("--storage-env", "STUDY_URL"): "begins with 'mysql'",
+        ("--storage-env", "NO_SUCH_VARIABLE"): "'NO_SUCH_VARIABLE' is not set",
+        ("--storage-env", "STUDY_URL", "--storage", "sqlite:///x.db"): "leave one of them out",
+    }.items():
+        if verb[0] == "search" and options == ("--storage-env", "STUDY_URL"):
+            continue  # a search looks at its data and model first
+        with pytest.raises(SystemExit) as left:
+            main([*verb, *options])
+        told = capsys.readouterr().err
+        assert left.value.code == 2 and message in told and "pass-word" not in told and "wo rd" not in told
+
+
+def test_a_worker_needs_a_database(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["worker"])
+    assert left.value.code == 2 and "--storage URL, or --storage-env NAME" in capsys.readouterr().err
+
+
+def test_a_url_whose_password_would_end_too_early_is_refused_without_repeating_it() -> None:
+    with pytest.raises(RequestError, match="one @, before the host, but this one has more; .*%XX") as told:
+        join_study("postgresql://tunery:pa@ss-word@localhost:1/studies", None)
+    assert "ss-word" not in str(told.value)

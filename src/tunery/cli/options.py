@@ -1,11 +1,13 @@
 """Arguments that several verbs share."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tunery.errors import RequestError
 from tunery.schema.document import override
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML config; `tunery init DATA` writes one.")]
@@ -28,6 +30,27 @@ Storage = typer.Option(
     metavar="URL",
     help="Database on a server in place of OUT/study.db, so that workers can join: postgresql://USER@HOST/NAME.",
 )
+
+StorageEnv = typer.Option(
+    "--storage-env",
+    metavar="NAME",
+    help="Environment variable that holds the URL of --storage: a password in it is then in no list of processes.",
+)
+
+
+def storage_url(url: str | None, variable: str | None) -> str | None:
+    """The URL that `--storage` or `--storage-env` gives, if any.
+
+    Raises:
+        RequestError: when both are given, or the variable is not set.
+    """
+    if variable is None:
+        return url
+    if url is not None:
+        raise RequestError("the database is given by --storage or by --storage-env; leave one of them out")
+    if not os.environ.get(variable):
+        raise RequestError(f"--storage-env names an environment variable with a URL, but {variable!r} is not set")
+    return os.environ[variable]
 
 
 def permits_code(flag: bool, overrides: Sequence[str]) -> bool:

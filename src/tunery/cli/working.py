@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from tunery.cli import show
-from tunery.cli.options import AsJson, Config, Out, Overrides, Storage, TrustRemoteCode, permits_code
+from tunery.cli.options import (
+    AsJson,
+    Config,
+    Out,
+    Overrides,
+    Storage,
+    StorageEnv,
+    TrustRemoteCode,
+    permits_code,
+    storage_url,
+)
 from tunery.data.load import require_readable
 from tunery.schema import load_config, load_document
 from tunery.store.claim import refuse_other
@@ -51,6 +61,7 @@ def search(
     trials: Annotated[int | None, typer.Option("--trials", help="Trials in the whole study.")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", help="Trials that run at once on this machine.")] = None,
     storage: Annotated[str | None, Storage] = None,
+    storage_env: Annotated[str | None, StorageEnv] = None,
     engine: Annotated[
         str, typer.Option("--engine", metavar="NAME", help="Where trials are trained: processes, ray, or here.")
     ] = "processes",
@@ -82,7 +93,7 @@ def search(
             document,
             out=folder,
             observer=console,
-            storage=storage,
+            storage=storage_url(storage, storage_env),
             engine=engine,
             gpus_per_trial=gpus_per_trial,
             trust_remote_code=permits_code(trust_remote_code, overrides or ()),
@@ -93,7 +104,8 @@ def search(
 
 
 def worker(
-    storage: Annotated[str, Storage],
+    storage: Annotated[str | None, Storage] = None,
+    storage_env: Annotated[str | None, StorageEnv] = None,
     study: Annotated[
         str | None, typer.Option("--study", help="Name of the study; not needed where the database has one.")
     ] = None,
@@ -109,12 +121,15 @@ def worker(
     """Join a study that `tunery search --storage` began, from this machine or any other, and train its trials."""
     if out is not None:
         require_own(out)
+    url = storage_url(storage, storage_env)
+    if url is None:
+        raise typer.BadParameter("a worker needs the study's database: --storage URL, or --storage-env NAME")
     from tunery.cli.watch_study import StudyConsole
     from tunery.hpo.study import work
 
     console = StudyConsole(Terminal(stderr=True))
     try:
-        ended = work(storage, name=study, out=out, trials=trials, observer=console, trust_remote_code=trust_remote_code)
+        ended = work(url, name=study, out=out, trials=trials, observer=console, trust_remote_code=trust_remote_code)
     finally:
         console.close()
     show.line(as_json, {"trials": ended}, f"{ended} trials ended here")

@@ -1,5 +1,6 @@
 """Where a study is written down: SQLite in its folder, or PostgreSQL where several machines work on it."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -170,6 +171,9 @@ def _place(url: str) -> URL:
         raise RequestError(f"{message}; special characters in a password are written as %XX") from None
     if place.drivername not in _DRIVERS:
         raise RequestError(f"a storage URL has the form {_FORM}, but this one begins with {place.drivername!r}")
+    if re.search(r"[@\s]", place.host or ""):  # the rest of a password, which no message may repeat
+        rule = "a storage URL has one @, before the host"
+        raise RequestError(f"{rule}, but this one has more; special characters in a password are written as %XX")
     return place.set(drivername=_DRIVERS[place.drivername])
 
 
