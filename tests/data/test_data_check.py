@@ -4,6 +4,7 @@ import json
 import os
 import random
 import time
+import tracemalloc
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -196,6 +197,30 @@ def test_near_duplicates_inside_and_across() -> None:
     assert "between train and test (1 row, 2.4 % of test)" in across.message
     assert across.examples[0].startswith("train row 61 ~ test row 41: ") and across.examples[0].endswith('changed"')
     assert "inside train (1 row, 1.6 % of train)" in inside.message
+
+
+def test_the_last_of_many_copies_meets_the_first_split() -> None:
+    words = [f"word{n}" for n in range(40)]
+    copies = [" ".join([*words[:-1], f"end{n}"]) for n in range(120)]
+    test = [*clean(200, 40), *((text, "b") for text in copies[40:])]
+    findings = inspect(
+        splits(train=[*clean(0, 60), *((text, "a") for text in copies[:40])], test=test), "classification"
+    )
+    across, inside = found(findings, "near_duplicates")
+    assert "between train and test (80 rows, 67 % of test)" in across.message
+    assert "inside train (39 rows, 39 % of train), test (79 rows" in inside.message
+
+
+def test_long_near_duplicates_take_little_memory() -> None:
+    """Hashed shingles are 8 bytes each, and are dropped after use."""
+    words = [f"w{n}" for n in range(3_000)]
+    known = Words()
+    keys = [known.key(Example(" ".join([*words[:n], "changed", *words[n + 1 :]]))) for n in range(60)]
+    tracemalloc.start()
+    pairs = similar_pairs(keys)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(pairs) > 60 * 16 and peak < 20 * sum(map(len, keys))
 
 
 def test_short_texts_are_near_only_when_their_words_are_equal() -> None:
