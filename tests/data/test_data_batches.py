@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tunery.data.batches import (
     EncodedDataset,
     EpochBatches,
     eval_batches,
+    length_tells_labels,
     micro_batches,
     pad,
     plan_epoch,
@@ -34,12 +36,14 @@ def encoded_of(lengths: Any, *, typed: bool = False) -> Encoded:
 
 
 @settings(deadline=None)
-@given(LENGTHS, st.integers(1, 40), st.integers(0, 2**32 - 1), st.integers(0, 99))
-def test_a_plan_holds_every_row_once_in_full_batches(lengths: Any, batch_size: int, seed: int, epoch: int) -> None:
-    plan = plan_epoch(lengths, batch_size=batch_size, seed=seed, epoch=epoch)
+@given(LENGTHS, st.integers(1, 40), st.integers(0, 2**32 - 1), st.integers(0, 99), st.booleans())
+def test_a_plan_holds_every_row_once_in_full_batches(
+    lengths: Any, batch_size: int, seed: int, epoch: int, by_length: bool
+) -> None:
+    plan = plan_epoch(lengths, batch_size=batch_size, seed=seed, epoch=epoch, by_length=by_length)
     assert sorted(row for batch in plan for row in batch) == list(range(len(lengths)))
     assert all(len(batch) == batch_size for batch in plan[:-1]) and 1 <= len(plan[-1]) <= batch_size
-    assert plan == plan_epoch(lengths.copy(), batch_size=batch_size, seed=seed, epoch=epoch)
+    assert plan == plan_epoch(lengths.copy(), batch_size=batch_size, seed=seed, epoch=epoch, by_length=by_length)
     assert len(plan) == len(EpochBatches(lengths, batch_size=batch_size, seed=seed))
 
 
@@ -51,6 +55,65 @@ def test_micro_batches_hold_every_row_once_within_the_budget(lengths: Any, max_t
     assert sorted(row for part in passes for row in part) == rows
     for part in passes:
         assert len(part) == 1 or len(part) * max(int(lengths[row]) for row in part) <= max_tokens
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(1, 120), st.integers(0, 60))
+def test_no_other_way_to_cut_a_step_costs_less(lengths: list[int], max_tokens: int, pass_tokens: int) -> None:
+    widths = np.array(lengths)
+    ordered = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+
+    def cost(passes: list[list[int]]) -> float:
+        sizes = [len(part) * int(widths[part].max()) for part in passes]
+        fits = all(size <= max_tokens or len(part) == 1 for size, part in zip(sizes, passes, strict=True))
+        return sum(sizes) + pass_tokens * len(sizes) if fits else np.inf
+
+    cuts = product([False, True], repeat=len(lengths) - 1)
+    ends = ([0, *(place for place, cut in enumerate(chosen, start=1) if cut), len(lengths)] for chosen in cuts)
+    every = [cost([ordered[low:high] for low, high in pairwise(places)]) for places in ends]
+    ours = micro_batches(range(len(lengths)), widths, max_tokens=max_tokens, pass_tokens=pass_tokens)
+    assert cost(ours) == min(every)
+    assert [row for part in ours for row in part] == ordered, "longest first"
+
+
+def three_lengths(rows: int, *, seed: int = 0) -> tuple[Any, Any]:
+    """Lengths about 12, 50 and 200, by label."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, size=rows)
+    spread = np.exp(generator.normal(0, 0.15, size=rows))
+    return (np.array([12, 50, 200])[labels] * spread).astype(np.int64), labels
+
+
+def padding(plan: list[list[int]], lengths: Any, **options: Any) -> float:
+    """Padded tokens for each token of the texts."""
+    passes = [part for batch in plan for part in micro_batches(batch, lengths, max_tokens=8192, **options)]
+    return float(sum(len(part) * lengths[part].max() for part in passes) / lengths.sum())
+
+
+def test_where_length_tells_the_label_steps_are_random_and_padding_stays_low() -> None:
+    lengths, labels = three_lengths(4_000)
+    assert length_tells_labels(lengths, labels, batch_size=16)
+    alike, fair = (plan_epoch(lengths, batch_size=16, seed=0, epoch=0, by_length=flag) for flag in (True, False))
+    assert (
+        np.mean([len(set(labels[batch])) for batch in alike]) < 1.2 < 2.9 < np.mean([len(set(labels[b])) for b in fair])
+    )
+    assert padding(fair, lengths) < padding(alike, lengths, pass_tokens=10**6) + 0.03
+    batches = EpochBatches(lengths, batch_size=16, seed=0, by_length=False)
+    assert batches.rows(0) == fair != batches.rows(1)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_length_tells_labels_only_where_it_does(several: bool) -> None:
+    def told(lengths: Any, labels: Any, **options: Any) -> bool:
+        targets = np.eye(3, dtype=np.float32)[labels] if several else labels
+        return length_tells_labels(lengths, targets, **{"batch_size": 16, **options})
+
+    lengths, labels = three_lengths(4_000)
+    assert told(lengths, labels) and told(lengths, np.minimum(labels, 1))
+    assert not told(lengths, np.random.default_rng(1).permutation(labels))
+    assert not told(lengths, np.zeros_like(labels)), "one label"
+    assert not told(np.full_like(lengths, 30), np.sort(labels)), "rows in the order of their labels, of one length"
+    assert not told(lengths, labels, batch_size=1) and not told(lengths[:20], labels[:20])
 
 
 @settings(deadline=None)

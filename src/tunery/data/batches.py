@@ -1,7 +1,7 @@
 """Token ids become optimizer steps, and steps become micro-batches that fit a token budget.
 
-A plan is a pure function of lengths, seed and epoch, so that a step holds the same rows with any number of workers and
-after any interruption.
+A plan is a pure function of lengths, labels, seed and epoch, so that a step holds the same rows with any number of
+workers and after any interruption.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +21,10 @@ Place = tuple[int, int]
 """(epoch, row)"""
 
 _STEPS_PER_POOL = 50
+PASS_TOKENS = 16
+"""Padded tokens that another pass has to save, on a CPU. A pass takes as long as 15 to 60 tokens beside its own."""
+MOST_EXCESS = 0.25
+"""By how much batches of similar length may raise the variance of a step's label mix above that of random batches."""
 
 
 class Item(NamedTuple):
@@ -33,22 +37,21 @@ class Item(NamedTuple):
     target: Any
 
 
-def plan_epoch(lengths: Lengths, *, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Batches of exactly `batch_size` rows of similar length in random order; the last one takes the rest.
+def plan_epoch(lengths: Lengths, *, batch_size: int, seed: int, epoch: int, by_length: bool = True) -> list[list[int]]:
+    """Batches of exactly `batch_size` rows in random order; the last one takes the rest.
 
-    Rows are shuffled, pools of 50 batches are sorted by length and cut, and the batches are shuffled again. Which rows
-    are left for the smaller last batch is random too.
+    Rows are shuffled. With `by_length`, pools of 50 batches are sorted by length and cut, and the batches are shuffled
+    again. Which rows are left for the smaller last batch is random too.
     """
     generator = row_generator(seed, epoch=epoch, row=0, purpose="order")
     order = generator.permutation(len(lengths))
     whole = len(order) - len(order) % batch_size
     pool = batch_size * _STEPS_PER_POOL
-    batches = [
-        batch
-        for start in range(0, whole, pool)
-        for batch in _by_length(order[start : min(start + pool, whole)], lengths).reshape(-1, batch_size)
-    ]
-    shuffled = [batches[index].tolist() for index in generator.permutation(len(batches))]
+    if by_length:
+        pools = [_by_length(order[start : min(start + pool, whole)], lengths) for start in range(0, whole, pool)]
+        order[:whole] = np.concatenate([order[:0], *pools])
+    batches = order[:whole].reshape(-1, batch_size)
+    shuffled: list[list[int]] = batches[generator.permutation(len(batches))].tolist()
     return [*shuffled, order[whole:].tolist()] if whole < len(order) else shuffled
 
 
@@ -57,18 +60,54 @@ def _by_length(rows: npt.NDArray[np.int64], lengths: Lengths) -> npt.NDArray[np.
     return result
 
 
-def micro_batches(rows: Sequence[int], lengths: Lengths, *, max_tokens: int) -> list[list[int]]:
+def length_tells_labels(lengths: Lengths, targets: npt.NDArray[Any], *, batch_size: int) -> bool:
+    """Whether rows of similar length have similar labels, so that batches of similar length would not be fair samples.
+
+    A step's label mix then varies more than with random batches, by the factor 1 + (batch_size - 1) * rho, where rho is
+    the correlation of labels within a batch (the design effect: Kish 1965, "Survey Sampling", section 5.4). More than
+    1.25, which makes four of five rows of a batch count, is too much.
+
+    Args:
+        targets: int64 (rows,), or 0 and 1 (rows, labels).
+    """
+    batches = np.array(plan_epoch(lengths, batch_size=batch_size, seed=0, epoch=0)[: len(lengths) // batch_size])
+    if batch_size == 1 or len(batches) < 2:
+        return False
+    place = np.repeat(np.arange(len(batches)), batch_size)
+    planned = targets[batches.ravel()]
+    rows, labels = np.nonzero(planned) if planned.ndim == 2 else (np.arange(len(planned)), planned)
+    shares = np.bincount(labels) / len(planned)
+    total = shares @ (1 - shares)
+    counts = np.unique(place[rows] * len(shares) + labels, return_counts=True)[1]
+    # sums over the labels of p (1 - p), of all rows and of the mean batch
+    within = shares.sum() - (counts**2).sum() / (batch_size**2 * len(batches))
+    correlation = 1 - within / (1 - 1 / batch_size) / total if total > 0 else 0.0
+    return bool((batch_size - 1) * correlation > MOST_EXCESS)
+
+
+def micro_batches(
+    rows: Sequence[int], lengths: Lengths, *, max_tokens: int, pass_tokens: int = PASS_TOKENS
+) -> list[list[int]]:
     """Split one step's rows into passes of at most `max_tokens` padded tokens, longest rows first.
 
-    A single row that is longer than that makes a pass of its own.
+    Of all ways to cut the rows in the order of their lengths, the one with the fewest padded tokens, where every pass
+    counts for `pass_tokens` more. A single row that is longer than the budget makes a pass of its own.
     """
     left = sorted(rows, key=lambda row: (-int(lengths[row]), row))
-    passes = []
-    while left:
-        fit = max(1, max_tokens // max(1, int(lengths[left[0]])))
-        passes.append(left[:fit])
-        left = left[fit:]
-    return passes
+    longest = np.array([lengths[row] for row in left], dtype=np.int64)
+    # cost[end]: of the best passes over the first `end` rows, the last of which begins at start[end]
+    cost, start = np.zeros(len(left) + 1), [0] * (len(left) + 1)
+    for end in range(1, len(left) + 1):
+        size = np.arange(end, 0, -1)
+        padded = size * longest[:end]
+        total = np.where((padded <= max_tokens) | (size == 1), cost[:end] + padded + pass_tokens, np.inf)
+        start[end] = int(total.argmin())
+        cost[end] = total[start[end]]
+    passes, end = [], len(left)
+    while end:
+        passes.append(left[start[end] : end])
+        end = start[end]
+    return passes[::-1]
 
 
 def eval_batches(lengths: Lengths, *, batch_size: int) -> list[list[int]]:
@@ -82,8 +121,9 @@ class EpochBatches(Sampler[list[Place]]):
 
     drop_last = False
 
-    def __init__(self, lengths: Lengths, *, batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: Lengths, *, batch_size: int, seed: int, by_length: bool = True) -> None:
         self._lengths = lengths
+        self._by_length = by_length
         self._seed = seed
         self._epoch = 0
         self.batch_size = batch_size
@@ -94,7 +134,9 @@ class EpochBatches(Sampler[list[Place]]):
 
     def rows(self, epoch: int) -> list[list[int]]:
         """The rows of every step of one epoch."""
-        return plan_epoch(self._lengths, batch_size=self.batch_size, seed=self._seed, epoch=epoch)
+        return plan_epoch(
+            self._lengths, batch_size=self.batch_size, seed=self._seed, epoch=epoch, by_length=self._by_length
+        )
 
     def __iter__(self) -> Iterator[list[Place]]:
         epoch = self._epoch
@@ -135,12 +177,14 @@ class Collator:
         pad_id: int,
         *,
         max_tokens: int,
+        pass_tokens: int = PASS_TOKENS,
         token_dropout: float = 0.0,
         seed: int = 0,
         special_ids: frozenset[int] = frozenset(),
     ) -> None:
         self._pad_id = pad_id
         self._max_tokens = max_tokens
+        self._pass_tokens = pass_tokens
         self._token_dropout = token_dropout
         self._seed = seed
         self._special_ids = np.array(sorted(special_ids), dtype=np.int32)
@@ -151,7 +195,7 @@ class Collator:
         With `token_dropout`, the attention mask is 0 for hidden tokens too; ids and positions stay as they are.
         """
         lengths = np.array([len(item.ids) for item in items], dtype=np.int64)
-        passes = micro_batches(range(len(items)), lengths, max_tokens=self._max_tokens)
+        passes = micro_batches(range(len(items)), lengths, max_tokens=self._max_tokens, pass_tokens=self._pass_tokens)
         chosen = ([items[index] for index in rows] for rows in passes)
         return [_stacked(rows, [self._visible(item) for item in rows], pad_id=self._pad_id) for rows in chosen]
 

@@ -8,7 +8,7 @@ import torch
 from torch.optim import Optimizer
 from transformers import set_seed
 
-from tunery.data.batches import Collator, EncodedDataset, EpochBatches
+from tunery.data.batches import PASS_TOKENS, Collator, EncodedDataset, EpochBatches, length_tells_labels
 from tunery.errors import ConfigError, Problem
 from tunery.hardware import pick_device, pick_precision, reset_peak_memory, use_precision
 from tunery.model.build import Built, build
@@ -24,6 +24,9 @@ from tunery.store.objects import Reference
 from tunery.train.finite import rows_of_step
 from tunery.train.prepare import Prepared
 from tunery.train.trainer import EpochLoader
+
+_PASS_TOKENS_ELSEWHERE = 1024
+"""On a GPU a pass of few tokens takes as long as one of many, since starting its kernels takes longer than they do."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class Assembled:
             collate_fn=Collator(
                 tokenizer.pad_token_id,
                 max_tokens=train.micro_batch_tokens,
+                pass_tokens=PASS_TOKENS if self.device.type == "cpu" else _PASS_TOKENS_ELSEWHERE,
                 token_dropout=self.config.regularization.token_dropout,
                 seed=self.config.seed,
                 special_ids=frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id},
@@ -97,6 +101,12 @@ class Assembled:
             persistent_workers=workers > 0,
             generator=torch.Generator().manual_seed(self.config.seed),
         )
+
+
+def _batches(config: RunConfig, prepared: Prepared) -> EpochBatches:
+    lengths, size = prepared.encoded["train"].lengths, config.train.batch_size
+    fair = not length_tells_labels(lengths, prepared.targets["train"], batch_size=size)
+    return EpochBatches(lengths, batch_size=size, seed=config.seed, by_length=fair)
 
 
 def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
@@ -109,8 +119,7 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
     reset_peak_memory(device)
     precision, reason = pick_precision(config.model.precision, device)
     use_precision(precision, device)
-    lengths = prepared.encoded["train"].lengths
-    batches = EpochBatches(lengths, batch_size=config.train.batch_size, seed=config.seed)
+    batches = _batches(config, prepared)
     whole = len(batches) * config.train.epochs
     steps = min(whole, config.train.max_steps or whole)
     _all_at_once(partial(check_device, config.optim, device.type), partial(warmup_steps, config.schedule, total=steps))
