@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,12 +125,29 @@ def test_what_is_allowed_becomes_a_warning(code: str) -> None:
         "single_class": splits(validation=[(text, "a") for text, _ in clean(100, 40)]),
         "shared_rows": splits(test=[*clean(200, 40), clean(0, 1)[0]]),
         "unseen_labels": splits(test=[*clean(200, 40), ("a text of its own", "new")]),
+        "unknown_tokens": splits(),
+        "same_tokens": splits(),
     }[code]
-    assert only(inspect(data, "classification"), code).level == "fatal"
-    findings = inspect(data, "classification", allow=[code])
+    tokens: Any = {"unknown": {"train": 0.65}} if code == "unknown_tokens" else {}
+    tokens = {"alike": {"train": 31}} if code == "same_tokens" else tokens
+    assert only(inspect(data, "classification", **tokens), code).level == "fatal"
+    findings = inspect(data, "classification", allow=[code], **tokens)
     assert only(findings, code).level == "warning"
     assert only(findings, code).message.endswith("(accepted by `data.allow`)")
     refuse_fatal(findings)
+
+
+def test_texts_that_the_vocabulary_lacks() -> None:
+    some = inspect(splits(), "classification", unknown={"train": 0.1, "test": 0.2}, alike={"train": 30})
+    assert only(some, "unknown_tokens").level == "warning" and not found(some, "same_tokens")
+    assert "(train 10 %, test 20 %)" in only(some, "unknown_tokens").message
+    assert not found(inspect(splits(), "classification", unknown={"train": 0.04}), "unknown_tokens")
+    with pytest.raises(DataError, match=r"(?s)model.name=xlm-roberta-base.*100 rows of validation \(100 %\) have"):
+        refuse_fatal(
+            inspect(
+                splits(validation=clean(100, 100)), "classification", unknown={"train": 0.9}, alike={"validation": 100}
+            )
+        )
 
 
 def test_every_fatal_finding_is_refused_at_once() -> None:
@@ -284,6 +302,18 @@ def test_multilabel_rows_may_have_no_label_and_one_label_may_be_all() -> None:
         "every row of train is 'x+y'"
         in only(inspect(splits(always, rows[:50], rows[50:]), "multilabel"), "single_class").message
     )
+
+
+def test_labels_with_few_rows_in_validation_are_named() -> None:
+    rows = [
+        Example(text, labels=("often",) if n % 2 else ("seldom",)[: n % 20 == 0])
+        for n, (text, _) in enumerate(clean(0, 300))
+    ]
+    data = splits(rows[:200], rows[200:280], rows[280:])
+    finding = only(inspect(data, "multilabel", labels=("often", "seldom", "never")), "few_positives")
+    assert (finding.level, finding.count) == ("warning", 2)
+    assert "2 of 3 have fewer ('never' 0, 'seldom' 4)" in finding.message
+    assert not found(inspect(data, "classification"), "few_positives")
 
 
 def test_ids_that_are_counted_per_split_are_information() -> None:

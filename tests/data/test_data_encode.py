@@ -64,3 +64,18 @@ def test_many_rows_keep_their_order() -> None:
     rows = [Example(text=f"w{k % 50}") for k in range(2_500)]
     encoded = encode(rows, word_tokenizer(special=False), max_length=8)
     assert [ids.tolist() for ids in encoded.ids] == [[4 + k % 50] for k in range(2_500)]
+
+
+def test_unknown_tokens_are_counted_among_those_of_the_texts() -> None:
+    texts = [words(3), "w1 nowhere w2 no-where", "thai thai"]
+    encoded = encode([Example(text=text) for text in texts], word_tokenizer(special=True), max_length=20)
+    assert encoded.unknown == (1 + 3 + 2) / (3 + 6 + 2 + len(texts)), "[CLS] is none of its special tokens"
+    every_byte = word_tokenizer(special=False)
+    every_byte.eos_token = "[UNK]"
+    assert encode([Example(text="nowhere")], every_byte, max_length=20).unknown == 0.0
+
+
+def test_rows_that_look_alike_to_the_model_are_counted() -> None:
+    texts = [words(3), words(3), words(3).upper(), "one", "two", "three", words(9), words(8)]
+    encoded = encode([Example(text=text) for text in texts], word_tokenizer(special=True), max_length=8)
+    assert encoded.alike == 2 + 1, "two of three unknown words, and what begins alike and is cut"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tunery.data.cells import same_but_for_writing
 from tunery.data.copies import copies, is_numbered, percent, rows
+from tunery.data.multilabel import FEW
 from tunery.data.rows import Split, Splits
 from tunery.errors import DataError
 from tunery.schema.data import Allowance
@@ -26,6 +27,10 @@ SMALL = 30
 """A split with fewer rows gives scores that mean little."""
 TRUNCATED = 0.1
 """Share of cut rows from which cutting is a warning."""
+SOME_UNKNOWN, MOST_UNKNOWN = 0.05, 0.3
+"""Shares of unknown tokens above which they are a warning, and fatal."""
+MOST_ALIKE = 0.5
+"""Share of rows that may have the tokens of another text."""
 ORDERED = 0.1
 """Label changes from row to row, against those of shuffled rows, below which a split counts as ordered by label."""
 
@@ -33,10 +38,13 @@ ORDERED = 0.1
 @dataclass(frozen=True)
 class _Subject:
     splits: Splits
+    task_kind: str
     labels: Collection[str]
     lengths: Lengths
     truncated: Mapping[str, int]
     max_length: int | None
+    unknown: Mapping[str, float]
+    alike: Mapping[str, int]
 
 
 def inspect(
@@ -48,6 +56,8 @@ def inspect(
     lengths: Lengths | None = None,
     truncated: Mapping[str, int] | None = None,
     max_length: int | None = None,
+    unknown: Mapping[str, float] | None = None,
+    alike: Mapping[str, int] | None = None,
 ) -> list[Finding]:
     """Everything worth saying about the data: fatal findings first, then warnings, then information.
 
@@ -58,8 +68,12 @@ def inspect(
         lengths: tokens per row by split name, special tokens included; after cutting where `truncated` is given.
         truncated: rows that were cut, by split name; without it, they are those with more than `max_length` tokens.
         max_length: tokens after which a row is cut.
+        unknown: share of the tokens that the vocabulary lacks, by split name.
+        alike: rows with the tokens of an earlier row whose text is another, by split name.
     """
-    subject = _Subject(splits, labels, lengths or {}, truncated or {}, max_length)
+    subject = _Subject(
+        splits, task_kind, labels, lengths or {}, truncated or {}, max_length, unknown or {}, alike or {}
+    )
     found = [_judged(finding, allow) for check in CHECKS for finding in check(subject)]
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))
 
@@ -84,6 +98,34 @@ def _judged(finding: Finding, allow: Collection[str]) -> Finding:
         return finding
     message = f"{finding.message} (accepted by `data.allow`)"
     return finding.model_copy(update={"level": "warning", "message": message})
+
+
+def _unknown_tokens(subject: _Subject) -> Iterator[Finding]:
+    worst = max(subject.unknown.values(), default=0.0)
+    if worst > SOME_UNKNOWN:
+        shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in subject.unknown.items())
+        yield Finding(
+            level="fatal" if worst > MOST_UNKNOWN else "warning",
+            code="unknown_tokens",
+            message=f"the model's vocabulary should hold the texts, but many tokens are unknown to it ({shares}): they "
+            "all look alike to the model. Take a model for the language of the texts; model.name=xlm-roberta-base "
+            "reads 100 languages",
+        )
+
+
+def _same_tokens(subject: _Subject) -> Iterator[Finding]:
+    for split in subject.splits:
+        count = subject.alike.get(split.name, 0)
+        if count > len(split.examples) * MOST_ALIKE:
+            yield Finding(
+                level="fatal",
+                code="same_tokens",
+                split=split.name,
+                count=count,
+                message=f"different texts should have different tokens, but {rows(count)} of {split.name} "
+                f"({percent(count, len(split.examples))}) have those of another text: the model sees no difference. "
+                "Take a model that knows the language of the texts, or raise `model.max_length` if they begin alike",
+            )
 
 
 def _copies(subject: _Subject) -> Iterator[Finding]:
@@ -218,6 +260,22 @@ def _rare_classes(subject: _Subject) -> Iterator[Finding]:
         )
 
 
+def _few_positives(subject: _Subject) -> Iterator[Finding]:
+    counts = _counts(subject.splits.validation)
+    labels = [*(subject.labels or _counts(subject.splits.train))]
+    few = sorted((label for label in labels if counts[label] < FEW), key=lambda label: (counts[label], label))
+    if few and subject.task_kind == "multilabel":
+        yield Finding(
+            level="warning",
+            code="few_positives",
+            split="validation",
+            count=len(few),
+            message=f"a label should have at least {FEW} rows in validation, but {len(few):,} of {len(labels):,} have "
+            f"fewer ({_named([f'{label!r} {counts[label]}' for label in few])}): their scores say little, and with "
+            "`task.threshold: tuned` they share one threshold. Give validation more rows",
+        )
+
+
 def _small_splits(subject: _Subject) -> Iterator[Finding]:
     for split in (subject.splits.validation, subject.splits.test):
         if 0 < len(split.examples) < SMALL:
@@ -331,9 +389,12 @@ CHECKS: Final[tuple[Callable[[_Subject], Iterator[Finding]], ...]] = (
     _labels_without_rows,
     _similar_labels,
     _empty_texts,
+    _unknown_tokens,
+    _same_tokens,
     _copies,
     _missing_classes,
     _rare_classes,
+    _few_positives,
     _small_splits,
     _truncation,
     _label_order,

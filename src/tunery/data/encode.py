@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
+from tunery.data.carve import text_key
 from tunery.data.rows import Example
 
 _CHUNK = 1000
@@ -25,6 +26,10 @@ class Encoded:
     """Tokens per row, special tokens included; (rows,)."""
     truncated: int
     """Rows that were cut."""
+    unknown: float = 0.0
+    """Share of the texts' tokens that stand for what the vocabulary lacks."""
+    alike: int = 0
+    """Rows with the very tokens of an earlier row whose text is another."""
 
 
 def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> Encoded:
@@ -35,14 +40,25 @@ def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, m
     typed = "token_type_ids" in tokenizer.model_input_names
     ids: list[npt.NDArray[np.int32]] = []
     type_ids: list[npt.NDArray[np.int8]] = []
-    truncated = 0
+    truncated, words, unknown = 0, 0, 0
+    unknown_id, special_ids = _told_apart(tokenizer)
     for chunk in _chunks(examples):
         batch = _tokens(chunk, tokenizer, max_length=max_length)
         ids += [np.array(row or [_filler(tokenizer)], dtype=np.int32) for row in batch["input_ids"]]
         type_ids += [np.array(row or [0], dtype=np.int8) for row in batch["token_type_ids"]] if typed else []
+        flat = np.concatenate(ids[-len(chunk) :])
+        unknown += int(np.count_nonzero(flat == unknown_id))
+        words += int(np.count_nonzero(~np.isin(flat, special_ids)))
         truncated += _cut(chunk, batch, tokenizer, max_length=max_length)
     lengths = np.array([len(row) for row in ids], dtype=np.int64)
-    return Encoded(ids=ids, type_ids=type_ids if typed else None, lengths=lengths, truncated=truncated)
+    return Encoded(
+        ids=ids,
+        type_ids=type_ids if typed else None,
+        lengths=lengths,
+        truncated=truncated,
+        unknown=unknown / max(words, 1),
+        alike=_alike(examples, ids),
+    )
 
 
 def _chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
@@ -70,6 +86,23 @@ def _cut(examples: Sequence[Example], batch: Any, tokenizer: PreTrainedTokenizer
         return sum(bool(batch.encodings[row].overflowing) for row in full)
     whole = _tokens([examples[row] for row in full], tokenizer)
     return sum(len(ids) > max_length for ids in whole["input_ids"])
+
+
+def _told_apart(tokenizer: PreTrainedTokenizerBase) -> tuple[int | None, list[int]]:
+    """The token for what the vocabulary lacks, if there is one, and all other special tokens.
+
+    Tokenizers that know every byte often name another special token as their unknown one; they never mean it.
+    """
+    unknown = tokenizer.unk_token_id
+    others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.cls_token_id)
+    special = [token for token in tokenizer.all_special_ids if token != unknown]
+    return (None if unknown in others else unknown), special
+
+
+def _alike(examples: Sequence[Example], ids: Sequence[npt.NDArray[np.int32]]) -> int:
+    first: dict[int, str] = {}
+    texts = (text_key(example) for example in examples)
+    return sum(first.setdefault(hash(row.tobytes()), text) != text for row, text in zip(ids, texts, strict=True))
 
 
 def _filler(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -177,17 +177,44 @@ def mean_areas(each: Sequence[tuple[float, float] | None]) -> dict[str, float | 
     return {"roc_auc": roc, "pr_auc": precision}
 
 
+MOST_GIVEN: Final = 2
+"""How many times as often as it is true a tuned threshold may give a label."""
+
+
 def best_threshold(probabilities: Floats, truth: Bools, *, otherwise: float) -> float:
     """The cut between two neighbouring probabilities with the highest F1; `otherwise` where no row has the label.
 
-    All cuts are tried. Among equally good ones the cut nearest one half is taken.
+    All cuts are tried that give the label to at most twice as many rows as have it: F1 alone is highest, for a label
+    that the model cannot tell, where every row gets it (Lipton, Elkan & Naryanaswamy 2014, section 5). Among equally
+    good ones the cut nearest one half is taken.
     """
     positives = int(truth.sum())
     if not positives:
         return otherwise
-    lowest, given, hits = operating_points(probabilities, truth)
-    below = np.append(lowest[1:], 0.0)
-    cuts = np.where((middle := below + (lowest - below) / 2) > below, middle, lowest)
-    f1 = 2 * hits / (given + positives)
+    cuts, given, hits = _cuts(probabilities, truth)
+    f1 = np.where(given <= MOST_GIVEN * positives, 2 * hits / (given + positives), -1.0)
     best = np.flatnonzero(f1 == f1.max())
     return float(cuts[best[np.abs(cuts[best] - 0.5).argmin()]])
+
+
+def matching_threshold(probabilities: Floats, truth: Bools, *, otherwise: float) -> float:
+    """The cut that gives labels as often as they are true, or as nearly as can be; `otherwise` where none is true.
+
+    The proportional cut of Yang 2001, "A study of thresholding strategies for text categorization".
+    """
+    if not truth.any():
+        return otherwise
+    cuts, given, _ = _cuts(probabilities, truth)
+    return float(cuts[np.abs(given - truth.sum()).argmin()])
+
+
+def _cuts(probabilities: Floats, truth: Bools) -> tuple[Floats, Ints, Ints]:
+    """Every distinct way to cut (rows,) probabilities, fewest rows first: the cut, rows given, and hits among them.
+
+    A cut stands in the middle of its gap. The first is above all probabilities and gives none.
+    """
+    lowest, given, hits = operating_points(probabilities, truth)
+    above, below = np.append(np.nextafter(1.0, 2.0), lowest), np.append(lowest, 0.0)
+    middle = below + (above - below) / 2
+    cuts = np.where(middle > below, middle, above)
+    return cuts, np.append(0, given), np.append(0, hits)

@@ -63,6 +63,10 @@ class TaskView(ABC):
         To be called with validation only: thresholds found on test would flatter it.
         """
 
+    def tuned_metrics(self, logits: Logits, targets: Targets) -> dict[str, Any]:
+        """`metrics` of the very rows that thresholds are tuned on, as fair as on other rows."""
+        return self.metrics(logits, targets, thresholds=None)
+
     @abstractmethod
     def metrics(self, logits: Logits, targets: Targets, *, thresholds: Thresholds | None) -> dict[str, Any]:
         """Every metric that `schema.metrics.METRICS` lists for the task, and per-label detail.

@@ -7,7 +7,7 @@ from pydantic import Field
 from tunery.schema.spec import Spec
 
 Fraction = Annotated[float, Field(gt=0, lt=0.5)]
-Allowance = Literal["single_class", "shared_rows", "unseen_labels"]
+Allowance = Literal["single_class", "shared_rows", "unseen_labels", "unknown_tokens", "same_tokens"]
 
 
 class Data(Spec):

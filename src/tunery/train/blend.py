@@ -124,15 +124,21 @@ class Yardstick:
         """Thresholds tuned on some rows."""
         return self.task.calibrate(logits[rows], self.targets[rows])
 
-    def value(self, logits: Logits, rows: Rows, *, tuned_on: Rows) -> float | None:
-        """The objective on some rows, with thresholds of others; None where it is undefined."""
+    def value(self, logits: Logits, rows: Rows, *, tuned_on: Rows | None = None) -> float | None:
+        """The objective on some rows; None where it is undefined.
+
+        Args:
+            tuned_on: rows that thresholds are tuned on; by default each part of the rows has those of the others.
+        """
+        if tuned_on is None:
+            return self.task.tuned_metrics(logits[rows], self.targets[rows])[self.objective]  # type: ignore[no-any-return]
         cuts = self.thresholds(logits, tuned_on)
         found: float | None = self.task.metrics(logits[rows], self.targets[rows], thresholds=cuts)[self.objective]
         return found
 
     def merit(self, logits: Logits, rows: Rows) -> float:
         """What choosing goes by: more is better, and what is undefined is worst."""
-        value = self.value(logits, rows, tuned_on=rows)
+        value = self.value(logits, rows)
         return -math.inf if value is None else self.sign * value
 
 

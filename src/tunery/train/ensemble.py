@@ -127,7 +127,7 @@ class Blending(Method):
     def _card(self, chosen: Chosen) -> dict[str, Any]:
         """What every exported folder says about itself."""
         yardstick, rows = self.panel.yardstick, self.panel.rows
-        value = yardstick.value(chosen.logits, rows, tuned_on=rows)
+        value = yardstick.value(chosen.logits, rows)
         return {
             "config": self.panel.members[chosen.places[0]].config.model_dump(mode="json"),
             "labels": yardstick.task.labels,

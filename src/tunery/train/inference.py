@@ -132,9 +132,15 @@ class Predictor:
         """Logits (rows, labels)."""
         return self._model.logits(examples, precision=precision)
 
-    def score(self, examples: Sequence[Example]) -> dict[str, Any]:
-        """Metrics on labelled rows, with the thresholds that were tuned on validation."""
-        return self._metrics(self.logits(examples), self.task.targets(examples))
+    def score(self, examples: Sequence[Example], *, tuned_on_them: bool = False) -> dict[str, Any]:
+        """Metrics on labelled rows, with the thresholds that were tuned on validation.
+
+        Args:
+            tuned_on_them: whether these are the rows that thresholds were tuned on; then each part of them is judged
+                by thresholds of the others.
+        """
+        logits, targets = self.logits(examples), self.task.targets(examples)
+        return self.task.tuned_metrics(logits, targets) if tuned_on_them else self._metrics(logits, targets)
 
     def jackknife(self, examples: Sequence[Example]) -> tuple[dict[str, Any], tuple[float | None, ...]]:
         """The same, and the objective without each block of rows in turn (Efron & Tibshirani 1993, chapter 11).
@@ -249,7 +255,7 @@ def evaluate(
     if changed := _refuse_trained_rows(card, splits, split):
         say(f"the data has changed since training: {changed}; these scores are of what is there now")
     rows: Split = getattr(splits, split)
-    return predictor.score(rows.examples)
+    return predictor.score(rows.examples, tuned_on_them=split == "validation" and not changed)
 
 
 def _refuse_trained_rows(card: "Card", splits: Splits, split: str) -> str:

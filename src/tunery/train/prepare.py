@@ -147,6 +147,8 @@ def _prepared(data: Data, task_spec: Task, base: Base, max_length: int, files: o
         lengths=lengths,
         truncated=truncated,
         max_length=max_length,
+        unknown={name: part.unknown for name, part in encoded.items()},
+        alike={name: part.alike for name, part in encoded.items()},
     )
     return Prepared(task, base, tokenizer, splits, encoded, targets, tuple(findings))
 

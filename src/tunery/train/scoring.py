@@ -44,7 +44,7 @@ def logits_of(
 def score(task: TaskView, logits: Logits, targets: Targets) -> dict[str, Any]:
     """Metrics of a split that thresholds may be tuned on (validation)."""
     thresholds = task.calibrate(logits, targets)
-    metrics = task.metrics(logits, targets, thresholds=thresholds)
+    metrics = task.tuned_metrics(logits, targets)
     return {**metrics, "thresholds": list(thresholds)} if thresholds is not None else metrics
 
 
