@@ -2,6 +2,8 @@
 
 import io
 import json
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +14,7 @@ from damage import damaged, examples, odd, read_or_refused, recoded
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunery.data.cells import BadCell, is_listed, label_of, names_of
 from tunery.data.load import PARSERS
 from tunery.data.splits import load_splits
 from tunery.schema.document import validate
@@ -89,3 +92,14 @@ def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
     for suffix in FILES:
         (tmp_path / f"folder{suffix}").mkdir()
         read(tmp_path / f"folder{suffix}")
+
+
+@examples(1)
+@given(
+    st.text(st.sampled_from("[](){}'\"\\\\,: 01abx{N}u"), max_size=20),
+    st.sampled_from(["[{}]", "{}", "['{}' 'b']", "('{}', 'b')"]),
+)
+def test_odd_lists(text: str, form: str) -> None:
+    for read in (label_of, partial(names_of, separator="|"), is_listed):
+        with suppress(BadCell):
+            read(form.format(text))

@@ -36,7 +36,12 @@ def name_of(cell: Any) -> str | None:
         return None
     if isinstance(cell, list | tuple | set | frozenset | dict):
         raise BadCell(f"must hold one value, but got {_short(cell)}")
-    return str(cell).strip() or None
+    name = str(cell).strip()
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise BadCell(f"must hold whole characters, but got half of a surrogate pair: {_short(cell)}") from error
+    return name or None
 
 
 def label_of(cell: Any) -> str | None:
@@ -156,11 +161,11 @@ def _parsed(text: str) -> list[Any] | None:
         return list(parse_json(text))
     except NotJson:
         pass
-    if _PRINTED_ARRAY.fullmatch(text):
-        return [ast.literal_eval(item) if item[0] in "'\"" else item for item in re.findall(_PRINTED, text)]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # about escapes such as `\\d`, which stay as they are
+            if _PRINTED_ARRAY.fullmatch(text):
+                return [ast.literal_eval(item) if item[0] in "'\"" else item for item in re.findall(_PRINTED, text)]
             nodes: list[ast.expr] = ast.parse(text, mode="eval").body.elts  # type: ignore[attr-defined]
         items = [ast.literal_eval(node) for node in nodes]
     except (ValueError, SyntaxError, AttributeError, RecursionError, MemoryError):
