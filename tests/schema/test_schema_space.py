@@ -17,7 +17,7 @@ from tunery.schema.space import (
     with_domains,
 )
 from tunery.schema.space_check import check_space
-from tunery.schema.space_default import with_default_domains
+from tunery.schema.space_default import rates_left_out, space_of, with_default_domains
 from tunery.schema.spec import Choices, Range
 
 BASE: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
@@ -217,6 +217,17 @@ def test_a_path_within_a_block_is_one_of_the_config() -> None:
     assert config_path("task.loss.focal") == "task.loss.focal", "a key of `hybrid` has the name of a loss"
     assert [field.default for field in fields_at("optim.lamb.eps")] == [1e-6]
     assert may_be_unset("regularization.encoder_dropout") and not may_be_unset("peft.lora.r")
+
+
+def test_a_range_of_rates_that_leaves_out_a_default_is_told() -> None:
+    rates = {"lr": {"low": 1e-4, "high": 2e-3, "log": True}}
+    searched = {**BASE, "peft": {"method": ["lora", "none"]}, "optim": rates}
+    told = ["optim.lr from 0.0001 to 0.002 leaves out the default, 5e-05, for peft.method=none with adamw"]
+    assert list(rates_left_out(space_of(searched))) == told
+    assert list(rates_left_out(space_of({**searched, "peft": "lora"}))) == []
+    assert list(rates_left_out(space_of({**searched, "freeze": "freeze_encoder", "peft": "none"}))) == []
+    assert list(rates_left_out(space_of({**searched, "optim": {"lr": 1e-3}}))) == []
+    assert list(rates_left_out(space_of(BASE))) == []
 
 
 def test_default_domains_leave_a_wrong_value_for_the_check() -> None:

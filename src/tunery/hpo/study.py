@@ -22,7 +22,7 @@ from tunery.schema.document import Document, anchored, override
 from tunery.schema.metrics import Direction
 from tunery.schema.results import DataRecord, StudyResult
 from tunery.schema.space import with_domains
-from tunery.schema.space_default import space_of
+from tunery.schema.space_default import rates_left_out, space_of
 from tunery.store.claim import (
     OTHER_DATA,
     claimed,
@@ -98,6 +98,8 @@ def search(
         from tunery.hpo.session import lead  # takes seconds, in which the runner gets ready
         from tunery.train.prepare import prepare
 
+        for told in rates_left_out(space):
+            observer.say(f"warning: {told}")
         data = prepare(base, trust_remote_code=trust_remote_code).record()
         refuse_other_data(folder, data)
         with (

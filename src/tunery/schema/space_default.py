@@ -1,6 +1,6 @@
 """The space that a study searches by itself: the ranges that stand beside the schema's fields."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic.fields import FieldInfo
@@ -114,6 +114,30 @@ def _in_order(opened: Document, field: FieldInfo) -> Document:
     menu = [None, *members(field)]
     last = {key: menu.index(key) if is_block(key, value, field) else 0 for key, value in opened.items()}
     return {key: opened[key] for key in sorted(opened, key=lambda key: (last[key], key != tag_of(field)))}
+
+
+def rates_left_out(space: Document) -> Iterator[str]:
+    """A sentence for every method and optimizer whose default learning rate the range of `optim.lr` does not hold, so
+    that the study never trains the one as it is usually trained.
+
+    Args:
+        space: a document that `check_space` accepts.
+    """
+    fields = RunConfig.model_fields
+    written = {name: expanded(space.get(name, {}), fields[name]) for name in ("peft", "optim", "freeze")}
+    if "freeze_encoder" in ends(written["freeze"]["strategy"]):
+        return  # a head alone has a rate of its own
+    methods: Mapping[str, Any] = branches(written["peft"], fields["peft"])
+    optimizers: Mapping[str, Any] = branches(written["optim"], fields["optim"])
+    for name, optimizer in optimizers.items():
+        rates = {**written["optim"], **written["optim"].get(name, {})}.get("lr")
+        if not isinstance(rates, Range):
+            continue
+        for method, spec in methods.items():
+            default = optimizer.lr_ratio * spec.default_lr
+            if not rates.low <= default <= rates.high:
+                beside = f"{default:.2g}, for peft.method={method} with {name}"
+                yield f"optim.lr from {rates.low:.2g} to {rates.high:.2g} leaves out the default, {beside}"
 
 
 def _with_near_rates(document: Document) -> Document:
