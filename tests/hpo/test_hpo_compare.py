@@ -35,6 +35,7 @@ from tunery.schema.fields import members
 from tunery.schema.results import Cell, ComparisonResult
 from tunery.store.claim import own
 from tunery.store.files import size
+from tunery.store.ownership import aside
 from tunery.train.prepare import prepare
 
 
@@ -202,7 +203,7 @@ def test_cells_come_seed_by_seed_and_one_model_is_kept(given: dict[str, Any], tm
     assert (result.baseline, result.seeds) == ("none", (5, 6))
     assert result.best is not None and (result.best.method, result.best.seed) == ("none", 5)
     assert (out / "best" / "weights").read_text().split() == ["none", "5"]
-    assert not list(out.glob("cells/*/*/best")) and not (out / ".best.old").exists()
+    assert not list(out.glob("cells/*/*/best")) and not aside(out / "best").exists()
     assert result.disk.bytes == size(out / "best") and result.disk.keep_all_bytes == 4 * 500
     assert json.loads((out / "comparison.json").read_text()) == json.loads(result.model_dump_json())
     lora, none = result.methods

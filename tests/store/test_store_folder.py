@@ -83,3 +83,10 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     ):
         refuse_other(tmp_path, DOCUMENT, record="result.json")
     refuse_other(tmp_path, DOCUMENT, record="study.json")
+
+
+def test_what_another_process_staged_goes_when_the_run_is_closed(tmp_path: Path) -> None:
+    """A trial's process makes the folder; when it has failed, the study writes the result and closes the run."""
+    RunFolder(tmp_path).staging.mkdir()
+    RunFolder(tmp_path).close()
+    assert list(tmp_path.iterdir()) == []

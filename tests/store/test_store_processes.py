@@ -17,7 +17,7 @@ from tunery.schema.checkpoint import Checkpoint
 from tunery.store.claim import claimed
 from tunery.store.folder import RunFolder
 from tunery.store.objects import Objects
-from tunery.store.ownership import is_temporary
+from tunery.store.ownership import is_temporary, temporary
 from tunery.store.resume import Point
 from tunery.store.study import StudyStore
 
@@ -186,7 +186,7 @@ def test_spare_points_of_another_process_go_only_when_room_is_needed(tmp_path: P
 
 def test_a_half_written_object_is_a_dead_processs_and_goes(tmp_path: Path) -> None:
     store = store_of(tmp_path)
-    left = tmp_path / "objects" / ".x.safetensors.7.tmp"
+    left = temporary(tmp_path / "objects" / "x.safetensors")
     left.parent.mkdir()
     left.write_text("half")
     assert store.tidy() == 0

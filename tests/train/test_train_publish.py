@@ -14,6 +14,7 @@ from tunery import load
 from tunery.errors import DiskFull, ExportMismatch
 from tunery.schema import RunConfig
 from tunery.store.folder import RunFolder
+from tunery.store.ownership import is_temporary
 from tunery.train import publish as publishing
 from tunery.train.fit import fit
 from tunery.train.inference import Predictor
@@ -134,7 +135,7 @@ def test_a_trial_is_exported_read_and_removed_again(
     trial = tmp_path / "study" / "trials" / "0"
     result = fit(make(tiny_bert, tmp_path, **sections), out=trial, study=tmp_path / "study")
     assert result.status == "completed" and len(seen) == 1 and "tokenizer.json" in seen[0]
-    assert not (trial / "best").exists() and not (trial / "staging").exists()
+    assert not (trial / "best").exists() and not any(map(is_temporary, trial.iterdir()))
 
 
 def test_a_trial_whose_weights_do_not_survive_the_export_fails(
@@ -144,7 +145,9 @@ def test_a_trial_whose_weights_do_not_survive_the_export_fails(
     trial = tmp_path / "study" / "trials" / "0"
     with pytest.raises(ExportMismatch, match="they differ by"):
         fit(make(tiny_bert, tmp_path), out=trial, study=tmp_path / "study")
-    assert not (trial / "result.json").exists() and not list(trial.glob("staging/*"))
+    assert not (trial / "result.json").exists() and not [
+        path for place in trial.glob(".staging*") for path in place.iterdir()
+    ]
 
 
 def test_the_card_says_which_weights_they_are(tiny_bert: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Final, final
 from pydantic import ConfigDict, TypeAdapter
 
 from tunery.schema.results import CheckpointRecord, Progress, Record, RunResult
-from tunery.store.files import remove, remove_tree, write_text
+from tunery.store.files import recover, remove, remove_tree, write_text
 from tunery.store.objects import Objects
 from tunery.store.ownership import BEST, FILES, LOCK, MARK, OBJECTS, RESUME, temporary
 from tunery.store.records import read_json, read_record
@@ -94,7 +94,7 @@ class RunFolder:
     def close(self) -> None:
         """Remove what only an unfinished run needs; `progress.json`, which says that something is left, goes last."""
         self.resume.clear()
-        remove_tree(self.staging)
+        recover(self.path)  # the staging folder too, whichever process made it
         (self.path / "progress.json").unlink(missing_ok=True)
 
     def start_over(self) -> None:
