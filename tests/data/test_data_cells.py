@@ -81,3 +81,11 @@ def test_bad_cells_say_what_they_should_be() -> None:
         names_of("[a, b", separator="|")
     with pytest.raises(BadCell, match="one of them is empty"):
         names_of(["a", None], separator="|")
+
+
+@pytest.mark.parametrize("cell", ["\ud83d", "a\udc80b"])
+def test_half_of_a_character_is_no_name(cell: str) -> None:
+    with pytest.raises(BadCell, match="must hold whole characters, but got half of a surrogate pair"):
+        name_of(cell)
+    with pytest.raises(BadCell, match="half of a surrogate pair"):
+        names_of(["x", cell], separator="|")

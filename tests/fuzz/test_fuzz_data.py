@@ -94,11 +94,12 @@ def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
         read(tmp_path / f"folder{suffix}")
 
 
+LETTERS: Final = "[](){}'\"\\,: 01abx{N}u"
+FORMS: Final = ("[{}]", "{}", "['{}' 'b']", "('{}', 'b')")
+
+
 @examples(1)
-@given(
-    st.text(st.sampled_from("[](){}'\"\\\\,: 01abx{N}u"), max_size=20),
-    st.sampled_from(["[{}]", "{}", "['{}' 'b']", "('{}', 'b')"]),
-)
+@given(st.text(LETTERS, max_size=20), st.sampled_from(FORMS))
 def test_odd_lists(text: str, form: str) -> None:
     for read in (label_of, partial(names_of, separator="|"), is_listed):
         with suppress(BadCell):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from report_records import make_comparison, make_lines, make_run, make_study
 
 from stored_runs import finish, keep_best, save_point, weights
-from tunery.errors import Damaged
+from tunery.errors import Damaged, FolderError
 from tunery.hpo.pages import write_page
 from tunery.schema.document import validate
 from tunery.schema.results import Progress
@@ -164,6 +164,13 @@ def test_damaged_cards(tmp_path: Path, members: int) -> None:
         read_or_refused(lambda: read_card(tmp_path), CARD)
 
     look()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"null", json.dumps(make_card()).encode()[:-40], b"[" * 10_000])
+def test_a_card_that_is_empty_or_cut_off(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / CARD).write_bytes(content)
+    with pytest.raises(FolderError, match=f"{CARD}' is not what was written there: "):
+        read_card(tmp_path)
 
 
 @examples(0.5)
