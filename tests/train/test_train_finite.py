@@ -13,7 +13,7 @@ import torch
 from transformers import TrainerCallback
 
 from tiny_runs import config, write_rows
-from tunery.data.batches import EpochBatches, plan_epoch
+from tunery.data.batches import EpochBatches, length_tells_labels, plan_epoch
 from tunery.data.rows import Example
 from tunery.errors import NonFiniteLoss
 from tunery.schema import RunConfig
@@ -54,9 +54,12 @@ def make(tiny_bert: Path, folder: Path, **sections: Any) -> RunConfig:
 
 
 def ids_at(given: RunConfig, step: int) -> tuple[str, ...]:
-    lengths = prepare(given).encoded["train"].lengths
+    prepared = prepare(given)
+    lengths, targets = prepared.encoded["train"].lengths, prepared.targets["train"]
+    by_length = not length_tells_labels(lengths, targets, batch_size=8)
     epoch, place = divmod(step - 1, STEPS_PER_EPOCH)
-    return tuple(f"train-{row}" for row in plan_epoch(lengths, batch_size=8, seed=0, epoch=epoch)[place])
+    plan = plan_epoch(lengths, batch_size=8, seed=0, epoch=epoch, by_length=by_length)
+    return tuple(f"train-{row}" for row in plan[place])
 
 
 def test_a_rate_that_is_too_high_is_named_with_step_and_rows(tiny_bert: Path, tmp_path: Path) -> None:
