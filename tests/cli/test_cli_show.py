@@ -31,9 +31,9 @@ def test_a_search_is_told_line_by_line(capsys: pytest.CaptureFixture[str]) -> No
     (importance,) = [line for line in lines if line.startswith("importance (PED-ANOVA / fANOVA): ")]
     assert importance.count(" % / ") == 5
     gains = [line for line in lines if line.startswith("ensemble: ")]
-    assert len(gains) == 2 and "weighted mean of trials" in gains[1] and "+0.0064 against the best single" in gains[1]
+    assert len(gains) == 2 and "weighted mean of trials" in gains[1] and "of the best single trial (+0.0064)" in gains[1]
     assert "15 completed, 40 pruned, 5 failed; 2.5 h of computing" in lines
-    assert "40 of 60 ended trials (67 %) were stopped early, all of them by epoch 5." in text
+    assert "40 of 60 ended trials (67 %) were stopped early, all of them by epoch 3." in text
     assert "That saved an estimated 3.7 h." in text and "pruned: 35 by epoch 2, 40 by epoch 3" in lines
     assert f"{len(study.front)} trials are on the front of macro F1, peak memory and training time" in text
     assert f"note: {study.notes[0]}" in lines and any("with notes: see leaderboard.csv" in line for line in lines)
@@ -96,3 +96,21 @@ def test_a_comparison_is_the_reports_own_table_within_100_columns(capsys: pytest
     assert max(map(len, table)) <= 100
     assert table[1].split()[:4] == ["none", "0.8632", "±", "0.0109"]
     assert any("< 0.001*" in line for line in table) and not any("0.210*" in line for line in table)
+
+
+def test_no_name_of_a_model_is_cut_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    row = {"alias": "xlm-roberta-base", "hub": "FacebookAI/" + "x" * 40, "parameters_millions": 277.5, "where": "hub"}
+    show.models([row], as_json=False)
+    printed = capsys.readouterr().out
+    assert "xlm-roberta-base" in printed and printed.count("x") == 41 and "\N{HORIZONTAL ELLIPSIS}" not in printed
+
+
+@pytest.mark.parametrize(("micro", "told"), [(0.9, False), (0.8, True)])
+def test_micro_f1_is_told_where_it_is_not_accuracy(
+    capsys: pytest.CaptureFixture[str], micro: float, told: bool
+) -> None:
+    show.metrics({"accuracy": 0.9, "f1_micro": micro}, of="split", name="test", as_json=False)
+    assert ("f1_micro" in capsys.readouterr().out) == told

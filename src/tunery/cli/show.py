@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from tunery.report.parts import told_once
 from tunery.schema.results import ComparisonResult, DataRecord, Finding, RunResult, StudyResult
 from tunery.schema.sizes import size_text
 from tunery.terminal import Terminal, write_json
@@ -75,10 +76,10 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
         write_json(run)
         return
     table = Table("metric", "validation", "test", box=None, pad_edge=False)
-    test = run.metrics.test or {}
-    for name, value in run.metrics.validation.items():
-        if isinstance(value, float | int | None):
-            table.add_row(name, number(value), number(test.get(name)))
+    validation, test = run.metrics.validation, run.metrics.test or {}
+    for name in told_once(validation, (validation, test), run.objective.name):
+        if isinstance(validation[name], float | int | None):
+            table.add_row(name, number(validation[name]), number(test.get(name)))
     terminal = Terminal()
     terminal.print(table)
     for note in run.notes:
@@ -164,9 +165,9 @@ def metrics(scores: Mapping[str, Any], *, of: str, name: str, as_json: bool) -> 
         write_json({of: name, "metrics": scores})
         return
     table = Table("metric", name, box=None, pad_edge=False)
-    for metric, value in scores.items():
-        if isinstance(value, float | int | None):
-            table.add_row(metric, number(value))
+    for metric in told_once(scores, (scores,), ""):
+        if isinstance(scores[metric], float | int | None):
+            table.add_row(metric, number(scores[metric]))
     Terminal().print(table)
 
 
@@ -177,8 +178,8 @@ def models(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         return
     table = Table(box=None, pad_edge=False)
     columns = {"alias": "alias", "hub": "on the Hub", "parameters_millions": "M params", "where": "where"}
-    for heading in columns.values():
-        table.add_column(heading, no_wrap=True)
+    for key, heading in columns.items():
+        table.add_column(heading, no_wrap=key != "hub", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row[key]) for key in columns))
     Terminal().print(table)

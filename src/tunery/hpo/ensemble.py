@@ -1,5 +1,6 @@
 """What the best trials of a study are worth together, and a folder that holds them as one."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -122,7 +123,7 @@ def _member(study: Path, number: int, *, trust_remote_code: bool) -> Member:
     if result is None or best is None:
         raise FolderError(
             f"the weights of trial {number} are gone; {_KEEP}, "
-            f"and `tunery train {folder.path / 'config.yaml'} --out DIR` trains it again"
+            f"and `tunery train {shlex.quote(str(folder.path / 'config.yaml'))} --out DIR` trains it again"
         )
     try:
         return member_of(

@@ -1,5 +1,6 @@
 """The end of a study: the winner is exported, checked and scored on test, once; what its trials are worth is said."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -207,7 +208,7 @@ def _publish(
             config, best, folder.objects, data=result.data, base=result.base, trust_remote_code=trust_remote_code
         )
     except Damaged as error:
-        again = f"`tunery train {folder.path / 'config.yaml'} --out DIR` trains it again"
+        again = f"`tunery train {shlex.quote(str(folder.path / 'config.yaml'))} --out DIR` trains it again"
         raise Damaged(f"trial {trial.number} won, but {error}; {again}") from error
     predictor = publish(model.built, model.prepared, model.config, best=best, folder=out / BEST)
     return best, predictor, model.prepared.splits.test.examples

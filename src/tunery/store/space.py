@@ -6,6 +6,7 @@ again after a pause. When it ends, there is no room. It is asked while no other 
 writes.
 """
 
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -128,8 +129,9 @@ class Room:
         large = [item for item in self._inventory() if item.kind != "records"][:3]
         named = "; ".join(f"{_short(item.path)} {size_text(item.bytes)} ({item.why})" for item in large)
         remedy = (
-            f"`tunery clean {self._root} --delete` frees what nothing needs; a higher checkpoint.max_disk, "
-            "checkpoint.low_disk=evict, or another --out gives room; then the same command resumes"
+            f"`tunery clean {shlex.quote(str(self._root))} --delete` frees what nothing needs; "
+            "a higher checkpoint.max_disk, checkpoint.low_disk=evict, or another --out gives room; "
+            "then the same command resumes"
         )
         return DiskFull(f"{rule}. Largest: {named or 'nothing is stored yet'}. {remedy}")
 
