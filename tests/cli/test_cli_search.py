@@ -11,7 +11,8 @@ import pytest
 import yaml
 from test_cli import call
 
-from tunery.cli.exits import guarded, without_passwords
+from tunery.cli.exits import guarded
+from tunery.cli.secrets import Secrets
 from tunery.errors import ConfigError, Problem, RequestError, StudyFailed
 from tunery.schema.results import Disk, EnsembleGain, StudyResult
 from tunery.schema.space_text import default_space
@@ -269,7 +270,7 @@ SECRETS = {
 
 @pytest.mark.parametrize(("text", "shown"), SECRETS.items())
 def test_passwords_are_not_printed(text: str, shown: str) -> None:
-    assert without_passwords(text) == shown
+    assert Secrets().masked(text) == shown
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,9 @@ def test_a_search_is_told_line_by_line(capsys: pytest.CaptureFixture[str]) -> No
     (importance,) = [line for line in lines if line.startswith("importance (PED-ANOVA / fANOVA): ")]
     assert importance.count(" % / ") == 5
     gains = [line for line in lines if line.startswith("ensemble: ")]
-    assert len(gains) == 2 and "weighted mean of trials" in gains[1] and "of the best single trial (+0.0064)" in gains[1]
+    assert (
+        len(gains) == 2 and "weighted mean of trials" in gains[1] and "of the best single trial (+0.0064)" in gains[1]
+    )
     assert "15 completed, 40 pruned, 5 failed; 2.5 h of computing" in lines
     assert "40 of 60 ended trials (67 %) were stopped early, all of them by epoch 3." in text
     assert "That saved an estimated 3.7 h." in text and "pruned: 35 by epoch 2, 40 by epoch 3" in lines
