@@ -177,7 +177,7 @@ def test_a_run_at_work_is_left_alone(begun: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_half_written_stays(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def copy_badly(source: Path, folder: Path) -> None:
+    def copy_badly(source: Path, folder: Path, trust_remote_code: bool) -> None:
         folder.mkdir(parents=True)
         (folder / "tunery.json").write_bytes((source / "tunery.json").read_bytes())
 
