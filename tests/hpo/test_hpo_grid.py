@@ -1,5 +1,6 @@
 """Every legal combination, once; and how many there are."""
 
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -8,10 +9,11 @@ from hypothesis import strategies as st
 
 from tunery.hpo.draft import identity
 from tunery.hpo.grid import Combinations, grid, size
-from tunery.hpo.space import Space
+from tunery.hpo.space import Space, Steps
 from tunery.schema.document import Document
 from tunery.schema.space import with_domains
 from tunery.schema.space_default import with_default_domains
+from tunery.schema.spec import Range
 
 
 def space_of(**sections: Any) -> Document:
@@ -90,6 +92,23 @@ def test_a_huge_space_is_counted_and_begun_at_once() -> None:
     assert len({params["peft.method"] for params in first}) > 3
     drawn = list(islice(combinations.shuffled(0), 50))
     assert len(set(drawn)) == 50 and drawn != list(islice(combinations.shuffled(1), 50))
+
+
+def test_a_range_of_a_billion_steps_is_counted_and_begun_at_once() -> None:
+    rate = {"low": 1e-9, "high": 1, "step": 1e-9}
+    document = space_of(optim={"lr": rate, "weight_decay": {"low": 0, "high": 1, "step": 1e-15}})
+    assert size(document) == 10**9 * (10**15 + 1)
+    assert next(grid(document)) == {"optim.lr": 1e-9, "optim.weight_decay": 0.0}
+    assert len(list(islice(grid(document), 50))) == 50
+
+
+@given(st.decimals(-100, 100, places=2), st.integers(0, 300), st.decimals("0.01", 3, places=2), st.floats(-500, 500))
+def test_steps_are_those_of_decimal_arithmetic(low: Decimal, count: int, step: Decimal, value: float) -> None:
+    high = low + count * step
+    steps = Steps(Range(float(low), float(high), step=float(step)))
+    listed = [float(low + number * step) for number in range(count + 1)]
+    assert list(steps) == listed and steps[-1] == listed[-1] and steps[1:3] == listed[1:3]
+    assert abs(steps.nearest(value) - value) == min(abs(known - value) for known in listed)
 
 
 def test_a_large_countable_space_is_not_looked_at_one_by_one() -> None:

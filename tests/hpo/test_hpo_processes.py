@@ -230,7 +230,18 @@ def test_what_a_fork_cannot_use_gets_an_interpreter_of_its_own(warm: WarmProcess
     job = make(peft={"method": "lora"})
     quantised = job.config.model_dump(mode="json")
     quantised["model"]["quantization"] = "nf4"
+    quantised["name"] = "n" * 2**18  # more than an argument may have
     assert warm.run(replace(job, config=validate(quantised)), judge=on, stop=nothing) == Outcome("completed")
+
+
+def test_a_trial_whose_process_cannot_be_started_fails_alone(
+    warm: WarmProcesses, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getcwd", lambda: str(tmp_path / "gone"))
+        outcome = warm.run(make(0), judge=on, stop=nothing)
+    assert outcome.status == "failed" and "its process could not be started: " in (outcome.reason or "")
+    assert warm.run(make(1), judge=on, stop=nothing) == Outcome("completed")
 
 
 SCRIPT = """

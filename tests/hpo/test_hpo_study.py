@@ -25,9 +25,11 @@ from tunery.errors import (
     ExportMismatch,
     FolderError,
     Interrupted,
+    RequestError,
     RunError,
     StudyFailed,
 )
+from tunery.hpo.database import close_study, open_study, sqlite_url
 from tunery.hpo.here import InThisProcess
 from tunery.hpo.runner import Job, Judge, Outcome, Runner, Stop
 from tunery.hpo.study import work
@@ -391,3 +393,29 @@ def test_a_death_among_the_proposals_of_a_trial_changes_none_of_them(
             again = search(given, out=tmp_path / "again")
     assert len(deaths) >= 6
     assert [trial.params for trial in again.trials] == [trial.params for trial in whole.trials]
+
+
+@pytest.mark.parametrize("name", ["../../x", "..", "/x", "a/b", "a/", ""])
+def test_a_worker_writes_to_no_folder_that_the_database_chose(tmp_path: Path, name: str) -> None:
+    study = open_study(sqlite_url(tmp_path), name=name, directions=["maximize"])
+    study.set_user_attr("config", {"task": {"kind": "classification"}})
+    close_study(study)
+    with pytest.raises(RequestError, match=r"writes to runs/NAME, but the study's name is .*; give it a folder"):
+        work(sqlite_url(tmp_path))
+
+
+def test_a_worker_needs_a_study_that_tunery_began(tmp_path: Path) -> None:
+    close_study(open_study(sqlite_url(tmp_path), name="other", directions=["maximize"]))
+    with pytest.raises(RequestError, match="'other' must be one that `tunery search` began, but has no config"):
+        work(sqlite_url(tmp_path))
+
+
+def test_a_study_of_another_config_in_the_database_is_not_mixed_with(tiny_bert: Path, tmp_path: Path) -> None:
+    study = open_study(sqlite_url(tmp_path), name="run", directions=["maximize"])
+    study.set_user_attr("config", {**document(tiny_bert, tmp_path), "seed": 5})
+    close_study(study)
+    with pytest.raises(
+        RequestError, match=r"the study 'run' in the database has another config \(.*\); give this one another"
+    ):
+        search(document(tiny_bert, tmp_path), out=tmp_path)
+    assert not (tmp_path / "trials").exists()

@@ -20,6 +20,7 @@ from tunery.schema.space_check import check_space
 from tunery.schema.space_default import rates_left_out, space_of, with_default_domains
 from tunery.schema.spec import Choices, Range
 
+INF = float("inf")
 BASE: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
 
 
@@ -47,6 +48,15 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"optim": {"lr": {"low": 0, "high": 1, "log": True}}}, ["optim.lr: a logarithmic range needs `low > 0`, but got"]),
     ({"optim": {"lr": {"low": 1, "high": 2, "log": "yes"}}}, ["optim.lr: log must be true or false, but got 'yes'"]),
     ({"optim": {"lr": {"low": 1, "high": 2, "step": -1}}}, ["optim.lr: step must be a number > 0, but got -1"]),
+    ({"optim": {"lr": {"low": 1, "high": 2, "step": INF}}}, ["optim.lr: step must be a number > 0, but got inf"]),
+    (
+        {"optim": {"lr": {"low": 0.1, "high": 1, "step": 1e-20}}},
+        ["optim.lr: a range may have 2**53 steps, the numbers that floats tell apart; 1e-20 is too small a step"],
+    ),
+    (
+        {"optim": {"lr": {"low": 0.1, "high": INF}}},
+        ["optim.lr: `low <= high` must hold for two numbers, but got low=0.1, high=inf"],
+    ),
     (
         {"optim": {"lr": {"low": 1, "high": 2, "logg": True}}},
         ["optim.lr: a range has the keys low, high, log and"],

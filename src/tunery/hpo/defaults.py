@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from tunery.errors import ConfigError
-from tunery.hpo.space import Params, Space, encode, stepped
+from tunery.hpo.space import Params, Space, Steps, encode
 from tunery.schema import RunConfig
 from tunery.schema.document import Document, validate
 from tunery.schema.space import UNSET, config_path, fields_at, opens_branch, realise
@@ -81,31 +81,35 @@ def _searched(space: Space, values: Params) -> Params:
 
 def _same(domain: Domain, value: Any) -> Any:
     """The value as the domain has it: 16 for 16.0."""
-    if isinstance(domain, Choices) or domain.step is not None:
-        return next((known for known in _values(domain) if known == value), UNSET)
-    inside = isinstance(value, int | float) and domain.low <= value <= domain.high
-    return value if inside else UNSET
+    if isinstance(domain, Choices):
+        return next((known for known in domain.values if known == value), UNSET)
+    if not isinstance(value, int | float) or not domain.low <= value <= domain.high:
+        return UNSET
+    known = value if domain.step is None else Steps(domain).nearest(value)
+    return known if known == value else UNSET
 
 
 def _values(domain: Domain) -> Sequence[Any]:
     """What a domain names one by one; of a range without steps its ends."""
     if isinstance(domain, Choices):
         return domain.values
-    return (domain.low, domain.high) if domain.step is None else stepped(domain)
+    return (domain.low, domain.high) if domain.step is None else Steps(domain)
 
 
 def _times(factor: float) -> Callable[[Domain, Any], Any]:
     def move(domain: Domain, value: Any) -> Any:
-        values, wanted = _values(domain), value * factor
-        if isinstance(domain, Choices) or domain.step is not None:
-            return min(values, key=lambda known: abs(known - wanted))
+        wanted = value * factor
+        if isinstance(domain, Choices):
+            return min(domain.values, key=lambda known: abs(known - wanted))
+        if domain.step is not None:
+            return Steps(domain).nearest(wanted)
         return min(max(wanted, domain.low), domain.high)
 
     return move
 
 
 def _longest(domain: Domain, value: Any) -> Any:
-    return max(_values(domain))
+    return max(domain.values) if isinstance(domain, Choices) else _values(domain)[-1]
 
 
 def _widest(domain: Domain, value: Any) -> Any:

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, Final, final
 
 from tunery.errors import ConfigError, Problem
-from tunery.hpo.space import Params, Space, encode, stepped
+from tunery.hpo.space import Params, Space, Steps, encode
 from tunery.schema.document import Document, read_section
 from tunery.schema.rules import broken_rules
 from tunery.schema.run import RunConfig
@@ -149,7 +149,9 @@ def _points(space: Space, parameter: Parameter, count: int | None) -> Sequence[A
         return tuple(dict.fromkeys(map(encode, domain.values)))
     if integer and (count is None or domain.step is not None):
         return range(int(domain.low), int(domain.high) + 1, int(domain.step or 1))
-    found = _spread(domain, count or _POINTS) if domain.step is None else stepped(domain)
+    if domain.step is not None:
+        return Steps(domain)
+    found = _spread(domain, count or _POINTS)
     return tuple(dict.fromkeys(round(value) for value in found)) if integer else tuple(dict.fromkeys(found))
 
 

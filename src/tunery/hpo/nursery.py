@@ -9,12 +9,15 @@ import socket
 import sys
 import traceback
 from contextlib import suppress
+from dataclasses import asdict
 from functools import cache
+from tempfile import TemporaryFile
 from typing import final
 
 import torch
 
 from tunery.hpo.channel import Channel, Message
+from tunery.hpo.runner import Outcome
 from tunery.hpo.trial import train
 from tunery.model.backbone import base_digest
 from tunery.model.build import load_carrier
@@ -75,6 +78,18 @@ class _Nursery:
     def _begin(self, end: socket.socket) -> None:
         channel = Channel(end)
         request = channel.receive() or {}
+        try:
+            pid = self._pid_of(request, channel, end)
+        except OSError as error:  # of this trial alone: no process to be had, or its folder is gone
+            failed = Outcome("failed", f"its process could not be started: {error}")
+            channel.send(outcome=asdict(failed), ended=1)
+            pid = None
+        if pid is None:
+            return channel.close()
+        self._trials[pid] = channel
+
+    def _pid_of(self, request: Message, channel: Channel, end: socket.socket) -> int | None:
+        """Of the process that trains what is asked for; None where it is enough to get ready."""
         os.chdir(request["cwd"])
         config = validate(request["config"])
         alone = _needs_an_interpreter(config)
@@ -82,9 +97,8 @@ class _Nursery:
             with suppress(Exception):  # whatever is wrong will be again in the trial, which can say so
                 _warm_up(config, trust_remote_code=request["trust_remote_code"])
         if request["run"] is None:
-            return channel.close()
-        pid = _started(request, end) if alone or _is_awake() else self._fork(request, channel)
-        self._trials[pid] = channel
+            return None
+        return _started(request, end) if alone or _is_awake() else self._fork(request, channel)
 
     def _fork(self, request: Message, channel: Channel) -> int:
         if (pid := os.fork()) != 0:
@@ -135,9 +149,14 @@ def _is_awake() -> bool:
 
 
 def _started(request: Message, end: socket.socket) -> int:
+    """What it is asked for is its standard input: an argument may have 128 KiB."""
     os.set_inheritable(end.fileno(), True)
     try:
-        return os.posix_spawn(sys.executable, [*_ALONE, str(end.fileno()), json.dumps(request)], os.environ)
+        with TemporaryFile("w+", encoding="utf-8") as told:
+            json.dump(request, told)
+            told.seek(0)
+            given = [(os.POSIX_SPAWN_DUP2, told.fileno(), 0)]
+            return os.posix_spawn(sys.executable, [*_ALONE, str(end.fileno())], os.environ, file_actions=given)
     finally:
         os.set_inheritable(end.fileno(), False)
 

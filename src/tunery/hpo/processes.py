@@ -43,8 +43,8 @@ class WarmProcesses(Runner):
         """Start the server, and have it read model and data."""
         mine, its = socket.socketpair()
         with mine:
-            Channel(mine).send(**_request(config, trust_remote_code=trust_remote_code))
             self._hand_over(its)
+            Channel(mine).send(**_request(config, trust_remote_code=trust_remote_code))
 
     def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
         """Train it in a process. When the judge or a second signal raises, the process is killed."""
@@ -53,8 +53,8 @@ class WarmProcesses(Runner):
         talk = _Talk(job, channel)
         self._talks.add(talk)
         try:
+            self._hand_over(its)  # first: somebody must read a request that is larger than the socket holds
             channel.send(**_request(job.config, trust_remote_code=job.trust_remote_code, job=job))
-            self._hand_over(its)
             return talk.follow(judge, stop)
         finally:
             self._talks.discard(talk)

@@ -1,10 +1,11 @@
 """A search space as optuna knows it: distributions by path, and the config that a choice of values makes."""
 
 import json
-from collections.abc import Callable, Collection, Iterable
-from decimal import Decimal
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
+from fractions import Fraction
 from functools import cache, cached_property
-from typing import Any, final
+from typing import Any, final, overload
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -103,16 +104,39 @@ def distribution(domain: Domain, *, integer: bool) -> BaseDistribution:
     """A domain as optuna draws from it."""
     if isinstance(domain, Choices):
         return CategoricalDistribution(list(dict.fromkeys(map(encode, domain.values))))
-    high = domain.high if domain.step is None else stepped(domain)[-1]  # optuna warns where the steps do not reach it
+    high = domain.high if domain.step is None else Steps(domain)[-1]  # optuna warns where the steps do not reach it
     if integer:
         return IntDistribution(int(domain.low), int(high), log=domain.log, step=int(domain.step or 1))
     return FloatDistribution(domain.low, high, log=domain.log, step=domain.step)
 
 
-def stepped(domain: Range) -> list[float]:
-    """The values of a range with steps, as they are written: 0.3 and not 0.30000000000000004."""
-    low, high, step = (Decimal(str(number)) for number in (domain.low, domain.high, domain.step))
-    return [float(low + number * step) for number in range(int((high - low) // step) + 1)]
+@final
+class Steps(Sequence[float]):
+    """The values of a range with steps, as they are written: 0.3 and not 0.30000000000000004. Each is made when it is
+    asked for: there may be more than memory holds."""
+
+    def __init__(self, domain: Range) -> None:
+        self._low, high, self._step = (Fraction(str(n)) for n in (domain.low, domain.high, domain.step))
+        self._count = int((high - self._low) // self._step) + 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> float: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[float]: ...
+    def __getitem__(self, place: int | slice) -> float | Sequence[float]:
+        places = range(self._count)[place]
+        return self._at(places) if isinstance(places, int) else [self._at(each) for each in places]
+
+    def nearest(self, value: float) -> float:
+        """The value that is least far from another; of two the lower."""
+        place = math.ceil((Fraction(value) - self._low) / self._step - Fraction(1, 2))
+        return self._at(min(max(place, 0), self._count - 1))
+
+    def _at(self, place: int) -> float:
+        return float(self._low + place * self._step)
 
 
 def encode(value: Any) -> Any:

@@ -25,6 +25,7 @@ from tunery.schema.space import with_domains
 from tunery.schema.space_default import rates_left_out, space_of
 from tunery.store.claim import (
     OTHER_DATA,
+    changed_keys,
     claimed,
     data_changes,
     keep_data,
@@ -106,6 +107,7 @@ def search(
             claimed(folder, plain, record="study.json", data=data),
             opened(open_study(url, name=base.name, directions=directions, patience=patience)) as study,
         ):
+            _refuse_other_config(study, plain)
             _require_same_data(study, data)
             study.set_user_attr(_CONFIG, plain)
             study.set_user_attr(_DATA, data.model_dump(mode="json"))
@@ -146,7 +148,7 @@ def work(
             raise RequestError(
                 f"the study {study.study_name!r} must be one that `tunery search` began, but has no config"
             )
-        folder, space = Path(out) if out is not None else Path("runs") / study.study_name, with_domains(plain)
+        folder, space = Path(out) if out is not None else _folder_of(study.study_name), with_domains(plain)
         refuse_other(folder, plain, record="study.json")
         base = _base(space)
         runner = make_runner("processes", n_jobs=base.search.n_jobs, gpus_per_trial=None)
@@ -170,6 +172,19 @@ def _require_same_data(study: Study, data: DataRecord) -> None:
     known = study.user_attrs.get(_DATA)
     if known is not None and (changed := data_changes(DataRecord(**known), data)):
         raise DataError(f"the study {study.study_name!r} was begun with other data: {changed}; {OTHER_DATA}")
+
+
+def _refuse_other_config(study: Study, plain: Document) -> None:
+    if changed := changed_keys(study.user_attrs.get(_CONFIG, plain), plain):
+        what = f"the study {study.study_name!r} in the database has another config ({'; '.join(changed[:5])})"
+        raise RequestError(f"{what}; give this one another `name`, or the same config")
+
+
+def _folder_of(name: str) -> Path:
+    """Where a worker writes that is told nothing else: whoever began the study has chosen its name."""
+    if name in ("", "..") or Path(name).name != name:
+        raise RequestError(f"a worker writes to runs/NAME, but the study's name is {name!r}; give it a folder (--out)")
+    return Path("runs") / name
 
 
 def _base(space: Document) -> RunConfig:

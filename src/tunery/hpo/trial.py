@@ -31,12 +31,12 @@ _PAUSE: Final = 0.5
 
 
 def main() -> None:
-    """Train what the second argument says, and answer into the socket that the first one numbers."""
+    """Train what standard input says, and answer into the socket whose number is the argument."""
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no result of the command's
     quiet_libraries()
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     os.register_at_fork(after_in_child=channel.close)  # whom it forks has nothing to say
-    train(json.loads(sys.argv[2]), channel)
+    train(json.load(sys.stdin), channel)
 
 
 def train(request: Message, channel: Channel) -> None:

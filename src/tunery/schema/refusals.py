@@ -1,5 +1,6 @@
 """Walks a document beside the schema and says everything that is wrong with it, each with its dotted path."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Final, TypeGuard
@@ -27,6 +28,8 @@ from tunery.schema.spec import Choices, Range, Spec
 
 _ONE_VALUE: Final = "a range is for a study; write one value, or use `tunery search`"
 _BOUND_ERRORS: Final = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number")
+_MOST_STEPS: Final = 2**53
+"""Of a range: floats tell no more apart."""
 
 
 def section_refusals(
@@ -91,6 +94,8 @@ def range_problem(value: Mapping[Any, Any]) -> str | None:
         return "a range is either logarithmic or stepped; remove log or step"
     if step is not None and not (_is_number(step) and step > 0):
         return f"step must be a number > 0, but got {shown(step)}"
+    if step is not None and high - low > _MOST_STEPS * step:
+        return f"a range may have 2**53 steps, the numbers that floats tell apart; {shown(step)} is too small a step"
     return None
 
 
@@ -101,7 +106,7 @@ def shown(value: Any) -> str:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _of_mapping(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iterator[Problem]:

@@ -162,6 +162,11 @@ def _changes_in(folder: Path, document: Mapping[str, Any], *, besides: Sequence[
     return _changes(read_yaml(path), _plain(document), besides=besides)
 
 
+def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs, in words, besides the places of the data and the keys that may be set anew."""
+    return _changes(_plain(before), _plain(after), besides=(*_MAY_CHANGE, *_PLACES))
+
+
 def _changes(before: Any, after: Any, *, besides: Sequence[str], path: str = "") -> list[str]:
     """Every value that differs, except at the paths `besides`."""
     if path in besides or before == after:
