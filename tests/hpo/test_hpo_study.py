@@ -411,11 +411,12 @@ def test_a_worker_needs_a_study_that_tunery_began(tmp_path: Path) -> None:
 
 
 def test_a_study_of_another_config_in_the_database_is_not_mixed_with(tiny_bert: Path, tmp_path: Path) -> None:
-    study = open_study(sqlite_url(tmp_path), name="run", directions=["maximize"])
+    url, out = sqlite_url(tmp_path), tmp_path / "out"
+    study = open_study(url, name="run", directions=["maximize"])
     study.set_user_attr("config", {**document(tiny_bert, tmp_path), "seed": 5})
     close_study(study)
     with pytest.raises(
         RequestError, match=r"the study 'run' in the database has another config \(.*\); give this one another"
     ):
-        search(document(tiny_bert, tmp_path), out=tmp_path)
-    assert not (tmp_path / "trials").exists()
+        search(document(tiny_bert, tmp_path), out=out, storage=url)
+    assert not (out / "trials").exists()
