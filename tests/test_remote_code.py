@@ -217,19 +217,19 @@ class Bomb:
         return Path.write_text, (self.mark, "unpickled")
 
 
-def test_no_pickle_is_run(unread: Foreign, tiny_bert: Path, tmp_path: Path) -> None:
+def test_no_pickle_is_run(tiny_bert: Path, tmp_path: Path) -> None:
     base, run, mark = tmp_path / "base", tmp_path / "run", tmp_path / "mark"
     shutil.copytree(tiny_bert, base)
-    fit(config(str(base), unread.files, peft="lora", train={"epochs": 1}), out=run)
-    pickles = {
-        run / "best" / "adapter_model.safetensors": "adapter_model.bin",
-        base / "model.safetensors": "pytorch_model.bin",
-    }
-    for weights, name in pickles.items():
-        weights.unlink()
-        torch.save({"bomb": Bomb(mark)}, weights.with_name(name))
-        with pytest.raises(ModelError, match="does not fit its base|cannot be loaded"):
-            load(run)
+    given = config(str(base), write_rows(tmp_path), peft="lora", train={"epochs": 1, "batch_size": 16})
+    fit(given, out=run)
+    (run / "best" / "adapter_model.safetensors").unlink()
+    torch.save({"bomb": Bomb(mark)}, run / "best" / "adapter_model.bin")
+    with pytest.raises(ModelError, match="does not fit its base"):
+        load(run)
+    (base / "model.safetensors").unlink()
+    torch.save({"bomb": Bomb(mark)}, base / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        fit(given, out=tmp_path / "other")
     assert not mark.exists()
 
 
