@@ -34,12 +34,14 @@ def make_card(*, members: int = 0) -> dict[str, Any]:
     made = {"method": "vote", "trials": list(range(members)), "gain": None}
     parts = {"members": [f"members/{n}" for n in range(members)], "blend": blend, "ensemble": made} if members else {}
     config = validate(DOCUMENT).model_dump(mode="json")
+    split = {"rows": 9, "digest": "0", "source": "rows.csv", "labels": {"a": 5, "b": 4}}
     where = {"step": 10, "epoch": 1.0, "value": 0.5, "unfinished": False}
     return {
         "config": config,
         "labels": ["a", "b"],
         "thresholds": [0.5, 0.4],
         "base": "sha256:0",
+        "data": {"splits": {name: split for name in ("train", "validation", "test")}},
         "weights": where,
     } | parts
 

@@ -171,6 +171,6 @@ def test_other_labels_no_run_and_the_own_folder_are_refused(
         fit(given, out=first, start_from=first / "best")
     assert not (tmp_path / "run").exists()
     with pytest.raises(
-        FolderError, match=f"train.epochs: 1 there, 9 now.*with --from {re.escape(str(first))}, a new run"
+        FolderError, match=f"train.epochs: 1 there, 9 now.*with --from {re.escape(str(first))} a new run"
     ):
         fit(make(tiny_bert, files, **METHODS["lora"], train={"epochs": 9}), out=first)

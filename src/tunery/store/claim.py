@@ -144,7 +144,7 @@ def refuse_other(folder: Path, document: Mapping[str, Any], *, record: str, root
     besides = (*_MAY_CHANGE, *_PLACES) if ((root or folder) / DATA).exists() else _MAY_CHANGE
     if changed := _changes_in(folder, document, besides=besides):
         message = f"{str(folder)!r} holds a {RECORDS[record]} with another config ({'; '.join(changed[:5])})"
-        further = f"; with --from {folder}, a new run goes on from its weights"
+        further = f" (with --from {folder} a new run begins with its weights)"
         may_go_on = record == "result.json" and (folder / record).exists()
         remedy = f"choose another --out{further if may_go_on else ''}, or give it the same config"
         raise FolderError(f"{message}; {remedy}")
