@@ -173,6 +173,7 @@ def test_a_worker_joins_and_says_what_it_did(
     )
     assert code == 0 and json.loads(printed) == {"trials": 3}
     assert work.given.pop("observer") is not None
+    assert work.given.pop("trust_remote_code") is False
     assert work.given == {"arguments": (URL,), "name": "posts", "out": tmp_path, "trials": 3}
     code, printed, _ = call(capsys, "worker", "--storage", URL)
     assert code == 0 and printed == "3 trials ended here\n"
@@ -182,7 +183,7 @@ def test_a_worker_joins_and_says_what_it_did(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["worker"], "Missing option '--storage'"),
+        (["worker"], "a worker needs the study's database: --storage URL, or --storage-env NAME"),
         (["worker", "--storage", URL, "--trials", "0"], "Invalid value for '--trials'"),
         (["worker", "--storage", "nonsense"], "a storage URL has the form"),
         (["worker", "--storage", "mysql://me:s3cret@host/db"], "but this one begins with 'mysql'"),
@@ -199,7 +200,11 @@ def test_a_worker_without_a_study_is_told_why(
 
 
 @pytest.fixture
-def build(monkeypatch: pytest.MonkeyPatch) -> Called:
+def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Called:
+    monkeypatch.chdir(tmp_path)
+    Path("study").mkdir()
+    Path("study", "config.yaml").touch()
+    Path("study", "study.json").touch()
     called, module = Called(Path("joint")), ModuleType("tunery.hpo.ensemble")
     module.ensemble = called  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tunery.hpo.ensemble", module)
@@ -215,6 +220,7 @@ def test_an_ensemble_of_chosen_trials(
     monkeypatch.setattr("tunery.train.ensemble.gain_of", Called(GAIN))
     code, printed, _ = call(capsys, "ensemble", "study", "joint", "--trials", "3, 7,9", "--method", "vote", "--json")
     assert code == 0 and json.loads(printed) == {"ensemble": "joint", "gain": GAIN.model_dump(mode="json")}
+    assert build.given.pop("trust_remote_code") is False
     assert build.given == {"arguments": (Path("study"), Path("joint")), "trials": (3, 7, 9), "method": "vote"}
     code, printed, _ = call(capsys, "ensemble", "study", "joint")
     told = "vote of trials 3, 9: 0.9100, the best of them alone 0.9000, on validation rows that chose nothing of it"
