@@ -16,6 +16,7 @@ from tunery.cli.secrets import Secrets
 from tunery.errors import ConfigError, Problem, RequestError, StudyFailed
 from tunery.schema.results import Disk, EnsembleGain, StudyResult
 from tunery.schema.space_text import default_space
+from tunery.store.claim import claimed
 
 URL = "postgresql://me:s3cret@host:5432/studies"
 CONFIG: dict[str, Any] = {
@@ -202,9 +203,8 @@ def test_a_worker_without_a_study_is_told_why(
 @pytest.fixture
 def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Called:
     monkeypatch.chdir(tmp_path)
-    Path("study").mkdir()
-    Path("study", "config.yaml").touch()
-    Path("study", "study.json").touch()
+    with claimed(Path("study"), {}, record="study.json"):
+        pass
     called, module = Called(Path("joint")), ModuleType("tunery.hpo.ensemble")
     module.ensemble = called  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tunery.hpo.ensemble", module)
