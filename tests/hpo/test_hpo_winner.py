@@ -247,7 +247,7 @@ def test_what_a_study_asks_for_is_handed_on(ending: Callable[..., Ending], monke
         return ()
 
     monkeypatch.setattr(winner, "rescored", noting)
-    monkeypatch.setattr(winner, "measure", lambda out, order: seen.update(members=order) or winner.Measured())
+    monkeypatch.setattr(winner, "measure", lambda out, order, **_: seen.update(members=order) or winner.Measured())
     given = ending(rescore={"top": 2, "seeds": 7}, ensemble=2)
     conclude(so_far(0, 1, 2), given)
     assert seen["order"] == [1, 2, 0] and seen["rule"].seeds == 7 and seen["run"] is never

@@ -63,15 +63,18 @@ def ids_at(given: RunConfig, step: int) -> tuple[str, ...]:
 
 
 def test_a_rate_that_is_too_high_is_named_with_step_and_rows(tiny_bert: Path, tmp_path: Path) -> None:
-    given = make(tiny_bert, tmp_path, optim={"name": "sgd_momentum", "lr": 1e30})
+    """Every step makes the weights a million times larger."""
+    optim = {"name": "sgd_momentum", "lr": 1000, "weight_decay": 1000}
+    given = make(tiny_bert, tmp_path, optim=optim, train={"epochs": 4, "batch_size": 8, "log_every": 1000})
     with pytest.raises(NonFiniteLoss) as caught:
         fit(given, out=tmp_path / "run")
-    error, ids = caught.value, ids_at(given, 2)
-    assert (error.step, error.lr, error.rows) == (2, pytest.approx(1e30), ids)
-    where = f"at step 2 (lr 1.00e+30, rows {', '.join(ids)})"
+    error = caught.value
+    ids = ids_at(given, error.step)
+    assert 1 < error.step <= STEPS_PER_EPOCH and (error.lr, error.rows) == (pytest.approx(1000), ids)
+    where = f"at step {error.step} (lr 1.00e+03, rows {', '.join(ids)})"
     remedy = "lower optim.lr or regularization.gradient_clipping, or look at these rows"
     assert str(error) in [f"the loss must stay finite, but is {bad} {where}; {remedy}" for bad in ("nan", "inf")]
-    assert read_metrics(tmp_path / "run" / "metrics.jsonl") == []  # the first log point would have been this step
+    assert read_metrics(tmp_path / "run" / "metrics.jsonl") == []  # nothing would be logged before the epoch ends
 
 
 @pytest.mark.parametrize("step", [11, 16])

@@ -95,7 +95,7 @@ def test_a_changed_weight_is_found(best: Path, live: Predictor, tmp_path: Path) 
 
 
 def test_other_labels_are_found(live: Predictor, best: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "logits_from", lambda *_: np.zeros((3, 1), np.float32))
+    monkeypatch.setattr(verify, "logits_from", lambda *_, **__: np.zeros((3, 1), np.float32))
     with pytest.raises(ExportMismatch, match="differ by inf"):
         require_same(best, live, ROWS)
 
