@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("fuzz", max_examples=600, deadline=None, print_blob=True, suppress_health_check=HealthCheck)
+"""`make fuzz`: the tests of readers with many more examples, and others each time."""
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
