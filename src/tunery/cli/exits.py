@@ -55,10 +55,10 @@ def _told(error: BaseException) -> tuple[str | None, int]:
         return f"{told.rstrip('.')}{' See' if told.endswith('?') else '; see'} --help" if told else None, 2
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return "stopped; the same command starts or resumes the work", INTERRUPTED
+    if isinstance(error, Interrupted):
+        return str(error), INTERRUPTED
     if isinstance(error, TuneryError):
-        return str(error), INTERRUPTED if isinstance(error, Interrupted) else 2 if isinstance(
-            error, RequestError
-        ) else 1
+        return str(error), 2 if isinstance(error, RequestError) else 1
     if isinstance(error, OSError):
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return f"{what}; once that is mended, the same command resumes", 1
