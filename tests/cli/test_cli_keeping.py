@@ -169,13 +169,14 @@ def test_export_passes_on_what_is_asked_for(
         return out
 
     monkeypatch.setattr("tunery.train.export.export_run", export_run)
-    command = ["export", tmp_path, tmp_path / "out"]
+    (tmp_path / "run").mkdir()
+    command = ["export", tmp_path / "run", tmp_path / "out"]
     code, printed, _ = call(capsys, *command, "--trial", "3", "--step", "40", "--merge")
     assert code == 0 and printed == f"written: {tmp_path / 'out'}\n"
     code, printed, _ = call(capsys, *command, "--json")
     assert code == 0 and json.loads(printed) == {"export": str(tmp_path / "out")}
     given = [{"trial": 3, "step": 40, "merge": True}, {"trial": None, "step": None, "merge": False}]
-    assert asked == [(tmp_path, tmp_path / "out", {**one, "trust_remote_code": False}) for one in given]
+    assert asked == [(tmp_path / "run", tmp_path / "out", {**one, "trust_remote_code": False}) for one in given]
 
 
 def test_export_of_nothing_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
