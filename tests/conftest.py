@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("fuzz", max_examples=600, deadline=None, print_blob=True, suppress_health_check=HealthCheck)
-"""`make fuzz`: the tests of readers with many more examples, and others each time."""
+"""`make fuzz`: the tests of readers with many more examples; another SEED takes others."""
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
