@@ -64,7 +64,9 @@ def test_what_is_no_pair_is_refused_with_its_position(wrong: Any) -> None:
         examples_from([("a", "b"), wrong], pairs=True)
 
 
-@pytest.mark.parametrize("whole", [None, 5, b"text", {"text": ["a"]}, {"a"}, pd.DataFrame({"text": ["a"]})], ids=repr)
+@pytest.mark.parametrize(
+    "whole", [None, 5, b"text", {"text": ["a"]}, {"a"}, np.array("a"), pd.DataFrame({"text": ["a"]})], ids=repr
+)
 def test_what_has_no_texts_in_order_is_refused(whole: Any) -> None:
     with pytest.raises(DataError, match="texts come as one string or as a list of strings"):
         examples_from(whole, pairs=False)

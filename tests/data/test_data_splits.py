@@ -84,7 +84,11 @@ def test_pairs(tmp_path: Path) -> None:
         ({}, {"label": "y"}, "there is no column 'y' (data.label); choose from: label, text, who"),
         ({}, {"group": "q"}, "(data.group)"),
         ({"label": " "}, {}, "row 3: column 'label' is empty; classification needs one label in every row"),
-        ({"label": ["a"]}, {}, "row 3: column 'label' must hold one value, but got ['a']; several labels: task.kind="),
+        (
+            {"label": ["a"]},
+            {},
+            "row 3: column 'label' must hold one value, but got a list: ['a']; several labels: task.kind=",
+        ),
         ({"text": ["a"]}, {}, "row 3: column 'text' must hold a text, but got ['a']"),
     ],
 )

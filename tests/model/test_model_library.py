@@ -197,6 +197,19 @@ def test_an_adapter_that_does_not_fit_its_base_says_so(tiny_bert: Path, tmp_path
         (tmp_path / "adapter_config.json").write_text(json.dumps(config))
 
 
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
+def test_a_file_that_an_adapter_lacks_is_not_asked_of_the_hub(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The library takes a folder without it for the name of a repository: `runs/best` may be somebody's."""
+    folder = tmp_path / "runs" / "best"
+    METHODS[Lora].save(wrap(Lora(), carrier(tiny_bert)).module, folder, base=BASE)
+    (folder / name).unlink()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=f"an adapter must hold {name}, but 'runs/best' does not"):
+        METHODS[Lora].load(Lora(), carrier(tiny_bert), Path("runs/best"))
+
+
 GPT2, ROBERTA = (
     AutoConfig.for_model("gpt2"),
     AutoConfig.for_model("roberta", max_position_embeddings=514, vocab_size=50265),

@@ -1,5 +1,6 @@
 """Every problem of a config at once, each with its path; every message has its text here."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -385,3 +386,10 @@ def test_every_wrong_override_is_named() -> None:
     assert [problem.path for problem in caught.value.problems] == ["seed", "=3", "a..b=1", "seed=", "seed=[1"]
     assert "an override is written key.path=value, for example optim.lr=1e-4" in str(caught.value)
     assert "not valid YAML: line 1" in str(caught.value)
+
+
+def test_a_config_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path, tmp_path / "pipe.yaml"):
+        with pytest.raises(ConfigError, match="a config is a file, but this is a (folder|pipe or a device)"):
+            read_document(path)

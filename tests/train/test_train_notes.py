@@ -58,6 +58,7 @@ def test_a_run_that_has_learned_and_levelled_off_has_no_notes() -> None:
     assert good["accuracy"] > 0.95
     assert notes(LEVEL, good) == ()
     assert notes(curve([0.21], [0.86]), good) == ()
+    assert notes(curve([0.3929, 0.3925], [0.86, 0.86]), good) == ()  # both are 0.39
     assert notes(curve([0.21, 0.15, 0.19], [0.86, 0.91, 0.91]), good) == ()
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tiny_runs import config, write_rows
-from tunery.errors import DataError, OutputError
+from tunery.errors import DataError, OutputError, RequestError
 from tunery.train.fit import fit
 from tunery.train.inference import load
 from tunery.train.predict_file import STANDARD, Answer, Columns, evaluate_file, predict_file
@@ -89,7 +90,11 @@ def test_a_row_of_the_output_is_the_row_of_the_input_its_label_and_the_confidenc
 def test_several_labels_are_written_as_the_training_data_has_them(
     runs: Callable[[str], Path], source: Path, tmp_path: Path
 ) -> None:
-    answers = load(runs("multilabel")).predict([row["text"] for row in ROWS], threshold=0.0)
+    model = load(runs("multilabel"))
+    for wrong in (2.0, -0.1, math.nan):
+        with pytest.raises(RequestError, match="a threshold is a probability from 0 to 1, but got"):
+            model.predict("a text", threshold=wrong)
+    answers = model.predict([row["text"] for row in ROWS], threshold=0.0)
     assert answers[0].labels == ("bad", "good") and answers[0].confidence == min(answers[0].probabilities.values())
     every, none = Answer(threshold=0.0), Answer(threshold=1.0)
     for kind, suffix, answer, expected in [

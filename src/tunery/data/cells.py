@@ -46,10 +46,10 @@ def name_of(cell: Any) -> str | None:
 
 def label_of(cell: Any) -> str | None:
     """The only label of a row; a string that is a list of several, as JSON, Python or numpy writes it, is refused."""
-    name = name_of(cell)
-    if name is not None and _listed(name, strict=False) is not None:
-        raise BadCell(f"must hold one value, but got a list: {_short(cell)}")
-    return name
+    listed = _listed(cell.strip(), strict=False) if isinstance(cell, str) else _items(cell)
+    if listed is not None:
+        raise BadCell(f"must hold one value, but got a list: {_short(cell)}; several labels: task.kind=multilabel")
+    return name_of(cell)
 
 
 def names_of(cell: Any, *, separator: str) -> tuple[str, ...]:

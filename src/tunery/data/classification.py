@@ -39,7 +39,7 @@ class ClassificationView(TaskView):
             try:
                 name = label_of(row.get(data.label))
             except BadCell as problem:
-                raise BadCell(f"column {data.label!r} {problem}; several labels: task.kind=multilabel") from None
+                raise BadCell(f"column {data.label!r} {problem}") from None
             if name is None:
                 raise BadCell(f"column {data.label!r} is empty; classification needs one label in every row")
             return (name,)

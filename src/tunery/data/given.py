@@ -20,7 +20,8 @@ def examples_from(texts: str | Iterable[Text], *, pairs: bool) -> list[Example]:
     """
     if isinstance(texts, str):
         texts = [texts]
-    if not isinstance(texts, Iterable) or isinstance(texts, bytes | Mapping | Set) or hasattr(texts, "columns"):
+    is_one = not isinstance(texts, Iterable) or getattr(texts, "ndim", 1) == 0
+    if is_one or isinstance(texts, bytes | Mapping | Set) or hasattr(texts, "columns"):
         need = "texts come as one string or as a list of strings, in an order that answers can follow"
         raise DataError(f"{need}, but got {_shown(texts)}; of a table, give one column")
     return [_example(given, position, pairs=pairs) for position, given in enumerate(texts)]

@@ -81,7 +81,7 @@ def open_study(
         RequestError: when the URL, the server or what it holds will not do. No password is in the message.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    place = _place(url)
+    place = place_of(url)
     with _explained(place):
         storage = _storage(place, patience)
         names = [study.study_name for study in storage.get_all_studies()] if place.drivername == "sqlite" else []
@@ -103,7 +103,7 @@ def join_study(url: str, name: str | None, *, patience: Patience | None = None) 
         RequestError: when the URL or the server will not do, or the study is not there.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    place = _place(url)
+    place = place_of(url)
     with _explained(place):
         storage = _storage(place, patience)
         names = sorted(study.study_name for study in storage.get_all_studies())
@@ -159,7 +159,7 @@ def backend(study: optuna.Study) -> LeanStorage:
     raise TypeError(f"a study that `open_study` opened is needed, but this one is kept in {type(storage).__name__}")
 
 
-def _place(url: str) -> URL:
+def place_of(url: str) -> URL:
     """Raises:
     RequestError: which does not repeat what cannot be read, because a password may be in it.
     """

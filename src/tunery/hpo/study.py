@@ -10,7 +10,7 @@ from typing import Final
 from optuna import Study
 
 from tunery.errors import ConfigError, DataError, Problem, RequestError
-from tunery.hpo.database import join_study, open_study, opened, sqlite_url
+from tunery.hpo.database import join_study, open_study, opened, place_of, sqlite_url
 from tunery.hpo.engines import make_runner
 from tunery.hpo.grid import grid
 from tunery.hpo.patience import Patience
@@ -92,6 +92,7 @@ def search(
         engine = make_runner(engine, n_jobs=base.search.n_jobs, gpus_per_trial=gpus_per_trial)
     costs: list[Direction] = ["minimize" for _ in base.objectives[1:]]
     url, directions = storage or sqlite_url(folder), [base.direction, *costs]
+    place_of(url)  # a URL that is none is refused before anything heavy is imported
     signals, observer = Signals(), observer or Silent()
     patience = Patience(say=observer.say, leave=lambda: signals.by)
     with closing(engine), signals.listening():

@@ -267,7 +267,8 @@ def _or_model_error(base: Base, load: Callable[[], T]) -> T:
                 f"{base.source!r}, then add --trust-remote-code to this command (trust_remote_code=True in Python)"
             ) from error
         reason = _broken_document(base) or _reason(error)
-        raise ModelError(f"{base.name!r} ({base.source}) cannot be loaded: {reason}") from error
+        where = f"{base.name!r}" if base.source == base.name else f"{base.name!r} ({base.source})"
+        raise ModelError(f"{where} cannot be loaded: {reason}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any, final
 
 from peft import IA3Config, LNTuningConfig, LoraConfig, PeftConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
-from peft.utils import ModulesToSaveWrapper
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, ModulesToSaveWrapper
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -81,12 +81,16 @@ class ThroughPeft(Method):
         """Put a saved adapter on its base.
 
         Raises:
-            ModelError: the adapter does not fit the base.
+            ModelError: the folder lacks a file of the adapter, which the library would then ask the Hub for, or the
+                adapter does not fit the base.
         """
+        for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
+            if not (folder / name).is_file():
+                raise ModelError(f"an adapter must hold {name}, but {str(folder)!r} does not; export the run again")
         try:
             with without_noise():
                 warnings.filterwarnings("error", message=_LOST)
-                return PeftModel.from_pretrained(carrier.model, str(folder)).eval()
+                return PeftModel.from_pretrained(carrier.model, str(folder.resolve()), local_files_only=True).eval()
         except MemoryError:
             raise
         except Exception as error:  # what the library makes of a bad file has no common type

@@ -171,6 +171,8 @@ def read_yaml(path: Path) -> Any:
     Raises:
         ConfigError: when it is missing, too large for a config, not UTF-8 or not YAML.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise _unusable(path, "a config is a file, but this is a pipe or a device")
     try:
         with path.open("rb") as file:
             content, is_longer = file.read(_MOST_BYTES), bool(file.read(1))

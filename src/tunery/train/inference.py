@@ -16,7 +16,7 @@ from tunery.data.given import Text, examples_from
 from tunery.data.rows import Example, Split, Splits
 from tunery.data.task import Logits, Targets, TaskView
 from tunery.data.tasks import make_task
-from tunery.errors import DataError, FolderError
+from tunery.errors import DataError, FolderError, RequestError
 from tunery.hardware import pick_device, pick_precision
 from tunery.model.backbone import load_tokenizer
 from tunery.model.catalog import exported_base
@@ -120,7 +120,10 @@ class Predictor:
 
         Raises:
             DataError: when something is no text, or no pair; the message says at which position.
+            RequestError: when the threshold is no probability.
         """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise RequestError(f"a threshold is a probability from 0 to 1, but got {threshold}")
         return self.answer(examples_from(texts, pairs=self.config.data.text_pair is not None), threshold=threshold)
 
     def answer(self, examples: Sequence[Example], *, threshold: float | None = None) -> list[Prediction]:

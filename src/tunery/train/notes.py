@@ -23,6 +23,8 @@ from tunery.schema.results import DataRecord, RunResult, SplitRecord
 LEAST_R_SQUARED: Final = 0.02
 """Share of the loss of the class frequencies that has to be gone."""
 LEAST_AUC: Final = 0.6
+LEAST_FALL: Final = 0.001
+"""Of the validation loss in the last epoch: less is not seen in its figures."""
 LEVEL: Final = 0.1
 """Share of the fall of the validation loss that belongs to the last epoch, below which a curve counts as level."""
 
@@ -127,7 +129,7 @@ def _still_improving(config: RunConfig, curves: Curves, *, rows: int, chance: fl
     losses = [loss for loss in curves.loss if loss is not None]
     if len(losses) > 1:
         before, last = min(losses[:-1]), losses[-1]
-        if last < chance and before - last >= LEVEL * (chance - last):
+        if last < chance and before - last >= max(LEVEL * (chance - last), LEAST_FALL):
             return f"the validation loss still fell from {before:.3f} to {last:.3f}"
     values = [value for value in curves.objective if value is not None]
     if len(values) > 1 and config.objective != "loss":
