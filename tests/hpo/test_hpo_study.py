@@ -12,7 +12,8 @@ from typing import Any, final
 import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
-from optuna.storages._cached_storage import _CachedStorage
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 from transformers import TrainerCallback
 
 from tiny_runs import write_rows
@@ -371,26 +372,27 @@ def test_a_winner_that_was_damaged_is_named_with_the_remedy(tiny_bert: Path, tmp
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_death_among_the_proposals_of_a_trial_changes_none_of_them(
-    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
+    tiny_bert: Path, tmp_path: Path, sampler: str
 ) -> None:
-    """The three parameters of the second to fourth trial: the process dies before each of them once."""
+    """The process dies before each parameter of each trial is stored, once."""
     spec = {"n_trials": 4, "pruner": "none", "sampler": {"name": sampler, **TPE_FROM_THE_START.get(sampler, {})}}
     given = document(tiny_bert, tmp_path, search=spec, train={"epochs": 1, "max_steps": 1})
     whole = search(given, out=tmp_path / "whole")
-    deaths: set[tuple[int, str]] = set()
+    deaths: set[str] = set()
 
-    def die_once(storage: Any, trial_id: int, path: str, *given: Any) -> Any:
-        if trial_id > 1 and (trial_id, path) not in deaths:
-            deaths.add((trial_id, path))
+    def die_once(connection: Any, cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if statement.startswith("INSERT INTO trial_params") and str(values) not in deaths:
+            deaths.add(str(values))
             raise SystemExit
-        return write(storage, trial_id, path, *given)
 
-    write = _CachedStorage.set_trial_param
-    monkeypatch.setattr(_CachedStorage, "set_trial_param", die_once)
-    again = None
-    while again is None:
-        with suppress(SystemExit):
-            again = search(given, out=tmp_path / "again")
+    event.listen(Engine, "before_cursor_execute", die_once)
+    try:
+        again = None
+        while again is None:
+            with suppress(SystemExit):
+                again = search(given, out=tmp_path / "again")
+    finally:
+        event.remove(Engine, "before_cursor_execute", die_once)
     assert len(deaths) >= 6
     assert [trial.params for trial in again.trials] == [trial.params for trial in whole.trials]
 

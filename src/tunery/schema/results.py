@@ -330,8 +330,8 @@ class ModelCard(Record):
     """In the order of the logits."""
     thresholds: tuple[float, ...] | None
     """One per label (multilabel)."""
-    data: DataRecord
-    """The rows that it was trained, chosen and scored on."""
+    data: DataRecord | None = None
+    """The rows that it was trained, chosen and scored on; null where an earlier version made it."""
     base: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]+|hub:.+@.+)$")] | None = None
     """Digest of the base that it was trained on; null for an ensemble, whose members have one each."""
     weights: CardWeights

@@ -203,8 +203,8 @@ class Card:
     config: RunConfig
     task: TaskView
     thresholds: Sequence[float] | None
-    data: DataRecord
-    """The rows that it was trained, chosen and scored on."""
+    data: DataRecord | None
+    """The rows that it was trained, chosen and scored on; None where an earlier version made it."""
     base: str | None
     """Digest of the base that it was trained on; None for an ensemble, whose members have one each."""
     step: int
@@ -255,6 +255,8 @@ def evaluate(
     predictor = load(path, trust_remote_code=trust_remote_code)
     card = read_card(exported_in(Path(path)))
     splits = current_splits(card.config)
+    if card.data is None:
+        say("an earlier version made this model and did not record its rows: whether they are the same is not known")
     if changed := _refuse_trained_rows(card, splits, split):
         say(f"the data has changed since training: {changed}; these scores are of what is there now")
     rows: Split = getattr(splits, split)
@@ -270,6 +272,8 @@ def _refuse_trained_rows(card: "Card", splits: Splits, split: str) -> str:
     Raises:
         DataError: when training rows are in it, or nobody can know whether they are.
     """
+    if card.data is None:
+        return ""
     now = data_record(splits)
     changed = data_changes(card.data, now, names=[split])
     if not changed or split == "train":
