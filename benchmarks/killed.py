@@ -93,7 +93,7 @@ def observe(note: Callable[..., None], out: Path, *, started: float) -> None:
     ResumePoints.publish = noted_publish  # type: ignore[method-assign]
 
 
-def read_by_fork(folder: Path, examples: Any) -> Any:
+def read_by_fork(folder: Path, examples: Any, *, trust_remote_code: bool = False) -> Any:
     """What `tunery.train.verify.logits_from` does, in a process that need not import anything."""
     import numpy as np
 
@@ -103,7 +103,7 @@ def read_by_fork(folder: Path, examples: Any) -> Any:
     pid = os.fork()
     if not pid:
         answer = io.BytesIO()
-        np.save(answer, load(folder).logits(examples, precision="fp32"))
+        np.save(answer, load(folder, trust_remote_code=trust_remote_code).logits(examples, precision="fp32"))
         with os.fdopen(sink, "wb") as file:
             file.write(answer.getvalue())
         os._exit(0)
