@@ -205,9 +205,10 @@ def _names(folder: Path) -> Iterator[tuple[Path, str]]:
         yield from ((root / name, "file") for name in FILES)
         yield from ((root / name, "folder") for name in FOLDERS)
         yield from ((path, "folder") for path in _numbered(root / TRIALS))
-    for method in (path for path in _inside(folder / CELLS) if path.name.isidentifier()):
-        yield method, "folder"
-        yield from ((path, "folder") for path in _numbered(method))
+    for method in _inside(folder / CELLS):
+        if method.name.isascii() and method.name.isidentifier() and (method.is_symlink() or method.is_dir()):
+            yield method, "folder"
+            yield from ((path, "folder") for path in _numbered(method))
 
 
 def _numbered(folder: Path) -> Iterator[Path]:
