@@ -1,6 +1,6 @@
 """Full fine-tuning, LoRA, QLoRA and IA3 on one GPU, beside a plain `Trainer` + peft: training seconds and peak memory.
 
-    python scripts/gpu/methods.py --data DIR --tokenizer DIR [--rows 3000 --epochs 1 --rounds 2]
+    python scripts/gpu/methods.py --data DIR --tokenizer DIR [--rows 1000 --epochs 1 --rounds 2]
 
 The model has the shape of RoBERTa-base and random weights: speed and memory do not depend on their values; scores do,
 and none are printed. Ours and the peer, with and without bf16, take turns in one process; the first round warms up and
@@ -61,7 +61,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with train.jsonl and validation.jsonl")
     parser.add_argument("--tokenizer", required=True, help="folder of a tokenizer with at most 50,265 tokens")
-    parser.add_argument("--rows", type=int, default=3000)
+    parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=2, help="counted rounds")
     parser.add_argument("--length", type=int, default=256)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from tiny_runs import config, write_rows
@@ -168,6 +169,7 @@ def test_a_fork_neither_uses_nor_keeps_the_process(start: Callable[[str], Reader
     wait_until(lambda: not is_alive(its))  # its own process has died with the fork
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a fork cannot compute on a GPU that its parent has used")
 def test_a_fork_reads_too_and_another_process_after_it(
     best: Path, live: Predictor, start: Callable[[str], Reader]
 ) -> None:
