@@ -233,7 +233,7 @@ def _parse_parquet(content: bytes) -> list[Row]:
 
     try:
         rows: list[Row] = pyarrow.parquet.read_table(pyarrow.BufferReader(content)).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _Malformed(f"not readable as parquet: {' '.join(str(error).split())}") from error
     return rows
 

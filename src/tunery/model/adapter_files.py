@@ -18,6 +18,7 @@ from typing_extensions import TypedDict  # Python 3.11's own does not do for pyd
 
 from tunery.errors import ModelError
 from tunery.model.catalog import Base
+from tunery.schema.refusals import shown
 
 WEIGHTS = "adapter_model.safetensors"
 DESCRIPTION = "tunery_adapter.json"
@@ -72,7 +73,7 @@ def _read(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
 def _settings(saved: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     names = sorted(saved.keys() | asked.keys())
     return [
-        f"it was saved with peft.{name}={saved.get(name)!r} and not {asked.get(name)!r}"
+        f"it was saved with peft.{name}={shown(saved.get(name))} and not {shown(asked.get(name))}"
         for name in names
         if saved.get(name) != asked.get(name)
     ]

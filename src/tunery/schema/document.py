@@ -92,13 +92,14 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
     problems: list[Problem] = []
     for assignment in assignments:
         path, _, text = assignment.partition("=")
+        written = assignment if len(assignment) <= 100 else f"{assignment[:97]}..."
         if not all(path.split(".")) or not text.strip():
-            problems.append(Problem(assignment, "an override is written key.path=value, for example optim.lr=1e-4"))
+            problems.append(Problem(written, "an override is written key.path=value, for example optim.lr=1e-4"))
             continue
         try:
             value = parse_yaml(text, source="the overrides")
         except ConfigError as error:
-            problems += [Problem(assignment, problem.message) for problem in error.problems]
+            problems += [Problem(written, problem.message) for problem in error.problems]
             continue
         keys, before = path.split("."), result
         result = normalise(_assigned(result, keys, value))
