@@ -436,10 +436,10 @@ def test_a_stopped_parent_leaves_no_orphan_and_the_cell_goes_on(
     out = tmp_path / "out"
     cell = out / "cells" / "none" / "0"
     parent = subprocess.Popen([sys.executable, "-c", SCRIPT, json.dumps(long), str(out)], stderr=subprocess.PIPE)
-    assert wait_for(lambda: any((cell / "resume").glob("step-*.json")), 60)
+    assert wait_for(lambda: any((cell / "resume").glob("step-*.json")), 180)
     child = json.loads((cell / ".lock").read_text())["pid"]
     parent.send_signal(number)
-    _, told = parent.communicate(timeout=60)
+    _, told = parent.communicate(timeout=120)
     assert number == signal.SIGKILL or b"SIGINT came at none seed 0" in told
     assert wait_for(lambda: not Path(f"/proc/{child}").exists(), 30)
     assert any((cell / "resume").glob("step-*.json")) and not (cell / "result.json").exists()
