@@ -93,7 +93,7 @@ def search(
     costs: list[Direction] = ["minimize" for _ in base.objectives[1:]]
     url, directions = storage or sqlite_url(folder), [base.direction, *costs]
     place_of(url)  # a URL that is none is refused before anything heavy is imported
-    signals, observer = Signals(), observer or Silent()
+    signals = Signals()
     patience = Patience(say=observer.say, leave=lambda: signals.by)
     with closing(engine), signals.listening():
         engine.warm_up(base, trust_remote_code=trust_remote_code)
