@@ -36,7 +36,9 @@ def test_lists_of_names(cell: Any, names: tuple[str, ...]) -> None:
     assert names_of(cell, separator="|") == names
 
 
-@pytest.mark.parametrize("cell", ["[0, 1, 0, 0]", [0, 1, 0, 0], "[0. 1. 0.]", [True, False, False], "[0, 0]"])
+@pytest.mark.parametrize(
+    "cell", ["[0, 1, 0, 0]", [0, 1, 0, 0], "[0. 1. 0.]", [True, False, False], "[0, 0]", "0|1|0|1"]
+)
 def test_flags_by_position_are_no_labels_called_0_and_1(cell: Any) -> None:
     with pytest.raises(BadCell, match=r"one flag per label without their names.*data\.labels=\[first, second\]"):
         names_of(cell, separator="|")

@@ -86,6 +86,19 @@ def test_one_class_after_carving_means_too_few_rows() -> None:
         assert "sorted" not in finding.message
 
 
+def test_one_class_in_all_of_a_file_means_no_lack_of_rows() -> None:
+    same = [row for row in clean(0, 12) if row[1] == "a"]
+    given = splits(train=same[:4], validation=same[4:5], test=same[5:])
+    source = "carved from train (10 %, stratified, seed 0)"
+    carved = replace(
+        given, validation=replace(given.validation, source=source), test=replace(given.test, source=source)
+    )
+    findings = found(inspect(carved, "classification"), "single_class")
+    assert [finding.split for finding in findings] == ["train", "validation", "test"]
+    for finding in findings:
+        assert "So are all 6 rows of the file that it was carved from: name the right column" in finding.message
+
+
 def test_labels_that_differ_only_in_writing() -> None:
     names = ["caf\u00e9", "cafe\u0301", "Caf\u00e9", "tea", "bar"]
     rows = [Example(text, labels=(names[n % 5],)) for n, (text, _) in enumerate(clean(0, 100))]

@@ -80,7 +80,7 @@ def test_pairs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "data", "message"),
     [
-        ({}, {"text": "txt"}, "there is no column 'txt' (data.text); did you mean 'text'?. Columns there: text, label"),
+        ({}, {"text": "txt"}, "there is no column 'txt' (data.text); did you mean 'text'? Columns there: text, label"),
         ({}, {"label": "y"}, "there is no column 'y' (data.label); choose from: label, text, who"),
         ({}, {"group": "q"}, "(data.group)"),
         ({"label": " "}, {}, "row 3: column 'label' is empty; classification needs one label in every row"),

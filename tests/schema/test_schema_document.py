@@ -104,11 +104,15 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ({"peft": {}, "task": {}}, "task.kind: required; choose from: classification, multilabel"),
     (
         {"peft": {"r": 4}},
-        "peft.method: required, because r belongs to dora or lora or lora_plus or rslora; ",
+        "peft.method: required, because r belongs to lora or lora_plus or dora or rslora; "
+        "write, for example peft.method=lora",
     ),
     ({"tracking": "tensorboard"}, "tracking: must be a list"),
     # ranges have no place in one run
-    ({"optim": {"lr": {"low": 1, "high": 2}}}, "optim.lr: a range is for a study; write one value, or use"),
+    (
+        {"optim": {"lr": {"low": 1, "high": 2}}},
+        "optim.lr: a range or a list of choices is for a study; write one value, or use",
+    ),
     ({"optim": {"lr": {"low": 3, "high": 1}}}, "optim.lr: `low <= high` must hold for two numbers, but got low=3, hig"),
     # rules between sections
     (
@@ -318,6 +322,7 @@ def test_what_is_no_config_is_told_with_the_way_on(tmp_path: Path) -> None:
     for name, message in {
         "my reviews.csv": r"this is a file of data and no config; `tunery init '.*my reviews\.csv'` writes a config",
         "run": r"this is a folder; it has .*run/config\.yaml",
+        "my review.csv": r"there is no file '.*my review\.csv'",
         "review.yaml": r"there is no file '.*review\.yaml'; did you mean 'reviews\.yaml'\?",
     }.items():
         with pytest.raises(ConfigError, match=message):
@@ -353,7 +358,9 @@ def test_split_names_of_a_hub_data_set_are_no_files(tmp_path: Path) -> None:
 
 def test_load_config_says_ranges_and_other_problems_together(tmp_path: Path) -> None:
     path = write(tmp_path, "task: classification\ndata: {train: a, txt: b}\noptim: {lr: [1, 2]}")
-    with pytest.raises(ConfigError, match=r"(?s)2 problem.*data\.txt.*optim\.lr: a range is for a study"):
+    with pytest.raises(
+        ConfigError, match=r"(?s)2 problem.*data\.txt.*optim\.lr: a range or a list of choices is for a study"
+    ):
         load_config(path)
 
 

@@ -40,7 +40,7 @@ def test_a_config_leaves_open_to_a_search_what_was_not_set_on_it(path: Path) -> 
 def test_lists_of_a_mapping_are_choices_as_in_a_file() -> None:
     document = document_from({**WRITTEN, "seed": [0, 1]})
     assert document["seed"] == Choices((0, 1)) and document_from(document) == document
-    with pytest.raises(ConfigError, match="seed: a range is for a study"):
+    with pytest.raises(ConfigError, match="seed: a range or a list of choices is for a study"):
         config_from({**WRITTEN, "seed": [0, 1]})
 
 

@@ -170,7 +170,7 @@ def test_a_label_that_the_model_does_not_know_is_refused(runs: Callable[[str], P
 
 
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
-    "no text": ("id,txt\n1,x\n", {}, r"no column 'text' \(data.text\); did you mean 'txt'"),
+    "no text": ("id,txt\n1,x\n", {}, r"no column 'text' \(data.text\); did you mean 'txt'\? .* --text"),
     "no id": ("text,ID\nx,1\n", {}, r"\(data.id\), but there is none; .*--keep.*did you mean 'ID'"),
     "nothing to keep": ("id,text\n1,x\n", {"answer": Answer(keep=("txt",))}, r"no column 'txt' to keep; did you mean"),
     "no rows": ("id,text\n", {}, "the file has no rows"),

@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 
 from tiny_runs import StopAt, config, write_rows
 from tunery.data.rows import Example
-from tunery.errors import FolderError, Interrupted, ModelError
+from tunery.errors import DataError, FolderError, Interrupted, ModelError
 from tunery.schema import RunConfig
 from tunery.store.folder import RunFolder
 from tunery.train.assemble import assemble
@@ -142,6 +142,28 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     with pytest.raises(ModelError, match=message):
         fit(make(tiny_bert, files, **sections), out=tmp_path / "run", start_from=first)
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_that_the_run_was_trained_on_are_not_scored(
+    tiny_bert: Path, files: dict[str, str], tmp_path: Path
+) -> None:
+    train = tmp_path / "train.jsonl"
+    train.write_text(Path(files["train"]).read_text())
+    here, said = {"train": str(train)}, list[str]()
+    fit(make(tiny_bert, here), out=tmp_path / "run")
+    with pytest.raises(
+        DataError, match=r"not trained on, but \d of 6 in (validation|test) are; take its own .*data\.seed"
+    ):
+        fit(make(tiny_bert, {**here, "seed": 1}), out=tmp_path / "more", start_from=tmp_path / "run")
+    assert not (tmp_path / "more").exists()
+    accepted = make(tiny_bert, {**here, "seed": 1, "allow": ["shared_rows"]})
+    new_rows = make(tiny_bert, {**files, "train": str(train)})
+    for name, given in {"same": make(tiny_bert, here), "accepted": accepted, "new": new_rows}.items():
+        fit(given, out=tmp_path / name, start_from=tmp_path / "run", say=said.append)
+    assert not any("whose training rows" in line for line in said)
+    train.unlink()
+    fit(make(tiny_bert, files), out=tmp_path / "gone", start_from=tmp_path / "run", say=said.append)
+    assert "validation and test have other rows than" in "".join(said)
 
 
 def test_ranks_that_adalora_has_taken_away_are_not_made_up(

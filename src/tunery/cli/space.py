@@ -33,8 +33,8 @@ def show_space(document: Document, *, as_json: bool) -> None:
         return
     terminal = Terminal(elsewhere=_ENDLESS)
     terminal.print(_tree(str(document.get("name", "space")), found))
-    told = f"{len(found)} parameters, {conditional} of them conditional; {_counted(configurations)}"
-    terminal.say(told)
+    count = f"{len(found)} parameter{'' if len(found) == 1 else 's'}"
+    terminal.say(f"{count}, {conditional} of them conditional; {_counted(configurations)}")
 
 
 def _record(parameter: Parameter) -> dict[str, Any]:

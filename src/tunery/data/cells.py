@@ -61,10 +61,10 @@ def names_of(cell: Any, *, separator: str) -> tuple[str, ...]:
     listed = _listed(cell.strip()) if isinstance(cell, str) else _items(cell)
     if listed is not None:
         names = [_present(name_of(item), cell) for item in listed]
-        _refuse_positions(names, cell)
     else:
         parts = cell.split(separator) if isinstance(cell, str) else [cell]
         names = [name for name in map(name_of, parts) if name is not None]
+    _refuse_positions(names, cell)
     return tuple(dict.fromkeys(names))
 
 

@@ -159,6 +159,7 @@ def _empty_texts(subject: _Subject) -> Iterator[Finding]:
 
 
 def _single_class(subject: _Subject) -> Iterator[Finding]:
+    one_file = [example for one in subject.splits if not is_numbered(one, subject.splits) for example in one.examples]
     for split in subject.splits:
         answers = {frozenset(example.labels) for example in split.examples}
         if len(answers) != 1:
@@ -166,11 +167,15 @@ def _single_class(subject: _Subject) -> Iterator[Finding]:
         answer = "+".join(sorted(next(iter(answers)))) or "no label"
         if is_numbered(split, subject.splits):
             cause = "Usual cause: the first N rows of a file that is sorted by label. Take rows at random instead"
-        else:
-            total = sum(len(one.examples) for one in subject.splits if not is_numbered(one, subject.splits))
+        elif {frozenset(example.labels) for example in one_file} == answers:
             cause = (
-                f"It was carved from {rows(total)}, which are too few for it: name a file with rows of every class as "
-                f"`data.{split.name}`, or give more rows"
+                f"So are all {rows(len(one_file))} of the file that it was carved from: name the right column of "
+                "labels, or add rows of other classes"
+            )
+        else:
+            cause = (
+                f"It was carved from {rows(len(one_file))}, which are too few for it: name a file with rows of every "
+                f"class as `data.{split.name}`, or give more rows"
             )
         yield Finding(
             level="fatal",

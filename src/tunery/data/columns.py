@@ -13,14 +13,20 @@ from tunery.schema.data import Data
 _SHOWN = 3
 
 
-def examples_of(rows: Sequence[Row], data: Data, *, labels: LabelReader, source: str) -> tuple[Example, ...]:
+def examples_of(
+    rows: Sequence[Row], data: Data, *, labels: LabelReader, source: str, remedy: str = ""
+) -> tuple[Example, ...]:
     """Make one example per row.
+
+    Args:
+        source: what the rows came from, for messages.
+        remedy: what to do where a column is not there, other than to change the config.
 
     Raises:
         DataError: a named column is not there, or cells that cannot be what their column says.
     """
     wanted = [*_wanted(data), *labels.columns]
-    _refuse_missing(wanted, rows, source=source)
+    _refuse_missing(wanted, rows, source=source, remedy=remedy)
     examples: list[Example] = []
     problems: list[str] = []
     for number, row in enumerate(rows, start=1):
@@ -40,7 +46,7 @@ def _wanted(data: Data) -> Iterator[tuple[str, str]]:
             yield f"data.{key}", column
 
 
-def _refuse_missing(wanted: Sequence[tuple[str, str]], rows: Sequence[Row], *, source: str) -> None:
+def _refuse_missing(wanted: Sequence[tuple[str, str]], rows: Sequence[Row], *, source: str, remedy: str) -> None:
     there = dict.fromkeys(column for row in rows for column in row)
     problems = [
         f"there is no column {column!r} ({key}); {did_you_mean(column, there)}"
@@ -48,7 +54,9 @@ def _refuse_missing(wanted: Sequence[tuple[str, str]], rows: Sequence[Row], *, s
         if column not in there
     ]
     if problems:
-        raise DataError(f"{source}: {'; '.join(problems)}. Columns there: {', '.join(there)}")
+        told = "; ".join(problems)
+        stop = "" if told.endswith("?") else "."
+        raise DataError(f"{source}: {told}{stop} Columns there: {', '.join(there)}{remedy and f'. {remedy}'}")
 
 
 def _example(row: Row, data: Data, *, labels: LabelReader) -> Example:

@@ -45,7 +45,7 @@ def _mistaken(path: Path) -> str | None:
     """What to say where a path is one of something else than a config."""
     if not has_utf8_path(path):
         return "the path of a config must be UTF-8; rename the file or folder"
-    if path.suffix.lower() in _DATA_SUFFIXES:
+    if path.suffix.lower() in _DATA_SUFFIXES and path.is_file():
         return f"this is a file of data and no config; `tunery init {shlex.quote(str(path))}` writes a config for it"
     if path.is_dir():
         inside = path / "config.yaml"

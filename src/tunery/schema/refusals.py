@@ -26,7 +26,7 @@ from tunery.schema.fields import (
 )
 from tunery.schema.spec import Choices, Range, Spec
 
-_ONE_VALUE: Final = "a range is for a study; write one value, or use `tunery search`"
+_ONE_VALUE: Final = "a range or a list of choices is for a study; write one value, or use `tunery search`"
 _BOUND_ERRORS: Final = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number")
 _MOST_STEPS: Final = 2**53
 """Of a range: floats tell no more apart."""
@@ -129,7 +129,7 @@ def _of_mapping(value: Any, field: FieldInfo, path: str, *, searched: bool) -> I
 def _required(value: Mapping[Any, Any], specs: Mapping[str, type[Spec]], path: str) -> str:
     """What to say where the name of a choice is missing: which it may be, by the keys that are there."""
     keys = [key for key in value if key != path.rpartition(".")[2]]
-    fitting = sorted(name for name, spec in specs.items() if set(keys) <= set(spec.model_fields))
+    fitting = [name for name, spec in specs.items() if set(keys) <= set(spec.model_fields)]
     if not keys or not fitting or len(fitting) == len(specs):
         return f"required; choose from: {', '.join(sorted(specs))}"
     example = ", for example" if len(fitting) > 1 else ""

@@ -118,7 +118,7 @@ def fit(
             data = prepared.record()
             refuse_other_data(root, data)
             run = assemble(config, prepared)
-            begin = partial(begin_with, run, source, trust_remote_code=trust_remote_code) if source else None
+            begin = partial(begin_with, run, source, say=say, trust_remote_code=trust_remote_code) if source else None
             is_new = not folder.resume.points()
             started = begin() if begin and is_new else before.started_from
             sizes = sizes_of(run)

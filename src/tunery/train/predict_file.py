@@ -25,6 +25,7 @@ from tunery.store.output import require_free, write_output
 STANDARD: Final = Path("-")
 """Standard input in place of a file to read, standard output in place of one to write."""
 
+_OTHER_NAMES: Final = "Columns that are called otherwise are named with --text, --text-pair and --label"
 _UNLABELLED: Final = LabelReader(columns=(), read=lambda _: ())
 
 
@@ -97,7 +98,8 @@ def predict_file(
     predictor = load(run, trust_remote_code=trust_remote_code)
     data = (columns or Columns()).of(predictor.config.data)
     _refuse_missing(answer.keep, data, rows, source=_name(source))
-    examples = examples_of(rows, data.model_copy(update={"id": None}), labels=_UNLABELLED, source=_name(source))
+    data_without_id = data.model_copy(update={"id": None})
+    examples = examples_of(rows, data_without_id, labels=_UNLABELLED, source=_name(source), remedy=_OTHER_NAMES)
     predictions = predictor.answer(examples, threshold=answer.threshold)
     tell = partial(_as_object if written_as == ".jsonl" else _as_cells, predictor.task, data, answer)
     told = [tell(prediction) for prediction in predictions]
@@ -130,7 +132,7 @@ def evaluate_file(
     task, data = predictor.config.task, (columns or Columns()).of(predictor.config.data)
     reader = TASKS[type(task)].label_reader(data)
     data = data.model_copy(update={"id": None})
-    return predictor.score(examples_of(rows, data, labels=reader, source=_name(source)))
+    return predictor.score(examples_of(rows, data, labels=reader, source=_name(source), remedy=_OTHER_NAMES))
 
 
 def _read(source: Path) -> tuple[list[Row], str]:

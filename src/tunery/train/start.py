@@ -1,20 +1,24 @@
 """A run that starts from the best weights of another run, in place of the pretrained ones."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tunery.errors import ModelError
+from tunery.data.carve import text_key
+from tunery.errors import DataError, ModelError
 from tunery.model.export import load_exported
 from tunery.model.owned import load_owned, owned_state
 from tunery.schema.results import Start
+from tunery.store.claim import data_changes
 from tunery.store.exported import exported_in
+from tunery.store.study import ignore
 from tunery.train.assemble import Assembled
 from tunery.train.inference import Card, Network, read_card
+from tunery.train.prepare import current_splits, data_record
 
 _ROWS = 32
 """Validation rows on which the two models must give the same logits."""
@@ -22,11 +26,14 @@ _TOLERANCE = 1e-4
 _MERGED = "Most methods can be folded into their base, which is then a model.name: `tunery export RUN OUT --merge`"
 
 
-def begin_with(run: Assembled, source: Path, *, trust_remote_code: bool = False) -> Start:
+def begin_with(
+    run: Assembled, source: Path, *, say: Callable[[str], None] = ignore, trust_remote_code: bool = False
+) -> Start:
     """Give the model of `run` the weights of a finished run: those that it trained, adapters and head included.
 
     Args:
         source: a run, a study or an exported folder.
+        say: is told where it cannot be known whether that run was trained on rows that are now scored.
         trust_remote_code: whether this call permits code that comes with the model.
 
     Returns:
@@ -36,10 +43,12 @@ def begin_with(run: Assembled, source: Path, *, trust_remote_code: bool = False)
         FolderError: there is no finished model in `source`.
         ModelError: it is an ensemble, or has other labels, another method, base or shape, or trained parameters that
             `run` does not; nothing has been written.
+        DataError: validation or test holds rows that it was trained on.
     """
     folder = exported_in(source)
     card = read_card(folder)
     _refuse_other_kind(run, card, source)
+    _refuse_trained_rows(run, card, source, say=say)
     spec, head = card.config.model, card.task.head()
     with torch.random.fork_rng(devices=[]):  # training draws the same numbers whether it started from a run or not
         before = load_exported(
@@ -77,6 +86,45 @@ def _refuse_other_kind(run: Assembled, card: Card, source: Path) -> None:
             f"{str(source)!r} was trained with peft.method={before}, and its weights have no place in a model with "
             f"peft.method={method}; set peft.method={before}"
         )
+
+
+def _refuse_trained_rows(run: Assembled, card: Card, source: Path, *, say: Callable[[str], None]) -> None:
+    """A score on rows that the earlier run was trained on is worth nothing. Splits that it had itself are known to be
+    as far from its training rows as `tunery check` wants them."""
+    now, before = run.prepared.record(), card.data
+    others = [
+        name
+        for name in ("validation", "test")
+        if before is None or now.splits[name].digest != before.splits[name].digest
+    ]
+    if not others or "shared_rows" in run.config.data.allow:
+        return
+    trained = _training_rows(card)
+    if trained is None:
+        what = f"{' and '.join(others)} {'has' if len(others) == 1 else 'have'} other rows than {str(source)!r} had"
+        say(f"warning: {what}, whose training rows are not there as they were: if some are among these, scores mislead")
+        return
+    for name in others:
+        rows = getattr(run.prepared.splits, name).examples
+        if twice := sum(text_key(example) in trained for example in rows):
+            raise DataError(
+                f"a run that starts from {str(source)!r} must be scored on rows that this one was not trained on, but "
+                f"{twice:,} of {len(rows):,} in {name} are; take its own {name} split (its files and its data.seed), "
+                "remove these rows, or accept them on purpose: data.allow=[shared_rows]"
+            )
+
+
+def _training_rows(card: Card) -> set[str] | None:
+    """The texts that a model was trained on; None where its data is not there as it was."""
+    if card.data is None:
+        return None
+    try:
+        splits = current_splits(card.config)
+    except DataError:
+        return None
+    if data_changes(card.data, data_record(splits), names=["train"]):
+        return None
+    return {text_key(example) for example in splits.train.examples}
 
 
 def _require_same_answers(run: Assembled, before: Network, source: Path) -> None:
