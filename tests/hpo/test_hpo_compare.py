@@ -379,13 +379,26 @@ def test_words_for_what_the_numbers_do_not_show(given: dict[str, Any], tmp_path:
     assert same.verdicts[where + 1].strip() == "warning: the test split has one class"
 
 
+def test_a_shared_rate_far_from_the_default_of_a_method_is_told_of_that_method(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
+    file, watch = {**given, "optim": {}}, Watch()
+    methods, rate = ["lora", "none"], ["optim.lr=1e-3"]
+    result = compare(file, methods=methods, seeds=2, out=tmp_path / "a", overrides=rate, runner=Fake(), observer=watch)
+    told = "none: optim.lr=0.001 is 20 times the default, 5e-05, for peft=none with adamw; remove the key"
+    assert [line.startswith(f"warning: {told}") for line in watch.said] == [True]
+    assert [line.startswith(told) for line in result.verdicts if "times the default" in line] == [True]
+    own = compare(file, methods=methods, seeds=2, out=tmp_path / "b", runner=Fake(), observer=watch)
+    assert len(watch.said) == 1 and not any("the default" in line for line in own.verdicts)
+
+
 @pytest.mark.parametrize("equal", [True, False])
 def test_nothing_is_concluded_from_runs_whose_scores_are_doubtful(
     given: dict[str, Any], tmp_path: Path, equal: bool
 ) -> None:
     note = "the validation loss still fell from 2.401 to 2.330 in the last epoch: training longer may do better"
     runner = Fake(notes={"lora": (note,)}, **({"score": lambda method, seed: 0.5} if equal else {}))
-    result = compare(given, methods=["none", "lora"], seeds=2, out=tmp_path / "a", runner=runner)
+    result = compare({**given, "optim": {}}, methods=["none", "lora"], seeds=2, out=tmp_path / "a", runner=runner)
     first, which, *others = result.verdicts
     assert first.startswith("no conclusion: the scores of 2 of 4 runs are doubtful")
     assert which == f"  lora, 2 of 2 runs: {note}"

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from tunery.errors import ConfigError, Interrupted, Problem, RequestError, RunError, StudyFailed, did_you_mean
 from tunery.hpo.cells import Job, Outcome, Runner, Stop, run_in_process
 from tunery.hpo.ledger import Ledger
-from tunery.hpo.variants import Plan, plan
+from tunery.hpo.variants import Plan, plan, rate_notes
 from tunery.schema import ConfigLike, Document, document_from
 from tunery.schema.document import override, with_absolute_names
 from tunery.schema.results import Cell, ComparisonResult
@@ -31,7 +31,8 @@ class Observer(Protocol):
         """A cell has completed or failed."""
 
     def say(self, text: str) -> None:
-        """Something that a person should know: that all cells are there already, that the data has changed."""
+        """Something that a person should know: a learning rate is far from a method's default, all cells are there
+        already, the data has changed."""
 
 
 def compare(
@@ -71,14 +72,15 @@ def compare(
     folder, own = Path(out), with_absolute_names(planned.own).model_dump(mode="json")
     jobs = _jobs(planned, folder, seeds=seeds, trust_remote_code=trust_remote_code)
     _refuse_others(folder, own, jobs)
-    known = read_comparison(folder)
+    known, say = read_comparison(folder), observer.say if observer else ignore
     against = _baseline(baseline, methods, known)
     ledger = Ledger(planned.own, folder, baseline=against, known=known, methods=methods)
     waiting = [job for job in jobs if job.folder.result() is None]
     if known is not None and not waiting and known.baseline == against and ledger.holds(jobs):
-        say = observer.say if observer else ignore
         tell_finished(folder, own, planned.own, finished_at=known.finished_at, say=say)
         return known
+    for told in rate_notes(planned.configs):
+        say(f"warning: {told}")
     data = prepare(waiting[0].config, trust_remote_code=trust_remote_code).record() if waiting else None
     if data is not None:
         refuse_other_data(folder, data)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from tunery.errors import ConfigError, Problem, did_you_mean
 from tunery.schema.document import Document, normalise, override, validate
 from tunery.schema.fields import TAGS, members, tag_of
-from tunery.schema.run import RunConfig
+from tunery.schema.run import RunConfig, far_rates
 from tunery.schema.space import with_domains
 
 _LIBRARY: Final = "peft"
@@ -78,6 +78,13 @@ def plan(document: Document, methods: Sequence[str], *, overrides: Iterable[str]
         mine = [a for a in assignments if a.method == name]
         drafts[name] = _overridden(drafts[name], mine)
     return _validated(own, drafts, problems)
+
+
+def rate_notes(configs: Mapping[str, RunConfig]) -> tuple[str, ...]:
+    """One line for each method, by name, whose learning rates are far from its defaults: a rate that all share suits
+    few of them."""
+    told = {name: "; ".join(far_rates(config)) for name, config in configs.items()}
+    return tuple(f"{name}: {sentence}" for name, sentence in told.items() if sentence)
 
 
 def _assignment(text: str) -> _Assignment:

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tunery.hpo.statistics import LEVEL
+from tunery.hpo.variants import rate_notes
 from tunery.report.comparison_compute import doubtful
+from tunery.schema.document import validate
 from tunery.schema.metrics import Direction
 from tunery.schema.results import Cell, MethodSummary
 
@@ -22,7 +24,7 @@ def verdicts(
     tests = sum(method.p_value is not None for method in methods)
     lines = [_against(method, against, direction, tests) for method in others if against and against.mean is not None]
     concluded = () if doubts else (*_alike(cells), *_trade_off(methods))
-    return (*_inconclusive(doubts, cells), *lines, *_limits(methods), *concluded, *_left_out(cells))
+    return (*_inconclusive(doubts, cells), *lines, *_limits(methods), *_far_rates(cells), *concluded, *_left_out(cells))
 
 
 def _inconclusive(doubts: Mapping[str, Sequence[Cell]], cells: Sequence[Cell]) -> Iterator[str]:
@@ -63,6 +65,11 @@ def _test(method: MethodSummary, direction: Direction, tests: int) -> str:
 def _limits(methods: Sequence[MethodSummary]) -> Iterator[str]:
     if methods and max(method.seeds for method in methods) == 1:
         yield "one seed proves nothing: the intervals are about the test rows alone; repeat with --seeds 3 or more"
+
+
+def _far_rates(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """A method may be worse for its learning rate alone."""
+    return rate_notes({cell.method: validate(cell.result.config) for cell in cells if cell.result is not None})
 
 
 def _alike(cells: Sequence[Cell]) -> Iterator[str]:

@@ -28,7 +28,6 @@ from tunery.schema.results import (
     Status,
     Tokens,
 )
-from tunery.schema.run import far_rates
 from tunery.store.claim import claimed, refuse_other, refuse_other_data
 from tunery.store.files import recover, size
 from tunery.store.folder import RunFolder
@@ -107,9 +106,6 @@ def fit(
             _close(store, folder)
         tell_finished(root, document, config, finished_at=finished.finished_at, say=say)
         return finished
-    if study is None:  # a search tries rates on purpose
-        for told in far_rates(config):
-            say(f"warning: {told}")
     before = folder.progress()
     clock = Clock(before.seconds)
     with _only_one(), signals.listening():

@@ -7,6 +7,8 @@ from transformers import TrainerCallback
 
 from tunery.schema import ConfigLike, config_from
 from tunery.schema.results import RunResult
+from tunery.schema.run import far_rates
+from tunery.store.folder import RunFolder
 from tunery.store.study import ignore
 from tunery.train import fit as run
 from tunery.train.report import write_run_page
@@ -32,7 +34,8 @@ def fit(
         start_from: a finished run, study or exported model, whose best weights the run begins with in place of the
             base's: those that were trained, adapters and head included. Data and training may differ from there, the
             labels, `model`, `peft` and `freeze` may not.
-        say: is told what a person should know while it works: disk space, damaged resume points.
+        say: is told what a person should know while it works: a learning rate far from its default, disk space, damaged
+            resume points.
         trust_remote_code: permits code that comes with the model. Without it, a config that asks for such code is
             refused: `model.trust_remote_code` is a record and no permission.
 
@@ -42,8 +45,12 @@ def fit(
         DiskFull: when there is no room; the same call goes on once there is.
         RunError: when training or export fails.
     """
+    config = config_from(config)
+    if not RunFolder(Path(out)).is_finished():
+        for told in far_rates(config):
+            say(f"warning: {told}")
     result = run.fit(
-        config_from(config),
+        config,
         callbacks,
         out=out,
         start_from=start_from,
