@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from tunery.errors import MissingExtra, RequestError
 from tunery.hpo.database import backend, close_study, open_study, sqlite_url
+from tunery.hpo.patience import Patience
 
 PASSWORD = "s3cret"
 
@@ -96,3 +97,11 @@ def test_a_driver_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtra, match=r"psycopg is not installed. Type: pip install 'tunery\[postgres\]'"):
         open_study("postgresql://127.0.0.1/tunery", name="study", directions=["maximize"])
+
+
+def test_who_is_to_leave_waits_for_one_answer_and_not_for_the_next() -> None:
+    asked: list[str] = []
+    patience = Patience(leave=lambda: asked[0] if asked else None)
+    assert [patience.ended_by(seconds) for seconds in (0.0, 100.0)] == [None, None]
+    asked.append("SIGINT")
+    assert [patience.ended_by(seconds) for seconds in (0.0, 2.0, 0.0)] == [None, "SIGINT", "SIGINT"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import optuna
 import pytest
@@ -20,11 +20,18 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy import event, make_url, text
 
 import fake_worker
+from tiny_runs import config, write_rows
 from tunery.errors import Interrupted, RequestError, RunError
 from tunery.hpo.book import HOLDER, Book
+from tunery.hpo.conductor import Conductor
 from tunery.hpo.database import backend, close_study, open_study
 from tunery.hpo.database import opened as closing_study
 from tunery.hpo.patience import Patience
+from tunery.hpo.plan import Plan, Silent
+from tunery.hpo.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.schema.document import validate
+from tunery.schema.results import Memory, Progress, Seconds
+from tunery.schema.space import with_domains
 
 pytest_plugins = ["postgres_server"]
 pytestmark = pytest.mark.service
@@ -237,6 +244,45 @@ def test_who_is_asked_to_leave_waits_for_no_server(postgres: str, postgres_serve
             asked.append("SIGINT")
             with pytest.raises(Interrupted, match="SIGINT came while the study's database did not answer; the same"):
                 told.result(15)
+
+
+@final
+class SignalledAtAnEpoch(Runner):
+    """Has the server fall silent and a signal come while a trial waits for the judge."""
+
+    def __init__(self, fall_silent: Callable[[], object], asked: list[str]) -> None:
+        self.fall_silent, self.asked = fall_silent, asked
+        self.saved: list[str] = []
+
+    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+        progress = Progress(parameters=None, seconds=Seconds(train=1.0, total=1.0), memory=Memory(host_peak_bytes=1000))
+        self.fall_silent()
+        self.asked.append("SIGINT")
+        assert judge(Epoch(1, 0.5, progress)) is None and stop() == "SIGINT"
+        self.saved.append(job.title)
+        return Outcome("interrupted", "SIGINT came")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_trial_saves_itself_where_a_signal_comes_and_no_answer(
+    postgres: str, postgres_server: "Server", tiny_bert: Path, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    patience = Patience(leave=lambda: asked[0] if asked else None)
+    rate = {"low": 1e-4, "high": 1e-3}
+    document = config(str(tiny_bert), write_rows(tmp_path)).model_dump(mode="json", exclude_unset=True)
+    with ExitStack() as stack:
+        study = stack.enter_context(
+            closing_study(open_study(postgres, name="shared", directions=["maximize"], patience=patience))
+        )
+        plan = Plan(with_domains({**document, "optim": {"lr": rate}}), validate(document), tmp_path / "study", study)
+        runner = SignalledAtAnEpoch(lambda: stack.enter_context(postgres_server.frozen()), asked)
+        conductor = Conductor(plan, runner, shared=True, leave=patience.leave, observer=Silent())
+        with pytest.raises(Interrupted, match="the same command goes on, and trial 0 is taken up 30 s after its last"):
+            conductor.run(total=4)
+    assert runner.saved == ["trial 0"] and history(postgres) == [(0, "RUNNING")]
 
 
 def test_a_silent_server_keeps_nobody_from_training(postgres: str, postgres_server: "Server") -> None:

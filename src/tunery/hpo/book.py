@@ -121,6 +121,11 @@ class Book:
 
         return self._database.transaction(look)
 
+    @property
+    def lease(self) -> float:
+        """Seconds after its last sign of life until others may take a trial; 0 where there are no others."""
+        return _GRACE * self._beat if self._shared else 0.0
+
     @contextmanager
     def holding(self, trial: Trial) -> Iterator[Callable[[], bool]]:
         """Beat while the block runs; it is given what says whether another worker has taken the trial over."""

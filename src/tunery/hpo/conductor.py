@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, final
 
+from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial, TrialState
 
 from tunery.errors import DiskFull, Interrupted, StudyFailed
@@ -20,7 +21,7 @@ from tunery.hpo.memory import MemoryLine, longest_row
 from tunery.hpo.plan import Observer, Plan
 from tunery.hpo.pruning import Judging, most_epochs
 from tunery.hpo.records import SPENT, results_of, spent, trial_folder, trial_record, values_of
-from tunery.hpo.runner import Job, Judge, Outcome, Runner, Stop
+from tunery.hpo.runner import Epoch, Job, Judge, Outcome, Runner, Stop
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
 from tunery.schema.results import RunResult, Status
@@ -196,12 +197,20 @@ class Conductor:
         )
         outcome, config = self._train(
             job,
-            judge=lambda epoch: _LOST if lost() else self._judging.judge(trial, epoch, epochs=admitted.train.epochs),
+            judge=lambda epoch: _LOST if lost() else self._judged(trial, epoch, epochs=admitted.train.epochs),
             stop=lambda: _LOST if lost() else self._stop(),
         )
         if not lost():
             self._note(trial, drafted.config, config)
             self._end(trial, config, outcome)
+
+    def _judged(self, trial: Trial, epoch: Epoch, *, epochs: int) -> str | None:
+        try:
+            return self._judging.judge(trial, epoch, epochs=epochs)
+        except (Interrupted, StorageInternalError):
+            if self._stop() is None:
+                raise
+            return None  # a trial that is to leave saves its epoch, whether the database answers or not
 
     def _drafted(self, trial: Trial) -> Draft | None:
         """Its parameters, now or before; None where no configuration is left that was not tried."""
@@ -222,7 +231,7 @@ class Conductor:
 
     def _end(self, trial: Trial, config: RunConfig, outcome: Outcome) -> None:
         if outcome.status in _UNFINISHED:
-            self._book.tell(trial, TrialState.WAITING)
+            self._put_back(trial)
             raise _UNFINISHED[outcome.status](outcome.reason)
         folder = trial_folder(self._plan.out, trial.number)
         result = folder.result() or self._given_up(folder, config, _STATUS[outcome.status], outcome.reason)
@@ -235,6 +244,17 @@ class Conductor:
         if self._book.tell(trial, _STATES[result.status], values, attributes=told):
             self._tell_observer(trial)
         self._count(result)
+
+    def _put_back(self, trial: Trial) -> None:
+        """Let others, or the next call, have the trial at once."""
+        try:
+            self._book.tell(trial, TrialState.WAITING)
+        except (Interrupted, StorageInternalError):
+            if (by := self._leave()) is None:
+                raise
+            what = f"{by} came, and the study's database did not answer"
+            late = f"trial {trial.number} is taken up {self._book.lease:g} s after its last sign of life"
+            raise Interrupted(f"{what}; the same command goes on, and {late}") from None
 
     def _given_up(self, folder: RunFolder, config: RunConfig, status: Status, reason: str | None) -> RunResult:
         return finish(self.store, folder, config, status, progress=folder.progress(), reason=reason)

@@ -15,8 +15,6 @@ T = TypeVar("T")
 
 _LOOK: Final = 0.1
 """Seconds between two looks at what asks to leave."""
-_PROMPT: Final = 1.0
-"""Seconds in which a server that is well has answered: until then nobody leaves."""
 _SLOW: Final = 3.0
 """Seconds after which a person is told that there is no connection yet."""
 _PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
@@ -82,7 +80,7 @@ class Connect:
             time.sleep(_LOOK)
 
     def _leave(self, began: float) -> None:
-        if time.monotonic() - began > _PROMPT and (by := self._patience.leave()) is not None:
+        if (by := self._patience.ended_by(time.monotonic() - began)) is not None:
             raise Interrupted(f"{by} came while the study's database did not answer; the same command goes on")
 
     def _tell(self, *, is_away: bool, reason: str = "") -> None:
@@ -127,5 +125,5 @@ class _Watched(psycopg.Connection[Any]):
     def _gives_up(self, seconds: float) -> str | None:
         if seconds > self.patience.answer:
             return f"no answer in {self.patience.answer:g} s"
-        by = self.patience.leave() if seconds > _PROMPT else None
+        by = self.patience.ended_by(seconds)
         return by and f"{by} came before an answer"
