@@ -332,7 +332,12 @@ def test_ids_that_are_counted_per_split_are_information() -> None:
     rows = [Example(text, labels=(label,), id=str(n)) for n, (text, label) in enumerate(clean(0, 40))]
     other = [Example(text, labels=(label,), id=str(n)) for n, (text, label) in enumerate(clean(100, 40))]
     finding = only(inspect(splits(train=rows, test=other), "classification"), "shared_ids")
-    assert finding.level == "info" and "train and test share 40" in finding.message
+    assert finding.level == "info" and "train and test share 40): ids seem to be counted per split" in finding.message
+    carved = splits(train=rows, test=other)
+    source = "carved from train (10 %, stratified, seed 0)"
+    carved = replace(carved, test=replace(carved.test, source=source))
+    finding = only(inspect(carved, "classification"), "shared_ids")
+    assert "share 40): in their file, one id has several texts" in finding.message
 
 
 def test_fatal_findings_come_first() -> None:

@@ -240,7 +240,7 @@ def test_the_training_file_is_found_or_named(tmp_path: Path) -> None:
     assert suggested_name(guess(tmp_path)) == "reviews"
     with pytest.raises(DataError, match="reviews_test.csv is the test file; pass reviews_train.csv"):
         guess(test)
-    with pytest.raises(DataError, match=r"must be called train\.\*, but 0 are"):
+    with pytest.raises(DataError, match=r"must be called train\.\*, but none is"):
         guess(write(tmp_path / "empty" / "x.csv", rows).parent)
 
 

@@ -89,7 +89,7 @@ def refuse_fatal(findings: Iterable[Finding]) -> None:
         return
     lines = [line for f in fatal for line in (f"  {f.code}: {f.message}", *(f"    {e}" for e in f.examples))]
     codes = [code for code in ALLOWABLE if any(f.code == code for f in fatal)]
-    way_out = f"\nTo accept this on purpose, write `data.allow: [{', '.join(codes)}]`" if codes else ""
+    way_out = f"\nTo accept {' and '.join(codes)} on purpose, write `data.allow: [{', '.join(codes)}]`" if codes else ""
     raise DataError(f"the data cannot give an honest result ({len(fatal)} finding(s)):\n" + "\n".join(lines) + way_out)
 
 

@@ -272,17 +272,20 @@ def _difference(one: Text, other: Text) -> str:
 def _shared_ids(splits: Splits) -> Iterator[Finding]:
     texts = [{e.id: e.text for e in split.examples if e.id is not None} for split in splits]
     counts = {
-        f"{first.name} and {second.name}": sum(key in a and a[key] != text for key, text in b.items())
+        (first, second): sum(key in a and a[key] != text for key, text in b.items())
         for (first, a), (second, b) in combinations(zip(splits, texts, strict=True), 2)
     }
-    if any(counts.values()):
-        told = _joined(f"{pair} share {count:,}" for pair, count in counts.items() if count)
+    shared = {pair: count for pair, count in counts.items() if count}
+    if shared:
+        told = _joined(f"{first.name} and {second.name} share {count:,}" for (first, second), count in shared.items())
+        several_files = any(is_numbered(split, splits) for pair in shared for split in pair)
+        cause = "ids seem to be counted per split" if several_files else "in their file, one id has several texts"
         yield Finding(
             level="info",
             code="shared_ids",
-            count=sum(counts.values()),
-            message=f"the same id stands for different texts in different splits ({told}): ids seem to be counted per "
-            "split, so do not join predictions of two splits by id",
+            count=sum(shared.values()),
+            message=f"the same id stands for different texts in different splits ({told}): {cause}, so do "
+            "not join predictions by id",
         )
 
 

@@ -19,7 +19,8 @@ def training_file(path: Path) -> Path:
     if path.is_dir():
         found = [file for file in sorted(path.iterdir()) if file.is_file() and role_of(file) == "train"]
         if len(found) != 1:
-            raise DataError(f"one file in {str(path)!r} must be called train.*, but {len(found)} are; name the file")
+            several = f"{len(found)} are" if found else "none is"
+            raise DataError(f"one file in {str(path)!r} must be called train.*, but {several}; name the file")
         return found[0]
     role = role_of(path)
     if role in ("validation", "test") and (train := sibling(path, role, "train")):

@@ -75,7 +75,7 @@ class Guess:
             f"splits:  {'; '.join(filter(None, [beside, carved and f'{carved} carved from train']))}",
             f"task:    {self.kind}, {_most_frequent(self.counts)}",
             f"columns: {', '.join(f'{part} = {name}' for part, name in columns.items() if name)}",
-            f"length:  95 % of the rows have at most {self.words:,} words: max_length {self.max_length}",
+            f"length:  95 % of the rows have at most {_words(self.words)}: max_length {self.max_length}",
             *(f"note:    {note}" for note in self.notes),
         )
 
@@ -107,6 +107,10 @@ def suggested_name(guess: Guess) -> str:
     path = guess.files["train"].resolve()
     stem = re.sub(r"(?i)(?<![a-z])(train|training|trn)(?![a-z])", "", path.stem).strip("._- ") or path.parent.name
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "run"
+
+
+def _words(count: int) -> str:
+    return f"{count:,} word{'' if count == 1 else 's'}"
 
 
 def _head(guess: Guess, name: str) -> Iterator[str]:
@@ -146,7 +150,7 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
             yield _line(f"  {split}: {_scalar(_path(guess.files[split], folder))}", why)
         else:
             yield _line(f"  {split}_size: 0.1", f"share of train; there is no {split} file. {why[0].upper()}{why[1:]}")
-    yield _line(f"  text: {_scalar(guess.text)}", f"95 % of the rows have at most {guess.words:,} words")
+    yield _line(f"  text: {_scalar(guess.text)}", f"95 % of the rows have at most {_words(guess.words)}")
     if guess.text_pair:
         yield _line(f"  text_pair: {_scalar(guess.text_pair)}", "the second text of each pair")
     yield from _labels(guess)

@@ -218,9 +218,13 @@ def require_weights(base: Base, digest: str) -> None:
     if now != digest:
         raise ModelError(
             f"what was trained needs the base that it was trained on, {_shortened(digest)}, but the weights of "
-            f"{base.name!r} ({base.source}) are {_shortened(now)} now; put the old ones back, or train anew in another "
+            f"{_named(base)} are {_shortened(now)} now; put the old ones back, or train anew in another "
             "folder"
         )
+
+
+def _named(base: Base) -> str:
+    return repr(base.name) + (f" ({base.source})" if str(base.source) != base.name else "")
 
 
 def _shortened(digest: str) -> str:

@@ -64,7 +64,8 @@ def _ended(result: RunResult) -> str:
 
 def _header(result: RunResult) -> Html:
     best = f" The best epoch, {result.best_epoch}, was restored." if result.best_epoch is not None else ""
-    ran = f"It ran {result.epochs:.4g} epochs in {duration(result.seconds.total)}.{best}"
+    epochs = f"{result.epochs:.4g} epoch{'' if result.epochs == 1 else 's'}"
+    ran = f"It ran {epochs} in {duration(result.seconds.total)}.{best}"
     return tag(
         "header",
         tag("p", str(result.config.get("name", "run")), class_="name"),
