@@ -16,23 +16,29 @@ WORDS = {"good": ["great", "good", "happy", "love"], "bad": ["bad", "sad", "terr
 FILLER = ["the", "film", "was", "and", "we", "day", "it", "very", "with", "this"]
 
 
-def write_rows(folder: Path, *, multilabel: bool = False, rows: int = 60) -> dict[str, str]:
-    """Write three splits and return the `data` section's file names."""
+def write_rows(folder: Path, *, multilabel: bool = False, rows: int = 60, mark: str = "") -> dict[str, str]:
+    """Write three splits and return the `data` section's file names; every text ends with the `mark`."""
     random.seed(0)
     files = {}
     for split, count in {"train": rows, "validation": 24, "test": 24}.items():
         path = folder / f"{split}.jsonl"
-        path.write_text("".join(json.dumps(_row(split, n, multilabel)) + "\n" for n in range(count)))
+        path.write_text("".join(json.dumps(_row(split, n, multilabel, mark)) + "\n" for n in range(count)))
         files[split] = str(path)
     return files
 
 
-def _row(split: str, number: int, multilabel: bool) -> dict[str, Any]:
+def files_with(mark: str, folder: Path) -> list[str]:
+    """Which files below a folder hold the mark, in the order of their names."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(folder)) for path in files if mark.encode() in path.read_bytes())
+
+
+def _row(split: str, number: int, multilabel: bool, mark: str) -> dict[str, Any]:
     label = ("good", "bad")[number % 2]
     words = [random.choice(WORDS[label]), *random.choices(FILLER, k=random.randint(3, 14)), split, str(number)]
     random.shuffle(words)
     given = {"labels": [label] if number % 5 else []} if multilabel else {"label": label}
-    return {"id": f"{split}-{number}", "text": " ".join(words), **given}
+    return {"id": f"{split}-{number}", "text": " ".join([*words, mark] if mark else words), **given}
 
 
 def config(model: str, files: dict[str, str], /, *, kind: str = "classification", **sections: Any) -> RunConfig:

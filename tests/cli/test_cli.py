@@ -50,6 +50,11 @@ def edit(path: Path, **sections: Any) -> None:
     path.write_text(yaml.safe_dump(document))
 
 
+def worst_rows(out: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((out / "worst_rows.json").read_text())["rows"]
+    return rows
+
+
 def test_train_evaluate_predict_report(capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     code, printed, told = call(capsys, "train", config, "optim.lr=3e-3", "--out", out, "--json")
@@ -58,8 +63,10 @@ def test_train_evaluate_predict_report(capsys: pytest.CaptureFixture[str], confi
     assert "epoch 1/1  validation f1_macro" in told and "Traceback" not in told
     assert (out / "report.html").exists()
 
-    code, printed, told = call(capsys, "train", config, "optim.lr=3e-3", "--out", out, "--json")
+    assert all(row["texts"] for row in worst_rows(out))
+    code, printed, told = call(capsys, "train", config, "optim.lr=3e-3", "--out", out, "--no-texts", "--json")
     assert code == 0 and json.loads(printed) == result and "epoch" not in told
+    assert not any(row["texts"] for row in worst_rows(out))
 
     code, printed, _ = call(capsys, "evaluate", out, "--split", "test", "--json")
     assert code == 0 and json.loads(printed)["metrics"]["f1_macro"] == result["metrics"]["test"]["f1_macro"]

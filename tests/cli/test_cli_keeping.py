@@ -15,16 +15,18 @@ import torch
 from test_cli import call
 
 from fake_cells import record
+from tiny_runs import files_with
 from tunery.cli.app import VERBS
 from tunery.cli.exits import guarded
 from tunery.cli.inventory import orphans
 from tunery.errors import DiskFull, FolderError
 from tunery.schema.document import validate
-from tunery.schema.results import CheckpointRecord, StoredItem
+from tunery.schema.results import CheckpointRecord, Excerpt, StoredItem, WorstRow, WorstRows
 from tunery.store.claim import claimed
 from tunery.store.folder import RunFolder
 from tunery.store.lock import Holder, holder
 
+SECRET = Excerpt(text="a secret", is_cut=False)
 CONFIG = {"task": {"kind": "classification"}, "data": {"train": "train.csv", "test": "test.csv"}}
 
 
@@ -101,6 +103,18 @@ def test_nobody_can_begin_to_work_while_clean_removes(
     call(capsys, "clean", run, "--delete")
     call(capsys, "clean", run)
     assert [busy and busy.pid for busy in seen] == [os.getpid(), None]
+
+
+def test_report_takes_texts_out_of_every_record(capsys: pytest.CaptureFixture[str], run: Path) -> None:
+    finish(run)
+    row = WorstRow(id="r-7", loss=2.5, labels=("a",), answer=(), probabilities={"a": 0.1}, texts=[SECRET])
+    places = [run, run / "trials" / "3"]
+    for place in places:
+        RunFolder(place).write_worst_rows(WorstRows(split="test", total=9, rows=(row,)))
+    assert call(capsys, "report", run)[0] == 0 and SECRET.text in (run / "report.html").read_text()
+    assert call(capsys, "report", run, "--no-texts")[0] == 0 and files_with(SECRET.text, run) == []
+    assert "r-7" in (run / "report.html").read_text()
+    assert all((place / "worst_rows.json").exists() for place in places)
 
 
 @pytest.mark.parametrize("verb", ["clean", "report"])

@@ -155,12 +155,24 @@ def test_the_options_of_a_search_reach_the_library(
 ) -> None:
     search = Called(study())
     monkeypatch.setattr("tunery.hpo.study.search", search)
-    options = ["--trials", "7", "--jobs", "2", "--storage", URL, "--engine", "ray", "--gpus-per-trial", "0.5"]
+    options = [
+        "--trials",
+        "7",
+        "--jobs",
+        "2",
+        "--storage",
+        URL,
+        "--engine",
+        "ray",
+        "--gpus-per-trial",
+        "0.5",
+        "--no-texts",
+    ]
     code, printed, told = call(capsys, "search", config, *options, "--json")
     assert code == 0 and json.loads(printed)["name"] == "posts" and "s3cret" not in printed + told
     (document,) = search.given["arguments"]
     assert document["search"] == {"n_trials": 7, "n_jobs": 2}
-    assert [search.given[key] for key in ("storage", "engine", "gpus_per_trial")] == [URL, "ray", 0.5]
+    assert [search.given[key] for key in ("storage", "engine", "gpus_per_trial", "texts")] == [URL, "ray", 0.5, False]
     assert search.given["out"] == Path("runs/posts-search")
 
 

@@ -17,7 +17,7 @@ from stored_runs import finish, keep_best, save_point, weights
 from tunery.errors import Damaged, FolderError
 from tunery.hpo.pages import write_page
 from tunery.schema.document import validate
-from tunery.schema.results import Progress
+from tunery.schema.results import Progress, WorstRows
 from tunery.schema.yaml_text import dump_yaml
 from tunery.store.claim import read_comparison, read_study
 from tunery.store.cleaning import clean_run
@@ -49,7 +49,7 @@ def make_card(*, members: int = 0) -> dict[str, Any]:
 def look_at(folder: Path) -> None:
     """What is read of a folder that nobody works on, and what lies there; nothing is drawn."""
     run = RunFolder(folder)
-    readers = (run.result, run.kept, run.written_bytes, partial(read_metrics, run.metrics))
+    readers = (run.result, run.worst_rows, run.kept, run.written_bytes, partial(read_metrics, run.metrics))
     looks = (partial(read_study, folder), partial(read_comparison, folder), partial(storage_of, folder))
     for look in (*readers, *looks, partial(clean_run, folder, delete=False)):
         read_or_refused(look, folder.name)
@@ -63,6 +63,9 @@ def run_folder(root: Path) -> Path:
     (folder.path / "best" / CARD).write_text(json.dumps(make_card()))
     keep_best(folder, 560, 0.8, key="a")
     folder.write_result(make_run(labels=3))
+    row = {"id": "#4", "loss": 2.5, "labels": ["a"], "answer": ["b"], "probabilities": {"a": 0.1, "b": 0.9}}
+    text = {"text": "how it begins", "is_cut": True}
+    folder.write_worst_rows(WorstRows(split="test", total=9, rows=[{**row, "texts": [text]}]))
     (folder.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in make_lines(2, steps=20)))
     return folder.path
 
@@ -91,6 +94,7 @@ def comparison_folder(root: Path) -> Path:
 RECORDS: Final[list[tuple[Callable[[Path], Path], str]]] = [
     (run_folder, "result.json"),
     (run_folder, "checkpoints.json"),
+    (run_folder, "worst_rows.json"),
     (study_folder, "study.json"),
     (study_folder, "trials/0/result.json"),
     (study_folder, "trials/0/checkpoints.json"),
@@ -116,7 +120,7 @@ def test_damaged_records(tmp_path_factory: pytest.TempPathFactory, make: Callabl
         (folder / name).write_bytes(whole)
 
 
-@pytest.mark.parametrize(("make", "name"), [RECORDS[0], RECORDS[2], RECORDS[5]])
+@pytest.mark.parametrize(("make", "name"), [RECORDS[0], RECORDS[2], RECORDS[3], RECORDS[6]])
 def test_pages_of_odd_records(
     tmp_path_factory: pytest.TempPathFactory, make: Callable[[Path], Path], name: str
 ) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from transformers import TrainerCallback
 
-from tiny_runs import write_rows
+from tiny_runs import files_with, write_rows
 from tunery import load, load_document
 from tunery import search as run_search
 from tunery.errors import (
@@ -103,6 +103,13 @@ class Signal(TrainerCallback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+class Early(TrainerCallback):
+    """Sends SIGINT in the first step."""
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 class Fail(TrainerCallback):
     """Breaks at the first step."""
 
@@ -151,6 +158,26 @@ def test_what_a_study_leaves_behind(tiny_bert: Path, tmp_path: Path) -> None:
     written = load_document(out / "config.yaml")
     assert written["schedule"] == {"name": "linear", "warmup": 0.06} and written["search"]["n_trials"] == 4
     assert search(written, out=out) == result
+
+
+def test_the_worst_rows_are_the_winners_and_their_texts_go_when_told(tiny_bert: Path, tmp_path: Path) -> None:
+    mark, short = "quokka", {"train": {"epochs": 1, "batch_size": 8}, "search": {"n_trials": 2, "pruner": "none"}}
+    given = {**document(tiny_bert, tmp_path, **short), "data": write_rows(tmp_path, rows=16, mark=mark)}
+    out, bare = tmp_path / "study", tmp_path / "bare"
+    result = search(given, out=out)
+    assert result.best is not None
+    name = f"trials/{result.best.number}/worst_rows.json"
+    assert files_with(mark, out) == ["report.html", name]
+    assert [str(path.relative_to(out)) for path in out.rglob("worst_rows.json")] == [name]
+    assert search(given, out=out, texts=False) == result and files_with(mark, out) == []
+    assert "Worst rows" in (out / "report.html").read_text()
+    more = {**given, "search": {"n_trials": 3, "pruner": "none"}}
+    assert search(given, out=bare, texts=False).best is not None and files_with(mark, bare) == []
+    assert (bare / name).exists() and "Worst rows" in (bare / "report.html").read_text()
+    search(given, out=tmp_path / "later")
+    with pytest.raises(Interrupted):
+        search(more, out=tmp_path / "later", texts=False, runner=Here({2: Early()}))
+    assert files_with(mark, tmp_path / "later") == []
 
 
 def test_more_trials_extend_a_study_and_the_same_number_trains_nothing(tiny_bert: Path, tmp_path: Path) -> None:

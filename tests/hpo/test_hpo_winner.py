@@ -107,9 +107,9 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for every time that test was looked at."""
     seen, score = list[int](), Predictor.score
 
-    def counting(self: Predictor, examples: Any) -> Any:
+    def counting(self: Predictor, examples: Any, **given: Any) -> Any:
         seen.append(len(examples))
-        return score(self, examples)
+        return score(self, examples, **given)
 
     monkeypatch.setattr(Predictor, "score", counting)
     return seen

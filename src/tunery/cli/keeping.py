@@ -4,17 +4,17 @@ from typing import Annotated
 
 import typer
 
-from tunery.cli.options import AsJson, Folder
+from tunery.cli.options import AsJson, Folder, NoTexts
 from tunery.terminal import write_json
 
 
-def report(run: Folder, as_json: AsJson = False) -> None:
+def report(run: Folder, no_texts: NoTexts = False, as_json: AsJson = False) -> None:
     """Write `report.html` again, and say what is stored, why, and how much space that saves."""
     from tunery.cli import inventory
     from tunery.hpo.pages import write_page
     from tunery.store.inventory import storage_of
 
-    page, storage = write_page(run), storage_of(run)
+    page, storage = write_page(run, texts=not no_texts), storage_of(run)
     if as_json:
         write_json({"report": page and str(page), "storage": storage.model_dump(mode="json")})
         return

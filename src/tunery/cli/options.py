@@ -20,6 +20,10 @@ TrustRemoteCode = Annotated[
         "--trust-remote-code", help="Permit code that comes with the model, in this call only; read the code first."
     ),
 ]
+NoTexts = Annotated[
+    bool,
+    typer.Option("--no-texts", help="No text of a row in records and report: only ids, labels and probabilities."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder; the same command on it resumes.")]
 Model = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, study folder, or exported model folder.")]

@@ -9,6 +9,7 @@ from tunery.cli import show
 from tunery.cli.options import (
     AsJson,
     Config,
+    NoTexts,
     Out,
     Overrides,
     Storage,
@@ -35,6 +36,7 @@ def train(
         ),
     ] = None,
     trust_remote_code: TrustRemoteCode = False,
+    no_texts: NoTexts = False,
     as_json: AsJson = False,
 ) -> None:
     """Train one config, export the best epoch and score it on test."""
@@ -48,7 +50,13 @@ def train(
     try:
         permitted = permits_code(trust_remote_code, overrides or ())
         result = fit(
-            resolved, [progress], out=folder, start_from=start_from, say=progress.say, trust_remote_code=permitted
+            resolved,
+            [progress],
+            out=folder,
+            start_from=start_from,
+            say=progress.say,
+            trust_remote_code=permitted,
+            texts=not no_texts,
         )
     finally:
         progress.close()
@@ -70,6 +78,7 @@ def search(
     ] = None,
     out: Out = None,
     trust_remote_code: TrustRemoteCode = False,
+    no_texts: NoTexts = False,
     space: Annotated[bool, typer.Option("--space", help="Print what would be searched, and train nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -97,6 +106,7 @@ def search(
             engine=engine,
             gpus_per_trial=gpus_per_trial,
             trust_remote_code=permits_code(trust_remote_code, overrides or ()),
+            texts=not no_texts,
         )
     finally:
         console.close()

@@ -8,6 +8,7 @@ import numpy as np
 from tunery.data.cells import BadCell, label_of
 from tunery.data.metrics import (
     Counts,
+    Floats,
     areas,
     confusion_matrix,
     cross_entropy,
@@ -73,10 +74,13 @@ class ClassificationView(TaskView):
             "mcc": matthews(confusion),
             **mean_areas([areas(odds[:, k], targets == k) for k in range(len(self.labels))]),
             "ece": expected_calibration_error(np.exp(log_softmax(z)), targets),
-            "loss": cross_entropy(z, targets),
+            "loss": float(cross_entropy(z, targets).mean()),
             "per_label": counts.per_label(self.labels),
             "confusion_matrix": confusion.tolist(),
         }
+
+    def row_losses(self, logits: Logits, targets: Targets) -> Floats:
+        return cross_entropy(finite(logits), targets)
 
     def decide(self, logits: Logits, *, thresholds: Thresholds | None) -> list[Prediction]:
         probabilities = np.exp(log_softmax(finite(logits)))

@@ -42,15 +42,16 @@ def sigmoid(logits: Floats) -> Floats:
     return result
 
 
-def cross_entropy(logits: Floats, targets: Ints) -> float:
-    """Mean over rows of the negative log probability of the true label. targets: (rows,)."""
-    return float(-log_softmax(logits)[np.arange(len(targets)), targets].mean())
+def cross_entropy(logits: Floats, targets: Ints) -> Floats:
+    """Negative log probability of each row's true label, (rows,). targets: (rows,)."""
+    result: Floats = -log_softmax(logits)[np.arange(len(targets)), targets]
+    return result
 
 
-def binary_cross_entropy(logits: Floats, targets: npt.NDArray[Any]) -> float:
-    """Mean over rows and labels of the logistic loss. targets: (rows, labels) of 0 and 1."""
-    loss = np.maximum(logits, 0.0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
-    return float(loss.mean())
+def binary_cross_entropy(logits: Floats, targets: npt.NDArray[Any]) -> Floats:
+    """Logistic loss of each row and label, (rows, labels). targets: (rows, labels) of 0 and 1."""
+    result: Floats = np.maximum(logits, 0.0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))
+    return result
 
 
 def one_against_rest(logits: Floats) -> Floats:

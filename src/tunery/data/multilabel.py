@@ -108,9 +108,13 @@ class MultilabelView(TaskView):
             **counts.averages(np.ones(len(self.labels), dtype=np.bool_)),
             "subset_accuracy": float((given == truth).all(axis=1).mean()),
             **mean_areas(each),
-            "loss": binary_cross_entropy(z, targets),
+            "loss": float(binary_cross_entropy(z, targets).mean()),
             "per_label": detail,
         }
+
+    def row_losses(self, logits: Logits, targets: Targets) -> Floats:
+        result: Floats = binary_cross_entropy(finite(logits), targets).mean(axis=1)
+        return result
 
     def decide(self, logits: Logits, *, thresholds: Thresholds | None) -> list[Prediction]:
         probabilities = sigmoid(finite(logits))

@@ -14,6 +14,10 @@ class Example:
     id: str | None = None
     group: str | None = None
 
+    def name(self, place: int) -> str:
+        """Its id; without one `#n`, where the row is the n-th of its split, from 0."""
+        return self.id or f"#{place}"
+
 
 @dataclass(frozen=True)
 class Split:

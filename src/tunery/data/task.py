@@ -76,6 +76,10 @@ class TaskView(ABC):
         """
 
     @abstractmethod
+    def row_losses(self, logits: Logits, targets: Targets) -> npt.NDArray[np.float64]:
+        """Plain cross-entropy of each row, (rows,); `metrics` gives their mean as `loss`."""
+
+    @abstractmethod
     def decide(self, logits: Logits, *, thresholds: Thresholds | None) -> list[Prediction]:
         """The answer for each row of logits (rows, labels).
 

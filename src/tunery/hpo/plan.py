@@ -34,6 +34,8 @@ class Plan:
     study: optuna.Study
     trust_remote_code: bool = False
     """Whether this call permits code that comes with the models."""
+    texts: bool = True
+    """Whether records may hold the texts of rows."""
 
 
 @final

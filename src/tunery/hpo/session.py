@@ -27,7 +27,16 @@ def lead(plan: Plan, runner: Runner, signals: Signals, *, shared: bool, observer
     conductor.store.tidy()
     return conclude(
         summary(),
-        Ending(plan.study, plan.document, base, out, conductor.store, conductor.train, plan.trust_remote_code),
+        Ending(
+            plan.study,
+            plan.document,
+            base,
+            out,
+            conductor.store,
+            conductor.train,
+            trust_remote_code=plan.trust_remote_code,
+            texts=plan.texts,
+        ),
     )
 
 

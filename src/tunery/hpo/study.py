@@ -13,6 +13,7 @@ from tunery.errors import ConfigError, DataError, Problem, RequestError
 from tunery.hpo.database import join_study, open_study, opened, place_of, sqlite_url
 from tunery.hpo.engines import make_runner
 from tunery.hpo.grid import grid
+from tunery.hpo.pages import write_page
 from tunery.hpo.patience import Patience
 from tunery.hpo.plan import Observer, Plan, Silent
 from tunery.hpo.runner import Runner
@@ -51,6 +52,7 @@ def search(
     engine: str | Runner = "processes",
     gpus_per_trial: float | None = None,
     trust_remote_code: bool = False,
+    texts: bool = True,
 ) -> StudyResult:
     """Run, continue or show the study of `config` in the folder `out`.
 
@@ -66,6 +68,8 @@ def search(
         gpus_per_trial: share of a GPU that a trial gets from Ray.
         trust_remote_code: permits code that comes with the models, here and in all processes that this call starts;
             workers that join elsewhere need a permission of their own.
+        texts: whether the rows that the winner answers worst are recorded, and shown on the page, with their texts.
+            False takes them out of what earlier calls have written too, for good.
 
     Raises:
         RequestError: when config, space, data, model, folder or database are wrong.
@@ -87,6 +91,8 @@ def search(
         from tunery.train.finished import tell_finished
 
         tell_finished(folder, plain, base, finished_at=known.finished_at, say=observer.say)
+        if not texts:
+            write_page(folder, texts=False)
         return known
     if isinstance(engine, str):
         engine = make_runner(engine, n_jobs=base.search.n_jobs, gpus_per_trial=gpus_per_trial)
@@ -109,10 +115,12 @@ def search(
             opened(open_study(url, name=base.name, directions=directions, patience=patience)) as study,
         ):
             _refuse_other_config(study, plain)
+            if not texts:
+                write_page(folder, texts=False)
             _require_same_data(study, data)
             study.set_user_attr(_CONFIG, plain)
             study.set_user_attr(_DATA, data.model_dump(mode="json"))
-            plan = Plan(space, base, folder, study, trust_remote_code)
+            plan = Plan(space, base, folder, study, trust_remote_code, texts)
             return lead(plan, engine, signals, shared=storage is not None, observer=observer)
 
 

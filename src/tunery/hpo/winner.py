@@ -8,7 +8,7 @@ from pathlib import Path
 
 import optuna
 
-from tunery.data.rows import Example
+from tunery.data.rows import Split
 from tunery.errors import Damaged, StudyFailed
 from tunery.hpo.draft import PARAMS, redraft
 from tunery.hpo.ensemble import Measured, measure
@@ -56,6 +56,8 @@ class Ending:
     run: Run
     trust_remote_code: bool = False
     """Whether code that comes with the models is permitted."""
+    texts: bool = True
+    """Whether the rows that the winner answers worst are recorded with their texts."""
 
 
 def ranked(result: StudyResult) -> list[TrialRecord]:
@@ -86,7 +88,7 @@ def conclude(result: StudyResult, ending: Ending) -> StudyResult:
         order, out=out, rule=search.rescore, direction=result.direction, run=ending.run, n_jobs=search.n_jobs
     )
     winner, lost = _winner(order, again, out)
-    best = _published(winner, out, trust_remote_code=ending.trust_remote_code)
+    best = _published(winner, ending)
     measured = _measured(
         out, [trial.number for trial in order[: search.ensemble or 0]], trust_remote_code=ending.trust_remote_code
     )
@@ -167,14 +169,17 @@ def _is_there(trial: TrialRecord, out: Path) -> bool:
     return trial_folder(out, trial.number).best() is not None or (known is not None and _is_published(known, out))
 
 
-def _published(trial: TrialRecord, out: Path, *, trust_remote_code: bool) -> BestTrial:
+def _published(trial: TrialRecord, ending: Ending) -> BestTrial:
     """Export the winner, and score it on test; neither is done again."""
+    out = ending.out
     known = _scored(trial, out)
     if known is not None and _is_published(known, out):
         return known
-    best, predictor, rows = _publish(trial, out, trust_remote_code=trust_remote_code)
+    best, predictor, split = _publish(trial, out, trust_remote_code=ending.trust_remote_code)
     if known is None:
-        test = predictor.score(rows)
+        logits = predictor.logits(split.examples)
+        test = predictor.score(split.examples, logits=logits)
+        trial_folder(out, trial.number).write_worst_rows(predictor.worst_rows(split, logits, texts=ending.texts))
         config = predictor.config.model_dump(mode="json")
         known = BestTrial(number=trial.number, value=best.value or 0.0, config=config, test=test)
         write_text(_score_of(trial, out), known.model_dump_json(indent=1))
@@ -195,9 +200,7 @@ def _is_published(best: BestTrial, out: Path) -> bool:
     return (folder / CARD).is_file() and read_card(folder).config.model_dump(mode="json") == best.config
 
 
-def _publish(
-    trial: TrialRecord, out: Path, *, trust_remote_code: bool
-) -> tuple[CheckpointRecord, Predictor, Sequence[Example]]:
+def _publish(trial: TrialRecord, out: Path, *, trust_remote_code: bool) -> tuple[CheckpointRecord, Predictor, Split]:
     folder = trial_folder(out, trial.number)
     result, best = folder.result(), folder.best()
     if result is None or best is None:
@@ -211,7 +214,7 @@ def _publish(
         again = f"`tunery train {shlex.quote(str(folder.path / 'config.yaml'))} --out DIR` trains it again"
         raise Damaged(f"trial {trial.number} won, but {error}; {again}") from error
     predictor = publish(model.built, model.prepared, model.config, best=best, folder=out / BEST)
-    return best, predictor, model.prepared.splits.test.examples
+    return best, predictor, model.prepared.splits.test
 
 
 class _Ensembles(Record):

@@ -11,30 +11,41 @@ from tunery.report.comparison_page import comparison_body
 from tunery.report.markup import Html
 from tunery.report.run_page import run_body
 from tunery.report.study_page import study_body
-from tunery.schema.results import ComparisonResult, RunResult, Storage, StudyResult
+from tunery.schema.results import ComparisonResult, RunResult, Storage, StudyResult, WorstRows
 
 _NO_RESULTS: Mapping[int, RunResult] = MappingProxyType({})
 
 
 def study_html(
-    study: StudyResult, *, results: Mapping[int, RunResult] = _NO_RESULTS, storage: Storage | None = None
+    study: StudyResult,
+    *,
+    results: Mapping[int, RunResult] = _NO_RESULTS,
+    storage: Storage | None = None,
+    worst: WorstRows | None = None,
 ) -> str:
     """The page of a study.
 
     `results` (trial number -> record) adds what `study` does not hold: the winner's validation metrics, the data and
     its findings, the environment. The winner's record is enough for that, or any where there is no winner. `storage`
-    adds what its folder holds.
+    adds what its folder holds, `worst` the rows that the winner answers worst.
     """
-    body = study_body(study, results=results, storage=storage)
+    body = study_body(study, results=results, storage=storage, worst=worst)
     return _page(f"{study.name} \N{MIDDLE DOT} study", body)
 
 
-def run_html(result: RunResult, *, metrics: Sequence[Mapping[str, Any]], storage: Storage | None = None) -> str:
+def run_html(
+    result: RunResult,
+    *,
+    metrics: Sequence[Mapping[str, Any]],
+    storage: Storage | None = None,
+    worst: WorstRows | None = None,
+) -> str:
     """The page of one run.
 
-    `metrics` are the parsed lines of `metrics.jsonl` (step, epoch, name, value); `storage` is what its folder holds.
+    `metrics` are the parsed lines of `metrics.jsonl` (step, epoch, name, value); `storage` is what its folder holds,
+    `worst` the rows that its model answers worst.
     """
-    body = run_body(result, metrics=metrics, storage=storage)
+    body = run_body(result, metrics=metrics, storage=storage, worst=worst)
     return _page(f"{result.config.get('name', 'run')} \N{MIDDLE DOT} run", body)
 
 

@@ -23,21 +23,28 @@ from tunery.report.parts import (
     tiles,
 )
 from tunery.report.words import duration, metric_name, objective_sentence, score, size
-from tunery.schema.results import RunResult, Storage
+from tunery.report.worst_rows import worst_rows_section
+from tunery.schema.results import RunResult, Storage, WorstRows
 
 
-def run_body(result: RunResult, *, metrics: Sequence[Mapping[str, Any]], storage: Storage | None) -> Html:
+def run_body(
+    result: RunResult, *, metrics: Sequence[Mapping[str, Any]], storage: Storage | None, worst: WorstRows | None
+) -> Html:
     """Everything between the first and the last line of the page."""
-    return join(_sections(result, run_curves(metrics), storage))
+    return join(_sections(result, run_curves(metrics), storage, worst))
 
 
-def _sections(result: RunResult, curves: RunCurves, storage: Storage | None) -> Iterator[Html | None]:
+def _sections(
+    result: RunResult, curves: RunCurves, storage: Storage | None, worst: WorstRows | None
+) -> Iterator[Html | None]:
     yield _header(result)
     yield _tiles(result, storage)
     yield _loss(curves, result)
     yield _metric(curves, result)
     yield _rate(curves)
     yield _scores(result)
+    if worst:
+        yield worst_rows_section(worst)
     note = tag("p", "Running it again reproduces the run.", class_="quiet")
     yield section("Config", note, config_block(result.config))
     if storage:

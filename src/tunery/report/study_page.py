@@ -31,17 +31,22 @@ from tunery.report.study_tables import ensembles_section, importance_section, no
 from tunery.report.study_words import cost_names, headline, winner_again
 from tunery.report.trials_table import trials_section
 from tunery.report.words import duration, listed, metric_name, objective_sentence, percent, plural, score, size
-from tunery.schema.results import BestTrial, RunResult, Storage, StudyResult
+from tunery.report.worst_rows import worst_rows_section
+from tunery.schema.results import BestTrial, RunResult, Storage, StudyResult, WorstRows
 from tunery.schema.space import config_path
 
 
-def study_body(study: StudyResult, *, results: Mapping[int, RunResult], storage: Storage | None) -> Html:
+def study_body(
+    study: StudyResult, *, results: Mapping[int, RunResult], storage: Storage | None, worst: WorstRows | None
+) -> Html:
     """Everything between the first and the last line of the page."""
     now = study.model_copy(update={"disk": disk(storage)}) if storage else study
-    return join(_sections(now, results, storage))
+    return join(_sections(now, results, storage, worst))
 
 
-def _sections(study: StudyResult, results: Mapping[int, RunResult], storage: Storage | None) -> Iterator[Html | None]:
+def _sections(
+    study: StudyResult, results: Mapping[int, RunResult], storage: Storage | None, worst: WorstRows | None
+) -> Iterator[Html | None]:
     stopped = pruning(study)
     winner = results.get(study.best.number) if study.best else None
     records = [*([winner] if winner else []), *results.values()]
@@ -62,6 +67,8 @@ def _sections(study: StudyResult, results: Mapping[int, RunResult], storage: Sto
     yield notes_section(study)
     if study.best:
         yield _winner(study, study.best, winner)
+    if worst:
+        yield worst_rows_section(worst)
     if storage:
         yield disk_section(storage)
     yield data_section(record.data for record in records if record.data)

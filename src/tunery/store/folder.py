@@ -7,10 +7,10 @@ from typing import Final, final
 
 from pydantic import ConfigDict, TypeAdapter
 
-from tunery.schema.results import CheckpointRecord, Progress, Record, RunResult
+from tunery.schema.results import CheckpointRecord, Progress, Record, RunResult, WorstRows
 from tunery.store.files import recover, remove, remove_tree, write_text
 from tunery.store.objects import Objects
-from tunery.store.ownership import BEST, FILES, LOCK, MARK, OBJECTS, RESUME, temporary
+from tunery.store.ownership import BEST, FILES, LOCK, MARK, OBJECTS, RESUME, WORST_ROWS, temporary
 from tunery.store.records import read_json, read_record
 from tunery.store.resume import ResumePoints
 
@@ -86,6 +86,19 @@ class RunFolder:
     def write_result(self, result: RunResult) -> None:
         """Write `result.json`, the mark of a finished run."""
         write_text(self.path / "result.json", result.model_dump_json(indent=1))
+
+    def worst_rows(self) -> WorstRows | None:
+        """The rows that the run's model answers worst, where that is recorded."""
+        return read_record(self.path / WORST_ROWS, WorstRows)
+
+    def write_worst_rows(self, found: WorstRows) -> None:
+        """Record the rows that the run's model answers worst."""
+        write_text(self.path / WORST_ROWS, found.model_dump_json(indent=1))
+
+    def forget_texts(self) -> None:
+        """Take the texts of rows out of the run's records."""
+        if (found := self.worst_rows()) is not None and found.has_texts:
+            self.write_worst_rows(found.without_texts())
 
     def is_closed(self) -> bool:
         """Whether nothing is left of the work on a finished run."""

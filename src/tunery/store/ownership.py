@@ -37,6 +37,8 @@ LOCK: Final = ".lock"
 """In a folder that one process at a time may write to."""
 DATA: Final = "data.json"
 """Which rows the work in a folder began with."""
+WORST_ROWS: Final = "worst_rows.json"
+"""The rows that a model answers worst, with their texts unless those are left out."""
 _RECORDS: Final[Mapping[str, type[Record]]] = {
     "result.json": RunResult,
     "study.json": StudyResult,
@@ -52,6 +54,7 @@ FILES: Final = (
     "checkpoints.json",
     "metrics.jsonl",
     "events.jsonl",
+    WORST_ROWS,
     "winner.json",
     "ensembles.json",
     "leaderboard.csv",

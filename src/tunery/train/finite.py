@@ -96,7 +96,7 @@ def rows_of_step(batches: EpochBatches, examples: Sequence[Example], step: int) 
     The rows of a step follow from the seed, so nothing has to be remembered for this.
     """
     epoch, place = divmod(step - 1, len(batches))
-    return tuple(examples[row].id or f"#{row}" for row in batches.rows(epoch)[place])
+    return tuple(examples[row].name(row) for row in batches.rows(epoch)[place])
 
 
 def require_finite(state: Mapping[str, Tensor], *, step: int, lr: float) -> None:

@@ -62,6 +62,7 @@ def fit(
     say: Callable[[str], None] = ignore,
     stop: Callable[[], str | None] = nobody,
     trust_remote_code: bool = False,
+    texts: bool | None = None,
 ) -> RunResult:
     """Train as `config` says, in the folder `out`; an unfinished run there is resumed, a finished one returned.
 
@@ -78,6 +79,8 @@ def fit(
         stop: says what else than a signal asks the run to save and leave, if anything; asked after every step.
         trust_remote_code: permits code that comes with the model. Without it, a config that asks for such code is
             refused: `model.trust_remote_code` is a record and no permission.
+        texts: whether the rows of test that are answered worst are recorded with their texts; None: no such rows are
+            recorded.
 
     Raises:
         RequestError: when config, data, model or folder are wrong; nothing has been written then.
@@ -130,7 +133,7 @@ def fit(
                 started=started,
                 start_over=None if is_new else begin,
             )
-            return _conclude(run, store, folder, progress, clock=clock, need=sizes.export)
+            return _conclude(run, store, folder, progress, clock=clock, need=sizes.export, texts=texts)
 
 
 _AT_WORK: Final = threading.Lock()
@@ -325,7 +328,14 @@ def _higher(before: Memory, now: Memory) -> Memory:
 
 
 def _conclude(
-    run: Assembled, store: StudyStore, folder: RunFolder, progress: Progress, *, clock: Clock, need: int
+    run: Assembled,
+    store: StudyStore,
+    folder: RunFolder,
+    progress: Progress,
+    *,
+    clock: Clock,
+    need: int,
+    texts: bool | None,
 ) -> RunResult:
     """Restore the best epoch, check its export of `need` bytes, score what is kept of it, and write the result."""
     best = folder.best()
@@ -338,8 +348,12 @@ def _conclude(
     if folder.path == store.root:
         final = folder.path / "best"
         predictor = store.export(need, lambda: publish(run.built, run.prepared, run.config, best=best, folder=final))
+        split = run.prepared.splits.test
         with clock.phase("evaluate"):
-            test, without_block = predictor.jackknife(run.prepared.splits.test.examples)
+            logits = predictor.logits(split.examples)
+            test, without_block = predictor.jackknife(split.examples, logits)
+        if texts is not None:
+            folder.write_worst_rows(predictor.worst_rows(split, logits, texts=texts))
     else:
         staged = folder.staging / "export"
         store.export(need, lambda: rehearse(run.built, run.prepared, run.config, best=best, staging=staged))

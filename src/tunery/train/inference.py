@@ -16,6 +16,7 @@ from tunery.data.given import Text, examples_from
 from tunery.data.rows import Example, Split, Splits
 from tunery.data.task import Logits, Targets, TaskView
 from tunery.data.tasks import make_task
+from tunery.data.worst_rows import worst_rows
 from tunery.errors import DataError, FolderError, RequestError
 from tunery.hardware import pick_device, pick_precision
 from tunery.model.backbone import load_tokenizer
@@ -23,7 +24,7 @@ from tunery.model.catalog import exported_base
 from tunery.model.export import load_exported
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
-from tunery.schema.results import DataRecord, ModelCard, Prediction
+from tunery.schema.results import DataRecord, ModelCard, Prediction, WorstRows
 from tunery.store.claim import data_changes
 from tunery.store.exported import CARD, exported_in
 from tunery.store.records import read_record
@@ -135,26 +136,34 @@ class Predictor:
         """Logits (rows, labels)."""
         return self._model.logits(examples, precision=precision)
 
-    def score(self, examples: Sequence[Example], *, tuned_on_them: bool = False) -> dict[str, Any]:
+    def score(
+        self, examples: Sequence[Example], *, logits: Logits | None = None, tuned_on_them: bool = False
+    ) -> dict[str, Any]:
         """Metrics on labelled rows, with the thresholds that were tuned on validation.
 
         Args:
+            logits: those of the rows, where they are known already.
             tuned_on_them: whether these are the rows that thresholds were tuned on; then each part of them is judged
                 by thresholds of the others.
         """
-        logits, targets = self.logits(examples), self.task.targets(examples)
+        logits, targets = self.logits(examples) if logits is None else logits, self.task.targets(examples)
         return self.task.tuned_metrics(logits, targets) if tuned_on_them else self._metrics(logits, targets)
 
-    def jackknife(self, examples: Sequence[Example]) -> tuple[dict[str, Any], tuple[float | None, ...]]:
-        """The same, and the objective without each block of rows in turn (Efron & Tibshirani 1993, chapter 11).
+    def jackknife(self, examples: Sequence[Example], logits: Logits) -> tuple[dict[str, Any], tuple[float | None, ...]]:
+        """Metrics on rows whose logits are known, and the objective without each block of them in turn.
 
+        Delete-a-group jackknife (Efron & Tibshirani 1993, chapter 11).
         Row i is in block i modulo their number, so that the blocks of all runs on the same rows are the same.
         """
-        logits, targets = self.logits(examples), self.task.targets(examples)
+        targets = self.task.targets(examples)
         block = np.arange(len(examples)) % JACKKNIFE_BLOCKS
         left_out = [block != number for number in range(min(JACKKNIFE_BLOCKS, len(examples)))]
         values = [self._metrics(logits[rest], targets[rest])[self.config.objective] for rest in left_out if rest.any()]
         return self._metrics(logits, targets), tuple(values)
+
+    def worst_rows(self, split: Split, logits: Logits, *, texts: bool) -> WorstRows:
+        """The rows of a split, whose logits are known, that are answered worst; without `texts`, none of their text."""
+        return worst_rows(self.task, split, logits, thresholds=self.thresholds, texts=texts)
 
     def _metrics(self, logits: Logits, targets: Targets) -> dict[str, Any]:
         return self.task.metrics(logits, targets, thresholds=self.thresholds)

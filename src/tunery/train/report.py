@@ -21,5 +21,6 @@ def write_run_page(path: Path) -> Path:
     if result is None:
         raise FolderError(f"a finished run is needed, but {str(path)!r} has no result.json")
     page = path / "report.html"
-    write_text(page, run_html(result, metrics=read_metrics(folder.metrics), storage=storage_of(path)))
+    metrics, storage = read_metrics(folder.metrics), storage_of(path)
+    write_text(page, run_html(result, metrics=metrics, storage=storage, worst=folder.worst_rows()))
     return page

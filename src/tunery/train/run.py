@@ -22,6 +22,7 @@ def fit(
     start_from: str | Path | None = None,
     say: Callable[[str], None] = ignore,
     trust_remote_code: bool = False,
+    texts: bool = True,
 ) -> RunResult:
     """Train as `config` says, in the folder `out`; an unfinished run there is resumed, a finished one returned.
 
@@ -38,6 +39,8 @@ def fit(
             resume points.
         trust_remote_code: permits code that comes with the model. Without it, a config that asks for such code is
             refused: `model.trust_remote_code` is a record and no permission.
+        texts: whether the rows that are answered worst are recorded, and shown on the page, with their texts. False
+            takes them out of a finished run too, for good.
 
     Raises:
         RequestError: when config, data, model or folder are wrong; nothing has been written then.
@@ -56,6 +59,9 @@ def fit(
         start_from=start_from,
         say=say,
         trust_remote_code=trust_remote_code,
+        texts=texts,
     )
+    if not texts:
+        RunFolder(Path(out)).forget_texts()
     write_run_page(Path(out))
     return result

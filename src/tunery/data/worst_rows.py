@@ -1,0 +1,51 @@
+"""The rows that a model answers worst: what to read first, for labels that are wrong and texts that it cannot tell."""
+
+from typing import Final
+
+import numpy as np
+
+from tunery.data.rows import Example, Split
+from tunery.data.task import Logits, TaskView, Thresholds
+from tunery.schema.results import Excerpt, Prediction, WorstRow, WorstRows
+
+MOST_ROWS: Final = 25
+
+MOST_CHARACTERS: Final = 300
+"""Of each text of a row."""
+
+
+def worst_rows(
+    task: TaskView, split: Split, logits: Logits, *, thresholds: Thresholds | None, texts: bool
+) -> WorstRows:
+    """The rows with the highest loss, highest first; of equals the earlier.
+
+    Args:
+        logits: the model's answers for the rows of the split, (rows, labels).
+        thresholds: those that the model decides by.
+        texts: whether a row is told with the beginning of its text.
+    """
+    examples = split.examples
+    losses = task.row_losses(logits, task.targets(examples))
+    places = np.argsort(-losses, kind="stable")[:MOST_ROWS].tolist()
+    answers = task.decide(logits[places], thresholds=thresholds)
+    rows = tuple(
+        _row(examples[place], answer, id=examples[place].name(place), loss=float(losses[place]), texts=texts)
+        for place, answer in zip(places, answers, strict=True)
+    )
+    return WorstRows(split=split.name, total=len(examples), rows=rows)
+
+
+def _row(example: Example, answer: Prediction, *, id: str, loss: float, texts: bool) -> WorstRow:
+    return WorstRow(
+        id=id,
+        loss=loss,
+        labels=example.labels,
+        answer=answer.labels,
+        probabilities={label: answer.probabilities[label] for label in (*example.labels, *answer.labels)},
+        texts=[_excerpt(text) for text in (example.text, example.text_pair) if text is not None] if texts else (),
+    )
+
+
+def _excerpt(text: str) -> Excerpt:
+    line = " ".join(text.split())
+    return Excerpt(text=line[:MOST_CHARACTERS], is_cut=len(line) > MOST_CHARACTERS)
