@@ -30,11 +30,13 @@ class Fake:
         self,
         *,
         score: Callable[[str, int], float] | None = None,
+        loss: Callable[[str], float] = lambda method: 0.5,
         notes: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
         **outcomes: Outcome,
     ) -> None:
         self.outcomes = outcomes
         self.notes = notes
+        self.loss = loss
         self.trained: list[tuple[str, int]] = []
         self.score = score or (lambda method, seed: SCORES[method] + 0.01 * (seed % 3))
 
@@ -49,17 +51,17 @@ class Fake:
             equal = CheckpointRecord(kind="co_best", step=8, epoch=2.0, digest=digest, bytes=size)
             job.folder.write_kept((equal,))
         (job.path / "best" / "weights").write_text(f"{job.method:<50}{job.config.seed:<50}")
-        result = record(job.config, self.score(job.method, job.config.seed))
+        result = record(job.config, self.score(job.method, job.config.seed), loss=self.loss(job.method))
         job.folder.write_result(result.model_copy(update={"notes": self.notes.get(job.method, ())}))
         return Outcome("completed")
 
 
-def record(config: RunConfig, value: float) -> RunResult:
+def record(config: RunConfig, value: float, *, loss: float = 0.5) -> RunResult:
     return RunResult(
         status="completed",
         objective=Objective(name="f1_macro", value=value, direction="maximize"),
         metrics=Metrics(
-            validation={"f1_macro": value},
+            validation={"f1_macro": value, "loss": loss},
             test={"f1_macro": value},
             test_without_block=tuple(value + 0.001 * (block - 2) for block in range(5)),
         ),

@@ -39,12 +39,19 @@ def save_point(folder: RunFolder, step: int, *, key: str, epochs: Sequence[tuple
     return point
 
 
-def finish(folder: RunFolder, value: float | None, *, status: Status = "completed", written: int = 0) -> None:
+def finish(
+    folder: RunFolder,
+    value: float | None,
+    *,
+    loss: float | None = None,
+    status: Status = "completed",
+    written: int = 0,
+) -> None:
     """End a run."""
     result = RunResult(
         status=status,
         objective=Objective(name="f1_macro", value=value, direction="maximize"),
-        metrics=Metrics(),
+        metrics=Metrics(validation={} if loss is None else {"loss": loss}),
         parameters=None,
         seconds=Seconds(),
         memory=Memory(),

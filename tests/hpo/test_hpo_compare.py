@@ -392,6 +392,13 @@ def test_a_shared_rate_far_from_the_default_of_a_method_is_told_of_that_method(
     assert len(watch.said) == 1 and not any("the default" in line for line in own.verdicts)
 
 
+def test_of_cells_that_tie_the_one_with_the_lower_loss_is_kept(given: dict[str, Any], tmp_path: Path) -> None:
+    losses = {"none": 0.9, "lora": 0.4, "ia3": 0.5}
+    runner = Fake(score=lambda method, seed: 0.8, loss=losses.__getitem__)
+    result = compare(given, methods=list(losses), seeds=2, out=tmp_path / "a", runner=runner)
+    assert result.best is not None and (result.best.method, result.best.seed) == ("lora", 0)
+
+
 @pytest.mark.parametrize("equal", [True, False])
 def test_nothing_is_concluded_from_runs_whose_scores_are_doubtful(
     given: dict[str, Any], tmp_path: Path, equal: bool

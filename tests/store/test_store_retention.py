@@ -18,8 +18,8 @@ def epoch(step: int, kind: str = "best", value: float = 0.5) -> CheckpointRecord
     )
 
 
-def trial(value: float | None, *, status: str = "completed", step: int = 10) -> RunState:
-    return RunState(status, value, (epoch(step),), ())  # type: ignore[arg-type]
+def trial(value: float | None, *, status: str = "completed", step: int = 10, loss: float | None = None) -> RunState:
+    return RunState(status, value, loss, (epoch(step),), ())  # type: ignore[arg-type]
 
 
 def keep(
@@ -71,20 +71,20 @@ def test_of_equal_trials_the_earlier_come_first_and_no_more_than_co_best_stay() 
 
 
 def test_a_completed_trial_of_a_study_keeps_no_equal_epochs() -> None:
-    run = RunState("completed", 0.5, (epoch(10), epoch(20, "co_best")), (30,))
+    run = RunState("completed", 0.5, None, (epoch(10), epoch(20, "co_best")), (30,))
     assert keep(run) == [Keep((epoch(10),), ())]
 
 
 def test_a_run_with_an_export_of_its_own_keeps_only_the_equals_of_its_best_epoch() -> None:
     records = (epoch(10), epoch(20, "co_best"), epoch(30, "co_best"))
-    run = RunState("completed", 0.5, records, (), exported=True)
+    run = RunState("completed", 0.5, None, records, (), exported=True)
     found = [keep(run, pressure=pressure)[0].records for pressure in PRESSURES]
     assert found == [records[1:2], records[1:2], records[1:2], (), ()]
 
 
 def test_an_unfinished_run_gives_up_spare_points_then_equal_epochs_and_never_what_it_goes_on_from() -> None:
     records = (epoch(30), epoch(40, "co_best"), epoch(50, "co_best"))
-    run, rule = RunState("running", None, records, (20, 60, 40)), Checkpoint(keep_last=2)
+    run, rule = RunState("running", None, None, records, (20, 60, 40)), Checkpoint(keep_last=2)
     found = [keep(run, rule=rule, pressure=pressure)[0] for pressure in PRESSURES]
     assert found == [
         Keep(records[:2], (60, 40)),
@@ -97,14 +97,14 @@ def test_an_unfinished_run_gives_up_spare_points_then_equal_epochs_and_never_wha
 
 def test_a_run_that_another_process_trains_is_left_alone_until_room_is_needed() -> None:
     records = (epoch(30), epoch(40, "co_best"), epoch(50, "co_best"))
-    run = RunState("running", None, records, (60, 40, 20), elsewhere=True)
+    run = RunState("running", None, None, records, (60, 40, 20), elsewhere=True)
     found = [keep(run, pressure=pressure)[0] for pressure in PRESSURES]
     whole, spare, last = Keep(records, (60, 40, 20)), Keep(records[:2], (60,)), Keep(records[:1], (60,))
     assert found == [whole, whole, spare, last, last]
 
 
 def test_a_point_that_is_there_although_none_is_asked_for_stays() -> None:
-    run = RunState("running", None, (), (20, 40))
+    run = RunState("running", None, None, (), (20, 40))
     assert keep(run, rule=Checkpoint(keep_last=0))[0].points == (40,)
 
 

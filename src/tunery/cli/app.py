@@ -1,6 +1,8 @@
 """The command: every verb in one list. Rooms that load torch are imported by the verb that needs them, so that `--help`
 is quick."""
 
+import atexit
+import gc
 import os
 import sys
 from typing import Final
@@ -46,6 +48,7 @@ for verb in VERBS:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the `tunery` command."""
     given = sys.argv[1:] if arguments is None else arguments
+    atexit.register(gc.freeze)  # to look for cycles among all that torch has made takes a second, or several
     show_every_character()
     secrets = Secrets([*given, *os.environ.values()])
     sys.exit(guarded(lambda: _run(given), as_json="--json" in given, secrets=secrets))

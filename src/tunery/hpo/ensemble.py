@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from tunery.errors import Damaged, FolderError, RequestError, did_you_mean
 from tunery.hpo.records import trial_folder
 from tunery.schema.document import validate
+from tunery.schema.ranking import standing
 from tunery.schema.results import EnsembleGain
 from tunery.store.exported import require_new
 from tunery.store.inventory import trials_in
@@ -103,13 +104,13 @@ def _chosen(study: Path, trials: Sequence[int] | None) -> list[int]:
 
 
 def _completed(study: Path) -> list[int]:
-    """Completed trials with a value, best first; of equals the earlier."""
+    """Completed trials with a value, best first."""
     found = []
     for number in map(int, trials_in(study)):
         result = trial_folder(study, number).result()
         if result is not None and result.status == "completed" and result.objective.value is not None:
-            sign = -1.0 if result.objective.direction == "maximize" else 1.0
-            found.append((sign * result.objective.value, number))
+            objective = result.objective
+            found.append((standing(objective.value, result.loss, number, direction=objective.direction), number))
     return [number for _, number in sorted(found)]
 
 

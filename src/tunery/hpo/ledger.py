@@ -12,6 +12,7 @@ from tunery.hpo.verdicts import verdicts
 from tunery.report import comparison_csv, comparison_png
 from tunery.report.stored import disk
 from tunery.schema import RunConfig, RunResult
+from tunery.schema.ranking import standing
 from tunery.schema.results import Cell, ComparisonResult
 from tunery.store.files import remove_tree, replace_folder, write_bytes, write_text
 from tunery.store.folder import RunFolder
@@ -92,13 +93,16 @@ class Ledger:
         )
 
     def _best(self) -> Cell | None:
-        sign = 1.0 if self._own.direction == "maximize" else -1.0
         judged = [
-            (sign * cell.result.objective.value, -cell.seed, -self._methods.index(cell.method), cell)
+            (cell, cell.result)
             for cell in self._cells.values()
             if cell.result is not None and cell.result.objective.value is not None
         ]
-        return max(judged, key=lambda entry: entry[:3])[3] if judged else None
+        return min(judged, key=lambda each: self._standing(*each))[0] if judged else None
+
+    def _standing(self, cell: Cell, result: RunResult) -> tuple[float, ...]:
+        order = (cell.seed, self._methods.index(cell.method))
+        return standing(result.objective.value, result.loss, *order, direction=self._own.direction)
 
     def _keep_the_best(self) -> None:
         """Move the best cell's model to `best/` and free all others; whenever this stops, the best one is there."""

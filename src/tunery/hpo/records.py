@@ -94,7 +94,8 @@ def _spent(trial: FrozenTrial, folder: RunFolder, objectives: Sequence[str]) -> 
 def spent(result: RunResult, objectives: Sequence[str]) -> dict[str, Any]:
     """What the record of a run says of it that the study's database does not."""
     costs = costs_of(result, objectives)
-    return {"seconds": result.seconds.total, "epochs": result.epochs, "reason": result.reason, "costs": costs}
+    known = {"seconds": result.seconds.total, "epochs": result.epochs, "reason": result.reason}
+    return {"loss": result.loss, **known, "costs": costs}
 
 
 def results_of(out: Path, numbers: list[int]) -> dict[int, RunResult]:

@@ -12,6 +12,7 @@ from tunery.hpo.runner import Job, Outcome
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.document import validate
 from tunery.schema.metrics import Direction
+from tunery.schema.ranking import cost
 from tunery.schema.results import DataRecord, Rescored, TrialRecord
 from tunery.schema.search import Rescore
 from tunery.store.claim import keep_data
@@ -35,7 +36,7 @@ def rescored(
     ranked: Sequence[TrialRecord], *, out: Path, rule: Rescore | None, direction: Direction, run: Run, n_jobs: int
 ) -> tuple[Rescored, ...]:
     """Train the best trials of the study in `out` with more seeds. Returns them by their means over all seeds, best
-    first; one of which no other seed completed comes last.
+    first, equals as they are ranked; one of which no other seed completed comes last.
 
     The runs lie in `out/rescored`, a study of its own, so that none of them is taken for a trial. What is finished
     there is never repeated, a failed run included; what is not is taken up again. No weights are left.
@@ -57,8 +58,7 @@ def rescored(
     values = _values([job for each in jobs.values() for job in each], run, n_jobs)
     found = [_means(trial, own[trial.number].seed, jobs[trial.number], values) for trial in chosen]
     _free(out / RESCORED)
-    sign = -1.0 if direction == "maximize" else 1.0
-    return tuple(sorted(found, key=lambda one: (len(one.values) == 1, sign * one.mean, one.number)))
+    return tuple(sorted(found, key=lambda one: (len(one.values) == 1, cost(one.mean, direction))))
 
 
 def candidates(ranked: Sequence[TrialRecord], rule: Rescore | None) -> Sequence[TrialRecord]:

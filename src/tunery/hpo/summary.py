@@ -6,6 +6,7 @@ from statistics import fmean
 from tunery.hpo.statistics import Paired, Score, holm, mean_interval, paired_test
 from tunery.report.pareto import pareto_front
 from tunery.schema.metrics import Direction
+from tunery.schema.ranking import cost
 from tunery.schema.results import Cell, Memory, MethodSummary, Parameters, RunResult
 
 
@@ -98,7 +99,5 @@ def _memory(results: Sequence[RunResult]) -> Memory | None:
 
 def _pareto_front(summaries: Sequence[MethodSummary], direction: Direction) -> set[str]:
     """Methods that no other beats in one of mean score and training seconds without losing in the other."""
-    sign = -1.0 if direction == "maximize" else 1.0
-    return pareto_front(
-        {s.method: (sign * s.mean, s.seconds) for s in summaries if s.mean is not None and s.seconds is not None}
-    )
+    known = {s.method: (s.mean, s.seconds) for s in summaries if s.mean is not None and s.seconds is not None}
+    return pareto_front({method: (cost(mean, direction), seconds) for method, (mean, seconds) in known.items()})

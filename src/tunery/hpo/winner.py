@@ -22,6 +22,7 @@ from tunery.report.pareto import pareto_front
 from tunery.report.stored import disk
 from tunery.schema import RunConfig
 from tunery.schema.document import Document, validate
+from tunery.schema.ranking import cost, standing
 from tunery.schema.results import (
     BestTrial,
     CheckpointRecord,
@@ -61,10 +62,10 @@ class Ending:
 
 
 def ranked(result: StudyResult) -> list[TrialRecord]:
-    """Completed trials, best first; of equals the earlier."""
-    sign = -1.0 if result.direction == "maximize" else 1.0
+    """Completed trials, best first."""
     complete = [trial for trial in result.trials if trial.status == "completed" and trial.value is not None]
-    return sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    direction = result.direction
+    return sorted(complete, key=lambda trial: standing(trial.value, trial.loss, trial.number, direction=direction))
 
 
 def conclude(result: StudyResult, ending: Ending) -> StudyResult:
@@ -132,9 +133,8 @@ def _bring_here(trial: TrialRecord, ending: Ending) -> None:
 def front(result: StudyResult) -> tuple[int, ...]:
     """With several objectives, the completed trials that no other beats in one without losing in another."""
     names = result.objectives[1:]
-    sign = -1.0 if result.direction == "maximize" else 1.0
     points = {
-        trial.number: (sign * (trial.value or 0.0), *(trial.costs[name] for name in names))
+        trial.number: (cost(trial.value or 0.0, result.direction), *(trial.costs[name] for name in names))
         for trial in ranked(result)
         if all(name in trial.costs for name in names)
     }

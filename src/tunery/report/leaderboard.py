@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunery.report.finite import finite
+from tunery.schema.ranking import standing
 from tunery.schema.results import Rescored, StudyResult, TrialRecord
 
 FIXED = ("rank", "number", "status", "value", "epochs", "seconds", "reason")
@@ -46,7 +47,8 @@ def seed_column(seed: int) -> str:
 def leaderboard_rows(study: StudyResult) -> list[dict[str, Any]]:
     """One row per trial, best first: completed ones, then pruned, running and failed ones.
 
-    Completed trials are ordered by value; those that were trained again with other seeds stand first, by their mean.
+    Completed trials are ordered by value, equals by their loss; those that were trained again with
+    other seeds stand first, by their mean.
     Only completed trials with a value have a rank; the others, and parameters that do not exist in a trial, are None.
     """
     paths, more, again = searched(study), extras(study), {row.number: row for row in study.rescored}
@@ -80,14 +82,12 @@ def leaderboard_csv(study: StudyResult) -> str:
     return text.getvalue()
 
 
-def _place(
-    trial: TrialRecord, study: StudyResult, rescored: Mapping[int, int]
-) -> tuple[int, bool, int, float, bool, int]:
+def _place(trial: TrialRecord, study: StudyResult, rescored: Mapping[int, int]) -> tuple[float, ...]:
     value = finite(trial.value)
-    worse = 0.0 if value is None else (-value if study.direction == "maximize" else value)
     winner = study.best is not None and trial.number == study.best.number
     again = rescored.get(trial.number, len(rescored))
-    return _ORDER.index(trial.status), value is None, again, worse, not winner, trial.number
+    among_equals = standing(value, trial.loss, not winner, trial.number, direction=study.direction)
+    return _ORDER.index(trial.status), value is None, again, *among_equals
 
 
 def csv_cell(value: Any) -> Any:

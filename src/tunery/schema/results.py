@@ -172,6 +172,12 @@ class RunResult(Record):
     finished_at: datetime | None = None
     """When this was written, UTC."""
 
+    @property
+    def loss(self) -> float | None:
+        """On validation, of the restored best epoch."""
+        found = self.metrics.validation.get("loss")
+        return found if isinstance(found, int | float) else None
+
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("status", self.status), ("objective", self.objective.name), ("validation", self.objective.value))
         yield "test", (self.metrics.test or {}).get(self.objective.name)
@@ -249,6 +255,8 @@ class TrialRecord(Record):
     number: Count
     status: Literal["completed", "pruned", "failed", "running"]
     value: float | None
+    loss: float | None = None
+    """On validation; tells apart completed trials of the same value."""
     params: dict[str, Any]
     seconds: float
     epochs: float

@@ -20,6 +20,7 @@ from typing import Final, Literal
 
 from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.metrics import Direction
+from tunery.schema.ranking import standing
 from tunery.schema.results import CheckpointRecord, Status
 
 PRESSURES: Final = (0, 1, 2, 3, 4)
@@ -33,6 +34,8 @@ class RunState:
     status: Status | Literal["running"]
     value: float | None
     """The objective of a finished run."""
+    loss: float | None
+    """The same run's loss on validation."""
     kept: tuple[CheckpointRecord, ...]
     """The epochs whose weights are there."""
     points: tuple[int, ...]
@@ -55,7 +58,7 @@ class Keep:
 def retained(
     runs: Sequence[RunState], rule: Checkpoint, *, candidates: int, direction: Direction, pressure: int
 ) -> list[Keep]:
-    """What every run of a study keeps; `runs` are in the order of their numbers: of equal trials, the earlier wins.
+    """What every run of a study keeps; `runs` are in the order of their numbers, which decides between equal trials.
 
     Runs that hold nothing may be left out: a trial that has lost its weights was beaten by those that have them.
     """
@@ -87,10 +90,13 @@ def _epochs(run: RunState, rule: Checkpoint, *, pressure: int) -> tuple[Checkpoi
 def _best_trials(
     trials: dict[int, RunState], *, most: int, equal: int, direction: Direction, pressure: int
 ) -> frozenset[int]:
-    sign = -1.0 if direction == "maximize" else 1.0
-    values = {index: sign * run.value for index, run in trials.items() if run.value is not None}
-    order = sorted(values, key=lambda index: (values[index], index))
+    places = {
+        index: standing(run.value, run.loss, index, direction=direction)
+        for index, run in trials.items()
+        if run.value is not None
+    }
+    order = sorted(places, key=places.__getitem__)
     if pressure >= ONE_PER_STUDY:
         return frozenset(order[:1])
-    equals = [index for index in order if values[index] == values[order[0]]]
+    equals = [index for index in order if trials[index].value == trials[order[0]].value]
     return frozenset([*order[:most], *equals[:equal]])

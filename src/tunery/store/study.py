@@ -209,12 +209,13 @@ class StudyStore:
         result = folder.result()
         if result is not None:
             exported = folder.path == self.root and (self.root / BEST).is_dir()
-            return _Run(folder, RunState(result.status, result.objective.value, kept, (), exported=exported))
+            value, loss = result.objective.value, result.loss
+            return _Run(folder, RunState(result.status, value, loss, kept, (), exported=exported))
         own = self._own.get(folder.path.resolve())
         points = tuple(folder.resume.points())
         judged = len(points) > 1 and (own is not None or pressure >= NO_SPARE)
         whole = tuple(point.step for point in points if not judged or self._is_whole(folder, point, own))
-        return _Run(folder, RunState("running", None, kept, whole, elsewhere=own is None), points)
+        return _Run(folder, RunState("running", None, None, kept, whole, elsewhere=own is None), points)
 
     def _is_whole(self, folder: RunFolder, point: Point, own: RunFolder | None) -> bool:
         """Points that this process has published are; those of another one are looked at, once."""

@@ -12,6 +12,7 @@ from tunery.data.rows import Example
 from tunery.errors import FolderError
 from tunery.model.export import export_merged
 from tunery.schema.document import validate
+from tunery.schema.ranking import standing
 from tunery.schema.results import CheckpointRecord, RunResult, StudyResult
 from tunery.schema.yaml_text import read_yaml
 from tunery.store.claim import read_study
@@ -25,6 +26,7 @@ from tunery.train.publish import export_checked, passing
 from tunery.train.restore import restore
 from tunery.train.verify import require_same
 
+_FIRST, _LAST = (-math.inf,), (math.inf, math.inf)
 _SENTENCE = "It was not the film that we had hoped for, but the last of its seven parts was worth the long wait."
 _PROBES = tuple(Example(_SENTENCE[:end]) for end in range(6, len(_SENTENCE), 6))
 """Texts on which two folders are compared: the data that a model was trained on may be gone by now."""
@@ -107,8 +109,8 @@ class _Kept(ABC):
 
     trial: int | None
     step: int
-    loss: float
-    """Orders the trials of a study: the lowest is the best."""
+    standing: tuple[float, ...]
+    """Orders the trials of a study: the least is the best."""
 
     @abstractmethod
     def exported(self, staging: Path, *, trust_remote_code: bool) -> Path:
@@ -162,7 +164,7 @@ class _Stored(_Kept):
 
 
 def _chosen(run: Path, *, trial: int | None, step: int | None) -> _Kept:
-    every = sorted(_kept(run), key=lambda kept: (kept.loss, kept.trial or 0, kept.step))
+    every = sorted(_kept(run), key=lambda kept: (kept.standing, kept.trial or 0, kept.step))
     if not every:
         exported_in(run)  # says why there is none
     for kept in every:
@@ -192,23 +194,23 @@ def _published(run: Path, study: StudyResult | None, *, open_ended: bool) -> Ite
         if (folder / CARD).is_file():
             step, winner = read_card(folder).step, study.best if study else None
             if study is None or winner is None:
-                yield _Published(None, step, 0.0, folder)
+                yield _Published(None, step, (), folder)
             else:
-                loss = _SIGNS[study.direction] * winner.value if open_ended else -math.inf
-                yield _Published(winner.number, step, loss, folder)
+                place = standing(winner.value, _loss_of(winner.number, study), direction=study.direction)
+                yield _Published(winner.number, step, place if open_ended else _FIRST, folder)
+
+
+def _loss_of(number: int, study: StudyResult) -> float | None:
+    return next((trial.loss for trial in study.trials if trial.number == number), None)
 
 
 def _stored(root: RunFolder, folder: RunFolder, *, trial: int | None, unfinished: bool) -> Iterator[_Stored]:
-    loss = 0.0 if trial is None else _loss(folder.result())
+    place = () if trial is None else _standing(folder.result())
     for record in folder.kept():
-        yield _Stored(trial, record.step, loss, root.path, folder, record, unfinished)
+        yield _Stored(trial, record.step, place, root.path, folder, record, unfinished)
 
 
-def _loss(result: RunResult | None) -> float:
-    """Trials that have not completed come last."""
-    if result is None or result.status != "completed" or result.objective.value is None:
-        return math.inf
-    return _SIGNS[result.objective.direction] * result.objective.value
-
-
-_SIGNS = {"minimize": 1.0, "maximize": -1.0}
+def _standing(result: RunResult | None) -> tuple[float, ...]:
+    if result is None or result.status != "completed":
+        return _LAST
+    return standing(result.objective.value, result.loss, direction=result.objective.direction)
