@@ -159,7 +159,7 @@ def came_back(study: Path) -> bool:
     result, record = folder.result(), folder.best()
     if result is None or record is None:
         return False
-    stored = owned_state(restore(validate(result.config), record, folder.objects).built)
+    stored = owned_state(restore(validate(result.config), record, folder.objects, data=result.data).built)
     exported = [tensor for path in (study / "best").glob("*.safetensors") for tensor in load_file(path).values()]
     there = {(tuple(tensor.shape), tensor.numpy().tobytes()) for tensor in exported}
     return all((tuple(tensor.shape), tensor.numpy().tobytes()) in there for tensor in stored.values())

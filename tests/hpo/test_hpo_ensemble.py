@@ -31,7 +31,9 @@ def trained(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert result is not None
         told = {"status": "failed"} if number == 2 else {}
         value = result.objective.model_copy(update={"value": {0: 0.4, 1: 0.5, 2: 0.6, 3: 0.5}[number]})
-        folder.write_result(result.model_copy(update={"objective": value, **told}))
+        scores = {**result.metrics.validation, "loss": {0: 0.8, 1: 0.6, 2: 0.5, 3: 0.7}[number]}
+        metrics = result.metrics.model_copy(update={"validation": scores})
+        folder.write_result(result.model_copy(update={"objective": value, "metrics": metrics, **told}))
     return root
 
 
@@ -49,7 +51,7 @@ def members(folder: Path) -> list[str]:
 def test_all_completed_trials_with_weights_are_members_or_those_that_are_named(study: Path, tmp_path: Path) -> None:
     ensemble(study, tmp_path / "all", trials=None, method="mean")
     assert members(tmp_path / "all") == ["0", "1", "3"]
-    assert load(tmp_path / "all").config.lr == 3e-3  # of equals the earlier is the best
+    assert load(tmp_path / "all").config.lr == 3e-3  # of equals the one with the lower loss is the best
     ensemble(study, tmp_path / "two", trials=[0, 3], method="vote")
     assert members(tmp_path / "two") == ["0", "3"] and load(tmp_path / "two").config.lr == 1e-3
     RunFolder(study / "trials" / "3").write_kept(())
