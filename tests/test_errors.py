@@ -47,3 +47,9 @@ def test_a_missing_extra_says_what_to_type() -> None:
 )
 def test_did_you_mean(word: object, said: str) -> None:
     assert did_you_mean(word, {"none", "lora"}) == said
+
+
+def test_a_message_lists_no_more_than_is_read() -> None:
+    many = [f"column_{number:04}" for number in range(1000)]
+    assert did_you_mean("text", many).endswith("column_0038, column_0039 and 960 more")
+    assert did_you_mean("text", ["y" * 5000]) == f"choose from: {'y' * 59}…"

@@ -19,7 +19,12 @@ TuneryError
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_NAMES: Final = 40
+"""Choices that a message lists."""
+_LETTERS: Final = 60
+"""Letters of a choice that it shows."""
 
 
 class Problem(NamedTuple):
@@ -114,4 +119,10 @@ def did_you_mean(word: object, choices: Iterable[str]) -> str:
     names = sorted(choices)
     known = {name.casefold(): name for name in names}
     close = get_close_matches(str(word).casefold(), known, n=1, cutoff=0.6)
-    return f"did you mean {known[close[0]]!r}?" if close else f"choose from: {', '.join(names)}"
+    return f"did you mean {known[close[0]]!r}?" if close else f"choose from: {enumerated(names)}"
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Names in a row, as many of them and of their letters as a person reads."""
+    shown = [name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…" for name in names[:_NAMES]]
+    return ", ".join(shown) + (f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else "")

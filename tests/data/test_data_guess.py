@@ -158,6 +158,13 @@ def test_flags_by_position_are_refused_with_the_remedy(tmp_path: Path) -> None:
                 guess(path, label=label)
 
 
+def test_half_of_a_character_keeps_no_file_from_being_looked_at(tmp_path: Path) -> None:
+    rows = [{"text": f"{sentence(n)} \ud83d", "label": ("a\ud83d", "b")[n % 2]} for n in range(40)]
+    found = guess(write(tmp_path / "t.jsonl", rows))
+    assert (found.text, found.label) == ("text", ("label",)) and found.counts.keys() == {"a\ufffd", "b"}
+    render(found, tmp_path).encode()
+
+
 def test_lists_in_a_csv_are_lists(tmp_path: Path) -> None:
     rows = [{"text": sentence(n), "tags": json.dumps(["a", "b"][: n % 3]), "spans": f"[[{n}, 5]]"} for n in range(40)]
     found = guess(write(tmp_path / "t.csv", rows))

@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunery.data.cells import BadCell, is_listed, label_of, names_of
+from tunery.data.guess import guess
 from tunery.data.load import PARSERS
 from tunery.data.splits import load_splits
+from tunery.data.starter import render
 from tunery.schema.document import validate
 
 ROWS: Final[list[dict[str, Any]]] = [
@@ -51,6 +53,7 @@ def read(path: Path) -> None:
     for task in ("classification", "multilabel"):
         config = validate({"task": task, "data": {"train": str(path), "id": "id"}})
         read_or_refused(lambda config=config: load_splits(config.data, config.task, seed=0), path.name, "carved")
+    read_or_refused(lambda: render(guess(path), path.parent).encode(), path.name, "column", "label")
 
 
 def test_every_kind_of_file_is_damaged_here() -> None:

@@ -7,7 +7,7 @@ from tunery.data.cells import BadCell, name_of, text_of
 from tunery.data.load import Row
 from tunery.data.rows import Example
 from tunery.data.task import LabelReader
-from tunery.errors import DataError, did_you_mean
+from tunery.errors import DataError, did_you_mean, enumerated
 from tunery.schema.data import Data
 
 _SHOWN = 3
@@ -56,7 +56,7 @@ def _refuse_missing(wanted: Sequence[tuple[str, str]], rows: Sequence[Row], *, s
     if problems:
         told = "; ".join(problems)
         stop = "" if told.endswith("?") else "."
-        raise DataError(f"{source}: {told}{stop} Columns there: {', '.join(there)}{remedy and f'. {remedy}'}")
+        raise DataError(f"{source}: {told}{stop} Columns there: {enumerated([*there])}{remedy and f'. {remedy}'}")
 
 
 def _example(row: Row, data: Data, *, labels: LabelReader) -> Example:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from tunery.data.cells import BadCell, as_flag, is_listed, name_of, names_of
+from tunery.data.cells import BadCell, as_flag, is_listed, names_of, text_of
 
 TEXT_NAMES: Final = ("text", "sentence", "content", "review", "comment", "body", "post", "message", "tweet", "document")
 PAIRS: Final = (
@@ -81,13 +81,13 @@ class Profile:
     @cached_property
     def counts(self) -> Counter[str]:
         """How often each value stands there, by its text; empty where the values are no scalars."""
-        scalars = [name_of(value) for value in self.filled if isinstance(value, str) or _whole(value)]
-        return Counter(map(str, scalars) if len(scalars) == len(self.filled) else ())
+        scalars = [text_of(value).strip() for value in self.filled if isinstance(value, str) or _whole(value)]
+        return Counter(scalars if len(scalars) == len(self.filled) else ())
 
     @cached_property
     def names(self) -> Counter[str]:
         """How often each name stands in the lists."""
-        return Counter(str(name_of(item)) for value in self.filled for item in value)
+        return Counter(text_of(item).strip() for value in self.filled for item in value)
 
     @cached_property
     def words(self) -> float:
