@@ -3,16 +3,22 @@
 import csv
 import io
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.data import Data
-from tunery.schema.json_text import NotJson, parse_json
+from tunery.schema.json_text import NotJson, json_items, parse_json
 from tunery.schema.utf8 import NotUtf8, decode_utf8
 
 Row = dict[str, Any]
+MOST_ROWS: Final = 2_000_000
+MOST_CELLS: Final = 20_000_000
+MOST_BYTES: Final = 500_000_000
+"""What is read of a data file, since all of it is held in memory: rows, values in them, and bytes, unpacked."""
 LONGEST_CELL: Final = 2**31 - 1
 
 
@@ -20,14 +26,27 @@ class _Malformed(ValueError):
     """What is wrong inside a file; the caller knows its name."""
 
 
+class _TooMuch(_Malformed):
+    """Beyond what is read at once."""
+
+    def __init__(self, found: str) -> None:
+        most = f"{MOST_ROWS:,} rows, {MOST_CELLS:,} values and {MOST_BYTES // 10**6} MB, unpacked"
+        super().__init__(f"a data file has at most {most}, but this has {found}; take a sample of its rows")
+
+
 def read_rows(path: Path) -> list[Row]:
     """Read a csv, tsv, jsonl, json or parquet file, by its suffix. Cells of csv and tsv are strings.
 
     Raises:
-        DataError: no such file, unknown suffix, no regular file, not UTF-8, malformed, or without rows.
+        DataError: no such file, unknown suffix, no regular file, not UTF-8, malformed, without rows, or with more than
+            `MOST_ROWS` or `MOST_BYTES`.
     """
     parse = _parser(path)
-    return _parsed(_content(path), parse, source=str(path))
+    try:
+        with path.open("rb") as file:
+            return _parsed(file, parse, source=str(path))
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def require_readable(data: Data) -> None:
@@ -47,20 +66,39 @@ def read_stream(stream: BinaryIO, *, source: str) -> tuple[list[Row], str]:
     What begins with a bracket is JSON; in a table, the header says whether tabs or commas stand between its cells.
 
     Raises:
-        DataError: not UTF-8, malformed, or without rows.
+        DataError: not UTF-8, malformed, without rows, or with more than `MOST_ROWS` or `MOST_BYTES`.
     """
-    content = stream.read()
+    content = _content(stream, source=source)
     header = content.strip().partition(b"\n")[0]
     if header.startswith((b"{", b"[")):
         suffix = ".json" if header.startswith(b"[") else ".jsonl"
     else:
         suffix = ".tsv" if b"\t" in header and b"," not in header else ".csv"
-    return _parsed(content, PARSERS[suffix], source=source), suffix
+    return _rows_of(content, PARSERS[suffix], source=source), suffix
 
 
-def _parsed(content: bytes, parse: "Parser", *, source: str) -> list[Row]:
+def _parsed(file: BinaryIO, parse: "Parser", *, source: str) -> list[Row]:
+    content = _content(file, source=source)
+    if not content.strip():
+        raise DataError(f"{source}: the file is empty")
+    return _rows_of(content, parse, source=source)
+
+
+def _content(file: BinaryIO, *, source: str) -> bytes:
+    """The bytes of a file, which are looked at only up to the limit."""
+    content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise DataError(f"{source}: {_TooMuch('more')}")
+    return content
+
+
+def _rows_of(content: bytes, parse: "Parser", *, source: str) -> list[Row]:
+    rows: list[Row] = []
     try:
-        rows = parse(content)
+        for row in parse(content):
+            if len(rows) == MOST_ROWS:
+                raise _TooMuch("more rows")
+            rows.append(row)
     except _Malformed as error:
         raise DataError(f"{source}: {error}") from error
     if not rows:
@@ -80,6 +118,8 @@ def read_hub_rows(dataset: str, *, revision: str | None, split: str) -> list[Row
     try:
         table = datasets.load_dataset(dataset, revision=revision, split=split)
         names = {column: _class_names(feature) for column, feature in table.features.items()}
+        if len(table) > MOST_ROWS:
+            raise DataError(f"split {split!r} of the Hub data set {name}: {_TooMuch(f'{len(table):,} rows')}")
         rows = [{column: names[column](cell) for column, cell in row.items()} for row in table.to_list()]
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())
@@ -120,16 +160,6 @@ def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
     return DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if not content.strip():
-        raise DataError(f"{path}: the file is empty")
-    return content
-
-
 def _neighbours(path: Path) -> str:
     if not path.parent.is_dir():
         return f"there is no folder {str(path.parent)!r} either"
@@ -144,46 +174,54 @@ def _decoded(content: bytes) -> str:
         raise _Malformed(f"the file {error}") from error
 
 
-def _parse_csv(content: bytes) -> list[Row]:
-    return _table(_decoded(content), delimiter=",", quoting=csv.QUOTE_MINIMAL)
+def _lines(content: bytes, *, newline: str) -> io.TextIOWrapper:
+    """The lines of UTF-8 text, one after the other, cut as `open` does with such a `newline`."""
+    _decoded(content)
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=newline)
 
 
-def _parse_tsv(content: bytes) -> list[Row]:
+def _parse_csv(content: bytes) -> Iterator[Row]:
+    return _table(content, delimiter=",", quoting=csv.QUOTE_MINIMAL)
+
+
+def _parse_tsv(content: bytes) -> Iterator[Row]:
     """A tsv may quote its cells as csv does, or hold bare quotes that mean nothing.
 
     A bare quote read as quoting swallows the following lines, so the reading with more rows is the right one,
     unless it is ragged: then the line breaks were inside quotes.
     """
-    text = _decoded(content)
-    try:
-        plain = _table(text, delimiter="\t", quoting=csv.QUOTE_NONE)
-    except _Malformed:
-        return _table(text, delimiter="\t", quoting=csv.QUOTE_MINIMAL)
-    try:
-        quoted = _table(text, delimiter="\t", quoting=csv.QUOTE_MINIMAL)
-    except _Malformed:
-        return plain
-    return quoted if len(quoted) == len(plain) else plain
+    if b'"' not in content:
+        return _table(content, delimiter="\t", quoting=csv.QUOTE_NONE)
+    readings = {quoting: _count(content, quoting) for quoting in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL)}
+    plain, quoted = readings.values()
+    is_quoted = plain is None or quoted == plain
+    return _table(content, delimiter="\t", quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
 
 
-def _table(text: str, *, delimiter: str, quoting: int) -> list[Row]:
-    lines = _cells(text, delimiter=delimiter, quoting=quoting)
+def _count(content: bytes, quoting: int) -> int | None:
+    """How many rows a tsv has in one way of reading it; None where it is malformed."""
+    try:
+        return sum(1 for _ in islice(_table(content, delimiter="\t", quoting=quoting), MOST_ROWS + 1))
+    except _Malformed:
+        return None
+
+
+def _table(content: bytes, *, delimiter: str, quoting: int) -> Iterator[Row]:
+    lines = _cells(content, delimiter=delimiter, quoting=quoting)
     _, header = next(lines, (0, []))
-    if twice := sorted({name for name in header if header.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
         raise _Malformed(f"column names must differ, but the header has {twice[0]!r} twice")
-    rows = []
     for line, cells in lines:
         if len(cells) != len(header):
             raise _Malformed(
                 f"line {line} has {len(cells)} cells and the header has {len(header)}; "
                 f"put cells that contain {delimiter!r} in double quotes"
             )
-        rows.append(dict(zip(header, cells, strict=True)))
-    return rows
+        yield dict(zip(header, cells, strict=True))
 
 
-def _cells(text: str, *, delimiter: str, quoting: Any) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+def _cells(content: bytes, *, delimiter: str, quoting: Any) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(_lines(content, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
     usual = csv.field_size_limit(LONGEST_CELL)
     try:
         for cells in reader:
@@ -197,10 +235,10 @@ def _cells(text: str, *, delimiter: str, quoting: Any) -> Iterator[tuple[int, li
         csv.field_size_limit(usual)
 
 
-def _parse_jsonl(content: bytes) -> list[Row]:
+def _parse_jsonl(content: bytes) -> Iterator[Row]:
     # str.splitlines would also cut at U+2028, which JSON allows inside a string
-    lines = enumerate(_decoded(content).split("\n"), start=1)
-    return [_object(line, number=number) for number, line in lines if line.strip()]
+    lines = enumerate(_lines(content, newline="\n"), start=1)
+    return (_object(line, number=number) for number, line in lines if not line.isspace())
 
 
 def _object(line: str, *, number: int) -> Row:
@@ -214,31 +252,89 @@ def _object(line: str, *, number: int) -> Row:
     return value
 
 
-def _parse_json(content: bytes) -> list[Row]:
+def _parse_json(content: bytes) -> Iterator[Row]:
     """A list of objects; also lines of objects, which are often saved under this suffix."""
+    text = _decoded(content)
+    if not text.lstrip().startswith("["):
+        yield from _parse_json_lines(content, text)
+        return
     try:
-        value = parse_json(_decoded(content))
+        for row in json_items(text):
+            if not isinstance(row, dict):
+                raise _Malformed(_NO_LIST)
+            yield row
+    except NotJson as error:
+        raise _Malformed(f"the file is not JSON: {error}") from error
+
+
+def _parse_json_lines(content: bytes, text: str) -> Iterator[Row]:
+    try:
+        parse_json(text)
     except NotJson as error:
         if error.reason == "Extra data":
             return _parse_jsonl(content)
         raise _Malformed(f"the file is not JSON: {error}") from error
-    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
-        raise _Malformed("the file must hold a list of JSON objects, one per row")
-    return value
+    raise _Malformed(_NO_LIST)
 
 
-def _parse_parquet(content: bytes) -> list[Row]:
+_NO_LIST: Final = "the file must hold a list of JSON objects, one per row"
+
+
+def _parse_parquet(content: bytes) -> Iterator[Row]:
+    """Rows of a parquet file, which may be a thousand times smaller than they are: its own account is read first.
+
+    Strings that repeat are unpacked by `to_pylist` only, when it is known how long all of them are.
+    """
     import pyarrow
-    import pyarrow.parquet
+    import pyarrow.parquet as parquet
 
     try:
-        rows: list[Row] = pyarrow.parquet.read_table(pyarrow.BufferReader(content)).to_pylist()
+        told = parquet.read_metadata(pyarrow.BufferReader(content))
+        _refuse_too_much(told)
+        leaves = [told.schema.column(number) for number in range(told.num_columns)]
+        texts = [leaf.path for leaf in leaves if leaf.logical_type.type == "STRING"]
+        unpacked = 0
+        file = parquet.ParquetFile(pyarrow.BufferReader(content), metadata=told, read_dictionary=texts)
+        for batch in file.iter_batches():
+            unpacked += sum(map(_size, batch.columns))
+            if unpacked > MOST_BYTES:
+                raise _TooMuch("more")
+            yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _Malformed(f"not readable as parquet: {' '.join(str(error).split())}") from error
-    return rows
 
 
-Parser = Callable[[bytes], list[Row]]
+def _refuse_too_much(told: Any) -> None:
+    """Args:
+    told: metadata of a parquet file.
+    """
+    groups = [told.row_group(number) for number in range(told.num_row_groups)]
+    size = sum(group.total_byte_size for group in groups)
+    cells = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
+    if told.num_rows > MOST_ROWS:
+        raise _TooMuch(f"{told.num_rows:,} rows")
+    if size > MOST_BYTES:
+        raise _TooMuch(f"{size // 10**6:,} MB")
+    if cells > MOST_CELLS:
+        raise _TooMuch(f"{cells:,} values")
+
+
+def _size(array: Any) -> int:
+    """Bytes of an Arrow array, where strings that it holds once count as often as they stand there."""
+    import pyarrow
+    import pyarrow.compute as compute
+
+    kind = array.type
+    if pyarrow.types.is_dictionary(kind):
+        lengths = compute.binary_length(array.dictionary).take(array.indices)
+        return int(compute.sum(lengths).as_py() or 0)
+    if pyarrow.types.is_struct(kind):
+        return sum(map(_size, array.flatten()))
+    is_list = pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind)
+    return _size(array.flatten()) if is_list else int(array.nbytes)
+
+
+Parser = Callable[[bytes], Iterator[Row]]
 PARSERS: Final[dict[str, Parser]] = {
     ".csv": _parse_csv,
     ".tsv": _parse_tsv,

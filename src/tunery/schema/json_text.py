@@ -3,8 +3,9 @@
 import json
 import re
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 
 class NotJson(ValueError):
@@ -25,14 +26,44 @@ def parse_json(text: str) -> Any:
     """
     try:
         return _DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        raise NotJson(error.msg, line=error.lineno, column=error.colno) from error
-    except RecursionError as error:
-        raise NotJson("lists and objects are nested too deeply") from error
-    except NotJson:
-        raise
-    except ValueError as error:
-        raise _too_long(text, str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise _not_json(error, text) from error
+
+
+def json_items(text: str) -> Iterator[Any]:
+    """The items of a text that is a JSON list, one after the other: what follows has not been looked at.
+
+    Raises:
+        NotJson: as `parse_json` does.
+    """
+    try:
+        begin = _BEGIN.match(text)
+        if begin is None:
+            raise json.JSONDecodeError("Expecting a list", text, 0)
+        place = begin.end()
+        end = _END.match(text, place)
+        while end is None:
+            item, place = _DECODER.raw_decode(text, place)
+            yield item
+            comma, end = _COMMA.match(text, place), _END.match(text, place)
+            if comma is not None:
+                place = comma.end()
+            elif end is None:
+                raise json.JSONDecodeError("Expecting ',' delimiter", text, place)
+        if end.end() < len(text):
+            raise json.JSONDecodeError("Extra data", text, end.end())
+    except (ValueError, RecursionError) as error:
+        raise _not_json(error, text) from error
+
+
+def _not_json(error: ValueError | RecursionError, text: str) -> NotJson:
+    if isinstance(error, NotJson):
+        return error
+    if isinstance(error, json.JSONDecodeError):
+        return NotJson(error.msg, line=error.lineno, column=error.colno)
+    if isinstance(error, RecursionError):
+        return NotJson("lists and objects are nested too deeply")
+    return _too_long(text, str(error))
 
 
 def _too_long(text: str, reason: str) -> NotJson:
@@ -49,9 +80,12 @@ def _too_long(text: str, reason: str) -> NotJson:
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise NotJson(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
+        counts = Counter(key for key, _ in pairs)
+        raise NotJson(f"the key {next(key for key in counts if counts[key] > 1)!r} stands twice in one object")
     return found
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
+_BEGIN: Final = re.compile(r"[ \t\n\r]*\[[ \t\n\r]*")
+_COMMA: Final = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
+_END: Final = re.compile(r"[ \t\n\r]*\][ \t\n\r]*")
