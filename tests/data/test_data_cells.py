@@ -37,11 +37,22 @@ def test_lists_of_names(cell: Any, names: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["[0, 1, 0, 0]", [0, 1, 0, 0], "[0. 1. 0.]", [True, False, False], "[0, 0]", "0|1|0|1"]
+    "cell",
+    [
+        *("[0, 1, 0, 0]", [0, 1, 0, 0], "[0. 1. 0.]", [True, False, False], "[0, 0]"),
+        *("0 1 0 0", "0,1,0,0", "0, 1, 0", "1;0;1", "0|1|0|0", "0|1|0|1", "0.0 1.0 0.0", "0/1/0"),
+    ],
 )
 def test_flags_by_position_are_no_labels_called_0_and_1(cell: Any) -> None:
+    separator = "/" if "/" in str(cell) else "|"
     with pytest.raises(BadCell, match=r"one flag per label without their names.*data\.labels=\[first, second\]"):
-        names_of(cell, separator="|")
+        names_of(cell, separator=separator)
+
+
+def test_one_or_two_flags_may_be_names() -> None:
+    assert [names_of(cell, separator="|") for cell in ("1", "0|1", "0100", "0 1")] == [
+        ("1",), ("0", "1"), ("0100",), ("0 1",),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("cell", ["['a' 'b', 'c']", "('a' 'b', 'c')", "['a' ... 'b']", "['a', 'b'", "[" * 5000])
@@ -50,7 +61,9 @@ def test_what_starts_like_a_list_is_never_glued_together(cell: str) -> None:
         names_of(cell, separator="|")
 
 
-@pytest.mark.parametrize("cell", ["['joy']", "['a' 'b']", "('joy', 'anger')", "{'joy'}", "[1, 2]", '{"joy": 1}', ["a"]])
+@pytest.mark.parametrize(
+    "cell", ["['joy']", "['a' 'b']", "('joy', 'anger')", "{'joy'}", "[1, 2]", "0 1 0", '{"joy": 1}', ["a"]]
+)
 def test_a_single_label_is_no_list(cell: Any) -> None:
     with pytest.raises(BadCell, match="but got"):
         label_of(cell)

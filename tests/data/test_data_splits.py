@@ -145,3 +145,12 @@ def test_checking_data_needs_no_ml_stack() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_share_that_is_too_small_is_named_with_one_that_will_do(tmp_path: Path) -> None:
+    path = save(tmp_path / "train.jsonl", [{"text": f"t{n // 3}", "label": n // 3 % 2} for n in range(300)])
+    for key in ("test_size", "validation_size"):
+        with pytest.raises(DataError, match=rf"data.{key}=1e-300 is too small .* write data.{key}=0.005") as error:
+            load_splits(Data(train=path, **{key: 1e-300}), ONE, seed=0)
+        assert "name a file as data." in str(error.value)
+        assert len(load_splits(Data(train=path, **{key: 0.005}), ONE, seed=0).train.examples) < 300

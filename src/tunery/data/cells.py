@@ -20,6 +20,8 @@ _FLAGS: Final = dict.fromkeys(_NO, False) | dict.fromkeys(_YES, True)
 """What a flag may be written as, in lower case."""
 _FLOAT_FLAG = re.compile(r"[01]\.0*")
 _NUMBER = re.compile(r"-?\d{1,300}(\.\d{1,300})?")
+_POSITIONS = re.compile(r"[01](?:\.0*)?(?:(?:\s+|\s*[,;|]\s*)[01](?:\.0*)?){2,}")
+"""Three flags or more without brackets around them."""
 _CONTAINER = re.compile(r"(?:np\.|numpy\.)?(?:array|list|tuple|set|frozenset)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
 _STRING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _PRINTED = rf"""(?:{_STRING.pattern}|[-+]?\d[\d.eE+-]*|True|False)"""
@@ -141,8 +143,10 @@ def _listed(text: str, *, strict: bool = True) -> list[Any] | None:
     """The items of a string that stands for a list; None where it is a plain name.
 
     Names may begin with a bracket too, so `(tuples)` and `{sets}` are lists only where they can be read as such. What
-    begins with a quoted item must be one, and what begins with `[` where this is `strict`.
+    begins with a quoted item must be one, and what begins with `[` where this is `strict`. Flags need no brackets.
     """
+    if _POSITIONS.fullmatch(text):
+        return re.split(r"[\s,;|]+", text)
     container = _CONTAINER.fullmatch(text)
     text = (container[1].strip() or "[]") if container else text
     if text[:1] not in ("[", "(", "{") or (text[0] == "(" and "," not in text and text != "()"):

@@ -94,10 +94,12 @@ def _content(file: BinaryIO, *, source: str) -> bytes:
 
 def _rows_of(content: bytes, parse: "Parser", *, source: str) -> list[Row]:
     rows: list[Row] = []
+    cells = 0
     try:
         for row in parse(content):
-            if len(rows) == MOST_ROWS:
-                raise _TooMuch("more rows")
+            cells += len(row)
+            if len(rows) == MOST_ROWS or cells > MOST_CELLS:
+                raise _TooMuch("more")
             rows.append(row)
     except _Malformed as error:
         raise DataError(f"{source}: {error}") from error

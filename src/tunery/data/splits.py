@@ -18,6 +18,8 @@ from tunery.schema.data import Data
 from tunery.schema.task import Task
 
 NAMES: Final = ("train", "validation", "test")
+_SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
+"""Sizes of a split that are advised where a smaller one leaves it empty."""
 _SHOWN = 5
 
 Examples = tuple[Example, ...]
@@ -64,11 +66,24 @@ def _carving(data: Data, share: float, *, seed: int) -> str:
 def _carved(train: Examples, shares: Mapping[str, float], *, seed: int) -> Iterator[tuple[str, Examples]]:
     for name, rows in carve(train, shares, seed=seed).items():
         if not rows:
+            _refuse_small_share(name, train, shares, seed=seed)
             raise DataError(
                 f"{name} cannot be carved from the {len(train):,} training rows: every label must keep training rows, "
                 f"and rows of one group or with one text stay together; name a file as data.{name}"
             )
         yield name, tuple(train[row] for row in rows)
+
+
+def _refuse_small_share(name: str, train: Examples, shares: Mapping[str, float], *, seed: int) -> None:
+    """Say so where a larger share would do, which is tried out."""
+    larger = (share for share in (float(f"{1.5 / len(train):.1g}"), *_SHARES) if shares.get(name, 1) < share <= 0.2)
+    enough = next((share for share in larger if carve(train, {**shares, name: share}, seed=seed)[name]), None)
+    if enough is not None:
+        raise DataError(
+            f"{name} would be empty: data.{name}_size={shares[name]:g} is too small a share of {len(train):,} training "
+            f"rows, of which those of one group or with one text stay together; write data.{name}_size={enough:g}, or "
+            f"name a file as data.{name}"
+        )
 
 
 def _without_unseen(read: Mapping[str, Examples], *, allowed: bool) -> tuple[dict[str, Examples], list[str]]:

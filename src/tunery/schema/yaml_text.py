@@ -199,6 +199,10 @@ def parse_yaml(text: str, *, source: str) -> Any:
     Raises:
         ConfigError: with the source, the line and the column.
     """
+    if len(text) > _MOST_BYTES:
+        raise ConfigError(
+            [Problem("", f"YAML has at most {_MOST_BYTES:,} characters, but this is longer")], source=source
+        )
     try:
         loader = _Loader(text)
         try:
