@@ -36,6 +36,13 @@ def test_a_config_error_lists_its_problems() -> None:
     assert len(error.problems) == 2
 
 
+def test_of_many_problems_the_first_are_listed() -> None:
+    error = ConfigError([Problem(f"k{n}", "unknown") for n in range(20_000)], source="run.yaml")
+    lines = str(error).splitlines()
+    assert lines[0] == "20,000 problems in run.yaml:" and lines[-2:] == ["  k19: unknown", "  and 19,980 more"]
+    assert (len(lines), len(error.problems)) == (22, 20_000)
+
+
 def test_a_missing_extra_says_what_to_type() -> None:
     with pytest.raises(RequestError, match=r"mlflow is not installed\. Type: pip install 'tunery\[mlflow\]'"):
         raise MissingExtra("mlflow", extra="mlflow")

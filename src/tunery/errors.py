@@ -25,6 +25,8 @@ _NAMES: Final = 40
 """Choices that a message lists."""
 _LETTERS: Final = 60
 """Letters of a choice that it shows."""
+_PROBLEMS: Final = 20
+"""Problems of a config that a message lists; `ConfigError.problems` has all."""
 
 
 class Problem(NamedTuple):
@@ -50,8 +52,10 @@ class ConfigError(RequestError):
 
     def __init__(self, problems: Iterable[Problem], *, source: str = "config") -> None:
         self.problems: Sequence[Problem] = tuple(problems)
-        lines = "\n".join(f"  {problem}" for problem in self.problems)
-        count = f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}"
+        lines = "\n".join(f"  {problem}" for problem in self.problems[:_PROBLEMS])
+        if len(self.problems) > _PROBLEMS:
+            lines += f"\n  and {len(self.problems) - _PROBLEMS:,} more"
+        count = f"{len(self.problems):,} problem{'' if len(self.problems) == 1 else 's'}"
         super().__init__(f"{count} in {source}:\n{lines}")
 
 

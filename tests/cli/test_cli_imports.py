@@ -79,7 +79,14 @@ def test_what_can_be_refused_before_is_refused_without_torch(run: Path, tmp_path
 def test_a_suffix_that_is_read_by_nobody_is_refused_without_torch(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("task: {kind: classification}\ndata: {train: rows.bin}\n")
     (tmp_path / "rows.bin").write_bytes(b"\x00")
+    config = tmp_path / "config.yaml"
     found = answers(
-        ["train", tmp_path / "config.yaml"], ["check", tmp_path / "config.yaml"], ["init", tmp_path / "rows.bin"]
+        *([verb, config] for verb in ("train", "check", "search", "compare")), ["init", tmp_path / "rows.bin"]
     )
     assert all((code, heavy) == (2, []) and "the suffix must be one of" in told for code, heavy, told in found), found
+
+
+def test_a_file_that_is_not_there_is_missed_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("task: {kind: classification}\ndata: {train: rows.csv}\n")
+    found = answers(*([verb, tmp_path / "config.yaml"] for verb in ("train", "check", "search", "compare")))
+    assert all((code, heavy) == (2, []) and "there is no file" in told for code, heavy, told in found), found

@@ -115,6 +115,7 @@ def test_label_columns_without_rows_are_named() -> None:
     findings = inspect(splits(), "multilabel", labels=("a", "b", "threat"))
     finding = only(findings, "labels_without_rows")
     assert (finding.level, finding.count) == ("warning", 1) and "no row of train has 'threat'" in finding.message
+    assert only(findings, "balance").message.startswith("2 of 3 labels with rows in train, ")
     assert not found(inspect(splits(), "multilabel", labels=("a", "b")), "labels_without_rows")
 
 

@@ -215,7 +215,8 @@ def test_what_is_ambiguous_is_asked_with_what_was_seen(tmp_path: Path) -> None:
     rows = [{"text": sentence(n), "mood": "ab"[n % 2], "place": "cd"[n // 2 % 2]} for n in range(60)]
     path = write(tmp_path / "t.csv", rows)
     with pytest.raises(
-        DataError, match=r"(?s)2 could be \(mood, place\)\. Pass --label COLUMN.*  mood: short values, 2 diff"
+        DataError,
+        match=r"(?s)2 could be \(mood, place\)\. Pass --label with one of: mood, place\..*  mood: short values, 2 diff",
     ):
         guess(path)
     assert guess(path, label="place").label == ("place",)
@@ -224,19 +225,73 @@ def test_what_is_ambiguous_is_asked_with_what_was_seen(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--text names a column, but 'x' is none"):
         guess(path, text="x")
     twins = write(tmp_path / "u.csv", [{"left": sentence(n), "right": sentence(n + 9), "y": n % 2} for n in range(60)])
-    with pytest.raises(DataError, match=r"2 look like it \((left, right|right, left)\)\. Pass --text COLUMN"):
+    with pytest.raises(
+        DataError, match=r"2 look like it \((left, right|right, left)\)\. Pass --text with one of: (left|right)"
+    ):
         guess(twins)
     assert guess(twins, text="right").text == "right"
 
 
 def test_nothing_to_learn_from_says_what_is_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"(?s)none looks like one\. Pass --label COLUMN.*score: values of type float"):
+    with pytest.raises(
+        DataError, match=r"(?s)none looks like one\. No column can be the label.*score: values of type float"
+    ):
         guess(write(tmp_path / "a.jsonl", [{"text": sentence(n), "score": n + 0.5} for n in range(50)]))
-    with pytest.raises(DataError, match=r"a column with texts, but none looks like one\. Pass --text COLUMN"):
+    with pytest.raises(DataError, match=r"a column with texts, but none looks like one\. No column can be the text"):
         guess(write(tmp_path / "b.jsonl", [{"length": n, "label": n % 2} for n in range(50)]))
     path = write(tmp_path / "c.jsonl", [{"text": sentence(n), "label": ["a", "b"][: n % 3]} for n in range(50)])
     with pytest.raises(DataError, match="a classification label is one value, but 'label' holds lists"):
         guess(path, label="label", kind="classification")
+
+
+LABEL = "ab"
+FILES: list[list[dict[str, Any]]] = [
+    [{"text": sentence(n)} for n in range(60)],
+    [{"label": LABEL[n % 2]} for n in range(60)],
+    [{"id": n, "text": sentence(n), "code": f"c{n}"} for n in range(60)],
+    [{"text": sentence(n), "label": "always"} for n in range(60)],
+    [{"text": sentence(n), "label": None} for n in range(60)],
+    [{"text": sentence(n), "label": {"value": n % 2}} for n in range(60)],
+    [{"text": sentence(n), "labels": "0 1 0" if n % 2 else "1 0 0"} for n in range(60)],
+    [{"text": sentence(n), "score": str((n * n % 57) / 7)} for n in range(60)],
+    [{"text": sentence(n), "colour": "rgb"[n % 3], "size": "sml"[n % 4 % 3]} for n in range(60)],
+    [{"text": sentence(n), "tags": ["a", "b"][: n % 3], "other": n} for n in range(60)],
+    [{"left": sentence(n), "right": sentence(n + 9), "one": n % 2, "two": n % 3} for n in range(60)],
+    [{"premise": sentence(n), "hypothesis": sentence(n + 9), "one": n % 2, "two": n % 3} for n in range(60)],
+]
+
+
+@pytest.mark.parametrize("rows", FILES)
+@pytest.mark.parametrize("kind", [None, "classification", "multilabel"])
+def test_advice_that_is_followed_leads_to_a_config_or_to_another_file(
+    tmp_path: Path, rows: list[dict[str, Any]], kind: Any
+) -> None:
+    path, said = write(tmp_path / "a.jsonl", rows), dict[str, Any](kind=kind)
+    for _ in range(4):
+        try:
+            guess(path, **said)
+            return
+        except DataError as error:
+            if re.search("No column can be the (text|label): give the file one", str(error)):
+                return
+            advice = re.search(r"Pass --(text|label|kind) (?:with one of: )?(\w+)", str(error))
+            assert advice is not None
+            assert said.get(advice[1]) != advice[2], "what was passed is asked for again"
+            said[advice[1]] = advice[2]
+    raise AssertionError("the advice goes round in a circle")
+
+
+def test_a_column_is_text_or_label_and_not_both(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", FILES[-2])
+    with pytest.raises(DataError, match="--text and --label must name different columns, but both name 'left'"):
+        guess(path, text="left", label="left")
+    assert guess(path, label="left").text == "right"
+
+
+def test_a_first_line_that_is_a_row_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("".join(f"{sentence(n)},{LABEL[n % 2]}\n" for n in range(60)))
+    assert "the first line seems to be a row, since 'a' is a label" in guess(path).notes[0]
 
 
 def test_the_training_file_is_found_or_named(tmp_path: Path) -> None:

@@ -324,9 +324,16 @@ def _balance(subject: _Subject) -> Iterator[Finding]:
         code="balance",
         split="train",
         count=len(counts),
-        message=f"{len(counts):,} classes in train, largest to smallest {largest / smallest:.1f} : 1 "
+        message=f"{_counted(len(counts), subject)} in train, largest to smallest {largest / smallest:.1f} : 1 "
         f"({most!r} {largest:,}, {least!r} {smallest:,}){without}{advice}",
     )
+
+
+def _counted(found: int, subject: _Subject) -> str:
+    """`3 classes`, or `2 of 3 labels with rows` where the config names a label that no row has."""
+    what = "classes" if subject.task_kind == "classification" else "labels"
+    named = len(subject.labels)
+    return f"{found:,} of {named:,} {what} with rows" if named > found else f"{found:,} {what}"
 
 
 def _tokens(subject: _Subject) -> Iterator[Finding]:

@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -33,9 +33,15 @@ class _Look:
     def __init__(self, path: Path, columns: Mapping[str, Profile]) -> None:
         self.path, self.columns = path, columns
 
-    def error(self, rule: str, flag: str) -> DataError:
+    def error(self, rule: str, advice: str) -> DataError:
         seen = "\n".join(f"  {column.describe()}" for column in self.columns.values())
-        return DataError(f"{rule}. Pass {flag}. Columns of {self.path.name}:\n{seen}")
+        return DataError(f"{rule}. {advice}. Columns of {self.path.name}:\n{seen}")
+
+    def without(self, rule: str, part: Literal["text", "label"], among: Sequence[Profile]) -> DataError:
+        """A part for which no column was found, or too many: `among` are those that would be accepted by name."""
+        names = ", ".join(column.name for column in among)
+        missing = f"No column can be the {part}: give the file one, named in the first line of a table"
+        return self.error(rule, f"Pass --{part} with one of: {names}" if among else missing)
 
     def column(self, name: str, flag: str) -> Profile:
         if name not in self.columns:
@@ -58,9 +64,13 @@ def guess(path: Path, *, text: str | None = None, label: str | None = None, kind
     path = training_file(path)
     table = read_rows(path)
     look = _Look(path, profiles(table))
-    first, second = _texts(look, text)
+    labels = _named_labels(look, label) if label else ()
+    if text in [column.name for column in labels]:
+        raise DataError(f"--text and --label must name different columns, but both name {text!r}")
+    first, second = _texts(look, text, besides=labels)
     others = [c for c in look.columns.values() if c not in (first, second)]
-    answer = _forced(look, label, kind) if label else _found(look, [c for c in others if not is_id(c)], kind)
+    possible = [c for c in others if not is_id(c)]
+    answer = _forced(look, labels, possible, kind) if labels else _found(look, possible, kind)
     rest = [column for column in others if column not in answer.columns]
     needed = [first.name, *([second.name] if second else []), *(column.name for column in answer.columns)]
     files, tables, notes = _siblings(path, table, needed)
@@ -79,12 +89,15 @@ def guess(path: Path, *, text: str | None = None, label: str | None = None, kind
         words=_words(first, second),
         shared=shared,
         shared_most=shared_most,
-        notes=(*((answer.note,) if answer.note else ()), *notes),
+        notes=(*((answer.note,) if answer.note else ()), *_headless(answer), *notes),
     )
 
 
-def _texts(look: _Look, forced: str | None) -> tuple[Profile, Profile | None]:
-    named = {name.lower(): column for name, column in look.columns.items() if column.is_text}
+def _texts(look: _Look, forced: str | None, *, besides: Sequence[Profile]) -> tuple[Profile, Profile | None]:
+    """Args:
+    besides: the labels, as far as they are known.
+    """
+    named = {name.lower(): c for name, c in look.columns.items() if c.is_text and c not in besides}
     pairs = [(named[a], named[b]) for a, b in PAIRS if a in named and b in named and not named[b].is_classes]
     if forced is not None:
         first = look.column(forced, "--text")
@@ -98,36 +111,49 @@ def _text(look: _Look, named: Mapping[str, Profile]) -> Profile:
     long = [column for column in named.values() if not column.is_classes and not is_id(column)]
     long = sorted(long, key=lambda column: -column.weight) or [named[name] for name in TEXT_NAMES if name in named]
     if not long:
-        raise look.error("there must be a column with texts, but none looks like one", "--text COLUMN")
+        rest = [column for column in named.values() if not is_id(column)] if len(named) > 1 else []
+        raise look.without("there must be a column with texts, but none looks like one", "text", rest)
     close = [column for column in long if column.weight > long[0].weight / 2]
     usual = [column for column in close if column.name.lower() in TEXT_NAMES]
     if len(close) > 1 and len(usual) != 1:
         names = ", ".join(column.name for column in close)
-        raise look.error(f"one column must be the text, but {len(close)} look like it ({names})", "--text COLUMN")
+        raise look.without(f"one column must be the text, but {len(close)} look like it ({names})", "text", close)
     return usual[0] if len(close) > 1 else long[0]
 
 
-def _forced(look: _Look, label: str, kind: Kind | None) -> _Answer:
+def _named_labels(look: _Look, label: str) -> tuple[Profile, ...]:
     names = [label] if label in look.columns else [name.strip() for name in label.split(",")]
-    columns = tuple(look.column(name, "--label") for name in names)
+    return tuple(look.column(name, "--label") for name in names)
+
+
+def _forced(look: _Look, columns: tuple[Profile, ...], possible: Sequence[Profile], kind: Kind | None) -> _Answer:
     if len(columns) > 1:
         if bad := [column.name for column in columns if not column.is_binary]:
             rule = f"several label columns must hold 0 and 1, or no and yes, only, but {bad[0]!r} does not"
-            raise look.error(rule, "--label COLUMN")
+            raise look.without(rule, "label", _usable(possible))
         return _Answer("multilabel", columns)
-    return _judged(look, columns[0], kind)
+    return _judged(look, columns[0], possible, kind)
 
 
-def _judged(look: _Look, column: Profile, kind: Kind | None) -> _Answer:
+def _usable(columns: Iterable[Profile], *, besides: Profile | None = None) -> list[Profile]:
+    """Those that teach something when `--label` names them: names that differ, and some of which repeat."""
+    return [
+        c for c in columns if c is not besides and not c.problem and (c.is_list or 2 <= len(c.counts) < len(c.filled))
+    ]
+
+
+def _judged(look: _Look, column: Profile, possible: Sequence[Profile], kind: Kind | None) -> _Answer:
     """The task that one label column is for."""
     chosen: Kind = kind or ("multilabel" if column.is_several else "classification")
+    rest = _usable(possible, besides=column)
     if column.problem:
-        raise look.error(f"labels are names, but a cell of {column.name!r} {column.problem}", "--label COLUMN")
+        raise look.without(f"labels are names, but a cell of {column.name!r} {column.problem}", "label", rest)
     if chosen == "classification" and column.is_list:
-        raise look.error(f"a classification label is one value, but {column.name!r} holds lists", "--kind multilabel")
+        rule = f"a classification label is one value, but {column.name!r} holds lists"
+        raise look.error(rule, "Pass --kind multilabel")
     if not column.is_list and not column.counts:
-        raise look.error(
-            f"labels are names, whole numbers or lists of them, but {column.name!r} is not", "--label COLUMN"
+        raise look.without(
+            f"labels are names, whole numbers or lists of them, but {column.name!r} is not", "label", rest
         )
     return _Answer(chosen, (column,), (column.separator or "|") if chosen == "multilabel" and column.counts else None)
 
@@ -140,21 +166,31 @@ def _found(look: _Look, others: Sequence[Profile], kind: Kind | None) -> _Answer
     possible = [c for c in others if c.is_label and not is_group(c) and (kind is None or fitting[kind](c))]
     usual = sorted((c for c in possible if c.is_usual), key=lambda c: LABEL_NAMES.index(c.name.lower()))
     if not possible:
-        raise look.error(
-            "there must be a column with labels (few different values), but none looks like one", "--label COLUMN"
-        )
+        rule = "there must be a column with labels (few different values), but none looks like one"
+        raise look.without(rule, "label", [c for c in _usable(others) if kind != "classification" or not c.is_list])
     if not usual and len(possible) > 1 and all(column.is_flag for column in possible) and kind != "classification":
         return _Answer("multilabel", tuple(possible))
     first = (usual or possible)[0]
     same = [column for column in possible if _tells_the_same(first, column)]
     if not usual and len(same) < len(possible):
         names = ", ".join(column.name for column in possible)
-        raise look.error(f"one column must be the label, but {len(possible)} could be ({names})", "--label COLUMN")
+        rule = f"one column must be the label, but {len(possible)} could be ({names})"
+        raise look.without(rule, "label", _usable(possible))
     best = next((column for column in same if not _is_number(column)), first) if _is_number(first) else first
-    answer = _judged(look, best, kind)
+    answer = _judged(look, best, others, kind)
     if best is first:
         return answer
     return answer._replace(note=f"{best.name!r} is taken; it says in words what {first.name!r} says in numbers")
+
+
+def _headless(answer: _Answer) -> Iterator[str]:
+    """Said where the name of a label column is one of its labels: then the first line of the file is a row."""
+    for column in answer.columns:
+        if column.name in column.counts:
+            yield (
+                f"the first line seems to be a row, since {column.name!r} is a label; write the names of the columns "
+                "above it"
+            )
 
 
 def _tells_the_same(one: Profile, other: Profile) -> bool:

@@ -5,18 +5,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
+from tunery.data.load import require_readable
 from tunery.errors import ConfigError, Interrupted, Problem, RequestError, RunError, StudyFailed, did_you_mean
 from tunery.hpo.cells import Job, Outcome, Runner, Stop, run_in_process
 from tunery.hpo.ledger import Ledger
 from tunery.hpo.variants import Plan, plan, rate_notes
 from tunery.schema import ConfigLike, Document, document_from
 from tunery.schema.document import override, with_absolute_names
-from tunery.schema.results import Cell, ComparisonResult
+from tunery.schema.results import Cell, ComparisonResult, DataRecord
 from tunery.store.claim import claimed, read_comparison, refuse_other, refuse_other_data
 from tunery.store.ownership import DATA
 from tunery.store.study import ignore
-from tunery.train.finished import tell_finished
-from tunery.train.prepare import prepare
 
 _SEEDS: Final = 2**32
 
@@ -77,11 +76,13 @@ def compare(
     ledger = Ledger(planned.own, folder, baseline=against, known=known, methods=methods)
     waiting = [job for job in jobs if job.folder.result() is None]
     if known is not None and not waiting and known.baseline == against and ledger.holds(jobs):
+        from tunery.train.finished import tell_finished  # imports torch, as `prepare` does
+
         tell_finished(folder, own, planned.own, finished_at=known.finished_at, say=say)
         return known
     for told in rate_notes(planned.configs):
         say(f"warning: {told}")
-    data = prepare(waiting[0].config, trust_remote_code=trust_remote_code).record() if waiting else None
+    data = _data(waiting[0], trust_remote_code=trust_remote_code) if waiting else None
     if data is not None:
         refuse_other_data(folder, data)
     fresh = not (folder / "config.yaml").exists()
@@ -93,6 +94,13 @@ def compare(
                 (folder / "config.yaml").unlink()
                 (folder / DATA).unlink(missing_ok=True)
             raise
+
+
+def _data(job: Job, *, trust_remote_code: bool) -> DataRecord:
+    require_readable(job.config.data)
+    from tunery.train.prepare import prepare
+
+    return prepare(job.config, trust_remote_code=trust_remote_code).record()
 
 
 def _jobs(planned: Plan, folder: Path, *, seeds: int, trust_remote_code: bool) -> list[Job]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from optuna import Study
 
+from tunery.data.load import require_readable
 from tunery.errors import ConfigError, DataError, Problem, RequestError
 from tunery.hpo.database import join_study, open_study, opened, place_of, sqlite_url
 from tunery.hpo.engines import make_runner
@@ -98,7 +99,8 @@ def search(
         engine = make_runner(engine, n_jobs=base.search.n_jobs, gpus_per_trial=gpus_per_trial)
     costs: list[Direction] = ["minimize" for _ in base.objectives[1:]]
     url, directions = storage or sqlite_url(folder), [base.direction, *costs]
-    place_of(url)  # a URL that is none is refused before anything heavy is imported
+    place_of(url)  # a URL that is none is refused before anything heavy is imported, and so are files
+    require_readable(base.data)
     signals = Signals()
     patience = Patience(say=observer.say, leave=lambda: signals.by)
     with closing(engine), signals.listening():
@@ -160,6 +162,7 @@ def work(
         folder, space = Path(out) if out is not None else _folder_of(study.study_name), with_domains(plain)
         refuse_other(folder, plain, record="study.json")
         base = _base(space)
+        require_readable(base.data)
         runner = make_runner("processes", n_jobs=base.search.n_jobs, gpus_per_trial=None)
         with closing(runner), signals.listening():
             runner.warm_up(base, trust_remote_code=trust_remote_code)
