@@ -1,5 +1,6 @@
 """What `build` makes of a spec."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from conftest import byte_pairs, save
 from tunery.errors import ModelError
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built, build
@@ -188,3 +190,36 @@ def altered(folder: Path, target: Path, change: Any) -> Path:
     kept = {name: tensor.contiguous() for name, tensor in state.items() if tensor is not None}
     save_file(kept, target / "model.safetensors", metadata={"format": "pt"})
     return target
+
+
+GIANT = 10**9
+BERT_SIZES = (
+    *("hidden_size", "num_hidden_layers", "intermediate_size", "vocab_size"),
+    *("max_position_embeddings", "type_vocab_size"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [*(("tiny_bert", key) for key in BERT_SIZES), ("tiny_distilbert", "n_layers"), ("tiny_gpt2", "n_embd")],
+)
+def test_a_model_that_is_much_larger_than_its_weights_takes_no_memory(
+    name: str, key: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folder = Path(shutil.copytree(request.getfixturevalue(name), tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {key: GIANT}))
+    with pytest.raises(
+        ModelError, match=r"must be those that its config.json describes, but that of .* \d+,000.* param"
+    ):
+        make(folder)
+
+
+def test_positions_without_parameters_may_be_many(tmp_path: Path) -> None:
+    from transformers import LlamaConfig, LlamaModel
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    tokenizer = byte_pairs(eos_token="</s>")
+    config = LlamaConfig(vocab_size=len(tokenizer), pad_token_id=0, max_position_embeddings=10**6, **sizes)
+    folder = save(tmp_path / "model", lambda: LlamaModel(config), tokenizer)
+    assert make(folder).module.config.max_position_embeddings == 10**6

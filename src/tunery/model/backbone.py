@@ -28,6 +28,7 @@ from tunery.model.heads import HeadKind
 from tunery.model.hub import folder_of, weight_files
 from tunery.model.quantization import loading_options, make_trainable
 from tunery.schema.json_text import NotJson, parse_json
+from tunery.schema.sizes import size_text
 from tunery.schema.task import HeadSpec
 from tunery.schema.utf8 import NotUtf8, decode_utf8
 
@@ -133,7 +134,8 @@ def load_pretrained(
     The tokenizer's padding token becomes that of `config`: decoders find the last token of a text by it.
 
     Raises:
-        ModelError: the folder cannot be read, or its weights are of another shape than its config says.
+        ModelError: the folder cannot be read, its weights are of another shape than its config says, or its config
+            describes a model that is much larger than its weights.
         MissingExtra: quantisation is asked for, and its library is not installed.
     """
     before = config.pad_token_id
@@ -141,6 +143,7 @@ def load_pretrained(
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
     if _pools_for_nobody(kind, config):
         options["add_pooling_layer"] = False
+    _refuse_giant(base, kind, config, options)
     if quantization is not None:
         options |= loading_options(quantization, layers=_path_of_layers(kind, config, options))
     model, info = _or_model_error(
@@ -251,11 +254,49 @@ def _pools_for_nobody(kind: HeadKind, config: PretrainedConfig) -> bool:
     return "add_pooling_layer" in inspect.signature(kind.auto_class._model_mapping[type(config)].__init__).parameters
 
 
+def _refuse_giant(base: Base, kind: HeadKind, config: PretrainedConfig, options: dict[str, Any]) -> None:
+    """Look, before any memory is taken, whether the model of a config could have its weights in the base's files.
+
+    A byte holds two parameters at most. Every layer has a vector of the hidden size, and some matrix is as wide as it
+    is long; where another number seems too large, such as that of positions, which need not have parameters, a model
+    without memory is counted.
+    """
+    size, shape = sum(file.stat().st_size for file in weight_files(folder_of(base))), config.get_text_config()
+    width, most = getattr(shape, "hidden_size", None), 2 * size
+    if not size or not isinstance(width, int):
+        return
+    for key, needed in {"hidden_size": width * width, "num_hidden_layers": width * _layers(shape)}.items():
+        if needed > most:
+            raise _giant(base, f"{key}={getattr(shape, key):,}, which makes {needed:,} parameters or more", size)
+    if any(width * number > most for number in shape.to_dict().values() if type(number) is int):
+        model = _or_model_error(base, lambda: _without_memory(kind, config, options))
+        count = sum(parameter.numel() for parameter in model.parameters())
+        if count > most + 2 * width * width:  # a pooler and a head may be new
+            raise _giant(base, f"{count:,} parameters", size)
+
+
+def _layers(shape: PretrainedConfig) -> int:
+    found = getattr(shape, "num_hidden_layers", 0)
+    return found if isinstance(found, int) else 0
+
+
+def _giant(base: Base, what: str, size: int) -> ModelError:
+    rule = "the weights of a model must be those that its config.json describes"
+    return ModelError(
+        f"{rule}, but that of {base.name!r} says {what}, and its weights have {size_text(size)}; put back the "
+        "config.json that belongs to them"
+    )
+
+
 def _path_of_layers(kind: HeadKind, config: PretrainedConfig, options: dict[str, Any]) -> str:
     """Where the layers will be, told by a model without memory."""
+    return study(_without_memory(kind, config, options)).path
+
+
+def _without_memory(kind: HeadKind, config: PretrainedConfig, options: dict[str, Any]) -> PreTrainedModel:
     rest = {name: value for name, value in options.items() if name != "local_files_only"}
     with torch.device("meta"), torch.random.fork_rng(devices=()), quiet():
-        return study(kind.auto_class.from_config(config, **rest)).path
+        return cast(PreTrainedModel, kind.auto_class.from_config(config, **rest))
 
 
 def _or_model_error(base: Base, load: Callable[[], T]) -> T:
