@@ -162,6 +162,27 @@ def test_a_new_labelled_file_is_scored_like_the_split_it_equals(runs: Callable[[
         assert scored["f1_macro"] == pytest.approx(told["f1_macro"]) and scored["loss"] == pytest.approx(told["loss"])
 
 
+def test_rows_that_the_model_was_trained_on_are_counted(runs: Callable[[str], Path], tmp_path: Path) -> None:
+    told: list[str] = []
+    folder = Path(shutil.copytree(runs("classification").parent, tmp_path / "copy"))
+    card = json.loads((folder / "run" / "best" / "tunery.json").read_text())
+    card["config"]["data"] |= {name: str(folder / f"{name}.jsonl") for name in ("train", "validation", "test")}
+    (folder / "run" / "best" / "tunery.json").write_text(json.dumps(card))
+    train, test = ((folder / f"{name}.jsonl").read_text().splitlines() for name in ("train", "test"))
+    (tmp_path / "new.jsonl").write_text("\n".join([*test, *train[:3]]))
+    known = len({json.loads(line)["text"] for line in train[:3]})
+    evaluate_file(folder / "run", tmp_path / "new.jsonl", say=told.append)
+    evaluate_file(folder / "run", folder / "test.jsonl", say=told.append)
+    (folder / "train.jsonl").write_text("\n".join(train[1:]))
+    evaluate_file(folder / "run", tmp_path / "new.jsonl", say=told.append)
+    (folder / "train.jsonl").unlink()
+    evaluate_file(folder / "run", tmp_path / "new.jsonl", say=told.append)
+    unknown = "whether the model was trained on some of these rows could not be looked at: "
+    assert told[0].startswith(f"warning: the model was trained on {known} of these {len(test) + 3} rows")
+    assert told[1].startswith(f"{unknown}train had 16 rows and has 15")
+    assert told[2].startswith(f"{unknown}there is no file") and len(told) == 3
+
+
 def test_a_label_that_the_model_does_not_know_is_refused(runs: Callable[[str], Path], tmp_path: Path) -> None:
     source = tmp_path / "new.csv"
     source.write_text("text,label\na great day,goood\n")

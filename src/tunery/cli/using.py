@@ -60,7 +60,8 @@ def evaluate(
         scores = score(run, split.value, say=Terminal(stderr=True).say, trust_remote_code=trust_remote_code)
         show.metrics(scores, of="split", name=split.value, as_json=as_json)
     else:
-        scores = evaluate_file(run, source, columns=columns, trust_remote_code=trust_remote_code)
+        say = Terminal(stderr=True).say
+        scores = evaluate_file(run, source, columns=columns, say=say, trust_remote_code=trust_remote_code)
         show.metrics(scores, of="input", name=str(source), as_json=as_json)
 
 

@@ -4,7 +4,7 @@ What loads a model is imported once the files are known to be as they should.
 """
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from tunery.schema.data import Data
 from tunery.schema.results import Prediction
 from tunery.store.exported import exported_in
 from tunery.store.output import require_free, write_output
+from tunery.store.study import ignore
 
 STANDARD: Final = Path("-")
 """Standard input in place of a file to read, standard output in place of one to write."""
@@ -113,12 +114,18 @@ def predict_file(
 
 
 def evaluate_file(
-    run: Path, source: Path, *, columns: Columns | None = None, trust_remote_code: bool = False
+    run: Path,
+    source: Path,
+    *,
+    columns: Columns | None = None,
+    say: Callable[[str], None] = ignore,
+    trust_remote_code: bool = False,
 ) -> dict[str, Any]:
     """Metrics of a finished model on the labelled rows of a new file.
 
     Args:
         source: a file, or `STANDARD`.
+        say: is told how many of the rows the model was trained on, or that this is not known.
         trust_remote_code: permits code that comes with the model.
 
     Raises:
@@ -126,13 +133,16 @@ def evaluate_file(
     """
     exported_in(run)
     rows, _ = _read(source)
-    from tunery.train.inference import load
+    from tunery.train.inference import load, trained_rows
 
     predictor = load(run, trust_remote_code=trust_remote_code)
     task, data = predictor.config.task, (columns or Columns()).of(predictor.config.data)
     reader = TASKS[type(task)].label_reader(data)
     data = data.model_copy(update={"id": None})
-    return predictor.score(examples_of(rows, data, labels=reader, source=_name(source), remedy=_OTHER_NAMES))
+    examples = examples_of(rows, data, labels=reader, source=_name(source), remedy=_OTHER_NAMES)
+    if told := trained_rows(run, examples):
+        say(told)
+    return predictor.score(examples)
 
 
 def _read(source: Path) -> tuple[list[Row], str]:
