@@ -97,8 +97,8 @@ REFUSED: Final[dict[str, tuple[str, Callable[[], bytes], str]]] = {
     "too many rows": ("a.parquet", parquet(lambda: {"text": repeated("a", 3_000_000)}), "3,000,000 rows"),
     "a long list": (
         "a.parquet",
-        parquet(lambda: {"a": [pyarrow.array([1]).take([0] * 30_000_000)]}),
-        "20,000,000 values",
+        parquet(lambda: {"a": pyarrow.ListArray.from_arrays([0, 3 * 10**7], np.zeros(3 * 10**7, dtype=np.int8))}),
+        "30,000,000 values",
     ),
     "many keys of a config": ("config.yaml", numbered(b"k%d: 1\n"), "1,000,000 bytes"),
     "a long override": ("override", times(b"x", before=b"name="), "1,000,000"),

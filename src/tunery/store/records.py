@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -10,6 +10,9 @@ from tunery.errors import FolderError
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
+
+_MOST_VALUES: Final = 2_000_000
+"""In a record; a study of thousands of trials has fewer."""
 
 
 def read_record(path: Path, kind: type[M]) -> M | None:
@@ -29,6 +32,8 @@ def read_json(path: Path, parse: Callable[[bytes], T]) -> T | None:
         return None
     except (IsADirectoryError, PermissionError) as error:
         raise FolderError(f"{str(path)!r} cannot be read: {error.strerror}") from error
+    if content.count(b",") > _MOST_VALUES:  # pydantic would keep a fault for each of them
+        raise FolderError(f"{str(path)!r} is not what was written there: more than {_MOST_VALUES:,} values; {_REMEDY}")
     try:
         return parse(content)
     except ValidationError as error:
