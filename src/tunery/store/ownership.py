@@ -22,13 +22,12 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
-from pydantic import ValidationError
-
 from tunery.errors import ConfigError, FolderError
 from tunery.schema import RunConfig
 from tunery.schema.results import ComparisonResult, Record, RunResult, StudyResult
 from tunery.schema.utf8 import has_utf8_path
 from tunery.schema.yaml_text import parse_yaml
+from tunery.store.records import read_record
 
 MARK: Final = ".tunery"
 _SAYS: Final = "This folder was made by tunery"
@@ -161,10 +160,9 @@ def _is_lock(text: str) -> bool:
 
 def _is_record(path: Path) -> bool:
     try:
-        _RECORDS[path.name].model_validate_json(_text(path))
-    except ValidationError:
+        return bool(_text(path)) and read_record(path, _RECORDS[path.name]) is not None
+    except FolderError:
         return False
-    return True
 
 
 def _text(path: Path, *, nothing: str = "") -> str:
