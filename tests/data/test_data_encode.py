@@ -66,6 +66,14 @@ def test_many_rows_keep_their_order() -> None:
     assert [ids.tolist() for ids in encoded.ids] == [[4 + k % 50] for k in range(2_500)]
 
 
+def test_long_rows_keep_their_order_and_are_cut() -> None:
+    long = words(50) * 3_500  # two of them are more than is tokenised at once
+    rows = [Example(text) for text in ("w1", long, "w2", long, long, "w3")]
+    encoded = encode(rows, word_tokenizer(special=False), max_length=8)
+    assert encoded.lengths.tolist() == [1, 8, 1, 8, 8, 1] and encoded.truncated == 3
+    assert [row[0] for row in encoded.ids] == [5, 4, 6, 4, 4, 7]
+
+
 def test_unknown_tokens_are_counted_among_those_of_the_texts() -> None:
     texts = [words(3), "w1 nowhere w2 no-where", "thai thai"]
     encoded = encode([Example(text=text) for text in texts], word_tokenizer(special=True), max_length=20)

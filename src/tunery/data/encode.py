@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,9 @@ from transformers import PreTrainedTokenizerBase
 from tunery.data.carve import text_key
 from tunery.data.rows import Example
 
-_CHUNK = 1000
+_ROWS: Final = 1000
+_CHARACTERS: Final = 1_000_000
+"""Rows and characters that are tokenised at once: until it is cut, a text takes some hundred bytes for each token."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,15 @@ def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, m
 
 
 def _chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
-    for start in range(0, len(examples), _CHUNK):
-        yield examples[start : start + _CHUNK]
+    start, characters = 0, 0
+    for row, example in enumerate(examples):
+        length = len(example.text) + len(example.text_pair or "")
+        if row > start and (row - start == _ROWS or characters + length > _CHARACTERS):
+            yield examples[start:row]
+            start, characters = row, 0
+        characters += length
+    if examples:
+        yield examples[start:]
 
 
 def _tokens(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, **limit: Any) -> Any:
