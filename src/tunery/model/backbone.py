@@ -37,6 +37,9 @@ T = TypeVar("T")
 PROBLEM_TYPES = {"single_label": "single_label_classification", "multi_label": "multi_label_classification"}
 """What transformers calls them."""
 
+_HARMLESS: Final = 250_000_000
+"""Parameters that are loaded without a question: 1 GB."""
+_MANY_LAYERS: Final = 1000
 _LONGEST: Final = 500
 """Characters of another library's message that are repeated."""
 
@@ -259,15 +262,17 @@ def _refuse_giant(base: Base, kind: HeadKind, config: PretrainedConfig, options:
 
     A byte holds two parameters at most. Every layer has a vector of the hidden size, and some matrix is as wide as it
     is long; where another number seems too large, such as that of positions, which need not have parameters, a model
-    without memory is counted.
+    without memory is counted. What any machine can load is loaded, so that damaged weights are told as such.
     """
     size, shape = sum(file.stat().st_size for file in weight_files(folder_of(base))), config.get_text_config()
-    width, most = getattr(shape, "hidden_size", None), 2 * size
+    width, most = getattr(shape, "hidden_size", None), max(2 * size, _HARMLESS)
     if not size or not isinstance(width, int):
         return
-    for key, needed in {"hidden_size": width * width, "num_hidden_layers": width * _layers(shape)}.items():
-        if needed > most:
-            raise _giant(base, f"{key}={getattr(shape, key):,}, which makes {needed:,} parameters or more", size)
+    layers = _layers(shape)
+    if width * width > most:
+        raise _giant(base, f"hidden_size={width:,}, which makes {width * width:,} parameters or more", size)
+    if layers > _MANY_LAYERS and width * layers > 2 * size:
+        raise _giant(base, f"{layers:,} layers, which make {width * layers:,} parameters or more", size)
     if any(width * number > most for number in shape.to_dict().values() if type(number) is int):
         model = _or_model_error(base, lambda: _without_memory(kind, config, options))
         count = sum(parameter.numel() for parameter in model.parameters())
@@ -284,7 +289,7 @@ def _giant(base: Base, what: str, size: int) -> ModelError:
     rule = "the weights of a model must be those that its config.json describes"
     return ModelError(
         f"{rule}, but that of {base.name!r} says {what}, and its weights have {size_text(size)}; put back the "
-        "config.json that belongs to them"
+        "file that is not as it was"
     )
 
 
