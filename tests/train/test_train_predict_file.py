@@ -246,3 +246,21 @@ def test_standard_input_and_output(
     assert predict_file(runs("classification"), STANDARD, STANDARD) == 1
     sys.stdout.flush()
     assert capfdbinary.readouterr().out.decode().startswith(start)
+
+
+class Screen(io.TextIOWrapper):
+    """Standard output where it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_no_control_character_of_the_input_reaches_a_terminal(
+    runs: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, sent = tmp_path / "new.csv", io.BytesIO()
+    source.write_text("id,text\n1,a \x1b]52;c;aGk=\x07 day\n")
+    for stream, text in ((Screen(sent), rb"\n1,a \x1b]52;c;aGk=\x07 day,"), (io.TextIOWrapper(sent), b"\n1,a \x1b]52")):
+        monkeypatch.setattr(sys, "stdout", stream)
+        predict_file(runs("classification"), source, STANDARD)
+        assert text.replace(rb"\n", b"\n") in sent.getvalue()

@@ -22,6 +22,7 @@ from tunery.schema.results import Prediction
 from tunery.store.exported import exported_in
 from tunery.store.output import require_free, write_output
 from tunery.store.study import ignore
+from tunery.terminal import shown
 
 STANDARD: Final = Path("-")
 """Standard input in place of a file to read, standard output in place of one to write."""
@@ -107,7 +108,7 @@ def predict_file(
     records = [{**_kept(row, answer.keep, told=new), **new} for row, new in zip(rows, told, strict=True)]
     text = WRITERS[written_as](records)
     if target == STANDARD:
-        sys.stdout.buffer.write(text.encode(errors="replace"))
+        sys.stdout.buffer.write((shown(text) if sys.stdout.isatty() else text).encode(errors="replace"))
     else:
         write_output(target, text, sources=[source], overwrite=overwrite)
     return len(rows)
