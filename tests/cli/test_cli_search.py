@@ -81,6 +81,18 @@ def test_the_space_as_one_document(capsys: pytest.CaptureFixture[str], config: P
     assert space["parameters"][4]["domain"] == {"low": 1e-5, "high": 1e-3, "log": True, "step": None}
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_range_that_leaves_out_a_default_rate_is_said(
+    capsys: pytest.CaptureFixture[str], config: Path, form: list[str]
+) -> None:
+    code, printed, told = call(
+        capsys, "search", config, "optim.lr={low: 1e-4, high: 1e-3, log: true}", "--space", *form
+    )
+    assert code == 0 and "leaves out" not in printed
+    assert told.startswith("warning: optim.lr from 0.0001 to 0.001 leaves out the default, ")
+    assert "for peft.method=none with adamw" in told
+
+
 def test_a_space_that_cannot_be_counted_says_why(capsys: pytest.CaptureFixture[str], config: Path) -> None:
     _, printed, _ = call(capsys, "search", config, "optim.lr={low: 1e-5, high: 1e-3, log: true}", "--space")
     assert "optim.lr: 1e-05 to 0.001, logarithmic" in printed

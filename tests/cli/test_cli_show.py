@@ -43,6 +43,17 @@ def test_a_search_is_told_line_by_line(capsys: pytest.CaptureFixture[str]) -> No
     assert int(lines[header + 1].split()[0]) in study.front
 
 
+@pytest.mark.usefixtures("wide")
+def test_what_makes_the_winner_doubtful_is_the_first_line(capsys: pytest.CaptureFixture[str]) -> None:
+    study = make_searched_study(60)
+    alike = "all 15 completed trials give every row of validation the same answer"
+    lines = told(
+        study.model_copy(update={"doubts": (alike, "trial 3, the winner: [b]the model has not learned")}), capsys
+    )
+    assert lines[:2] == [f"doubtful: {alike}", "doubtful: trial 3, the winner: [b]the model has not learned"]
+    assert lines[2:] == told(study, capsys)
+
+
 @pytest.mark.parametrize("columns", [20, 44, 80, 120])
 def test_the_table_is_as_wide_as_the_terminal_and_prefers_what_is_important(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int

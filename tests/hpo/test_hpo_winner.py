@@ -151,14 +151,16 @@ def _weights_on_disk(out: Path) -> list[Path]:
 STEPS = ("publish", "measure", "importances", "storage_of", "disk", "leaderboard_csv", "draw_study")
 
 
-def test_the_winners_notes_are_the_studys_and_so_is_that_all_trials_answer_alike(
+def test_the_winners_notes_make_the_study_doubtful_and_so_does_that_all_trials_answer_alike(
     out: Path, ending: Callable[..., Ending]
 ) -> None:
-    alike, *doubts = conclude(so_far(0, 1, 2), ending()).notes
+    result = conclude(so_far(0, 1, 2), ending())
+    alike, *doubts = result.doubts
     winner_result = RunFolder(out / "trials" / "1").result()
     assert alike == "all 3 completed trials give every row of validation the same answer"
     assert winner_result is not None and "for every row" in winner_result.notes[0]
     assert doubts == [f"trial 1, the winner: {note}" for note in winner_result.notes]
+    assert not set(result.doubts) & set(result.notes)
 
 
 def test_a_stop_anywhere_changes_nothing_and_repeats_nothing(

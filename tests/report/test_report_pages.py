@@ -99,13 +99,14 @@ def test_markup_in_names_reasons_and_values_stays_text():
     )
     run = make_run(config={"name": ATTACK}, reason=ATTACK, notes=(f"note {ATTACK}",))
     more = {
+        "doubts": (f"doubt {ATTACK}",),
         "notes": (ATTACK,),
         "objectives": ("f1_macro", "memory"),
         "importance": {"fanova": (Importance(path=f"model.{ATTACK}", share=1.0, trials=9),)},
         "rescored": (Rescored(number=best.number, seeds=(0, 1), values=(0.5, 0.6), mean=0.55),),
     }
     page = study_page(study.model_copy(update={"trials": trials, "best": best, **more}), {best.number: run})
-    assert ATTACK in page.text_of("li") and f"model.{ATTACK}" in page.text_of("code")
+    assert {ATTACK, f"doubt {ATTACK}"} <= set(page.text_of("li")) and f"model.{ATTACK}" in page.text_of("code")
     assert page.text_of("title") == [f"{ATTACK} · study"]
     assert ATTACK in page.text_of("td")
     alone = run_page(run, make_lines())

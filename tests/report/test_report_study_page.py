@@ -106,6 +106,13 @@ def test_notes_of_the_study_and_of_its_trials_are_told(searched: tuple[StudyResu
     assert notes and notes <= set(page.text_of("td"))
 
 
+def test_what_makes_the_winner_doubtful_stands_above_the_headline():
+    study = make_searched_study(60).model_copy(update={"doubts": ("all 15 completed trials give the same answer",)})
+    text = study_html(study)
+    (headline,) = study_page(study).text_of("h1")
+    assert text.index("all 15 completed trials give the same answer") < text.index(headline)
+
+
 def test_the_value_of_a_branch_is_marked_where_it_stands_in_the_config():
     study = make_study(12)
     assert study.best is not None

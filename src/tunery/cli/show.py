@@ -112,6 +112,8 @@ def study(record: StudyResult, folder: Path, *, as_json: bool) -> None:
     from tunery.cli import study_text
 
     terminal = Terminal()
+    for doubt in record.doubts:
+        terminal.print(plain(f"doubtful: {doubt}"), soft_wrap=not terminal.is_terminal)
     terminal.print(study_text.leaderboard(record, terminal.width))
     if record.front:
         terminal.say()

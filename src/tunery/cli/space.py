@@ -8,7 +8,7 @@ from rich.tree import Tree
 
 from tunery.hpo.grid import LIMIT, size
 from tunery.schema.document import Document
-from tunery.schema.space_default import space_of
+from tunery.schema.space_default import rates_left_out, space_of
 from tunery.schema.space_text import in_words
 from tunery.schema.space_tree import Parameter, parameters
 from tunery.schema.spec import Choices, Domain
@@ -21,12 +21,16 @@ _ENDLESS: Final = 100_000
 def show_space(document: Document, *, as_json: bool) -> None:
     """Print the tree of the space that a study of `document` would search, and how many configurations it has.
 
+    On standard error it says what the study would: which default learning rates the space leaves out.
+
     Raises:
         ConfigError: when the space is wrong.
     """
     document = space_of(document)
     found, configurations = list(parameters(document)), size(document)
     conditional = sum(bool(parameter.when) for parameter in found)
+    for told in rates_left_out(document):
+        Terminal(stderr=True).say(f"warning: {told}")
     if as_json:
         counts = {"parameters": len(found), "conditional": conditional, "configurations": configurations}
         write_json({"parameters": [_record(parameter) for parameter in found], "counts": counts})

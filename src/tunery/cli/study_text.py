@@ -105,7 +105,10 @@ def front(study: StudyResult) -> Table:
 
 
 def told(study: StudyResult) -> Iterator[str]:
-    """One line each: who won, what decided, what ensembles gain, what pruning saved, what is to be noted."""
+    """One line each: who won, what decided, what ensembles gain, what pruning saved, what is to be noted.
+
+    What makes the winner's scores doubtful is no part of it: it is said before the leaderboard.
+    """
     yield from _winner(study)
     yield from filter(None, [importance_line(study, most=_MOST_IMPORTANT)])
     yield from _ensembles(study)

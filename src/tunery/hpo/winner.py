@@ -1,7 +1,7 @@
 """The end of a study: the winner is exported, checked and scored on test, once; what its trials are worth is said."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from tunery.schema.results import (
     EnsembleGain,
     Record,
     Rescored,
+    RunResult,
     StudyResult,
     TrialRecord,
 )
@@ -94,6 +95,7 @@ def conclude(result: StudyResult, ending: Ending) -> StudyResult:
         out, [trial.number for trial in order[: search.ensemble or 0]], trust_remote_code=ending.trust_remote_code
     )
     ending.store.conclude()
+    results = results_of(out, [trial.number for trial in order])
     result = result.model_copy(
         update={
             "best": best,
@@ -101,19 +103,23 @@ def conclude(result: StudyResult, ending: Ending) -> StudyResult:
             "rescored": again,
             "importance": importances(ending.study),
             "ensembles": measured.gains,
-            "notes": (*_doubts(winner, order, out), *result.notes, *lost, *measured.notes),
+            "doubts": tuple(_doubts(winner, results)),
+            "notes": (*_devices(results), *result.notes, *lost, *measured.notes),
         }
     )
     return write_records(result, out)
 
 
-def _doubts(winner: TrialRecord, order: Sequence[TrialRecord], out: Path) -> Iterator[str]:
-    """What makes the winner's scores doubtful, whether any trial tells rows apart, and where trials were trained."""
-    results = results_of(out, [trial.number for trial in order])
+def _doubts(winner: TrialRecord, results: Mapping[int, RunResult]) -> Iterator[str]:
+    """What makes the winner's scores doubtful: no trial tells rows apart, and the notes of the winner's run."""
     if len(results) > 1 and all(answers_alike(result) for result in results.values()):
         yield f"all {len(results)} completed trials give every row of validation the same answer"
     if winner.number in results:
         yield from (f"trial {winner.number}, the winner: {note}" for note in results[winner.number].notes)
+
+
+def _devices(results: Mapping[int, RunResult]) -> Iterator[str]:
+    """Said where trials were trained on devices of several kinds."""
     devices = sorted({result.environment.device for result in results.values() if result.environment})
     if len(devices) > 1:
         told = ", ".join(devices)

@@ -63,13 +63,12 @@ def largest(items: Iterable[StoredItem], most: int) -> Shown:
 
 
 def saved_sentence(kept: int, keep_all: int) -> str:
-    """What is kept against keeping every checkpoint."""
+    """What is kept, against keeping every checkpoint where that would have taken more."""
     told = f"{size(kept)} of weights and training state"
-    if not keep_all:
-        return told
     share = share_saved(kept, keep_all)
-    saved = "nothing saved" if share is None else f"{percent(share)} saved"
-    return f"{told}; keeping every checkpoint would have taken {size(keep_all)}: {saved}"
+    if share is None:
+        return told
+    return f"{told}; keeping every checkpoint would have taken {size(keep_all)}: {percent(share)} saved"
 
 
 def records_sentence(storage: Storage) -> str:

@@ -1,6 +1,6 @@
 """The page of a study: who won, by how much, at what cost, and how every trial went."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from tunery.report.compute import share_saved
 from tunery.report.confusion import confusion_parts
@@ -99,12 +99,17 @@ def _headline(study: StudyResult, stopped: Pruning) -> Html:
     return tag(
         "header",
         tag("p", study.name, class_="name"),
+        _remarks(study.doubts),
         tag("h1", headline(study)),
         tag("p", f"{_counted(study)} {_thrift(study, stopped)}", class_="lead"),
-        tag("ul", [tag("li", prose(note)) for note in study.notes], class_="verdicts") if study.notes else None,
+        _remarks(study.notes),
         tag("p", objective_sentence(study.objective, study.direction), class_="quiet"),
         tag("p", f"Kept low beside it: {cost_names(study)}.", class_="quiet") if costs_of(study) else None,
     )
+
+
+def _remarks(lines: Sequence[str]) -> Html | None:
+    return tag("ul", [tag("li", prose(line)) for line in lines], class_="verdicts") if lines else None
 
 
 def _tiles(study: StudyResult, stopped: Pruning) -> Html:

@@ -434,9 +434,10 @@ class StudyResult(Record):
     importance: dict[str, tuple[Importance, ...]] = {}
     """By evaluator, `ped_anova` and `fanova`, most important first."""
     ensembles: tuple[EnsembleGain, ...] = ()
+    doubts: tuple[str, ...] = ()
+    """What makes the winner's scores doubtful; told before the winner is."""
     notes: tuple[str, ...] = ()
-    """What the study has to say of itself: what makes the winner's scores doubtful, a space that was exhausted, members
-    whose weights were gone."""
+    """What else the study has to say of itself: a space that was exhausted, members whose weights were gone."""
     disk: Disk
     seconds: float
     """Sum of the trials' seconds."""
@@ -445,6 +446,7 @@ class StudyResult(Record):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("name", self.name), ("objective", self.objective), ("counts", self.counts))
+        yield from [("doubts", self.doubts)] if self.doubts else []
         if self.best is not None:
             test = self.best.test.get(self.objective)
             yield from (("best", self.best.number), ("validation", self.best.value), ("test", test))
