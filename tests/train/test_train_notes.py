@@ -93,6 +93,45 @@ def test_a_run_that_still_improves_in_its_last_epoch_names_the_key(curves: Curve
     assert said in note and f"(train.epochs={2 * len(curves.loss)})" in note
 
 
+STEPS = np.arange(1, 31) / 30
+"""Share of an epoch after which its training loss was logged."""
+NOISE = np.random.default_rng(1).normal(size=30)
+
+
+def only_epoch(losses: np.ndarray) -> Curves:
+    return curve([0.21], [0.86], losses.tolist())
+
+
+def test_a_run_of_one_epoch_is_judged_by_its_training_loss() -> None:
+    config, good = make(train={"epochs": 1}), two_labels(2.0)
+    falling = 0.393 * np.exp(-STEPS) + 0.005 * NOISE
+    (note,) = notes(only_epoch(falling), good, config)
+    assert note.startswith(
+        f"the training loss still fell from {falling[10:20].mean():.3f} to {falling[20:].mean():.3f}"
+    )
+    assert note.endswith("training longer may do better (train.epochs=2)")
+    level = 0.05 + 0.34 * np.exp(-12 * STEPS) + 0.01 * NOISE
+    assert notes(only_epoch(level), good, config) == ()
+    by_steps = make(train={"epochs": 10, "max_steps": 60})
+    assert "(train.max_steps=120)" in notes(only_epoch(falling), good, by_steps)[0]
+    assert notes(only_epoch(falling), good, make(train={"epochs": 10})) == ()  # early stopping ended it
+
+
+def test_one_epoch_that_cannot_tell_says_so() -> None:
+    level = 0.05 + 0.34 * np.exp(-12 * STEPS)
+    scattered, untouched = only_epoch(level + 0.2 * NOISE), only_epoch(0.4 + 0.001 * NOISE)
+    focal = {"task": {"kind": "classification", "loss": {"name": "focal"}}}
+    for curves, sections in (
+        (only_epoch(level[:11]), {}),
+        (only_epoch(level[:0]), {}),
+        (scattered, {}),
+        (untouched, {}),
+        (only_epoch(level), focal),
+    ):
+        told = notes(curves, two_labels(2.0), make(train={"epochs": 1}, **sections))
+        assert told == ("one epoch alone cannot tell whether training longer would do better (train.epochs=2)",)
+
+
 def test_the_key_is_the_one_that_ended_the_run() -> None:
     improving = curve([0.36, 0.31, 0.27], [0.6, 0.7, 0.75])
     by_steps = make(train={"epochs": 10, "max_steps": 60})

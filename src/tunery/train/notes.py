@@ -9,12 +9,19 @@ occurs and nothing of the text. Their limits are chosen so that a run that has l
 - Still improving: the last epoch was the best, and either took a tenth or more of all that the validation loss has
   fallen, or raised the objective by more than one standard error of a proportion over as many rows. On a curve that
   levels off exponentially, a tenth in the last epoch of three means that at least as much again is still to come.
+- Still improving in its only epoch, which has no score before it: of the losses of its training steps, the mean of the
+  last third is below that of the middle third by more than a standard error of their difference and by a tenth or more
+  of all that is gone, which is counted from the loss of the class frequencies in training. On a curve that falls
+  exponentially with a rate that decays linearly to zero, a tenth means that a sixth of what there is to learn is left.
+- One epoch alone cannot tell: fewer than `FEWEST` steps were logged in a third, their losses scatter so much that the
+  standard error is more than such a tenth, nothing of the loss is gone, or what is minimised is not the loss of
+  validation, so that there is nothing to count from.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, variance
 from typing import Any, Final
 
 from tunery.schema import RunConfig
@@ -27,6 +34,8 @@ LEAST_FALL: Final = 0.001
 """Of the validation loss in the last epoch: less is not seen in its figures."""
 LEVEL: Final = 0.1
 """Share of the fall of the validation loss that belongs to the last epoch, below which a curve counts as level."""
+FEWEST: Final = 4
+"""Training losses in a third of an epoch, below which their mean and scatter say nothing."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +69,8 @@ def _notes(config: RunConfig, data: DataRecord, curves: Curves, validation: Mapp
     chance = _frequency_loss(data.splits["validation"], config.task.kind, labels=labels)
     if _at_chance(validation, chance):
         yield _not_learned(config, data, curves, validation, chance=chance)
-    elif (risen := _still_improving(config, curves, rows=rows, chance=chance)) is not None:
-        yield f"{risen} in the last epoch: training longer may do better ({_longer(config, curves.epochs)})"
+    elif (more := _more_to_gain(config, data, curves, labels=labels, chance=chance)) is not None:
+        yield f"{more} ({_longer(config, curves.epochs)})"
 
 
 def answers_alike(result: RunResult) -> bool:
@@ -122,10 +131,38 @@ def _is_plain(config: RunConfig) -> bool:
     return config.task.loss == type(config.task)().loss and not config.regularization.label_smoothing
 
 
-def _still_improving(config: RunConfig, curves: Curves, *, rows: int, chance: float) -> str | None:
-    """What rose or fell by how much."""
+def _more_to_gain(config: RunConfig, data: DataRecord, curves: Curves, *, labels: int, chance: float) -> str | None:
+    """Whether a longer run may be better."""
     if curves.epochs < config.train.epochs and config.train.max_steps is None:
         return None  # `train.early_stopping` has ended it
+    if len(curves.loss) > 1:
+        risen = _still_improving(config, curves, rows=data.splits["validation"].rows, chance=chance)
+        return risen and f"{risen} in the last epoch: training longer may do better"
+    own = _frequency_loss(data.splits["train"], config.task.kind, labels=labels) if _is_plain(config) else None
+    return _within_one_epoch(curves.training, own)
+
+
+def _within_one_epoch(training: Sequence[float], chance: float | None) -> str | None:
+    """Args:
+    chance: loss of the class frequencies in training; None where that is not what is minimised.
+    """
+    third = len(training) // 3
+    if chance is None or third < FEWEST:
+        return _UNCLEAR
+    middle, end = training[-2 * third : -third], training[-third:]
+    before, last = fmean(middle), fmean(end)
+    tenth, error = LEVEL * (chance - last), math.sqrt((variance(middle) + variance(end)) / third)
+    if tenth > 0 and before - last >= max(tenth, error, LEAST_FALL):
+        fell = f"the training loss still fell from {before:.3f} to {last:.3f}, from the middle third of the only epoch"
+        return f"{fell} to the last: training longer may do better"
+    return _UNCLEAR if error >= tenth else None
+
+
+_UNCLEAR: Final = "one epoch alone cannot tell whether training longer would do better"
+
+
+def _still_improving(config: RunConfig, curves: Curves, *, rows: int, chance: float) -> str | None:
+    """What rose or fell by how much."""
     losses = [loss for loss in curves.loss if loss is not None]
     if len(losses) > 1:
         before, last = min(losses[:-1]), losses[-1]
