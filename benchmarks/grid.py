@@ -3,7 +3,7 @@
     python benchmarks/grid.py --data ../shared/data/banking77 --label category --labels 12 --rows 240
 
 First every configuration is trained without a pruner, once, and its learning curve kept. Then whole studies are played
-again over these curves, by tunery's own conductor, samplers and pruners, in ten orders each: how many trials were
+again over these curves, by tunery's own trial loop, samplers and pruners, in ten orders each: how many trials were
 stopped (SC-010), how many by epoch 5 (SC-012), how many epochs that saved, whether the best configuration was among
 them, how much the winner lost against the best of the grid, after how many trials the best score was known, and after
 how many epochs one within 0.01 of it, for TPE and for chance (SC-011). Nothing is trained twice, so that a replay takes
@@ -20,10 +20,10 @@ from typing import Any, final
 
 from search import rows_parser, write_rows
 from tunery import search
-from tunery.hpo.conductor import Conductor
-from tunery.hpo.database import close_study, open_study, sqlite_url
+from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
 from tunery.hpo.plan import Plan, Silent
-from tunery.hpo.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.hpo.storage.database import close_study, open_study, sqlite_url
+from tunery.hpo.trial_loop import TrialLoop
 from tunery.schema.document import validate
 from tunery.schema.results import Metrics, Objective, Progress, RunResult, Seconds, StudyResult
 from tunery.schema.space import domains, realise, with_domains
@@ -117,7 +117,7 @@ def play(document: dict[str, Any], curves: Curves, *, seed: int, sampler: str, p
         study = open_study(sqlite_url(Path(folder)), name="replay", directions=["maximize"])
         try:
             plan = Plan(space, base, Path(folder), study)
-            Conductor(plan, runner, shared=False, leave=lambda: None, observer=Silent()).run(total=len(curves))
+            TrialLoop(plan, runner, shared=False, leave=lambda: None, observer=Silent()).run(total=len(curves))
             trials = study.get_trials(deepcopy=False)
         finally:
             close_study(study)

@@ -4,7 +4,7 @@
 
 At 1,000 recorded trials: milliseconds for one more, from the last one's end to its own, with TPE and the median pruner,
 four epochs a trial; what the run itself takes, which writes its `result.json`, is taken off. Once for a space of seven
-parameters, once for the whole default space. At 10,000: seconds until the study is open and the next trial drafted, and
+parameters, once for the whole default space. At 10,000: seconds until the study is open and the next is proposed, and
 until its records and page are written; then `tunery report` on it, imports included.
 """
 
@@ -21,13 +21,13 @@ from random import Random
 from typing import Any, final
 
 from grid import finished
-from tunery.hpo.conductor import Conductor
-from tunery.hpo.database import open_study, opened, sqlite_url
-from tunery.hpo.grid import grid
+from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.hpo.analysis.trial_records import summarise
 from tunery.hpo.plan import Plan, Silent
-from tunery.hpo.records import summarise
-from tunery.hpo.runner import Epoch, Job, Judge, Outcome, Runner, Stop
-from tunery.hpo.space import Space, complete
+from tunery.hpo.search_space.distributions import Space, complete
+from tunery.hpo.search_space.grid import grid
+from tunery.hpo.storage.database import open_study, opened, sqlite_url
+from tunery.hpo.trial_loop import TrialLoop
 from tunery.hpo.winner import write_records
 from tunery.schema.document import Document
 from tunery.schema.results import Progress
@@ -78,7 +78,7 @@ class Instant(Runner):
 
 
 def plan_of(space: Document, out: Path, **search: Any) -> tuple[Document, Callable[[Any], Plan]]:
-    """The study in `out`, as its conductor wants it."""
+    """The study in `out`, as its trial loop wants it."""
     rows = {name: str(out / f"{name}.jsonl") for name in ("train", "validation", "test")}
     given = {"name": "overhead", "task": {"kind": "classification"}, "data": rows, **space}
     document = space_of({**given, "search": {"n_trials": 10**6, **search}})
@@ -89,24 +89,24 @@ def plan_of(space: Document, out: Path, **search: Any) -> tuple[Document, Callab
 
 
 @contextmanager
-def conducting(space: Document, out: Path, runner: Runner, **search: Any) -> Iterator[Conductor]:
-    """A conductor of the study in `out`."""
+def conducting(space: Document, out: Path, runner: Runner, **search: Any) -> Iterator[TrialLoop]:
+    """A trial loop of the study in `out`."""
     _, make = plan_of(space, out, **search)
     with opened(open_study(sqlite_url(out), name="overhead", directions=["maximize"])) as study:
-        yield Conductor(make(study), runner, shared=False, leave=lambda: None, observer=Silent())
+        yield TrialLoop(make(study), runner, shared=False, leave=lambda: None, observer=Silent())
 
 
 def record(space: Document, out: Path, *, up_to: int) -> None:
     """Have that many trials in the study, drawn at random."""
-    with conducting(space, out, Instant(), sampler="random", pruner="none") as conductor:
-        conductor.run(total=up_to)
+    with conducting(space, out, Instant(), sampler="random", pruner="none") as trial_loop:
+        trial_loop.run(total=up_to)
 
 
 def one_more(space: Document, out: Path, *, recorded: int, more: int) -> float:
     """Milliseconds for a trial, over that many after those recorded."""
     runner = Instant()
-    with conducting(space, out, runner) as conductor:
-        conductor.run(total=recorded + 1 + more)
+    with conducting(space, out, runner) as trial_loop:
+        trial_loop.run(total=recorded + 1 + more)
     return (runner.ends[-1] - runner.ends[0] - sum(runner.seconds[1:])) / more * 1000
 
 
@@ -118,7 +118,7 @@ def open_and_report(space: Document, out: Path, *, recorded: int) -> dict[str, f
         plan = make(study)
         with claimed(out, complete(document, plan.base), record="study.json"):
             pass
-        Conductor(plan, Instant(), shared=False, leave=lambda: None, observer=Silent()).run(total=recorded + 1)
+        TrialLoop(plan, Instant(), shared=False, leave=lambda: None, observer=Silent()).run(total=recorded + 1)
         ready = time.perf_counter()
         write_records(summarise(study, plan.base, out, document=document, notes=()), out)
         written = time.perf_counter()

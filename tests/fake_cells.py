@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import torch
 
-from tunery.hpo.cells import Job, Outcome, Stop
+from tunery.execution.cell_runner import CellJob, CellStop, Outcome
 from tunery.schema import RunConfig
 from tunery.schema.results import (
     CheckpointRecord,
@@ -40,7 +40,7 @@ class Fake:
         self.trained: list[tuple[str, int]] = []
         self.score = score or (lambda method, seed: SCORES[method] + 0.01 * (seed % 3))
 
-    def __call__(self, job: Job, *, stop: Stop) -> Outcome:
+    def __call__(self, job: CellJob, *, stop: CellStop) -> Outcome:
         self.trained.append((job.method, job.config.seed))
         outcome = self.outcomes.get(f"{job.method}_{job.config.seed}") or self.outcomes.get(job.method)
         if outcome is not None:

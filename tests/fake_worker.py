@@ -13,8 +13,8 @@ from pathlib import Path
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
-from tunery.hpo.book import Book
-from tunery.hpo.database import close_study, open_study
+from tunery.hpo.storage.database import close_study, open_study
+from tunery.hpo.storage.trial_queue import TrialQueue
 
 BEAT = 0.5
 STEPS = 5
@@ -23,20 +23,20 @@ STEPS = 5
 def main(url: str, folder: Path, name: str) -> None:
     """Work until nothing is left to do."""
     study = open_study(url, name="shared", directions=["maximize"])
-    book = Book(study, worker=name, shared=True, beat=BEAT)
+    queue = TrialQueue(study, worker=name, shared=True, beat=BEAT)
     note(folder, f"opened - {name}")
-    while book.open():
-        trial = book.take()
+    while queue.open():
+        trial = queue.take()
         if trial is None:
             time.sleep(0.05)
         else:
-            work(book, trial, folder, name)
+            work(queue, trial, folder, name)
     close_study(study)
 
 
-def work(book: Book, trial: Trial, folder: Path, name: str) -> None:
+def work(queue: TrialQueue, trial: Trial, folder: Path, name: str) -> None:
     """Do the steps that are left, then tell; whoever is frozen in between finds out at the end."""
-    with book.holding(trial) as taken:
+    with queue.holding(trial) as taken:
         point = folder / str(trial.number)
         done = int(point.read_text() or 0) if point.exists() else 0
         note(folder, f"took {trial.number} {name} {done}")
@@ -46,7 +46,7 @@ def work(book: Book, trial: Trial, folder: Path, name: str) -> None:
                 trial.report(step / STEPS, step)
             if not taken():
                 point.write_text(str(step + 1))
-        told = book.tell(trial, TrialState.COMPLETE, [trial.number / 100])
+        told = queue.tell(trial, TrialState.COMPLETE, [trial.number / 100])
         if told:
             note(folder, f"told {trial.number} {name}")
         else:

@@ -11,7 +11,7 @@ from others_files import NAMES, litter, make_outside, put, state
 from tiny_runs import StopAt, config, write_rows
 from tunery import compare, ensemble, fit, load, search
 from tunery.cli.app import main
-from tunery.hpo.pages import write_page
+from tunery.pages import write_page
 from tunery.store.cleaning import clean_run
 from tunery.train.export import export_run
 from tunery.train.inference import evaluate

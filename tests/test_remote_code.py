@@ -17,10 +17,9 @@ from tiny_runs import config, write_rows
 from tunery import compare, ensemble, fit, load, search
 from tunery.cli import main
 from tunery.errors import ModelError
-from tunery.hpo.cells import Job as Cell
-from tunery.hpo.cells import Stop, run_in_process
-from tunery.hpo.processes import WarmProcesses
-from tunery.hpo.runner import Job, Outcome
+from tunery.execution.cell_runner import CellJob, CellStop, run_in_process
+from tunery.execution.forked import WarmProcesses
+from tunery.execution.runner import Job, Outcome
 from tunery.hpo.study import work
 from tunery.schema.results import CheckpointRecord
 from tunery.store.folder import RunFolder
@@ -236,7 +235,7 @@ def test_no_pickle_is_run(tiny_bert: Path, tmp_path: Path) -> None:
 def verdict(foreign: Foreign, out: Path, kind: str, permission: bool) -> Outcome:
     """How the child process ends that trains a run."""
     if kind == "cell":
-        return run_in_process(Cell("none", foreign.config(), out / "cell", permission), stop=Stop())
+        return run_in_process(CellJob("none", foreign.config(), out / "cell", permission), stop=CellStop())
     runner = WarmProcesses()
     try:
         job = Job(foreign.config(), out / "trials" / "0", out, "trial 0", trust_remote_code=permission)
@@ -260,7 +259,7 @@ def test_a_child_process_has_the_permission_of_its_parent_and_no_other(
 def test_a_comparison_asks_before_it_starts_a_process(unread: Foreign, tmp_path: Path) -> None:
     seen: list[bool] = []
 
-    def runner(job: Cell, *, stop: Stop) -> Outcome:
+    def runner(job: CellJob, *, stop: CellStop) -> Outcome:
         seen.append(job.trust_remote_code)
         return Outcome("interrupted")
 

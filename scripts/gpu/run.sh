@@ -11,9 +11,9 @@ mkdir -p "$results"
 nvidia-smi -L
 # Interrupted after its time, pytest still prints what failed. Tests of services need programs of their own.
 OMP_NUM_THREADS=1 timeout -s INT "$seconds" python3 -m pytest -n 14 -vv --tb=short -o filterwarnings=default \
-  -m 'not slow and not network and not service' -p no:cacheprovider --ignore tests/hpo/test_hpo_postgres.py \
+  -m 'not slow and not network and not service' -p no:cacheprovider --ignore tests/hpo/storage/test_hpo_postgres.py \
   --ignore tests/contracts/test_contract_storages.py \
-  tests/train tests/hpo tests/model tests/contracts tests/optim tests/test_*.py > "$results/suite.log" 2>&1
+  tests/train tests/execution tests/comparison tests/hpo tests/model tests/contracts tests/optim tests/test_*.py > "$results/suite.log" 2>&1
 grep -aoE '^(FAILED|ERROR) .*|^=+ .*(passed|failed).*' "$results/suite.log" | cut -c1-200 | sort -u
 timeout 200 python3 scripts/gpu/methods.py --data "$data" --tokenizer "$tokenizer" --rounds "${ROUNDS:-2}" \
   > "$results/methods.log" 2> "$results/methods.err"

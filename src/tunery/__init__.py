@@ -5,9 +5,9 @@ from logging import LogRecord, getLogger
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tunery.comparison.compare import compare
     from tunery.errors import TuneryError
-    from tunery.hpo.compare import compare
-    from tunery.hpo.ensemble import ensemble
+    from tunery.hpo.analysis.ensemble import ensemble
     from tunery.hpo.study import search
     from tunery.schema import RunConfig, RunResult, load_config, load_document
     from tunery.train.inference import load
@@ -17,8 +17,8 @@ _HOME = {
     "RunConfig": "tunery.schema",
     "RunResult": "tunery.schema",
     "TuneryError": "tunery.errors",
-    "compare": "tunery.hpo.compare",
-    "ensemble": "tunery.hpo.ensemble",
+    "compare": "tunery.comparison.compare",
+    "ensemble": "tunery.hpo.analysis.ensemble",
     "fit": "tunery.train.run",
     "load": "tunery.train.inference",
     "load_config": "tunery.schema",

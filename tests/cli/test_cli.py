@@ -16,7 +16,7 @@ import yaml
 from fake_cells import Fake
 from tiny_runs import write_rows
 from tunery.cli import main
-from tunery.hpo.compare import compare
+from tunery.comparison.compare import compare
 from tunery.optim.plots import schedule_plots
 
 Run = tuple[int, str, str]
@@ -115,8 +115,9 @@ def test_compare_prints_table_verdicts_and_places(
     capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(compare.__kwdefaults__, "runner", Fake())
-    monkeypatch.setattr("tunery.hpo.ledger.comparison_png", lambda _: b"")  # drawn in the report's own tests
-    monkeypatch.setattr("tunery.hpo.pages.comparison_html", lambda *_, **__: "<html></html>")
+    # drawn in the report's own tests
+    monkeypatch.setattr("tunery.comparison.comparison_store.comparison_png", lambda _: b"")
+    monkeypatch.setattr("tunery.pages.comparison_html", lambda *_, **__: "<html></html>")
     out = tmp_path / "comparison"
     command = ["compare", config, "train.epochs=2", "lora:peft.r=4", "--methods", "none,lora,ia3", "--out", out]
     code, printed, told = call(capsys, *command, "--json")

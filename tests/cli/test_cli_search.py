@@ -229,9 +229,9 @@ def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Called:
     monkeypatch.chdir(tmp_path)
     with claimed(Path("study"), {}, record="study.json"):
         pass
-    called, module = Called(Path("joint")), ModuleType("tunery.hpo.ensemble")
+    called, module = Called(Path("joint")), ModuleType("tunery.hpo.analysis.ensemble")
     module.ensemble = called  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tunery.hpo.ensemble", module)
+    monkeypatch.setitem(sys.modules, "tunery.hpo.analysis.ensemble", module)
     return called
 
 

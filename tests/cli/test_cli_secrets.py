@@ -13,7 +13,7 @@ from tunery.cli import main
 from tunery.cli.exits import guarded
 from tunery.cli.secrets import MASK, Secrets
 from tunery.errors import ConfigError, Problem, RequestError
-from tunery.hpo.database import join_study
+from tunery.hpo.storage.database import join_study
 
 PASSWORDS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=6, max_size=20).filter(
     lambda text: len(set(text)) > 3

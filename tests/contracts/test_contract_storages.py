@@ -9,7 +9,7 @@ import pytest
 from optuna.storages import BaseStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
-from tunery.hpo.database import backend, close_study, open_study, sqlite_url
+from tunery.hpo.storage.database import backend, close_study, open_study, sqlite_url
 
 pytest_plugins = ["postgres_server"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tunery.errors import RequestError
-from tunery.hpo.database import close_study, join_study, open_study
+from tunery.hpo.storage.database import close_study, join_study, open_study
 
 
 def make(path: Path) -> bytes:

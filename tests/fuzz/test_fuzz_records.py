@@ -15,7 +15,7 @@ from report_records import make_comparison, make_lines, make_run, make_study
 
 from stored_runs import finish, keep_best, save_point, weights
 from tunery.errors import Damaged, FolderError
-from tunery.hpo.pages import write_page
+from tunery.pages import write_page
 from tunery.schema.document import validate
 from tunery.schema.results import Progress, WorstRows
 from tunery.schema.yaml_text import dump_yaml

@@ -6,8 +6,8 @@ import pytest
 
 from stored_runs import finish, keep_best
 from tunery.errors import FolderError
-from tunery.hpo.ensemble import ensemble
-from tunery.hpo.records import trial_folder
+from tunery.hpo.analysis.ensemble import ensemble
+from tunery.hpo.analysis.trial_records import trial_folder
 from tunery.hpo.winner import ranked
 from tunery.report import leaderboard_rows
 from tunery.schema.checkpoint import Checkpoint

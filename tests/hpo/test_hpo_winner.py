@@ -13,8 +13,8 @@ from optuna.trial import create_trial
 from tiny_runs import config, write_rows
 from tunery import load
 from tunery.errors import Damaged, StudyFailed
+from tunery.execution.runner import Job, Outcome
 from tunery.hpo import winner
-from tunery.hpo.runner import Job, Outcome
 from tunery.hpo.winner import Ending, conclude, front, ranked
 from tunery.schema import RunConfig
 from tunery.schema.results import Disk, Rescored, StudyResult, TrialRecord

@@ -11,7 +11,7 @@ from tunery.terminal import write_json
 def report(run: Folder, no_texts: NoTexts = False, as_json: AsJson = False) -> None:
     """Write `report.html` again, and say what is stored, why, and how much space that saves."""
     from tunery.cli import inventory
-    from tunery.hpo.pages import write_page
+    from tunery.pages import write_page
     from tunery.store.inventory import storage_of
 
     page, storage = write_page(run, texts=not no_texts), storage_of(run)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from rich.text import Text
 from rich.tree import Tree
 
-from tunery.hpo.grid import LIMIT, size
+from tunery.hpo.search_space.grid import LIMIT, size
 from tunery.schema.document import Document
 from tunery.schema.space_default import rates_left_out, space_of
 from tunery.schema.space_text import in_words

@@ -150,7 +150,7 @@ def ensemble(
     members = None if trials is None else numbers(trials)
     require_run(study)
     require_new(out, study)
-    from tunery.hpo.ensemble import ensemble as join
+    from tunery.hpo.analysis.ensemble import ensemble as join
     from tunery.train.ensemble import gain_of
 
     folder = join(study, out, trials=members, method=method, trust_remote_code=trust_remote_code)

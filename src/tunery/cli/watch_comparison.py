@@ -2,7 +2,7 @@
 
 from typing import final
 
-from tunery.hpo.cells import Job
+from tunery.execution.cell_runner import CellJob
 from tunery.schema.results import Cell
 from tunery.terminal import Terminal
 
@@ -15,7 +15,7 @@ class ComparisonConsole:
         self._terminal = terminal
         self._place = ""
 
-    def cell_started(self, job: Job, *, number: int, total: int) -> None:
+    def cell_started(self, job: CellJob, *, number: int, total: int) -> None:
         """Say which one of how many."""
         self._place = f"[{number}/{total}]"
         self.say(f"{job.title} …")

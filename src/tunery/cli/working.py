@@ -168,7 +168,7 @@ def compare(
     document, folder = load_document(config), out or Path("runs") / f"{config.stem}-compare"
     require_own(folder)
     from tunery.cli.watch_comparison import ComparisonConsole
-    from tunery.hpo.compare import compare as run_comparison
+    from tunery.comparison.compare import compare as run_comparison
 
     result = run_comparison(
         document,

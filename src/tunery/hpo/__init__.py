@@ -1,1 +1,1 @@
-"""The search for the best way to do it: the only room that knows optuna."""
+"""Hyperparameter search: what is proposed, pruned, recorded and published; the only room that knows optuna."""

@@ -1,10 +1,10 @@
 """One process' part in a study: to lead it, or to help with its trials."""
 
 from tunery.errors import StudyFailed
-from tunery.hpo.conductor import Conductor
+from tunery.execution.runner import Runner
+from tunery.hpo.analysis.trial_records import summarise
 from tunery.hpo.plan import Observer, Plan
-from tunery.hpo.records import summarise
-from tunery.hpo.runner import Runner
+from tunery.hpo.trial_loop import TrialLoop
 from tunery.hpo.winner import Ending, conclude, write_records
 from tunery.schema.results import StudyResult
 from tunery.train.signals import Signals
@@ -15,16 +15,16 @@ def lead(plan: Plan, runner: Runner, signals: Signals, *, shared: bool, observer
     base, out = plan.base, plan.out
 
     def summary() -> StudyResult:
-        return summarise(plan.study, base, out, document=plan.document, notes=conductor.notes)
+        return summarise(plan.study, base, out, document=plan.document, notes=trial_loop.notes)
 
-    conductor = Conductor(plan, runner, shared=shared, leave=lambda: signals.by, observer=observer)
+    trial_loop = TrialLoop(plan, runner, shared=shared, leave=lambda: signals.by, observer=observer)
     try:
         with signals.noting():
-            conductor.run(total=base.search.n_trials)
+            trial_loop.run(total=base.search.n_trials)
     except StudyFailed:
         write_records(summary(), out)
         raise
-    conductor.store.tidy()
+    trial_loop.store.tidy()
     return conclude(
         summary(),
         Ending(
@@ -32,8 +32,8 @@ def lead(plan: Plan, runner: Runner, signals: Signals, *, shared: bool, observer
             plan.document,
             base,
             out,
-            conductor.store,
-            conductor.train,
+            trial_loop.store,
+            trial_loop.train,
             trust_remote_code=plan.trust_remote_code,
             texts=plan.texts,
         ),
@@ -42,6 +42,6 @@ def lead(plan: Plan, runner: Runner, signals: Signals, *, shared: bool, observer
 
 def follow(plan: Plan, runner: Runner, signals: Signals, *, at_most: int | None, observer: Observer) -> int:
     """Trials until none is left, or `at_most`, of a study that another process leads. Returns how many."""
-    conductor = Conductor(plan, runner, shared=True, leave=lambda: signals.by, observer=observer)
+    trial_loop = TrialLoop(plan, runner, shared=True, leave=lambda: signals.by, observer=observer)
     with signals.noting():
-        return conductor.run(at_most=at_most)
+        return trial_loop.run(at_most=at_most)

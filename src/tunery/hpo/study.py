@@ -11,14 +11,14 @@ from optuna import Study
 
 from tunery.data.load import require_readable
 from tunery.errors import ConfigError, DataError, Problem, RequestError
-from tunery.hpo.database import join_study, open_study, opened, place_of, sqlite_url
-from tunery.hpo.engines import make_runner
-from tunery.hpo.grid import grid
-from tunery.hpo.pages import write_page
-from tunery.hpo.patience import Patience
+from tunery.execution.engines import make_runner
+from tunery.execution.runner import Runner
 from tunery.hpo.plan import Observer, Plan, Silent
-from tunery.hpo.runner import Runner
-from tunery.hpo.space import Space, complete
+from tunery.hpo.search_space.distributions import Space, complete
+from tunery.hpo.search_space.grid import grid
+from tunery.hpo.storage.database import join_study, open_study, opened, place_of, sqlite_url
+from tunery.hpo.storage.patience import Patience
+from tunery.pages import write_page
 from tunery.schema import ConfigLike, RunConfig, document_from
 from tunery.schema.document import Document, anchored, override
 from tunery.schema.metrics import Direction

@@ -10,13 +10,13 @@ import optuna
 
 from tunery.data.rows import Split
 from tunery.errors import Damaged, StudyFailed
-from tunery.hpo.draft import PARAMS, redraft
-from tunery.hpo.ensemble import Measured, measure
-from tunery.hpo.importance import importances
-from tunery.hpo.pages import draw_study
-from tunery.hpo.records import results_of, trial_folder
-from tunery.hpo.rescore import Run, candidates, finished_run, rescored
-from tunery.hpo.runner import Job
+from tunery.execution.runner import Job
+from tunery.hpo.analysis.ensemble import Measured, measure
+from tunery.hpo.analysis.importance import importances
+from tunery.hpo.analysis.rescore import Run, candidates, finished_run, rescored
+from tunery.hpo.analysis.trial_records import results_of, trial_folder
+from tunery.hpo.samplers.proposal import PARAMS, proposal_of
+from tunery.pages import draw_study
 from tunery.report.leaderboard import leaderboard_csv
 from tunery.report.pareto import pareto_front
 from tunery.report.stored import disk
@@ -131,7 +131,7 @@ def _bring_here(trial: TrialRecord, ending: Ending) -> None:
     folder = trial_folder(ending.out, trial.number)
     if folder.result() is None:
         params = ending.study.get_trials(deepcopy=False)[trial.number].user_attrs[PARAMS]
-        config = redraft(params, ending.document).config
+        config = proposal_of(params, ending.document).config
         ending.store.say(f"trial {trial.number} was trained elsewhere: it is trained here again")
         finished_run(Job(config, folder.path, ending.out, title=f"trial {trial.number}"), ending.run)
 

@@ -1,0 +1,137 @@
+"""What a comparison has so far: its cells, the one model it keeps, and the files it writes about them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import final
+
+from tunery.comparison.summary import method_summaries
+from tunery.comparison.verdicts import verdicts
+from tunery.execution.cell_runner import CellJob, Outcome
+from tunery.pages import draw_comparison
+from tunery.report import comparison_csv, comparison_png
+from tunery.report.stored import disk
+from tunery.schema import RunConfig, RunResult
+from tunery.schema.ranking import standing
+from tunery.schema.results import Cell, ComparisonResult
+from tunery.store.files import remove_tree, replace_folder, write_bytes, write_text
+from tunery.store.folder import RunFolder
+from tunery.store.inventory import storage_of
+from tunery.store.ownership import BEST
+
+
+@final
+class ComparisonStore:
+    """The cells of a comparison, those of earlier calls included."""
+
+    def __init__(
+        self, own: RunConfig, out: Path, *, baseline: str, known: ComparisonResult | None, methods: Sequence[str]
+    ) -> None:
+        self.out = out
+        self._own = own
+        self._baseline = baseline
+        before = [summary.method for summary in known.methods] if known else []
+        self._methods = tuple(dict.fromkeys([*before, *methods]))
+        self._cells = {(cell.method, cell.seed): cell for cell in known.cells} if known else {}
+
+    def holds(self, jobs: Sequence[CellJob]) -> bool:
+        """Whether all these cells are known as completed."""
+        found = [self._cells.get((job.method, job.config.seed)) for job in jobs]
+        return all(cell is not None and cell.status == "completed" for cell in found)
+
+    def add(self, job: CellJob, outcome: Outcome | None = None) -> Cell:
+        """Take a cell in: from its own record, or as failed."""
+        result = job.folder.result()
+        reason = None if result else (outcome and outcome.reason) or "it left no result"
+        cell = Cell(
+            method=job.method,
+            seed=job.config.seed,
+            status="completed" if result else "failed",
+            value=_on_test(result) if result else None,
+            folder=str(job.path.relative_to(self.out)),
+            reason=reason,
+            result=result,
+        )
+        self._cells[cell.method, cell.seed] = cell
+        self._keep_the_best()
+        return cell
+
+    def make_room(self, job: CellJob) -> None:
+        """A failed cell that is tried again and left no resume point begins anew, its costs included."""
+        cell = self._cells.get((job.method, job.config.seed))
+        if cell is not None and cell.status == "failed" and job.folder.resume.latest() is None:
+            job.folder.start_over()
+
+    def write(self) -> ComparisonResult:
+        """Write what there is so far, `comparison.json` last."""
+        result = self._result()
+        write_records(result, self.out)
+        return result
+
+    def _result(self) -> ComparisonResult:
+        """The comparison as it stands; methods without a cell are left out until they have one."""
+        place = {name: index for index, name in enumerate(self._methods)}
+        cells = tuple(sorted(self._cells.values(), key=lambda cell: (cell.seed, place[cell.method])))
+        direction, begun = self._own.direction, {cell.method for cell in cells}
+        names = [name for name in self._methods if name in begun or name == self._baseline]
+        summaries = method_summaries(cells, methods=names, baseline=self._baseline, direction=direction)
+        results = [cell.result for cell in cells if cell.result is not None]
+        return ComparisonResult(
+            name=self._own.name,
+            objective=self._own.objective,
+            direction=direction,
+            baseline=self._baseline,
+            seeds=tuple(sorted({cell.seed for cell in cells})),
+            methods=summaries,
+            cells=cells,
+            verdicts=verdicts(summaries, cells, baseline=self._baseline, direction=direction),
+            best=self._best(),
+            disk=disk(storage_of(self.out)),
+            seconds=sum(result.seconds.total for result in results),
+            environment=next((result.environment for result in results if result.environment), None),
+            finished_at=datetime.now(UTC),
+        )
+
+    def _best(self) -> Cell | None:
+        judged = [
+            (cell, cell.result)
+            for cell in self._cells.values()
+            if cell.result is not None and cell.result.objective.value is not None
+        ]
+        return min(judged, key=lambda each: self._standing(*each))[0] if judged else None
+
+    def _standing(self, cell: Cell, result: RunResult) -> tuple[float, ...]:
+        order = (cell.seed, self._methods.index(cell.method))
+        return standing(result.objective.value, result.loss, *order, direction=self._own.direction)
+
+    def _keep_the_best(self) -> None:
+        """Move the best cell's model to `best/` and free all others; whenever this stops, the best one is there."""
+        best = self._best()
+        if best is None:
+            return
+        own = self.out / best.folder / BEST
+        if own.is_dir():
+            replace_folder(own, self.out / BEST)
+        for cell in self._cells.values():
+            if cell.result is not None:
+                _free(RunFolder(self.out / cell.folder))
+
+
+def _free(cell: RunFolder) -> None:
+    """Remove the weights of a finished cell, equals of its best epoch included."""
+    cell.write_kept(())
+    cell.objects.clear()
+    remove_tree(cell.path / BEST)
+
+
+def _on_test(result: RunResult) -> float | None:
+    value: float | None = (result.metrics.test or {}).get(result.objective.name)
+    return value
+
+
+def write_records(result: ComparisonResult, out: Path) -> None:
+    """The comparison's table, picture and page; `comparison.json` comes last."""
+    write_text(out / "comparison.csv", comparison_csv(result))
+    write_bytes(out / "comparison.png", comparison_png(result))
+    draw_comparison(result, out)
+    write_text(out / "comparison.json", result.model_dump_json(indent=1))

@@ -1,0 +1,103 @@
+"""What the numbers of a comparison say, and do not say, in words."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from tunery.comparison.methods import rate_notes
+from tunery.comparison.statistics import LEVEL
+from tunery.report.comparison_compute import doubtful
+from tunery.schema.document import validate
+from tunery.schema.metrics import Direction
+from tunery.schema.results import Cell, MethodSummary
+
+
+def verdicts(
+    methods: Sequence[MethodSummary], cells: Sequence[Cell], *, baseline: str, direction: Direction
+) -> tuple[str, ...]:
+    """What forbids a conclusion, one line per method against the baseline, then what limits all of them.
+
+    Where the notes of runs make their scores doubtful, the numbers are told and nothing is concluded from them.
+    """
+    doubts = doubtful(cells)
+    against = next((method for method in methods if method.method == baseline), None)
+    others = [method for method in methods if method.method != baseline and method.mean is not None]
+    tests = sum(method.p_value is not None for method in methods)
+    lines = [_against(method, against, direction, tests) for method in others if against and against.mean is not None]
+    concluded = () if doubts else (*_alike(cells), *_trade_off(methods))
+    return (*_inconclusive(doubts, cells), *lines, *_limits(methods), *_far_rates(cells), *concluded, *_left_out(cells))
+
+
+def _inconclusive(doubts: Mapping[str, Sequence[Cell]], cells: Sequence[Cell]) -> Iterator[str]:
+    """How many runs are doubtful, and of each method the notes of its first one."""
+    if not doubts:
+        return
+    completed = Counter(cell.method for cell in cells if cell.status == "completed")
+    count = sum(map(len, doubts.values()))
+    told = (
+        f"no conclusion: the scores of {count} of {completed.total()} runs are doubtful, so that differences, or none,"
+    )
+    yield f"{told} may come from how the runs were trained and not from the methods:"
+    for method, found in doubts.items():
+        notes = "; ".join(found[0].result.notes if found[0].result else ())
+        yield f"  {method}, {len(found)} of {completed[method]} runs: {notes}"
+
+
+def _against(method: MethodSummary, against: MethodSummary, direction: Direction, tests: int) -> str:
+    means = f"{method.method}: {method.mean:.4f} against {against.mean:.4f} of {against.method}"
+    if method.difference is None:
+        return f"{means}: no seed in common, so there is no test"
+    reach = "" if method.difference_low is None else f" [{method.difference_low:.4f}, {method.difference_high:.4f}]"
+    return f"{means}, difference {method.difference:.4f}{reach}: {_test(method, direction, tests)}"
+
+
+def _test(method: MethodSummary, direction: Direction, tests: int) -> str:
+    p_value = method.p_value
+    if p_value is None:
+        return "not tested, one seed in common"
+    shown = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+    if method.significant:
+        better = (method.difference or 0.0) > 0 if direction == "maximize" else (method.difference or 0.0) < 0
+        return f"significantly {'better' if better else 'worse'} ({shown})"
+    correction = f"; Holm's correction for {tests} tests" if p_value <= LEVEL and tests > 1 else ""
+    return f"not significant ({shown}{correction})"
+
+
+def _limits(methods: Sequence[MethodSummary]) -> Iterator[str]:
+    if methods and max(method.seeds for method in methods) == 1:
+        yield "one seed proves nothing: the intervals are about the test rows alone; repeat with --seeds 3 or more"
+
+
+def _far_rates(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """A method may be worse for its learning rate alone."""
+    return rate_notes({cell.method: validate(cell.result.config) for cell in cells if cell.result is not None})
+
+
+def _alike(cells: Sequence[Cell]) -> Iterator[str]:
+    values = {cell.value for cell in cells if cell.value is not None}
+    if len({cell.method for cell in cells if cell.value is not None}) > 1 and len(values) == 1:
+        yield f"every run scores {values.pop():.4f}: the data decide this, not the methods; what check says of them:"
+        yield from _findings(cells)
+
+
+def _findings(cells: Sequence[Cell]) -> Sequence[str]:
+    data = next((cell.result.data for cell in cells if cell.result is not None and cell.result.data is not None), None)
+    findings = data.findings if data else ()
+    return [f"  {finding}" for finding in findings] or ["  nothing; the task is too easy, or nothing was learned"]
+
+
+def _trade_off(methods: Sequence[MethodSummary]) -> Iterator[str]:
+    front = [method.method for method in methods if method.on_pareto_front]
+    if front and len(methods) > 1:
+        yield f"best trade-off of score against training seconds: {', '.join(front)}"
+
+
+def _left_out(cells: Sequence[Cell]) -> Iterator[str]:
+    for cell in cells:
+        if cell.status == "failed":
+            yield f"left out: {cell.method} seed {cell.seed} failed ({_first_line(cell.reason)}); run again to retry"
+        elif cell.value is None:
+            yield f"left out: {cell.method} seed {cell.seed}, whose score on test is undefined"
+
+
+def _first_line(reason: str | None) -> str:
+    return (reason or "no reason given").strip().splitlines()[0]

@@ -1,0 +1,177 @@
+"""Forks a process for every trial from one that has all in memory which trials share; see `fork_server_main`."""
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from contextlib import suppress
+from dataclasses import asdict
+from functools import cache
+from tempfile import TemporaryFile
+from typing import final
+
+import torch
+
+from tunery.execution.channel import Channel, Message
+from tunery.execution.runner import Outcome
+from tunery.execution.trial_process import train
+from tunery.model.backbone import base_digest
+from tunery.model.build import load_carrier
+from tunery.model.catalog import Base
+from tunery.optim.optimizers import QUANT
+from tunery.schema import RunConfig
+from tunery.schema.document import validate
+from tunery.schema.model import Model
+from tunery.schema.task import HeadSpec
+from tunery.train.prepare import prepare
+from tunery.train.quiet import quiet_libraries
+from tunery.train.verify import read_from_a_fork
+
+_ALONE = (sys.executable, "-P", "-m", "tunery.execution.trial_process")
+
+
+def serve(control: socket.socket) -> None:
+    """Begin a trial for every socket that comes, until nothing can come any more."""
+    quiet_libraries()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a team of GNU OpenMP that has once met does not outlive a fork
+    _ForkServer(control, threads=threads).serve()
+
+
+@final
+class _ForkServer:
+    """One thread does everything, so that no fork has a lock that nobody will open."""
+
+    def __init__(self, control: socket.socket, *, threads: int) -> None:
+        """Args:
+        threads: what a process that computes alone would use.
+        """
+        self._control = control
+        self._threads = threads
+        self._trials: dict[int, Channel] = {}
+        self._died, self._dying = socket.socketpair()
+
+    def serve(self) -> None:
+        """Begin and bury."""
+        self._dying.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._dying.fileno())
+        waiting = select.poll()  # `select` would refuse a descriptor beyond 1,023
+        for end in (self._control, self._died):
+            waiting.register(end, select.POLLIN)
+        while True:
+            ready = [descriptor for descriptor, _ in waiting.poll()]
+            if self._died.fileno() in ready:
+                self._died.recv(2**10)
+                self._bury()
+            if self._control.fileno() in ready:
+                _, ends, _, _ = socket.recv_fds(self._control, 1, 1)
+                if not ends:
+                    return
+                with suppress(EOFError):
+                    self._begin(socket.socket(fileno=ends[0]))
+
+    def _begin(self, end: socket.socket) -> None:
+        channel = Channel(end)
+        request = channel.receive() or {}
+        try:
+            pid = self._pid_of(request, channel, end)
+        except OSError as error:  # of this trial alone: no process to be had, or its folder is gone
+            failed = Outcome("failed", f"its process could not be started: {error}")
+            channel.send(outcome=asdict(failed), ended=1)
+            pid = None
+        if pid is None:
+            return channel.close()
+        self._trials[pid] = channel
+
+    def _pid_of(self, request: Message, channel: Channel, end: socket.socket) -> int | None:
+        """Of the process that trains what is asked for; None where it is enough to get ready."""
+        os.chdir(request["cwd"])
+        config = validate(request["config"])
+        alone = _needs_an_interpreter(config)
+        if not alone:
+            with suppress(Exception):  # whatever is wrong will be again in the trial, which can say so
+                _warm_up(config, trust_remote_code=request["trust_remote_code"])
+        if request["run"] is None:
+            return None
+        return _started(request, end) if alone or _is_awake() else self._fork(request, channel)
+
+    def _fork(self, request: Message, channel: Channel) -> int:
+        if (pid := os.fork()) != 0:
+            return pid
+        try:
+            self._become(request, channel)
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+
+    def _become(self, request: Message, channel: Channel) -> None:
+        """In the child: be a process like any other, then the trial's."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for end in (self._control, self._died, self._dying):
+            end.close()
+        for other in self._trials.values():
+            other.close()
+        os.register_at_fork(after_in_child=channel.close)  # whom it forks has nothing to say
+        read_from_a_fork()
+        torch.set_num_threads(threads_for(validate(request["config"]), alone=self._threads))
+        train(request, channel)
+        sys.stderr.flush()
+        os._exit(0)
+
+    def _bury(self) -> None:
+        """Say how the dead have ended, each to the study that knows what it means."""
+        with suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0] != 0:
+                channel = self._trials.pop(found[0])
+                channel.send(ended=os.waitstatus_to_exitcode(found[1]))
+                channel.close()
+
+
+def threads_for(config: RunConfig, *, alone: int) -> int:
+    """How many threads a trial computes with: those that it would have `alone`, shared by all that run at once."""
+    return max(1, alone // config.search.n_jobs)
+
+
+def _needs_an_interpreter(config: RunConfig) -> bool:
+    """Whether a trial needs bitsandbytes, which there is none of here."""
+    return config.model.quantization is not None or isinstance(config.optim, QUANT)
+
+
+def _is_awake() -> bool:
+    """Whether some library has touched CUDA in spite of all: a fork could not use it."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
+def _started(request: Message, end: socket.socket) -> int:
+    """What it is asked for is its standard input: an argument may have 128 KiB."""
+    os.set_inheritable(end.fileno(), True)
+    try:
+        with TemporaryFile("w+", encoding="utf-8") as told:
+            json.dump(request, told)
+            told.seek(0)
+            given = [(os.POSIX_SPAWN_DUP2, told.fileno(), 0)]
+            return os.posix_spawn(sys.executable, [*_ALONE, str(end.fileno())], os.environ, file_actions=given)
+    finally:
+        os.set_inheritable(end.fileno(), False)
+
+
+def _warm_up(config: RunConfig, *, trust_remote_code: bool) -> None:
+    """Have in memory what the trial will ask for, and in no generation that its garbage collector looks through."""
+    prepared = prepare(config, trust_remote_code=trust_remote_code)
+    spec = config.model.model_copy(update={"max_length": 2})
+    _load(spec, prepared.base, prepared.task.head())
+    gc.collect()
+    gc.freeze()
+
+
+@cache
+def _load(spec: Model, base: Base, head: HeadSpec) -> None:
+    """Read the base once: its files are mapped, so that all trials share the pages, and its code is imported."""
+    load_carrier(spec, base=base, head=head)
+    base_digest(base)

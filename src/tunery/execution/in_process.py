@@ -1,0 +1,100 @@
+"""Trains the runs of a study in the process that asks for it: in tests, in a notebook, in the process of one trial."""
+
+import gc
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, final
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from tunery.execution.outcomes import GivenUp, outcome_of_error
+from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.store.folder import RunFolder
+from tunery.store.lock import holder
+from tunery.terminal import Terminal
+from tunery.train.console import ConsoleProgress
+from tunery.train.fit import fit
+
+_PATIENCE: Final = 60.0
+"""Seconds that a run waits for another process to leave its folder."""
+_PAUSE: Final = 0.1
+
+
+@final
+class InThisProcess(Runner):
+    """`fit`, with whatever it raises turned into an outcome. What crashes this process is not contained."""
+
+    def __init__(self, callbacks: Sequence[TrainerCallback] = ()) -> None:
+        """Args:
+        callbacks: watch the training of every run, after the judge.
+        """
+        self._callbacks = tuple(callbacks)
+
+    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+        """Train it here; what the judge raises is raised."""
+        terminal = Terminal(stderr=True, force_terminal=None if job.alone else False)
+        progress = ConsoleProgress(terminal, title=job.title, objective=job.config.objective)
+        ask = _Ask(job, judge)
+        try:
+            _wait_for_whoever_leaves(job.folder, stop)
+            result = fit(
+                job.config,
+                [progress, ask, *self._callbacks],
+                out=job.folder,
+                study=job.study,
+                say=progress.say,
+                stop=stop,
+                trust_remote_code=job.trust_remote_code,
+            )
+        except Exception as error:
+            if error is ask.failure:
+                raise
+            return outcome_of_error(error)
+        finally:
+            progress.close()
+            _let_go()
+        return Outcome(result.status, result.reason)
+
+    def close(self) -> None:
+        """Nothing serves the runs."""
+
+
+def _wait_for_whoever_leaves(folder: Path, stop: Stop) -> None:
+    """A process of a study that was killed may still be saving its state there."""
+    until = time.monotonic() + _PATIENCE
+    while holder(folder) is not None and stop() is None and time.monotonic() < until:
+        time.sleep(_PAUSE)
+
+
+def _let_go() -> None:
+    """Models are full of cycles, and the next one may need the room."""
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+@final
+class _Ask(TrainerCallback):
+    """Shows the judge every epoch, after all that records it, and gives the run up when the judge says why."""
+
+    def __init__(self, job: Job, judge: Judge) -> None:
+        self._folder = RunFolder(job.folder)
+        self._objective = job.config.objective
+        self._judge = judge
+        self.failure: Exception | None = None
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        """The epoch's resume point is saved after this: a run that is given up has none of it."""
+        number, value = math.ceil(state.epoch or 0), given["metrics"][self._objective]
+        reason = self._judged(Epoch(number, value, self._folder.progress()))
+        if reason is not None:
+            raise GivenUp(reason)
+
+    def _judged(self, epoch: Epoch) -> str | None:
+        try:
+            return self._judge(epoch)
+        except Exception as error:
+            self.failure = error
+            raise

@@ -1,0 +1,74 @@
+"""What the end of a run means for a study: an error, or a process that is gone, becomes an outcome."""
+
+import errno
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+from tunery.errors import DiskFull, Interrupted, NonFiniteLoss, RequestError, TuneryError
+from tunery.execution.runner import Outcome
+from tunery.train.death import death
+
+_ASKED: Final = {-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}
+_NO_MEMORY: Final = (
+    "OutOfMemoryError",
+    "out of memory",
+    "can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "std::bad_alloc",
+)
+"""What stands in the name or text of a `RuntimeError` when memory has run out: on a device, on the host."""
+
+
+class GivenUp(Exception):
+    """The study has judged the run not to be worth its time; the text says why."""
+
+
+_MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], Callable[[str], Outcome]], ...]] = (
+    ((GivenUp, NonFiniteLoss), partial(Outcome, "pruned")),
+    ((Interrupted,), partial(Outcome, "interrupted")),
+    ((RequestError,), partial(Outcome, "refused")),
+    ((DiskFull, OSError), partial(Outcome, "stopped")),
+)
+"""Errors that say by their kind what they mean."""
+
+
+def outcome_of_error(error: Exception) -> Outcome:
+    """The outcome of a run that an error ended. What is not an error of ours is printed with its traceback."""
+    named = f"{type(error).__name__}: {error}"
+    if _is_memory(error):
+        return Outcome("out_of_memory", named)
+    for kinds, outcome in _MEANINGS:
+        if isinstance(error, kinds):
+            return outcome(str(error))
+    if not isinstance(error, TuneryError):
+        traceback.print_exception(error)
+    return Outcome("failed", named)
+
+
+def outcome_of_exit(code: int) -> Outcome:
+    """The outcome of a run whose process ended without saying how; `code` is negative for a signal."""
+    if code in _ASKED:
+        return Outcome("interrupted", signal.Signals(-code).name)
+    return Outcome("out_of_memory" if code == -signal.SIGKILL else "failed", f"the process {death(code)}")
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out, be it below an error that says what was going on then."""
+    return any(_names_memory(cause) for cause in _chain(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _names_memory(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, RuntimeError):
+        return any(text in repr(error) for text in _NO_MEMORY)
+    return isinstance(error, MemoryError)

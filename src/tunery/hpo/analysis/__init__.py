@@ -1,0 +1,1 @@
+"""What the trials say: their records, which parameters matter, more seeds, ensembles."""

@@ -1,0 +1,135 @@
+"""What is known of a study, as plain records."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from tunery.hpo.search_space.distributions import Space
+from tunery.report.pruning import pruned_by_epoch, seconds_saved
+from tunery.schema import RunConfig, RunResult
+from tunery.schema.document import Document
+from tunery.schema.results import Disk, StudyResult, TrialRecord
+from tunery.schema.spec import Choices, Domain
+from tunery.store.folder import RunFolder
+from tunery.store.objects import Objects
+from tunery.train.callbacks import history
+
+STATUS: dict[TrialState, Any] = {
+    TrialState.COMPLETE: "completed",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+
+SPENT: Final = "spent"
+"""User attribute of a trial of a shared study: what `spent` says of it, for those who do not see its folder."""
+
+
+def trial_folder(out: Path, number: int) -> RunFolder:
+    """The folder of one trial of the study in `out`."""
+    return RunFolder(out / "trials" / str(number), objects=Objects(out / "objects"))
+
+
+def costs_of(result: RunResult, objectives: Sequence[str]) -> dict[str, float]:
+    """What a run took, for each cost among the objectives."""
+    return {name: _COSTS[name](result) for name in objectives[1:]}
+
+
+def values_of(result: RunResult, objectives: Sequence[str]) -> list[float]:
+    """What a completed run is told to the study: its objective, then its costs."""
+    if result.objective.value is None:
+        raise ValueError("a run without a value is not completed")
+    return [result.objective.value, *costs_of(result, objectives).values()]
+
+
+def _memory(result: RunResult) -> float:
+    peak = result.memory
+    return peak.host_peak_bytes if peak.device_peak_bytes is None else peak.device_peak_bytes
+
+
+_COSTS: Final[Mapping[str, Callable[[RunResult], float]]] = {
+    "memory": _memory,
+    "seconds": lambda result: result.seconds.train,
+    "parameters": lambda result: result.parameters.trainable if result.parameters else 0,
+    "disk": lambda result: result.disk_bytes,
+}
+
+
+def trial_record(trial: FrozenTrial, out: Path, *, document: Document, base: RunConfig) -> TrialRecord:
+    """One trial, from optuna's storage and its own folder."""
+    return _record(trial, out, space=Space(document), base=base)
+
+
+def _record(trial: FrozenTrial, out: Path, *, space: Space, base: RunConfig) -> TrialRecord:
+    folder = trial_folder(out, trial.number)
+    return TrialRecord(
+        number=trial.number,
+        status=STATUS[trial.state],
+        value=trial.values[0] if trial.state is TrialState.COMPLETE else None,
+        params={path: space.decoded(path, value) for path, value in trial.params.items()},
+        history=tuple(history(folder.metrics, base.objective) or _reported(trial)),
+        notes=trial.user_attrs.get("notes", ()),
+        **_spent(trial, folder, base.objectives),
+    )
+
+
+def _reported(trial: FrozenTrial) -> list[float | None]:
+    """Its objective after each epoch, as far as the pruner was told."""
+    values = trial.intermediate_values
+    return [values.get(epoch) for epoch in range(1, max(values, default=0) + 1)]
+
+
+def _spent(trial: FrozenTrial, folder: RunFolder, objectives: Sequence[str]) -> dict[str, Any]:
+    """From its folder, if it is here."""
+    if (result := folder.result()) is not None:
+        return spent(result, objectives)
+    progress = folder.progress()
+    return trial.user_attrs.get(SPENT) or {"seconds": progress.seconds.total, "epochs": progress.epochs}
+
+
+def spent(result: RunResult, objectives: Sequence[str]) -> dict[str, Any]:
+    """What the record of a run says of it that the study's database does not."""
+    costs = costs_of(result, objectives)
+    known = {"seconds": result.seconds.total, "epochs": result.epochs, "reason": result.reason}
+    return {"loss": result.loss, **known, "costs": costs}
+
+
+def results_of(out: Path, numbers: list[int]) -> dict[int, RunResult]:
+    """The results of those trials that have one."""
+    found = {number: trial_folder(out, number).result() for number in numbers}
+    return {number: result for number, result in found.items() if result is not None}
+
+
+def summarise(
+    study: optuna.Study, base: RunConfig, out: Path, *, document: Document, notes: tuple[str, ...] = ()
+) -> StudyResult:
+    """The study so far, without its winner and what it holds on disk."""
+    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state in STATUS]
+    space = Space(document)
+    records = tuple(_record(trial, out, space=space, base=base) for trial in trials)
+    counts = Counter(record.status for record in records)
+    return StudyResult(
+        name=base.name,
+        objective=base.objective,
+        direction=base.direction,
+        best=None,
+        trials=records,
+        counts={**{status: counts[status] for status in STATUS.values()}, "total": len(records) - counts["running"]},
+        pruned_by_epoch=pruned_by_epoch(records),
+        seconds_saved=seconds_saved(records, epochs=base.train.epochs),
+        objectives=base.objectives,
+        scales={path: _scale(parameter.domain) for path, parameter in space.parameters.items()},
+        notes=notes,
+        disk=Disk(bytes=0, keep_all_bytes=0),
+        seconds=sum(record.seconds for record in records),
+    )
+
+
+def _scale(domain: Domain) -> Literal["linear", "log", "category"]:
+    if isinstance(domain, Choices):
+        return "category"
+    return "log" if domain.log else "linear"

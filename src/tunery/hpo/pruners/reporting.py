@@ -1,0 +1,111 @@
+"""Judges a running trial after each epoch, by one objective or by several."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from typing import Final, final
+
+from optuna import Study, Trial
+from optuna.trial import FrozenTrial
+
+from tunery.execution.runner import Epoch
+from tunery.hpo.pruners.builders import PRUNERS
+from tunery.hpo.study_view import view
+from tunery.schema.document import Document
+from tunery.schema.fields import ends
+from tunery.schema.results import Progress
+from tunery.schema.search import Pruner as PrunerSpec
+from tunery.schema.train import Train
+
+_COSTS: Final = "costs"
+"""System attribute of a trial: what it is going to cost, by the latest epoch, in the order of the objectives."""
+_NOISE: Final = 1.05
+"""The same run takes a few per cent more or less time and memory: a rival may cost this much more."""
+
+
+@final
+class Judging:
+    """Stores what trials report, and asks the pruner. With several objectives the rivals of a trial are those that cost
+    no more, so that a cheap trial is never given up for being worse than dear ones."""
+
+    def __init__(self, study: Study, pruner: PrunerSpec, *, objectives: Sequence[str], epochs: int) -> None:
+        """Args:
+        objectives: the metric, then costs.
+        epochs: those of the longest trial that the study may propose, see `most_epochs`.
+        """
+        self._study = study
+        self._words = pruner.name.replace("_", " ")
+        self._pruner = PRUNERS[type(pruner)](pruner, epochs)
+        self._objective, *self._costs = objectives
+
+    def judge(self, trial: Trial, epoch: Epoch, *, epochs: int) -> str | None:
+        """Why a trial should be given up after an epoch, or None: it goes on.
+
+        An epoch without a score is not judged. The last of the `epochs` that a trial has is stored, but there is
+        nothing left to save.
+        """
+        if epoch.value is None or math.isnan(epoch.value):
+            return None
+        trials = self._study.get_trials(deepcopy=False)
+        frozen = _reported(trial, trials[trial.number], epoch.number, epoch.value)
+        costs = [_PROJECTIONS[cost](epoch.progress, epoch.number, epochs) for cost in self._costs]
+        if costs:
+            trial.storage.set_trial_system_attr(trial._trial_id, _COSTS, costs)
+            trials = [other for other in trials if _costs_no_more(other, costs)]
+        if epoch.number >= epochs or not self._pruner.prune(view(self._study, trials), frozen):
+            return None
+        rivals = f", of trials that take no more {' and '.join(self._costs)}" if costs else ""
+        return f"the {self._words} pruner stopped it after epoch {epoch.number}, at {self._told(epoch.value)}{rivals}"
+
+    def _told(self, value: float) -> str:
+        return f"{self._objective} {value:.4f}"
+
+
+def _reported(trial: Trial, known: FrozenTrial, epoch: int, value: float) -> FrozenTrial:
+    """The trial with the value of an epoch, which is stored once: a trial that goes on may repeat an epoch.
+
+    `Trial.report` does the same, and raises where there are several objectives.
+    """
+    if epoch in known.intermediate_values:
+        return known
+    trial.storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+    reported = copy(known)
+    reported.intermediate_values = {**known.intermediate_values, epoch: value}
+    return reported
+
+
+def _costs_no_more(other: FrozenTrial, costs: Sequence[float]) -> bool:
+    known = other.system_attrs.get(_COSTS)
+    return known is not None and all(theirs <= _NOISE * ours for theirs, ours in zip(known, costs, strict=True))
+
+
+def _memory(progress: Progress, epoch: int, epochs: int) -> float:
+    peak = progress.memory
+    return peak.host_peak_bytes if peak.device_peak_bytes is None else peak.device_peak_bytes
+
+
+def _seconds(progress: Progress, epoch: int, epochs: int) -> float:
+    return progress.seconds.train * epochs / epoch
+
+
+def _parameters(progress: Progress, epoch: int, epochs: int) -> float:
+    return progress.parameters.trainable if progress.parameters else 0
+
+
+def _disk(progress: Progress, epoch: int, epochs: int) -> float:
+    """One checkpoint; what stays of a run is about that."""
+    return progress.written_bytes / epoch
+
+
+_PROJECTIONS: Final[Mapping[str, Callable[[Progress, int, int], float]]] = {
+    "memory": _memory,
+    "seconds": _seconds,
+    "parameters": _parameters,
+    "disk": _disk,
+}
+"""Each cost of a whole run, from what it has spent in its first epochs, which epoch that was, and how many it has."""
+
+
+def most_epochs(document: Document) -> int:
+    """The epochs of the longest trial in a space."""
+    return int(max(ends(document.get("train", {}).get("epochs", Train().epochs))))

@@ -1,0 +1,127 @@
+"""What a study tries first: the known good settings of each method, as far as they lie in the space."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from tunery.errors import ConfigError
+from tunery.hpo.search_space.distributions import Params, Space, Steps, encode
+from tunery.schema import RunConfig
+from tunery.schema.document import Document, validate
+from tunery.schema.space import UNSET, config_path, fields_at, opens_branch, realise
+from tunery.schema.spec import Choices, Domain
+
+FIRST: Final = 4
+"""Most trials that begin with known settings."""
+_METHOD: Final = "peft.method"
+
+
+def portfolio(document: Document) -> list[Params]:
+    """Parameters of the first trials, in their order. A default outside of its domain is left to the sampler.
+
+    First the defaults of each method that is searched, then those of the same methods with the moves of `_VARIANTS`,
+    until there are four. What the schema refuses is passed over.
+    """
+    space = Space(document)
+    methods = _values(space.parameters[_METHOD].domain)[:FIRST] if _METHOD in space.parameters else [None]
+    found: list[Params] = []
+    for params in (_settings(space, method, moves) for moves in _VARIANTS for method in methods):
+        if params and params not in found:
+            found.append(params)
+    return found[:FIRST]
+
+
+def _settings(space: Space, method: Any, moves: Mapping[str, Callable[[Domain, Any], Any]]) -> Params:
+    choices = {path: _default_choice(path, space) for path in space.parameters if opens_branch(path)}
+    choices |= {_METHOD: method} if method is not None else {}
+    try:
+        defaults = _defaults(space, choices)
+        places = {path: config_path(path) for path in defaults}
+        moved = {
+            path: moves[places[path]](space.parameters[path].domain, value)
+            for path, value in defaults.items()
+            if places[path] in moves and value is not None
+        }
+        return _searched(space, _defaults(space, choices | moved) if moved else defaults)
+    except ConfigError:
+        return {}
+
+
+def _default_choice(path: str, space: Space) -> Any:
+    """The schema's own choice where it is searched, else the first."""
+    section, _, tag = path.rpartition(".")
+    names = _values(space.parameters[path].domain)
+    own = [getattr(field.default, tag, None) for field in fields_at(section)]
+    return next((name for name in own if name in names), names[0])
+
+
+def _defaults(space: Space, known: Mapping[str, Any]) -> Params:
+    """Values of all parameters that exist beside what is known, as a config has them where nothing else is written."""
+    reached: list[str] = []
+
+    def choose(path: str, _: Domain) -> Any:
+        reached.append(path)
+        return known.get(path, UNSET)
+
+    config = validate(realise(space.document, choose))
+    return {path: _value_at(config, config_path(path)) for path in reached}
+
+
+def _value_at(config: RunConfig, path: str) -> Any:
+    value: Any = config
+    for key in path.split("."):
+        value = getattr(value, key)
+    return value
+
+
+def _searched(space: Space, values: Params) -> Params:
+    """Those that lie in their domains, as optuna stores them."""
+    found = {path: _same(space.parameters[path].domain, value) for path, value in values.items()}
+    return {path: encode(value) for path, value in found.items() if value is not UNSET}
+
+
+def _same(domain: Domain, value: Any) -> Any:
+    """The value as the domain has it: 16 for 16.0."""
+    if isinstance(domain, Choices):
+        return next((known for known in domain.values if known == value), UNSET)
+    if not isinstance(value, int | float) or not domain.low <= value <= domain.high:
+        return UNSET
+    known = value if domain.step is None else Steps(domain).nearest(value)
+    return known if known == value else UNSET
+
+
+def _values(domain: Domain) -> Sequence[Any]:
+    """What a domain names one by one; of a range without steps its ends."""
+    if isinstance(domain, Choices):
+        return domain.values
+    return (domain.low, domain.high) if domain.step is None else Steps(domain)
+
+
+def _times(factor: float) -> Callable[[Domain, Any], Any]:
+    def move(domain: Domain, value: Any) -> Any:
+        wanted = value * factor
+        if isinstance(domain, Choices):
+            return min(domain.values, key=lambda known: abs(known - wanted))
+        if domain.step is not None:
+            return Steps(domain).nearest(wanted)
+        return min(max(wanted, domain.low), domain.high)
+
+    return move
+
+
+def _longest(domain: Domain, value: Any) -> Any:
+    return max(domain.values) if isinstance(domain, Choices) else _values(domain)[-1]
+
+
+def _widest(domain: Domain, value: Any) -> Any:
+    return max(_values(domain), key=len)
+
+
+_VARIANTS: Final[tuple[Mapping[str, Callable[[Domain, Any], Any]], ...]] = (
+    {},
+    {"optim.lr": _times(2), "train.batch_size": _times(0.5), "peft.target": _widest, "train.epochs": _longest},
+    {"optim.lr": _times(2), "peft.target": _widest, "train.epochs": _longest},
+    {"peft.target": _widest, "train.epochs": _longest},
+    {"optim.lr": _times(0.5), "train.epochs": _longest},
+)
+"""Moves from the defaults, by place in the config: what most often beats them, in this order. With little data that is
+more steps, and larger ones."""

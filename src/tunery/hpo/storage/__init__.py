@@ -1,0 +1,1 @@
+"""The study's database, and who has which of its trials."""

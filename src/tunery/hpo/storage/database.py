@@ -1,0 +1,250 @@
+"""Where a study is written down: SQLite in its folder, or PostgreSQL where several machines work on it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages._cached_storage import _CachedStorage
+from sqlalchemy import URL, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from tunery.errors import MissingExtra, RequestError, RunError
+from tunery.hpo.storage.patience import Patience
+from tunery.hpo.storage.rdb import LeanStorage
+from tunery.schema.metrics import Direction
+
+_FORM: Final = "`sqlite:///path/study.db` or `postgresql://USER@HOST/DATABASE`"
+_SERVER: Final = "postgresql+psycopg"
+
+_DRIVERS: Final[Mapping[str, str]] = {"sqlite": "sqlite", "postgresql": _SERVER, _SERVER: _SERVER}
+"""What a URL may begin with -> the driver that serves it."""
+
+_OPTIONS: Final[Mapping[str, dict[str, Any]]] = {
+    "sqlite": {},
+    # A claim looks at a row again after locking it, and must then see what others have committed meanwhile.
+    _SERVER: {
+        "isolation_level": "READ COMMITTED",
+        "pool_pre_ping": True,
+        "connect_args": {
+            "connect_timeout": 10,
+            # so that the operating system notices a machine that has gone without a word
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,  # milliseconds
+        },
+    },
+}
+
+_ON_CONNECT: Final[Mapping[str, Sequence[str]]] = {
+    # A trial makes tens of small commits, which this way need not wait for the disk. When the power fails the last of
+    # them may be undone, and the trial is taken up from there; nothing is ever damaged.
+    "sqlite": ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", "PRAGMA busy_timeout=60000"),
+    # A worker that is frozen in the middle of a commit keeps its trial locked for 10 s and no longer.
+    _SERVER: (
+        "SET synchronous_commit = off",
+        "SET idle_in_transaction_session_timeout = '10s'",
+        "SET statement_timeout = '15s'",
+    ),
+}
+
+_NOT_WRITTEN: Final = (ValueError, TypeError, LookupError, AssertionError, RecursionError)
+"""What comes of reading rows that optuna did not write."""
+
+_SETTING_UP: Final = 0x74756E657279
+"""Number of the advisory lock under which tables are made: workers come at the same time."""
+
+
+def sqlite_url(folder: Path) -> str:
+    """The database of the study in `folder`."""
+    return URL.create("sqlite", database=str(folder / "study.db")).render_as_string()
+
+
+def open_study(
+    url: str, *, name: str, directions: Sequence[Direction], patience: Patience | None = None
+) -> optuna.Study:
+    """Open the study `name`, or begin it; close it with `close_study`.
+
+    A SQLite file holds one study, which is opened whatever its name is.
+
+    Args:
+        url: `sqlite:///path`, or `postgresql://user:password@host/database`.
+        directions: one for each objective.
+        patience: with a server that is silent or restarts, once the study is open.
+
+    Raises:
+        RequestError: when the URL, the server or what it holds will not do. No password is in the message.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    place = place_of(url)
+    with _explained(place):
+        storage = _storage(place, patience)
+        names = [study.study_name for study in storage.get_all_studies()] if place.drivername == "sqlite" else []
+        study = optuna.create_study(
+            study_name=names[0] if names else name, storage=storage, directions=directions, load_if_exists=True
+        )
+        _read_all(study)
+    _refuse_other_directions(study, directions, place)
+    return study
+
+
+def join_study(url: str, name: str | None, *, patience: Patience | None = None) -> optuna.Study:
+    """Open a study that another process has begun; close it with `close_study`.
+
+    Args:
+        name: None takes the only one that is there.
+
+    Raises:
+        RequestError: when the URL or the server will not do, or the study is not there.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    place = place_of(url)
+    with _explained(place):
+        storage = _storage(place, patience)
+        names = sorted(study.study_name for study in storage.get_all_studies())
+    if name not in names and (name is not None or len(names) != 1):
+        storage.engine.dispose()
+        there = f"it has {', '.join(names)}" if names else "it has none; `tunery search --storage URL` begins one"
+        which = f"there must be a study {name!r}" if name or not names else "a study must be named (--study)"
+        which = which if name or names else "there must be a study"
+        raise RequestError(f"{which} in {place.set(query={}).render_as_string()}, but {there}")
+    with _explained(place):
+        study = optuna.load_study(study_name=name or names[0], storage=storage)
+        _read_all(study)
+    return study
+
+
+def _read_all(study: optuna.Study) -> None:
+    """Read every row once: what is damaged is known before any work begins, and optuna remembers the rest."""
+    try:
+        study.get_trials(deepcopy=False)
+        _ = study.user_attrs
+    except Exception:
+        close_study(study)
+        raise
+
+
+def close_study(study: optuna.Study) -> None:
+    """Close every connection, so that nothing is left beside a SQLite file."""
+    backend(study).engine.dispose()
+
+
+@contextmanager
+def opened(study: optuna.Study) -> Iterator[optuna.Study]:
+    """Close the study at the end.
+
+    Raises:
+        RunError: when its database fails within the block.
+    """
+    try:
+        yield study
+    except StorageInternalError as error:
+        reason = _reason(error.__cause__ or error, make_url(backend(study).url))
+        what = f"the study's database could not be read or written: {reason}"
+        raise RunError(f"{what}; once that is mended, the same command goes on") from error
+    finally:
+        close_study(study)
+
+
+def backend(study: optuna.Study) -> LeanStorage:
+    """The database below optuna's cache, of a study that `open_study` opened."""
+    storage = study._storage
+    if isinstance(storage, _CachedStorage) and isinstance(storage._backend, LeanStorage):
+        return storage._backend
+    raise TypeError(f"a study that `open_study` opened is needed, but this one is kept in {type(storage).__name__}")
+
+
+def place_of(url: str) -> URL:
+    """Raises:
+    RequestError: which does not repeat what cannot be read, because a password may be in it.
+    """
+    try:
+        place = make_url(url)
+    except (ArgumentError, ValueError):
+        begins = url.partition(":")[0][:20]
+        message = f"a storage URL has the form {_FORM}, but the one that begins with {begins!r} cannot be read"
+        raise RequestError(f"{message}; special characters in a password are written as %XX") from None
+    if place.drivername not in _DRIVERS:
+        raise RequestError(f"a storage URL has the form {_FORM}, but this one begins with {place.drivername!r}")
+    if re.search(r"[@\s]", place.host or ""):  # the rest of a password, which no message may repeat
+        rule = "a storage URL has one @, before the host"
+        raise RequestError(f"{rule}, but this one has more; special characters in a password are written as %XX")
+    return place.set(drivername=_DRIVERS[place.drivername])
+
+
+def _storage(place: URL, patience: Patience | None) -> LeanStorage:
+    driver = place.drivername
+    with _set_up_alone(place):
+        storage = LeanStorage(place.render_as_string(hide_password=False), engine_kwargs=dict(_OPTIONS[driver]))
+    event.listen(storage.engine, "connect", partial(_prepare_connection, _ON_CONNECT[driver]))
+    if driver == _SERVER:
+        from tunery.hpo.storage.postgres import Connect  # needs psycopg
+
+        event.listen(storage.engine, "do_connect", Connect(patience or Patience()))
+    storage.engine.dispose()
+    return storage
+
+
+def _prepare_connection(statements: Sequence[str], connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    for statement in statements:
+        cursor.execute(statement)
+    cursor.close()
+    connection.commit()
+
+
+@contextmanager
+def _set_up_alone(place: URL) -> Iterator[None]:
+    """Let one worker at a time make the tables; a file has one process anyway."""
+    if place.drivername == "sqlite":
+        yield
+        return
+    engine = create_engine(place, **_OPTIONS[place.drivername])
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _SETTING_UP})
+            yield
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _explained(place: URL) -> Iterator[None]:
+    shown = place.set(query={}).render_as_string()
+    try:
+        yield
+    except ImportError:
+        raise MissingExtra("psycopg", extra="postgres") from None
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reason = _reason(error.__cause__ or error, place)
+        remedy = "see that it is there and may be written, or correct the storage URL"
+        raise RequestError(f"the study's database must be reachable, but {shown} is not: {reason}; {remedy}") from None
+    except _NOT_WRITTEN as error:
+        reason = _reason(error, place)
+        remedy = "put it back from a copy, or take another folder"
+        raise RequestError(f"the study's database at {shown} is damaged: {reason}; {remedy}") from error
+    except RuntimeError as error:
+        raise RequestError(f"the study's database at {shown} was made by another optuna: {error}") from None
+
+
+def _reason(error: BaseException, place: URL) -> str:
+    """What the database said, in one line and without passwords."""
+    reason = " ".join(str(getattr(error, "orig", None) or error).split())
+    given = place.query.get("password", ())
+    for secret in (place.password, *([given] if isinstance(given, str) else given)):
+        reason = reason.replace(secret, "***") if secret else reason
+    return reason
+
+
+def _refuse_other_directions(study: optuna.Study, directions: Sequence[Direction], place: URL) -> None:
+    there = [direction.name.lower() for direction in study.directions]
+    if there != list(directions):
+        close_study(study)
+        what = f"the study {study.study_name!r} in {place.set(query={}).render_as_string()}"
+        message = f"{what} is to {' and '.join(there)}, but this one is to {' and '.join(directions)}"
+        raise RequestError(f"{message}; give it another `name`")

@@ -1,0 +1,129 @@
+"""Connections to a PostgreSQL server that may be silent for a while, or restart."""
+
+import threading
+import time
+from collections.abc import Generator
+from concurrent.futures import Future, wait
+from typing import Any, Final, TypeVar, final
+
+import psycopg
+
+from tunery.errors import Interrupted
+from tunery.hpo.storage.patience import Patience
+
+T = TypeVar("T")
+
+_LOOK: Final = 0.1
+"""Seconds between two looks at what asks to leave."""
+_SLOW: Final = 3.0
+"""Seconds after which a person is told that there is no connection yet."""
+_PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
+"""Seconds between attempts to connect; the last is repeated."""
+
+
+@final
+class Connect:
+    """Opens connections to a server that was there when the study was opened: what fails is tried again for a while."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._is_away = False
+        self._telling = threading.Lock()
+
+    def __call__(self, dialect: object, record: object, args: list[Any], options: dict[str, Any]) -> "_Watched":
+        """A new connection; listens to SQLAlchemy's `do_connect`.
+
+        Raises:
+            psycopg.OperationalError: when there is none to be had.
+            Interrupted: when asked to leave meanwhile.
+        """
+        began, pauses = time.monotonic(), iter(_PAUSES)
+        while True:
+            try:
+                connection = self._attempt(args, options, began)
+            except psycopg.OperationalError as error:
+                if time.monotonic() - began > self._patience.away:
+                    raise
+                self._tell(is_away=True, reason=" ".join(str(error).split()))
+                self._pause(next(pauses, _PAUSES[-1]), began)
+            else:
+                self._tell(is_away=False)
+                return connection
+
+    def _attempt(self, args: list[Any], options: dict[str, Any], began: float) -> "_Watched":
+        """Connect in a thread: nothing else ends an attempt before its time is up."""
+        attempt = Future[_Watched]()
+
+        def connect() -> None:
+            try:
+                attempt.set_result(_Watched.connect(*args, **options))
+            except Exception as error:
+                attempt.set_exception(error)
+
+        threading.Thread(target=connect, daemon=True).start()
+        try:
+            while not wait([attempt], _LOOK).done:
+                self._leave(began)
+                if time.monotonic() - began > _SLOW:
+                    self._tell(is_away=True, reason="no answer")
+        except Interrupted:
+            attempt.add_done_callback(_close)
+            raise
+        connection = attempt.result()
+        connection.patience = self._patience
+        return connection
+
+    def _pause(self, seconds: float, began: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._leave(began)
+            time.sleep(_LOOK)
+
+    def _leave(self, began: float) -> None:
+        if (by := self._patience.ended_by(time.monotonic() - began)) is not None:
+            raise Interrupted(f"{by} came while the study's database did not answer; the same command goes on")
+
+    def _tell(self, *, is_away: bool, reason: str = "") -> None:
+        """One line when it is gone, one when it is back, whichever thread finds out."""
+        with self._telling:
+            if is_away and not self._is_away:
+                limit = f"{self._patience.away:g} s"
+                self._patience.say(f"the study's database does not answer; trying again for {limit} ({reason})")
+            if self._is_away and not is_away:
+                self._patience.say("the study's database answers again")
+            self._is_away = is_away
+
+
+def _close(attempt: "Future[_Watched]") -> None:
+    """What nobody waits for any more."""
+    if attempt.exception() is None:
+        attempt.result().close()
+
+
+@final
+class _Watched(psycopg.Connection[Any]):
+    """A connection on which an answer is waited for no longer than some time, or until asked to leave."""
+
+    patience = Patience()
+
+    def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
+        """Do what psycopg does with the socket; it looks up ten times a second."""
+        return super().wait(self._timed(gen), *args, **options)
+
+    def _timed(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+        began, ready = time.monotonic(), None
+        try:
+            while True:
+                ready = yield gen.send(ready)
+                if not ready and (why := self._gives_up(time.monotonic() - began)):
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError(why)
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+
+    def _gives_up(self, seconds: float) -> str | None:
+        if seconds > self.patience.answer:
+            return f"no answer in {self.patience.answer:g} s"
+        by = self.patience.ended_by(seconds)
+        return by and f"{by} came before an answer"

@@ -1,0 +1,271 @@
+"""Takes one trial after the other, has it trained, and says in the study how it ended."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from functools import partial
+from typing import Final, final
+
+from optuna.exceptions import StorageInternalError
+from optuna.trial import Trial, TrialState
+
+from tunery.errors import DiskFull, Interrupted, StudyFailed
+from tunery.execution.memory import MemoryLine, longest_row
+from tunery.execution.memory_limit import memory_limit
+from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.hpo.analysis.trial_records import SPENT, results_of, spent, trial_folder, trial_record, values_of
+from tunery.hpo.plan import Observer, Plan
+from tunery.hpo.pruners.reporting import Judging, most_epochs
+from tunery.hpo.samplers.proposal import PARAMS, Proposal, identity, proposal_of, propose
+from tunery.hpo.storage.trial_queue import TrialQueue
+from tunery.schema import RunConfig
+from tunery.schema.document import validate
+from tunery.schema.results import RunResult, Status
+from tunery.store.folder import RunFolder
+from tunery.store.study import StudyStore
+from tunery.train.fit import finish
+
+_FAILED: Final = ("failed", "refused", "out_of_memory", "completed")
+"""Outcomes without a result that are failures; a run that says `completed` leaves one."""
+NOTES: Final = "notes"
+"""User attribute of a trial: what happened to it."""
+_LOST: Final = "another worker has taken the trial over"
+_LESSONS: Final = 50
+"""Trials of earlier calls that the memory line learns from."""
+WORKER: Final = "worker"
+"""User attribute of a trial: host and number of the process that had it trained last."""
+_PAUSE: Final = 1.0
+"""Seconds between two looks for a trial that another worker has lost."""
+_STATES: Final = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+_UNFINISHED: Final = {"interrupted": Interrupted, "stopped": DiskFull}
+"""Outcomes that are no trial's fault -> what ends the study, which the same command goes on with."""
+_STATUS: Final[dict[str, Status]] = {"pruned": "pruned", **dict.fromkeys(_FAILED, "failed")}
+
+
+@final
+class TrialLoop:
+    """Has the trials of a study trained, `search.n_jobs` at once."""
+
+    def __init__(self, plan: Plan, runner: Runner, *, shared: bool, leave: Stop, observer: Observer) -> None:
+        """Args:
+        shared: whether workers elsewhere may be at the study too.
+        leave: what asks the whole process to save and leave, if anything.
+        """
+        base = plan.base
+        self._plan = plan
+        self._settings = base.search
+        self._runner = runner
+        self._leave = leave
+        self._observer = observer
+        self.store = StudyStore(
+            plan.out, base.checkpoint, direction=base.direction, candidates=base.search.candidates, say=observer.say
+        )
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._shared = shared
+        self._queue = TrialQueue(plan.study, worker=self._worker, shared=shared)
+        self._judging = Judging(
+            plan.study, base.search.pruner, objectives=base.objectives, epochs=most_epochs(plan.document)
+        )
+        self._memory = MemoryLine(
+            limit=memory_limit(base.search.n_jobs),
+            longest=partial(longest_row, trust_remote_code=plan.trust_remote_code),
+        )
+        self._one_at_a_time = threading.Lock()
+        self._identities: dict[int, str] = {}
+        self._started = time.monotonic()
+        self._taken = 0
+        self._failures = 0
+        self._exhausted = False
+        self._error: BaseException | None = None
+
+    def run(self, *, total: int | None = None, at_most: int | None = None) -> int:
+        """Train until no trial is left, time is up, or `at_most` were taken. Returns how many were.
+
+        Args:
+            total: trials in the whole study; None leaves it to whoever began the study.
+
+        Raises:
+            Interrupted: when asked to leave; trials at work have saved their state.
+            DiskFull: when there is no room; the study goes on once there is.
+            StudyFailed: when too many trials in a row fail.
+        """
+        if total is not None:
+            self._queue.enqueue(total)
+        self._learn_from_the_past()
+        if self._settings.n_jobs == 1:
+            self._lane(at_most)
+        else:
+            self._run_lanes(at_most)
+        if self._error is not None:
+            raise self._error
+        if (by := self._leave()) is not None:
+            raise Interrupted(f"{by} came; the same command goes on")
+        return self._taken
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the study has to say of itself."""
+        return ("every configuration of the space has been tried",) if self._exhausted else ()
+
+    def train(self, job: Job) -> Outcome:
+        """Train a run that is no trial: nobody judges it."""
+        return self._train(job, judge=lambda epoch: None, stop=self._leave)[0]
+
+    def _train(self, job: Job, *, judge: Judge, stop: Stop) -> tuple[Outcome, RunConfig]:
+        """Train a run; where memory runs out, go on from its resume point with half as many tokens in a pass."""
+        job = replace(job, trust_remote_code=self._plan.trust_remote_code)
+        while True:
+            outcome = self._runner.run(job, judge=judge, stop=stop)
+            smaller = self._memory.halved(job.config) if outcome.status == "out_of_memory" else None
+            if smaller is None:
+                return outcome, job.config
+            job = replace(job, config=smaller)
+
+    def _learn_from_the_past(self) -> None:
+        ended = [trial.number for trial in self._plan.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+        for result in results_of(self._plan.out, ended[-_LESSONS:]).values():
+            self._memory.learn(validate(result.config), result.memory)
+
+    def _lane(self, at_most: int | None) -> None:
+        """One trial after the other; what ends the study in one lane makes the others save and leave."""
+        try:
+            while (trial := self._next(at_most)) is not None:
+                with self._queue.holding(trial) as lost:
+                    self._trial(trial, lost)
+        except BaseException as error:
+            self._error = self._error or error
+
+    def _run_lanes(self, at_most: int | None) -> None:
+        with ThreadPoolExecutor(self._settings.n_jobs) as lanes:
+            try:
+                wait([lanes.submit(self._lane, at_most) for _ in range(self._settings.n_jobs)])
+            except BaseException as error:  # a second signal, which is not to wait for anything
+                self._error = error
+                self._runner.close()
+                raise
+
+    def _stop(self) -> str | None:
+        return "the end of the study" if self._error is not None else self._leave()
+
+    def _next(self, at_most: int | None) -> Trial | None:
+        while self._stop() is None and not self._exhausted:
+            with self._one_at_a_time:
+                if self._taken == at_most or self._is_late():
+                    return None
+                if (trial := self._queue.take()) is not None:
+                    self._taken += 1
+                    return trial
+            if not self._queue.open():
+                return None
+            time.sleep(_PAUSE)  # another worker may lose the trial that it has
+        return None
+
+    def _is_late(self) -> bool:
+        timeout = self._settings.timeout
+        return timeout is not None and self._taken > 0 and time.monotonic() - self._started > timeout
+
+    def _trial(self, trial: Trial, lost: Callable[[], bool]) -> None:
+        with self._one_at_a_time:  # no two lanes propose the same
+            proposal = self._proposed(trial)
+            ours = proposal is not None and self._queue.write(
+                trial,
+                {WORKER: self._worker, PARAMS: proposal.params},
+                of_sampler=proposal.notes,
+                params=proposal.stored(),
+            )
+        if proposal is None:
+            self._exhausted = True
+            self._queue.tell(trial, TrialState.WAITING)
+        elif ours:
+            self._have_trained(trial, proposal, lost)
+
+    def _have_trained(self, trial: Trial, proposal: Proposal, lost: Callable[[], bool]) -> None:
+        self._observer.trial_started(trial.number, proposal.config)
+        admitted = self._memory.admit(proposal.config)
+        if isinstance(admitted, str):
+            return self._end(trial, proposal.config, Outcome("pruned", admitted))
+        job = Job(
+            config=admitted,
+            folder=trial_folder(self._plan.out, trial.number).path,
+            study=self._plan.out,
+            title=f"trial {trial.number}",
+            alone=self._settings.n_jobs == 1,
+        )
+        outcome, config = self._train(
+            job,
+            judge=lambda epoch: _LOST if lost() else self._judged(trial, epoch, epochs=admitted.train.epochs),
+            stop=lambda: _LOST if lost() else self._stop(),
+        )
+        if not lost():
+            self._note(trial, proposal.config, config)
+            self._end(trial, config, outcome)
+
+    def _judged(self, trial: Trial, epoch: Epoch, *, epochs: int) -> str | None:
+        try:
+            return self._judging.judge(trial, epoch, epochs=epochs)
+        except (Interrupted, StorageInternalError):
+            if self._stop() is None:
+                raise
+            return None  # a trial that is to leave saves its epoch, whether the database answers or not
+
+    def _proposed(self, trial: Trial) -> Proposal | None:
+        """Its parameters, now or before; None where no configuration is left that was not tried."""
+        plan, known = self._plan, trial.user_attrs.get(PARAMS)
+        if known is not None:
+            return proposal_of(known, plan.document)
+        for other in plan.study.get_trials(deepcopy=False):
+            if other.number not in self._identities and PARAMS in other.user_attrs:
+                self._identities[other.number] = identity(other.user_attrs[PARAMS])
+        seen = set(self._identities.values())
+        return propose(plan.study, trial, plan.document, self._settings, seed=plan.base.seed, seen=seen)
+
+    def _note(self, trial: Trial, asked: RunConfig, ran: RunConfig) -> None:
+        before, after = asked.train.micro_batch_tokens, ran.train.micro_batch_tokens
+        if after != before:
+            note = f"memory ran out with {before:,} tokens in a pass (train.micro_batch_tokens); went on with {after:,}"
+            self._queue.write(trial, {NOTES: [*trial.user_attrs.get(NOTES, ()), note]})
+
+    def _end(self, trial: Trial, config: RunConfig, outcome: Outcome) -> None:
+        if outcome.status in _UNFINISHED:
+            self._put_back(trial)
+            raise _UNFINISHED[outcome.status](outcome.reason)
+        folder = trial_folder(self._plan.out, trial.number)
+        result = folder.result() or self._given_up(folder, config, _STATUS[outcome.status], outcome.reason)
+        if result.status == "completed" and result.objective.value is None:
+            result = self._given_up(folder, config, "failed", f"{config.objective} is undefined")
+        if result.status == "completed":
+            self._memory.learn(config, result.memory)
+        values = values_of(result, self._plan.base.objectives) if result.status == "completed" else None
+        told = {SPENT: spent(result, self._plan.base.objectives)} if self._shared else {}
+        if self._queue.tell(trial, _STATES[result.status], values, attributes=told):
+            self._tell_observer(trial)
+        self._count(result)
+
+    def _put_back(self, trial: Trial) -> None:
+        """Let others, or the next call, have the trial at once."""
+        try:
+            self._queue.tell(trial, TrialState.WAITING)
+        except (Interrupted, StorageInternalError):
+            if (by := self._leave()) is None:
+                raise
+            what = f"{by} came, and the study's database did not answer"
+            late = f"trial {trial.number} is taken up {self._queue.lease:g} s after its last sign of life"
+            raise Interrupted(f"{what}; the same command goes on, and {late}") from None
+
+    def _given_up(self, folder: RunFolder, config: RunConfig, status: Status, reason: str | None) -> RunResult:
+        return finish(self.store, folder, config, status, progress=folder.progress(), reason=reason)
+
+    def _tell_observer(self, trial: Trial) -> None:
+        plan = self._plan
+        frozen = plan.study.get_trials(deepcopy=False)[trial.number]
+        self._observer.trial_ended(trial_record(frozen, plan.out, document=plan.document, base=plan.base))
+
+    def _count(self, result: RunResult) -> None:
+        with self._one_at_a_time:
+            self._failures = self._failures + 1 if result.status == "failed" else 0
+        if self._failures >= self._settings.max_failures:
+            raise StudyFailed(f"{self._failures} trials in a row failed, the last with: {result.reason}")

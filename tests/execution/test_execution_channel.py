@@ -1,0 +1,37 @@
+"""Messages between a study and the process of a trial."""
+
+import fcntl
+import resource
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tunery.execution.channel import Channel
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """This process may have more than 1,024 files open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip("this user may not have so many files open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_channel_works_beyond_a_thousand_open_files(many_files: None) -> None:
+    """`select` takes no descriptor beyond 1,023."""
+    one, other = socket.socketpair()
+    far = socket.socket(fileno=fcntl.fcntl(one.fileno(), fcntl.F_DUPFD, 2000))
+    one.close()
+    mine, its = Channel(far), Channel(other)
+    assert far.fileno() >= 2000 and mine.receive(0.0) is None
+    its.send(epoch=3)
+    assert mine.receive(5.0) == {"epoch": 3} and mine.receive(0.01) is None
+    its.close()
+    with pytest.raises(EOFError):
+        mine.receive()
+    mine.close()

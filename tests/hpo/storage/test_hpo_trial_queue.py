@@ -1,0 +1,138 @@
+"""Who does which trial, in a file: one process, several threads."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from tunery.errors import RequestError
+from tunery.hpo.storage.database import close_study, open_study, sqlite_url
+from tunery.hpo.storage.trial_queue import HOLDER, TrialQueue
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[optuna.Study]:
+    study = open_study(sqlite_url(tmp_path), name="study", directions=["maximize"])
+    yield study
+    close_study(study)
+
+
+def queue_of(study: optuna.Study, *, n_trials: int = 3) -> TrialQueue:
+    queue = TrialQueue(study, worker="here", shared=False)
+    queue.enqueue(n_trials)
+    return queue
+
+
+def states(study: optuna.Study) -> list[tuple[int, str]]:
+    return [(trial.number, trial.state.name) for trial in study.get_trials(deepcopy=False)]
+
+
+def test_trials_are_numbered_and_no_more_than_asked_for(study: optuna.Study) -> None:
+    queue = queue_of(study, n_trials=2)
+    assert queue.open()
+    for number in (0, 1):
+        trial = queue.take()
+        assert trial is not None and trial.number == number
+        assert queue.tell(trial, TrialState.COMPLETE, [number / 2])
+    assert queue.take() is None and not queue.open()
+    assert states(study) == [(0, "COMPLETE"), (1, "COMPLETE")] and study.best_value == 0.5
+    assert all(trial.duration is not None for trial in study.trials)
+
+    queue.enqueue(3)
+    assert queue.open()
+    third = queue.take()
+    assert third is not None and third.number == 2 and queue.open()
+
+
+def test_what_a_dead_process_left_comes_first_with_all_it_had(study: optuna.Study) -> None:
+    dead = queue_of(study)
+    ended, left = dead.take(), dead.take()
+    assert ended is not None and left is not None
+    dead.tell(ended, TrialState.FAIL)
+    left.suggest_float("x", 0.0, 1.0)
+    assert dead.write(left, {"params": {"x": 0.5}})
+
+    queue = queue_of(study)
+    first, second, third = queue.take(), queue.take(), queue.take()
+    assert first is not None and second is not None and third is None
+    assert (first.number, first.params, first.user_attrs["params"]) == (1, left.params, {"x": 0.5})
+    assert second.number == 2
+    assert first.user_attrs[HOLDER].startswith("here/") and first.user_attrs[HOLDER] != left.user_attrs[HOLDER]
+
+
+def test_a_trial_is_told_once_and_by_who_has_it(study: optuna.Study) -> None:
+    before = queue_of(study, n_trials=1)
+    trial = before.take()
+    assert trial is not None
+    again = queue_of(study, n_trials=1).take()
+    assert again is not None and again.number == trial.number == 0
+    assert not before.write(trial, {"params": {"x": 1}})
+    assert not before.tell(trial, TrialState.COMPLETE, [1.0])
+    assert states(study) == [(0, "RUNNING")] and "params" not in study.trials[0].user_attrs
+
+
+def test_telling_twice_does_nothing(study: optuna.Study) -> None:
+    queue = queue_of(study)
+    trial = queue.take()
+    assert trial is not None
+    assert queue.tell(trial, TrialState.COMPLETE, [1.0])
+    assert not queue.tell(trial, TrialState.FAIL)
+    assert states(study) == [(0, "COMPLETE")] and study.best_value == 1.0
+
+
+def test_what_was_lost_comes_before_what_was_put_back_and_each_in_order(study: optuna.Study) -> None:
+    dead = queue_of(study)
+    back, *_ = [dead.take() for _ in range(3)]
+    assert back is not None and dead.tell(back, TrialState.WAITING)
+    queue = queue_of(study)
+    taken = [queue.take() for _ in range(4)]
+    assert [trial and trial.number for trial in taken] == [1, 2, 0, None]
+
+
+def test_a_trial_that_was_put_back_is_taken_before_a_new_one(study: optuna.Study) -> None:
+    queue = queue_of(study)
+    trial = queue.take()
+    assert trial is not None and queue.tell(trial, TrialState.WAITING)
+    again = queue.take()
+    assert again is not None and again.number == 0
+    assert queue.tell(again, TrialState.COMPLETE, [1.0])
+
+
+def test_threads_take_and_tell_every_trial_once(study: optuna.Study) -> None:
+    queue = queue_of(study, n_trials=40)
+
+    def work() -> list[int]:
+        told = []
+        while (trial := queue.take()) is not None:
+            with queue.holding(trial) as taken:
+                trial.suggest_float("x", 0.0, 1.0)
+                if not taken() and queue.tell(trial, TrialState.COMPLETE, [0.0]):
+                    told.append(trial.number)
+        return told
+
+    with ThreadPoolExecutor(4) as pool:
+        told = [number for future in [pool.submit(work) for _ in range(4)] for number in future.result()]
+    assert sorted(told) == list(range(40)) and states(study) == [(number, "COMPLETE") for number in range(40)]
+
+
+def test_a_sampler_sees_all_that_is_known_when_a_trial_is_taken(study: optuna.Study) -> None:
+    queue = queue_of(study)
+    first = queue.take()
+    assert first is not None and len(study._get_trials(deepcopy=False, use_cache=True)) == 1
+    queue.take()
+    assert len(study._get_trials(deepcopy=False, use_cache=True)) == 2
+
+
+def test_a_file_is_not_shared(study: optuna.Study) -> None:
+    with pytest.raises(
+        RequestError, match=r"through a server, but its database is the file '.*study.db'; on one .*n_jobs"
+    ):
+        TrialQueue(study, worker="here", shared=True)
+
+
+def test_a_study_kept_in_memory_is_refused() -> None:
+    with pytest.raises(TypeError, match="a study that `open_study` opened is needed, but this one is kept in InMemory"):
+        TrialQueue(optuna.create_study(), worker="here", shared=False)
