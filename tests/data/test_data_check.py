@@ -297,8 +297,9 @@ def test_truncation_is_judged_by_its_share(long_rows: int, level: str) -> None:
     assert f"train 20 / {middle} / 300, test 10 / 10 / 10" in only(findings, "tokens").message
 
 
-def test_truncation_is_known_after_cutting_too() -> None:
-    train = [("word " * 100 + text, label) for text, label in clean(0, 20)] + clean(20, 40)
+@pytest.mark.parametrize("hundred", ["word " * 100, "\u8bcd" * 100])
+def test_truncation_is_known_after_cutting_too(hundred: str) -> None:
+    train = [(hundred + text, label) for text, label in clean(0, 20)] + clean(20, 40)
     cut = {"train": np.array([64] * 20 + [18] * 39 + [64])}
     findings = inspect(splits(train=train), "classification", lengths=cut, truncated={"train": 20}, max_length=64)
     finding = only(findings, "truncation")

@@ -83,6 +83,23 @@ def test_what_was_seen_is_told_to_people_and_to_programs(tmp_path: Path) -> None
     assert (summary["label"], summary["files"]["train"], summary["max_length"]) == (["label"], str(path), 64)
 
 
+@pytest.mark.parametrize(
+    ("piece", "told", "max_length"),
+    [
+        ("这部电影非常好看", "88 characters of a script without spaces", 128),
+        ("ภาพยนตร์เรื่องนี้ดี", "209 characters of a script without spaces", 256),
+        ("この映画はPythonです ", "11 words and 77 characters of a script without spaces", 128),
+        ("이 영화는 좋다 ", "33 words", 64),
+    ],
+)
+def test_texts_without_spaces_are_counted_by_characters(tmp_path: Path, piece: str, told: str, max_length: int) -> None:
+    rows = [{"text": piece * (3 + number % 9), "label": number % 2} for number in range(90)]
+    found = guess(write(tmp_path / "films.jsonl", rows))
+    assert found.explain()[-1] == f"length:  95 % of the rows have at most {told}: max_length {max_length}"
+    assert config_of(found, tmp_path).model.max_length == max_length
+    assert f"at most {told}" in render(found, tmp_path)
+
+
 def test_the_commented_ranges_are_a_space(tmp_path: Path) -> None:
     path = write(tmp_path / "mails.csv", [{"text": sentence(n), "label": n % 2} for n in range(20)])
     lines = render(guess(path), tmp_path).splitlines()
@@ -328,6 +345,7 @@ def test_any_column_name_survives_the_yaml(
         group=text,
         counts=dict.fromkeys(label, 3),
         words=40,
+        characters=0,
         shared=0,
         shared_most=0.0,
         notes=(),

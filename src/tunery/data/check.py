@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tunery.data.cells import same_but_for_writing
 from tunery.data.copies import copies, is_numbered, percent, rows
+from tunery.data.lengths import length_of
 from tunery.data.multilabel import FEW
 from tunery.data.rows import Split, Splits
 from tunery.errors import DataError
@@ -372,10 +373,13 @@ def _cut(subject: _Subject, name: str, limit: int) -> int:
 
 
 def _enough(subject: _Subject, limit: int) -> int | None:
-    """Tokens that would hold 95 % of the rows: from words, by the tokens per word of rows that were not cut."""
+    """Tokens that would hold 95 % of the rows: from words, by the tokens per word of rows that were not cut.
+
+    A character of a script without spaces counts as a word.
+    """
     tokens = np.concatenate([subject.lengths[split.name] for split in subject.splits if split.name in subject.lengths])
     texts = [e for split in subject.splits if split.name in subject.lengths for e in split.examples]
-    words = np.array([len(e.text.split()) + len((e.text_pair or "").split()) + 1 for e in texts])
+    words = np.array([sum(length_of(f"{e.text} {e.text_pair or ''}")) + 1 for e in texts])
     whole = tokens < limit
     if tokens.max() > limit or not whole.any():
         estimate = np.percentile(tokens, 95)

@@ -1,13 +1,13 @@
 """From a data file to a first config: what `tunery init` finds out by looking."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
+from tunery.data.lengths import Length, length_of
 from tunery.data.load import read_rows
 from tunery.data.profiles import LABEL_NAMES, PAIRS, TEXT_NAMES, Profile, is_group, is_id, profiles
 from tunery.data.siblings import role_of, sibling, training_file
@@ -75,6 +75,7 @@ def guess(path: Path, *, text: str | None = None, label: str | None = None, kind
     needed = [first.name, *([second.name] if second else []), *(column.name for column in answer.columns)]
     files, tables, notes = _siblings(path, table, needed)
     shared, shared_most = _shared([[_key(row, needed[: 1 + (second is not None)]) for row in t] for t in tables])
+    length = _length(first, second)
     return Guess(
         kind=answer.kind,
         files=files,
@@ -86,7 +87,8 @@ def guess(path: Path, *, text: str | None = None, label: str | None = None, kind
         id=next((column.name for column in rest if is_id(column)), None),
         group=next((c.name for c in rest if is_group(c) and len(c.counts) >= ENOUGH_GROUPS), None),
         counts=_counts(answer),
-        words=_words(first, second),
+        words=length.words,
+        characters=length.characters,
         shared=shared,
         shared_most=shared_most,
         notes=(*((answer.note,) if answer.note else ()), *_headless(answer), *notes),
@@ -216,9 +218,11 @@ def _counts(answer: _Answer) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _words(first: Profile, second: Profile | None) -> int:
+def _length(first: Profile, second: Profile | None) -> Length:
+    """The shortest that 95 % of the rows do not exceed."""
     texts = zip(first.values, second.values if second else [None] * len(first.values), strict=True)
-    return int(np.percentile([len(str(a or "").split()) + len(str(b or "").split()) for a, b in texts], 95))
+    lengths = sorted((length_of(f"{a or ''} {b or ''}") for a, b in texts), key=lambda length: length.tokens)
+    return lengths[math.ceil(0.95 * len(lengths)) - 1]
 
 
 Table = list[dict[str, Any]]

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from tunery.data.cells import BadCell, as_flag, is_listed, names_of, text_of
+from tunery.data.lengths import Length, length_of
 
 TEXT_NAMES: Final = ("text", "sentence", "content", "review", "comment", "body", "post", "message", "tweet", "document")
 PAIRS: Final = (
@@ -95,6 +96,13 @@ class Profile:
         return sum(len(str(value).split()) for value in self.filled) / max(1, len(self.filled))
 
     @cached_property
+    def average(self) -> Length:
+        """How long a value is."""
+        lengths = [length_of(str(value)) for value in self.filled]
+        words, characters = (round(sum(counts) / len(lengths)) for counts in zip(*lengths, strict=True))
+        return Length(words, characters)
+
+    @cached_property
     def weight(self) -> float:
         """How much text there is: characters per value, times the share of values that are different."""
         characters = sum(map(len, self.filled)) / len(self.filled)
@@ -143,7 +151,7 @@ class Profile:
         if self.is_flag:
             return f"{self.name}: {' and '.join(sorted(self.counts))}"
         if self.counts:
-            kind = f"text, {self.words:.0f} words on average" if self.is_text and self.words >= 2 else "short values"
+            kind = f"text, {self.average} on average" if self.is_text and self.average.tokens > 2 else "short values"
             return f"{self.name}: {kind}, {len(self.counts):,} different in {len(self.filled):,} rows"
         if self.is_list:
             return f"{self.name}: lists, {len(self.names):,} different names in {len(self.filled):,} rows"

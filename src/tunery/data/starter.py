@@ -9,12 +9,11 @@ from typing import Any, Final, Literal
 
 import yaml
 
+from tunery.data.lengths import Length
 from tunery.schema.peft import Lora, NoPeft
 
 Kind = Literal["classification", "multilabel"]
 LENGTHS: Final = (64, 128, 256, 512)
-TOKENS_PER_WORD = 1.3
-"""English text in the usual subword vocabularies."""
 TOLERABLE = 0.02
 """Share of copies in a split up to which the config accepts them, in a line that says so."""
 SHOWN = 5
@@ -45,7 +44,9 @@ class Guess:
     counts: Mapping[str, int]
     """Rows of train per label, the most frequent first."""
     words: int
-    """Words that 95 % of the rows of train do not exceed."""
+    """Of a row of train that is longer than 95 % of them, as far as they are separated by spaces."""
+    characters: int
+    """Of the same row, those of scripts that have no spaces."""
     shared: int
     """Rows whose text stands in an earlier split too."""
     shared_most: float
@@ -54,15 +55,19 @@ class Guess:
     """What a user should know about the choices made."""
 
     @property
+    def length(self) -> Length:
+        """What 95 % of the rows of train do not exceed."""
+        return Length(self.words, self.characters)
+
+    @property
     def max_length(self) -> int:
         """Tokens that leave 95 % of the rows whole, up to 512."""
-        tokens = self.words * TOKENS_PER_WORD + 2
-        return next((length for length in LENGTHS if length >= tokens), LENGTHS[-1])
+        return next((length for length in LENGTHS if length >= self.length.tokens + 2), LENGTHS[-1])
 
     @property
     def fits(self) -> bool:
         """Whether 95 % of the rows stay whole at `max_length`."""
-        return self.words * TOKENS_PER_WORD + 2 <= self.max_length
+        return self.length.tokens + 2 <= self.max_length
 
     def explain(self) -> tuple[str, ...]:
         """What was seen, in lines for people."""
@@ -75,7 +80,7 @@ class Guess:
             f"splits:  {'; '.join(filter(None, [beside, carved and f'{carved} carved from train']))}",
             f"task:    {self.kind}, {_most_frequent(self.counts)}",
             f"columns: {', '.join(f'{part} = {name}' for part, name in columns.items() if name)}",
-            f"length:  95 % of the rows have at most {_words(self.words)}: max_length {self.max_length}",
+            f"length:  95 % of the rows have at most {self.length}: max_length {self.max_length}",
             *(f"note:    {note}" for note in self.notes),
         )
 
@@ -107,10 +112,6 @@ def suggested_name(guess: Guess) -> str:
     path = guess.files["train"].resolve()
     stem = re.sub(r"(?i)(?<![a-z])(train|training|trn)(?![a-z])", "", path.stem).strip("._- ") or path.parent.name
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "run"
-
-
-def _words(count: int) -> str:
-    return f"{count:,} word{'' if count == 1 else 's'}"
 
 
 def _head(guess: Guess, name: str) -> Iterator[str]:
@@ -150,7 +151,7 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
             yield _line(f"  {split}: {_scalar(_path(guess.files[split], folder))}", why)
         else:
             yield _line(f"  {split}_size: 0.1", f"share of train; there is no {split} file. {why[0].upper()}{why[1:]}")
-    yield _line(f"  text: {_scalar(guess.text)}", f"95 % of the rows have at most {_words(guess.words)}")
+    yield _line(f"  text: {_scalar(guess.text)}", f"95 % of the rows have at most {guess.length}")
     if guess.text_pair:
         yield _line(f"  text_pair: {_scalar(guess.text_pair)}", "the second text of each pair")
     yield from _labels(guess)
