@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from typing import Any
 
-from tunery.report.pruning import pruned_by_epoch, seconds_saved
+from tunery.hpo.analysis.stopped_early import pruned_by_epoch, seconds_saved
 from tunery.schema.results import (
     BestTrial,
     Cell,

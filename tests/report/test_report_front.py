@@ -8,7 +8,7 @@ from report_records import make_empty_study, make_searched_study
 
 from tunery.report.costs import COST_WORDS, unit_for, wide
 from tunery.report.front import MOST_SPOTS, cost_text, front_rows, planes
-from tunery.report.pareto import pareto_front
+from tunery.schema.pareto import pareto_front
 from tunery.schema.results import StudyResult, TrialRecord
 from tunery.schema.search import COSTS
 

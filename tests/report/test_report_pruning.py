@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_records import EPOCHS, make_empty_study, make_study
 
+from tunery.hpo.analysis.stopped_early import pruned_by_epoch, seconds_saved
 from tunery.report.parallel import SHADES
-from tunery.report.pruning import MOST_BARS, pruned_by_epoch, pruning, reach, seconds_saved
+from tunery.report.pruning import MOST_BARS, pruning, reach
 from tunery.report.search_charts import SHADE_FROM
 from tunery.schema.results import StudyResult, TrialRecord
 
@@ -32,26 +33,6 @@ TRIALS = st.builds(
 )
 
 
-def test_saved_time_is_the_trials_own_pace_times_the_epochs_not_run():
-    done = trial(0, "completed", value=0.5, seconds=100, epochs=8, params={"train.epochs": 10})
-    stopped = trial(1, seconds=30, epochs=3, params={"train.epochs": 20})
-    assert seconds_saved([done, stopped], epochs=99) == pytest.approx(10 * (0.8 * 20 - 3))
-
-
-def test_a_trial_that_does_not_choose_its_epochs_has_those_of_the_study():
-    done = trial(0, "completed", value=0.5, seconds=100, epochs=8, params={"train.epochs": 10})
-    assert seconds_saved([done, trial(1, seconds=5, epochs=1)], epochs=5) == pytest.approx(5 * (0.8 * 5 - 1))
-
-
-def test_a_completed_trial_ran_no_more_than_all_of_its_epochs():
-    done = trial(0, "completed", value=0.5, seconds=100, epochs=4, params={"train.epochs": 2})
-    assert seconds_saved([done, trial(1, seconds=5, epochs=1)], epochs=5) == pytest.approx(5 * (5 - 1))
-
-
-def test_nothing_is_estimated_without_a_completed_trial():
-    assert seconds_saved([trial(), trial(1, "failed")], epochs=3) is None
-
-
 def test_a_large_study_saves_about_what_its_pruned_trials_did_not_run():
     made = make_study(200)
     stopped = [t for t in made.trials if t.status == "pruned"]
@@ -69,10 +50,6 @@ def test_every_pruned_trial_is_counted_once_and_time_is_never_lost(trials: list[
     found = pruning(study(*trials, pruned_by_epoch=counted, seconds_saved=saved))
     assert [row.so_far for row in found.by_epoch][-1:] == ([stopped] if stopped else [])
     assert found.early == sum(t.status == "pruned" and t.epochs <= 5 + 1e-6 for t in trials)
-
-
-def test_a_begun_epoch_counts_and_rounding_begins_none():
-    assert pruned_by_epoch([trial(epochs=2.0000000001), trial(epochs=2.4), trial(epochs=0)]) == {0: 1, 2: 1, 3: 1}
 
 
 def test_few_trials_are_bars_in_the_order_they_were_started():

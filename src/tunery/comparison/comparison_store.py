@@ -10,7 +10,6 @@ from tunery.comparison.verdicts import verdicts
 from tunery.execution.cell_runner import CellJob, Outcome
 from tunery.pages import draw_comparison
 from tunery.report import comparison_csv, comparison_png
-from tunery.report.stored import disk
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.ranking import standing
 from tunery.schema.results import Cell, ComparisonResult
@@ -86,7 +85,7 @@ class ComparisonStore:
             cells=cells,
             verdicts=verdicts(summaries, cells, baseline=self._baseline, direction=direction),
             best=self._best(),
-            disk=disk(storage_of(self.out)),
+            disk=storage_of(self.out).disk,
             seconds=sum(result.seconds.total for result in results),
             environment=next((result.environment for result in results if result.environment), None),
             finished_at=datetime.now(UTC),

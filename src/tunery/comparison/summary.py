@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from tunery.comparison.statistics import Paired, Score, holm, mean_interval, paired_test
-from tunery.report.pareto import pareto_front
 from tunery.schema.metrics import Direction
+from tunery.schema.pareto import pareto_front
 from tunery.schema.ranking import cost
 from tunery.schema.results import Cell, Memory, MethodSummary, Parameters, RunResult
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tunery.comparison.methods import rate_notes
 from tunery.comparison.statistics import LEVEL
-from tunery.report.comparison_compute import doubtful
 from tunery.schema.document import validate
 from tunery.schema.metrics import Direction
 from tunery.schema.results import Cell, MethodSummary
@@ -18,7 +17,10 @@ def verdicts(
 
     Where the notes of runs make their scores doubtful, the numbers are told and nothing is concluded from them.
     """
-    doubts = doubtful(cells)
+    doubts: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.is_doubtful:
+            doubts.setdefault(cell.method, []).append(cell)
     against = next((method for method in methods if method.method == baseline), None)
     others = [method for method in methods if method.method != baseline and method.mean is not None]
     tests = sum(method.p_value is not None for method in methods)

@@ -18,10 +18,9 @@ from tunery.hpo.analysis.trial_records import results_of, trial_folder
 from tunery.hpo.samplers.proposal import PARAMS, proposal_of
 from tunery.pages import draw_study
 from tunery.report.leaderboard import leaderboard_csv
-from tunery.report.pareto import pareto_front
-from tunery.report.stored import disk
 from tunery.schema import RunConfig
 from tunery.schema.document import Document, validate
+from tunery.schema.pareto import pareto_front
 from tunery.schema.ranking import cost, standing
 from tunery.schema.results import (
     BestTrial,
@@ -150,7 +149,7 @@ def front(result: StudyResult) -> tuple[int, ...]:
 def write_records(result: StudyResult, out: Path) -> StudyResult:
     """Add what the study holds on disk, and write its tables and pages; `study.json` comes last."""
     storage = storage_of(out)
-    result = result.model_copy(update={"disk": disk(storage), "finished_at": datetime.now(UTC)})
+    result = result.model_copy(update={"disk": storage.disk, "finished_at": datetime.now(UTC)})
     write_text(out / "leaderboard.csv", leaderboard_csv(result))
     draw_study(result, out, storage)
     write_text(out / "study.json", result.model_dump_json(indent=1))

@@ -1,26 +1,17 @@
 """Records of a comparison become numbers: who comes first, what is in view, what a score costs."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from tunery.report.compute import Limits
 from tunery.report.costs import PLAIN, SIZES, TIMES, Units, unit_for, wide
 from tunery.report.finite import finite
-from tunery.report.pareto import pareto_front
-from tunery.schema.results import Cell, ComparisonResult, MethodSummary
+from tunery.schema.pareto import pareto_front
+from tunery.schema.results import ComparisonResult, MethodSummary
 
 _FAR = 8
 """Methods that would make the axis so many times longer than all better ones need are left outside the drawing."""
-
-
-def doubtful(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
-    """By method, the completed runs whose record has notes: what makes their scores doubtful."""
-    found: dict[str, list[Cell]] = {}
-    for cell in cells:
-        if cell.status == "completed" and cell.result is not None and cell.result.notes:
-            found.setdefault(cell.method, []).append(cell)
-    return found
 
 
 class Interval(NamedTuple):

@@ -17,7 +17,6 @@ from tunery.report.comparison_compute import (
     Intervals,
     TradeOff,
     difference_intervals,
-    doubtful,
     memory_cost,
     memory_kind,
     peak_bytes,
@@ -42,7 +41,6 @@ from tunery.report.parts import (
     table,
     tiles,
 )
-from tunery.report.stored import disk
 from tunery.report.words import DASH, METRIC_NAMES, duration, metric_name, plural, score, signed
 from tunery.schema.results import Cell, ComparisonResult, MethodSummary, Storage
 
@@ -51,7 +49,7 @@ _WIDE = 1040
 
 def comparison_body(result: ComparisonResult, *, storage: Storage | None) -> Html:
     """Everything between the first and the last line of the page."""
-    now = result.model_copy(update={"disk": disk(storage)}) if storage else result
+    now = result.model_copy(update={"disk": storage.disk}) if storage else result
     return join(_sections(now, storage))
 
 
@@ -96,7 +94,8 @@ def _reservation(result: ComparisonResult) -> str:
 
 
 def _doubt(result: ComparisonResult) -> str:
-    return ", but the scores of some runs are doubtful, so nothing is concluded" if doubtful(result.cells) else ""
+    doubtful = any(cell.is_doubtful for cell in result.cells)
+    return ", but the scores of some runs are doubtful, so nothing is concluded" if doubtful else ""
 
 
 def _header(result: ComparisonResult) -> Html:

@@ -1,13 +1,10 @@
 """What stopping early did: how many trials, after how many epochs, and how much time it saved."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
-from statistics import fmean
 from typing import NamedTuple
 
-from tunery.report.finite import finite
 from tunery.schema.results import StudyResult, TrialRecord
 
 EARLY_EPOCHS = 5
@@ -70,33 +67,6 @@ class Reach(NamedTuple):
 
     bars: tuple[Bar, ...]
     blocks: tuple[Block, ...]
-
-
-def pruned_by_epoch(trials: Sequence[TrialRecord]) -> dict[int, int]:
-    """How many trials were pruned after so many epochs; an epoch that was begun counts."""
-    stopped = [math.ceil(round(trial.epochs, 6)) for trial in trials if trial.status == "pruned"]
-    return dict(sorted(Counter(stopped).items()))
-
-
-def seconds_saved(trials: Sequence[TrialRecord], *, epochs: float) -> float | None:
-    """An estimate of the seconds that pruning saved; None without a completed trial to judge by.
-
-    A stopped trial would have run as much of its planned epochs as completed trials ran of theirs, each epoch taking as
-    long as its own epochs took. `epochs` is the plan of a trial that does not choose `train.epochs` itself.
-    """
-    completed = [trial for trial in trials if trial.status == "completed"]
-    if not completed:
-        return None
-    usual = fmean(min(1.0, trial.epochs / _planned(trial, epochs)) for trial in completed)
-    return math.fsum(_saved(trial, usual * _planned(trial, epochs)) for trial in trials if trial.status == "pruned")
-
-
-def _planned(trial: TrialRecord, epochs: float) -> float:
-    return finite(trial.params.get("train.epochs")) or epochs
-
-
-def _saved(trial: TrialRecord, usual: float) -> float:
-    return trial.seconds / trial.epochs * max(0.0, usual - trial.epochs) if trial.epochs > 0 else 0.0
 
 
 def pruning(study: StudyResult) -> Pruning:

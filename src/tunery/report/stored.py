@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from tunery.report.compute import share_saved
 from tunery.report.words import percent, plural, size
-from tunery.schema.results import Disk, Storage, StoredItem
+from tunery.schema.results import Storage, StoredItem
 
 KINDS: Final = {
     "best": "best weights",
@@ -19,11 +19,6 @@ KINDS: Final = {
 """What a kind of stored item is called."""
 
 _DIGEST: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}")
-
-
-def disk(storage: Storage) -> Disk:
-    """The two numbers that every record of a study or comparison has."""
-    return Disk(bytes=storage.bytes, keep_all_bytes=storage.keep_all_bytes)
 
 
 class Shown(NamedTuple):

@@ -312,6 +312,11 @@ class Storage(Record):
     keep_all_bytes: Count
     """Weights and training state if every checkpoint of every trial had been kept, uncompressed."""
 
+    @property
+    def disk(self) -> Disk:
+        """The two numbers that every record of a study or comparison has."""
+        return Disk(bytes=self.bytes, keep_all_bytes=self.keep_all_bytes)
+
 
 class Importance(Record):
     """How much one parameter decides."""
@@ -468,6 +473,11 @@ class Cell(Record):
     """Why it failed."""
     result: RunResult | None
     """The run's own record; null where it failed before it could write one."""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it has completed and its record has notes: what makes its scores doubtful."""
+        return self.status == "completed" and self.result is not None and bool(self.result.notes)
 
 
 class MethodSummary(Record):

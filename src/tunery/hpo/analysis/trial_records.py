@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from tunery.hpo.analysis.stopped_early import pruned_by_epoch, seconds_saved
 from tunery.hpo.search_space.distributions import Space
-from tunery.report.pruning import pruned_by_epoch, seconds_saved
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.document import Document
 from tunery.schema.results import Disk, StudyResult, TrialRecord
