@@ -37,6 +37,23 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
     assert read_rows(write(tmp_path / f"rows{suffix}", ROWS)) == ROWS
 
 
+def test_parquet_cells_may_be_nested(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table(
+        {
+            "map": pyarrow.array([[("a", 1), ("b", 2)], None], pyarrow.map_(pyarrow.string(), pyarrow.int64())),
+            "pair": pyarrow.array([[1, 2], None], pyarrow.list_(pyarrow.int8(), 2)),
+            "record": [{"lists": [["x"], []]}, {"lists": None}],
+        }
+    )
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    first, second = read_rows(tmp_path / "a.parquet")
+    assert first == {"map": [("a", 1), ("b", 2)], "pair": [1, 2], "record": {"lists": [["x"], []]}}
+    assert second == {"map": None, "pair": None, "record": {"lists": None}}
+
+
 def test_byte_order_mark_and_windows_line_ends_are_no_data(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbftext,label\r\nhello,1\r\n\r\n")
     assert read_rows(tmp_path / "a.csv") == [{"text": "hello", "label": "1"}]

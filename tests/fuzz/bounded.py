@@ -23,11 +23,18 @@ def card(path: Path) -> object:
     return read_card(path.parent)
 
 
+def adapter(path: Path) -> object:
+    from tunery.model.adapter_files import read_trained  # imports torch
+
+    return read_trained({}, path.parent, needed=set(), peft={})
+
+
 READERS: Final[dict[str, Callable[[Path], object]]] = {
     "data": read_rows,
     "config": load_config,
     "override": lambda path: override({}, [path.read_text()]),
     "card": card,
+    "adapter": adapter,
     "result": lambda path: RunFolder(path.parent).result(),
     "study": lambda path: read_study(path.parent),
     "comparison": lambda path: read_comparison(path.parent),

@@ -42,6 +42,23 @@ def parquet(columns: Callable[[], dict[str, Any]]) -> Callable[[], bytes]:
     return packed
 
 
+def few_values_said(packed: Callable[[], bytes], there: int) -> Callable[[], bytes]:
+    """The parquet file with metadata that say 2 where they said how many values are there."""
+
+    def changed() -> bytes:
+        content = packed()
+        begin = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+        metadata = content[begin:-8].replace(_varint(there, 4), _varint(2, 4))
+        return content[:begin] + metadata + content[-8:]
+
+    return changed
+
+
+def _varint(number: int, size: int) -> bytes:
+    """As Thrift's compact protocol writes it, in so many bytes."""
+    return bytes(2 * number >> 7 * place & 127 | (128 if place < size - 1 else 0) for place in range(size))
+
+
 def repeated(text: str, rows: int) -> Any:
     return pyarrow.DictionaryArray.from_arrays(pyarrow.array(np.zeros(rows, dtype=np.int32)), [text])
 
@@ -100,9 +117,21 @@ REFUSED: Final[dict[str, tuple[str, Callable[[], bytes], str]]] = {
         parquet(lambda: {"a": pyarrow.ListArray.from_arrays([0, 3 * 10**7], np.zeros(3 * 10**7, dtype=np.int8))}),
         "30,000,000 values",
     ),
+    "a long list with metadata that say it is short": (
+        "a.parquet",
+        few_values_said(
+            parquet(lambda: {"a": pyarrow.ListArray.from_arrays([0, 3 * 10**7], repeated("a", 3 * 10**7))}), 3 * 10**7
+        ),
+        "this has more",
+    ),
     "many keys of a config": ("config.yaml", numbered(b"k%d: 1\n"), "1,000,000 bytes"),
     "a long override": ("override", times(b"x", before=b"name="), "1,000,000"),
     "a card of many labels": ("tunery.json", times(b"1,", before=b'{"labels":[', after=b"1]}"), "tunery.json"),
+    "an adapter of many lists": (
+        "tunery_adapter.json",
+        times(b"[],", before=b'{"peft":{"a":[', after=b"1]}}"),
+        "1,000,000",
+    ),
     "a record of many notes": ("result.json", times(b"1,", before=b'{"notes":[', after=b"1]}"), "result.json"),
     "a record of many objects": ("study.json", times(b"{},", before=b'{"trials":[', after=b"{}]}"), "study.json"),
     "a record of many lists": (
@@ -116,7 +145,7 @@ REFUSED: Final[dict[str, tuple[str, Callable[[], bytes], str]]] = {
 
 
 def spent(path: Path) -> dict[str, Any]:
-    reader = {"tunery": "card", "a": "data"}.get(path.stem, path.stem)
+    reader = {"tunery": "card", "tunery_adapter": "adapter", "a": "data"}.get(path.stem, path.stem)
     command = [sys.executable, Path(__file__).with_name("bounded.py"), reader, path]
     answer = subprocess.run(command, check=False, capture_output=True, text=True)
     assert answer.returncode == 0, answer

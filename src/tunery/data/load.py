@@ -283,7 +283,8 @@ _NO_LIST: Final = "the file must hold a list of JSON objects, one per row"
 
 
 def _parse_parquet(content: bytes) -> Iterator[Row]:
-    """Rows of a parquet file, which may be a thousand times smaller than they are: its own account is read first.
+    """Rows of a parquet file, which may be a thousand times smaller than they are: its own account is read first, and
+    what is there is counted before it becomes Python's.
 
     Strings that repeat are unpacked by `to_pylist` only, when it is known how long all of them are.
     """
@@ -295,11 +296,13 @@ def _parse_parquet(content: bytes) -> Iterator[Row]:
         _refuse_too_much(told)
         leaves = [told.schema.column(number) for number in range(told.num_columns)]
         texts = [leaf.path for leaf in leaves if leaf.logical_type.type == "STRING"]
-        unpacked = 0
+        unpacked = cells = 0  # the account may be wrong
         file = parquet.ParquetFile(pyarrow.BufferReader(content), metadata=told, read_dictionary=texts)
         for batch in file.iter_batches():
-            unpacked += sum(map(_size, batch.columns))
-            if unpacked > MOST_BYTES:
+            values = [leaf for column in batch.columns for leaf in _leaves(column)]
+            unpacked += sum(map(_size, values))
+            cells += sum(map(len, values))
+            if unpacked > MOST_BYTES or cells > MOST_CELLS:
                 raise _TooMuch("more")
             yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -322,18 +325,31 @@ def _refuse_too_much(told: Any) -> None:
 
 
 def _size(array: Any) -> int:
-    """Bytes of an Arrow array, where strings that it holds once count as often as they stand there."""
+    """Bytes of an Arrow array of values, where strings that it holds once count as often as they stand there."""
     import pyarrow
     import pyarrow.compute as compute
 
-    kind = array.type
-    if pyarrow.types.is_dictionary(kind):
-        lengths = compute.binary_length(array.dictionary).take(array.indices)
-        return int(compute.sum(lengths).as_py() or 0)
-    if pyarrow.types.is_struct(kind):
-        return sum(map(_size, array.flatten()))
-    is_list = pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind)
-    return _size(array.flatten()) if is_list else int(array.nbytes)
+    if not pyarrow.types.is_dictionary(array.type):
+        return int(array.nbytes)
+    lengths = compute.binary_length(array.dictionary).take(array.indices)
+    return int(compute.sum(lengths).as_py() or 0)
+
+
+def _leaves(array: Any) -> Iterator[Any]:
+    """The Arrow arrays of values below lists and records."""
+    import pyarrow.types as types
+
+    if types.is_struct(array.type):
+        parts = array.flatten()
+    elif types.is_map(array.type):
+        parts = [array.keys, array.items]
+    elif types.is_list(array.type) or types.is_large_list(array.type) or types.is_fixed_size_list(array.type):
+        parts = [array.flatten()]
+    else:
+        yield array
+        return
+    for part in parts:
+        yield from _leaves(part)
 
 
 Parser = Callable[[bytes], Iterator[Row]]

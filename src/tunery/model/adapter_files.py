@@ -22,6 +22,8 @@ from tunery.schema.refusals import shown
 
 WEIGHTS = "adapter_model.safetensors"
 DESCRIPTION = "tunery_adapter.json"
+_MOST_BYTES: Final = 1_000_000
+"""Of a description, which has some hundred."""
 
 
 class Description(TypedDict):
@@ -63,11 +65,18 @@ def read_trained(parameters: Mapping[str, Tensor], folder: Path, *, needed: Set[
 
 def _read(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
     try:
-        told = _DESCRIPTION.validate_json((folder / DESCRIPTION).read_bytes())
-        return told["peft"], load_file(folder / WEIGHTS)
+        return _described(folder / DESCRIPTION)["peft"], load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         rule = f"an adapter's folder must hold {DESCRIPTION} and {WEIGHTS}"
         raise ModelError(f"{rule}, but {str(folder)!r} cannot be read: {error!r}") from error
+
+
+def _described(path: Path) -> Description:
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"{path.name} has more than {_MOST_BYTES:,} bytes")
+    return _DESCRIPTION.validate_json(content)
 
 
 def _settings(saved: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
