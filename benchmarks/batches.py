@@ -20,6 +20,7 @@ from tunery.data.batches import (
     Collator,
     EncodedDataset,
     EpochBatches,
+    Targets,
     length_tells_labels,
     micro_batches,
     pad,
@@ -44,12 +45,14 @@ def synthetic(*, told: bool, seed: int) -> tuple[Encoded, Any]:
         words = generator.integers(10, WORDS, size=length)
         names = generator.random(length) < 0.08
         ids.append(np.array([1, *np.where(names, 3 + label, words)], dtype=np.int32))
-    return Encoded(ids=ids, type_ids=None, lengths=np.array([len(row) for row in ids]), truncated=0), labels
+    lengths = np.array([len(row) for row in ids])
+    return Encoded(ids=ids, type_ids=None, lengths=lengths, rows=np.arange(len(ids)), truncated=0), labels
 
 
 def part(encoded: Encoded, rows: slice) -> Encoded:
     """Some rows of a split."""
-    return Encoded(ids=encoded.ids[rows], type_ids=None, lengths=encoded.lengths[rows], truncated=0)
+    ids = encoded.ids[rows]
+    return Encoded(ids=ids, type_ids=None, lengths=encoded.lengths[rows], rows=np.arange(len(ids)), truncated=0)
 
 
 def learned(encoded: Encoded, labels: Any, *, by_length: bool, seed: int) -> float:
@@ -67,14 +70,14 @@ def learned(encoded: Encoded, labels: Any, *, by_length: bool, seed: int) -> flo
     model = BertForSequenceClassification(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     train, rest = part(encoded, slice(TRAIN)), part(encoded, slice(TRAIN, None))
-    dataset = EncodedDataset(train, labels[:TRAIN])
+    dataset = EncodedDataset(train, Targets({"labels": labels[:TRAIN]}))
     collate = Collator(0, max_tokens=BUDGET)
     batches = EpochBatches(train.lengths, batch_size=BATCH, seed=seed, by_length=by_length)
     for epoch in range(EPOCHS):
         for rows in batches.rows(epoch):
             for micro in collate([dataset[epoch, row] for row in rows]):
-                loss = model(**{**micro, "labels": None}).logits.log_softmax(1)
-                (-loss[torch.arange(len(loss)), micro["labels"]].sum() / len(rows)).backward()
+                loss = model(**micro.inputs).logits.log_softmax(1)
+                (-loss[torch.arange(len(loss)), micro.targets["labels"]].sum() / len(rows)).backward()
             optimizer.step()
             optimizer.zero_grad()
     model.eval()

@@ -94,7 +94,7 @@ def observe(note: Callable[..., None], out: Path, *, started: float) -> None:
 
 
 def read_by_fork(folder: Path, examples: Any, *, trust_remote_code: bool = False) -> Any:
-    """What `tunery.train.verify.logits_from` does, in a process that need not import anything."""
+    """What `tunery.train.verify.answers_from` does, in a process that need not import anything."""
     import numpy as np
 
     from tunery.train.inference import load
@@ -103,15 +103,16 @@ def read_by_fork(folder: Path, examples: Any, *, trust_remote_code: bool = False
     pid = os.fork()
     if not pid:
         answer = io.BytesIO()
-        np.save(answer, load(folder, trust_remote_code=trust_remote_code).logits(examples, precision="fp32"))
+        model = load(folder, trust_remote_code=trust_remote_code)
+        np.savez(answer, **model.answers(examples, precision="fp32").flat())
         with os.fdopen(sink, "wb") as file:
             file.write(answer.getvalue())
         os._exit(0)
     os.close(sink)
     with os.fdopen(source, "rb") as file:
-        answer = np.load(io.BytesIO(file.read()))
+        answers = dict(np.load(io.BytesIO(file.read())))
     os.waitpid(pid, 0)
-    return answer
+    return answers
 
 
 # From outside
@@ -163,7 +164,7 @@ class Place:
         try:
             import tunery.train.verify
 
-            tunery.train.verify.logits_from = read_by_fork
+            tunery.train.verify.answers_from = read_by_fork
             work(self.command, self.out, self.notes, started=started, operation=kill.operation)
         except SystemExit as end:
             code = int(end.code or 0)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from test_contract_peft import HEADS, LABELS, SPECS, batch, logits, make, train
 
+from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built
@@ -44,7 +45,7 @@ def exported(base: Path, folder: Path, peft: Any, *, head: str = "native") -> tu
     spec = Model(name=str(base), head=HEADS[head])
     built = make(spec, peft)
     train(built, steps=2)
-    export(built, load_tokenizer(built.base), folder, head=LABELS, spec=spec, peft=peft)
+    export(built, load_tokenizer(built.base), folder, outputs=LABELS, spec=spec, peft=peft)
     return built, spec
 
 
@@ -59,7 +60,7 @@ def test_plain_transformers_and_peft_give_the_same_logits(tiny_bert: Path, tmp_p
             (whole if isinstance(peft, NoPeft) else adapters).append(str(folder))
             expected[folder] = logits(built)
         if not isinstance(peft, UNMERGEABLE):
-            export_merged(folder, load_tokenizer(built.base), merged, head=LABELS, spec=spec, peft=peft)
+            export_merged(folder, load_tokenizer(built.base), merged, outputs=LABELS, spec=spec, peft=peft)
             whole.append(str(merged))
             expected[merged] = logits(built)
     torch.save(batch(built), tmp_path / "inputs.pt")
@@ -74,7 +75,7 @@ def test_plain_transformers_and_peft_give_the_same_logits(tiny_bert: Path, tmp_p
 def test_what_is_merged_is_whole_with_a_head_of_ours_or_refused(tiny_bert: Path, tmp_path: Path, method: str) -> None:
     peft: Any = SPECS[method]
     built, spec = exported(tiny_bert, tmp_path / "apart", peft, head="linear")
-    told: Any = {"head": LABELS, "spec": spec, "peft": peft}
+    told: Any = {"outputs": LABELS, "spec": spec, "peft": peft}
     tokenizer = load_tokenizer(built.base)
     if isinstance(peft, UNMERGEABLE):
         with pytest.raises(ModelError, match=f"only what changes weights can be merged, but peft.method={peft.method}"):
@@ -83,5 +84,5 @@ def test_what_is_merged_is_whole_with_a_head_of_ours_or_refused(tiny_bert: Path,
         return
     export_merged(tmp_path / "apart", tokenizer, tmp_path / "merged", **told)
     assert {path.name for path in (tmp_path / "merged").iterdir()} >= {"model.safetensors", "head.safetensors"}
-    module = load_exported(tmp_path / "merged", model_spec=spec, peft=peft, head=LABELS)
-    assert torch.allclose(module(**batch(built)).logits, logits(built), atol=1e-6)
+    module = load_exported(tmp_path / "merged", model_spec=spec, peft=peft, outputs=LABELS)
+    assert torch.allclose(labels_of(module, **batch(built)), logits(built), atol=1e-6)

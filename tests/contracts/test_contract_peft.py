@@ -12,6 +12,7 @@ import torch
 from adapter_sizes import bitfit_size, compacter_size, houlsby_size, pfeiffer_size
 from safetensors.torch import load_file, save_file
 
+from model_answers import labels_of
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.export import export
@@ -40,9 +41,9 @@ from tunery.schema.peft import (
     RsLora,
 )
 from tunery.schema.spec import Spec
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-LABELS = HeadSpec(labels=("no", "maybe", "yes"), problem="single_label")
+LABELS = {"labels": LabelOutput(labels=("no", "maybe", "yes"), problem="single_label")}
 ALL_SIX = ("query", "key", "value", "output", "ffn.up", "ffn.down")
 SPECS: dict[str, Spec] = {
     "none": NoPeft(),
@@ -157,7 +158,7 @@ def spec(request: pytest.FixtureRequest, tiny_bert: Path) -> Model:
 
 def make(spec: Model, peft: Any, *, seed: int = 7, gradient_checkpointing: bool = False) -> Built:
     torch.manual_seed(seed)
-    built = build(spec, head=LABELS, peft=peft, freeze=NoFreeze(), gradient_checkpointing=gradient_checkpointing)
+    built = build(spec, outputs=LABELS, peft=peft, freeze=NoFreeze(), gradient_checkpointing=gradient_checkpointing)
     if built.regulator is not None:
         built.regulator.plan(100)
     return built
@@ -169,7 +170,7 @@ def batch(built: Built) -> dict[str, torch.Tensor]:
 
 
 def loss_of(built: Built) -> torch.Tensor:
-    logits = built.module(**batch(built)).logits
+    logits = labels_of(built.module, **batch(built))
     return torch.nn.functional.cross_entropy(logits.float(), torch.tensor([0, 1, 2, 0]))
 
 
@@ -189,7 +190,7 @@ def gradients(built: Built) -> dict[str, torch.Tensor]:
 
 
 def logits(built: Built) -> torch.Tensor:
-    found: torch.Tensor = built.module.eval()(**batch(built)).logits.detach()
+    found: torch.Tensor = labels_of(built.module.eval(), **batch(built)).detach()
     return found
 
 
@@ -236,9 +237,9 @@ def test_frozen_layers_have_no_dropout(spec: Model, peft: Any) -> None:
     built = make(spec, without_dropout(peft))
     built.module.train()
     for name, part in built.module.named_modules():
-        if isinstance(part, torch.nn.Dropout) and (name.startswith("head.") or plain_name(name) == "dropout"):
+        if isinstance(part, torch.nn.Dropout) and (name.startswith("heads.") or plain_name(name) == "dropout"):
             part.p = 0.0  # the heads' own
-    first, second = built.module(**batch(built)).logits, built.module(**batch(built)).logits
+    first, second = labels_of(built.module, **batch(built)), labels_of(built.module, **batch(built))
     rests = not isinstance(peft, NoPeft | BitFit | LayerNormTuning) and getattr(peft, "bias", "none") == "none"
     if rests:
         assert torch.equal(first, second)
@@ -297,15 +298,17 @@ import json, sys, torch
 from pathlib import Path
 from pydantic import TypeAdapter
 from tunery.model.export import load_exported
+from tunery.model.heads import answers_of
 from tunery.schema.model import Model
 from tunery.schema.peft import Peft
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 inputs = torch.load(sys.argv[1])
 for folder in map(Path, sys.argv[2:]):
     told = json.loads((folder / "told.json").read_text())
-    head, peft = HeadSpec(**told["head"]), TypeAdapter(Peft).validate_python(told["peft"])
-    module = load_exported(folder, model_spec=Model(**told["spec"]), peft=peft, head=head)
-    (folder / "logits.json").write_text(json.dumps(module(**inputs).logits.tolist()))
+    outputs, peft = {"labels": LabelOutput(**told["labels"])}, TypeAdapter(Peft).validate_python(told["peft"])
+    module = load_exported(folder, model_spec=Model(**told["spec"]), peft=peft, outputs=outputs)
+    answers = answers_of(module, inputs, outputs)["labels"]
+    (folder / "logits.json").write_text(json.dumps(answers.tolist()))
 """
 
 
@@ -316,8 +319,8 @@ def test_an_export_answers_the_same_in_a_fresh_process(tiny_bert: Path, tmp_path
             spec = Model(name=str(tiny_bert), head=head)
             built, folder = make(spec, peft), tmp_path / f"{method}-{kind}"
             train(built, steps=2)
-            export(built, load_tokenizer(built.base), folder, head=LABELS, spec=spec, peft=peft)  # type: ignore[arg-type]
-            told = {"spec": spec.model_dump(), "head": LABELS.model_dump(), "peft": peft.model_dump()}
+            export(built, load_tokenizer(built.base), folder, outputs=LABELS, spec=spec, peft=peft)  # type: ignore[arg-type]
+            told = {"spec": spec.model_dump(), "labels": LABELS["labels"].model_dump(), "peft": peft.model_dump()}
             (folder / "told.json").write_text(json.dumps(told))
             expected[folder] = logits(built)
             torch.save(batch(built), tmp_path / "inputs.pt")
@@ -333,4 +336,4 @@ def without_dropout(peft: Any) -> Any:
 
 
 def is_head(name: str) -> bool:
-    return name.startswith(("classifier.", "head."))
+    return name.startswith(("classifier.", "heads."))

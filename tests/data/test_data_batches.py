@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from tunery.data.batches import (
+    NO_TARGET,
     Collator,
     EncodedDataset,
     EpochBatches,
+    MicroBatch,
+    Targets,
     eval_batches,
     length_tells_labels,
     micro_batches,
@@ -32,7 +35,8 @@ LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=400).map(lambda val
 def encoded_of(lengths: Any, *, typed: bool = False) -> Encoded:
     ids = [np.full(length, row + 1, dtype=np.int32) for row, length in enumerate(lengths)]
     types = [np.ones(length, dtype=np.int8) for length in lengths] if typed else None
-    return Encoded(ids=ids, type_ids=types, lengths=np.array(lengths, dtype=np.int64), truncated=0)
+    count = np.array(lengths, dtype=np.int64)
+    return Encoded(ids=ids, type_ids=types, lengths=count, rows=np.arange(len(ids)), truncated=0)
 
 
 @settings(deadline=None)
@@ -152,9 +156,9 @@ def test_a_loader_gives_the_same_steps_with_and_without_workers() -> None:
     batches = EpochBatches(np.array(lengths), batch_size=3, seed=5)
     batches.set_epoch(2)
 
-    def steps(workers: int) -> list[list[dict[str, torch.Tensor]]]:
+    def steps(workers: int) -> list[list[MicroBatch]]:
         loader = DataLoader(
-            EncodedDataset(encoded_of(lengths, typed=True), targets),
+            EncodedDataset(encoded_of(lengths, typed=True), Targets({"labels": targets})),
             batch_sampler=batches,
             collate_fn=Collator(0, max_tokens=16),
             num_workers=workers,
@@ -165,14 +169,15 @@ def test_a_loader_gives_the_same_steps_with_and_without_workers() -> None:
     assert len(alone) == len(batches) == 3
     for one, two in zip(alone, helped, strict=True):
         for first, second in zip(one, two, strict=True):
-            assert first.keys() == second.keys() == {"input_ids", "attention_mask", "token_type_ids", "labels"}
-            assert all(torch.equal(first[name], second[name]) for name in first)
-    seen = sorted(int(label) for step in alone for micro in step for label in micro["labels"])
+            assert first.inputs.keys() == second.inputs.keys() == {"input_ids", "attention_mask", "token_type_ids"}
+            assert all(torch.equal(first.inputs[name], second.inputs[name]) for name in first.inputs)
+            assert torch.equal(first.targets["labels"], second.targets["labels"])
+    seen = sorted(int(label) for step in alone for micro in step for label in micro.targets["labels"])
     assert seen == list(range(7))
-    for micro in (micro for step in alone for micro in step):
-        assert micro["input_ids"].dtype == torch.int64
-        assert torch.equal(micro["input_ids"], (micro["labels"][:, None] + 1) * micro["attention_mask"])
-        assert micro["attention_mask"].sum(1).tolist() == [lengths[label] for label in micro["labels"].tolist()]
+    for inputs, told in (micro for step in alone for micro in step):
+        assert inputs["input_ids"].dtype == torch.int64
+        assert torch.equal(inputs["input_ids"], (told["labels"][:, None] + 1) * inputs["attention_mask"])
+        assert inputs["attention_mask"].sum(1).tolist() == [lengths[label] for label in told["labels"].tolist()]
 
 
 def test_padding_and_multilabel_targets() -> None:
@@ -180,9 +185,9 @@ def test_padding_and_multilabel_targets() -> None:
     assert batch["input_ids"].tolist() == [[2, 2, 2], [1, 9, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     assert set(batch) == {"input_ids", "attention_mask"}
-    dataset = EncodedDataset(encoded_of([2, 2]), np.eye(2, dtype=np.float32))
+    dataset = EncodedDataset(encoded_of([2, 2]), Targets({"labels": np.eye(2, dtype=np.float32)}))
     (micro,) = Collator(0, max_tokens=100)([dataset[0, 0], dataset[0, 1]])
-    assert micro["labels"].dtype == torch.float32 and micro["labels"].tolist() == [[1, 0], [0, 1]]
+    assert micro.targets["labels"].dtype == torch.float32 and micro.targets["labels"].tolist() == [[1, 0], [0, 1]]
 
 
 @pytest.mark.parametrize("rows", [0, 1])
@@ -196,7 +201,9 @@ CLS, SEP = 1, 2
 def texts(lengths: Any) -> EncodedDataset:
     """Rows like BERT's: `CLS`, words, `SEP`."""
     ids = [np.array([CLS, *range(10, 8 + length), SEP], dtype=np.int32) for length in lengths]
-    return EncodedDataset(Encoded(ids=ids, type_ids=None, lengths=np.array(lengths), truncated=0), np.arange(len(ids)))
+    rows = np.arange(len(ids))
+    encoded = Encoded(ids=ids, type_ids=None, lengths=np.array(lengths), rows=rows, truncated=0)
+    return EncodedDataset(encoded, Targets({"labels": rows}))
 
 
 def masks(dataset: EncodedDataset, rows: Any, *, epoch: int = 0, **options: Any) -> dict[int, list[int]]:
@@ -204,8 +211,10 @@ def masks(dataset: EncodedDataset, rows: Any, *, epoch: int = 0, **options: Any)
     collate = Collator(0, **{"max_tokens": 500, "special_ids": frozenset({CLS, SEP}), **options})
     found = {}
     for micro in collate([dataset[epoch, row] for row in rows]):
-        for ids, mask, row in zip(micro["input_ids"], micro["attention_mask"], micro["labels"].tolist(), strict=True):
-            assert ids.tolist()[: len(dataset[0, row].ids)] == dataset[0, row].ids.tolist()
+        inputs, numbers = micro.inputs, micro.targets["labels"].tolist()
+        for ids, mask, row in zip(inputs["input_ids"], inputs["attention_mask"], numbers, strict=True):
+            (item,) = dataset[0, row]
+            assert ids.tolist()[: len(item.ids)] == item.ids.tolist()
             assert not mask[ids == 0].any()
             found[row] = mask[ids != 0].tolist()
     return found
@@ -266,8 +275,9 @@ def test_without_token_dropout_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch)
         patch.setattr("tunery.data.batches.row_generator", None)
         (off,) = Collator(0, max_tokens=100, token_dropout=0.0, seed=3, special_ids=frozenset({CLS}))(items)
     (plain,) = Collator(0, max_tokens=100)(items)
-    assert off.keys() == plain.keys() and all(torch.equal(off[name], plain[name]) for name in off)
-    assert plain["attention_mask"].sum(1).tolist() == [9, 5]
+    assert off.inputs.keys() == plain.inputs.keys()
+    assert all(torch.equal(off.inputs[name], plain.inputs[name]) for name in off.inputs)
+    assert plain.inputs["attention_mask"].sum(1).tolist() == [9, 5]
 
 
 def test_hidden_tokens_do_not_depend_on_workers() -> None:
@@ -277,6 +287,21 @@ def test_hidden_tokens_do_not_depend_on_workers() -> None:
 
     def seen(workers: int) -> list[torch.Tensor]:
         loader = DataLoader(texts(lengths), batch_sampler=batches, collate_fn=collate, num_workers=workers)
-        return [micro["attention_mask"] for step in loader for micro in step]
+        return [micro.inputs["attention_mask"] for step in loader for micro in step]
 
     assert all(torch.equal(one, two) for one, two in zip(seen(0), seen(2), strict=True))
+
+
+def test_targets_of_tokens_are_padded_and_a_row_brings_all_its_windows() -> None:
+    ids = [np.full(length, 9, dtype=np.int32) for length in (3, 2, 4)]
+    encoded = Encoded(ids=ids, type_ids=None, lengths=np.array([3, 2, 4]), rows=np.array([0, 0, 1]), truncated=0)
+    assert encoded.tokens_of_rows().tolist() == [5, 4]
+    tokens = [np.array([1, 0, 1]), np.array([0, 1]), np.array([0, 0, 0, 1])]
+    soft = [np.eye(2, dtype=np.float32)[part] for part in tokens]
+    dataset = EncodedDataset(encoded, Targets({"label": np.array([4, 4, 5])}, {"hit": tokens, "soft": soft}))
+    assert len(dataset) == 2 and [len(dataset[0, row]) for row in (0, 1)] == [2, 1]
+    (micro,) = Collator(0, max_tokens=100)([dataset[0, 1], dataset[0, 0]])
+    assert micro.targets["label"].tolist() == [5, 4, 4]  # the longest first
+    assert micro.targets["hit"].tolist() == [[0, 0, 0, 1], [1, 0, 1, NO_TARGET], [0, 1, NO_TARGET, NO_TARGET]]
+    assert micro.targets["soft"].shape == (3, 4, 2) and micro.targets["soft"].dtype == torch.float32
+    assert micro.inputs["attention_mask"].sum(1).tolist() == [4, 3, 2]

@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunery.data.check import ALLOWABLE, inspect, refuse_fatal
+from tunery.data.check import ALLOWABLE, ROW_CHECKS, inspect, refuse_fatal
 from tunery.data.near_duplicates import Words, similar_pairs
 from tunery.data.rows import Example, Split, Splits
 from tunery.errors import DataError
 from tunery.schema.results import Finding
+from tunery.tasks.classification import Classification
+from tunery.tasks.multilabel import Multilabel
 
 Row = tuple[str, str]
 REAL = Path(os.environ.get("TUNERY_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -58,14 +60,16 @@ def only(findings: Sequence[Finding], code: str) -> Finding:
 
 
 def test_clean_data_is_only_described() -> None:
-    findings = inspect(splits(), "classification")
+    findings = inspect(splits(), Classification.checks)
     assert [finding.code for finding in findings] == ["balance"]
     refuse_fatal(findings)
 
 
 def test_one_class_is_fatal_and_names_the_classic_cause() -> None:
     sorted_head = [(text, "neg") for text, _ in clean(0, 50)]
-    findings = inspect(splits(train=sorted_head, validation=[(t, "neg") for t, _ in clean(90, 40)]), "classification")
+    findings = inspect(
+        splits(train=sorted_head, validation=[(t, "neg") for t, _ in clean(90, 40)]), Classification.checks
+    )
     assert [f.split for f in found(findings, "single_class")] == ["train", "validation"]
     assert "the first N rows of a file that is sorted by label" in found(findings, "single_class")[0].message
     with pytest.raises(
@@ -80,7 +84,7 @@ def test_one_class_after_carving_means_too_few_rows() -> None:
     carved = replace(
         given, validation=replace(given.validation, source=source), test=replace(given.test, source=source)
     )
-    for finding in found(inspect(carved, "classification"), "single_class"):
+    for finding in found(inspect(carved, Classification.checks), "single_class"):
         assert "carved from 6 rows, which are too few for it: name a file" in finding.message
         assert f"as `data.{finding.split}`" in finding.message
         assert "sorted" not in finding.message
@@ -93,7 +97,7 @@ def test_one_class_in_all_of_a_file_means_no_lack_of_rows() -> None:
     carved = replace(
         given, validation=replace(given.validation, source=source), test=replace(given.test, source=source)
     )
-    findings = found(inspect(carved, "classification"), "single_class")
+    findings = found(inspect(carved, Classification.checks), "single_class")
     assert [finding.split for finding in findings] == ["train", "validation", "test"]
     for finding in findings:
         assert "So are all 6 rows of the file that it was carved from: name the right column" in finding.message
@@ -103,26 +107,26 @@ def test_labels_that_differ_only_in_writing() -> None:
     names = ["caf\u00e9", "cafe\u0301", "Caf\u00e9", "tea", "bar"]
     rows = [Example(text, labels=(names[n % 5],)) for n, (text, _) in enumerate(clean(0, 100))]
     finding = only(
-        inspect(splits(rows, rows[:40], [*rows[40:79], Example("a b c", labels=("Tea ",))]), "classification"),
+        inspect(splits(rows, rows[:40], [*rows[40:79], Example("a b c", labels=("Tea ",))]), Classification.checks),
         "similar_labels",
     )
     assert (finding.level, finding.count) == ("warning", 5)
     assert "'Tea ' (1 row) and 'tea' (36 rows)" in finding.message
-    assert not found(inspect(splits(), "classification"), "similar_labels")
+    assert not found(inspect(splits(), Classification.checks), "similar_labels")
 
 
 def test_label_columns_without_rows_are_named() -> None:
-    findings = inspect(splits(), "multilabel", labels=("a", "b", "threat"))
+    findings = inspect(splits(), Multilabel.checks, labels=("a", "b", "threat"))
     finding = only(findings, "labels_without_rows")
     assert (finding.level, finding.count) == ("warning", 1) and "no row of train has 'threat'" in finding.message
     assert only(findings, "balance").message.startswith("2 of 3 labels with rows in train, ")
-    assert not found(inspect(splits(), "multilabel", labels=("a", "b")), "labels_without_rows")
+    assert not found(inspect(splits(), Multilabel.checks, labels=("a", "b")), "labels_without_rows")
 
 
 def test_shared_rows_are_counted_by_split_and_shown_by_row() -> None:
     train, test = clean(0, 60), clean(200, 40)
     findings = inspect(
-        splits(train=train, test=[*test, train[7], (train[9][0], "other than before"[:1])]), "classification"
+        splits(train=train, test=[*test, train[7], (train[9][0], "other than before"[:1])]), Classification.checks
     )
     finding = only(findings, "shared_rows")
     assert (finding.level, finding.count, finding.split) == ("fatal", 2, "test")
@@ -143,22 +147,25 @@ def test_what_is_allowed_becomes_a_warning(code: str) -> None:
     }[code]
     tokens: Any = {"unknown": {"train": 0.65}} if code == "unknown_tokens" else {}
     tokens = {"alike": {"train": 31}} if code == "same_tokens" else tokens
-    assert only(inspect(data, "classification", **tokens), code).level == "fatal"
-    findings = inspect(data, "classification", allow=[code], **tokens)
+    assert only(inspect(data, Classification.checks, **tokens), code).level == "fatal"
+    findings = inspect(data, Classification.checks, allow=[code], **tokens)
     assert only(findings, code).level == "warning"
     assert only(findings, code).message.endswith("(accepted by `data.allow`)")
     refuse_fatal(findings)
 
 
 def test_texts_that_the_vocabulary_lacks() -> None:
-    some = inspect(splits(), "classification", unknown={"train": 0.1, "test": 0.2}, alike={"train": 30})
+    some = inspect(splits(), Classification.checks, unknown={"train": 0.1, "test": 0.2}, alike={"train": 30})
     assert only(some, "unknown_tokens").level == "warning" and not found(some, "same_tokens")
     assert "(train 10 %, test 20 %)" in only(some, "unknown_tokens").message
-    assert not found(inspect(splits(), "classification", unknown={"train": 0.04}), "unknown_tokens")
+    assert not found(inspect(splits(), Classification.checks, unknown={"train": 0.04}), "unknown_tokens")
     with pytest.raises(DataError, match=r"(?s)model.name=xlm-roberta-base.*100 rows of validation \(100 %\) have"):
         refuse_fatal(
             inspect(
-                splits(validation=clean(100, 100)), "classification", unknown={"train": 0.9}, alike={"validation": 100}
+                splits(validation=clean(100, 100)),
+                Classification.checks,
+                unknown={"train": 0.9},
+                alike={"validation": 100},
             )
         )
 
@@ -166,7 +173,7 @@ def test_texts_that_the_vocabulary_lacks() -> None:
 def test_every_fatal_finding_is_refused_at_once() -> None:
     rows = [(text, "a") for text, _ in clean(0, 60)]
     with pytest.raises(DataError) as caught:
-        refuse_fatal(inspect(splits(train=rows, test=[*clean(200, 40), rows[0]]), "classification"))
+        refuse_fatal(inspect(splits(train=rows, test=[*clean(200, 40), rows[0]]), Classification.checks))
     message = str(caught.value)
     assert all(code in message for code in ("single_class", "shared_rows", "unseen_labels"))
     assert message.endswith("write `data.allow: [single_class, shared_rows, unseen_labels]`")
@@ -174,17 +181,17 @@ def test_every_fatal_finding_is_refused_at_once() -> None:
 
 def test_what_cannot_be_allowed_offers_no_allowance() -> None:
     findings = inspect(
-        splits(test=[(" \t", label) for _, label in clean(0, 40)]), "classification", allow=["empty_texts"]
+        splits(test=[(" \t", label) for _, label in clean(0, 40)]), Classification.checks, allow=["empty_texts"]
     )
     assert only(findings, "empty_texts").level == "fatal"
     with pytest.raises(DataError, match=r"is `data\.text` the right column\?$"):
         refuse_fatal(findings)
     with pytest.raises(DataError, match=r"test \(test\.csv\) has none"):
-        refuse_fatal(inspect(splits(test=[]), "classification"))
+        refuse_fatal(inspect(splits(test=[]), Classification.checks))
 
 
 def test_blank_texts_are_named_and_are_no_duplicates() -> None:
-    findings = inspect(splits(train=[*clean(0, 60), ("", "a"), ("  ", "b"), ("\n", "a")]), "classification")
+    findings = inspect(splits(train=[*clean(0, 60), ("", "a"), ("  ", "b"), ("\n", "a")]), Classification.checks)
     finding = only(findings, "empty_texts")
     assert (finding.level, finding.count) == ("warning", 3)
     assert "(rows 61, 62, 63)" in finding.message
@@ -193,7 +200,7 @@ def test_blank_texts_are_named_and_are_no_duplicates() -> None:
 
 def test_copies_and_contradictions_are_told_apart() -> None:
     train = [*clean(0, 60), clean(3, 1)[0], clean(3, 1)[0], (clean(4, 1)[0][0], "b")]
-    findings = inspect(splits(train=train), "classification")
+    findings = inspect(splits(train=train), Classification.checks)
     assert only(findings, "duplicates").count == 2
     assert only(findings, "duplicates").examples[0].startswith("train rows 4, 61, 62: ")
     assert only(findings, "conflicting_labels").count == 2
@@ -203,7 +210,7 @@ def test_copies_and_contradictions_are_told_apart() -> None:
 def test_row_numbers_are_given_only_where_they_are_those_of_the_file() -> None:
     given = splits(train=[*clean(0, 60), *clean(3, 1), ("", "a")], test=[*clean(200, 40), *clean(200, 1)])
     carved = replace(given, validation=replace(given.validation, source="carved from train (10 %, stratified, seed 0)"))
-    findings = inspect(carved, "classification")
+    findings = inspect(carved, Classification.checks)
     first, second = only(findings, "duplicates").examples
     assert first.startswith("train, 2 times: ") and second.startswith("test rows 1, 41: ")
     assert "empty or blank. Remove" in only(findings, "empty_texts").message
@@ -213,7 +220,7 @@ def test_pairs_are_copies_only_when_both_sides_are() -> None:
     premise = "the man in the red coat walks slowly over the old bridge"
     hypotheses = [" ".join(f"h{n}x{part}" for part in range(3)) for n in range(40)]
     rows = [Example(premise, hypothesis, ("ab"[n % 2],)) for n, hypothesis in enumerate(hypotheses)]
-    findings = inspect(splits(train=rows, test=[*clean(200, 40), rows[0]]), "classification")
+    findings = inspect(splits(train=rows, test=[*clean(200, 40), rows[0]]), Classification.checks)
     assert not found(findings, "duplicates") and not found(findings, "near_duplicates")
     assert only(findings, "shared_rows").count == 1
 
@@ -223,7 +230,7 @@ def test_near_duplicates_inside_and_across() -> None:
     changed = " ".join([*long[:-1], "changed"])
     train = [*clean(0, 60), (" ".join(long), "a"), (" ".join(long).upper() + "!", "a")]
     across, inside = found(
-        inspect(splits(train=train, test=[*clean(200, 40), (changed, "b")]), "classification"), "near_duplicates"
+        inspect(splits(train=train, test=[*clean(200, 40), (changed, "b")]), Classification.checks), "near_duplicates"
     )
     assert "between train and test (1 row, 2.4 % of test)" in across.message
     assert across.examples[0].startswith("train row 61 ~ test row 41: ") and across.examples[0].endswith('changed"')
@@ -235,7 +242,7 @@ def test_the_last_of_many_copies_meets_the_first_split() -> None:
     copies = [" ".join([*words[:-1], f"end{n}"]) for n in range(120)]
     test = [*clean(200, 40), *((text, "b") for text in copies[40:])]
     findings = inspect(
-        splits(train=[*clean(0, 60), *((text, "a") for text in copies[:40])], test=test), "classification"
+        splits(train=[*clean(0, 60), *((text, "a") for text in copies[:40])], test=test), Classification.checks
     )
     across, inside = found(findings, "near_duplicates")
     assert "between train and test (80 rows, 67 % of test)" in across.message
@@ -256,17 +263,17 @@ def test_long_near_duplicates_take_little_memory() -> None:
 
 def test_short_texts_are_near_only_when_their_words_are_equal() -> None:
     rows = [*clean(0, 60), ("Thank you!", "a"), ("thank you", "a"), ("thank me", "b"), (":)", "a"), (":(", "b")]
-    assert only(inspect(splits(train=rows), "classification"), "near_duplicates").count == 1
+    assert only(inspect(splits(train=rows), Classification.checks), "near_duplicates").count == 1
 
 
 def test_too_much_text_is_said_to_be_unsearched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tunery.data.copies.MOST_WORDS", 100)
-    finding = only(inspect(splits(), "classification"), "near_duplicates")
+    finding = only(inspect(splits(), Classification.checks), "near_duplicates")
     assert finding.level == "info" and "were not looked for" in finding.message
 
 
 def test_classes_that_are_missing_or_rare() -> None:
-    findings = inspect(splits(train=[*clean(0, 60), ("one of a kind", "c")]), "classification")
+    findings = inspect(splits(train=[*clean(0, 60), ("one of a kind", "c")]), Classification.checks)
     assert only(findings, "rare_classes").message.startswith(
         "a class needs at least 2 training rows, but 1 has one (c)"
     )
@@ -275,21 +282,21 @@ def test_classes_that_are_missing_or_rare() -> None:
 
 
 def test_small_splits_make_noisy_scores() -> None:
-    finding = only(inspect(splits(validation=clean(100, 20)), "classification"), "small_split")
+    finding = only(inspect(splits(validation=clean(100, 20)), Classification.checks), "small_split")
     assert finding.level == "warning" and "one row moves accuracy by 5.0 %" in finding.message
 
 
 def test_order_by_label_is_noticed_and_shuffled_rows_are_not() -> None:
     rows = clean(0, 200)
-    assert not found(inspect(splits(train=random.Random(0).sample(rows, 200)), "classification"), "label_order")
-    ordered = inspect(splits(train=sorted(rows, key=lambda row: row[1])), "classification")
+    assert not found(inspect(splits(train=random.Random(0).sample(rows, 200)), Classification.checks), "label_order")
+    ordered = inspect(splits(train=sorted(rows, key=lambda row: row[1])), Classification.checks)
     assert "sorted by label (2 labels in 2 blocks)" in only(ordered, "label_order").message
 
 
 @pytest.mark.parametrize(("long_rows", "level"), [(10, "warning"), (3, "info")])
 def test_truncation_is_judged_by_its_share(long_rows: int, level: str) -> None:
     lengths = {"train": np.array([300] * long_rows + [20] * (60 - long_rows)), "test": np.array([10] * 40)}
-    findings = inspect(splits(), "classification", lengths=lengths, max_length=128)
+    findings = inspect(splits(), Classification.checks, lengths=lengths, max_length=128)
     finding = only(findings, "truncation")
     assert (finding.level, finding.count) == (level, long_rows)
     assert ("About 304 tokens would hold 95 %" in finding.message) == (level == "warning")
@@ -301,7 +308,7 @@ def test_truncation_is_judged_by_its_share(long_rows: int, level: str) -> None:
 def test_truncation_is_known_after_cutting_too(hundred: str) -> None:
     train = [(hundred + text, label) for text, label in clean(0, 20)] + clean(20, 40)
     cut = {"train": np.array([64] * 20 + [18] * 39 + [64])}
-    findings = inspect(splits(train=train), "classification", lengths=cut, truncated={"train": 20}, max_length=64)
+    findings = inspect(splits(train=train), Classification.checks, lengths=cut, truncated={"train": 20}, max_length=64)
     finding = only(findings, "truncation")
     assert (finding.level, finding.count) == ("warning", 20)
     assert "train 33 %. About 224 tokens would hold 95 % of the rows" in finding.message
@@ -309,12 +316,12 @@ def test_truncation_is_known_after_cutting_too(hundred: str) -> None:
 
 def test_multilabel_rows_may_have_no_label_and_one_label_may_be_all() -> None:
     rows = [Example(text, labels=("toxic",) if n % 3 == 0 else ()) for n, (text, _) in enumerate(clean(0, 300))]
-    findings = inspect(splits(rows[:200], rows[200:250], rows[250:]), "multilabel")
+    findings = inspect(splits(rows[:200], rows[200:250], rows[250:]), Multilabel.checks)
     assert not [finding for finding in findings if finding.level == "fatal"]
     always = [Example(text, labels=("x", "y")) for text, _ in clean(0, 50)]
     assert (
         "every row of train is 'x+y'"
-        in only(inspect(splits(always, rows[:50], rows[50:]), "multilabel"), "single_class").message
+        in only(inspect(splits(always, rows[:50], rows[50:]), Multilabel.checks), "single_class").message
     )
 
 
@@ -324,27 +331,27 @@ def test_labels_with_few_rows_in_validation_are_named() -> None:
         for n, (text, _) in enumerate(clean(0, 300))
     ]
     data = splits(rows[:200], rows[200:280], rows[280:])
-    finding = only(inspect(data, "multilabel", labels=("often", "seldom", "never")), "few_positives")
+    finding = only(inspect(data, Multilabel.checks, labels=("often", "seldom", "never")), "few_positives")
     assert (finding.level, finding.count) == ("warning", 2)
     assert "2 of 3 have fewer ('never' 0, 'seldom' 4)" in finding.message
-    assert not found(inspect(data, "classification"), "few_positives")
+    assert not found(inspect(data, Classification.checks), "few_positives")
 
 
 def test_ids_that_are_counted_per_split_are_information() -> None:
     rows = [Example(text, labels=(label,), id=str(n)) for n, (text, label) in enumerate(clean(0, 40))]
     other = [Example(text, labels=(label,), id=str(n)) for n, (text, label) in enumerate(clean(100, 40))]
-    finding = only(inspect(splits(train=rows, test=other), "classification"), "shared_ids")
+    finding = only(inspect(splits(train=rows, test=other), Classification.checks), "shared_ids")
     assert finding.level == "info" and "train and test share 40): ids seem to be counted per split" in finding.message
     carved = splits(train=rows, test=other)
     source = "carved from train (10 %, stratified, seed 0)"
     carved = replace(carved, test=replace(carved.test, source=source))
-    finding = only(inspect(carved, "classification"), "shared_ids")
+    finding = only(inspect(carved, Classification.checks), "shared_ids")
     assert "share 40): in their file, one id has several texts" in finding.message
 
 
 def test_fatal_findings_come_first() -> None:
     rows = [*sorted(clean(0, 60), key=lambda row: row[1]), ("", "a"), clean(0, 1)[0]]
-    levels = [f.level for f in inspect(splits(train=rows, test=[*clean(200, 40), rows[0]]), "classification")]
+    levels = [f.level for f in inspect(splits(train=rows, test=[*clean(200, 40), rows[0]]), Classification.checks)]
     assert levels == sorted(levels, key=["fatal", "warning", "info"].index) and len(set(levels)) == 3
 
 
@@ -369,7 +376,7 @@ def test_what_fifty_thousand_real_rows_show() -> None:
         return split(name, [Example(r["text"], labels=tuple(r["labels"]), id=r["id"]) for r in records])
 
     data = Splits(read("train"), read("validation"), read("test"))
-    findings = inspect(data, "multilabel")
+    findings = inspect(data, Multilabel.checks)
     assert only(findings, "shared_rows").count == 43 + 37 + 13
     assert {f.code for f in findings} == {
         "shared_rows",
@@ -379,3 +386,10 @@ def test_what_fifty_thousand_real_rows_show() -> None:
         "few_positives",
         "balance",
     }
+
+
+def test_rows_without_labels_are_fit_for_a_task_that_needs_none() -> None:
+    rows = [Example(text) for text, _ in clean(0, 60)]
+    bare = splits(rows, [Example(text) for text, _ in clean(100, 40)], [Example(text) for text, _ in clean(200, 40)])
+    assert not [finding for finding in inspect(bare, ROW_CHECKS) if finding.level == "fatal"]
+    assert len(found(inspect(bare, Classification.checks), "single_class")) == 3

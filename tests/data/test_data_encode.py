@@ -5,7 +5,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
-from tunery.data.encode import encode
+from tunery.data.encode import encode, encode_windows
 from tunery.data.rows import Example
 
 CLS, SEP = 1, 2
@@ -87,3 +87,23 @@ def test_rows_that_look_alike_to_the_model_are_counted() -> None:
     texts = [words(3), words(3), words(3).upper(), "one", "two", "three", words(9), words(8)]
     encoded = encode([Example(text=text) for text in texts], word_tokenizer(special=True), max_length=8)
     assert encoded.alike == 2 + 1, "two of three unknown words, and what begins alike and is cut"
+
+
+def test_windows_hold_all_of_a_text_and_know_its_characters() -> None:
+    texts = ["w1", "w1 w2 w3 w4 w5 w6 w7 w8 w9 w10", "", "w2 w2"]
+    tokenizer = word_tokenizer(special=True)
+    encoded = encode_windows([Example(text=text) for text in texts], tokenizer, max_length=6, overlap=2)
+    assert encoded.rows.tolist() == [0, 1, 1, 1, 1, 2, 3] and encoded.truncated == 0
+    assert encoded.lengths.max() == 6 and encoded.offsets is not None
+    for row, text in enumerate(texts):
+        seen: dict[int, str] = {}
+        windows = [n for n in range(len(encoded.ids)) if encoded.rows[n] == row]
+        for window in windows:
+            for begin, end in encoded.offsets[window]:
+                if begin < end:
+                    seen[int(begin)] = text[begin:end]
+        assert [seen[begin] for begin in sorted(seen)] == text.split()
+    first, second = (encoded.offsets[window][1:-1].tolist() for window in (1, 2))
+    assert first[-2:] == second[:2]
+    whole = encode([Example(text=texts[3])], tokenizer, max_length=6)
+    assert encoded.ids[-1].tolist() == whole.ids[0].tolist()

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from tunery.data.classification import ClassificationView
 from tunery.data.metrics import best_threshold, expected_calibration_error, log_softmax, sigmoid
-from tunery.data.multilabel import MultilabelView
 from tunery.errors import NonFiniteLoss
-from tunery.schema.metrics import METRICS
+from tunery.schema.task import ClassificationTask, MultilabelTask
+from tunery.tasks.classification import Classification
+from tunery.tasks.multilabel import Multilabel
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -31,7 +31,7 @@ def one_label(seed: int, *, rows: int, labels: int) -> tuple[Any, Any]:
 def test_classification_agrees_with_scikit_learn(seed: int, rows: int, labels: int) -> None:
     logits, targets = one_label(seed, rows=rows, labels=labels)
     guesses, names = logits.argmax(axis=1), [str(k) for k in range(labels)]
-    ours = ClassificationView(names).metrics(logits, targets, thresholds=None)
+    ours = Classification(names).metrics(logits, targets, thresholds=None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for average in ("macro", "micro", "weighted"):
@@ -44,7 +44,7 @@ def test_classification_agrees_with_scikit_learn(seed: int, rows: int, labels: i
     assert ours["accuracy"] == pytest.approx(sk.accuracy_score(targets, guesses))
     assert ours["confusion_matrix"] == sk.confusion_matrix(targets, guesses, labels=range(labels)).tolist()
     assert ours["per_label"]["0"]["support"] == int((targets == 0).sum())
-    assert set(METRICS["classification"]) <= set(ours)
+    assert set(ClassificationTask.metrics) <= set(ours)
 
 
 @settings(deadline=None, max_examples=30)
@@ -53,7 +53,7 @@ def test_areas_agree_with_scikit_learn(seed: int, labels: int) -> None:
     logits, targets = one_label(seed, rows=80, labels=labels)
     probabilities, truth = np.exp(log_softmax(logits.astype(np.float64))), targets[:, None] == np.arange(labels)
     here = [k for k in range(labels) if truth[:, k].any()]
-    ours = ClassificationView([str(k) for k in range(labels)]).metrics(logits, targets, thresholds=None)
+    ours = Classification([str(k) for k in range(labels)]).metrics(logits, targets, thresholds=None)
     roc = np.mean([sk.roc_auc_score(truth[:, k], probabilities[:, k]) for k in here])
     precision = np.mean([sk.average_precision_score(truth[:, k], probabilities[:, k]) for k in here])
     assert (ours["roc_auc"], ours["pr_auc"]) == (pytest.approx(roc, abs=1e-9), pytest.approx(precision, abs=1e-9))
@@ -69,7 +69,7 @@ def test_rows_with_equal_odds_tie(seed: int, labels: int, spread: int) -> None:
     odds = np.array([[-math.log(math.fsum(np.exp(rest))) for rest in row] for row in others])
     truth = targets[:, None] == np.arange(labels)
     here = [k for k in range(labels) if truth[:, k].any()]
-    ours = ClassificationView([str(k) for k in range(labels)]).metrics(logits, targets, thresholds=None)
+    ours = Classification([str(k) for k in range(labels)]).metrics(logits, targets, thresholds=None)
     if len(here) > 1:
         assert ours["roc_auc"] == pytest.approx(np.mean([sk.roc_auc_score(truth[:, k], odds[:, k]) for k in here]))
         precision = np.mean([sk.average_precision_score(truth[:, k], odds[:, k]) for k in here])
@@ -82,7 +82,7 @@ def test_multilabel_agrees_with_scikit_learn(seed: int, rows: int, labels: int) 
     generator = np.random.default_rng(seed)
     targets = (generator.random((rows, labels)) < generator.random(labels)).astype(np.float32)
     logits = generator.normal(size=(rows, labels)).round(1) + targets
-    view = MultilabelView([str(k) for k in range(labels)])
+    view = Multilabel([str(k) for k in range(labels)])
     cuts = view.calibrate(logits, targets)
     ours = view.metrics(logits, targets, thresholds=cuts)
     assert cuts is not None
@@ -104,7 +104,7 @@ def test_multilabel_agrees_with_scikit_learn(seed: int, rows: int, labels: int) 
         assert (ours["roc_auc"], ours["pr_auc"]) == (pytest.approx(roc), pytest.approx(precision))
     else:
         assert ours["roc_auc"] is None and ours["pr_auc"] is None
-    assert set(METRICS["multilabel"]) <= set(ours)
+    assert set(MultilabelTask.metrics) <= set(ours)
 
 
 @settings(deadline=None, max_examples=150)
@@ -135,9 +135,9 @@ def test_a_tuned_threshold_stands_in_the_middle_of_its_gap() -> None:
 
 def test_extreme_logits_stay_finite() -> None:
     logits = np.array([[1e4, -1e4], [-1e4, 1e4], [1e4, -1e4]], dtype=np.float32)
-    one = ClassificationView(["a", "b"]).metrics(logits, np.array([0, 1, 1]), thresholds=None)
+    one = Classification(["a", "b"]).metrics(logits, np.array([0, 1, 1]), thresholds=None)
     assert one["loss"] == pytest.approx(2e4 / 3)
-    many = MultilabelView(["a", "b"]).metrics(logits, (logits > 0).astype(np.float32), thresholds=None)
+    many = Multilabel(["a", "b"]).metrics(logits, (logits > 0).astype(np.float32), thresholds=None)
     assert many["loss"] == 0.0 and many["f1_macro"] == 1.0
     scalars = [value for metrics in (one, many) for value in metrics.values() if isinstance(value, float)]
     assert np.isfinite(scalars).all()
@@ -145,17 +145,17 @@ def test_extreme_logits_stay_finite() -> None:
 
 def test_confidence_that_rounds_to_one_still_ranks() -> None:
     logits = np.array([[100.0, 0, 0], [90.0, 0, 0], [80.0, 0, 0], [70.0, 0, 0]])
-    metrics = ClassificationView(["a", "b", "c"]).metrics(logits, np.array([0, 0, 1, 2]), thresholds=None)
+    metrics = Classification(["a", "b", "c"]).metrics(logits, np.array([0, 0, 1, 2]), thresholds=None)
     assert metrics["roc_auc"] == pytest.approx((1 + 2 / 3 + 1) / 3)
 
 
 def test_undefined_values_are_none_or_zero() -> None:
-    metrics = ClassificationView(["a", "b", "c"]).metrics(np.eye(3)[[0, 0]], np.array([0, 0]), thresholds=None)
+    metrics = Classification(["a", "b", "c"]).metrics(np.eye(3)[[0, 0]], np.array([0, 0]), thresholds=None)
     assert metrics["roc_auc"] is None and metrics["pr_auc"] is None
     assert metrics["mcc"] == 0.0
     assert metrics["f1_macro"] == 1.0, "labels that occur nowhere do not count"
     assert metrics["per_label"]["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0, "predicted": 0}
-    alone = ClassificationView(["a"]).metrics(np.zeros((2, 1)), np.array([0, 0]), thresholds=None)
+    alone = Classification(["a"]).metrics(np.zeros((2, 1)), np.array([0, 0]), thresholds=None)
     assert alone["accuracy"] == 1.0 and alone["loss"] == 0.0
 
 
@@ -167,4 +167,4 @@ def test_calibration_error_by_hand() -> None:
 
 def test_logits_that_are_not_finite_are_refused() -> None:
     with pytest.raises(NonFiniteLoss, match="logits must be finite, but 1 of 4 are not; try a lower optim.lr"):
-        ClassificationView(["a", "b"]).metrics(np.array([[0, np.nan], [0, 1]]), np.array([0, 1]), thresholds=None)
+        Classification(["a", "b"]).metrics(np.array([[0, np.nan], [0, 1]]), np.array([0, 1]), thresholds=None)

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from tunery.data.rows import Split
-from tunery.data.splits import load_splits
-from tunery.data.tasks import label_names
 from tunery.schema.data import Data
 from tunery.schema.task import ClassificationTask, MultilabelTask
+from tunery.tasks.table import label_names, read_splits
 
 PLACE = Path(os.environ.get("TUNERY_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -28,10 +27,10 @@ def frequency(split: Split) -> Counter[str]:
 def test_banking77_gets_a_stratified_validation_split() -> None:
     place = folder("banking77")
     data = Data(train=str(place / "train.csv"), test=str(place / "test.csv"), label="category")
-    splits = load_splits(data, ClassificationTask(), seed=0)
+    splits = read_splits(data, ClassificationTask(), seed=0)
     assert [len(split.examples) for split in splits] == [9003, 1000, 3080]
     train, validation = frequency(splits.train), frequency(splits.validation)
-    assert len(label_names(splits.train)) == len(validation) == 77
+    assert len(label_names(ClassificationTask(), data, splits.train)) == len(validation) == 77
     assert all(abs(validation[label] - 0.1 * (train[label] + validation[label])) <= 1 for label in train)
     texts = [{" ".join(e.text.lower().split()) for e in split.examples} for split in splits]
     assert not texts[0] & texts[1]
@@ -40,13 +39,13 @@ def test_banking77_gets_a_stratified_validation_split() -> None:
 def test_goemotions_has_lists_of_names_and_is_carved_by_rare_labels() -> None:
     place = folder("goemotions")
     names = ("train", "validation", "test")
-    read = load_splits(
+    read = read_splits(
         Data(**{name: str(place / f"{name}.jsonl") for name in names}, id="id"), MultilabelTask(), seed=0
     )
     assert [len(split.examples) for split in read] == [43410, 5426, 5427]
-    assert len(label_names(read.train)) == 28
+    assert len(label_names(MultilabelTask(), Data(train=""), read.train)) == 28
     assert max(len(example.labels) for example in read.train.examples) > 1
-    carved = load_splits(Data(train=str(place / "train.jsonl")), MultilabelTask(), seed=0)
+    carved = read_splits(Data(train=str(place / "train.jsonl")), MultilabelTask(), seed=0)
     whole = frequency(read.train)
     for split in (carved.validation, carved.test):
         assert abs(len(split.examples) - 4341) <= 2
@@ -56,6 +55,7 @@ def test_goemotions_has_lists_of_names_and_is_carved_by_rare_labels() -> None:
 
 def test_imdb_has_whole_numbers_as_labels() -> None:
     place = folder("imdb_small")
-    splits = load_splits(Data(train=str(place / "train.jsonl")), ClassificationTask(), seed=0)
-    assert label_names(splits.train) == ("0", "1")
+    data = Data(train=str(place / "train.jsonl"))
+    splits = read_splits(data, ClassificationTask(), seed=0)
+    assert label_names(ClassificationTask(), data, splits.train) == ("0", "1")
     assert frequency(splits.validation) == {"0": 150, "1": 150}

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from tunery.data.cells import BadCell, is_listed, label_of, names_of
 from tunery.data.guess import guess
 from tunery.data.load import PARSERS
-from tunery.data.splits import load_splits
 from tunery.data.starter import render
 from tunery.schema.document import validate
+from tunery.tasks.table import read_splits
 
 ROWS: Final[list[dict[str, Any]]] = [
     {"id": n, "text": f"Grüße, “{n}”\t\n", "label": "ab"[n % 2], "labels": ["x", "y"][: n % 3], "score": n / 3}
@@ -52,7 +52,7 @@ FILES: Final = {
 def read(path: Path) -> None:
     for task in ("classification", "multilabel"):
         config = validate({"task": task, "data": {"train": str(path), "id": "id"}})
-        read_or_refused(lambda config=config: load_splits(config.data, config.task, seed=0), path.name, "carved")
+        read_or_refused(lambda config=config: read_splits(config.data, config.task, seed=0), path.name, "carved")
     read_or_refused(lambda: render(guess(path), path.parent).encode(), path.name, "column", "label")
 
 

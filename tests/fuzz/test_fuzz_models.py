@@ -21,9 +21,9 @@ from tunery.model.catalog import Base, resolve
 from tunery.model.export import load_exported
 from tunery.schema.model import LinearHead, Model
 from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-HEAD: Final = HeadSpec(labels=("a", "b"), problem="single_label")
+HEAD: Final = {"labels": LabelOutput(labels=("a", "b"), problem="single_label")}
 PEFT: Final[dict[str, Any]] = {"method": "houlsby", "bottleneck": 4}
 
 
@@ -31,7 +31,7 @@ def load(folder: Path) -> None:
     spec = Model(name=str(folder))
     base = resolve(spec)
     load_tokenizer(base)
-    load_carrier(spec, base=base, head=HEAD)
+    load_carrier(spec, base=base, outputs=HEAD)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_damaged_adapters_of_peft(tiny_bert: Path, tmp_path: Path, name: str) ->
     @given(odd(json.loads(whole)) if name.endswith("json") else damaged(whole))
     def look(content: bytes) -> None:
         (tmp_path / name).write_bytes(content)
-        read_or_refused(lambda: load_exported(tmp_path, model_spec=spec, peft=Lora(), head=HEAD), str(tmp_path))
+        read_or_refused(lambda: load_exported(tmp_path, model_spec=spec, peft=Lora(), outputs=HEAD), str(tmp_path))
 
     look()
 
@@ -120,4 +120,4 @@ def test_a_damaged_head(model: Path, content: bytes) -> None:
     (model / "head.safetensors").write_bytes(content)
     spec = Model(name=str(model), head=LinearHead())
     with pytest.raises(ModelError, match="the head in"):
-        load_exported(model, model_spec=spec, peft=NoPeft(), head=HEAD)
+        load_exported(model, model_spec=spec, peft=NoPeft(), outputs=HEAD)

@@ -37,9 +37,9 @@ def make_card(*, members: int = 0) -> dict[str, Any]:
     split = {"rows": 9, "digest": "0", "source": "rows.csv", "labels": {"a": 5, "b": 4}}
     where = {"step": 10, "epoch": 1.0, "value": 0.5, "unfinished": False}
     return {
+        "format": 2,
         "config": config,
-        "labels": ["a", "b"],
-        "thresholds": [0.5, 0.4],
+        "task": {"kind": "multilabel", "labels": ["a", "b"], "state": {"thresholds": [0.5, 0.4]}},
         "base": "sha256:0",
         "data": {"splits": {name: split for name in ("train", "validation", "test")}},
         "weights": where,

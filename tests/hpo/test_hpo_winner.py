@@ -138,10 +138,10 @@ def test_the_best_is_published_scored_and_written_down_and_the_rest_is_freed(
 
 
 def _test_rows(out: Path) -> Any:
-    from tunery.data.splits import load_splits
+    from tunery.tasks.table import read_splits
 
     given = load(out).config
-    return load_splits(given.data, given.task, seed=given.data.seed).test.examples
+    return read_splits(given.data, given.task, seed=given.data.seed).test.examples
 
 
 def _weights_on_disk(out: Path) -> list[Path]:

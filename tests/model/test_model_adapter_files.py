@@ -8,15 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.build import Built, build, load_carrier
 from tunery.model.peft import METHODS
 from tunery.schema.freeze import Freeze, FreezeToAdapter, NoFreeze
 from tunery.schema.model import LinearHead, Model, NativeHead
 from tunery.schema.peft import BitFit, Compacter, Houlsby, Pfeiffer
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-LABELS = HeadSpec(labels=("no", "yes"), problem="single_label")
+LABELS = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 SPECS: list[Any] = [
     Pfeiffer(bottleneck=4),
     Houlsby(bottleneck=4, parallel=True, scale=2),
@@ -32,7 +33,7 @@ def saved(
     """A model whose trained parameters are noise, written to the folder."""
     torch.manual_seed(5)
     spec = Model(name=str(model), head=head or NativeHead())
-    built = build(spec, head=LABELS, peft=peft, freeze=freeze or NoFreeze())
+    built = build(spec, outputs=LABELS, peft=peft, freeze=freeze or NoFreeze())
     with torch.no_grad():
         for name, part in built.module.named_parameters():
             if name in built.owned:
@@ -43,7 +44,7 @@ def saved(
 
 def load(folder: Path, spec: Model, built: Built, peft: Any) -> Any:
     torch.manual_seed(6)
-    carrier, _ = load_carrier(spec, base=built.base, head=LABELS)
+    carrier, _ = load_carrier(spec, base=built.base, outputs=LABELS)
     return METHODS[type(peft)].load(peft, carrier, folder)
 
 
@@ -69,7 +70,7 @@ def test_norms_that_were_unfrozen_come_back(tiny_bert: Path, tmp_path: Path, pef
     built, spec = saved(tmp_path, tiny_bert, peft, freeze=FreezeToAdapter(unfreeze_layernorm=True))
     assert "bert.encoder.layer.0.output.LayerNorm.weight" in load_file(tmp_path / "adapter_model.safetensors")
     loaded = load(tmp_path, spec, built, peft)
-    assert torch.equal(built.module.eval()(input_ids=TOKENS).logits, loaded(input_ids=TOKENS).logits)
+    assert torch.equal(labels_of(built.module.eval(), input_ids=TOKENS), labels_of(loaded, input_ids=TOKENS))
 
 
 def test_the_description_says_what_and_on_what(tiny_bert: Path, tmp_path: Path) -> None:

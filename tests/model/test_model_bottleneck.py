@@ -9,6 +9,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from contracts.adapter_sizes import compacter_size, houlsby_size, pfeiffer_size
+from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.anatomy import study
 from tunery.model.families import closing_norm
@@ -39,9 +40,9 @@ def test_every_family_starts_from_its_base_and_trains_all_of_an_adapter(family: 
     torch.manual_seed(3)
     module = wrap(family, spec)
     with torch.no_grad():
-        adapted = module.eval()(input_ids=TOKENS).logits
+        adapted = labels_of(module.eval(), input_ids=TOKENS)
         with module.without_adapters():
-            assert torch.equal(module(input_ids=TOKENS).logits, adapted)
+            assert torch.equal(labels_of(module, input_ids=TOKENS), adapted)
     owned = {name: part for name, part in module.named_parameters() if "bottleneck" in name}
     counted = sum(part.numel() for part in owned.values())
     assert counted == SIZES[type(spec)](spec, {}, hidden=32, depth=LISTED[family])
@@ -55,7 +56,7 @@ def silent_after_training(module: Any, owned: dict[str, nn.Parameter]) -> set[st
     optimizer = torch.optim.AdamW(trained, lr=0.01)
     for _ in range(3):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(module(input_ids=TOKENS).logits, LABELS).backward()
+        nn.functional.cross_entropy(labels_of(module, input_ids=TOKENS), LABELS).backward()
         felt |= {name for name, part in owned.items() if part.grad is not None and part.grad.any()}
         optimizer.step()
     return owned.keys() - felt

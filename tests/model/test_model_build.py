@@ -8,18 +8,21 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from conftest import byte_pairs, save
+from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.owned import count_parameters, load_owned, owned_state
+from tunery.model.peft import plain_name
 from tunery.schema.freeze import FreezeEncoder, NoFreeze
 from tunery.schema.model import LinearHead, MlpHead, Model
 from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-HEAD = HeadSpec(labels=("no", "maybe", "yes"), problem="single_label")
+HEAD = {"labels": LabelOutput(labels=("no", "maybe", "yes"), problem="single_label")}
 NATIVE_HEADS = {
     "tiny_bert": {"classifier.weight", "classifier.bias"},
     "tiny_distilbert": {"classifier.weight", "classifier.bias", "pre_classifier.weight", "pre_classifier.bias"},
@@ -34,7 +37,7 @@ NATIVE_HEADS = {
 
 
 def make(folder: Path, *, seed: int = 0, **changes: Any) -> Built:
-    spec = {"peft": NoPeft(), "freeze": NoFreeze(), "head": HEAD, **changes}
+    spec = {"peft": NoPeft(), "freeze": NoFreeze(), "outputs": HEAD, **changes}
     torch.manual_seed(seed)
     return build(Model(name=str(folder), **spec.pop("model", {})), **spec)
 
@@ -51,7 +54,7 @@ def test_the_native_head_is_all_that_is_not_backbone(name: str, request: pytest.
     assert built.head_names == NATIVE_HEADS[name]
     assert built.owned == {parameter for parameter, _ in built.module.named_parameters()}
     assert {built.depth_of(parameter) for parameter in built.owned} == {0, 1, 2, 3}
-    assert built.module(**batch_for(folder, built)).logits.shape == (2, 3)
+    assert labels_of(built.module, **batch_for(folder, built)).shape == (2, 3)
 
 
 @pytest.mark.parametrize("head", [LinearHead(), MlpHead(hidden=8)], ids=lambda head: head.kind)
@@ -59,9 +62,9 @@ def test_the_native_head_is_all_that_is_not_backbone(name: str, request: pytest.
 def test_own_heads_sit_on_every_family(name: str, head: Any, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(name)
     built = make(folder, model={"head": head}, peft=Lora())
-    assert built.head_names == {parameter for parameter in built.owned if parameter.startswith("head.")}
+    assert built.head_names == {parameter for parameter in built.owned if parameter.startswith("heads.")}
     assert {built.depth_of(parameter) for parameter in built.owned} == {1, 2, 3}
-    assert built.module(**batch_for(folder, built)).logits.shape == (2, 3)
+    assert labels_of(built.module, **batch_for(folder, built)).shape == (2, 3)
 
 
 def test_no_pooler_is_loaded_for_a_head_that_reads_none(tiny_bert: Path) -> None:
@@ -69,7 +72,8 @@ def test_no_pooler_is_loaded_for_a_head_that_reads_none(tiny_bert: Path) -> None
 
 
 def test_the_config_knows_the_task(tiny_bert: Path) -> None:
-    config: Any = make(tiny_bert, head=HeadSpec(labels=("joy", "fear"), problem="multi_label")).module.config
+    outputs = {"labels": LabelOutput(labels=("joy", "fear"), problem="multi_label")}
+    config: Any = make(tiny_bert, outputs=outputs).module.config
     assert (config.id2label, config.label2id) == ({0: "joy", 1: "fear"}, {"joy": 0, "fear": 1})
     assert config.problem_type == "multi_label_classification"
 
@@ -116,7 +120,7 @@ def test_weights_of_another_shape_are_refused(tiny_bert: Path, tmp_path: Path) -
 
 
 def test_a_head_for_other_labels_is_made_anew(tiny_bert: Path, tmp_path: Path) -> None:
-    first: Any = make(tiny_bert, head=HeadSpec(labels=("a", "b"), problem="single_label")).module
+    first: Any = make(tiny_bert, outputs={"labels": LabelOutput(labels=("a", "b"), problem="single_label")}).module
     first.save_pretrained(tmp_path)
     load_tokenizer(make(tiny_bert).base).save_pretrained(tmp_path)
     assert make(tmp_path).module.get_parameter("classifier.weight").shape == (3, 32)
@@ -223,3 +227,18 @@ def test_positions_without_parameters_may_be_many(tmp_path: Path) -> None:
     config = LlamaConfig(vocab_size=len(tokenizer), pad_token_id=0, max_position_embeddings=10**6, **sizes)
     folder = save(tmp_path / "model", lambda: LlamaModel(config), tokenizer)
     assert make(folder).module.config.max_position_embeddings == 10**6
+
+
+def test_a_head_that_comes_with_the_base_is_new_unless_it_is_for_these_labels(tiny_bert: Path, tmp_path: Path) -> None:
+    """A classifier that was trained for other labels answers about others, whatever its shape."""
+    make(tiny_bert).module.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(tmp_path)
+    same = make(tmp_path)
+    names = {"classifier.weight", "classifier.bias"}
+    assert not same.head_names and names <= same.owned
+    assert {same.depth_of(name) for name in names} == {same.layers + 1}
+    others = {"labels": LabelOutput(labels=("bad", "fair", "good"), problem="single_label")}
+    assert make(tmp_path, outputs=others).head_names == make(tiny_bert).head_names >= names
+    adapted = make(tmp_path, peft=Lora(r=2))
+    trained = {plain_name(name) for name in adapted.owned - adapted.adapter_names}
+    assert names <= trained and not adapted.head_names, "a head of texts is trained whatever the method"

@@ -9,15 +9,16 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.build import Built, build
 from tunery.model.checkpointing import checkpoint_activations
 from tunery.schema.freeze import FreezeLayers, NoFreeze
 from tunery.schema.model import LinearHead, Model, NativeHead
 from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-HEAD = HeadSpec(labels=("no", "yes"), problem="single_label")
+HEAD = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 CASES: dict[str, dict[str, Any]] = {
     "full": {"peft": NoPeft(), "freeze": NoFreeze()},
     "frozen-embeddings": {"peft": NoPeft(), "freeze": FreezeLayers(n=1)},
@@ -34,14 +35,14 @@ def make(folder: Path, case: str, *, head: Any = NativeHead(), checkpointing: bo
         pytest.importorskip("bitsandbytes")
     torch.manual_seed(3)
     model = Model(name=str(folder), head=head, quantization=quantization)
-    return build(model, head=HEAD, gradient_checkpointing=checkpointing, **options)
+    return build(model, outputs=HEAD, gradient_checkpointing=checkpointing, **options)
 
 
 def backward(built: Built) -> tuple[float, dict[str, Tensor]]:
     torch.manual_seed(5)
     built.module.train()
     ids = torch.arange(3, 35).reshape(4, 8)
-    logits = built.module(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    logits = labels_of(built.module, input_ids=ids, attention_mask=torch.ones_like(ids))
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1, 0]))
     loss.backward()
     grads = {name: part.grad for name, part in built.module.named_parameters() if part.grad is not None}
@@ -122,6 +123,6 @@ def saved_bytes(built: Built) -> int:
 
     ids = torch.randint(3, 300, (8, 64))
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        logits = built.module(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+        logits = labels_of(built.module, input_ids=ids, attention_mask=torch.ones_like(ids))
     assert logits.requires_grad
     return sum(seen.values())

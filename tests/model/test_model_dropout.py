@@ -11,6 +11,7 @@ from test_model_families import FAMILIES, IDS, TINY
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built, build
@@ -20,9 +21,9 @@ from tunery.model.pooling import mean_of_tokens
 from tunery.schema.freeze import NoFreeze
 from tunery.schema.model import LinearHead, MlpHead, Model, NativeHead
 from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-LABELS = HeadSpec(labels=("no", "yes"), problem="single_label")
+LABELS = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 SIZES: dict[str, dict[str, Any]] = {
     **{family: size for family, (_, size) in FAMILIES.items()},
     "camembert": TINY,
@@ -172,12 +173,12 @@ def test_an_unknown_family_is_refused_only_when_something_is_asked() -> None:
 
 def make(folder: Path, dropout: Dropouts, *, head: Any = NativeHead(), peft: Any = NoPeft()) -> Built:  # noqa: B008
     torch.manual_seed(0)
-    return build(Model(name=str(folder), head=head), head=LABELS, peft=peft, freeze=NoFreeze(), dropout=dropout)
+    return build(Model(name=str(folder), head=head), outputs=LABELS, peft=peft, freeze=NoFreeze(), dropout=dropout)
 
 
 def answer(module: nn.Module, *, seed: int = 1) -> Tensor:
     torch.manual_seed(seed)
-    logits: Tensor = module(input_ids=TOKENS, attention_mask=torch.ones_like(TOKENS)).logits
+    logits: Tensor = labels_of(module, input_ids=TOKENS, attention_mask=torch.ones_like(TOKENS))
     return logits
 
 
@@ -195,7 +196,7 @@ def test_a_built_model_hears_all_three(name: str, head: Any, request: pytest.Fix
 @pytest.mark.parametrize("head", [LinearHead(), MlpHead(hidden=8)], ids=lambda head: head.kind)
 def test_heads_of_ours_take_theirs_in_every_family(head: Any, tiny_gpt2: Path) -> None:
     for asked, found in ((None, OWN_HEAD), (0.25, 0.25)):
-        own = make(tiny_gpt2, Dropouts(head=asked), head=head).head
+        own = make(tiny_gpt2, Dropouts(head=asked), head=head).heads
         assert own is not None
         assert {part.p for part in own.modules() if isinstance(part, nn.Dropout)} == {found}
     with pytest.raises(ModelError, match="native head of 'gpt2' has none"):
@@ -205,11 +206,11 @@ def test_heads_of_ours_take_theirs_in_every_family(head: Any, tiny_gpt2: Path) -
 def test_an_export_says_what_it_was_trained_with(tiny_bert: Path, tmp_path: Path) -> None:
     built = make(tiny_bert, Dropouts(encoder=0.3, attention=0.05))
     spec = Model(name=str(tiny_bert))
-    export(built, load_tokenizer(built.base), tmp_path, head=LABELS, spec=spec, peft=NoPeft())
+    export(built, load_tokenizer(built.base), tmp_path, outputs=LABELS, spec=spec, peft=NoPeft())
     written = json.loads((tmp_path / "config.json").read_text())
     fields = ("classifier_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob")
     assert [written[field] for field in fields] == [0.1, 0.3, 0.05]
-    again = load_exported(tmp_path, model_spec=spec, peft=NoPeft(), head=LABELS)
+    again = load_exported(tmp_path, model_spec=spec, peft=NoPeft(), outputs=LABELS)
     assert torch.equal(answer(again), answer(built.module.eval()))
 
 

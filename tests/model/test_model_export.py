@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built, build
@@ -17,9 +18,9 @@ from tunery.model.export import export, load_exported
 from tunery.schema.freeze import FreezeEncoder, NoFreeze
 from tunery.schema.model import LinearHead, MlpHead, Model
 from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-HEAD = HeadSpec(labels=("joy", "fear", "Ärger"), problem="multi_label")
+HEAD = {"labels": LabelOutput(labels=("joy", "fear", "Ärger"), problem="multi_label")}
 TEXTS = ["a good film", "the worst book in the world"]
 WAYS: dict[str, tuple[Any, Any]] = {
     "none": (NoPeft(), NoFreeze()),
@@ -57,7 +58,7 @@ def trained(folder: Path, way: str, *, head: Any = None) -> Built:
     peft, freeze = WAYS[way]
     torch.manual_seed(0)
     spec = Model(name=str(folder)) if head is None else Model(name=str(folder), head=head)
-    built = build(spec, head=HEAD, peft=peft, freeze=freeze)
+    built = build(spec, outputs=HEAD, peft=peft, freeze=freeze)
     with torch.no_grad():
         for name in sorted(built.owned):
             built.module.get_parameter(name).add_(torch.randn(()) * 0.1)
@@ -65,13 +66,13 @@ def trained(folder: Path, way: str, *, head: Any = None) -> Built:
 
 
 def written(built: Built, folder: Path, way: str, *, spec: Model) -> Path:
-    export(built, load_tokenizer(built.base), folder, head=HEAD, spec=spec, peft=WAYS[way][0])
+    export(built, load_tokenizer(built.base), folder, outputs=HEAD, spec=spec, peft=WAYS[way][0])
     return folder
 
 
 def logits(built: Built) -> list[list[float]]:
     inputs = load_tokenizer(built.base)(TEXTS, padding=True, return_tensors="pt")
-    answer: list[list[float]] = built.module.eval()(**inputs).logits.tolist()
+    answer: list[list[float]] = labels_of(built.module.eval(), **inputs).tolist()
     return answer
 
 
@@ -95,9 +96,9 @@ def test_a_head_of_ours_comes_back(way: str, tiny_bert: Path, tmp_path: Path) ->
     spec = Model(name=str(tiny_bert), head=MlpHead(hidden=8, pooling="cls"))
     built = trained(tiny_bert, way, head=spec.head)
     folder = written(built, tmp_path, way, spec=spec)
-    module = load_exported(folder, model_spec=spec, peft=WAYS[way][0], head=HEAD)
+    module = load_exported(folder, model_spec=spec, peft=WAYS[way][0], outputs=HEAD)
     inputs = load_tokenizer(built.base)(TEXTS, padding=True, return_tensors="pt")
-    assert module(**inputs).logits.tolist() == logits(built)
+    assert labels_of(module, **inputs).tolist() == logits(built)
     assert not module.training
 
 
@@ -108,7 +109,7 @@ def test_the_folder_says_what_it_is(tiny_bert: Path, tmp_path: Path) -> None:
     assert config["id2label"] == {"0": "joy", "1": "fear", "2": "Ärger"}
     assert config["problem_type"] == "multi_label_classification"
     told = json.loads((folder / "head.json").read_text(encoding="utf-8"))
-    assert told == {"head": spec.head.model_dump(), "labels": list(HEAD.labels), "problem": "multi_label"}
+    assert told == {"head": spec.head.model_dump(), "outputs": {"labels": HEAD["labels"].model_dump(mode="json")}}
     original = AutoTokenizer.from_pretrained(tiny_bert)("good film").input_ids
     assert AutoTokenizer.from_pretrained(folder)("good film").input_ids == original
     assert not list(folder.glob("*.bin"))
@@ -126,16 +127,16 @@ def test_what_does_not_fit_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
     spec = Model(name=str(tiny_bert), head=LinearHead())
     linear = written(trained(tiny_bert, "lora", head=spec.head), tmp_path / "linear", "lora", spec=spec)
     with pytest.raises(ModelError, match="the head in .* does not fit model.head"):
-        load_exported(linear, model_spec=Model(name=str(tiny_bert), head=MlpHead()), peft=Lora(), head=HEAD)
+        load_exported(linear, model_spec=Model(name=str(tiny_bert), head=MlpHead()), peft=Lora(), outputs=HEAD)
     native = written(trained(tiny_bert, "lora"), tmp_path / "native", "lora", spec=Model(name=str(tiny_bert)))
     with pytest.raises(ModelError, match="the adapter in .* does not fit its base"):
-        two = HeadSpec(labels=("a", "b"), problem="single_label")
-        load_exported(native, model_spec=Model(name=str(tiny_bert)), peft=Lora(), head=two)
+        two = {"labels": LabelOutput(labels=("a", "b"), problem="single_label")}
+        load_exported(native, model_spec=Model(name=str(tiny_bert)), peft=Lora(), outputs=two)
 
 
 def test_writing_is_silent(tiny_bert: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     spec = Model(name=str(tiny_bert))
     for way in WAYS:
         folder = written(trained(tiny_bert, way), tmp_path / way, way, spec=spec)
-        load_exported(folder, model_spec=spec, peft=WAYS[way][0], head=HEAD)
+        load_exported(folder, model_spec=spec, peft=WAYS[way][0], outputs=HEAD)
     assert capfd.readouterr() == ("", "")

@@ -19,9 +19,9 @@ from tunery.schema.fields import alternatives
 from tunery.schema.freeze import Freeze, FreezeEncoder, FreezeLayers, FreezeToAdapter, NoFreeze, frozen_in_eval
 from tunery.schema.model import LinearHead, Model, NativeHead
 from tunery.schema.peft import BitFit, LayerNormTuning, Lora, NoPeft, Peft, Pfeiffer
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-HEAD = HeadSpec(labels=("no", "yes"), problem="single_label")
+HEAD = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 FAMILIES = ("tiny_bert", "tiny_distilbert", "tiny_roberta", "tiny_gpt2")
 HEADS = (NativeHead(), LinearHead())
 
@@ -35,7 +35,7 @@ def make(
     **more: Any,
 ) -> Built:
     torch.manual_seed(0)
-    return build(Model(name=str(folder), head=head), head=HEAD, peft=peft, freeze=freeze, **more)
+    return build(Model(name=str(folder), head=head), outputs=HEAD, peft=peft, freeze=freeze, **more)
 
 
 def test_table_and_union_list_the_same_members() -> None:
@@ -185,4 +185,4 @@ def trained(built: Built) -> int:
 def repeats(module: nn.Module) -> bool:
     ids = torch.tensor([[2, 9, 10, 3]])
     first, second = (module(input_ids=ids, attention_mask=torch.ones_like(ids)) for _ in range(2))
-    return torch.equal(first[0], second[0])
+    return all(torch.equal(one, other) for one, other in zip(first.values(), second.values(), strict=True))

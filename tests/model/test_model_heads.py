@@ -1,19 +1,27 @@
 """Pooling, and the heads of our own."""
 
-from typing import get_args
+from itertools import product
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import nn
 
-from tunery.model.heads import ACTIVATIONS, HEADS, HeadedModel
+from tunery.errors import ModelError
+from tunery.model.heads import ACTIVATIONS, HEADS, HeadedModel, answers_of, loading_of, make_heads
 from tunery.model.pooling import POOLINGS
 from tunery.schema.fields import alternatives
-from tunery.schema.model import Head, LinearHead, MlpHead, Pooling
+from tunery.schema.model import Head, LinearHead, MlpHead, NativeHead, Pooling
+from tunery.schema.task import LabelOutput, Output, TokenOutput
+
+
+def outputs(labels: int) -> dict[str, Output]:
+    return {"labels": LabelOutput(labels=tuple(map(str, range(labels))), problem="single_label")}
 
 
 def test_tables_and_unions_list_the_same_members() -> None:
-    assert set(HEADS) == set(alternatives(Head))
+    ours = set(alternatives(Head)) - {NativeHead}
+    assert set(HEADS) == set(product(get_args(Output), ours))
     assert set(POOLINGS) == set(get_args(Pooling))
     assert set(ACTIVATIONS) == set(get_args(MlpHead.model_fields["activation"].annotation))
 
@@ -34,21 +42,35 @@ def test_mean_is_the_mean_over_real_tokens() -> None:
 
 def test_heads_are_what_the_spec_says() -> None:
     spec = MlpHead(hidden=7, activation="tanh")
-    head = HEADS[MlpHead].make(spec, width=5, labels=3, dropout=0.25)
-    assert head is not None
+    heads = make_heads(spec, outputs(3), width=5, dropout=0.25)
+    assert heads is not None
+    head: Any = heads["labels"]
     layers = [type(layer) for layer in head.layers.children()]
     assert layers == [nn.Dropout, nn.Linear, nn.Tanh, nn.Dropout, nn.Linear]
     assert [layer.p for layer in head.layers.children() if isinstance(layer, nn.Dropout)] == [0.25, 0.25]
     assert sum(part.numel() for part in head.parameters()) == 5 * 7 + 7 + 7 * 3 + 3
 
 
-def test_labels_are_left_to_the_loss() -> None:
-    class Backbone(nn.Module):
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> object:
-            return type("Output", (), {"last_hidden_state": torch.ones(2, 3, 5)})
+class Backbone(nn.Module):
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> object:
+        return type("Output", (), {"last_hidden_state": torch.ones(2, 3, 5)})
 
-    head = HEADS[LinearHead].make(LinearHead(), width=5, labels=4)
-    assert head is not None
-    batch = {"input_ids": torch.ones(2, 3), "attention_mask": torch.ones(2, 3), "labels": torch.zeros(2)}
-    assert HeadedModel(Backbone(), head)(**batch).logits.shape == (2, 4)
-    assert "labels" in batch
+
+def test_every_output_has_a_head_and_answers_by_its_name() -> None:
+    asked = {**outputs(4), "tokens": TokenOutput(labels=("a", "b"))}
+    for spec in (LinearHead(), MlpHead(hidden=6)):
+        heads = make_heads(spec, asked, width=5)
+        assert heads is not None
+        batch = {"input_ids": torch.ones(2, 3), "attention_mask": torch.ones(2, 3)}
+        answers = answers_of(HeadedModel(Backbone(), heads), batch, asked)
+        assert {name: tuple(answer.shape) for name, answer in answers.items()} == {
+            "labels": (2, 4),
+            "tokens": (2, 3, 2),
+        }
+
+
+def test_no_architecture_has_a_head_of_its_own_for_two_outputs() -> None:
+    with pytest.raises(ModelError, match=r"asks the model for labels, tokens; take model\.head\.kind=linear"):
+        loading_of(NativeHead(), {**outputs(4), "tokens": TokenOutput(labels=("a",))})
+    with pytest.raises(ModelError, match="gives one vector a text"):
+        loading_of(NativeHead(), {"tokens": TokenOutput(labels=("a",))})

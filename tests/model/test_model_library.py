@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.anatomy import study
 from tunery.model.catalog import Base
@@ -57,13 +58,13 @@ def train(module: nn.Module, *, steps: int = 3) -> None:
     optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=0.01)
     for _ in range(steps):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(module.train()(input_ids=WORDS).logits, torch.tensor([0, 1, 2, 0])).backward()
+        nn.functional.cross_entropy(labels_of(module.train(), input_ids=WORDS), torch.tensor([0, 1, 2, 0])).backward()
         optimizer.step()
 
 
 def answers(module: nn.Module) -> Tensor:
     with torch.no_grad():
-        logits: Tensor = module.eval()(input_ids=WORDS).logits
+        logits: Tensor = labels_of(module.eval(), input_ids=WORDS)
     return logits
 
 

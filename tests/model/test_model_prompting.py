@@ -8,6 +8,7 @@ import pytest
 import torch
 from peft import AutoPeftModelForSequenceClassification
 
+from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built, build
@@ -17,9 +18,9 @@ from tunery.model.owned import count_parameters
 from tunery.schema.freeze import FreezeToAdapter, NoFreeze
 from tunery.schema.model import LinearHead, Model, NativeHead
 from tunery.schema.peft import Prefix, Prompt
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-HEAD = HeadSpec(labels=("no", "maybe", "yes"), problem="single_label")
+HEAD = {"labels": LabelOutput(labels=("no", "maybe", "yes"), problem="single_label")}
 METHODS = (Prefix(tokens=5), Prompt(tokens=5))
 HEADS = {"native": NativeHead(), "mean": LinearHead(pooling="mean"), "cls": LinearHead(pooling="cls")}
 TEXTS = ["a good film", "the worst book in the world", "not bad", "we want to see it again"]
@@ -41,7 +42,7 @@ def make(
     **model: Any,
 ) -> Built:
     torch.manual_seed(3)
-    return build(Model(name=str(folder), head=head, **model), head=HEAD, peft=peft, freeze=freeze, dropout=dropout)
+    return build(Model(name=str(folder), head=head, **model), outputs=HEAD, peft=peft, freeze=freeze, dropout=dropout)
 
 
 def batch(built: Built, texts: Any = TEXTS) -> dict[str, torch.Tensor]:
@@ -50,7 +51,7 @@ def batch(built: Built, texts: Any = TEXTS) -> dict[str, torch.Tensor]:
 
 def answer(module: Any, built: Built, texts: Any = TEXTS) -> torch.Tensor:
     with torch.no_grad():
-        logits: torch.Tensor = module.eval()(**batch(built, texts)).logits
+        logits: torch.Tensor = labels_of(module.eval(), **batch(built, texts))
     return logits
 
 
@@ -59,7 +60,9 @@ def train(built: Built, *, steps: int = 3) -> None:
     optimizer = torch.optim.AdamW([part for part in built.module.parameters() if part.requires_grad], lr=0.01)
     for _ in range(steps):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(built.module(**batch(built)).logits, torch.tensor([0, 1, 2, 0])).backward()
+        torch.nn.functional.cross_entropy(
+            labels_of(built.module, **batch(built)), torch.tensor([0, 1, 2, 0])
+        ).backward()
         optimizer.step()
 
 
@@ -79,8 +82,8 @@ def test_it_trains_the_tokens_and_the_head_and_nothing_else(
     per_layer = {"prefix": 2 * 2, "prompt": 1}[peft.method]
     head_size = sum(built.module.get_parameter(part).numel() for part in built.head_names)
     assert count_parameters(built).trainable == 5 * 32 * per_layer + head_size
-    export(built, load_tokenizer(built.base), tmp_path / "out", head=HEAD, spec=spec, peft=peft)
-    loaded = load_exported(tmp_path / "out", model_spec=spec, peft=peft, head=HEAD)
+    export(built, load_tokenizer(built.base), tmp_path / "out", outputs=HEAD, spec=spec, peft=peft)
+    loaded = load_exported(tmp_path / "out", model_spec=spec, peft=peft, outputs=HEAD)
     assert torch.equal(answer(loaded, built), answer(built.module, built))
 
 
@@ -150,8 +153,8 @@ def test_what_is_unfrozen_is_trained_and_saved(peft: Any, head: str, tiny_bert: 
     built = make(tiny_bert, peft, head=HEADS[head], freeze=FreezeToAdapter(unfreeze_layernorm=True))
     assert sum("LayerNorm" in name for name in built.owned) == 2 * 5
     train(built)
-    export(built, load_tokenizer(built.base), tmp_path / "out", head=HEAD, spec=spec, peft=peft)
-    loaded = load_exported(tmp_path / "out", model_spec=spec, peft=peft, head=HEAD)
+    export(built, load_tokenizer(built.base), tmp_path / "out", outputs=HEAD, spec=spec, peft=peft)
+    loaded = load_exported(tmp_path / "out", model_spec=spec, peft=peft, outputs=HEAD)
     assert torch.equal(answer(loaded, built), answer(built.module, built))
 
 
@@ -162,14 +165,16 @@ def test_pairs_of_texts_are_taken_without_a_word(peft: Any, head: str, tiny_bert
     pairs = dict(load_tokenizer(built.base)(["a film", "bad"], ["good", "a"], padding=True, return_tensors="pt"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert built.module(**pairs).logits.shape == (2, 3)
+        assert labels_of(built.module, **pairs).shape == (2, 3)
 
 
 @pytest.mark.parametrize("peft", METHODS, ids=lambda peft: peft.method)
 def test_the_library_itself_loads_the_export_and_answers_the_same(peft: Any, tiny_bert: Path, tmp_path: Path) -> None:
     built = make(tiny_bert, peft)
     train(built)
-    export(built, load_tokenizer(built.base), tmp_path / "out", head=HEAD, spec=Model(name=str(tiny_bert)), peft=peft)
+    export(
+        built, load_tokenizer(built.base), tmp_path / "out", outputs=HEAD, spec=Model(name=str(tiny_bert)), peft=peft
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         plain = AutoPeftModelForSequenceClassification.from_pretrained(tmp_path / "out", num_labels=3)
@@ -181,7 +186,7 @@ def test_the_frozen_model_rests_and_the_trial_leaves_no_trace(peft: Any, tiny_be
     first = make(tiny_bert, peft, head=LinearHead(), dropout=Dropouts(head=0))
     second = make(tiny_bert, peft, head=LinearHead())
     first.module.train()
-    assert torch.equal(first.module(**batch(first)).logits, first.module(**batch(first)).logits)
+    assert torch.equal(labels_of(first.module, **batch(first)), labels_of(first.module, **batch(first)))
     both = zip(first.module.parameters(), second.module.parameters(), strict=True)
     assert all(torch.equal(one, two) for one, two in both)
     assert all(part.grad is None for part in first.module.parameters())

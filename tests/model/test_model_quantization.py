@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from model_answers import labels_of
 from tunery.errors import MissingExtra
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built, build
@@ -20,11 +21,11 @@ from tunery.model.owned import count_parameters, load_owned, owned_state
 from tunery.schema.freeze import FreezeToAdapter, NoFreeze
 from tunery.schema.model import LinearHead, Model, NativeHead
 from tunery.schema.peft import AdaLora, Dora, Lora, LoraPlus, RsLora
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
 pytest.importorskip("bitsandbytes")
 
-HEAD = HeadSpec(labels=("no", "maybe", "yes"), problem="single_label")
+HEAD = {"labels": LabelOutput(labels=("no", "maybe", "yes"), problem="single_label")}
 KINDS = ("nf4", "int8")
 FAMILY = {spec.method: spec for spec in (Lora(), LoraPlus(), Dora(), RsLora(), AdaLora())}
 ALL_SIX = ("query", "key", "value", "output", "ffn.up", "ffn.down")
@@ -36,7 +37,7 @@ def spec(folder: Path, quantization: Any, *, head: Any = NativeHead()) -> Model:
 
 def make(model: Model, peft: Any = Lora(), freeze: Any = NoFreeze(), **more: Any) -> Built:  # noqa: B008
     torch.manual_seed(3)
-    return build(model, head=HEAD, peft=peft, freeze=freeze, **more)
+    return build(model, outputs=HEAD, peft=peft, freeze=freeze, **more)
 
 
 def batch(built: Built) -> dict[str, torch.Tensor]:
@@ -50,14 +51,14 @@ def train(built: Built, *, steps: int, precision: torch.dtype | None = None) -> 
     for _ in range(steps):
         optimizer.zero_grad()
         with torch.autocast("cpu", precision, enabled=precision is not None):
-            logits = built.module(**batch(built)).logits
+            logits = labels_of(built.module, **batch(built))
         torch.nn.functional.cross_entropy(logits.float(), torch.tensor([0, 1, 2, 0])).backward()
         optimizer.step()
 
 
 def answer(module: nn.Module, built: Built) -> torch.Tensor:
     with torch.no_grad():
-        logits: torch.Tensor = module.eval()(**batch(built)).logits
+        logits: torch.Tensor = labels_of(module.eval(), **batch(built))
     return logits
 
 
@@ -99,8 +100,8 @@ def test_it_trains_and_its_export_answers_the_same(
     train(built, steps=3)
     moved = {name for name, part in built.module.named_parameters() if not torch.equal(part, before[name])}
     assert moved == built.owned
-    export(built, load_tokenizer(built.base), tmp_path / "out", head=HEAD, spec=model, peft=peft)  # type: ignore[arg-type]
-    loaded = load_exported(tmp_path / "out", model_spec=model, peft=peft, head=HEAD)  # type: ignore[arg-type]
+    export(built, load_tokenizer(built.base), tmp_path / "out", outputs=HEAD, spec=model, peft=peft)  # type: ignore[arg-type]
+    loaded = load_exported(tmp_path / "out", model_spec=model, peft=peft, outputs=HEAD)  # type: ignore[arg-type]
     torch.testing.assert_close(answer(loaded, built), answer(built.module, built), atol=1e-5, rtol=0)
 
 
@@ -168,7 +169,7 @@ def test_importing_is_silent() -> None:
 def train_once(built: Built) -> None:
     torch.manual_seed(5)
     built.module.train()
-    logits = built.module(**batch(built)).logits
+    logits = labels_of(built.module, **batch(built))
     torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2, 0])).backward()
 
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_model_build import HEAD, batch_for, make
 
+from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.build import Built
 from tunery.model.owned import owned_state
@@ -48,7 +49,7 @@ def train(built: Built, folder: Path) -> None:
         [part for name, part in built.module.named_parameters() if name in built.owned], lr=1e-4, weight_decay=0
     )
     for _ in range(2):
-        built.module(**batch_for(folder, built)).logits.square().sum().backward()
+        labels_of(built.module, **batch_for(folder, built)).square().sum().backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -61,7 +62,7 @@ def test_all_that_was_pretrained_is_found_by_its_name(family: str, what: str, re
     before = owned_state(built)
     train(built, folder)
     states = random_states()
-    values = pretrained_state(built, spec=spec_of(folder, changes), head=HEAD)
+    values = pretrained_state(built, spec=spec_of(folder, changes), outputs=HEAD)
     assert random_states() == states
     assert values.keys() == built.owned - built.head_names - built.adapter_names != set()
     assert all(torch.equal(value, before[name]) for name, value in values.items())
@@ -75,14 +76,14 @@ def test_trained_weights_are_stored_as_what_differs_and_come_back(
     folder, changes = request.getfixturevalue(family), TRAINED[what]
     built = make(folder, **changes)
     train(built, folder)
-    load = reference_of(built, spec=spec_of(folder, changes), head=HEAD)
+    load = reference_of(built, spec=spec_of(folder, changes), outputs=HEAD)
     assert load is not None
     objects, reference = Objects(tmp_path), Reference(built.base_digest, load)
     state = owned_state(built)
     digest, size = objects.put(state, reference=reference)
     assert size < 0.85 * Objects(tmp_path / "alone").put(state).bytes
     again = make(folder, **changes)
-    load = reference_of(again, spec=spec_of(folder, changes), head=HEAD)
+    load = reference_of(again, spec=spec_of(folder, changes), outputs=HEAD)
     assert load is not None
     found = objects.get(digest, reference=Reference(again.base_digest, load))
     assert found.keys() == state.keys() and all(torch.equal(found[name], state[name]) for name in state)
@@ -92,11 +93,11 @@ def test_trained_weights_are_stored_as_what_differs_and_come_back(
     "changes", [{"peft": Lora()}, {"peft": BitFit()}, {"freeze": FreezeEncoder()}], ids=["lora", "bitfit", "frozen"]
 )
 def test_where_little_of_the_base_is_trained_it_is_not_worth_it(tiny_bert: Path, changes: dict[str, Any]) -> None:
-    assert reference_of(make(tiny_bert, **changes), spec=spec_of(tiny_bert, changes), head=HEAD) is None
+    assert reference_of(make(tiny_bert, **changes), spec=spec_of(tiny_bert, changes), outputs=HEAD) is None
 
 
 def test_the_base_is_read_once(tiny_bert: Path) -> None:
-    load = reference_of(make(tiny_bert), spec=Model(name=str(tiny_bert)), head=HEAD)
+    load = reference_of(make(tiny_bert), spec=Model(name=str(tiny_bert)), outputs=HEAD)
     assert load is not None and load() is load()
 
 
@@ -110,4 +111,4 @@ def test_a_base_that_has_changed_is_refused(tiny_bert: Path, tmp_path: Path) -> 
     with pytest.raises(
         ModelError, match=r"must stay as it was when the run began, but .* now and were .* put them back"
     ):
-        pretrained_state(built, spec=Model(name=str(folder)), head=HEAD)
+        pretrained_state(built, spec=Model(name=str(folder)), outputs=HEAD)

@@ -13,9 +13,9 @@ from tunery.model.peft import METHODS
 from tunery.schema.freeze import NoFreeze
 from tunery.schema.model import LinearHead, Model
 from tunery.schema.peft import BitFit
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-LABELS = HeadSpec(labels=("no", "yes"), problem="single_label")
+LABELS = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "gpt2", "deberta", "albert", "longformer"])
@@ -34,8 +34,8 @@ def test_a_model_without_biases_is_refused(family: str) -> None:
 
 def test_only_what_was_trained_is_saved(tiny_bert: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    built = build(Model(name=str(tiny_bert), head=LinearHead()), head=LABELS, peft=BitFit(), freeze=NoFreeze())
+    built = build(Model(name=str(tiny_bert), head=LinearHead()), outputs=LABELS, peft=BitFit(), freeze=NoFreeze())
     METHODS[BitFit].save(built.carrier, tmp_path, base=built.base)
     saved = load_file(tmp_path / "adapter_model.safetensors")
-    assert saved.keys() == {name.removeprefix("backbone.") for name in built.owned if not name.startswith("head.")}
+    assert saved.keys() == {name.removeprefix("backbone.") for name in built.owned if not name.startswith("heads.")}
     assert all(name.endswith("bias") for name in saved)

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from conftest import save, word_pieces
+from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbone import load_tokenizer
 from tunery.model.build import Built, build
@@ -21,9 +22,9 @@ from tunery.model.tuner import Beside
 from tunery.schema.freeze import NoFreeze
 from tunery.schema.model import LinearHead, Model, NativeHead
 from tunery.schema.peft import Houlsby, Lora, NoPeft
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-LABELS = HeadSpec(labels=("a", "b", "c"), problem="single_label")
+LABELS = {"labels": LabelOutput(labels=("a", "b", "c"), problem="single_label")}
 NUMBERED_FROM_PADDING = ("roberta", "xlm-roberta", "longformer")
 """Families whose position table begins after the padding token's id."""
 CAUSAL = ("gpt2", "llama", "qwen2", "qwen3")
@@ -40,7 +41,7 @@ def saved(family: str, folder: Path, /, **config: Any) -> Path:
 def made(folder: Path, head: Any = None, peft: Any = None, *, max_length: int = 28) -> Built:
     torch.manual_seed(0)
     spec = Model(name=str(folder), head=head or NativeHead(), max_length=max_length)
-    return build(spec, head=LABELS, peft=peft or NoPeft(), freeze=NoFreeze())
+    return build(spec, outputs=LABELS, peft=peft or NoPeft(), freeze=NoFreeze())
 
 
 def probabilities(module: nn.Module, rows: list[list[int]], pad: int) -> torch.Tensor:
@@ -48,7 +49,7 @@ def probabilities(module: nn.Module, rows: list[list[int]], pad: int) -> torch.T
     ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
     with torch.no_grad():
-        answer: torch.Tensor = module.eval()(input_ids=ids, attention_mask=mask).logits.softmax(dim=-1)
+        answer: torch.Tensor = labels_of(module.eval(), input_ids=ids, attention_mask=mask).softmax(dim=-1)
     return answer
 
 
@@ -88,15 +89,15 @@ def test_every_parameter_of_an_export_comes_from_its_files(family: str, tmp_path
     with torch.no_grad():
         for parameter in built.module.parameters():
             parameter.add_(0.01)
-    export(built, load_tokenizer(built.base), folder, head=LABELS, spec=spec, peft=NoPeft())
-    loaded = dict(load_exported(folder, model_spec=spec, peft=NoPeft(), head=LABELS).named_parameters())
+    export(built, load_tokenizer(built.base), folder, outputs=LABELS, spec=spec, peft=NoPeft())
+    loaded = dict(load_exported(folder, model_spec=spec, peft=NoPeft(), outputs=LABELS).named_parameters())
     assert all(torch.equal(part, loaded.pop(name)) for name, part in built.module.named_parameters())
     assert not loaded
     tensors = load_file(folder / "model.safetensors")
     lost = next(name for name in tensors if name in built.head_names)
     save_file({name: part for name, part in tensors.items() if name != lost}, folder / "model.safetensors")
     with pytest.raises(ModelError, match=f"must hold all of its weights, but .* lacks 1 of them.*{lost}"):
-        load_exported(folder, model_spec=spec, peft=NoPeft(), head=LABELS)
+        load_exported(folder, model_spec=spec, peft=NoPeft(), outputs=LABELS)
 
 
 @pytest.mark.parametrize("peft", [NoPeft(), Lora(r=2)], ids=lambda peft: peft.method)
@@ -106,10 +107,10 @@ def test_a_head_for_other_labels_than_those_of_the_export_is_refused(
 ) -> None:
     spec = Model(name=str(tiny_bert), head=head)
     built = made(tiny_bert, head, peft)
-    export(built, load_tokenizer(built.base), tmp_path, head=LABELS, spec=spec, peft=peft)
-    more = HeadSpec(labels=("a", "b", "c", "d"), problem="single_label")
+    export(built, load_tokenizer(built.base), tmp_path, outputs=LABELS, spec=spec, peft=peft)
+    more = {"labels": LabelOutput(labels=("a", "b", "c", "d"), problem="single_label")}
     with pytest.raises(ModelError, match="another shape|does not fit"):
-        load_exported(tmp_path, model_spec=spec, peft=peft, head=more)
+        load_exported(tmp_path, model_spec=spec, peft=peft, outputs=more)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -133,9 +134,9 @@ def test_more_tokens_than_embeddings_are_refused(tiny_bert: Path, tmp_path: Path
     with pytest.raises(ModelError, match=told):
         made(folder)
     spec = Model(name=str(tiny_bert))
-    export(made(tiny_bert), tokenizer, tmp_path / "out", head=LABELS, spec=spec, peft=NoPeft())
+    export(made(tiny_bert), tokenizer, tmp_path / "out", outputs=LABELS, spec=spec, peft=NoPeft())
     with pytest.raises(ModelError, match=told):
-        load_exported(tmp_path / "out", model_spec=spec, peft=NoPeft(), head=LABELS)
+        load_exported(tmp_path / "out", model_spec=spec, peft=NoPeft(), outputs=LABELS)
 
 
 def test_a_padding_id_of_the_config_beyond_the_embeddings_does_no_harm(tmp_path: Path) -> None:
@@ -169,7 +170,8 @@ def test_the_trial_leaves_no_trace(tiny_bert: Path) -> None:
     modes = [part.training for part in module.modules()]
     weights = {name: part.clone() for name, part in module.state_dict().items()}
     random = torch.random.get_rng_state()
-    check_answers(module, AutoTokenizer.from_pretrained(tiny_bert), config=module.config, max_length=16)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    check_answers(module, tokenizer, outputs=LABELS, config=module.config, max_length=16)
     assert torch.equal(random, torch.random.get_rng_state())
     assert modes == [part.training for part in module.modules()]
     assert all(torch.equal(part, weights[name]) for name, part in module.state_dict().items())

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.bottleneck import Adapters, after_feed_forward, houlsby_places, linear_adapter
 from tunery.model.build import Built, build, load_carrier
@@ -17,9 +18,9 @@ from tunery.model.tuner import AdapterLayer, After, AroundNorm, Beside, saved_na
 from tunery.schema.freeze import NoFreeze
 from tunery.schema.model import Model
 from tunery.schema.peft import Compacter, Houlsby, Pfeiffer
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-LABELS = HeadSpec(labels=("no", "yes"), problem="single_label")
+LABELS = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 PFEIFFER = Adapters(places=after_feed_forward, make=linear_adapter)
 HOULSBY = Adapters(places=houlsby_places, make=linear_adapter)
 TOKENS = torch.arange(6, 30).reshape(2, 12)
@@ -27,7 +28,7 @@ TOKENS = torch.arange(6, 30).reshape(2, 12)
 
 def make(folder: Path, peft: Any) -> Built:
     torch.manual_seed(1)
-    built = build(Model(name=str(folder)), head=LABELS, peft=peft, freeze=NoFreeze())
+    built = build(Model(name=str(folder)), outputs=LABELS, peft=peft, freeze=NoFreeze())
     stir(built.module)
     return built
 
@@ -41,7 +42,7 @@ def stir(module: nn.Module) -> None:
 
 
 def answer(module: Any) -> torch.Tensor:
-    logits: torch.Tensor = module.eval()(input_ids=TOKENS, attention_mask=torch.ones_like(TOKENS)).logits.detach()
+    logits: torch.Tensor = labels_of(module.eval(), input_ids=TOKENS, attention_mask=torch.ones_like(TOKENS)).detach()
     return logits
 
 
@@ -54,7 +55,7 @@ def trained(module: nn.Module) -> set[str]:
 )
 def test_adapters_on_one_base_are_switched_and_disabled(tiny_bert: Path, second: Any) -> None:
     adapted: Any = make(tiny_bert, Houlsby(bottleneck=8)).module
-    carrier, _ = load_carrier(Model(name=str(tiny_bert)), base=resolve(Model(name=str(tiny_bert))), head=LABELS)
+    carrier, _ = load_carrier(Model(name=str(tiny_bert)), base=resolve(Model(name=str(tiny_bert))), outputs=LABELS)
     with adapted.without_adapters():
         bare = answer(adapted)
     first, owned = answer(adapted), trained(adapted)
@@ -104,7 +105,7 @@ def test_a_block_input_is_forgotten_when_it_was_read(tiny_gpt2: Path) -> None:
     built.module.train()
     with torch.no_grad():
         built.module(input_ids=TOKENS)
-    built.module(input_ids=TOKENS).logits.sum().backward()
+    labels_of(built.module, input_ids=TOKENS).sum().backward()
     layers = [part for part in built.module.modules() if isinstance(part, Beside)]
     assert len(layers) == 4
     assert all(layer._seen is None for layer in layers)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model_answers import labels_of
 from tunery.errors import RunError
 from tunery.model.build import Built, build
 from tunery.optim.adversarial import ADVERSARIES, CleanPass, MovedPass, make_adversary
@@ -17,7 +18,7 @@ from tunery.schema.freeze import NoFreeze
 from tunery.schema.model import Model
 from tunery.schema.peft import Houlsby, Lora, NoPeft, Prefix, Prompt
 from tunery.schema.regularization import Adversarial, Fgm, NoAdversary, Pgd
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
 IDS = torch.tensor([[3, 5, 7, 0], [2, 4, 6, 8]])
 MASK = torch.tensor([[1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
@@ -212,7 +213,7 @@ METHODS: dict[str, Any] = {
 def loss_of(built: Built, autocast: bool = False) -> Tensor:
     ids = torch.tensor([[2, 150, 160, 170, 3], [2, 151, 161, 3, 0]])
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        logits = built.module(input_ids=ids, attention_mask=(ids != 0).long()).logits
+        logits = labels_of(built.module, input_ids=ids, attention_mask=(ids != 0).long())
     return F.cross_entropy(logits.float(), torch.tensor([0, 1]))
 
 
@@ -220,9 +221,9 @@ def loss_of(built: Built, autocast: bool = False) -> Tensor:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_kind_of_model_can_be_moved(tiny_bert: Path, method: str, head: str) -> None:
     spec = Model.model_validate({"name": str(tiny_bert), "max_length": 32, "head": {"kind": head}})
-    labels = HeadSpec(problem="single_label", labels=("a", "b"))
+    labels = {"labels": LabelOutput(problem="single_label", labels=("a", "b"))}
     torch.manual_seed(0)
-    built = build(spec, head=labels, peft=METHODS[method], freeze=NoFreeze())
+    built = build(spec, outputs=labels, peft=METHODS[method], freeze=NoFreeze())
     built.module.eval()
     before = {name: weight.detach().clone() for name, weight in built.module.named_parameters()}
     losses: list[Tensor] = []
@@ -244,11 +245,11 @@ def test_every_kind_of_model_can_be_moved(tiny_bert: Path, method: str, head: st
 
 def test_with_gradient_checkpointing_and_bf16(tiny_bert: Path) -> None:
     spec = Model(name=str(tiny_bert), max_length=32)
-    labels = HeadSpec(problem="single_label", labels=("a", "b"))
+    labels = {"labels": LabelOutput(problem="single_label", labels=("a", "b"))}
     found = []
     for checkpointing in (False, True):
         torch.manual_seed(0)
-        built = build(spec, head=labels, peft=Lora(r=4), freeze=NoFreeze(), gradient_checkpointing=checkpointing)
+        built = build(spec, outputs=labels, peft=Lora(r=4), freeze=NoFreeze(), gradient_checkpointing=checkpointing)
         built.module.train()
         torch.manual_seed(1)
         MovedPass(built.embeddings, epsilon=0.1, moves=3, length=0.5).backward(

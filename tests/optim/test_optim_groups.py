@@ -19,9 +19,9 @@ from tunery.schema.freeze import FreezeLayers, NoFreeze
 from tunery.schema.model import LinearHead, Model, NativeHead
 from tunery.schema.optim import Spared
 from tunery.schema.peft import Dora, Library, Lora, LoraPlus, NoPeft
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput
 
-HEAD = HeadSpec(labels=("no", "maybe", "yes"), problem="single_label")
+HEAD = {"labels": LabelOutput(labels=("no", "maybe", "yes"), problem="single_label")}
 RATES = Rates(encoder=1.0, head=7.0, adapter=3.0)
 KINDS: tuple[Spared, ...] = get_args(Spared)
 
@@ -71,7 +71,7 @@ def built_groups(built: Built, **changes: Any) -> dict[str, Group]:
 
 def make(folder: Path, *, peft: Any = None, freeze: Any = None, head: Any = None) -> Built:
     model = Model(name=str(folder), head=head or NativeHead())
-    return build(model, head=HEAD, peft=peft or NoPeft(), freeze=freeze or NoFreeze())
+    return build(model, outputs=HEAD, peft=peft or NoPeft(), freeze=freeze or NoFreeze())
 
 
 NAMES = st.sampled_from(["weight", "bias", "scale"])

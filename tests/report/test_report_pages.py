@@ -13,8 +13,8 @@ from report_records import make_empty_study, make_lines, make_run, make_study
 from tunery.report import run_html, study_html
 from tunery.report.canvas import VARIABLES
 from tunery.report.words import METRIC_NAMES, duration, listed, percent, size
-from tunery.schema.metrics import METRICS
 from tunery.schema.results import Importance, Metrics, Rescored, RunResult, StudyResult
+from tunery.tasks.table import TASKS
 
 
 def study_page(study: StudyResult, results: dict[int, RunResult] | None = None) -> Page:
@@ -206,7 +206,7 @@ def test_a_failed_run_without_anything_says_why():
 
 
 def test_every_metric_has_words():
-    assert {name for metrics in METRICS.values() for name in metrics} <= set(METRIC_NAMES)
+    assert {name for spec in TASKS for name in spec.metrics} <= set(METRIC_NAMES)
 
 
 def test_words_for_numbers():

@@ -16,15 +16,17 @@ from hypothesis import strategies as st
 from tiny_runs import config, write_rows
 from tunery import load
 from tunery.data.metrics import sigmoid
+from tunery.data.row_table import RowTable
 from tunery.data.rows import Example
-from tunery.data.tasks import make_task
 from tunery.errors import ExportMismatch, ModelError
 from tunery.schema.results import EnsembleGain
 from tunery.schema.task import ClassificationTask, MultilabelTask
 from tunery.store.folder import RunFolder
 from tunery.store.objects import Objects
+from tunery.tasks.combine import SIGMOID, SOFTMAX
+from tunery.tasks.table import make_task
 from tunery.train import publish as publishing
-from tunery.train.blend import BLENDS, LINKS, Blend, Yardstick, selected
+from tunery.train.blend import BLENDS, Blend, Judge, selected
 from tunery.train.ensemble import Panel, Soup, gain_of, gains, write_ensemble
 from tunery.train.fit import fit
 from tunery.train.inference import evaluate
@@ -76,7 +78,7 @@ LOGITS = st.lists(st.floats(-30, 30), min_size=6, max_size=6).map(lambda values:
 
 @given(LOGITS)
 def test_probabilities_become_logits_again_and_back(logits: Any) -> None:
-    for link in LINKS.values():
+    for link in (SOFTMAX, SIGMOID):
         found = link.probabilities(logits)
         assert link.probabilities(link.logits(found)) == pytest.approx(found, abs=1e-12)
         assert np.isfinite(link.logits(np.array([[0.0, 1.0]]))).all()
@@ -84,17 +86,17 @@ def test_probabilities_become_logits_again_and_back(logits: Any) -> None:
 
 def test_a_mean_is_of_probabilities_and_a_vote_counts_members() -> None:
     sure, torn, other = np.array([[9.0, 0.0]]), np.array([[0.0, 0.1]]), np.array([[0.0, 0.2]])
-    soft = LINKS["single_label"].probabilities
-    mean = soft(Blend.even(3)([sure, torn, other], problem="single_label"))
+    soft = SOFTMAX.probabilities
+    mean = soft(Blend.even(3)([sure, torn, other], combiner=SOFTMAX))
     assert mean == pytest.approx((soft(sure) + soft(torn) + soft(other)) / 3) and mean.argmax() == 0
-    vote = soft(Blend.even(3, (None,) * 3)([sure, torn, other], problem="single_label"))
+    vote = soft(Blend.even(3, (None,) * 3)([sure, torn, other], combiner=SOFTMAX))
     assert vote == pytest.approx((np.array([[1.0, 2.0]]) + mean) / 4) and vote.argmax() == 1
 
 
 def test_of_equal_votes_the_mean_decides_and_members_vote_with_their_own_thresholds() -> None:
     two = [np.array([[3.0, -1.0]]), np.array([[-0.1, -1.0]])]
     cuts = ((0.5, 0.2), (0.5, 0.9))
-    found = sigmoid(Blend.even(2, cuts)(two, problem="multi_label"))[0]
+    found = sigmoid(Blend.even(2, cuts)(two, combiner=SIGMOID))[0]
     assert found == pytest.approx((np.array([1, 1]) + (sigmoid(two[0]) + sigmoid(two[1]))[0] / 2) / 3)
     assert list(found >= 0.5) == [True, False]
 
@@ -114,26 +116,29 @@ def test_a_soup_takes_what_does_not_make_it_worse() -> None:
     assert greedy([2, 0, 1, 3], value.__getitem__) == (2, 0, 3)
 
 
-def yardstick(kind: str = "classification") -> tuple[Yardstick, np.ndarray[Any, Any]]:
+def judge(kind: str = "classification") -> tuple[Judge, np.ndarray[Any, Any]]:
     task = make_task(ClassificationTask() if kind == "classification" else MultilabelTask(), ("bad", "good"))
     examples = [Example(str(n), labels=(("bad", "good")[n % 2],)) for n in range(8)]
-    return Yardstick(task, task.targets(examples), "f1_macro", "maximize"), np.arange(8)
+    return Judge(task, task.truth(examples), "f1_macro", "maximize"), np.arange(8)
 
 
 def test_thresholds_are_of_the_rows_that_choose() -> None:
-    stick, rows = yardstick("multilabel")
-    logits = np.where(stick.targets > 0, 1.0, -1.0) + 5 * (rows >= 4)[:, None]  # later rows answer higher throughout
+    stick, rows = judge("multilabel")
+    later = 5 * (rows >= 4)[:, None]  # these answer higher throughout
+    logits = np.where(stick.truth["labels"] > 0, 1.0, -1.0) + later
+    answers, turned = RowTable({"logits": logits}), RowTable({"logits": logits[:, ::-1]})
     early, late = rows[:4], rows[4:]
-    assert stick.merit(logits, late) == 1.0
-    assert stick.value(logits, late, tuned_on=early) == pytest.approx(2 / 3)  # all labels are given
-    assert stick.merit(logits[:, ::-1], early) < 1
+    assert stick.merit(answers, late) == 1.0
+    assert stick.value(answers, late, fitted_on=early) == pytest.approx(2 / 3)  # all labels are given
+    assert stick.merit(turned, early) < 1
 
 
 def test_what_is_less_is_better_where_the_objective_says_so() -> None:
-    stick, rows = yardstick()
+    stick, rows = judge()
     stick = dataclasses.replace(stick, objective="loss", direction="minimize")
-    good = np.eye(2)[stick.targets] * 4
-    assert stick.merit(good, rows) > stick.merit(-good, rows) and stick.sign == -1
+    logits = np.eye(2)[stick.truth["labels"]] * 4
+    good, bad = RowTable({"logits": logits}), RowTable({"logits": -logits})
+    assert stick.merit(good, rows) > stick.merit(bad, rows) and stick.sign == -1
     area = dataclasses.replace(stick, objective="roc_auc", direction="maximize")
     assert area.merit(good, rows[:1]) == -np.inf  # one class alone has no area
 
@@ -142,7 +147,7 @@ class Known:
     """A member with given answers."""
 
     def __init__(self, trial: int, logits: Any, base: Any) -> None:
-        self.trial, self.logits, self.config, self.shape = trial, logits, base, trial
+        self.trial, self.answers, self.config, self.shape = trial, RowTable({"logits": logits}), base, trial
         self.base, self.trust_remote_code = None, False
 
 
@@ -153,10 +158,11 @@ def test_a_gain_is_measured_where_nothing_was_chosen(tiny_bert: Path, tmp_path: 
     panel = Panel(blank)
     (one, other), back = panel.halves
     assert len(back) == 2 and sorted([*one, *other]) == list(range(24)) and abs(len(one) - len(other)) <= 2
-    right = np.eye(2)[panel.yardstick.targets] * 8 - 4
+    right = np.eye(2)[panel.judge.truth["labels"]] * 8 - 4
     for member, half in zip(blank, (one, other), strict=True):
-        member.logits = -right
-        member.logits[half] = right[half] * 2
+        logits = -right
+        logits[half] = right[half] * 2
+        member.answers = RowTable({"logits": logits})
     told = {found.method: found for found in gains(blank)[0]}
     assert told["weighted"] == EnsembleGain(method="weighted", trials=(4, 7), value=0.0, single=0.0, gain=0.0)
     assert told["mean"].value == 1.0 and told["mean"].gain == 1.0 and told["mean"].trials == (4, 7)
@@ -176,7 +182,7 @@ def test_members_answer_as_their_trials_do(study: Callable[..., list[Member]], t
     members = study(0, 4)
     for member in members:
         panel = Panel([member])
-        assert panel.yardstick.value(member.logits, panel.rows, tuned_on=panel.rows) == member.record.value
+        assert panel.judge.value(member.answers, panel.rows, fitted_on=panel.rows) == member.record.value
     assert members[0].shape != members[1].shape
 
 
@@ -190,7 +196,7 @@ def test_only_weights_that_mean_the_same_are_averaged(study: Callable[..., list[
         Pot([scaled, lora])
     pot = Pot([scaled, second, lora, first, narrow])
     assert pot.places == (1, 3) and scaled.shape == lora.shape != narrow.shape
-    assert np.allclose(pot.logits((3,)), first.logits, atol=1e-5)
+    assert np.allclose(pot.answers((3,))["logits"], first.answers["logits"], atol=1e-5)
 
 
 def test_a_soup_is_the_mean_of_the_weights(study: Callable[..., list[Member]]) -> None:
@@ -224,7 +230,7 @@ def test_what_is_written_answers_as_what_was_chosen(
             assert prediction.probabilities["good"] == pytest.approx(mean, abs=1e-6)
     found = gain_of(out)
     assert found is not None and found == {told.method: told for told in gains(members)[0]}[method]
-    assert found.gain == pytest.approx(found.value - found.single) and panel.yardstick.sign == 1
+    assert found.gain == pytest.approx(found.value - found.single) and panel.judge.sign == 1
     assert predict_file(out, rows, tmp_path / "answers.csv") == 24
 
 
@@ -258,7 +264,7 @@ def test_multilabel_ensembles_have_thresholds_of_their_own(tiny_bert: Path, tmp_
     for method in BLENDS:
         write_ensemble(method, members, tmp_path / method)
         card = json.loads((tmp_path / method / "tunery.json").read_text())
-        assert len(card["thresholds"]) == 2
+        assert len(card["task"]["state"]["thresholds"]) == 2
         assert (card["blend"]["cuts"] is not None) == (method == "vote")
         assert evaluate(tmp_path / method, "validation")["f1_macro"] == pytest.approx(card["weights"]["value"])
         assert load(tmp_path / method).predict(TEXTS)[0].label is None

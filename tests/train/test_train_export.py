@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tiny_runs import StopAt, config, write_rows
@@ -301,3 +302,21 @@ def finished_with(study: Path, winner: Path, *, number: int, value: float, trial
     finally:
         shutil.rmtree(study / "best")
         (study / "study.json").unlink()
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel"])
+def test_what_earlier_versions_exported_is_read(kind: str, tiny_bert: Path, tmp_path: Path) -> None:
+    """They named no outputs, and had labels and thresholds in place of the task."""
+    files = write_rows(tmp_path, multilabel=kind == "multilabel")
+    model = {"name": str(tiny_bert), "max_length": 32, "head": "linear"}
+    fit(config("", files, kind=kind, train={"epochs": 1, "batch_size": 8}, model=model), out=tmp_path / "run")
+    texts = ["good film", "bad day"]
+    now, best = load(tmp_path / "run").predict(texts), tmp_path / "run" / "best"
+    told = card(best)
+    task = told.pop("task")
+    del told["format"]
+    told |= {"labels": task["labels"], "thresholds": task["state"] and task["state"]["thresholds"]}
+    (best / "tunery.json").write_text(json.dumps(told))
+    heads = load_file(best / "head.safetensors")
+    save_file({name.removeprefix("labels."): part for name, part in heads.items()}, best / "head.safetensors")
+    assert load(tmp_path / "run").predict(texts) == now

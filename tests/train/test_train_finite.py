@@ -55,7 +55,7 @@ def make(tiny_bert: Path, folder: Path, **sections: Any) -> RunConfig:
 
 def ids_at(given: RunConfig, step: int) -> tuple[str, ...]:
     prepared = prepare(given)
-    lengths, targets = prepared.encoded["train"].lengths, prepared.targets["train"]
+    lengths, targets = prepared.encoded["train"].lengths, prepared.truth["train"]["labels"]
     by_length = not length_tells_labels(lengths, targets, batch_size=8)
     epoch, place = divmod(step - 1, STEPS_PER_EPOCH)
     plan = plan_epoch(lengths, batch_size=8, seed=0, epoch=epoch, by_length=by_length)

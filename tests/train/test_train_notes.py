@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tunery.data.rows import Example
-from tunery.data.tasks import make_task
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
 from tunery.schema.results import DataRecord, SplitRecord
+from tunery.tasks.table import make_task
 from tunery.train.notes import Curves, notes_of
 
 ROWS = 120
@@ -29,7 +29,7 @@ def data(**labels: int) -> DataRecord:
 
 def scored(config: RunConfig, logits: np.ndarray, labels: list[tuple[str, ...]], names: list[str]) -> dict[str, Any]:
     task = make_task(config.task, names)
-    return task.metrics(logits, task.targets([Example("", None, labels=given) for given in labels]), thresholds=None)
+    return task.metrics(logits, task.numbers([Example("", None, labels=given) for given in labels]), thresholds=None)
 
 
 def two_labels(strength: float, *, shift: float = 0.0) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,13 @@ from safetensors.torch import load_file, save_file
 
 from tiny_runs import config, write_rows
 from tunery import load
+from tunery.data.row_table import RowTable
 from tunery.data.rows import Example
 from tunery.errors import ExportMismatch
 from tunery.train import verify
 from tunery.train.fit import fit
 from tunery.train.inference import Predictor
-from tunery.train.verify import Reader, logits_from, require_same
+from tunery.train.verify import Reader, answers_from, require_same
 
 ROWS = [Example("a great day"), Example("the film was sad", "and we hate it"), Example("it was very long " * 9)]
 
@@ -63,10 +64,10 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Reader]]:
 
 
 def test_another_process_gives_the_logits_and_stays(best: Path, live: Predictor) -> None:
-    there = logits_from(best, ROWS)
+    there = answers_from(best, ROWS)["logits"]
     assert np.allclose(there, live.logits(ROWS, precision="fp32"), atol=1e-6) and there.dtype == np.float32
     first = verify._READER.pid
-    logits_from(best, ROWS)
+    answers_from(best, ROWS)
     assert first is not None and verify._READER.pid == first != os.getpid()
     require_same(best, live, ROWS)
 
@@ -79,7 +80,7 @@ def test_it_finds_what_is_named_relative_to_where_this_process_is(
     train = {"epochs": 1, "max_steps": 1, "batch_size": 8}
     model = {"name": "./base", "max_length": 32}
     fit(config("", write_rows(tmp_path), train=train, model=model, peft={"method": "ia3"}), out="run")
-    assert logits_from(Path("run/best"), ROWS).shape == (3, 2)
+    assert answers_from(Path("run/best"), ROWS)["logits"].shape == (3, 2)
 
 
 def test_a_changed_weight_is_found(best: Path, live: Predictor, tmp_path: Path) -> None:
@@ -90,22 +91,40 @@ def test_a_changed_weight_is_found(best: Path, live: Predictor, tmp_path: Path) 
     weights = load_file(copy / "model.safetensors")
     weights["classifier.bias"][0] += 0.01
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ExportMismatch, match=r"must give the trained model's logits, but they differ by 1\.0.e-02"):
+    with pytest.raises(ExportMismatch, match=r"must give the trained model's answers, but they differ by \d\.0.e-02"):
         require_same(copy, live, ROWS)
 
 
-def test_other_labels_are_found(live: Predictor, best: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "logits_from", lambda *_, **__: np.zeros((3, 1), np.float32))
+class Other:
+    """A model that answers something else."""
+
+    def __init__(self, **columns: np.ndarray) -> None:
+        self.columns = columns
+
+    def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
+        return RowTable(self.columns)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Other(logits=np.zeros((3, 1), np.float32)),
+        Other(scores=np.zeros((3, 2), np.float32)),
+        Other(logits=np.full((3, 2), np.nan, np.float32)),
+    ],
+    ids=["labels", "name", "nan"],
+)
+def test_answers_of_another_shape_or_name_or_none_are_found(best: Path, other: Other) -> None:
     with pytest.raises(ExportMismatch, match="differ by inf"):
-        require_same(best, live, ROWS)
+        require_same(best, other, ROWS)
 
 
 def test_a_folder_that_cannot_be_read_is_named_with_the_reason(best: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     message = "must be readable in another process, but '.*missing' is not .FolderError: there is no folder .*published"
     with pytest.raises(ExportMismatch, match=message):
-        logits_from(missing, ROWS)
-    assert logits_from(best, ROWS).shape == (3, 2)  # the process goes on
+        answers_from(missing, ROWS)
+    assert answers_from(best, ROWS)["logits"].shape == (3, 2)  # the process goes on
 
 
 def test_one_process_answers_until_it_is_killed_then_another_does(start: Callable[[str], Reader]) -> None:
@@ -177,7 +196,7 @@ def test_a_fork_reads_too_and_another_process_after_it(
     texts = [(row.text, row.text_pair) for row in ROWS]
     question = {"folder": str(best), "texts": texts, "cwd": "/", "threads": 1, "trust_remote_code": False}
     head, body = reader.ask(question)
-    there = np.load(io.BytesIO(body))
+    there = np.load(io.BytesIO(body))["logits"]
     assert head["bytes"] == len(body) and np.allclose(there, live.logits(ROWS, precision="fp32"), atol=1e-6)
     assert reader.pid == fork != os.getpid()
     assert "FolderError" in reader.ask({**question, "folder": "/nowhere"})[0]["error"]

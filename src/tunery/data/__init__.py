@@ -7,8 +7,8 @@ carve      which training rows become a missing split
 splits     the three splits of a config, read or carved, with digests
 check      what is wrong with them (copies, near_duplicates: rows that are there more than once)
 guess      a config for files that nobody has described yet (profiles, siblings, starter: its parts)
-task       the seam: what a task must be able to do; classification, multilabel: the tasks; tasks: the table
 metrics    numbers from logits and targets
+row_table  named arrays with one entry a row
 draw       random numbers keyed by what they are for
 encode     examples -> token ids
 batches    token ids -> steps and micro-batches

@@ -4,8 +4,9 @@ A plan is a pure function of lengths, labels, seed and epoch, so that a step hol
 workers and after any interruption.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +28,38 @@ MOST_EXCESS = 0.25
 """By how much batches of similar length may raise the variance of a step's label mix above that of random batches."""
 
 
+NO_TARGET: Final = -100
+"""Stands at padding in targets of tokens, as torch and transformers have it."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What training is told about the features of a split, by name."""
+
+    features: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    """One entry for each feature: (features, ...)."""
+    tokens: Mapping[str, Sequence[npt.NDArray[Any]]] = field(default_factory=dict)
+    """For each feature an entry for each of its tokens: (tokens, ...)."""
+
+
 class Item(NamedTuple):
-    """One encoded row on its way into a batch."""
+    """One feature on its way into a batch."""
 
     epoch: int
-    row: int
+    feature: int
     ids: npt.NDArray[np.int32]
     type_ids: npt.NDArray[np.int8] | None
-    target: Any
+    targets: Mapping[str, Any]
+    token_targets: Mapping[str, npt.NDArray[Any]]
+
+
+class MicroBatch(NamedTuple):
+    """The features of one pass, padded on the right to the longest of them."""
+
+    inputs: dict[str, Tensor]
+    """`input_ids`, `attention_mask` and, where the model asks for them, `token_type_ids`: int64 (features, tokens)."""
+    targets: dict[str, Tensor]
+    """By name: (features, ...), or (features, tokens, ...) with -100 at padding."""
 
 
 def plan_epoch(lengths: Lengths, *, batch_size: int, seed: int, epoch: int, by_length: bool = True) -> list[list[int]]:
@@ -147,30 +172,35 @@ class EpochBatches(Sampler[list[Place]]):
         return -(-len(self._lengths) // self.batch_size)
 
 
-class EncodedDataset(Dataset[Item]):
-    """Encoded rows with their targets, by place (epoch, row)."""
+class EncodedDataset(Dataset[list[Item]]):
+    """The features of a row with their targets, by place (epoch, row)."""
 
-    def __init__(self, encoded: Encoded, targets: npt.NDArray[Any] | None = None) -> None:
+    def __init__(self, encoded: Encoded, targets: Targets | None = None) -> None:
         self._encoded = encoded
-        self._targets = targets
+        self._targets = targets or Targets()
+        self._starts = np.searchsorted(encoded.rows, np.arange(len(self) + 1))
 
-    def __getitem__(self, place: Place) -> Item:
+    def __getitem__(self, place: Place) -> list[Item]:
         epoch, row = place
-        types = self._encoded.type_ids
-        return Item(
-            epoch=epoch,
-            row=row,
-            ids=self._encoded.ids[row],
-            type_ids=None if types is None else types[row],
-            target=None if self._targets is None else self._targets[row],
-        )
+        types, targets = self._encoded.type_ids, self._targets
+        return [
+            Item(
+                epoch=epoch,
+                feature=feature,
+                ids=self._encoded.ids[feature],
+                type_ids=None if types is None else types[feature],
+                targets={name: column[feature] for name, column in targets.features.items()},
+                token_targets={name: column[feature] for name, column in targets.tokens.items()},
+            )
+            for feature in range(self._starts[row], self._starts[row + 1])
+        ]
 
     def __len__(self) -> int:
-        return len(self._encoded.ids)
+        return int(self._encoded.rows[-1]) + 1 if len(self._encoded.rows) else 0
 
 
 class Collator:
-    """One step's rows -> its micro-batches."""
+    """The rows of one step -> its micro-batches."""
 
     def __init__(
         self,
@@ -189,20 +219,18 @@ class Collator:
         self._seed = seed
         self._special_ids = np.array(sorted(special_ids), dtype=np.int32)
 
-    def __call__(self, items: Sequence[Item]) -> list[dict[str, Tensor]]:
-        """Each micro-batch as `pad` gives it, with `labels`: int64 (rows,) or float32 (rows, labels).
-
-        With `token_dropout`, the attention mask is 0 for hidden tokens too; ids and positions stay as they are.
-        """
+    def __call__(self, rows: Sequence[Sequence[Item]]) -> list[MicroBatch]:
+        """With `token_dropout`, the attention mask is 0 for hidden tokens too; ids and positions stay as they are."""
+        items = [item for row in rows for item in row]
         lengths = np.array([len(item.ids) for item in items], dtype=np.int64)
         passes = micro_batches(range(len(items)), lengths, max_tokens=self._max_tokens, pass_tokens=self._pass_tokens)
-        chosen = ([items[index] for index in rows] for rows in passes)
-        return [_stacked(rows, [self._visible(item) for item in rows], pad_id=self._pad_id) for rows in chosen]
+        chosen = ([items[index] for index in places] for places in passes)
+        return [_stacked(part, [self._visible(item) for item in part], pad_id=self._pad_id) for part in chosen]
 
     def _visible(self, item: Item) -> npt.NDArray[np.int64]:
         if self._token_dropout == 0:
             return _all_visible(item)
-        generator = row_generator(self._seed, epoch=item.epoch, row=item.row, purpose="token_dropout")
+        generator = row_generator(self._seed, epoch=item.epoch, row=item.feature, purpose="token_dropout")
         special = np.isin(item.ids, self._special_ids)
         return visible_tokens(special, generator.random(len(special)), dropout=self._token_dropout)
 
@@ -228,30 +256,35 @@ def _all_visible(item: Item) -> npt.NDArray[np.int64]:
     return np.ones(len(item.ids), dtype=np.int64)
 
 
-def pad(encoded: Encoded, rows: Sequence[int], *, pad_id: int) -> dict[str, Tensor]:
-    """Tensors of one forward pass over these rows, padded on the right to the longest of them.
+def pad(encoded: Encoded, features: Sequence[int], *, pad_id: int) -> dict[str, Tensor]:
+    """The inputs of one forward pass over these features, as in a `MicroBatch`."""
+    types = encoded.type_ids
+    items = [
+        Item(0, number, encoded.ids[number], None if types is None else types[number], {}, {}) for number in features
+    ]
+    return _stacked(items, [_all_visible(item) for item in items], pad_id=pad_id).inputs
 
-    `input_ids`, `attention_mask` and, where the model asks for them, `token_type_ids`: int64 (rows, tokens).
-    """
-    dataset = EncodedDataset(encoded)
-    items = [dataset[0, row] for row in rows]
-    return _stacked(items, [_all_visible(item) for item in items], pad_id=pad_id)
 
-
-def _stacked(items: Sequence[Item], visible: Sequence[npt.NDArray[np.int64]], *, pad_id: int) -> dict[str, Tensor]:
-    batch = {
+def _stacked(items: Sequence[Item], visible: Sequence[npt.NDArray[np.int64]], *, pad_id: int) -> MicroBatch:
+    inputs = {
         "input_ids": _padded([item.ids for item in items], pad_id),
         "attention_mask": _padded(visible, 0),
     }
     if items[0].type_ids is not None:
-        batch["token_type_ids"] = _padded([item.type_ids for item in items], 0)
-    if items[0].target is not None:
-        batch["labels"] = torch.from_numpy(np.stack([item.target for item in items]))
-    return batch
+        inputs["token_type_ids"] = _padded([item.type_ids for item in items], 0)
+    targets = {name: torch.from_numpy(np.stack([item.targets[name] for item in items])) for name in items[0].targets}
+    for name in items[0].token_targets:
+        targets[name] = _padded([item.token_targets[name] for item in items], NO_TARGET)
+    return MicroBatch(inputs, targets)
 
 
 def _padded(rows: Sequence[Any], filler: int) -> Tensor:
-    result = np.full((len(rows), max(map(len, rows))), filler, dtype=np.int64)
+    result = np.full((len(rows), max(map(len, rows)), *np.shape(rows[0])[1:]), filler, dtype=_wide(rows[0]))
     for index, row in enumerate(rows):
         result[index, : len(row)] = row
     return torch.from_numpy(result)
+
+
+def _wide(row: Any) -> Any:
+    """Whole numbers are int64, as torch has them."""
+    return np.int64 if np.issubdtype(np.asarray(row).dtype, np.integer) else np.asarray(row).dtype

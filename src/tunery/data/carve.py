@@ -6,7 +6,7 @@ exactly, the next one makes up for, so that the total is right.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,12 +28,25 @@ def text_key(example: Example) -> str:
     return "\n".join(" ".join(part.casefold().split()) for part in (example.text, example.text_pair or "")).strip()
 
 
-def carve(examples: Sequence[Example], shares: Mapping[str, float], *, seed: int) -> dict[str, list[int]]:
+def by_label(example: Example) -> frozenset[str]:
+    """The stratum of rows that have labels."""
+    return frozenset(example.labels)
+
+
+def carve(
+    examples: Sequence[Example],
+    shares: Mapping[str, float],
+    *,
+    stratum: Callable[[Example], frozenset[str]] = by_label,
+    seed: int,
+) -> dict[str, list[int]]:
     """Row numbers of each carved split and of `train`, ascending. A split that cannot be carved is empty.
 
-    shares: split name -> wanted share of all rows, between 0 and 1.
+    Args:
+        shares: split name -> wanted share of all rows, between 0 and 1.
+        stratum: what each split should have its share of.
     """
-    pool = _units(examples)
+    pool = _units(examples, stratum)
     result: dict[str, list[int]] = {}
     for position, (name, share) in enumerate(shares.items(), start=1):
         generator = row_generator(seed, epoch=0, row=0, purpose=f"carve {name}")
@@ -47,12 +60,12 @@ def _rows(units: Iterable[_Unit]) -> list[int]:
     return sorted(row for unit in units for row in unit.rows)
 
 
-def _units(examples: Sequence[Example]) -> list[_Unit]:
+def _units(examples: Sequence[Example], stratum: Callable[[Example], frozenset[str]]) -> list[_Unit]:
     together: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
         together[_belongs_to(row, example)].append(row)
     return [
-        _Unit(rows=tuple(rows), labels=frozenset(label for row in rows for label in examples[row].labels))
+        _Unit(rows=tuple(rows), labels=frozenset().union(*(stratum(examples[row]) for row in rows)))
         for rows in together.values()
     ]
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from tunery.data.cells import same_but_for_writing
 from tunery.data.copies import copies, is_numbered, percent, rows
 from tunery.data.lengths import length_of
-from tunery.data.multilabel import FEW
 from tunery.data.rows import Split, Splits
 from tunery.errors import DataError
 from tunery.schema.data import Allowance
@@ -37,9 +36,10 @@ ORDERED = 0.1
 
 
 @dataclass(frozen=True)
-class _Subject:
+class Subject:
+    """What is looked at; see `inspect`."""
+
     splits: Splits
-    task_kind: str
     labels: Collection[str]
     lengths: Lengths
     truncated: Mapping[str, int]
@@ -48,9 +48,12 @@ class _Subject:
     alike: Mapping[str, int]
 
 
+Check = Callable[[Subject], Iterator[Finding]]
+
+
 def inspect(
     splits: Splits,
-    task_kind: str,
+    checks: Iterable[Check],
     *,
     allow: Collection[str] = (),
     labels: Collection[str] = (),
@@ -63,7 +66,7 @@ def inspect(
     """Everything worth saying about the data: fatal findings first, then warnings, then information.
 
     Args:
-        task_kind: `task.kind` of the config.
+        checks: what to look for (`Task.checks`).
         allow: codes that are accepted on purpose (`data.allow`); they become warnings.
         labels: the model's labels, where they are not those of the training rows.
         lengths: tokens per row by split name, special tokens included; after cutting where `truncated` is given.
@@ -72,11 +75,9 @@ def inspect(
         unknown: share of the tokens that the vocabulary lacks, by split name.
         alike: rows with the tokens of an earlier row whose text is another, by split name.
     """
-    subject = _Subject(
-        splits, task_kind, labels, lengths or {}, truncated or {}, max_length, unknown or {}, alike or {}
-    )
-    found = [_judged(finding, allow) for check in CHECKS for finding in check(subject)]
-    return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+    subject = Subject(splits, labels, lengths or {}, truncated or {}, max_length, unknown or {}, alike or {})
+    findings = [_judged(finding, allow) for check in checks for finding in check(subject)]
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
 def refuse_fatal(findings: Iterable[Finding]) -> None:
@@ -101,7 +102,7 @@ def _judged(finding: Finding, allow: Collection[str]) -> Finding:
     return finding.model_copy(update={"level": "warning", "message": message})
 
 
-def _unknown_tokens(subject: _Subject) -> Iterator[Finding]:
+def _unknown_tokens(subject: Subject) -> Iterator[Finding]:
     worst = max(subject.unknown.values(), default=0.0)
     if worst > SOME_UNKNOWN:
         shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in subject.unknown.items())
@@ -114,7 +115,7 @@ def _unknown_tokens(subject: _Subject) -> Iterator[Finding]:
         )
 
 
-def _same_tokens(subject: _Subject) -> Iterator[Finding]:
+def _same_tokens(subject: Subject) -> Iterator[Finding]:
     for split in subject.splits:
         count = subject.alike.get(split.name, 0)
         if count > len(split.examples) * MOST_ALIKE:
@@ -129,24 +130,24 @@ def _same_tokens(subject: _Subject) -> Iterator[Finding]:
             )
 
 
-def _copies(subject: _Subject) -> Iterator[Finding]:
+def _copies(subject: Subject) -> Iterator[Finding]:
     yield from copies(subject.splits)
 
 
-def _empty_splits(subject: _Subject) -> Iterator[Finding]:
+def _empty_splits(subject: Subject) -> Iterator[Finding]:
     for split in subject.splits:
         if not split.examples:
             message = f"every split needs rows, but {split.name} ({split.source}) has none; name another file"
             yield Finding(level="fatal", code="empty_split", split=split.name, count=0, message=message)
 
 
-def _empty_texts(subject: _Subject) -> Iterator[Finding]:
+def _empty_texts(subject: Subject) -> Iterator[Finding]:
     for split in subject.splits:
         bare = [row for row, example in enumerate(split.examples, start=1) if not example.text.strip()]
         if not bare:
             continue
         every = len(bare) == len(split.examples)
-        where = f"{'row' if len(bare) == 1 else 'rows'} {_named([str(row) for row in bare])}"
+        where = f"{'row' if len(bare) == 1 else 'rows'} {named([str(row) for row in bare])}"
         remedy = "is `data.text` the right column?" if every else "Remove them: they teach only how frequent labels are"
         yield Finding(
             level="fatal" if every else "warning",
@@ -159,7 +160,7 @@ def _empty_texts(subject: _Subject) -> Iterator[Finding]:
         )
 
 
-def _single_class(subject: _Subject) -> Iterator[Finding]:
+def _single_class(subject: Subject) -> Iterator[Finding]:
     one_file = [example for one in subject.splits if not is_numbered(one, subject.splits) for example in one.examples]
     for split in subject.splits:
         answers = {frozenset(example.labels) for example in split.examples}
@@ -188,24 +189,24 @@ def _single_class(subject: _Subject) -> Iterator[Finding]:
         )
 
 
-def _unseen_labels(subject: _Subject) -> Iterator[Finding]:
-    taught = _counts(subject.splits.train)
+def _unseen_labels(subject: Subject) -> Iterator[Finding]:
+    taught = counts_of(subject.splits.train)
     for split in (subject.splits.validation, subject.splits.test):
-        unseen = {label: count for label, count in _counts(split).items() if label not in taught}
+        unseen = {label: count for label, count in counts_of(split).items() if label not in taught}
         if unseen and taught:
             yield Finding(
                 level="fatal",
                 code="unseen_labels",
                 split=split.name,
                 count=sum(unseen.values()),
-                message=f"every label must occur in train, but {_named(sorted(map(repr, unseen)))} "
+                message=f"every label must occur in train, but {named(sorted(map(repr, unseen)))} "
                 f"{'is' if len(unseen) == 1 else 'are'} only in {split.name} ({rows(sum(unseen.values()))}), which no "
                 "model can get right. Correct the spelling, add such rows to train, or remove these",
             )
 
 
-def _similar_labels(subject: _Subject) -> Iterator[Finding]:
-    counts = sum((_counts(split) for split in subject.splits), Counter[str]())
+def _similar_labels(subject: Subject) -> Iterator[Finding]:
+    counts = sum((counts_of(split) for split in subject.splits), Counter[str]())
     alike = [names for names in same_but_for_writing(counts) if len(names) > 1]
     if alike:
         told = "; ".join(
@@ -222,24 +223,24 @@ def _similar_labels(subject: _Subject) -> Iterator[Finding]:
         )
 
 
-def _labels_without_rows(subject: _Subject) -> Iterator[Finding]:
-    taught = _counts(subject.splits.train)
+def _labels_without_rows(subject: Subject) -> Iterator[Finding]:
+    taught = counts_of(subject.splits.train)
     if bare := [label for label in subject.labels if label not in taught]:
         yield Finding(
             level="warning",
             code="labels_without_rows",
             split="train",
             count=len(bare),
-            message=f"every label needs rows to learn from, but no row of train has {_named([*map(repr, bare)])}. The "
+            message=f"every label needs rows to learn from, but no row of train has {named([*map(repr, bare)])}. The "
             "model answers about them all the same, and learns only never to give them: add such rows, or take them "
             "out of `data.labels`",
         )
 
 
-def _missing_classes(subject: _Subject) -> Iterator[Finding]:
-    taught = _counts(subject.splits.train)
+def _missing_classes(subject: Subject) -> Iterator[Finding]:
+    taught = counts_of(subject.splits.train)
     for split in (subject.splits.validation, subject.splits.test):
-        present = _counts(split)
+        present = counts_of(split)
         missing = sorted(label for label in taught if label not in present)
         if missing and present:
             yield Finding(
@@ -248,13 +249,13 @@ def _missing_classes(subject: _Subject) -> Iterator[Finding]:
                 split=split.name,
                 count=len(missing),
                 message=f"every class of train should be measured, but {split.name} has no row of "
-                f"{len(missing):,} of {len(taught):,} classes ({_named(missing)}); its macro averages say nothing "
+                f"{len(missing):,} of {len(taught):,} classes ({named(missing)}); its macro averages say nothing "
                 f"about them. Add such rows to {split.name}",
             )
 
 
-def _rare_classes(subject: _Subject) -> Iterator[Finding]:
-    rare = sorted(label for label, count in _counts(subject.splits.train).items() if count < 2)
+def _rare_classes(subject: Subject) -> Iterator[Finding]:
+    rare = sorted(label for label, count in counts_of(subject.splits.train).items() if count < 2)
     if rare:
         yield Finding(
             level="warning",
@@ -262,27 +263,11 @@ def _rare_classes(subject: _Subject) -> Iterator[Finding]:
             split="train",
             count=len(rare),
             message=f"a class needs at least 2 training rows, but {len(rare):,} "
-            f"{'has' if len(rare) == 1 else 'have'} one ({_named(rare)}). Merge, collect more, or drop them",
+            f"{'has' if len(rare) == 1 else 'have'} one ({named(rare)}). Merge, collect more, or drop them",
         )
 
 
-def _few_positives(subject: _Subject) -> Iterator[Finding]:
-    counts = _counts(subject.splits.validation)
-    labels = [*(subject.labels or _counts(subject.splits.train))]
-    few = sorted((label for label in labels if counts[label] < FEW), key=lambda label: (counts[label], label))
-    if few and subject.task_kind == "multilabel":
-        yield Finding(
-            level="warning",
-            code="few_positives",
-            split="validation",
-            count=len(few),
-            message=f"a label should have at least {FEW} rows in validation, but {len(few):,} of {len(labels):,} have "
-            f"fewer ({_named([f'{label!r} {counts[label]}' for label in few])}): their scores say little, and with "
-            "`task.threshold: tuned` they share one threshold. Give validation more rows",
-        )
-
-
-def _small_splits(subject: _Subject) -> Iterator[Finding]:
+def _small_splits(subject: Subject) -> Iterator[Finding]:
     for split in (subject.splits.validation, subject.splits.test):
         if 0 < len(split.examples) < SMALL:
             use = "the best epoch is chosen" if split is subject.splits.validation else "the result is reported"
@@ -296,7 +281,7 @@ def _small_splits(subject: _Subject) -> Iterator[Finding]:
             )
 
 
-def _label_order(subject: _Subject) -> Iterator[Finding]:
+def _label_order(subject: Subject) -> Iterator[Finding]:
     answers = [frozenset(example.labels) for example in subject.splits.train.examples]
     counts = Counter(answers)
     blocks = 1 + sum(one != other for one, other in zip(answers, answers[1:], strict=False))
@@ -312,8 +297,8 @@ def _label_order(subject: _Subject) -> Iterator[Finding]:
         )
 
 
-def _balance(subject: _Subject) -> Iterator[Finding]:
-    counts = _counts(subject.splits.train).most_common()
+def _balance(subject: Subject) -> Iterator[Finding]:
+    counts = counts_of(subject.splits.train).most_common()
     if len(counts) < 2:
         return
     (most, largest), (least, smallest) = counts[0], counts[-1]
@@ -330,14 +315,13 @@ def _balance(subject: _Subject) -> Iterator[Finding]:
     )
 
 
-def _counted(found: int, subject: _Subject) -> str:
+def _counted(found: int, subject: Subject) -> str:
     """`3 classes`, or `2 of 3 labels with rows` where the config names a label that no row has."""
-    what = "classes" if subject.task_kind == "classification" else "labels"
     named = len(subject.labels)
-    return f"{found:,} of {named:,} {what} with rows" if named > found else f"{found:,} {what}"
+    return f"{found:,} of {named:,} labels with rows" if named > found else f"{found:,} classes"
 
 
-def _tokens(subject: _Subject) -> Iterator[Finding]:
+def _tokens(subject: Subject) -> Iterator[Finding]:
     told = [f"{name} {_spread(counts)}" for name, counts in subject.lengths.items() if len(counts)]
     if told:
         when = " after cutting" if any(subject.truncated.values()) else ""
@@ -349,7 +333,7 @@ def _spread(counts: npt.NDArray[Any]) -> str:
     return " / ".join(f"{value:,.0f}" for value in (*np.percentile(counts, [50, 95]), counts.max()))
 
 
-def _truncation(subject: _Subject) -> Iterator[Finding]:
+def _truncation(subject: Subject) -> Iterator[Finding]:
     limit = subject.max_length
     if limit is None:
         return
@@ -368,11 +352,11 @@ def _truncation(subject: _Subject) -> Iterator[Finding]:
     )
 
 
-def _cut(subject: _Subject, name: str, limit: int) -> int:
+def _cut(subject: Subject, name: str, limit: int) -> int:
     return subject.truncated.get(name, int((subject.lengths[name] > limit).sum()))
 
 
-def _enough(subject: _Subject, limit: int) -> int | None:
+def _enough(subject: Subject, limit: int) -> int | None:
     """Tokens that would hold 95 % of the rows: from words, by the tokens per word of rows that were not cut.
 
     A character of a script without spaces counts as a word.
@@ -389,16 +373,30 @@ def _enough(subject: _Subject, limit: int) -> int | None:
     return enough if enough > limit else None
 
 
-def _counts(split: Split) -> Counter[str]:
+def counts_of(split: Split) -> Counter[str]:
+    """Rows per label."""
     return Counter(label for example in split.examples for label in example.labels)
 
 
-def _named(names: Sequence[str]) -> str:
+def named(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-CHECKS: Final[tuple[Callable[[_Subject], Iterator[Finding]], ...]] = (
+ROW_CHECKS: Final[tuple[Check, ...]] = (
+    _empty_splits,
+    _empty_texts,
+    _unknown_tokens,
+    _same_tokens,
+    _copies,
+    _small_splits,
+    _truncation,
+    _tokens,
+)
+"""For rows of any task."""
+
+LABEL_CHECKS: Final[tuple[Check, ...]] = (
     _empty_splits,
     _single_class,
     _unseen_labels,
@@ -410,10 +408,10 @@ CHECKS: Final[tuple[Callable[[_Subject], Iterator[Finding]], ...]] = (
     _copies,
     _missing_classes,
     _rare_classes,
-    _few_positives,
     _small_splits,
     _truncation,
     _label_order,
     _balance,
     _tokens,
 )
+"""For rows with labels."""

@@ -5,8 +5,7 @@ from typing import Any
 
 from tunery.data.cells import BadCell, name_of, text_of
 from tunery.data.load import Row
-from tunery.data.rows import Example
-from tunery.data.task import LabelReader
+from tunery.data.rows import Example, RowReader
 from tunery.errors import DataError, did_you_mean, enumerated
 from tunery.schema.data import Data
 
@@ -14,7 +13,7 @@ _SHOWN = 3
 
 
 def examples_of(
-    rows: Sequence[Row], data: Data, *, labels: LabelReader, source: str, remedy: str = ""
+    rows: Sequence[Row], data: Data, *, reader: RowReader, source: str, remedy: str = ""
 ) -> tuple[Example, ...]:
     """Make one example per row.
 
@@ -25,13 +24,13 @@ def examples_of(
     Raises:
         DataError: a named column is not there, or cells that cannot be what their column says.
     """
-    wanted = [*_wanted(data), *labels.columns]
+    wanted = [*_wanted(data), *reader.columns]
     _refuse_missing(wanted, rows, source=source, remedy=remedy)
     examples: list[Example] = []
     problems: list[str] = []
     for number, row in enumerate(rows, start=1):
         try:
-            examples.append(_example(row, data, labels=labels))
+            examples.append(_example(row, data, reader=reader))
         except BadCell as problem:
             problems.append(f"row {number}: {problem}")
     if problems:
@@ -59,13 +58,15 @@ def _refuse_missing(wanted: Sequence[tuple[str, str]], rows: Sequence[Row], *, s
         raise DataError(f"{source}: {told}{stop} Columns there: {enumerated([*there])}{remedy and f'. {remedy}'}")
 
 
-def _example(row: Row, data: Data, *, labels: LabelReader) -> Example:
+def _example(row: Row, data: Data, *, reader: RowReader) -> Example:
+    annotation = reader.read(row)
     return Example(
         text=_read(text_of, row, data.text) or "",
         text_pair=_read(text_of, row, data.text_pair),
-        labels=labels.read(row),
+        labels=annotation.labels,
         id=_read(name_of, row, data.id),
         group=_read(name_of, row, data.group),
+        target=annotation.target,
     )
 
 

@@ -270,15 +270,16 @@ def _difference(one: Text, other: Text) -> str:
 
 
 def _shared_ids(splits: Splits) -> Iterator[Finding]:
-    texts = [{e.id: e.text for e in split.examples if e.id is not None} for split in splits]
+    texts = {split.name: {e.id: e.text for e in split.examples if e.id is not None} for split in splits}
     counts = {
-        (first, second): sum(key in a and a[key] != text for key, text in b.items())
-        for (first, a), (second, b) in combinations(zip(splits, texts, strict=True), 2)
+        (first, second): sum(key in texts[first] and texts[first][key] != text for key, text in texts[second].items())
+        for first, second in combinations(texts, 2)
     }
     shared = {pair: count for pair, count in counts.items() if count}
     if shared:
-        told = _joined(f"{first.name} and {second.name} share {count:,}" for (first, second), count in shared.items())
-        several_files = any(is_numbered(split, splits) for pair in shared for split in pair)
+        told = _joined(f"{first} and {second} share {count:,}" for (first, second), count in shared.items())
+        named = {name for pair in shared for name in pair}
+        several_files = any(is_numbered(split, splits) for split in splits if split.name in named)
         cause = "ids seem to be counted per split" if several_files else "in their file, one id has several texts"
         yield Finding(
             level="info",

@@ -18,20 +18,29 @@ _CHARACTERS: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Encoded:
-    """The token ids of one split, row by row, without padding."""
+    """The features of one split, without padding: what the model reads of each row, which may be several windows."""
 
     ids: list[npt.NDArray[np.int32]]
-    """Per row (tokens,)."""
+    """Token ids per feature (tokens,)."""
     type_ids: list[npt.NDArray[np.int8]] | None
-    """Per row (tokens,): 0 first text, 1 second; None where the model does not ask for them."""
+    """Per feature (tokens,): 0 first text, 1 second; None where the model does not ask for them."""
     lengths: npt.NDArray[np.int64]
-    """Tokens per row, special tokens included; (rows,)."""
+    """Tokens per feature, special tokens included; (features,)."""
+    rows: npt.NDArray[np.int64]
+    """The row that each feature is of, ascending; (features,). Every row has a feature."""
     truncated: int
     """Rows that were cut."""
+    offsets: list[npt.NDArray[np.int64]] | None = None
+    """Per feature (tokens, 2): begin and end of each token in the text, in characters; both 0 for special tokens. None
+    where they were not asked for."""
     unknown: float = 0.0
     """Share of the texts' tokens that stand for what the vocabulary lacks."""
     alike: int = 0
     """Rows with the very tokens of an earlier row whose text is another."""
+
+    def tokens_of_rows(self) -> npt.NDArray[np.int64]:
+        """Tokens per row, those of all its features; (rows,)."""
+        return np.bincount(self.rows, weights=self.lengths).astype(np.int64)
 
 
 def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> Encoded:
@@ -57,9 +66,58 @@ def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, m
         ids=ids,
         type_ids=type_ids if typed else None,
         lengths=lengths,
+        rows=np.arange(len(ids)),
         truncated=truncated,
         unknown=unknown / max(words, 1),
         alike=_alike(examples, ids),
+    )
+
+
+def encode_windows(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, max_length: int, overlap: int
+) -> Encoded:
+    """Tokenise texts of any length: a text of more than `max_length` tokens becomes several windows.
+
+    Args:
+        tokenizer: a fast one, which knows the characters of its tokens.
+        overlap: tokens of the text that two neighbouring windows share.
+    """
+    typed = "token_type_ids" in tokenizer.model_input_names
+    ids: list[npt.NDArray[np.int32]] = []
+    type_ids: list[npt.NDArray[np.int8]] = []
+    offsets: list[npt.NDArray[np.int64]] = []
+    rows: list[int] = []
+    words, unknown, start = 0, 0, 0
+    unknown_id, special_ids = _told_apart(tokenizer)
+    for chunk in _chunks(examples):
+        batch = tokenizer(
+            [example.text for example in chunk],
+            truncation=True,
+            max_length=max_length,
+            stride=overlap,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        rows += [start + row for row in batch["overflow_to_sample_mapping"]]
+        for place, found in enumerate(batch["input_ids"]):
+            ids.append(np.array(found or [_filler(tokenizer)], dtype=np.int32))
+            offsets.append(np.array(batch["offset_mapping"][place] or [(0, 0)], dtype=np.int64))
+            type_ids += [np.array(batch["token_type_ids"][place] or [0], dtype=np.int8)] if typed else []
+            unknown += int(np.count_nonzero(ids[-1] == unknown_id))
+            words += int(np.count_nonzero(~np.isin(ids[-1], special_ids)))
+        start += len(chunk)
+    first = np.unique(rows, return_index=True)[1]
+    return Encoded(
+        ids=ids,
+        type_ids=type_ids if typed else None,
+        lengths=np.array([len(part) for part in ids], dtype=np.int64),
+        rows=np.array(rows, dtype=np.int64),
+        truncated=0,
+        offsets=offsets,
+        unknown=unknown / max(words, 1),
+        alike=_alike(examples, [ids[place] for place in first]),
     )
 
 

@@ -1,18 +1,40 @@
 """Rows with their meaning: what every other file of this room passes around."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
+class Annotation:
+    """What is to be learned from a row."""
+
+    labels: tuple[str, ...] = ()
+    """Names of its labels."""
+    target: Any = None
+    """What else its task learns, as JSON has it; the task alone reads it."""
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """How the annotation of a row is read."""
+
+    columns: tuple[tuple[str, str], ...]
+    """Pairs of config key and column, for every column that must be there."""
+    read: Callable[[dict[str, Any]], Annotation]
+    """Raises `BadCell`."""
+
+
+@dataclass(frozen=True)
 class Example:
-    """One row: its text or pair, and the names of its labels (empty where unlabelled)."""
+    """One row: its text or pair, and its annotation (empty where there is none)."""
 
     text: str
     text_pair: str | None = None
     labels: tuple[str, ...] = ()
     id: str | None = None
     group: str | None = None
+    target: Any = None
 
     def name(self, place: int) -> str:
         """Its id; without one `#n`, where the row is the n-th of its split, from 0."""

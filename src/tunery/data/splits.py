@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,12 +10,9 @@ from tunery.data.carve import carve
 from tunery.data.cells import same_but_for_writing
 from tunery.data.columns import examples_of
 from tunery.data.load import Row, read_hub_rows, read_rows
-from tunery.data.rows import Example, Split, Splits
-from tunery.data.task import LabelReader
-from tunery.data.tasks import TASKS
+from tunery.data.rows import Example, RowReader, Split, Splits
 from tunery.errors import DataError
 from tunery.schema.data import Data
-from tunery.schema.task import Task
 
 NAMES: Final = ("train", "validation", "test")
 _SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -25,21 +22,24 @@ _SHOWN = 5
 Examples = tuple[Example, ...]
 
 
-def load_splits(data: Data, task: Task, *, seed: int) -> Splits:
+def load_splits(data: Data, *, reader: RowReader, stratum: Callable[[Example], frozenset[str]], seed: int) -> Splits:
     """Read the named splits and carve the missing ones. The same arguments and files give the same splits.
 
-    Carving is stratified by label and grouped by `data.group`, or by equal texts where there is no group.
+    Carving is stratified and grouped by `data.group`, or by equal texts where there is no group.
+
+    Args:
+        reader: of the rows' annotations.
+        stratum: kinds of rows of which each carved split gets its share: names of the labels of a row.
 
     Raises:
         DataError: a file, column or cell is not as the config says, a split cannot be carved, or a label of
             validation or test never occurs in train (unless `unseen_labels` is allowed: then those rows go).
     """
-    reader = TASKS[type(task)].label_reader(data)
     sources = {name: named for name in NAMES if (named := getattr(data, name)) is not None}
-    read = {name: _read(data, named, labels=reader) for name, named in sources.items()}
+    read = {name: _read(data, named, reader=reader) for name, named in sources.items()}
     origin = {name: _origin(data, named) for name, named in sources.items()}
     if missing := {name: getattr(data, f"{name}_size") for name in NAMES if name not in sources}:
-        read.update(_carved(read["train"], missing, seed=seed))
+        read.update(_carved(read["train"], missing, stratum=stratum, seed=seed))
         origin |= {name: _carving(data, share, seed=seed) for name, share in missing.items()}
     kept, notes = _without_unseen(read, allowed="unseen_labels" in data.allow)
     train, validation, test = (_split(name, kept[name], source=origin[name]) for name in NAMES)
@@ -54,8 +54,8 @@ def _rows(data: Data, named: str) -> list[Row]:
     return read_hub_rows(data.dataset, revision=data.revision, split=named) if data.dataset else read_rows(Path(named))
 
 
-def _read(data: Data, named: str, *, labels: LabelReader) -> Examples:
-    return examples_of(_rows(data, named), data, labels=labels, source=_origin(data, named))
+def _read(data: Data, named: str, *, reader: RowReader) -> Examples:
+    return examples_of(_rows(data, named), data, reader=reader, source=_origin(data, named))
 
 
 def _carving(data: Data, share: float, *, seed: int) -> str:
@@ -63,8 +63,10 @@ def _carving(data: Data, share: float, *, seed: int) -> str:
     return f"carved from train ({100 * share:g} %, stratified, {grouped}seed {seed})"
 
 
-def _carved(train: Examples, shares: Mapping[str, float], *, seed: int) -> Iterator[tuple[str, Examples]]:
-    for name, rows in carve(train, shares, seed=seed).items():
+def _carved(
+    train: Examples, shares: Mapping[str, float], *, stratum: Callable[[Example], frozenset[str]], seed: int
+) -> Iterator[tuple[str, Examples]]:
+    for name, rows in carve(train, shares, stratum=stratum, seed=seed).items():
         if not rows:
             _refuse_small_share(name, train, shares, seed=seed)
             raise DataError(
@@ -128,5 +130,6 @@ def _split(name: str, examples: Examples, *, source: str) -> Split:
     digest = hashlib.sha256()
     for example in examples:
         cells = (example.text, example.text_pair, example.labels, example.id, example.group)
-        digest.update(json.dumps(cells).encode() + b"\n")
+        more = () if example.target is None else (example.target,)
+        digest.update(json.dumps((*cells, *more)).encode() + b"\n")
     return Split(name=name, examples=examples, source=source, digest=digest.hexdigest())

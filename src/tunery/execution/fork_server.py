@@ -26,7 +26,7 @@ from tunery.optim.optimizers import QUANT
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
 from tunery.schema.model import Model
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import Output
 from tunery.train.prepare import prepare
 from tunery.train.quiet import quiet_libraries
 from tunery.train.verify import read_from_a_fork
@@ -165,13 +165,13 @@ def _warm_up(config: RunConfig, *, trust_remote_code: bool) -> None:
     """Have in memory what the trial will ask for, and in no generation that its garbage collector looks through."""
     prepared = prepare(config, trust_remote_code=trust_remote_code)
     spec = config.model.model_copy(update={"max_length": 2})
-    _load(spec, prepared.base, prepared.task.head())
+    _load(spec, prepared.base, tuple(prepared.task.outputs.items()))
     gc.collect()
     gc.freeze()
 
 
 @cache
-def _load(spec: Model, base: Base, head: HeadSpec) -> None:
+def _load(spec: Model, base: Base, outputs: tuple[tuple[str, Output], ...]) -> None:
     """Read the base once: its files are mapped, so that all trials share the pages, and its code is imported."""
-    load_carrier(spec, base=base, head=head)
+    load_carrier(spec, base=base, outputs=dict(outputs))
     base_digest(base)

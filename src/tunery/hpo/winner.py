@@ -32,6 +32,7 @@ from tunery.schema.results import (
     StudyResult,
     TrialRecord,
 )
+from tunery.schema.task import TaskSpec
 from tunery.store.exported import CARD
 from tunery.store.files import write_text
 from tunery.store.inventory import storage_of
@@ -102,16 +103,16 @@ def conclude(result: StudyResult, ending: Ending) -> StudyResult:
             "rescored": again,
             "importance": importances(ending.study),
             "ensembles": measured.gains,
-            "doubts": tuple(_doubts(winner, results)),
+            "doubts": tuple(_doubts(winner, results, ending.base.task)),
             "notes": (*_devices(results), *result.notes, *lost, *measured.notes),
         }
     )
     return write_records(result, out)
 
 
-def _doubts(winner: TrialRecord, results: Mapping[int, RunResult]) -> Iterator[str]:
+def _doubts(winner: TrialRecord, results: Mapping[int, RunResult], task: TaskSpec) -> Iterator[str]:
     """What makes the winner's scores doubtful: no trial tells rows apart, and the notes of the winner's run."""
-    if len(results) > 1 and all(answers_alike(result) for result in results.values()):
+    if len(results) > 1 and all(answers_alike(result, task) for result in results.values()):
         yield f"all {len(results)} completed trials give every row of validation the same answer"
     if winner.number in results:
         yield from (f"trial {winner.number}, the winner: {note}" for note in results[winner.number].notes)
@@ -182,9 +183,9 @@ def _published(trial: TrialRecord, ending: Ending) -> BestTrial:
         return known
     best, predictor, split = _publish(trial, out, trust_remote_code=ending.trust_remote_code)
     if known is None:
-        logits = predictor.logits(split.examples)
-        test = predictor.score(split.examples, logits=logits)
-        trial_folder(out, trial.number).write_worst_rows(predictor.worst_rows(split, logits, texts=ending.texts))
+        answers = predictor.answers(split.examples)
+        test = predictor.score(split.examples, answers=answers)
+        trial_folder(out, trial.number).write_worst_rows(predictor.worst_rows(split, answers, texts=ending.texts))
         config = predictor.config.model_dump(mode="json")
         known = BestTrial(number=trial.number, value=best.value or 0.0, config=config, test=test)
         write_text(_score_of(trial, out), known.model_dump_json(indent=1))

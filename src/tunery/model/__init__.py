@@ -4,7 +4,7 @@
 - hub.py: a name becomes a folder on this machine: the cache, then the Hub with patience
 - backbone.py: a folder becomes a pretrained module, a tokenizer, a digest
 - anatomy.py: where a backbone keeps its layers; families.py: what their parts are called
-- pooling.py: token states become one vector; heads.py: one vector becomes logits
+- pooling.py: token states become one vector; heads.py: what a task asks for, as heads by the names of its outputs
 - dropout.py: how strong dropout is in head, encoder and attention
 - freeze.py: which pretrained parameters stay; peft.py: which are added, by which method
 - library.py: methods that peft brings; adalora.py: ranks that move; by_name.py: any other class of peft

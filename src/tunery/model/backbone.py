@@ -24,12 +24,12 @@ from transformers.utils import logging
 from tunery.errors import ModelError, TuneryError
 from tunery.model.anatomy import study
 from tunery.model.catalog import HUB, Base
-from tunery.model.heads import HeadKind
+from tunery.model.heads import Loading
 from tunery.model.hub import folder_of, weight_files
 from tunery.model.quantization import loading_options, make_trainable
 from tunery.schema.json_text import NotJson, parse_json
 from tunery.schema.sizes import size_text
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput, Outputs
 from tunery.schema.utf8 import NotUtf8, decode_utf8
 
 T = TypeVar("T")
@@ -79,8 +79,8 @@ def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_config(base: Base, *, head: HeadSpec, tokenizer: PreTrainedTokenizerBase | None = None) -> PretrainedConfig:
-    """The base's config, with the task's labels written into it.
+def load_config(base: Base, *, outputs: Outputs, tokenizer: PreTrainedTokenizerBase | None = None) -> PretrainedConfig:
+    """The base's config, with the labels of texts written into it, where the task has any.
 
     Args:
         tokenizer: of the texts; None: that of the base.
@@ -89,20 +89,38 @@ def load_config(base: Base, *, head: HeadSpec, tokenizer: PreTrainedTokenizerBas
         ModelError: the config cannot be read, or the tokenizer has tokens that the model has no embeddings for.
     """
     tokenizer = tokenizer or load_tokenizer(base)
-    names = dict(enumerate(head.labels))
+    labels = next((output for output in outputs.values() if isinstance(output, LabelOutput)), None)
     config = _or_model_error(
         base,
         lambda: AutoConfig.from_pretrained(
             folder_of(base),
             local_files_only=True,
             trust_remote_code=base.trust_remote_code,
-            id2label=names,
-            label2id={label: number for number, label in names.items()},
-            problem_type=PROBLEM_TYPES[head.problem],
+            **({} if labels is None else _label_settings(labels)),
         ),
     )
     _check_vocabulary(base, tokenizer, embeddings=getattr(config.get_text_config(), "vocab_size", None))
     return cast(PretrainedConfig, config)
+
+
+def _label_settings(output: LabelOutput) -> dict[str, Any]:
+    return {
+        "id2label": dict(enumerate(output.labels)),
+        "label2id": {label: number for number, label in enumerate(output.labels)},
+        "problem_type": PROBLEM_TYPES[output.problem],
+    }
+
+
+def pretrained_labels(base: Base) -> tuple[str, ...] | None:
+    """The labels that a base's own head was trained for; None where its config names none."""
+    document, _ = _or_model_error(
+        base,
+        lambda: PretrainedConfig.get_config_dict(
+            folder_of(base), local_files_only=True, trust_remote_code=base.trust_remote_code
+        ),
+    )
+    names = document.get("id2label")
+    return tuple(names[number] for number in sorted(names, key=int)) if names else None
 
 
 def _check_vocabulary(base: Base, tokenizer: PreTrainedTokenizerBase, *, embeddings: int | None) -> None:
@@ -124,7 +142,7 @@ def load_pretrained(
     base: Base,
     *,
     config: PretrainedConfig,
-    kind: HeadKind,
+    loading: Loading,
     tokenizer: PreTrainedTokenizerBase,
     quantization: str | None = None,
 ) -> tuple[PreTrainedModel, frozenset[str]]:
@@ -144,14 +162,14 @@ def load_pretrained(
     before = config.pad_token_id
     config.pad_token_id = config.get_text_config().pad_token_id = tokenizer.pad_token_id
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
-    if _pools_for_nobody(kind, config):
+    if _pools_for_nobody(loading, config):
         options["add_pooling_layer"] = False
-    _refuse_giant(base, kind, config, options)
+    _refuse_giant(base, loading, config, options)
     if quantization is not None:
-        options |= loading_options(quantization, layers=_path_of_layers(kind, config, options))
+        options |= loading_options(quantization, layers=_path_of_layers(loading, config, options))
     model, info = _or_model_error(
         base,
-        lambda: kind.auto_class.from_pretrained(
+        lambda: loading.auto_class.from_pretrained(
             folder_of(base),
             config=config,
             dtype=torch.float32,
@@ -250,14 +268,14 @@ def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _pools_for_nobody(kind: HeadKind, config: PretrainedConfig) -> bool:
+def _pools_for_nobody(loading: Loading, config: PretrainedConfig) -> bool:
     """Whether the architecture would bring a pooler that our own head does not read."""
-    if kind.task_type == "SEQ_CLS" or type(config) not in kind.auto_class._model_mapping:
+    if loading.task_type == "SEQ_CLS" or type(config) not in loading.auto_class._model_mapping:
         return False
-    return "add_pooling_layer" in inspect.signature(kind.auto_class._model_mapping[type(config)].__init__).parameters
+    return "add_pooling_layer" in inspect.signature(loading.auto_class._model_mapping[type(config)].__init__).parameters
 
 
-def _refuse_giant(base: Base, kind: HeadKind, config: PretrainedConfig, options: dict[str, Any]) -> None:
+def _refuse_giant(base: Base, loading: Loading, config: PretrainedConfig, options: dict[str, Any]) -> None:
     """Look, before any memory is taken, whether the model of a config could have its weights in the base's files.
 
     A byte holds two parameters at most. Every layer has a vector of the hidden size, and some matrix is as wide as it
@@ -274,7 +292,7 @@ def _refuse_giant(base: Base, kind: HeadKind, config: PretrainedConfig, options:
     if layers > _MANY_LAYERS and width * layers > 2 * size:
         raise _giant(base, f"{layers:,} layers, which make {width * layers:,} parameters or more", size)
     if any(width * number > most for number in shape.to_dict().values() if type(number) is int):
-        model = _or_model_error(base, lambda: _without_memory(kind, config, options))
+        model = _or_model_error(base, lambda: _without_memory(loading, config, options))
         count = sum(parameter.numel() for parameter in model.parameters())
         if count > most + 2 * width * width:  # a pooler and a head may be new
             raise _giant(base, f"{count:,} parameters", size)
@@ -293,15 +311,15 @@ def _giant(base: Base, what: str, size: int) -> ModelError:
     )
 
 
-def _path_of_layers(kind: HeadKind, config: PretrainedConfig, options: dict[str, Any]) -> str:
+def _path_of_layers(loading: Loading, config: PretrainedConfig, options: dict[str, Any]) -> str:
     """Where the layers will be, told by a model without memory."""
-    return study(_without_memory(kind, config, options)).path
+    return study(_without_memory(loading, config, options)).path
 
 
-def _without_memory(kind: HeadKind, config: PretrainedConfig, options: dict[str, Any]) -> PreTrainedModel:
+def _without_memory(loading: Loading, config: PretrainedConfig, options: dict[str, Any]) -> PreTrainedModel:
     rest = {name: value for name, value in options.items() if name != "local_files_only"}
     with torch.device("meta"), torch.random.fork_rng(devices=()), quiet():
-        return cast(PreTrainedModel, kind.auto_class.from_config(config, **rest))
+        return cast(PreTrainedModel, loading.auto_class.from_config(config, **rest))
 
 
 def _or_model_error(base: Base, load: Callable[[], T]) -> T:

@@ -9,13 +9,20 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tunery.errors import ModelError
 from tunery.model.anatomy import Anatomy, study
-from tunery.model.backbone import base_digest, load_config, load_pretrained, load_tokenizer, longest_input
+from tunery.model.backbone import (
+    base_digest,
+    load_config,
+    load_pretrained,
+    load_tokenizer,
+    longest_input,
+    pretrained_labels,
+)
 from tunery.model.catalog import Base, resolve
 from tunery.model.checkpointing import checkpoint_activations
 from tunery.model.dropout import AS_PRETRAINED, Dropouts
 from tunery.model.freeze import Pretrained
 from tunery.model.freeze import freeze as apply_freeze
-from tunery.model.heads import HEADS, PooledHead, assemble
+from tunery.model.heads import PooledHead, assemble, loading_of, make_heads
 from tunery.model.method import Carrier, Regulator, Wrapped
 from tunery.model.peft import METHODS, plain_name
 from tunery.model.pooling import first_token
@@ -23,7 +30,7 @@ from tunery.model.trial_pass import check_answers
 from tunery.schema.freeze import Freeze, frozen_in_eval
 from tunery.schema.model import Model
 from tunery.schema.peft import Peft
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import LabelOutput, Outputs
 
 BACKBONE = "backbone."
 """Where the pretrained part is within a `HeadedModel`."""
@@ -34,11 +41,13 @@ class Built:
     """A module ready to train, and what is known of its parameters."""
 
     module: nn.Module
-    """`module(**batch).logits` is (batch, labels)."""
+    """To be asked with `heads.answers_of`."""
+    outputs: Outputs
+    """What it answers."""
     owned: frozenset[str]
     """Names of the trained parameters, as in `module.named_parameters()`."""
     head_names: frozenset[str]
-    """Those of them that were never pretrained: the head, and what the checkpoint lacks."""
+    """Those of them that were never pretrained: what the checkpoint lacks, and a head that it has for other labels."""
     adapter_names: frozenset[str]
     """Those of them that the method added."""
     depth_of: Callable[[str], int]
@@ -50,9 +59,9 @@ class Built:
     base: Base
     base_digest: str
     carrier: nn.Module
-    """The part that `save_pretrained` writes: the module itself, or its backbone under a head of ours."""
-    head: PooledHead | None
-    """The head, where it is ours and not the architecture's."""
+    """The part that `save_pretrained` writes: the module itself, or its backbone under heads of ours."""
+    heads: nn.ModuleDict | None
+    """The heads by the names of the outputs, where they are ours and not the architecture's."""
     lr_scale: Mapping[str, float]
     """Name of a trained parameter -> factor on its learning rate, where it is not 1."""
     undecayed: frozenset[str]
@@ -66,7 +75,7 @@ class Built:
 def build(
     spec: Model,
     *,
-    head: HeadSpec,
+    outputs: Outputs,
     peft: Peft,
     freeze: Freeze,
     dropout: Dropouts = AS_PRETRAINED,
@@ -88,10 +97,8 @@ def build(
     """
     base = base or resolve(spec)
     tokenizer = tokenizer or load_tokenizer(base)
-    kind = HEADS[type(spec.head)]
-    carrier, fresh = load_carrier(spec, base=base, head=head, tokenizer=tokenizer, dropout=dropout)
-    width = carrier.model.config.hidden_size
-    own = kind.make(spec.head, width=width, labels=len(head.labels), dropout=dropout.head)
+    carrier, fresh = load_carrier(spec, base=base, outputs=outputs, tokenizer=tokenizer, dropout=dropout)
+    heads = make_heads(spec.head, outputs, width=carrier.model.config.hidden_size, dropout=dropout.head)
     inner = frozenset(name.removeprefix(carrier.prefix) for name in fresh if name.startswith(carrier.prefix))
     thawed = apply_freeze(freeze, carrier.backbone, carrier.anatomy, fresh=inner)
     whole = (*carrier.trained_whole, *(carrier.prefix + name for name in thawed))
@@ -103,10 +110,26 @@ def build(
     resting = frozen_in_eval(freeze, peft)
     if resting:
         pretrained.rest_where_frozen()
-    built = _describe(wrapped, carrier=carrier, own=own, fresh=fresh, there=there, base=base, resting=resting)
+    built = _describe(
+        wrapped,
+        carrier=carrier,
+        heads=heads,
+        outputs=outputs,
+        fresh=fresh,
+        there=there,
+        base=base,
+        resting=resting,
+    )
+    made = {} if heads is None else dict(heads.items())
     if spec.quantization is None:  # 8-bit layers round by what else is in the batch
-        first = own is not None and own.pool is first_token
-        check_answers(built.module, tokenizer, config=carrier.model.config, max_length=spec.max_length, cls=first)
+        check_answers(
+            built.module,
+            tokenizer,
+            outputs=outputs,
+            config=carrier.model.config,
+            max_length=spec.max_length,
+            cls=[name for name, head in made.items() if isinstance(head, PooledHead) and head.pool is first_token],
+        )
     return built
 
 
@@ -114,7 +137,7 @@ def load_carrier(
     spec: Model,
     *,
     base: Base,
-    head: HeadSpec,
+    outputs: Outputs,
     tokenizer: PreTrainedTokenizerBase | None = None,
     dropout: Dropouts = AS_PRETRAINED,
     complete: bool = False,
@@ -128,11 +151,11 @@ def load_carrier(
     Raises:
         ModelError: the base cannot be read, does not fit the request, or lacks weights.
     """
-    kind, tokenizer = HEADS[type(spec.head)], tokenizer or load_tokenizer(base)
-    config = load_config(base, head=head, tokenizer=tokenizer)
-    kind.configure(config, dropout)
+    loading, tokenizer = loading_of(spec.head, outputs), tokenizer or load_tokenizer(base)
+    config = load_config(base, outputs=outputs, tokenizer=tokenizer)
+    loading.configure(config, dropout)
     model, missing = load_pretrained(
-        base, config=config, kind=kind, tokenizer=tokenizer, quantization=spec.quantization
+        base, config=config, loading=loading, tokenizer=tokenizer, quantization=spec.quantization
     )
     if complete and missing:
         raise ModelError(
@@ -144,53 +167,61 @@ def load_carrier(
     anatomy = study(model.get_submodule(prefix.removesuffix(".")))
     outside = {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
     _check_weights(base, anatomy, missing=[name.removeprefix(prefix) for name in missing - outside])
-    fresh = frozenset(outside | missing)
-    return Carrier(model, anatomy, prefix, _holders(model, prefix, fresh), kind.task_type), fresh
+    fresh = missing if _has_head_for(base, outputs) else missing | outside
+    return Carrier(model, anatomy, prefix, _holders(model, prefix, missing | outside), loading.task_type), fresh
+
+
+def _has_head_for(base: Base, outputs: Outputs) -> bool:
+    """Whether the head that a base may bring was trained for these very labels: that of others answers about others."""
+    labels = [output.labels for output in outputs.values() if isinstance(output, LabelOutput)]
+    return labels == [pretrained_labels(base)]
 
 
 def _describe(
     wrapped: Wrapped,
     *,
     carrier: Carrier,
-    own: PooledHead | None,
+    heads: nn.ModuleDict | None,
+    outputs: Outputs,
     fresh: frozenset[str],
     there: set[str],
     base: Base,
     resting: bool | None,
 ) -> Built:
-    """Put the head on and sort the parameters of the finished module."""
-    module, within = assemble(wrapped.module, own), "" if own is None else BACKBONE
+    """Put the heads on and sort the parameters of the finished module."""
+    module, within = assemble(wrapped.module, heads), "" if heads is None else BACKBONE
     names = frozenset(name for name, parameter in module.named_parameters() if parameter.requires_grad)
-    new = fresh if own is None else _under_own_head(own, fresh)
-    heads = frozenset(name for name in names if plain_name(name) in new)
-    anatomy = carrier.anatomy
+    ours = () if heads is None else (f"heads.{name}" for name, _ in heads.named_parameters())
+    new = {*(within + name for name in fresh), *ours}
+    head_names = frozenset(name for name in names if plain_name(name) in new)
+    anatomy, backbone = carrier.anatomy, within + carrier.prefix
 
     def depth_of(name: str) -> int:
         plain = plain_name(name)
-        return anatomy.count + 1 if plain in new else anatomy.depth_of(plain.removeprefix(within + carrier.prefix))
+        if plain in new or not plain.startswith(backbone):
+            return anatomy.count + 1
+        return anatomy.depth_of(plain.removeprefix(backbone))
 
     return Built(
         module=module,
+        outputs=outputs,
         owned=names,
-        head_names=heads,
-        adapter_names=frozenset(name for name in names - heads if plain_name(name).removeprefix(within) not in there),
+        head_names=head_names,
+        adapter_names=frozenset(
+            name for name in names - head_names if plain_name(name).removeprefix(within) not in there
+        ),
         depth_of=depth_of,
         layers=anatomy.count,
         embeddings=cast(PreTrainedModel, carrier.backbone).get_input_embeddings(),
         base=base,
         base_digest=base_digest(base),
         carrier=wrapped.module,
-        head=own,
+        heads=heads,
         lr_scale={within + name: factor for name, factor in wrapped.lr_scale.items()},
         undecayed=frozenset(within + name for name in wrapped.undecayed),
         regulator=wrapped.regulator,
         frozen_in_eval=resting,
     )
-
-
-def _under_own_head(own: PooledHead, fresh: frozenset[str]) -> frozenset[str]:
-    """Names within a `HeadedModel` of what was never pretrained."""
-    return frozenset([*(f"head.{name}" for name, _ in own.named_parameters()), *(BACKBONE + name for name in fresh)])
 
 
 def _prefix(model: PreTrainedModel) -> str:

@@ -12,11 +12,11 @@ from tunery.errors import ModelError
 from tunery.model.backbone import quiet, require_weights
 from tunery.model.build import Built, load_carrier
 from tunery.model.catalog import exported_base, recorded_base, resolve
-from tunery.model.heads import HEADS, PooledHead, assemble
+from tunery.model.heads import assemble, make_heads
 from tunery.model.peft import METHODS
 from tunery.schema.model import Model
 from tunery.schema.peft import NoPeft, Peft
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import Outputs
 
 HEAD_CONFIG = "head.json"
 HEAD_WEIGHTS = "head.safetensors"
@@ -25,17 +25,17 @@ WHOLE_MODEL = "config.json"
 
 
 def export(
-    built: Built, tokenizer: PreTrainedTokenizerBase, folder: Path, *, head: HeadSpec, spec: Model, peft: Peft
+    built: Built, tokenizer: PreTrainedTokenizerBase, folder: Path, *, outputs: Outputs, spec: Model, peft: Peft
 ) -> None:
     """Write the model as others read it.
 
     `config.json` + `model.safetensors` for full and frozen training, what the method writes for PEFT; the tokenizer;
-    `head.json` with the labels; and for a head of ours `head.safetensors`.
+    `head.json` with the outputs; and for heads of ours `head.safetensors`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
         METHODS[type(peft)].save(built.carrier, folder, base=built.base)
-    _write_rest(folder, tokenizer, built.head, head=head, spec=spec)
+    _write_rest(folder, tokenizer, built.heads, outputs=outputs, spec=spec)
 
 
 def export_merged(
@@ -43,7 +43,7 @@ def export_merged(
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
     *,
-    head: HeadSpec,
+    outputs: Outputs,
     spec: Model,
     peft: Peft,
     base: str | None = None,
@@ -64,14 +64,14 @@ def export_merged(
             f"what is merged must fit into the base's own weights, but model.quantization={spec.quantization} keeps "
             "them in fewer bits; export without --merge"
         )
-    peft, carrier, own = _read(
-        source, tokenizer, spec=spec, peft=peft, head=head, base=base, trust_remote_code=trust_remote_code
+    peft, carrier, heads = _read(
+        source, tokenizer, spec=spec, peft=peft, outputs=outputs, base=base, trust_remote_code=trust_remote_code
     )
     merged = METHODS[type(peft)].merge(peft, carrier)
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
         merged.save_pretrained(folder)
-    _write_rest(folder, tokenizer, own, head=head, spec=spec)
+    _write_rest(folder, tokenizer, heads, outputs=outputs, spec=spec)
 
 
 def load_exported(
@@ -79,7 +79,7 @@ def load_exported(
     *,
     model_spec: Model,
     peft: Peft,
-    head: HeadSpec,
+    outputs: Outputs,
     tokenizer: PreTrainedTokenizerBase | None = None,
     base: str | None = None,
     trust_remote_code: bool = False,
@@ -96,21 +96,21 @@ def load_exported(
             weights than `base`, the tokenizer has more tokens than the model, or the model needs code that this call
             does not permit.
     """
-    _, carrier, own = _read(
-        folder, tokenizer, spec=model_spec, peft=peft, head=head, base=base, trust_remote_code=trust_remote_code
+    _, carrier, heads = _read(
+        folder, tokenizer, spec=model_spec, peft=peft, outputs=outputs, base=base, trust_remote_code=trust_remote_code
     )
-    return assemble(carrier, own).eval()
+    return assemble(carrier, heads).eval()
 
 
 def _write_rest(
-    folder: Path, tokenizer: PreTrainedTokenizerBase, own: PooledHead | None, *, head: HeadSpec, spec: Model
+    folder: Path, tokenizer: PreTrainedTokenizerBase, heads: nn.ModuleDict | None, *, outputs: Outputs, spec: Model
 ) -> None:
     with quiet():
         tokenizer.save_pretrained(folder)
-    document = {"head": spec.head.model_dump(), **head.model_dump()}
+    document = {"head": spec.head.model_dump(), "outputs": {name: part.model_dump() for name, part in outputs.items()}}
     (folder / HEAD_CONFIG).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if own is not None:
-        state = {name: part.detach().cpu().contiguous() for name, part in own.state_dict().items()}
+    if heads is not None:
+        state = {name: part.detach().cpu().contiguous() for name, part in heads.state_dict().items()}
         save_file(state, folder / HEAD_WEIGHTS)
 
 
@@ -120,11 +120,11 @@ def _read(
     *,
     spec: Model,
     peft: Peft,
-    head: HeadSpec,
+    outputs: Outputs,
     base: str | None,
     trust_remote_code: bool,
-) -> tuple[Peft, nn.Module, PooledHead | None]:
-    """The method that is still apart from the model, the part that `save_pretrained` writes, and our head."""
+) -> tuple[Peft, nn.Module, nn.ModuleDict | None]:
+    """The method that is still apart from the model, the part that `save_pretrained` writes, and our heads."""
     whole = (folder / WHOLE_MODEL).is_file()
     apart: Peft = NoPeft() if whole else peft
     if whole:
@@ -134,17 +134,19 @@ def _read(
     else:
         source = recorded_base(spec, base, trust_remote_code=trust_remote_code)
         require_weights(source, base)
-    carrier, _ = load_carrier(spec, base=source, head=head, tokenizer=tokenizer, complete=whole)
+    carrier, _ = load_carrier(spec, base=source, outputs=outputs, tokenizer=tokenizer, complete=whole)
     model = METHODS[type(apart)].load(apart, carrier, folder)
-    width = carrier.model.config.hidden_size
-    own = HEADS[type(spec.head)].make(spec.head, width=width, labels=len(head.labels))
-    if own is not None:
-        _load_head(own, folder)
-    return apart, model, own
+    heads = make_heads(spec.head, outputs, width=carrier.model.config.hidden_size)
+    if heads is not None:
+        _load_heads(heads, folder)
+    return apart, model, heads
 
 
-def _load_head(head: PooledHead, folder: Path) -> None:
+def _load_heads(heads: nn.ModuleDict, folder: Path) -> None:
     try:
-        head.load_state_dict(load_file(folder / HEAD_WEIGHTS))
+        state = load_file(folder / HEAD_WEIGHTS)
+        if len(heads) == 1 and not set(state) & set(heads.state_dict()):  # earlier versions named no output
+            state = {f"{name}.{key}": tensor for name in heads for key, tensor in state.items()}
+        heads.load_state_dict(state)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"the head in {str(folder)!r} does not fit model.head: {error}") from error

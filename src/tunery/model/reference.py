@@ -12,14 +12,14 @@ from tunery.model.build import BACKBONE, Built, load_carrier
 from tunery.model.peft import plain_name
 from tunery.model.quantization import true_sizes
 from tunery.schema.model import Model
-from tunery.schema.task import HeadSpec
+from tunery.schema.task import Outputs
 
 WORTH_IT = 0.25
 """Share of the model that must be pretrained and trained. Below it (adapters, biases, a few layers) the tensors take
 little room as they are, and reading the base again would cost more than it saves."""
 
 
-def reference_of(built: Built, *, spec: Model, head: HeadSpec) -> Callable[[], dict[str, Tensor]] | None:
+def reference_of(built: Built, *, spec: Model, outputs: Outputs) -> Callable[[], dict[str, Tensor]] | None:
     """Gives the pretrained values when called, from the second time on at once; None where it is not worth it.
 
     Where the base is a safetensors file, the values are mapped and not copied: to hold them takes no memory that the
@@ -29,10 +29,10 @@ def reference_of(built: Built, *, spec: Model, head: HeadSpec) -> Callable[[], d
     trained = sum(sizes[name] for name in _pretrained(built))
     if trained < WORTH_IT * sum(sizes.values()):
         return None
-    return cache(lambda: pretrained_state(built, spec=spec, head=head))
+    return cache(lambda: pretrained_state(built, spec=spec, outputs=outputs))
 
 
-def pretrained_state(built: Built, *, spec: Model, head: HeadSpec) -> dict[str, Tensor]:
+def pretrained_state(built: Built, *, spec: Model, outputs: Outputs) -> dict[str, Tensor]:
     """The values that the trained parameters had before training, on the CPU, by their names in `built.owned`.
 
     Heads, adapters and what the checkpoint lacks are left out: they had none. No random state moves.
@@ -46,8 +46,8 @@ def pretrained_state(built: Built, *, spec: Model, head: HeadSpec) -> dict[str, 
             f"{built.base_digest} then; put them back"
         )
     with torch.random.fork_rng(devices=()):
-        carrier, _ = load_carrier(spec, base=built.base, head=head)
-    values, within = dict(carrier.model.named_parameters()), "" if built.head is None else BACKBONE
+        carrier, _ = load_carrier(spec, base=built.base, outputs=outputs)
+    values, within = dict(carrier.model.named_parameters()), "" if built.heads is None else BACKBONE
     return {name: values[plain_name(name).removeprefix(within)].detach() for name in _pretrained(built)}
 
 

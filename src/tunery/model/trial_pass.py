@@ -1,6 +1,6 @@
 """A few tokens through a model that is about to be trained: does it run, read the whole text, and ignore padding?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from tunery.errors import ModelError
+from tunery.model.heads import answers_of
 from tunery.model.library import without_noise
+from tunery.schema.task import Outputs
 
 _SHORT, _LONG = "one", "one two three four five six seven eight nine ten"
 _TOLERANCE = 1e-3
@@ -23,19 +25,20 @@ def check_answers(
     module: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     *,
+    outputs: Outputs,
     config: PretrainedConfig,
     max_length: int,
-    cls: bool = False,
+    cls: Collection[str] = (),
 ) -> None:
     """Ask a model about a short text alone and beside a longer one, and about the longer one with another word in it.
 
     Weights, modes and random state are as before afterwards.
 
     Args:
-        module: `module(**batch).logits` is (batch, labels).
+        outputs: what it answers.
         config: of the pretrained part.
         max_length: tokens of the longer text at most.
-        cls: whether the head reads the first token alone.
+        cls: outputs whose head reads the first token alone.
 
     Raises:
         ModelError: the model does not run, its answer to a text depends on how far that is padded, or its first token
@@ -45,26 +48,37 @@ def check_answers(
     short, long = (tokenizer(text, truncation=True, max_length=max_length) for text in (_SHORT, _LONG))
     with on_trial(module):
         try:
-            alone = _logits(module, [short], tokenizer)[0]
-            beside, answer = _logits(module, [short, long], tokenizer)
-            _, changed = _logits(module, [short, _with_another_word(long, tokenizer)], tokenizer)
+            alone = _answers(module, [short], tokenizer, outputs)
+            beside = _answers(module, [short, long], tokenizer, outputs)
+            changed = _answers(module, [short, _with_another_word(long, tokenizer)], tokenizer, outputs)
         except _FAILURES as error:
             raise ModelError(
                 f"the model must answer a text of a few words, but this {config.model_type!r} model does not "
                 f"({type(error).__name__}: {error}); take another peft.method, or another model"
             ) from error
-    gap, largest = float((alone - beside).abs().max()), float(torch.stack([alone, beside, answer]).abs().max())
+    for name in outputs:
+        _refuse_read_padding(alone[name][0], beside[name], tokens=len(short["input_ids"]), config=config)
+    if len(long["input_ids"]) > 1 and any(torch.equal(beside[name][1], changed[name][1]) for name in cls):
+        raise ModelError(
+            "model.head.pooling=cls needs a model whose first token sees the whole text, but that of this "
+            f"{config.model_type!r} model sees none of the tokens after it; take model.head.pooling=mean, or "
+            "model.head.kind=native"
+        )
+
+
+def _refuse_read_padding(alone: Tensor, beside: Tensor, *, tokens: int, config: PretrainedConfig) -> None:
+    """Compare one output for a text alone with that for the first of two texts.
+
+    Args:
+        tokens: of that text; what stands after them in an output of tokens is about padding.
+    """
+    first = beside[0][:tokens] if beside.dim() > 2 else beside[0]
+    gap, largest = float((alone - first).abs().max()), float(max(alone.abs().max(), beside.abs().max()))
     if not gap <= _TOLERANCE * largest:
         raise ModelError(
             "a text must get the same answer alone and beside a longer one, but the logits of this "
             f"{config.model_type!r} model differ by {gap:.2g} (the largest is {largest:.2g}): it reads the padding; "
             "take model.head.kind=linear with pooling=mean, or another model"
-        )
-    if cls and len(long["input_ids"]) > 1 and torch.equal(answer, changed):
-        raise ModelError(
-            "model.head.pooling=cls needs a model whose first token sees the whole text, but that of this "
-            f"{config.model_type!r} model sees none of the tokens after it; take model.head.pooling=mean, or "
-            "model.head.kind=native"
         )
 
 
@@ -92,15 +106,16 @@ def _refuse_sparse_blocks(config: PretrainedConfig, max_length: int) -> None:
         )
 
 
-def _logits(module: nn.Module, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    """(rows, labels); the rows are padded on the right, as in training."""
+def _answers(
+    module: nn.Module, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, outputs: Outputs
+) -> dict[str, Tensor]:
+    """Every output; the rows are padded on the right, as in training."""
     device = next(module.parameters()).device
     columns = {name: [row[name] for row in rows] for name in ("input_ids", "token_type_ids") if name in rows[0]}
     columns["attention_mask"] = [[1] * len(row["input_ids"]) for row in rows]
     fillers = {"input_ids": int(tokenizer.pad_token_id)}
     batch = {name: _padded(column, fillers.get(name, 0)).to(device) for name, column in columns.items()}
-    logits: Tensor = module(**batch).logits
-    return logits.float()
+    return {name: answer.float() for name, answer in answers_of(module, batch, outputs).items()}
 
 
 def _padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:

@@ -1,1 +1,1 @@
-"""Parameters become an optimizer and a schedule; logits and targets become a loss."""
+"""Parameters become an optimizer and a schedule; outputs and targets become a loss."""

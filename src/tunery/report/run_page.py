@@ -6,12 +6,10 @@ from typing import Any
 from tunery.report.canvas import Size
 from tunery.report.charts import loss_chart, metric_chart, rate_chart
 from tunery.report.compute import RunCurves, run_curves
-from tunery.report.confusion import confusion_parts
 from tunery.report.disk_section import disk_section
 from tunery.report.finite import finite
 from tunery.report.markup import Html, join, prose, tag
 from tunery.report.parts import (
-    classes,
     config_block,
     data_section,
     environment_section,
@@ -22,6 +20,7 @@ from tunery.report.parts import (
     section,
     tiles,
 )
+from tunery.report.task_sections import task_sections
 from tunery.report.words import duration, metric_name, objective_sentence, score, size
 from tunery.report.worst_rows import worst_rows_section
 from tunery.schema.results import RunResult, Storage, WorstRows
@@ -160,9 +159,8 @@ def _metric(curves: RunCurves, result: RunResult) -> Html | None:
 def _scores(result: RunResult) -> Html | None:
     test = result.metrics.test or {}
     scalars = metrics_table(result.metrics.validation, test, objective=result.objective.name)
-    shown = test if "per_label" in test else result.metrics.validation
-    per_class = classes(shown)
-    if scalars is None and per_class is None:
+    shown, title = (test, "Test") if test else (result.metrics.validation, "Validation")
+    detail = task_sections(result.config, shown, title=title)
+    if scalars is None and not detail:
         return None
-    heading = tag("h3", f"{'Test' if shown is test else 'Validation'}, per label") if per_class else None
-    return section("Scores", scalars, heading, per_class, confusion_parts(shown))
+    return section("Scores", scalars, detail)

@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from tunery.report.compute import share_saved
-from tunery.report.confusion import confusion_parts
 from tunery.report.disk_section import disk_section
 from tunery.report.front import costs_of
 from tunery.report.markup import Html, join, prose, tag
 from tunery.report.parts import (
-    classes,
     config_block,
     data_section,
     environment_section,
@@ -28,6 +26,7 @@ from tunery.report.study_figures import (
 )
 from tunery.report.study_tables import ensembles_section, importance_section, notes_section, rescored_section
 from tunery.report.study_words import cost_names, headline, winner_again
+from tunery.report.task_sections import task_sections
 from tunery.report.trials_table import trials_section
 from tunery.report.words import duration, listed, metric_name, objective_sentence, percent, plural, score, size
 from tunery.report.worst_rows import worst_rows_section
@@ -141,16 +140,14 @@ def _best_config(study: StudyResult, best: BestTrial) -> Html:
 def _winner(study: StudyResult, best: BestTrial, record: RunResult | None) -> Html | None:
     test = best.test or (record.metrics.test if record else None) or {}
     validation = record.metrics.validation if record else {}
-    scalars, per_class = metrics_table(validation, test, objective=study.objective), classes(test)
-    if scalars is None and per_class is None:
+    scalars = metrics_table(validation, test, objective=study.objective)
+    detail = task_sections(best.config, test, title="Test")
+    if scalars is None and not detail:
         return None
     note = "The test split was read once, for this trial alone." if test else "The test split was not read."
-    heading = tag("h3", "Test, per label") if per_class else None
     return section(
         f"Trial {best.number} in detail",
         tag("p", note, class_="quiet"),
         scalars,
-        heading,
-        per_class,
-        confusion_parts(test),
+        detail,
     )

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Annotated, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -203,11 +203,12 @@ def read_section(name: str, document: Document) -> Any:
     if name not in document:
         return RunConfig.model_fields[name].default
     try:
-        return _adapter(name).validate_python(document[name])
+        return _adapter(RunConfig.model_fields[name]).validate_python(document[name])
     except ValidationError as error:
         raise ConfigError([Problem(name, detail["msg"]) for detail in error.errors()]) from error
 
 
 @cache
-def _adapter(name: str) -> TypeAdapter[Any]:
-    return TypeAdapter(get_type_hints(RunConfig, include_extras=True)[name])
+def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
+    annotation: Any = Annotated[field.annotation, field]
+    return TypeAdapter(annotation)

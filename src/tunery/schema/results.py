@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -382,16 +382,43 @@ class CardEnsemble(Record):
     """null where there were too few validation rows to measure it."""
 
 
+CARD_FORMAT: Final = 2
+"""Of `tunery.json`."""
+
+
+class CardTask(Record):
+    """What a model has learned to answer."""
+
+    kind: str
+    """`task.kind` of the config."""
+    labels: tuple[str, ...] = ()
+    """In the order of the model's numbers; empty where it gives none."""
+    state: dict[str, Any] | None = None
+    """What was fitted on validation besides the model. `thresholds`: probability per label from which it is given."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("a label stands twice")
+        thresholds = (self.state or {}).get("thresholds")
+        if thresholds is not None and (
+            not isinstance(thresholds, list) or not all(isinstance(part, float | int) for part in thresholds)
+        ):
+            raise ValueError("thresholds are a list of numbers")
+        if thresholds is not None and len(thresholds) != len(self.labels):
+            raise ValueError(f"{len(thresholds)} thresholds for {len(self.labels)} labels")
+        return self
+
+
 class ModelCard(Record):
     """`tunery.json`: what an exported folder says about itself."""
 
     model_config = ConfigDict(extra="ignore")
 
+    format: Annotated[int, Field(ge=1, le=CARD_FORMAT)]
+    """Earlier versions wrote none, and `labels` and `thresholds` in place of `task`; theirs are read as format 1."""
     config: dict[str, Any]
-    labels: Annotated[tuple[str, ...], Field(min_length=1)]
-    """In the order of the logits."""
-    thresholds: tuple[float, ...] | None
-    """One per label (multilabel)."""
+    task: CardTask
     data: DataRecord | None = None
     """The rows that it was trained, chosen and scored on; null where an earlier version made it."""
     base: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]+|hub:.+@.+)$")] | None = None
@@ -403,12 +430,20 @@ class ModelCard(Record):
     """Folders of an ensemble's members, within this one."""
     ensemble: CardEnsemble | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_format_1(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "format" in given:
+            return given
+        told = dict(given)
+        kind, state = None, told.pop("thresholds", None)
+        if isinstance(told.get("config"), dict) and isinstance(told["config"].get("task"), dict):
+            kind = told["config"]["task"].get("kind")
+        task = {"kind": kind, "labels": told.pop("labels", None), "state": state and {"thresholds": state}}
+        return {**told, "format": 1, "task": task}
+
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
-        if len(set(self.labels)) < len(self.labels):
-            raise ValueError("a label stands twice")
-        if self.thresholds is not None and len(self.thresholds) != len(self.labels):
-            raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels")
+    def _blend_fits(self) -> Self:
         if self.blend is not None and not 0 < len(self.blend.weights) == len(self.members):
             raise ValueError(f"{len(self.blend.weights)} weights for {len(self.members)} members")
         return self

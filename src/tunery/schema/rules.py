@@ -9,23 +9,22 @@ from tunery.errors import Problem, did_you_mean
 from tunery.schema.data import Data
 from tunery.schema.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze, frozen_in_eval
 from tunery.schema.loss import AdaptiveFocal, Hybrid
-from tunery.schema.metrics import METRICS, Direction, default_objective
+from tunery.schema.metrics import Direction
 from tunery.schema.model import Model
 from tunery.schema.optim import Adafactor, Optim
 from tunery.schema.peft import AdaLora, BitFit, Compacter, LayerNormTuning, LoraPlus, LowRank, NoPeft, Peft, Prefix
 from tunery.schema.regularization import Regularization
 from tunery.schema.schedule import NoSchedule, Schedule, WarmedUp
 from tunery.schema.search import COSTS, CmaEs, Search
-from tunery.schema.task import MultilabelTask, Task
+from tunery.schema.task import Task
 from tunery.schema.train import Train
 
 Rule = Callable[..., Iterator[Problem]]
 
 
 def _known_metric(task: Task, path: str, metric: str | None) -> Iterator[Problem]:
-    known = METRICS[task.kind]
-    if metric is not None and metric not in known:
-        yield Problem(path, f"{metric!r} is not a metric of task {task.kind!r}; {did_you_mean(metric, known)}")
+    if metric is not None and metric not in task.metrics:
+        yield Problem(path, f"{metric!r} is not a metric of task {task.kind!r}; {did_you_mean(metric, task.metrics)}")
 
 
 def _objective_exists(task: Task, search: Search) -> Iterator[Problem]:
@@ -52,7 +51,7 @@ def _watched_metric_exists(task: Task, train: Train) -> Iterator[Problem]:
 
 
 def _agrees(task: Task, metric: str, path: str, direction: Direction | None) -> Iterator[Problem]:
-    own = METRICS[task.kind].get(metric)
+    own = task.metrics.get(metric)
     if own and direction and direction != own:
         yield Problem(path, f"{metric} gets better when you {own} it; remove the key or write {own!r}")
 
@@ -74,7 +73,7 @@ def objective_of(task: Task, search: Search) -> str:
 
 def objectives_of(task: Task, search: Search) -> tuple[str, ...]:
     """That metric, and the costs that a study keeps low beside it."""
-    given = search.objective or default_objective(task.kind)
+    given = search.objective or next(iter(task.metrics))
     return (given,) if isinstance(given, str) else given
 
 
@@ -177,7 +176,7 @@ def _silent(peft: Peft, freeze: Freeze) -> tuple[str, ...]:
 
 
 def _gamma_is_within_its_bounds(task: Task) -> Iterator[Problem]:
-    loss = task.loss
+    loss = getattr(task, "loss", None)
     if isinstance(loss, AdaptiveFocal):
         yield from _within(loss.gamma, low=loss.gamma_min, high=loss.gamma_max)
     if isinstance(loss, Hybrid) and loss.focal == "adaptive_focal":
@@ -203,10 +202,10 @@ def _hub_data_is_pinned(data: Data) -> Iterator[Problem]:
 
 def _a_column_has_one_meaning(task: Task, data: Data) -> Iterator[Problem]:
     """A label column named twice would be two labels, and a model that reads its label learns nothing else."""
-    key = "labels" if isinstance(task, MultilabelTask) else "label"
-    named = getattr(data, key)
+    key = task.label_key
+    named = () if key is None else getattr(data, key)
     labels = [named] if isinstance(named, str) else [*named]
-    if not labels:
+    if key is not None and not labels:
         yield Problem("data.labels", "there must be at least one label column, but the list is empty")
     for column in dict.fromkeys(labels):
         if labels.count(column) > 1:

@@ -17,7 +17,7 @@ from tunery.errors import ConfigError, Problem
 from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.data import Data
 from tunery.schema.freeze import Freeze, FreezeEncoder, NoFreeze
-from tunery.schema.metrics import METRICS, Direction
+from tunery.schema.metrics import Direction
 from tunery.schema.model import Model
 from tunery.schema.optim import AdamW, Optim
 from tunery.schema.peft import NoPeft, Peft
@@ -139,7 +139,7 @@ class RunConfig(Spec):
     @property
     def direction(self) -> Direction:
         """Which way the objective is better."""
-        return METRICS[self.task.kind][self.objective]
+        return self.task.metrics[self.objective]
 
     @property
     def watched(self) -> str:

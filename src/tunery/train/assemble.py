@@ -16,7 +16,7 @@ from tunery.model.dropout import Dropouts
 from tunery.model.reference import reference_of
 from tunery.optim.curves import warmup_steps
 from tunery.optim.groups import Rates, Roles
-from tunery.optim.losses import RowLoss, make_loss
+from tunery.optim.objective import Objective
 from tunery.optim.optimizers import check_device, make_optimizer
 from tunery.optim.schedules import Schedule, make_schedule
 from tunery.schema import RunConfig
@@ -38,7 +38,7 @@ class Assembled:
     built: Built
     reference: Reference | None
     """What trained weights are stored against; None where they are stored as they are."""
-    loss: RowLoss
+    objective: Objective
     batches: EpochBatches
     steps: int
     device: torch.device
@@ -65,7 +65,7 @@ class Assembled:
                 lr_scale=built.lr_scale,
                 never_decayed=built.undecayed,
             ),
-            loss=self.loss,
+            loss=self.objective.module,
         )
 
     def schedule(self, optimizer: Optimizer, total: int) -> Schedule:
@@ -104,8 +104,9 @@ class Assembled:
 
 
 def _batches(config: RunConfig, prepared: Prepared) -> EpochBatches:
-    lengths, size = prepared.encoded["train"].lengths, config.train.batch_size
-    fair = not length_tells_labels(lengths, prepared.targets["train"], batch_size=size)
+    lengths, size = prepared.encoded["train"].tokens_of_rows(), config.train.batch_size
+    labels = prepared.task.label_numbers(prepared.truth["train"])
+    fair = labels is None or not length_tells_labels(lengths, labels, batch_size=size)
     return EpochBatches(lengths, batch_size=size, seed=config.seed, by_length=fair)
 
 
@@ -132,7 +133,7 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
         prepared=prepared,
         built=built,
         reference=base_of(built, config, prepared),
-        loss=_loss(config, prepared),
+        objective=prepared.task.objective(config, prepared.truth["train"]),
         batches=batches,
         steps=steps,
         device=device,
@@ -152,20 +153,9 @@ def _all_at_once(*checks: Callable[[], object]) -> None:
         raise ConfigError(problems)
 
 
-def _loss(config: RunConfig, prepared: Prepared) -> RowLoss:
-    head = prepared.task.head()
-    return make_loss(
-        config.task.loss,
-        problem=head.problem,
-        targets=prepared.targets["train"],
-        labels=len(head.labels),
-        smoothing=config.regularization.label_smoothing,
-    )
-
-
 def base_of(built: Built, config: RunConfig, prepared: Prepared) -> Reference | None:
     """The pretrained weights, where trained ones are stored as what differs from them."""
-    load = reference_of(built, spec=config.model, head=prepared.task.head())
+    load = reference_of(built, spec=config.model, outputs=prepared.task.outputs)
     return None if load is None else Reference(built.base_digest, load)
 
 
@@ -175,7 +165,7 @@ def build_seeded(config: RunConfig, prepared: Prepared) -> Built:
     set_seed(config.seed)
     return build(
         config.model,
-        head=prepared.task.head(),
+        outputs=prepared.task.outputs,
         peft=config.peft,
         freeze=config.freeze,
         dropout=Dropouts(head=rule.head_dropout, encoder=rule.encoder_dropout, attention=rule.attention_dropout),

@@ -13,7 +13,7 @@ from tunery.model.method import Regulator
 from tunery.model.owned import owned_state
 from tunery.schema import RunConfig
 from tunery.schema.checkpoint import Checkpoint
-from tunery.schema.metrics import METRICS, Direction
+from tunery.schema.metrics import Direction
 from tunery.schema.results import CheckpointRecord
 from tunery.store.folder import RunFolder
 from tunery.store.objects import Reference, room_for
@@ -61,7 +61,7 @@ class Record(TrainerCallback):
         """
         self._trackers = trackers
         self._log_every = config.train.log_every
-        self._names = tuple(METRICS[config.task.kind])
+        self._names = tuple(config.task.metrics)
         self._measured = measured
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -179,7 +179,7 @@ class StopEarly(TrainerCallback):
     def __init__(self, metrics: Path, config: RunConfig) -> None:
         self._metrics = metrics
         self._name = config.watched
-        self._direction = METRICS[config.task.kind][config.watched]
+        self._direction = config.task.metrics[config.watched]
         self._rule = config.train.early_stopping
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

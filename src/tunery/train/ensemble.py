@@ -12,15 +12,17 @@ from typing import Any, Final, NamedTuple, final
 import numpy as np
 
 from tunery.data.carve import carve
+from tunery.data.row_table import RowTable
 from tunery.data.rows import Example
-from tunery.data.task import Logits
 from tunery.errors import ModelError
-from tunery.schema.results import EnsembleGain, ModelCard
+from tunery.schema.results import CARD_FORMAT, EnsembleGain, ModelCard
 from tunery.store.exported import CARD
 from tunery.store.files import replace_folder, require_writable, write_text
 from tunery.store.ownership import temporary
 from tunery.store.records import read_record
-from tunery.train.blend import BLENDS, Blend, Rows, Yardstick
+from tunery.tasks.combine import Combiner
+from tunery.tasks.task import Task
+from tunery.train.blend import BLENDS, Blend, Judge, Rows
 from tunery.train.members import Member
 from tunery.train.prepare import data_record, prepare
 from tunery.train.publish import export_checked, passing
@@ -40,27 +42,27 @@ class Panel:
         prepared = prepare(config, base=members[0].base, trust_remote_code=members[0].trust_remote_code)
         examples = prepared.splits.validation.examples
         self.members = tuple(members)
-        self.logits = tuple(member.logits for member in members)
-        self.yardstick = Yardstick(prepared.task, prepared.targets["validation"], config.objective, config.direction)
+        self.answers = tuple(member.answers for member in members)
+        self.judge = Judge(prepared.task, prepared.truth["validation"], config.objective, config.direction)
         self.rows: Rows = np.arange(len(examples))
         self.data = data_record(prepared.splits)
-        self.halves = _halves(examples, seed=config.data.seed)
+        self.halves = _halves(examples, prepared.task, seed=config.data.seed)
 
-    def measured(self, choose: Callable[[Rows], Logits]) -> float | None:
+    def measured(self, choose: Callable[[Rows], RowTable]) -> float | None:
         """The objective of what is chosen on one half and scored on the other, the mean of both ways; None where it is
         undefined in one of them."""
-        values = [self.yardstick.value(choose(one), other, tuned_on=one) for one, other in self.halves]
+        values = [self.judge.value(choose(one), other, fitted_on=one) for one, other in self.halves]
         return None if None in values or not values else fmean(value for value in values if value is not None)
 
-    def best_alone(self, rows: Rows) -> Logits:
-        """Logits of the member that is best on some rows, on all rows; of equals the first."""
-        return max(self.logits, key=lambda logits: self.yardstick.merit(logits, rows))
+    def best_alone(self, rows: Rows) -> RowTable:
+        """Answers of the member that is best on some rows, on all rows; of equals the first."""
+        return max(self.answers, key=lambda answers: self.judge.merit(answers, rows))
 
 
-def _halves(examples: Sequence[Example], *, seed: int) -> tuple[tuple[Rows, Rows], ...]:
-    """Both ways to look at one half and score the other: stratified by label, what belongs together in one half; none
+def _halves(examples: Sequence[Example], task: Task, *, seed: int) -> tuple[tuple[Rows, Rows], ...]:
+    """Both ways to look at one half and score the other: stratified, what belongs together in one half; none
     where there are too few rows."""
-    found = carve(examples, {"half": 0.5}, seed=seed)
+    found = carve(examples, {"half": 0.5}, stratum=task.stratum, seed=seed)
     one, other = np.array(found["half"], dtype=np.int64), np.array(found["train"], dtype=np.int64)
     return ((one, other), (other, one)) if len(one) and len(other) else ()
 
@@ -68,7 +70,7 @@ def _halves(examples: Sequence[Example], *, seed: int) -> tuple[tuple[Rows, Rows
 class Chosen(NamedTuple):
     """An ensemble."""
 
-    logits: Logits
+    answers: RowTable
     """On all validation rows."""
     places: Places
     """Of its members."""
@@ -105,14 +107,16 @@ class Blending(Method):
     def __init__(self, panel: Panel, *, name: str) -> None:
         super().__init__(panel)
         self._choose = BLENDS[name]
+        self._combiner = _combiner_of(panel)
+        self._logits = [answers["logits"] for answers in panel.answers]
 
     def choose(self, rows: Rows) -> Chosen:
         """All members answer; those without weight are left out."""
-        panel, problem = self.panel, self.panel.yardstick.problem
-        blend = self._choose(panel.logits, panel.yardstick, rows)
+        blend = self._choose(self._logits, self.panel.judge, rows, self._combiner)
         places = tuple(place for place, weight in enumerate(blend.weights) if weight > 0)
         kept = blend.only(places)
-        return Chosen(kept([panel.logits[place] for place in places], problem=problem), places, kept)
+        logits = kept([self._logits[place] for place in places], combiner=self._combiner)
+        return Chosen(RowTable({"logits": logits}), places, kept)
 
     def write(self, chosen: Chosen, folder: Path) -> dict[str, Any]:
         """A folder for every member."""
@@ -126,15 +130,27 @@ class Blending(Method):
 
     def _card(self, chosen: Chosen) -> dict[str, Any]:
         """What every exported folder says about itself."""
-        yardstick, rows = self.panel.yardstick, self.panel.rows
-        value = yardstick.value(chosen.logits, rows)
+        judge, rows = self.panel.judge, self.panel.rows
+        value, config = judge.value(chosen.answers, rows), self.panel.members[chosen.places[0]].config
+        state = judge.state(chosen.answers, rows)
         return {
-            "config": self.panel.members[chosen.places[0]].config.model_dump(mode="json"),
-            "labels": yardstick.task.labels,
+            "format": CARD_FORMAT,
+            "config": config.model_dump(mode="json"),
+            "task": {"kind": config.task.kind, "labels": judge.task.labels, "state": state},
             "data": self.panel.data.model_dump(mode="json"),
-            "thresholds": yardstick.thresholds(chosen.logits, rows),
             "weights": {"step": 0, "epoch": 0.0, "value": value, "unfinished": False},
         }
+
+
+def _combiner_of(panel: Panel) -> Combiner:
+    """Raises:
+    ModelError: answers of this task cannot become one.
+    """
+    if (combiner := panel.judge.task.combiner) is None:
+        kind = panel.members[0].config.task.kind
+        rule = f"answers of several models of task {kind!r} cannot become one"
+        raise ModelError(f"{rule}; --method soup takes the mean of their weights")
+    return combiner
 
 
 @final
@@ -147,18 +163,18 @@ class Soup(Method):
 
     def choose(self, rows: Rows) -> Chosen:
         """Best first, each stays unless it makes the soup worse."""
-        yardstick = self.panel.yardstick
-        order = sorted(self._pot.places, key=lambda place: -yardstick.merit(self.panel.logits[place], rows))
-        places = greedy(order, lambda chosen: yardstick.merit(self._pot.logits(chosen), rows))
-        return Chosen(self._pot.logits(places), places, Blend.even(len(places)))
+        judge = self.panel.judge
+        order = sorted(self._pot.places, key=lambda place: -judge.merit(self.panel.answers[place], rows))
+        places = greedy(order, lambda chosen: judge.merit(self._pot.answers(chosen), rows))
+        return Chosen(self._pot.answers(places), places, Blend.even(len(places)))
 
     def write(self, chosen: Chosen, folder: Path) -> dict[str, Any]:
         """One folder, which other tools load."""
         self._pot.cook(chosen.places)
-        model, yardstick = self._pot.model, self.panel.yardstick
-        metrics = score(yardstick.task, chosen.logits, yardstick.targets)
+        model, judge = self._pot.model, self.panel.judge
+        metrics = score(judge.task, chosen.answers, judge.truth)
         first = self.panel.members[chosen.places[0]].record
-        record = first.model_copy(update={"value": metrics[yardstick.objective], "metrics": metrics})
+        record = first.model_copy(update={"value": metrics[judge.objective], "metrics": metrics})
         export_checked(model.built, model.prepared, model.config, best=record, folder=folder)
         card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
         return card
@@ -174,16 +190,16 @@ def gain(name: str, method: Method) -> EnsembleGain | None:
     """What an ensemble is worth on rows that chose nothing of it; None where the objective is undefined there."""
     panel, used = method.panel, set[int]()
 
-    def choose(rows: Rows) -> Logits:
+    def choose(rows: Rows) -> RowTable:
         chosen = method.choose(rows)
         used.update(chosen.places)
-        return chosen.logits
+        return chosen.answers
 
     value, single = panel.measured(choose), panel.measured(panel.best_alone)
     if value is None or single is None:
         return None
     trials = tuple(panel.members[place].trial for place in sorted(used))
-    better = panel.yardstick.sign * (value - single) + 0.0  # and not -0.0
+    better = panel.judge.sign * (value - single) + 0.0  # and not -0.0
     return EnsembleGain.model_validate(
         {"method": name, "trials": trials, "value": value, "single": single, "gain": better}
     )

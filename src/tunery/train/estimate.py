@@ -166,7 +166,7 @@ def sizes_of(run: Assembled) -> Sizes:
     found = dict(run.built.module.named_parameters())
     owned = [found[name] for name in run.built.owned]
     weights = sum(part.nbytes + PER_TENSOR for part in owned) + PER_TENSOR
-    learned = [*owned, *(part for part in run.loss.parameters() if part.requires_grad)]
+    learned = [*owned, *(part for part in run.objective.module.parameters() if part.requires_grad)]
     regulated = sum(REGULATED * (found[name].nbytes + PER_TENSOR) for name in run.built.adapter_names)
     state = _state_bytes(run, learned) + (regulated if run.built.regulator else 0) + RANDOM
     documents = DOCUMENTS + run.config.checkpoint.co_best * PER_PAIR * len(run.prepared.task.labels) ** 2

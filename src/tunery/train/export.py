@@ -91,7 +91,7 @@ def _merge(source: Path, folder: Path, trust_remote_code: bool) -> None:
         source,
         tokenizer_of(source, card.config, trust_remote_code=trust_remote_code),
         folder,
-        head=card.task.head(),
+        outputs=card.task.outputs,
         spec=card.config.model,
         peft=card.config.peft,
         base=card.base,

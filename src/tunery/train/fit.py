@@ -46,7 +46,7 @@ from tunery.train.notes import Curves, notes_of
 from tunery.train.prepare import prepare
 from tunery.train.publish import publish, rehearse
 from tunery.train.resume import read
-from tunery.train.scoring import logits_of, score
+from tunery.train.scoring import answers_about, score
 from tunery.train.signals import Signals, nobody
 from tunery.train.start import begin_with
 from tunery.train.trainer import TuneryTrainer, training_arguments
@@ -277,7 +277,7 @@ def _trainer(run: Assembled, folder: RunFolder, clock: Clock, *, watch: LossWatc
         built,
         training_arguments(config, folder.staging, device=run.device, precision=run.precision),
         loader=run.loader(),
-        row_loss=run.loss,
+        objective=run.objective,
         watch=watch,
         adversary=make_adversary(config.regularization.adversarial, built.embeddings),
         precision=run.precision,
@@ -291,15 +291,16 @@ def _trainer(run: Assembled, folder: RunFolder, clock: Clock, *, watch: LossWatc
 def _score(run: Assembled, clock: Clock) -> dict[str, Any]:
     prepared = run.prepared
     with clock.phase("evaluate"):
-        logits = logits_of(
-            run.built.module,
+        answers = answers_about(
             prepared.encoded["validation"],
+            run.built.module,
+            prepared.task,
             pad_id=prepared.tokenizer.pad_token_id,
             batch_size=run.config.train.eval_batch_size,
             device=run.device,
             precision=run.precision,
         )
-        return score(prepared.task, logits, prepared.targets["validation"])
+        return score(prepared.task, answers, prepared.truth["validation"])
 
 
 def _progress(
@@ -350,10 +351,10 @@ def _conclude(
         predictor = store.export(need, lambda: publish(run.built, run.prepared, run.config, best=best, folder=final))
         split = run.prepared.splits.test
         with clock.phase("evaluate"):
-            logits = predictor.logits(split.examples)
-            test, without_block = predictor.jackknife(split.examples, logits)
+            answers = predictor.answers(split.examples)
+            test, without_block = predictor.jackknife(split.examples, answers)
         if texts is not None:
-            folder.write_worst_rows(predictor.worst_rows(split, logits, texts=texts))
+            folder.write_worst_rows(predictor.worst_rows(split, answers, texts=texts))
     else:
         staged = folder.staging / "export"
         store.export(need, lambda: rehearse(run.built, run.prepared, run.config, best=best, staging=staged))

@@ -11,13 +11,10 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from tunery.data.carve import text_key
-from tunery.data.encode import encode
 from tunery.data.given import Text, examples_from
+from tunery.data.row_table import Array, RowTable
 from tunery.data.rows import Example, Split, Splits
-from tunery.data.task import Logits, Targets, TaskView
-from tunery.data.tasks import make_task
-from tunery.data.worst_rows import worst_rows
-from tunery.errors import DataError, FolderError, RequestError
+from tunery.errors import DataError, FolderError, ModelError, RequestError
 from tunery.hardware import pick_device, pick_precision
 from tunery.model.backbone import load_tokenizer
 from tunery.model.catalog import exported_base
@@ -29,9 +26,13 @@ from tunery.store.claim import data_changes
 from tunery.store.exported import CARD, exported_in
 from tunery.store.records import read_record
 from tunery.store.study import ignore
+from tunery.tasks.combine import Combiner
+from tunery.tasks.table import make_task
+from tunery.tasks.task import State, Task
+from tunery.tasks.worst_rows import worst_rows
 from tunery.train.blend import Blend
 from tunery.train.prepare import current_splits, data_record
-from tunery.train.scoring import logits_of
+from tunery.train.scoring import answers_about
 
 JACKKNIFE_BLOCKS = 50
 
@@ -39,29 +40,31 @@ _SHOWN = 10
 """Labels that a predictor names when it is printed."""
 
 
-class Answers(Protocol):
-    """Where logits come from: one model, or several."""
+class Answerer(Protocol):
+    """Where answers come from: one model, or several."""
 
-    def logits(self, examples: Sequence[Example], *, precision: str | None = None) -> Logits:
-        """Logits (rows, labels), computed in `precision` if it is given."""
+    def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
+        """What the task needs of the model's answers, computed in `precision` if it is given."""
 
 
 @final
 class Network:
     """A model with its tokenizer, on the device."""
 
-    def __init__(self, module: nn.Module, tokenizer: Any, *, config: RunConfig) -> None:
+    def __init__(self, module: nn.Module, tokenizer: Any, *, config: RunConfig, task: Task) -> None:
         self._config = config
+        self._task = task
         self._device = pick_device()
         self._precision, _ = pick_precision(config.model.precision, self._device)
         self._module = module.to(self._device)
         self._tokenizer = tokenizer
 
-    def logits(self, examples: Sequence[Example], *, precision: str | None = None) -> Logits:
-        """Logits, float32 (rows, labels); in the config's precision where none is given."""
-        return logits_of(
+    def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
+        """From float32 outputs; computed in the config's precision where none is given."""
+        return answers_about(
+            self._task.features(examples, self._tokenizer, max_length=self._config.model.max_length),
             self._module,
-            encode(examples, self._tokenizer, max_length=self._config.model.max_length),
+            self._task,
             pad_id=self._tokenizer.pad_token_id,
             batch_size=self._config.train.eval_batch_size,
             device=self._device,
@@ -73,30 +76,28 @@ class Network:
 class Ensemble:
     """Several models that answer as one; each has a tokenizer and a length of its own."""
 
-    def __init__(self, members: Sequence[Answers], blend: Blend, *, problem: str) -> None:
+    def __init__(self, members: Sequence[Answerer], blend: Blend, *, combiner: Combiner) -> None:
         self._members = tuple(members)
         self._blend = blend
-        self._problem = problem
+        self._combiner = combiner
 
-    def logits(self, examples: Sequence[Example], *, precision: str | None = None) -> Logits:
+    def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
         """Logits, float64 (rows, labels), of the blended probabilities."""
-        each = [member.logits(examples, precision=precision) for member in self._members]
-        return self._blend(each, problem=self._problem)
+        each = [member.answers(examples, precision=precision)["logits"] for member in self._members]
+        return RowTable({"logits": self._blend(each, combiner=self._combiner)})
 
 
 @final
 class Predictor:
-    """A trained model or ensemble with its labels and thresholds."""
+    """A trained model or ensemble with its task, and what the task fitted on validation."""
 
-    def __init__(
-        self, model: Answers, *, task: TaskView, config: RunConfig, thresholds: Sequence[float] | None
-    ) -> None:
+    def __init__(self, model: Answerer, *, task: Task, config: RunConfig, state: State | None) -> None:
         """Args:
         config: of the model; of an ensemble, that of its best member.
         """
         self.config = config
         self.task = task
-        self.thresholds = None if thresholds is None else tuple(thresholds)
+        self.state = state
         self._model = model
 
     def __repr__(self) -> str:
@@ -110,6 +111,12 @@ class Predictor:
     def labels(self) -> tuple[str, ...]:
         """Label names, in the order of the logits."""
         return self.task.labels
+
+    @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """Probability per label from which it is given, where they were tuned or fixed."""
+        found = (self.state or {}).get("thresholds")
+        return None if found is None else tuple(found)
 
     def predict(self, texts: str | Iterable[Text], *, threshold: float | None = None) -> list[Prediction]:
         """Label, or labels, and probabilities for every text, in order.
@@ -129,44 +136,53 @@ class Predictor:
 
     def answer(self, examples: Sequence[Example], *, threshold: float | None = None) -> list[Prediction]:
         """The same for rows."""
-        thresholds = self.thresholds if threshold is None else (threshold,) * len(self.labels)
-        return self.task.decide(self.logits(examples), thresholds=thresholds) if examples else []
+        state = self.state if threshold is None else self.task.state_at(threshold)
+        return self.task.answer(self.answers(examples), state) if examples else []
 
-    def logits(self, examples: Sequence[Example], *, precision: str | None = None) -> Logits:
-        """Logits (rows, labels)."""
-        return self._model.logits(examples, precision=precision)
+    def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
+        """What the task needs of the model's answers."""
+        return self._model.answers(examples, precision=precision)
+
+    def logits(self, examples: Sequence[Example], *, precision: str | None = None) -> Array:
+        """Logits (rows, labels), of a task that gives labels."""
+        return self.answers(examples, precision=precision)["logits"]
 
     def score(
-        self, examples: Sequence[Example], *, logits: Logits | None = None, tuned_on_them: bool = False
+        self, examples: Sequence[Example], *, answers: RowTable | None = None, tuned_on_them: bool = False
     ) -> dict[str, Any]:
-        """Metrics on labelled rows, with the thresholds that were tuned on validation.
+        """Metrics on labelled rows, with what was fitted on validation.
 
         Args:
-            logits: those of the rows, where they are known already.
-            tuned_on_them: whether these are the rows that thresholds were tuned on; then each part of them is judged
-                by thresholds of the others.
+            answers: about the rows, where they are known already.
+            tuned_on_them: whether these are the rows that it was fitted on; then each part of them is judged by what
+                the others give.
         """
-        logits, targets = self.logits(examples) if logits is None else logits, self.task.targets(examples)
-        return self.task.tuned_metrics(logits, targets) if tuned_on_them else self._metrics(logits, targets)
+        truth = self.task.truth(examples)
+        answers = self.answers(examples) if answers is None else answers
+        return self.task.fitted_score(answers, truth) if tuned_on_them else self.task.score(answers, truth, self.state)
 
-    def jackknife(self, examples: Sequence[Example], logits: Logits) -> tuple[dict[str, Any], tuple[float | None, ...]]:
-        """Metrics on rows whose logits are known, and the objective without each block of them in turn.
+    def jackknife(
+        self, examples: Sequence[Example], answers: RowTable
+    ) -> tuple[dict[str, Any], tuple[float | None, ...]]:
+        """Metrics on rows that `answers` are about, and the objective without each block of them in turn.
 
         Delete-a-group jackknife (Efron & Tibshirani 1993, chapter 11).
         Row i is in block i modulo their number, so that the blocks of all runs on the same rows are the same.
         """
-        targets = self.task.targets(examples)
+        truth = self.task.truth(examples)
         block = np.arange(len(examples)) % JACKKNIFE_BLOCKS
         left_out = [block != number for number in range(min(JACKKNIFE_BLOCKS, len(examples)))]
-        values = [self._metrics(logits[rest], targets[rest])[self.config.objective] for rest in left_out if rest.any()]
-        return self._metrics(logits, targets), tuple(values)
+        values = [
+            self.task.score(answers.take(rest), truth.take(rest), self.state)[self.config.objective]
+            for rest in left_out
+            if rest.any()
+        ]
+        return self.task.score(answers, truth, self.state), tuple(values)
 
-    def worst_rows(self, split: Split, logits: Logits, *, texts: bool) -> WorstRows:
-        """The rows of a split, whose logits are known, that are answered worst; without `texts`, none of their text."""
-        return worst_rows(self.task, split, logits, thresholds=self.thresholds, texts=texts)
-
-    def _metrics(self, logits: Logits, targets: Targets) -> dict[str, Any]:
-        return self.task.metrics(logits, targets, thresholds=self.thresholds)
+    def worst_rows(self, split: Split, answers: RowTable, *, texts: bool) -> WorstRows:
+        """The rows of a split, which `answers` are about, that are answered worst; without `texts`, none of their
+        text."""
+        return worst_rows(self.task, split, answers, state=self.state, texts=texts)
 
 
 def load(path: str | Path, *, trust_remote_code: bool = False) -> Predictor:
@@ -183,7 +199,7 @@ def load(path: str | Path, *, trust_remote_code: bool = False) -> Predictor:
     folder = exported_in(Path(path))
     card, read = read_card(folder), partial(_network, trust_remote_code=trust_remote_code)
     model = read(folder, card) if card.blend is None else _ensemble(folder, card, card.blend, read)
-    return Predictor(model, task=card.task, config=card.config, thresholds=card.thresholds)
+    return Predictor(model, task=card.task, config=card.config, state=card.state)
 
 
 def _network(folder: Path, card: "Card", *, trust_remote_code: bool) -> Network:
@@ -192,17 +208,20 @@ def _network(folder: Path, card: "Card", *, trust_remote_code: bool) -> Network:
         folder,
         model_spec=card.config.model,
         peft=card.config.peft,
-        head=card.task.head(),
+        outputs=card.task.outputs,
         tokenizer=tokenizer,
         base=card.base,
         trust_remote_code=trust_remote_code,
     )
-    return Network(module, tokenizer, config=card.config)
+    return Network(module, tokenizer, config=card.config, task=card.task)
 
 
 def _ensemble(folder: Path, card: "Card", blend: Blend, read: Callable[[Path, "Card"], Network]) -> Ensemble:
     members = [read(folder / name, read_card(folder / name)) for name in card.members]
-    return Ensemble(members, blend, problem=card.task.head().problem)
+    if card.task.combiner is None:
+        rule = f"answers of several models of task {card.config.task.kind!r} cannot become one"
+        raise ModelError(f"{rule}; name a member of {str(folder)!r}")
+    return Ensemble(members, blend, combiner=card.task.combiner)
 
 
 @dataclass(frozen=True)
@@ -210,8 +229,9 @@ class Card:
     """What an exported folder says about itself."""
 
     config: RunConfig
-    task: TaskView
-    thresholds: Sequence[float] | None
+    task: Task
+    state: State | None
+    """What the task fitted on validation."""
     data: DataRecord | None
     """The rows that it was trained, chosen and scored on; None where an earlier version made it."""
     base: str | None
@@ -236,8 +256,8 @@ def read_card(folder: Path) -> Card:
         raise FolderError(f"an exported folder must hold {CARD}, but {str(folder)!r} does not")
     config = validate(told.config, source=str(folder / CARD))
     blend = None if told.blend is None else Blend(**dict(told.blend))
-    task = make_task(config.task, told.labels)
-    return Card(config, task, told.thresholds, told.data, told.base, told.weights.step, blend, told.members)
+    task = make_task(config.task, told.task.labels)
+    return Card(config, task, told.task.state, told.data, told.base, told.weights.step, blend, told.members)
 
 
 def tokenizer_of(folder: Path, config: RunConfig, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:

@@ -3,22 +3,18 @@
 import gc
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Final, final
+from typing import final
 
-import numpy as np
 import torch
 
-from tunery.data.task import Logits
+from tunery.data.row_table import RowTable
 from tunery.model.build import Built
 from tunery.schema import RunConfig
 from tunery.schema.results import CheckpointRecord, DataRecord
 from tunery.store.objects import Objects
 from tunery.train.inference import Network
 from tunery.train.restore import Restored, restore
-
-PROBES: Final = 32
-"""Validation rows by which two models are compared."""
-_TOLERANCE: Final = 1e-4
+from tunery.train.verify import ROWS
 
 
 @final
@@ -32,9 +28,9 @@ class Member:
     objects: Objects
     data: DataRecord | None
     """The rows that it was trained, chosen and is compared on."""
-    logits: Logits
-    """On all validation rows (rows, labels)."""
-    probes: Logits
+    answers: RowTable
+    """On all validation rows."""
+    probes: RowTable
     """On the first of them, in fp32."""
     shape: Hashable
     """Equal for members whose weights have the same base, names and shapes."""
@@ -76,19 +72,19 @@ def member_of(
         Damaged: when the weights are missing or not what was written.
     """
     model = restore(config, record, objects, data=data, base=base, trust_remote_code=trust_remote_code)
-    network = Network(model.built.module, model.prepared.tokenizer, config=config)
+    network = network_of(model)
     rows = model.prepared.splits.validation.examples
-    logits, probes = network.logits(rows), network.logits(rows[:PROBES], precision="fp32")
+    answers, probes = network.answers(rows), network.answers(rows[:ROWS], precision="fp32")
     shape = _shape_of(model.built)
     del model, network
     gc.collect()  # models are full of cycles
     torch.cuda.empty_cache()
-    return Member(trial, config, record, objects, data, logits, probes, shape, base, trust_remote_code)
+    return Member(trial, config, record, objects, data, answers, probes, shape, base, trust_remote_code)
 
 
-def same_answers(ours: Logits, theirs: Logits) -> bool:
-    """Whether logits of two models are the same but for rounding."""
-    return bool(np.abs(ours - theirs).max() <= _TOLERANCE * max(1.0, float(np.abs(theirs).max())))
+def network_of(model: Restored) -> Network:
+    """A restored model, to be asked."""
+    return Network(model.built.module, model.prepared.tokenizer, config=model.config, task=model.prepared.task)
 
 
 def _shape_of(built: Built) -> Hashable:

@@ -25,7 +25,9 @@ from statistics import fmean, variance
 from typing import Any, Final
 
 from tunery.schema import RunConfig
-from tunery.schema.results import DataRecord, RunResult, SplitRecord
+from tunery.schema.results import DataRecord, RunResult
+from tunery.schema.task import TaskSpec
+from tunery.tasks.table import TASKS
 
 LEAST_R_SQUARED: Final = 0.02
 """Share of the loss of the class frequencies that has to be gone."""
@@ -62,51 +64,30 @@ def notes_of(config: RunConfig, data: DataRecord, curves: Curves, validation: Ma
 
 
 def _notes(config: RunConfig, data: DataRecord, curves: Curves, validation: Mapping[str, Any]) -> Iterator[str]:
-    rows = data.splits["validation"].rows
-    if (same := one_answer(validation, rows=rows)) is not None:
-        yield f"the model names {_named(same)} for every row of validation{_worth(validation)}"
-    labels = len(validation["per_label"])
-    chance = _frequency_loss(data.splits["validation"], config.task.kind, labels=labels)
-    if _at_chance(validation, chance):
+    task, rows = TASKS[type(config.task)], data.splits["validation"].rows
+    if (same := task.one_answer(validation, rows=rows)) is not None:
+        yield f"the model names {same} for every row of validation{_worth(validation)}"
+    chance = task.chance_loss(data.splits["validation"], validation)
+    if chance is not None and _at_chance(validation, chance):
         yield _not_learned(config, data, curves, validation, chance=chance)
-    elif (more := _more_to_gain(config, data, curves, labels=labels, chance=chance)) is not None:
+    elif (more := _more_to_gain(config, data, curves, metrics=validation, chance=chance)) is not None:
         yield f"{more} ({_longer(config, curves.epochs)})"
 
 
-def answers_alike(result: RunResult) -> bool:
+def answers_alike(result: RunResult, task: TaskSpec) -> bool:
     """Whether the model of a run gives every row of validation the same answer, although the rows differ."""
     if result.data is None or not result.metrics.validation:
         return False
-    return one_answer(result.metrics.validation, rows=result.data.splits["validation"].rows) is not None
-
-
-def one_answer(metrics: Mapping[str, Any], *, rows: int) -> tuple[str, ...] | None:
-    """The labels that all rows got, where every row got the same although not every row has the same."""
-    per_label = metrics["per_label"]
-    alike = all(row["predicted"] in (0, rows) for row in per_label.values())
-    differ = any(row["support"] not in (0, rows) for row in per_label.values())
-    return tuple(label for label, row in per_label.items() if row["predicted"] == rows) if alike and differ else None
-
-
-def _named(labels: Sequence[str]) -> str:
-    return " and ".join(map(repr, labels)) if labels else "no label"
+    rows = result.data.splits["validation"].rows
+    return TASKS[type(task)].one_answer(result.metrics.validation, rows=rows) is not None
 
 
 def _worth(metrics: Mapping[str, Any]) -> str:
     return f"; that alone scores accuracy {metrics['accuracy']:.3f}" if "accuracy" in metrics else ""
 
 
-def _frequency_loss(split: SplitRecord, kind: str, *, labels: int) -> float:
-    """Cross-entropy of the frequencies of the labels in a split; of multilabel rows, the mean over the labels."""
-    shares = [count / split.rows for count in split.labels.values() if count > 0]
-    if kind == "classification":
-        return -sum(share * math.log(share) for share in shares)
-    inner = [share for share in shares if share < 1]
-    return -sum(share * math.log(share) + (1 - share) * math.log1p(-share) for share in inner) / labels
-
-
 def _at_chance(metrics: Mapping[str, Any], chance: float) -> bool:
-    area = metrics["roc_auc"]
+    area = metrics.get("roc_auc")
     return area is not None and area < LEAST_AUC and metrics["loss"] > (1 - LEAST_R_SQUARED) * chance
 
 
@@ -116,8 +97,8 @@ def _not_learned(
     told = f"validation loss {metrics['loss']:.3f} is no better than that of the class frequencies ({chance:.3f})"
     if curves.training and _is_plain(config):
         reached = fmean(curves.training)
-        own = _frequency_loss(data.splits["train"], config.task.kind, labels=len(metrics["per_label"]))
-        if reached < (1 - LEAST_R_SQUARED) * own:
+        own = TASKS[type(config.task)].chance_loss(data.splits["train"], metrics)
+        if own is not None and reached < (1 - LEAST_R_SQUARED) * own:
             return (
                 f"{told}, though the training loss is {reached:.3f} (class frequencies: {own:.3f}): what was learned "
                 f"holds for the training rows only; `tunery check` looks for causes in the data"
@@ -128,17 +109,19 @@ def _not_learned(
 
 def _is_plain(config: RunConfig) -> bool:
     """Whether training minimises what validation calls its loss."""
-    return config.task.loss == type(config.task)().loss and not config.regularization.label_smoothing
+    return config.task == config.task.of_rows() and not config.regularization.label_smoothing
 
 
-def _more_to_gain(config: RunConfig, data: DataRecord, curves: Curves, *, labels: int, chance: float) -> str | None:
+def _more_to_gain(
+    config: RunConfig, data: DataRecord, curves: Curves, *, metrics: Mapping[str, Any], chance: float | None
+) -> str | None:
     """Whether a longer run may be better."""
     if curves.epochs < config.train.epochs and config.train.max_steps is None:
         return None  # `train.early_stopping` has ended it
     if len(curves.loss) > 1:
         risen = _still_improving(config, curves, rows=data.splits["validation"].rows, chance=chance)
         return risen and f"{risen} in the last epoch: training longer may do better"
-    own = _frequency_loss(data.splits["train"], config.task.kind, labels=labels) if _is_plain(config) else None
+    own = TASKS[type(config.task)].chance_loss(data.splits["train"], metrics) if _is_plain(config) else None
     return _within_one_epoch(curves.training, own)
 
 
@@ -161,12 +144,12 @@ def _within_one_epoch(training: Sequence[float], chance: float | None) -> str | 
 _UNCLEAR: Final = "one epoch alone cannot tell whether training longer would do better"
 
 
-def _still_improving(config: RunConfig, curves: Curves, *, rows: int, chance: float) -> str | None:
+def _still_improving(config: RunConfig, curves: Curves, *, rows: int, chance: float | None) -> str | None:
     """What rose or fell by how much."""
     losses = [loss for loss in curves.loss if loss is not None]
     if len(losses) > 1:
         before, last = min(losses[:-1]), losses[-1]
-        if last < chance and before - last >= max(LEVEL * (chance - last), LEAST_FALL):
+        if chance is not None and last < chance and before - last >= max(LEVEL * (chance - last), LEAST_FALL):
             return f"the validation loss still fell from {before:.3f} to {last:.3f}"
     values = [value for value in curves.objective if value is not None]
     if len(values) > 1 and config.objective != "loss":

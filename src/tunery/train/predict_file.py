@@ -13,8 +13,7 @@ from typing import Any, Final
 from tunery.data.cells import joined
 from tunery.data.columns import examples_of
 from tunery.data.load import Row, read_rows, read_stream
-from tunery.data.task import LabelReader, TaskView
-from tunery.data.tasks import TASKS
+from tunery.data.rows import Annotation, RowReader
 from tunery.data.write import WRITERS, rounded
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.data import Data
@@ -22,13 +21,15 @@ from tunery.schema.results import Prediction
 from tunery.store.exported import exported_in
 from tunery.store.output import require_free, write_output
 from tunery.store.study import ignore
+from tunery.tasks.table import TASKS
+from tunery.tasks.task import Task
 from tunery.terminal import shown
 
 STANDARD: Final = Path("-")
 """Standard input in place of a file to read, standard output in place of one to write."""
 
 _OTHER_NAMES: Final = "Columns that are called otherwise are named with --text, --text-pair and --label"
-_UNLABELLED: Final = LabelReader(columns=(), read=lambda _: ())
+_UNLABELLED: Final = RowReader(columns=(), read=lambda _: Annotation())
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def predict_file(
     data = (columns or Columns()).of(predictor.config.data)
     _refuse_missing(answer.keep, data, rows, source=_name(source))
     data_without_id = data.model_copy(update={"id": None})
-    examples = examples_of(rows, data_without_id, labels=_UNLABELLED, source=_name(source), remedy=_OTHER_NAMES)
+    examples = examples_of(rows, data_without_id, reader=_UNLABELLED, source=_name(source), remedy=_OTHER_NAMES)
     predictions = predictor.answer(examples, threshold=answer.threshold)
     tell = partial(_as_object if written_as == ".jsonl" else _as_cells, predictor.task, data, answer)
     told = [tell(prediction) for prediction in predictions]
@@ -138,9 +139,9 @@ def evaluate_file(
 
     predictor = load(run, trust_remote_code=trust_remote_code)
     task, data = predictor.config.task, (columns or Columns()).of(predictor.config.data)
-    reader = TASKS[type(task)].label_reader(data)
+    reader = TASKS[type(task)].reader(data)
     data = data.model_copy(update={"id": None})
-    examples = examples_of(rows, data, labels=reader, source=_name(source), remedy=_OTHER_NAMES)
+    examples = examples_of(rows, data, reader=reader, source=_name(source), remedy=_OTHER_NAMES)
     if told := trained_rows(run, examples):
         say(told)
     return predictor.score(examples)
@@ -181,9 +182,9 @@ def _kept(row: Row, keep: tuple[str, ...] | None, *, told: Collection[str]) -> R
     return named
 
 
-def _as_object(task: TaskView, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
+def _as_object(task: Task, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
     """What a line of jsonl tells."""
-    told = [*task.label_columns(prediction, data).items(), ("confidence", rounded(prediction.confidence))]
+    told = [*task.columns(prediction, data).items(), ("confidence", rounded(prediction.confidence))]
     ranked = _ranked(prediction)
     if answer.top_k is not None:
         told.append(("top", [{"label": label, "probability": p} for label, p in ranked[: answer.top_k]]))
@@ -192,9 +193,9 @@ def _as_object(task: TaskView, data: Data, answer: Answer, prediction: Predictio
     return _distinct(told)
 
 
-def _as_cells(task: TaskView, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
+def _as_cells(task: Task, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
     """What a line of a table tells: a column for every number, and a list of labels in one cell."""
-    told = [*task.label_columns(prediction, data).items(), ("confidence", rounded(prediction.confidence))]
+    told = [*task.columns(prediction, data).items(), ("confidence", rounded(prediction.confidence))]
     told = [(n, joined(v, separator=data.label_separator) if isinstance(v, list) else v) for n, v in told]
     for place, (label, p) in enumerate(_ranked(prediction)[: answer.top_k or 0], start=1):
         told += [(f"top_{place}", label), (f"top_{place}_p", p)]

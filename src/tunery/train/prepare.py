@@ -6,33 +6,33 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from tunery.data.batches import Targets
 from tunery.data.check import inspect, refuse_fatal
-from tunery.data.encode import Encoded, encode
+from tunery.data.encode import Encoded
+from tunery.data.row_table import RowTable
 from tunery.data.rows import Splits
-from tunery.data.splits import load_splits
-from tunery.data.task import Targets, TaskView
-from tunery.data.tasks import label_names, make_task
 from tunery.model.backbone import load_config, load_tokenizer, require_weights
 from tunery.model.catalog import Base, recorded_base, resolve
 from tunery.schema import RunConfig
 from tunery.schema.data import Data
 from tunery.schema.model import Model
 from tunery.schema.results import DataRecord, Finding, SplitRecord
-from tunery.schema.task import MultilabelTask, Task
+from tunery.schema.task import TaskSpec
+from tunery.tasks.table import label_names, make_task, read_splits
+from tunery.tasks.task import Task
 
 
 @dataclass(frozen=True)
 class Prepared:
     """Tokenised splits, the task as learned from the training rows, and what `check` has to say."""
 
-    task: TaskView
+    task: Task
     base: Base
     tokenizer: Any
     splits: Splits
     encoded: Mapping[str, Encoded]
     targets: Mapping[str, Targets]
+    truth: Mapping[str, RowTable]
     findings: tuple[Finding, ...]
 
     def record(self) -> DataRecord:
@@ -61,7 +61,7 @@ def examine(config: RunConfig, *, base: str | None = None, trust_remote_code: bo
     """The same as `prepare`, fatal findings included."""
     found = _base(config.model, base, trust_remote_code=trust_remote_code)
     files = _file_states(config.data)
-    prepared = _prepared(config.data, _readable(config.task), found, config.model.max_length, files)
+    prepared = _prepared(config.data, config.task.of_rows(), found, config.model.max_length, files)
     undefined = tuple(_undefined_metrics(config, prepared))
     return replace(prepared, findings=(*undefined, *prepared.findings)) if undefined else prepared
 
@@ -77,10 +77,10 @@ def _base(spec: Model, digest: str | None, *, trust_remote_code: bool) -> Base:
 def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Finding]:
     """What a run is judged by has to exist on validation, whatever the model answers; on test it would be missed."""
     for name, metrics in (("validation", (config.objective, config.watched)), ("test", (config.objective,))):
-        targets = prepared.targets[name]
-        if not len(targets):
+        truth = prepared.truth[name]
+        if not len(truth):
             continue
-        scored = prepared.task.metrics(np.zeros((len(targets), len(prepared.task.labels))), targets, thresholds=None)
+        scored = prepared.task.score(prepared.task.untrained(truth), truth, None)
         for metric in dict.fromkeys(metrics):
             if scored[metric] is None:
                 yield Finding(
@@ -102,18 +102,13 @@ def current_splits(config: RunConfig) -> Splits:
     Raises:
         DataError: when they cannot be read.
     """
-    return _splits(config.data, _readable(config.task), _file_states(config.data))
+    return _splits(config.data, config.task.of_rows(), _file_states(config.data))
 
 
 def data_record(splits: Splits, findings: Sequence[Finding] = ()) -> DataRecord:
     """What is remembered of the data."""
     told = (f"{finding.level}: {finding.message}" for finding in findings)
     return DataRecord(splits={split.name: _split_record(split) for split in splits}, findings=(*splits.notes, *told))
-
-
-def _readable(task: Task) -> Task:
-    """What of a task the rows depend on."""
-    return task.model_copy(update={"loss": type(task)().loss})
 
 
 def _file_states(data: Data) -> tuple[tuple[int, int] | None, ...]:
@@ -124,24 +119,24 @@ def _file_states(data: Data) -> tuple[tuple[int, int] | None, ...]:
 
 
 @lru_cache(maxsize=2)
-def _splits(data: Data, task_spec: Task, files: object) -> Splits:
-    return load_splits(data, task_spec, seed=data.seed)
+def _splits(data: Data, spec: TaskSpec, files: object) -> Splits:
+    return read_splits(data, spec, seed=data.seed)
 
 
 @lru_cache(maxsize=8)  # a study may look at several lengths and models
-def _prepared(data: Data, task_spec: Task, base: Base, max_length: int, files: object) -> Prepared:
-    splits = _splits(data, task_spec, files)
+def _prepared(data: Data, spec: TaskSpec, base: Base, max_length: int, files: object) -> Prepared:
+    splits = _splits(data, spec, files)
     tokenizer = load_tokenizer(base)
-    columns = data.labels if isinstance(task_spec, MultilabelTask) else None
-    task = make_task(task_spec, label_names(splits.train, columns=columns))
-    encoded = {split.name: encode(split.examples, tokenizer, max_length=max_length) for split in splits}
-    load_config(base, head=task.head(), tokenizer=tokenizer)  # refuses a tokenizer that is not the model's
-    targets = {split.name: task.targets(split.examples) for split in splits}
-    lengths = {name: part.lengths for name, part in encoded.items()}
+    task = make_task(spec, label_names(spec, data, splits.train))
+    encoded = {split.name: task.features(split.examples, tokenizer, max_length=max_length) for split in splits}
+    load_config(base, outputs=task.outputs, tokenizer=tokenizer)  # refuses a tokenizer that is not the model's
+    targets = {split.name: task.targets(split.examples, encoded[split.name]) for split in splits}
+    truth = {split.name: task.truth(split.examples) for split in splits}
+    lengths = {name: part.tokens_of_rows() for name, part in encoded.items()}
     truncated = {name: part.truncated for name, part in encoded.items()}
     findings = inspect(
         splits,
-        task_spec.kind,
+        task.checks,
         allow=data.allow,
         labels=task.labels,
         lengths=lengths,
@@ -150,7 +145,7 @@ def _prepared(data: Data, task_spec: Task, base: Base, max_length: int, files: o
         unknown={name: part.unknown for name, part in encoded.items()},
         alike={name: part.alike for name, part in encoded.items()},
     )
-    return Prepared(task, base, tokenizer, splits, encoded, targets, tuple(findings))
+    return Prepared(task, base, tokenizer, splits, encoded, targets, truth, tuple(findings))
 
 
 def _split_record(split: Any) -> SplitRecord:

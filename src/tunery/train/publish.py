@@ -11,16 +11,15 @@ from pathlib import Path
 from tunery.model.build import Built
 from tunery.model.export import export
 from tunery.schema import RunConfig
-from tunery.schema.results import CheckpointRecord
+from tunery.schema.results import CARD_FORMAT, CheckpointRecord
 from tunery.store.exported import CARD
 from tunery.store.files import naming, remove_tree, replace_folder, write
 from tunery.store.ownership import temporary
 from tunery.train.inference import Network, Predictor, load
 from tunery.train.prepare import Prepared, data_record
-from tunery.train.scoring import thresholds_in
-from tunery.train.verify import require_same
+from tunery.train.scoring import state_in
+from tunery.train.verify import ROWS, require_same
 
-_ROWS = 32
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
@@ -30,7 +29,7 @@ def publish(built: Built, prepared: Prepared, config: RunConfig, *, best: Checkp
     At every moment the folder is what it was before or what it is to become.
 
     Raises:
-        ExportMismatch: when another process cannot read it, or does not get the live model's logits on validation
+        ExportMismatch: when another process cannot read it, or does not get the live model's answers on validation
             rows; nothing has changed then.
     """
     with passing(temporary(folder)) as staged:
@@ -67,21 +66,20 @@ def export_checked(
     Raises:
         ExportMismatch: as `publish` does.
     """
-    task, thresholds = prepared.task, thresholds_in(best.metrics)
+    task, state = prepared.task, state_in(prepared.task, best.metrics)
     card = {
+        "format": CARD_FORMAT,
         "config": config.model_dump(mode="json"),
-        "labels": task.labels,
-        "thresholds": thresholds,
+        "task": {"kind": config.task.kind, "labels": task.labels, "state": state},
         "base": built.base_digest,
         "data": data_record(prepared.splits).model_dump(mode="json"),
         "weights": {"step": best.step, "epoch": best.epoch, "value": best.value, "unfinished": unfinished},
     }
     with naming_the_disk(folder):
-        export(built, prepared.tokenizer, folder, head=task.head(), spec=config.model, peft=config.peft)
+        export(built, prepared.tokenizer, folder, outputs=task.outputs, spec=config.model, peft=config.peft)
         write(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False).encode(errors="replace"))
-    network = Network(built.module, prepared.tokenizer, config=config)
-    live = Predictor(network, task=task, config=config, thresholds=thresholds)
-    examples, permitted = prepared.splits.validation.examples[:_ROWS], prepared.base.trust_remote_code
+    live = Network(built.module, prepared.tokenizer, config=config, task=task)
+    examples, permitted = prepared.splits.validation.examples[:ROWS], prepared.base.trust_remote_code
     require_same(folder, live, examples, trust_remote_code=permitted)
 
 

@@ -1,7 +1,8 @@
 """The process that reads exported folders: `python -m tunery.train.reader`, or a fork. `verify` starts it, nobody else.
 
 A line of JSON comes in (`folder`, `texts`, `cwd`, `threads`, `trust_remote_code`); a line of JSON goes out: `error`
-with the reason, or `bytes`, and as many of them follow in .npy format. Whatever else is printed goes to standard error.
+with the reason, or `bytes`, and as many of them follow: a flat table of answers in .npz format. Whatever else is
+printed goes to standard error.
 It ends when its standard input does: at once, whatever it is doing.
 """
 
@@ -13,13 +14,13 @@ import sys
 import threading
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
 
+from tunery.data.row_table import Array
 from tunery.data.rows import Example
-from tunery.data.task import Logits
 from tunery.train.inference import load
 from tunery.train.quiet import quiet_libraries
 
@@ -50,10 +51,10 @@ def _listen(questions: BinaryIO, waiting: "SimpleQueue[bytes]") -> None:
 
 
 def answer(question: dict[str, Any], answers: BinaryIO) -> None:
-    """Write the logits, or why there are none."""
+    """Write the answers, or why there are none."""
     body, head = io.BytesIO(), dict[str, Any]()
     try:
-        np.save(body, _logits(**question), allow_pickle=False)
+        np.savez(body, **cast(dict[str, Any], _answers(**question)))
         head["bytes"] = body.tell()
     except Exception as error:  # whatever keeps a folder from being read is what was asked
         head["error"] = f"{type(error).__name__}: {error}"
@@ -61,13 +62,13 @@ def answer(question: dict[str, Any], answers: BinaryIO) -> None:
     answers.flush()
 
 
-def _logits(
+def _answers(
     folder: str, texts: list[tuple[str, str | None]], cwd: str, threads: int, trust_remote_code: bool
-) -> Logits:
+) -> dict[str, Array]:
     os.chdir(cwd)
     torch.set_num_threads(threads)
     model = load(Path(folder), trust_remote_code=trust_remote_code)
-    return model.logits([Example(*text) for text in texts], precision="fp32")
+    return model.answers([Example(*text) for text in texts], precision="fp32").flat()
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""Logits of many rows, and what a task makes of them."""
+"""What a model answers about many rows, as far as its task needs it, and the score of it."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from tunery.data.batches import eval_batches, pad
 from tunery.data.encode import Encoded
-from tunery.data.task import Logits, Targets, TaskView
+from tunery.data.row_table import Array, RowTable
 from tunery.hardware import use_precision
+from tunery.model.heads import answers_of
+from tunery.tasks.task import State, Task
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -26,29 +27,36 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @torch.inference_mode()
-def logits_of(
-    module: nn.Module, encoded: Encoded, *, pad_id: int, batch_size: int, device: torch.device, precision: str
-) -> Logits:
-    """Logits in the order of the rows, float32 (rows, labels). Leaves the module in eval mode."""
+def answers_about(
+    encoded: Encoded,
+    module: nn.Module,
+    task: Task,
+    *,
+    pad_id: int,
+    batch_size: int,
+    device: torch.device,
+    precision: str,
+) -> RowTable:
+    """What the task needs of the model's answers, in the order of the rows. Leaves the module in eval mode."""
     use_precision(precision, device)
     module.eval()
-    parts: dict[int, Logits] = {}
-    for rows in eval_batches(encoded.lengths, batch_size=batch_size):
-        batch = {name: tensor.to(device) for name, tensor in pad(encoded, rows, pad_id=pad_id).items()}
+    entries: dict[str, dict[int, Array]] = {}
+    for features in eval_batches(encoded.lengths, batch_size=batch_size):
+        batch = {name: tensor.to(device) for name, tensor in pad(encoded, features, pad_id=pad_id).items()}
         with autocast(device, precision):
-            logits = module(**batch).logits
-        parts.update(zip(rows, logits.float().cpu().numpy(), strict=True))
-    return np.stack([parts[row] for row in range(len(encoded.lengths))])
+            outputs = answers_of(module, batch, task.outputs)
+        reduced = task.reduce({name: output.float() for name, output in outputs.items()}, batch)
+        for name, column in reduced.items():
+            entries.setdefault(name, {}).update(zip(features, column, strict=True))
+    order = range(len(encoded.lengths))
+    return task.of_rows({name: [column[number] for number in order] for name, column in entries.items()}, encoded)
 
 
-def score(task: TaskView, logits: Logits, targets: Targets) -> dict[str, Any]:
-    """Metrics of a split that thresholds may be tuned on (validation)."""
-    thresholds = task.calibrate(logits, targets)
-    metrics = task.tuned_metrics(logits, targets)
-    return {**metrics, "thresholds": list(thresholds)} if thresholds is not None else metrics
+def score(task: Task, answers: RowTable, truth: RowTable) -> dict[str, Any]:
+    """Metrics of a split that the task's state may be fitted on (validation), and the state."""
+    return {**task.fitted_score(answers, truth), **(task.fit_state(answers, truth) or {})}
 
 
-def thresholds_in(metrics: Mapping[str, Any]) -> tuple[float, ...] | None:
-    """The thresholds that `score` tuned, if the task has any."""
-    found = metrics.get("thresholds")
-    return None if found is None else tuple(found)
+def state_in(task: Task, metrics: Mapping[str, Any]) -> State | None:
+    """The state that `score` fitted, if the task has any."""
+    return {key: metrics[key] for key in task.state_keys} if task.state_keys else None

@@ -5,12 +5,13 @@ from typing import final
 
 from torch import Tensor
 
-from tunery.data.task import Logits
+from tunery.data.row_table import RowTable, gap
 from tunery.errors import ModelError
 from tunery.model.owned import load_owned
 from tunery.train.assemble import base_of
 from tunery.train.inference import Network
-from tunery.train.members import PROBES, Member, same_answers
+from tunery.train.members import Member, network_of
+from tunery.train.verify import ROWS, TOLERANCE
 
 Places = tuple[int, ...]
 """Of members, in the order in which they were taken."""
@@ -45,10 +46,10 @@ class Pot:
             ModelError: when no two of them share base, method and shapes, so that their mean would mean nothing.
         """
         self._members = members
-        self._known: dict[frozenset[int], Logits] = {}
+        self._known: dict[frozenset[int], RowTable] = {}
         for family in _families(members):
             self.model = members[family[0]].restored()
-            self._network = Network(self.model.built.module, self.model.prepared.tokenizer, config=self.model.config)
+            self._network = network_of(self.model)
             self.places = tuple(place for place in family if self._answers_alike(place))
             if len(self.places) > 1:
                 return
@@ -56,11 +57,11 @@ class Pot:
         rule = "a soup needs two trials that share base, method and shapes of weights"
         raise ModelError(f"{rule}, but no two of the trials {names} do; choose other trials, or --method mean")
 
-    def logits(self, chosen: Places) -> Logits:
+    def answers(self, chosen: Places) -> RowTable:
         """Of their soup, on all validation rows; worked out once."""
         key = frozenset(chosen)
         if key not in self._known:
-            self._known[key] = self.cook(chosen).logits(self.model.prepared.splits.validation.examples)
+            self._known[key] = self.cook(chosen).answers(self.model.prepared.splits.validation.examples)
         return self._known[key]
 
     def cook(self, chosen: Places) -> Network:
@@ -77,8 +78,9 @@ class Pot:
     def _answers_alike(self, place: int) -> bool:
         """Whether a member's weights give its own answers in this model; a factor beside them may be another."""
         member = self._members[place]
-        rows = self.model.prepared.splits.validation.examples[:PROBES]
-        return same_answers(self.cook((place,)).logits(rows, precision="fp32"), member.probes)
+        rows = self.model.prepared.splits.validation.examples[:ROWS]
+        answers = self.cook((place,)).answers(rows, precision="fp32")
+        return gap(answers.flat(), member.probes.flat()) <= TOLERANCE
 
     def _state(self, place: int) -> dict[str, Tensor]:
         member, model = self._members[place], self.model

@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tunery.data.carve import text_key
+from tunery.data.row_table import gap
 from tunery.errors import DataError, ModelError
 from tunery.model.export import load_exported
 from tunery.model.owned import load_owned, owned_state
@@ -19,10 +19,8 @@ from tunery.store.study import ignore
 from tunery.train.assemble import Assembled
 from tunery.train.inference import Card, Network, read_card
 from tunery.train.prepare import current_splits, data_record
+from tunery.train.verify import ROWS, TOLERANCE
 
-_ROWS = 32
-"""Validation rows on which the two models must give the same logits."""
-_TOLERANCE = 1e-4
 _MERGED = "Most methods can be folded into their base, which is then a model.name: `tunery export RUN OUT --merge`"
 
 
@@ -49,13 +47,13 @@ def begin_with(
     card = read_card(folder)
     _refuse_other_kind(run, card, source)
     _refuse_trained_rows(run, card, source, say=say)
-    spec, head = card.config.model, card.task.head()
+    spec = card.config.model
     with torch.random.fork_rng(devices=[]):  # training draws the same numbers whether it started from a run or not
         before = load_exported(
             folder,
             model_spec=spec,
             peft=card.config.peft,
-            head=head,
+            outputs=card.task.outputs,
             base=card.base,
             trust_remote_code=trust_remote_code,
         )
@@ -64,7 +62,7 @@ def begin_with(
         load_owned(run.built, {name: found[name] for name in run.built.owned & found.keys()})
     except ModelError as error:
         raise ModelError(f"the weights of {str(source)!r} do not fit this config: {error} {_MERGED}") from error
-    _require_same_answers(run, Network(before, run.prepared.tokenizer, config=run.config), source)
+    _require_same_answers(run, before, source)
     return Start(run=str(source.resolve()), digest=_digest(owned_state(run.built)), step=card.step)
 
 
@@ -127,16 +125,18 @@ def _training_rows(card: Card) -> set[str] | None:
     return {text_key(example) for example in splits.train.examples}
 
 
-def _require_same_answers(run: Assembled, before: Network, source: Path) -> None:
+def _require_same_answers(run: Assembled, before: nn.Module, source: Path) -> None:
     """Where what is frozen, a scale or a pooling differs, the same parameters make another model."""
-    rows = run.prepared.splits.validation.examples[:_ROWS]
-    now = Network(run.built.module, run.prepared.tokenizer, config=run.config)
-    ours, theirs = (model.logits(rows, precision="fp32") for model in (now, before))
-    gap = float(np.abs(ours - theirs).max())
-    if not gap <= _TOLERANCE * max(1.0, float(np.abs(theirs).max())):
+    prepared, rows = run.prepared, run.prepared.splits.validation.examples[:ROWS]
+    now, then = (
+        Network(module, prepared.tokenizer, config=run.config, task=prepared.task)
+        for module in (run.built.module, before)
+    )
+    difference = gap(now.answers(rows, precision="fp32").flat(), then.answers(rows, precision="fp32").flat())
+    if not difference <= TOLERANCE:
         raise ModelError(
-            f"with the weights of {str(source)!r} this config must give its answers before the first step, but logits "
-            f"differ by {gap:.2e}; model, peft and freeze have to be as they were there, dropout aside"
+            f"with the weights of {str(source)!r} this config must give its answers before the first step, but they "
+            f"differ by {difference:.2e}; model, peft and freeze have to be as they were there, dropout aside"
         )
 
 

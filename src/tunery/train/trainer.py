@@ -1,5 +1,6 @@
 """The transformers `Trainer`, with the few methods overridden that tunery needs otherwise."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -23,12 +24,13 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import TrainOutput
 
-from tunery.data.batches import EpochBatches
+from tunery.data.batches import EpochBatches, MicroBatch
 from tunery.errors import NonFiniteLoss
 from tunery.model.build import Built
+from tunery.model.heads import answers_of
 from tunery.model.owned import load_owned, owned_state
 from tunery.optim.adversarial import Adversary
-from tunery.optim.losses import RowLoss
+from tunery.optim.objective import Objective
 from tunery.optim.schedules import Schedule
 from tunery.schema import RunConfig
 from tunery.schema.results import Tokens
@@ -36,8 +38,6 @@ from tunery.train.finite import LossWatch, failed_score, require_finite
 from tunery.train.resume import Snapshot
 from tunery.train.scoring import autocast
 from tunery.train.state import pack, random_state, restore_random_state, unpack
-
-MicroBatches = Sequence[Mapping[str, Tensor]]
 
 
 @final
@@ -59,8 +59,8 @@ class EpochLoader(DataLoader[Any]):
 class TuneryTrainer(Trainer):
     """Steps over token-budget passes, scores through a function, saves only owned parameters.
 
-    One batch of the loader is one optimizer step: a list of passes whose gradients add up to the mean over the
-    step's rows, so that memory settings never change the optimisation.
+    One batch of the loader is one optimizer step: a list of passes whose gradients add up to that of the step's loss,
+    so that memory settings never change the optimisation.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class TuneryTrainer(Trainer):
         arguments: TrainingArguments,
         *,
         loader: EpochLoader,
-        row_loss: RowLoss,
+        objective: Objective,
         adversary: Adversary,
         watch: LossWatch,
         precision: str,
@@ -80,7 +80,8 @@ class TuneryTrainer(Trainer):
     ) -> None:
         self._built = built
         self._loader = loader
-        self._row_loss = row_loss.to(arguments.device)
+        self._objective = objective
+        objective.module.to(arguments.device)
         self._adversary = adversary
         self._precision = precision
         self._lr = lr
@@ -127,7 +128,7 @@ class TuneryTrainer(Trainer):
 
     def measured(self) -> dict[str, float]:
         """Of the step that was taken last: its loss, the learning rate, and what the loss has learned so far."""
-        return {"loss": self._step_loss.item(), "lr": self._step_lr, **self._row_loss.learned()}
+        return {"loss": self._step_loss.item(), "lr": self._step_lr, **self._objective.learned()}
 
     def _next_lr(self) -> float:
         """`optim.lr` as the schedule has moved it for the step to come; groups with rates of their own move alike."""
@@ -135,28 +136,34 @@ class TuneryTrainer(Trainer):
         return float(self._lr * group["lr"] / group["initial_lr"])
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """Forward and backward over the passes of one step; returns the mean loss over its rows, without penalties."""
+        """Forward and backward over the passes of one step; returns its loss, without penalties."""
         model.train()
-        self._row_loss.zero_grad()  # the Trainer clears the gradients of the model only
-        passes: MicroBatches = inputs
-        rows = sum(len(micro["labels"]) for micro in passes)
+        self._objective.module.zero_grad()  # the Trainer clears the gradients of the model only
+        passes: Sequence[MicroBatch] = inputs
+        units: Counter[str] = Counter()
+        for micro in passes:
+            units.update(self._objective.units(micro.targets))
         self._step_loss, self._step_lr = torch.zeros((), device=self.args.device), self._next_lr()
         for micro in passes:
-            self._count(micro["attention_mask"])
-            batch = {name: tensor.to(self.args.device, non_blocking=True) for name, tensor in micro.items()}
-            share = partial(self._share_of_loss, model, batch, batch.pop("labels"), rows)
+            self._count(micro.inputs["attention_mask"])
+            batch, targets = self._moved(micro.inputs), self._moved(micro.targets)
+            share = partial(self._share_of_loss, model, batch, targets, units)
             self._step_loss += self._adversary.backward(share, self.accelerator.backward)
         if self._built.regulator is not None:
             self.accelerator.backward(self._built.regulator.penalty())
         self._watch.note(self._step_loss, step=self.state.global_step + 1, lr=self._step_lr)
         return self._step_loss.clone()
 
-    def _share_of_loss(self, model: nn.Module, batch: Mapping[str, Tensor], labels: Tensor, rows: int) -> Tensor:
-        """What one pass adds to the mean loss over the step's rows."""
+    def _moved(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: tensor.to(self.args.device, non_blocking=True) for name, tensor in tensors.items()}
+
+    def _share_of_loss(
+        self, model: nn.Module, batch: Mapping[str, Tensor], targets: Mapping[str, Tensor], units: Mapping[str, int]
+    ) -> Tensor:
+        """What one pass adds to the loss of the step, which has so many units."""
         with autocast(self.args.device, self._precision):
-            logits = model(**batch).logits
-        share: Tensor = self._row_loss(logits.float(), labels).sum() / rows
-        return share
+            outputs = answers_of(model, batch, self._built.outputs)
+        return self._objective.share({name: output.float() for name, output in outputs.items()}, targets, units=units)
 
     def _count(self, mask: Tensor) -> None:
         real, processed = int(mask.sum()), mask.numel()
@@ -194,7 +201,7 @@ class TuneryTrainer(Trainer):
             "schedule": cast(Schedule, self.lr_scheduler).state_dict(),
             "scaler": scaler.state_dict() if scaler else None,
             "regulator": regulator.state() if regulator else None,
-            "loss": dict(self._row_loss.state_dict()),
+            "loss": dict(self._objective.module.state_dict()),
             "random": random_state(),
         }
 
@@ -202,7 +209,7 @@ class TuneryTrainer(Trainer):
         """Let `go_on` train on from a snapshot as if nothing had come between."""
         load_owned(self._built, snapshot.weights)
         parts = unpack(snapshot.documents["state"], snapshot.state)
-        self._row_loss.load_state_dict(parts.pop("loss"))
+        self._objective.module.load_state_dict(parts.pop("loss"))
         if self._built.regulator is not None:
             self._built.regulator.load(parts["regulator"])
         self.add_callback(_OnceReady(partial(self._restore, parts)))

@@ -20,40 +20,40 @@ from typing import IO, Any, final
 import numpy as np
 import torch
 
+from tunery.data.row_table import Array, gap
 from tunery.data.rows import Example
-from tunery.data.task import Logits
 from tunery.errors import ExportMismatch
 from tunery.train.death import death
 from tunery.train.fork import Fork
-from tunery.train.inference import Predictor
+from tunery.train.inference import Answerer
 from tunery.train.reader import serve
 
 _COMMAND = (sys.executable, "-P", "-m", "tunery.train.reader")
-_TOLERANCE = 1e-4
+ROWS = 32
+"""Rows on which two models are compared."""
+TOLERANCE = 1e-4
+"""Largest difference, in fp32, between answers that count as the same (`row_table.gap`)."""
 _NOTHING = "nothing was published"
 
 
-def require_same(
-    folder: Path, live: Predictor, examples: Sequence[Example], *, trust_remote_code: bool = False
-) -> None:
+def require_same(folder: Path, live: Answerer, examples: Sequence[Example], *, trust_remote_code: bool = False) -> None:
     """Compare an exported folder with a model in this process, both in fp32.
 
     Args:
         trust_remote_code: whether the other process may run code that comes with the model.
 
     Raises:
-        ExportMismatch: when the folder cannot be read, or its logits are not those of `live`.
+        ExportMismatch: when the folder cannot be read, or its answers are not those of `live`.
     """
-    here = live.logits(examples, precision="fp32")
-    there = logits_from(folder, examples, trust_remote_code=trust_remote_code)
-    gap = float(np.abs(here - there).max()) if here.shape == there.shape else np.inf
-    if not gap <= _TOLERANCE * max(1.0, float(np.abs(here).max())):
-        message = f"the exported model must give the trained model's logits, but they differ by {gap:.2e}; "
+    here = live.answers(examples, precision="fp32").flat()
+    difference = gap(here, answers_from(folder, examples, trust_remote_code=trust_remote_code))
+    if not difference <= TOLERANCE:
+        message = f"the exported model must give the trained model's answers, but they differ by {difference:.2e}; "
         raise ExportMismatch(f"{message}{_NOTHING}: please report this")
 
 
-def logits_from(folder: Path, examples: Sequence[Example], *, trust_remote_code: bool = False) -> Logits:
-    """Logits of an exported folder, float32 (rows, labels), computed in fp32 by the other process.
+def answers_from(folder: Path, examples: Sequence[Example], *, trust_remote_code: bool = False) -> dict[str, Array]:
+    """Answers of an exported folder as a flat table, computed in fp32 by the other process.
 
     Raises:
         ExportMismatch: when the folder cannot be read, or the process dies over it.
@@ -70,8 +70,8 @@ def logits_from(folder: Path, examples: Sequence[Example], *, trust_remote_code:
     if "error" in head:
         rule = f"the exported model must be readable in another process, but {str(folder)!r} is not"
         raise ExportMismatch(f"{rule} ({head['error']}); {_NOTHING}")
-    logits: Logits = np.load(io.BytesIO(body), allow_pickle=False)
-    return logits
+    with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 Answer = tuple[dict[str, Any], bytes]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tunery.data.metrics import sigmoid
-from tunery.data.multilabel import FEW, MultilabelView
 from tunery.schema.task import MultilabelTask
+from tunery.tasks.multilabel import FEW, Multilabel
 
 
 def rows(count: int, *, rate: Any, signal: float, seed: int) -> tuple[Any, Any]:
@@ -17,11 +17,11 @@ def rows(count: int, *, rate: Any, signal: float, seed: int) -> tuple[Any, Any]:
     return np.log(0.03 / 0.97) + 0.2 * generator.normal(size=targets.shape) + signal * targets, targets
 
 
-def view(labels: int) -> MultilabelView:
-    return MultilabelView([str(k) for k in range(labels)])
+def view(labels: int) -> Multilabel:
+    return Multilabel([str(k) for k in range(labels)])
 
 
-def labels_a_row(task: MultilabelView, logits: Any, thresholds: Any) -> float:
+def labels_a_row(task: Multilabel, logits: Any, thresholds: Any) -> float:
     return float(np.mean([len(answer.labels) for answer in task.decide(logits, thresholds=thresholds)]))
 
 
@@ -73,7 +73,7 @@ def test_what_needs_no_threshold_is_the_same_either_way() -> None:
     ours, plain = task.tuned_metrics(logits, targets), task.metrics(logits, targets, thresholds=None)
     assert all(ours[name] == plain[name] for name in ("roc_auc", "pr_auc", "loss"))
     assert ours == task.tuned_metrics(logits.copy(), targets), "the folds are always the same"
-    fixed = MultilabelView.build(MultilabelTask(threshold=0.2), labels=("a", "b"))
+    fixed = Multilabel.build(MultilabelTask(threshold=0.2), labels=("a", "b"))
     assert fixed.tuned_metrics(logits, targets) == fixed.metrics(logits, targets, thresholds=(0.2, 0.2))
 
 

@@ -1,11 +1,13 @@
 """Exactly one label per row."""
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from tunery.data.cells import BadCell, label_of
+from tunery.data.check import LABEL_CHECKS, Check
 from tunery.data.metrics import (
     Counts,
     Floats,
@@ -19,47 +21,49 @@ from tunery.data.metrics import (
     mean_areas,
     one_against_rest,
 )
-from tunery.data.rows import Example
-from tunery.data.task import LabelReader, Logits, Targets, TaskView, Thresholds
+from tunery.data.rows import Annotation, Example, RowReader
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.data import Data
-from tunery.schema.results import Prediction
-from tunery.schema.task import ClassificationTask, HeadSpec
+from tunery.schema.results import Prediction, SplitRecord
+from tunery.schema.task import ClassificationTask
+from tunery.tasks.combine import SOFTMAX, Combiner, Logits
+from tunery.tasks.labels import LabelTask, Numbers, Thresholds
 
 
-class ClassificationView(TaskView):
+class Classification(LabelTask):
     """Softmax over the labels; the most probable one is the answer."""
 
+    checks: ClassVar[Sequence[Check]] = LABEL_CHECKS
+    combiner: ClassVar[Combiner | None] = SOFTMAX
+    problem: ClassVar[Literal["single_label", "multi_label"]] = "single_label"
+
     @classmethod
-    def build(cls, spec: ClassificationTask, *, labels: Sequence[str]) -> "ClassificationView":
+    def build(cls, spec: ClassificationTask, *, labels: Sequence[str]) -> "Classification":
         return cls(labels)
 
     @staticmethod
-    def label_reader(data: Data) -> LabelReader:
-        def read(row: dict[str, Any]) -> tuple[str, ...]:
+    def reader(data: Data) -> RowReader:
+        def read(row: dict[str, Any]) -> Annotation:
             try:
                 name = label_of(row.get(data.label))
             except BadCell as problem:
                 raise BadCell(f"column {data.label!r} {problem}") from None
             if name is None:
                 raise BadCell(f"column {data.label!r} is empty; classification needs one label in every row")
-            return (name,)
+            return Annotation(labels=(name,))
 
-        return LabelReader(columns=(("data.label", data.label),), read=read)
+        return RowReader(columns=(("data.label", data.label),), read=read)
 
-    def head(self) -> HeadSpec:
-        return HeadSpec(labels=self.labels, problem="single_label")
-
-    def targets(self, examples: Sequence[Example]) -> Targets:
+    def numbers(self, examples: Sequence[Example]) -> Numbers:
         position = {label: index for index, label in enumerate(self.labels)}
         if bad := next((e.labels for e in examples if len(e.labels) != 1 or e.labels[0] not in position), None):
             raise DataError(f"label {bad[0]!r} is unknown to the model; {did_you_mean(bad[0], self.labels)}")
         return np.array([position[example.labels[0]] for example in examples], dtype=np.int64)
 
-    def calibrate(self, logits: Logits, targets: Targets) -> Thresholds | None:
+    def calibrate(self, logits: Logits, targets: Numbers) -> Thresholds | None:
         return None
 
-    def metrics(self, logits: Logits, targets: Targets, *, thresholds: Thresholds | None) -> dict[str, Any]:
+    def metrics(self, logits: Logits, targets: Numbers, *, thresholds: Thresholds | None) -> dict[str, Any]:
         """Areas are one label against the rest, averaged over the labels.
 
         As in scikit-learn, F1 macro is taken over the labels that are true or given somewhere in these rows.
@@ -79,7 +83,7 @@ class ClassificationView(TaskView):
             "confusion_matrix": confusion.tolist(),
         }
 
-    def row_losses(self, logits: Logits, targets: Targets) -> Floats:
+    def row_losses(self, logits: Logits, targets: Numbers) -> Floats:
         return cross_entropy(finite(logits), targets)
 
     def decide(self, logits: Logits, *, thresholds: Thresholds | None) -> list[Prediction]:
@@ -97,5 +101,11 @@ class ClassificationView(TaskView):
         ]
 
     @staticmethod
-    def label_columns(prediction: Prediction, data: Data) -> dict[str, Any]:
+    def columns(prediction: Prediction, data: Data) -> dict[str, Any]:
         return {"label": prediction.label}
+
+    @staticmethod
+    def chance_loss(split: SplitRecord, metrics: Mapping[str, Any]) -> float | None:
+        """Cross-entropy of the frequencies of the labels."""
+        shares = [count / split.rows for count in split.labels.values() if count > 0]
+        return -sum(share * math.log(share) for share in shares)

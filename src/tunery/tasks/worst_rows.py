@@ -4,9 +4,10 @@ from typing import Final
 
 import numpy as np
 
+from tunery.data.row_table import RowTable
 from tunery.data.rows import Example, Split
-from tunery.data.task import Logits, TaskView, Thresholds
 from tunery.schema.results import Excerpt, Prediction, WorstRow, WorstRows
+from tunery.tasks.task import State, Task
 
 MOST_ROWS: Final = 25
 
@@ -14,23 +15,21 @@ MOST_CHARACTERS: Final = 300
 """Of each text of a row."""
 
 
-def worst_rows(
-    task: TaskView, split: Split, logits: Logits, *, thresholds: Thresholds | None, texts: bool
-) -> WorstRows:
+def worst_rows(task: Task, split: Split, answers: RowTable, *, state: State | None, texts: bool) -> WorstRows:
     """The rows with the highest loss, highest first; of equals the earlier.
 
     Args:
-        logits: the model's answers for the rows of the split, (rows, labels).
-        thresholds: those that the model decides by.
+        answers: of the model, about the rows of the split.
+        state: what the model decides by.
         texts: whether a row is told with the beginning of its text.
     """
     examples = split.examples
-    losses = task.row_losses(logits, task.targets(examples))
+    losses = task.losses(answers, task.truth(examples))
     places = np.argsort(-losses, kind="stable")[:MOST_ROWS].tolist()
-    answers = task.decide(logits[places], thresholds=thresholds)
+    told = task.answer(answers.take(places), state)
     rows = tuple(
         _row(examples[place], answer, id=examples[place].name(place), loss=float(losses[place]), texts=texts)
-        for place, answer in zip(places, answers, strict=True)
+        for place, answer in zip(places, told, strict=True)
     )
     return WorstRows(split=split.name, total=len(examples), rows=rows)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tunery.data.rows import Example, Split
-from tunery.data.tasks import TASKS, label_names, make_task
 from tunery.errors import DataError
+from tunery.schema.data import Data
 from tunery.schema.fields import alternatives
-from tunery.schema.metrics import METRICS
 from tunery.schema.task import ClassificationTask, MultilabelTask, Task
+from tunery.tasks.table import TASKS, label_names, make_task
 
 
 def split_of(*labels: tuple[str, ...]) -> Split:
@@ -21,7 +21,6 @@ def split_of(*labels: tuple[str, ...]) -> Split:
 
 def test_the_table_has_every_task_of_the_schema() -> None:
     assert set(TASKS) == set(alternatives(get_args(Task)[0]))
-    assert {spec().kind for spec in (ClassificationTask, MultilabelTask)} == set(METRICS)
 
 
 @pytest.mark.parametrize("spec", [ClassificationTask(), MultilabelTask(), MultilabelTask(threshold=0.3)])
@@ -29,33 +28,35 @@ def test_every_task_reports_its_metrics_as_plain_data(spec: Any) -> None:
     import json
 
     task = make_task(spec, ("a", "b", "c"))
-    targets = task.targets([Example(text="t", labels=(name,)) for name in "abcab"])
+    targets = task.numbers([Example(text="t", labels=(name,)) for name in "abcab"])
     logits = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     cuts = task.calibrate(logits, targets)
     metrics = task.metrics(logits, targets, thresholds=cuts)
-    assert all(type(metrics[name]) is float for name in METRICS[spec.kind])
+    assert all(type(metrics[name]) is float for name in spec.metrics)
     assert set(metrics["per_label"]) == set(task.labels)
     assert json.loads(json.dumps(metrics)) == metrics
-    assert task.head().labels == task.labels
+    assert task.outputs["labels"].labels == task.labels
     for prediction in task.decide(logits, thresholds=cuts):
         assert set(prediction.labels) <= set(task.labels) and list(prediction.probabilities) == list("abc")
 
 
 def test_label_names_sort_as_words_or_as_numbers() -> None:
-    assert label_names(split_of(("10",), ("9",), ("-1", "9"))) == ("-1", "9", "10")
-    assert label_names(split_of(("10",), ("9",), ("b",), ())) == ("10", "9", "b")
-    assert label_names(split_of(("10.0",), ("9.5",), ("-1.0",))) == ("-1.0", "9.5", "10.0")
+    spec, data = ClassificationTask(), Data(train="a.csv")
+    assert label_names(spec, data, split_of(("10",), ("9",), ("-1", "9"))) == ("-1", "9", "10")
+    assert label_names(spec, data, split_of(("10",), ("9",), ("b",), ())) == ("10", "9", "b")
+    assert label_names(spec, data, split_of(("10.0",), ("9.5",), ("-1.0",))) == ("-1.0", "9.5", "10.0")
 
 
 def test_label_columns_keep_the_order_of_the_config_and_those_without_rows() -> None:
     train = split_of(("insult",), ("toxic", "insult"), ())
-    assert label_names(train, columns=("toxic", "threat", "insult")) == ("toxic", "threat", "insult")
-    assert label_names(train, columns="labels") == ("insult", "toxic")
+    columns = ("toxic", "threat", "insult")
+    assert label_names(MultilabelTask(), Data(train="a.csv", labels=columns), train) == columns
+    assert label_names(MultilabelTask(), Data(train="a.csv"), train) == ("insult", "toxic")
 
 
 def test_classification_answers() -> None:
     task = make_task(ClassificationTask(), ("a", "b"))
-    targets = task.targets([Example(text="t", labels=("b",)), Example(text="t", labels=("a",))])
+    targets = task.numbers([Example(text="t", labels=("b",)), Example(text="t", labels=("a",))])
     assert targets.dtype == np.int64 and targets.tolist() == [1, 0]
     assert task.calibrate(np.zeros((2, 2)), targets) is None
     (answer,) = task.decide(np.array([[0.0, np.log(3)]]), thresholds=None)
@@ -65,7 +66,7 @@ def test_classification_answers() -> None:
 
 def test_multilabel_answers() -> None:
     task = make_task(MultilabelTask(), ("a", "b"))
-    targets = task.targets([Example(text="t", labels=("b", "a")), Example(text="t")])
+    targets = task.numbers([Example(text="t", labels=("b", "a")), Example(text="t")])
     assert targets.dtype == np.float32 and targets.tolist() == [[1, 1], [0, 0]]
     logits = np.array([[2.0, -2.0], [1.0, -3.0]])
     both, neither = task.decide(logits, thresholds=(0.8, 0.1))
@@ -79,4 +80,4 @@ def test_multilabel_answers() -> None:
 @pytest.mark.parametrize("spec", [ClassificationTask(), MultilabelTask()])
 def test_a_label_the_model_never_learned_is_refused(spec: Any) -> None:
     with pytest.raises(DataError, match=r"label 'jy' is unknown to the model; did you mean 'joy'\?"):
-        make_task(spec, ("joy", "anger")).targets([Example(text="t", labels=("jy",))])
+        make_task(spec, ("joy", "anger")).numbers([Example(text="t", labels=("jy",))])

@@ -1,11 +1,13 @@
 """Any number of labels per row."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 
 from tunery.data.cells import BadCell, flag_of, names_of
+from tunery.data.check import LABEL_CHECKS, Check, Subject, counts_of, named
 from tunery.data.draw import row_generator
 from tunery.data.metrics import (
     Bools,
@@ -19,12 +21,13 @@ from tunery.data.metrics import (
     mean_areas,
     sigmoid,
 )
-from tunery.data.rows import Example
-from tunery.data.task import LabelReader, Logits, Targets, TaskView, Thresholds
+from tunery.data.rows import Annotation, Example, RowReader
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.data import Data
-from tunery.schema.results import Prediction
-from tunery.schema.task import HeadSpec, MultilabelTask
+from tunery.schema.results import Finding, Prediction, SplitRecord
+from tunery.schema.task import MultilabelTask
+from tunery.tasks.combine import SIGMOID, Combiner, Logits
+from tunery.tasks.labels import LabelTask, Numbers, Thresholds
 
 UNTUNED = 0.5
 FEW: Final = 25
@@ -34,27 +37,46 @@ FOLDS: Final = 5
 """Parts of the validation rows, each judged by thresholds of the others."""
 
 
-class MultilabelView(TaskView):
+def few_positives(subject: Subject) -> Iterator[Finding]:
+    """Labels that too few rows of validation have."""
+    counts = counts_of(subject.splits.validation)
+    labels = [*(subject.labels or counts_of(subject.splits.train))]
+    few = sorted((label for label in labels if counts[label] < FEW), key=lambda label: (counts[label], label))
+    if few:
+        yield Finding(
+            level="warning",
+            code="few_positives",
+            split="validation",
+            count=len(few),
+            message=f"a label should have at least {FEW} rows in validation, but {len(few):,} of {len(labels):,} have "
+            f"fewer ({named([f'{label!r} {counts[label]}' for label in few])}): their scores say little, and with "
+            "`task.threshold: tuned` they share one threshold. Give validation more rows",
+        )
+
+
+class Multilabel(LabelTask):
     """One sigmoid per label; a label is given from its threshold on."""
+
+    checks: ClassVar[Sequence[Check]] = (*LABEL_CHECKS, few_positives)
+    state_keys: ClassVar[tuple[str, ...]] = ("thresholds",)
+    combiner: ClassVar[Combiner | None] = SIGMOID
+    problem: ClassVar[Literal["single_label", "multi_label"]] = "multi_label"
 
     def __init__(self, labels: Sequence[str], *, threshold: float | None = None) -> None:
         super().__init__(labels)
         self._fixed = threshold
 
     @classmethod
-    def build(cls, spec: MultilabelTask, *, labels: Sequence[str]) -> "MultilabelView":
+    def build(cls, spec: MultilabelTask, *, labels: Sequence[str]) -> "Multilabel":
         return cls(labels, threshold=None if spec.threshold == "tuned" else spec.threshold)
 
     @staticmethod
-    def label_reader(data: Data) -> LabelReader:
+    def reader(data: Data) -> RowReader:
         if isinstance(data.labels, str):
             return _one_column(data.labels, separator=data.label_separator)
         return _flag_columns(data.labels)
 
-    def head(self) -> HeadSpec:
-        return HeadSpec(labels=self.labels, problem="multi_label")
-
-    def targets(self, examples: Sequence[Example]) -> Targets:
+    def numbers(self, examples: Sequence[Example]) -> Numbers:
         position = {label: index for index, label in enumerate(self.labels)}
         result = np.zeros((len(examples), len(self.labels)), dtype=np.float32)
         for row, example in enumerate(examples):
@@ -64,7 +86,7 @@ class MultilabelView(TaskView):
                 result[row, position[label]] = 1.0
         return result
 
-    def calibrate(self, logits: Logits, targets: Targets) -> Thresholds | None:
+    def calibrate(self, logits: Logits, targets: Numbers) -> Thresholds | None:
         """One threshold per label with the highest F1; all equal where the config fixes the number.
 
         Labels with fewer than 25 positive rows share one, by which they are given together as often as they are true;
@@ -75,7 +97,7 @@ class MultilabelView(TaskView):
         truth = targets > 0
         return _tuned(sigmoid(finite(logits)), truth, few=truth.sum(axis=0) < FEW)
 
-    def tuned_metrics(self, logits: Logits, targets: Targets) -> dict[str, Any]:
+    def tuned_metrics(self, logits: Logits, targets: Numbers) -> dict[str, Any]:
         """Each fifth of the rows, drawn at random, is judged by thresholds that were tuned on the other four."""
         thresholds = self.calibrate(logits, targets)
         if self._fixed is not None:
@@ -89,13 +111,13 @@ class MultilabelView(TaskView):
             given[own] = self._given(probabilities[own], _tuned(probabilities[others], truth[others], few=few))
         return self._judged(logits, targets, given=given, thresholds=thresholds)
 
-    def metrics(self, logits: Logits, targets: Targets, *, thresholds: Thresholds | None) -> dict[str, Any]:
+    def metrics(self, logits: Logits, targets: Numbers, *, thresholds: Thresholds | None) -> dict[str, Any]:
         """As in scikit-learn, F1 macro is taken over all labels; one that is neither true nor given counts 0."""
         given = self._given(sigmoid(finite(logits)), self._cuts(thresholds))
         return self._judged(logits, targets, given=given, thresholds=thresholds)
 
     def _judged(
-        self, logits: Logits, targets: Targets, *, given: Bools, thresholds: Thresholds | None
+        self, logits: Logits, targets: Numbers, *, given: Bools, thresholds: Thresholds | None
     ) -> dict[str, Any]:
         z, truth, cuts = finite(logits), targets > 0, self._cuts(thresholds)
         counts = Counts(hits=(given & truth).sum(axis=0), given=given.sum(axis=0), actual=truth.sum(axis=0))
@@ -112,7 +134,7 @@ class MultilabelView(TaskView):
             "per_label": detail,
         }
 
-    def row_losses(self, logits: Logits, targets: Targets) -> Floats:
+    def row_losses(self, logits: Logits, targets: Numbers) -> Floats:
         result: Floats = binary_cross_entropy(finite(logits), targets).mean(axis=1)
         return result
 
@@ -132,10 +154,17 @@ class MultilabelView(TaskView):
         ]
 
     @staticmethod
-    def label_columns(prediction: Prediction, data: Data) -> dict[str, Any]:
+    def columns(prediction: Prediction, data: Data) -> dict[str, Any]:
         if isinstance(data.labels, str):
             return {"labels": list(prediction.labels)}
         return {label: int(label in prediction.labels) for label in prediction.probabilities}
+
+    @staticmethod
+    def chance_loss(split: SplitRecord, metrics: Mapping[str, Any]) -> float | None:
+        """Sigmoid cross-entropy of the frequencies of the labels, the mean over the labels."""
+        shares = [count / split.rows for count in split.labels.values() if 0 < count < split.rows]
+        terms = (share * math.log(share) + (1 - share) * math.log1p(-share) for share in shares)
+        return -sum(terms) / len(metrics["per_label"])
 
     def _cuts(self, thresholds: Thresholds | None) -> Thresholds:
         return thresholds or (self._fixed or UNTUNED,) * len(self.labels)
@@ -155,24 +184,24 @@ def _tuned(probabilities: Floats, truth: Bools, *, few: Bools) -> Thresholds:
     return tuple(result.tolist())
 
 
-def _one_column(column: str, *, separator: str) -> LabelReader:
-    def read(row: dict[str, Any]) -> tuple[str, ...]:
+def _one_column(column: str, *, separator: str) -> RowReader:
+    def read(row: dict[str, Any]) -> Annotation:
         try:
-            return names_of(row.get(column), separator=separator)
+            return Annotation(labels=names_of(row.get(column), separator=separator))
         except BadCell as problem:
             raise BadCell(f"column {column!r} {problem}") from None
 
-    return LabelReader(columns=(("data.labels", column),), read=read)
+    return RowReader(columns=(("data.labels", column),), read=read)
 
 
-def _flag_columns(columns: Sequence[str]) -> LabelReader:
+def _flag_columns(columns: Sequence[str]) -> RowReader:
     def flag(row: dict[str, Any], column: str) -> bool:
         try:
             return flag_of(row.get(column))
         except BadCell as problem:
             raise BadCell(f"column {column!r} {problem}") from None
 
-    def read(row: dict[str, Any]) -> tuple[str, ...]:
-        return tuple(column for column in columns if flag(row, column))
+    def read(row: dict[str, Any]) -> Annotation:
+        return Annotation(labels=tuple(column for column in columns if flag(row, column)))
 
-    return LabelReader(columns=tuple(("data.labels", column) for column in columns), read=read)
+    return RowReader(columns=tuple(("data.labels", column) for column in columns), read=read)

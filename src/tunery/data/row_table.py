@@ -1,0 +1,63 @@
+"""Named arrays with one entry a row: what is true of rows, and the little of a model's answers that metrics need."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@final
+@dataclass(frozen=True)
+class RowTable:
+    """Columns of equal length. Where entries differ in shape, the column is an array of objects, which are arrays."""
+
+    columns: Mapping[str, Array]
+
+    def __getitem__(self, name: str) -> Array:
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(next(iter(self.columns.values())))
+
+    def take(self, rows: Any) -> "RowTable":
+        """Some of the rows, by numbers or by a mask."""
+        return RowTable({name: column[rows] for name, column in self.columns.items()})
+
+    def flat(self) -> dict[str, Array]:
+        """The columns without objects: entries of different shape one after the other, and `<name>.sizes` (rows,)."""
+        result: dict[str, Array] = {}
+        for name, column in self.columns.items():
+            if column.dtype == object:
+                entries = [np.ravel(entry) for entry in column]
+                result[name] = np.concatenate([np.zeros(0), *entries])
+                result[f"{name}.sizes"] = np.array([len(entry) for entry in entries], dtype=np.int64)
+            else:
+                result[name] = column
+        return result
+
+
+def column_of(entries: Sequence[Array]) -> Array:
+    """One entry a row -> a column; an array of objects where shapes differ, or where there is an axis of tokens."""
+    if len({np.shape(entry) for entry in entries}) == 1:
+        return np.stack(entries)
+    column = np.empty(len(entries), dtype=object)
+    column[:] = entries
+    return column
+
+
+def gap(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> float:
+    """Largest difference between numbers of two `flat` tables, as a share of the largest number of the column in
+    `theirs`, or of 1 where that is larger; infinite where they have other columns or shapes."""
+    if ours.keys() != theirs.keys() or any(ours[name].shape != theirs[name].shape for name in ours):
+        return float("inf")
+    gaps = [
+        float(np.abs(ours[name] - theirs[name]).max() / max(1.0, float(np.abs(theirs[name]).max())))
+        for name in ours
+        if ours[name].size
+    ]
+    return float("inf") if any(np.isnan(gaps)) else max(gaps, default=0.0)

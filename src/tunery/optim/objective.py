@@ -1,0 +1,76 @@
+"""What training minimises: terms that are sums over units (rows, tokens), so that passes of one step add up exactly."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import final
+
+from torch import Tensor, nn
+
+from tunery.optim.losses import RowLoss
+
+Tensors = Mapping[str, Tensor]
+
+
+class Objective(ABC):
+    """The sum over terms of weight * sum / units, where sum and units are those of all passes of a step.
+
+    So the loss of a step does not depend on how its rows are cut into passes, whether a term counts rows or tokens.
+    """
+
+    module: nn.Module
+    """What it learns: `train` moves it to the device, trains its parameters and keeps its `state_dict`."""
+    weights: Mapping[str, float]
+    """Term -> its weight."""
+
+    @abstractmethod
+    def units(self, targets: Tensors) -> Mapping[str, int]:
+        """Term -> how many units the rows of one pass have. `targets` are on the CPU."""
+
+    @abstractmethod
+    def sums(self, outputs: Tensors, targets: Tensors) -> Tensors:
+        """Term -> its sum over the units of one pass, ().
+
+        Args:
+            outputs: of the model by name, float32.
+        """
+
+    def learned(self) -> dict[str, float]:
+        """What it has learned so far, to be logged beside the loss."""
+        return {}
+
+    def share(self, outputs: Tensors, targets: Tensors, *, units: Mapping[str, int]) -> Tensor:
+        """What one pass adds to the loss of its step.
+
+        Args:
+            units: of all passes of the step. A term without units in a step adds nothing to it.
+        """
+        terms = [
+            self.weights[name] * (total / units[name] if units[name] else 0.0 * total)
+            for name, total in self.sums(outputs, targets).items()
+        ]
+        result = terms[0]
+        for term in terms[1:]:
+            result = result + term
+        return result
+
+
+@final
+class LabelObjective(Objective):
+    """The mean over rows of a loss that judges every row by itself."""
+
+    def __init__(self, loss: RowLoss) -> None:
+        self.module: RowLoss = loss
+        self.weights = {"labels": 1.0}
+
+    def units(self, targets: Tensors) -> Mapping[str, int]:
+        """Rows."""
+        return {"labels": len(targets["labels"])}
+
+    def sums(self, outputs: Tensors, targets: Tensors) -> Tensors:
+        """Of the losses of the rows."""
+        losses: Tensor = self.module(outputs["labels"], targets["labels"])
+        return {"labels": losses.sum()}
+
+    def learned(self) -> dict[str, float]:
+        """What the loss has learned."""
+        return self.module.learned()

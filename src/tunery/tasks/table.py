@@ -1,0 +1,51 @@
+"""The table of tasks, the splits that they read, and the labels that stand there."""
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+from tunery.data.rows import Split, Splits
+from tunery.data.splits import load_splits
+from tunery.schema.data import Data
+from tunery.schema.task import ClassificationTask, MultilabelTask, TaskSpec
+from tunery.tasks.classification import Classification
+from tunery.tasks.multilabel import Multilabel
+from tunery.tasks.task import Task
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+TASKS: Final[dict[type[TaskSpec], type[Task]]] = {
+    ClassificationTask: Classification,
+    MultilabelTask: Multilabel,
+}
+"""The task of each spec."""
+
+
+def make_task(spec: TaskSpec, labels: Sequence[str]) -> Task:
+    """The task of a spec over these labels."""
+    return TASKS[type(spec)].build(spec, labels=labels)
+
+
+def read_splits(data: Data, spec: TaskSpec, *, seed: int) -> Splits:
+    """The splits of a data set as a task reads and carves them.
+
+    Raises:
+        DataError: as `load_splits` does.
+    """
+    task = TASKS[type(spec)]
+    return load_splits(data, reader=task.reader(data), stratum=task.stratum, seed=seed)
+
+
+def label_names(spec: TaskSpec, data: Data, train: Split) -> tuple[str, ...]:
+    """The labels of a task: those of its label columns in the order of the config, else those of the training rows.
+
+    The latter are sorted; as numbers where all of them are numbers.
+    """
+    columns = "" if spec.label_key is None else getattr(data, spec.label_key)
+    if not isinstance(columns, str):
+        return tuple(columns)
+    names = {label for example in train.examples for label in example.labels}
+    if all(_NUMBER.fullmatch(name) for name in names):
+        return tuple(sorted(names, key=lambda name: (Decimal(name), name)))
+    return tuple(sorted(names))

@@ -1,0 +1,175 @@
+"""The seam between a task and everything else: one object a task. `table.py` lists them.
+
+`data` reads and carves rows by it, `model` builds the outputs that it asks for, `train` asks it for targets, objective,
+metrics and answers. A task holds names and numbers: it must not know files, and no model.
+
+The *objective* of a task sees the outputs of one pass of training. For everything else the task *reduces* outputs at
+once to the little that its metrics need of a text, so that nobody holds all outputs of a split: a `RowTable`, of which
+any rows can be scored. Thresholds, jackknife and ensembles live on that.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tunery.data.carve import by_label
+from tunery.data.check import Check
+from tunery.data.row_table import Array, RowTable, column_of
+from tunery.data.rows import Example, RowReader
+from tunery.errors import RequestError
+from tunery.schema import RunConfig
+from tunery.schema.data import Data
+from tunery.schema.results import Prediction, SplitRecord
+from tunery.schema.task import Outputs
+from tunery.tasks.combine import Combiner
+
+if TYPE_CHECKING:  # torch and transformers take seconds, and reading rows needs neither
+    from torch import Tensor
+
+    from tunery.data.batches import Targets
+    from tunery.data.encode import Encoded
+    from tunery.optim.objective import Objective
+
+State = Mapping[str, Any]
+"""What a task fits on validation besides the model, as plain data: it stands in the record and the card of a model."""
+
+
+class Task(ABC):
+    """One task, with its labels in the order of the model's numbers."""
+
+    checks: ClassVar[Sequence[Check]]
+    """What is looked for in its rows, in the order in which it is told."""
+    state_keys: ClassVar[tuple[str, ...]] = ()
+    """What its state consists of; none where it has no state."""
+    combiner: ClassVar[Combiner | None] = None
+    """How the answers of several models become one; None: they cannot."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels: tuple[str, ...] = tuple(labels)
+        """Names of what the model tells apart; empty where there are none."""
+
+    @classmethod
+    @abstractmethod
+    def build(cls, spec: Any, *, labels: Sequence[str]) -> "Task":
+        """The task of a spec."""
+
+    @staticmethod
+    @abstractmethod
+    def reader(data: Data) -> RowReader:
+        """How this task reads what is to be learned from a row."""
+
+    @staticmethod
+    def stratum(example: Example) -> frozenset[str]:
+        """What each carved split should have its share of: rows are of one kind where these are equal."""
+        return by_label(example)
+
+    @property
+    @abstractmethod
+    def outputs(self) -> Outputs:
+        """What the model must answer, by name."""
+
+    def features(self, examples: Sequence[Example], tokenizer: Any, *, max_length: int) -> "Encoded":
+        """What the model reads: one sequence of tokens for each row, or several windows."""
+        from tunery.data.encode import encode
+
+        return encode(examples, tokenizer, max_length=max_length)
+
+    @abstractmethod
+    def targets(self, examples: Sequence[Example], features: "Encoded") -> "Targets":
+        """What training is told.
+
+        Raises:
+            DataError: for a label that the task does not know.
+        """
+
+    @abstractmethod
+    def truth(self, examples: Sequence[Example]) -> RowTable:
+        """What metrics compare answers with. Raises `DataError` for a label that the task does not know."""
+
+    def label_numbers(self, truth: RowTable) -> Array | None:
+        """Labels by which batches should be mixed: int64 (rows,), or 0 and 1 (rows, labels); None: there are none."""
+        return None
+
+    @abstractmethod
+    def objective(self, config: RunConfig, truth: RowTable) -> "Objective":
+        """What training minimises.
+
+        Args:
+            truth: of the training rows.
+
+        Raises:
+            ConfigError: when the loss of the config does not fit.
+        """
+
+    @abstractmethod
+    def reduce(self, outputs: "Mapping[str, Tensor]", inputs: "Mapping[str, Tensor]") -> Mapping[str, Sequence[Array]]:
+        """The little that metrics need of the outputs for some features: columns with one entry for each of them.
+
+        Args:
+            outputs: float32.
+            inputs: the batch: `input_ids`, `attention_mask`.
+        """
+
+    def of_rows(self, answers: Mapping[str, Sequence[Array]], features: "Encoded") -> RowTable:
+        """What was reduced, for all features in their order -> the same for rows. Here: a feature is a row."""
+        return RowTable({name: column_of(entries) for name, entries in answers.items()})
+
+    @abstractmethod
+    def untrained(self, truth: RowTable) -> RowTable:
+        """Answers of a model that knows nothing about these rows, to see which metrics there can be."""
+
+    @abstractmethod
+    def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
+        """Every metric that the spec lists, and detail. A metric that is undefined on these rows is None.
+
+        Raises:
+            NonFiniteLoss: a number of the answers is NaN or infinite.
+        """
+
+    @abstractmethod
+    def losses(self, answers: RowTable, truth: RowTable) -> Array:
+        """Loss of each row, (rows,): the metric `loss` is their mean."""
+
+    def fit_state(self, answers: RowTable, truth: RowTable) -> State | None:
+        """What is fitted on validation, and on validation only: on test it would flatter it."""
+        return None
+
+    def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
+        """`score` of the very rows that the state is fitted on, as fair as on other rows."""
+        return self.score(answers, truth, None)
+
+    def state_at(self, threshold: float) -> State:
+        """The state in which a label is given from one probability on.
+
+        Raises:
+            RequestError: the task gives no labels.
+        """
+        raise RequestError(f"a threshold is for tasks that give labels, but got {threshold}; leave it out")
+
+    @abstractmethod
+    def answer(self, answers: RowTable, state: State | None) -> list[Prediction]:
+        """The answer for each row."""
+
+    @staticmethod
+    @abstractmethod
+    def columns(prediction: Prediction, data: Data) -> dict[str, Any]:
+        """A prediction as columns of a row, in the form in which `data` has them."""
+
+    @staticmethod
+    def one_answer(metrics: Mapping[str, Any], *, rows: int) -> str | None:
+        """The answer that all rows got although they differ, in words; None where they got several.
+
+        Args:
+            metrics: what `fitted_score` gave for so many rows.
+        """
+        return None
+
+    @staticmethod
+    def chance_loss(split: SplitRecord, metrics: Mapping[str, Any]) -> float | None:
+        """The loss of a model that knows how often each answer occurs in a split and nothing of the text, where that
+        can be told.
+
+        Args:
+            metrics: of any split.
+        """
+        return None
