@@ -219,6 +219,22 @@ def test_a_model_that_is_much_larger_than_its_weights_takes_no_memory(
         make(folder)
 
 
+def test_experts_that_the_weights_do_not_hold_take_no_memory(tmp_path: Path) -> None:
+    from transformers import MixtralConfig, MixtralModel
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    tokenizer = byte_pairs(eos_token="</s>")
+    config = MixtralConfig(
+        vocab_size=len(tokenizer), pad_token_id=0, num_key_value_heads=2, num_local_experts=2, **sizes
+    )
+    folder = save(tmp_path / "model", lambda: MixtralModel(config), tokenizer)
+    assert make(folder).module.config.num_local_experts == 2
+    written = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(written | {"num_local_experts": GIANT}))
+    with pytest.raises(ModelError, match="1,000,000,000 experts, which make 32,000,000,000 parameters"):
+        make(folder)
+
+
 def test_positions_without_parameters_may_be_many(tmp_path: Path) -> None:
     from transformers import LlamaConfig, LlamaModel
 

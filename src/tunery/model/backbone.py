@@ -39,7 +39,8 @@ PROBLEM_TYPES = {"single_label": "single_label_classification", "multi_label": "
 
 _HARMLESS: Final = 250_000_000
 """Parameters that are loaded without a question: 1 GB."""
-_MANY_LAYERS: Final = 1000
+_MANY: Final = 1000
+"""Layers, or experts in a layer, from which their number is compared with the size of the weights."""
 _LONGEST: Final = 500
 """Characters of another library's message that are repeated."""
 
@@ -278,19 +279,21 @@ def _pools_for_nobody(loading: Loading, config: PretrainedConfig) -> bool:
 def _refuse_giant(base: Base, loading: Loading, config: PretrainedConfig, options: dict[str, Any]) -> None:
     """Look, before any memory is taken, whether the model of a config could have its weights in the base's files.
 
-    A byte holds two parameters at most. Every layer has a vector of the hidden size, and some matrix is as wide as it
-    is long; where another number seems too large, such as that of positions, which need not have parameters, a model
-    without memory is counted. What any machine can load is loaded, so that damaged weights are told as such.
+    A byte holds two parameters at most. Every layer and every expert has a vector of the hidden size, and some matrix
+    is as wide as it is long; where another number seems too large, such as that of positions, which need not have
+    parameters, a model without memory is counted. What any machine can load is loaded, so that damaged weights are
+    told as such.
     """
     size, shape = sum(file.stat().st_size for file in weight_files(folder_of(base))), config.get_text_config()
     width, most = getattr(shape, "hidden_size", None), max(2 * size, _HARMLESS)
     if not size or not isinstance(width, int):
         return
-    layers = _layers(shape)
+    counts = {"layers": _layers(shape), "experts": _experts(shape)}
     if width * width > most:
         raise _giant(base, f"hidden_size={width:,}, which makes {width * width:,} parameters or more", size)
-    if layers > _MANY_LAYERS and width * layers > 2 * size:
-        raise _giant(base, f"{layers:,} layers, which make {width * layers:,} parameters or more", size)
+    for part, count in counts.items():
+        if count > _MANY and width * count > 2 * size:
+            raise _giant(base, f"{count:,} {part}, which make {width * count:,} parameters or more", size)
     if any(width * number > most for number in shape.to_dict().values() if type(number) is int):
         model = _or_model_error(base, lambda: _without_memory(loading, config, options))
         count = sum(parameter.numel() for parameter in model.parameters())
@@ -301,6 +304,12 @@ def _refuse_giant(base: Base, loading: Loading, config: PretrainedConfig, option
 def _layers(shape: PretrainedConfig) -> int:
     found = getattr(shape, "num_hidden_layers", 0)
     return found if isinstance(found, int) else 0
+
+
+def _experts(shape: PretrainedConfig) -> int:
+    """The largest number of experts that a config names; how many of them a token goes to is not more."""
+    found = [value for name, value in shape.to_dict().items() if "experts" in name and type(value) is int]
+    return max(found, default=0)
 
 
 def _giant(base: Base, what: str, size: int) -> ModelError:
