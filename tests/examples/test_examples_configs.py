@@ -52,4 +52,4 @@ def test_demo_with_fixed_values_is_a_run(method: str) -> None:
     fixed = [f"peft={{method: {method}}}", "optim.lr=1e-3"]
     config = load_config(DEMO, fixed)
     assert config.peft.method == method
-    assert config.search.n_trials == 4
+    assert config.search.n_trials == 3
