@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -29,6 +30,14 @@ def test_the_public_names_are_these() -> None:
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(tunery, name).__name__ == name
+
+
+def test_the_version_is_the_installed_one_and_takes_nothing_heavy_to_say() -> None:
+    assert tunery.__version__ == version("tunery")
+    code = "import sys; from tunery.cli import main\ntry: main(['--version'])\n"
+    code += f"finally: print(set({HEAVY!r}) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()) == (0, [tunery.__version__, "set()"])
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

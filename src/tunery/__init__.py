@@ -50,6 +50,8 @@ getLogger("bitsandbytes.backends.cpu.ops").addFilter(_worth_saying)
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its room on first use, so that `import tunery` stays light."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("tunery")
     if name not in _HOME:
         raise AttributeError(f"module 'tunery' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

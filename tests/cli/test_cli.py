@@ -129,7 +129,7 @@ def test_compare_prints_table_verdicts_and_places(
     code, printed, told = call(capsys, *command)
     table, _, words = printed.partition("\n\n")
     assert code == 0 and told.endswith("; nothing was trained\n") and max(map(len, table.splitlines())) <= 100
-    assert "lora    0.7100 ± " in table and "lora: 0.7100 against 0.8100 of none" in words
+    assert "lora              0.7100 ± " in table and "lora: 0.7100 against 0.8100 of full fine-tuning" in words
     assert all(name in words for name in ("best", "report.html", "comparison.csv", "comparison.png"))
 
     (out / "report.html").unlink()
@@ -164,7 +164,7 @@ def test_check_warns_of_a_rate_that_was_meant_for_another_method(
     code, printed, _ = call(capsys, "check", config, "peft=none", "optim.lr=1e-3", "--json")
     told = [finding for finding in json.loads(printed)["findings"] if finding["code"] == "learning_rate"]
     assert (code, told[0]["level"]) == (0, "warning")
-    assert told[0]["message"].startswith("optim.lr=0.001 is 20 times the default, 5e-05, for peft=none")
+    assert told[0]["message"].startswith("optim.lr=0.001 is 20 times the default, 5e-05, for peft=full")
 
 
 def test_check_stops_at_a_fatal_finding(capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_the_space_is_a_tree_and_nothing_is_trained_or_written(
     assert code == 0 and told == "" and sorted(tmp_path.iterdir()) == [config]
     assert printed.splitlines() == [
         "posts",
-        "├── peft.method: none, lora, ia3",
+        "├── peft.method: full, lora, ia3",
         "│   ├── lora",
         "│   │   ├── peft.r: 4, 8",
         "│   │   └── peft.alpha: 8, 16",
@@ -90,7 +90,7 @@ def test_a_range_that_leaves_out_a_default_rate_is_said(
     )
     assert code == 0 and "leaves out" not in printed
     assert told.startswith("warning: optim.lr from 0.0001 to 0.001 leaves out the default, ")
-    assert "for peft.method=none with adamw" in told
+    assert "for peft.method=full with adamw" in told
 
 
 def test_a_space_that_cannot_be_counted_says_why(capsys: pytest.CaptureFixture[str], config: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_comparison_is_the_reports_own_table_within_100_columns(capsys: pytest
     show.comparison(result, Path("runs/compare"), as_json=False)
     table = capsys.readouterr().out.partition("\n\n")[0].splitlines()
     assert max(map(len, table)) <= 100
-    assert table[1].split()[:4] == ["none", "0.8632", "±", "0.0109"]
+    assert table[1].split()[:5] == ["full", "fine-tuning", "0.8632", "±", "0.0109"]
     assert any("< 0.001*" in line for line in table) and not any("0.210*" in line for line in table)
 
 

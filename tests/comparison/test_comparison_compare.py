@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from fake_cells import Fake
 from tiny_runs import write_rows
 from tunery import compare, load
+from tunery.cli import show
 from tunery.comparison.methods import VARIANTS, own_method, plan
 from tunery.errors import (
     ConfigError,
@@ -29,6 +31,7 @@ from tunery.errors import (
 )
 from tunery.execution.cell_process import train
 from tunery.execution.cell_runner import CellJob, CellStop, Outcome, outcome_of
+from tunery.report import comparison_html
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
 from tunery.schema.fields import members
@@ -155,11 +158,11 @@ def test_overrides_reach_whom_they_are_for(given: dict[str, Any]) -> None:
         (["lora"], "peft.rr=4", "peft.rr", "no method that is compared has this key; did you mean 'r'?"),
         (["none"], "peft.r=4", "peft.r", "none of them has a key in 'peft'"),
         (["none", "lora"], "lroa:peft.r=4", "lroa:peft.r", "did you mean 'lora'?"),
-        (["none", "lora"], "none:peft.r=4", "none: peft.r", "belongs to"),
+        (["none", "lora"], "none:peft.r=4", "full: peft.r", "belongs to"),
         (["none", "lora"], "peft=ia3", "peft", "named by --methods"),
         (["none", "lora"], "lora:seed=4", "lora:seed", "leave the prefix out"),
         (["qlora", "lora"], "qlora:model.quantization=int8", "qlora:model.quantization", "what makes it 'qlora'"),
-        (["none", "lora"], "model.quantization=nf4", "none: model.quantization", "cannot be trained"),
+        (["none", "lora"], "model.quantization=nf4", "full: model.quantization", "cannot be trained"),
         (["none", "lora"], "lora:optim.lr=[1e-3, 1e-4]", "lora: optim.lr", "tunery search"),
         (["none", "lora"], "optim.lr={low: 1e-4, high: 1e-3}", "optim.lr", "tunery search"),
         (["none", "lroa"], "train.epochs=1", "methods", "unknown method 'lroa'; did you mean 'lora'?"),
@@ -182,8 +185,30 @@ def test_all_mistakes_are_told_at_once(given: dict[str, Any]) -> None:
     assert set(problems(caught)) == {"trian", "train.epochs", "lora: peft.r", "ia3: peft.ff"}
 
 
+def test_full_fine_tuning_is_asked_for_by_its_name_and_never_called_none(
+    given: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, watch = tmp_path / "real", Watch()
+    notes = {"none": ("the loss was not finite in one step",)}
+    asked = {"methods": ["full", "lora"], "baseline": "full", "overrides": ["full:optim.lr=1e-2"]}
+    result = compare(given, seeds=2, out=out, runner=Fake(notes=notes), observer=watch, **asked)
+    assert (result.baseline, [method.method for method in result.methods]) == ("none", ["none", "lora"])
+    assert {path.name for path in (out / "cells").iterdir()} == {"none", "lora"}
+    assert result.cells[0].result is not None and result.cells[0].result.config["optim"]["lr"] == 1e-2
+    again = Fake()
+    assert compare(given, **{**asked, "methods": ["none", "lora"]}, seeds=2, out=out, runner=again) == result
+    assert not again.trained
+    show.comparison(result, out, as_json=False)
+    for text in (comparison_html(result), capsys.readouterr().out, *result.verdicts, *watch.said):
+        words = re.sub(
+            r"<style.*?</style>|<script.*?</script>|<meta[^>]*>|[\w-]+[=:]\s*\"?none\b", "", text, flags=re.DOTALL
+        )
+        assert not re.search(r"\bnone\b", words)
+    assert "full fine-tuning" in comparison_html(result)
+
+
 def test_the_baseline_is_one_of_the_methods_and_seeds_are_counted(given: dict[str, Any], tmp_path: Path) -> None:
-    for wrong, message in ({"baseline": "nnone"}, "did you mean 'none'"), ({"seeds": 0}, "seeds=0"):
+    for wrong, message in ({"baseline": "ful"}, "did you mean 'full'"), ({"seeds": 0}, "seeds=0"):
         with pytest.raises(ConfigError, match=message):
             compare(given, methods=["none", "lora"], out=tmp_path / "out", runner=Fake(), **wrong)  # type: ignore[arg-type]
 
@@ -211,7 +236,7 @@ def test_cells_come_seed_by_seed_and_one_model_is_kept(given: dict[str, Any], tm
     assert (none.difference, none.p_value, none.significant) == (None, None, None)
     assert lora.tokens_per_second == pytest.approx((100 / 7.2 + 100 / 7.0) / 2)
     assert {method.method for method in result.methods if method.on_pareto_front} == {"lora", "none"}
-    assert result.verdicts[0].startswith("lora: 0.7100 against 0.8100 of none, difference -0.1000 [")
+    assert result.verdicts[0].startswith("lora: 0.7100 against 0.8100 of full fine-tuning, difference -0.1000 [")
     assert not list(out.rglob("objects")), "equals of the best epochs go too"
 
 
@@ -385,7 +410,7 @@ def test_a_shared_rate_far_from_the_default_of_a_method_is_told_of_that_method(
     file, watch = {**given, "optim": {}}, Watch()
     methods, rate = ["lora", "none"], ["optim.lr=1e-3"]
     result = compare(file, methods=methods, seeds=2, out=tmp_path / "a", overrides=rate, runner=Fake(), observer=watch)
-    told = "none: optim.lr=0.001 is 20 times the default, 5e-05, for peft=none with adamw; remove the key"
+    told = "full fine-tuning: optim.lr=0.001 is 20 times the default, 5e-05, for peft=full with adamw; remove the key"
     assert [line.startswith(f"warning: {told}") for line in watch.said] == [True]
     assert [line.startswith(told) for line in result.verdicts if "times the default" in line] == [True]
     own = compare(file, methods=methods, seeds=2, out=tmp_path / "b", runner=Fake(), observer=watch)
@@ -437,7 +462,7 @@ def test_a_comparison_with_real_processes(
     assert lora.status == "failed" and (lora.reason or "").startswith("the loss must stay finite")
     assert not (out / lora.folder / "resume").exists() and not (out / lora.folder / "objects").exists()
     assert load(out).predict(["it was great"])[0].label in ("good", "bad")
-    assert "none seed 0: epoch 2/2" in capfd.readouterr().err
+    assert "full fine-tuning seed 0: epoch 2/2" in capfd.readouterr().err
     assert (out / none.folder / "report.html").exists() and not list(out.rglob("worst_rows.json"))
 
 
@@ -460,7 +485,7 @@ def test_a_stopped_parent_leaves_no_orphan_and_the_cell_goes_on(
     child = json.loads((cell / ".lock").read_text())["pid"]
     parent.send_signal(number)
     _, told = parent.communicate(timeout=120)
-    assert number == signal.SIGKILL or b"SIGINT came at none seed 0" in told
+    assert number == signal.SIGKILL or b"SIGINT came at full fine-tuning seed 0" in told
     assert wait_for(lambda: not Path(f"/proc/{child}").exists(), 30)
     assert any((cell / "resume").glob("step-*.json")) and not (cell / "result.json").exists()
 

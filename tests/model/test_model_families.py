@@ -168,7 +168,7 @@ def test_depth_rises_from_the_embeddings_to_the_top(family: str) -> None:
 
 def test_a_layer_of_no_known_family_lists_what_there_is() -> None:
     layer = nn.ModuleDict({"mixer": nn.Linear(4, 4), "norm": nn.LayerNorm(4)})
-    with pytest.raises(ModelError, match="other ones: mixer; take peft.method=none"):
+    with pytest.raises(ModelError, match="other ones: mixer; take peft.method=full"):
         layout_of(layer)
 
 

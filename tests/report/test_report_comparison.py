@@ -12,6 +12,7 @@ from report_records import make_comparison, make_failed_cell, make_summary
 from tunery.report import comparison_csv, comparison_html, comparison_png, comparison_rows
 from tunery.report.comparison_table import CSV_COLUMNS
 from tunery.report.words import count, p_value, short_count, signed
+from tunery.schema.peft import method_name
 from tunery.schema.results import ComparisonResult
 
 
@@ -61,8 +62,8 @@ def test_the_page_has_its_parts_in_order(eight: tuple[ComparisonResult, Page]):
 
 def test_the_verdicts_come_before_the_numbers(eight: tuple[ComparisonResult, Page]):
     result, read = eight
-    ahead = "Ahead by mean macro F1 on test, over 3 seeds: none with 0.8632"
-    assert read.text_of("h1") == [f"{ahead}; 5 of 7 differ significantly from none."]
+    ahead = "Ahead by mean macro F1 on test, over 3 seeds: full fine-tuning with 0.8632"
+    assert read.text_of("h1") == [f"{ahead}; 5 of 7 differ significantly from full fine-tuning."]
     texts = [text for _, text in read.texts]
     assert [text for text in texts if text in result.verdicts] == list(result.verdicts)
     assert texts.index(result.verdicts[-1]) < texts.index("Methods")
@@ -103,7 +104,7 @@ def test_every_chart_names_every_method(eight: tuple[ComparisonResult, Page]):
     drawn = read.text_of("text")
     assert read.count("svg") == 6
     for method in result.methods:
-        assert sum(text.startswith(method.method) for text in drawn) >= 2 * 3
+        assert sum(text.startswith(method_name(method.method)) for text in drawn) >= 2 * 3
 
 
 @pytest.mark.parametrize(("methods", "seeds"), [(2, 1), (20, 5)])

@@ -14,7 +14,7 @@ from tunery.schema.describe import (
     study_markdown,
     study_schema,
 )
-from tunery.schema.fields import members
+from tunery.schema.fields import members, written_name
 from tunery.schema.results import ComparisonResult, RunResult, StudyResult
 from tunery.schema.run import RunConfig
 from tunery.schema.space_text import default_space
@@ -24,7 +24,7 @@ def test_every_section_and_choice_is_documented() -> None:
     page = markdown({})
     for section, field in RunConfig.model_fields.items():
         assert f"## {section}\n" in page or f"| `{section}` |" in page
-        for choice in filter(None, members(field)):
+        for choice in filter(None, map(written_name, members(field).values())):
             assert f"### {section}: {choice}\n" in page
     row = "| `optim.lr` | a number > 0 and <= 1,000, or null | `null` | 5e-06 to 0.3, logarithmic | Peak learning rate;"
     assert row in page
@@ -32,8 +32,8 @@ def test_every_section_and_choice_is_documented() -> None:
 
 def test_a_choice_says_what_a_study_chooses_among() -> None:
     page = markdown({})
-    assert "Choices of `peft.method`: `none`, `lora`," in page
-    assert '\n\nSearched: `"none"`, `"lora"`,' in page
+    assert "Choices of `peft.method`: `full`, `lora`," in page
+    assert '\n\nSearched: `"full"`, `"lora"`,' in page
     assert "\n| `train.epochs` | a whole number >= 1 and <= 100 | `3` | 1 to 10 |" in page
     assert "`tunery schema space`" in page
 

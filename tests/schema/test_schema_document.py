@@ -10,11 +10,31 @@ from pydantic.fields import FieldInfo
 from tunery.errors import ConfigError
 from tunery.schema import load_config, load_document
 from tunery.schema.document import normalise, override, read_document, validate
-from tunery.schema.fields import members, tag_of
+from tunery.schema.fields import members, tag_of, written_name
+from tunery.schema.peft import Lora, NoPeft
 from tunery.schema.run import RunConfig
+from tunery.schema.space import with_domains
 from tunery.schema.spec import Choices
 
 BASE: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
+
+
+@pytest.mark.parametrize("peft", ["full", {"method": "full"}, "none", {"method": "none"}])
+def test_full_fine_tuning_is_written_full_or_as_records_have_it(peft: Any) -> None:
+    for config in (validate({**BASE, "peft": peft}), RunConfig(**BASE, peft=peft)):
+        assert config.peft == NoPeft() and config.model_dump(mode="json")["peft"] == {"method": "none"}
+
+
+@pytest.mark.parametrize("name", ["full", "none"])
+def test_full_fine_tuning_is_taken_by_overrides_and_among_choices(name: str) -> None:
+    lora = {**BASE, "peft": {"method": "lora", "r": Lora().r}}
+    assert (
+        override(lora, [f"peft.method={name}"])["peft"]
+        == override(lora, [f"peft={name}"])["peft"]
+        == {"method": "none"}
+    )
+    for given in ({"method": [name, "lora"]}, [name, "lora"], {"method": Choices((name, "lora")), name: {}}):
+        assert with_domains({**BASE, "peft": given})["peft"]["method"] == Choices(("none", "lora"))
 
 
 def problems(**sections: Any) -> list[str]:
@@ -23,7 +43,7 @@ def problems(**sections: Any) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-METHODS = ", ".join(sorted(members(RunConfig.model_fields["peft"])))
+METHODS = ", ".join(sorted(map(written_name, members(RunConfig.model_fields["peft"]).values())))
 RELATIVE = {"name": "adafactor", "relative_step": True}
 ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     # names
@@ -53,7 +73,7 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ({"tracking": ["tensorbord"]}, "tracking.0.kind: unknown choice 'tensorbord'; did you mean 'tensorboard'?"),
     (
         {"peft": {"method": "none", "r": 8}},
-        "peft.r: this key belongs to dora, lora, lora_plus, rslora, not to 'none'; remove it, or replace all of peft: ",
+        "peft.r: this key belongs to dora, lora, lora_plus, rslora, not to 'full'; remove it, or replace all of peft: ",
     ),
     # values
     ({"optim": {"lr": "abc"}}, "optim.lr: must be a number > 0 and <= 1,000, or null, but got 'abc'"),
@@ -137,7 +157,7 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"optim": {"adapter_lr": 0.1}},
-        "optim.adapter_lr: peft.method='none' adds no parameters, so nothing would learn at",
+        "optim.adapter_lr: peft.method='full' adds no parameters, so nothing would learn at",
     ),
     (
         {"peft": "lora", "regularization": {"encoder_dropout": 0.1, "head_dropout": 0.1}},
@@ -179,7 +199,7 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
         {"peft": "lora", "freeze": "freeze_encoder"},
         "freeze.strategy: 'freeze_encoder' together with peft.method='lora': the method already freezes",
     ),
-    ({"freeze": "adapter"}, "freeze.strategy: 'adapter' needs a PEFT method, but peft.method is 'none'"),
+    ({"freeze": "adapter"}, "freeze.strategy: 'adapter' needs a PEFT method, but peft.method is 'full'"),
     (
         {"peft": "layernorm", "freeze": {"strategy": "adapter", "unfreeze_layernorm": True}},
         "freeze.unfreeze_layernorm: peft.method=layernorm trains the layer norms; remove this key",
@@ -277,7 +297,7 @@ def test_another_choice_gives_up_the_defaults_of_the_one_before() -> None:
 
 def test_what_is_no_default_is_not_given_up_in_silence() -> None:
     changed = override({**BASE, "peft": {"method": "lora", "r": 4, "alpha": 32}}, ["peft.method=none"])
-    told = "peft: the keys r, alpha belong to other choices than 'none'; remove them, or replace all of peft: none"
+    told = "peft: the keys r, alpha belong to other choices than 'full'; remove them, or replace all of peft: full"
     assert problems(**changed) == [told]
 
 

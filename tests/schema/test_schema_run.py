@@ -265,16 +265,16 @@ def test_a_head_learns_faster_than_the_encoder(lr: float, head_lr: float) -> Non
 
 
 FAR = [
-    ({"optim": {"lr": 1e-3}}, ["optim.lr=0.001 is 20 times the default, 5e-05, for peft=none with adamw"]),
+    ({"optim": {"lr": 1e-3}}, ["optim.lr=0.001 is 20 times the default, 5e-05, for peft=full with adamw"]),
     ({"optim": {"lr": 5e-4}}, []),
     ({"peft": "lora", "optim": {"lr": 1e-3}}, []),
     ({"peft": "ia3", "optim": {"lr": 1e-3}}, ["optim.lr=0.001 is 1/20 of the default, 0.02, for peft=ia3 with adamw"]),
-    ({"optim": {"name": "sgd", "lr": 5e-5}}, ["optim.lr=5e-05 is 1/300 of the default, 0.015, for peft=none with sgd"]),
+    ({"optim": {"name": "sgd", "lr": 5e-5}}, ["optim.lr=5e-05 is 1/300 of the default, 0.015, for peft=full with sgd"]),
     (
         {"freeze": "freeze_encoder", "optim": {"lr": 2e-5}},
         ["optim.lr=2e-05 is 1/50 of the default, 0.001, for freeze=freeze_encoder with adamw"],
     ),
-    ({"optim": {"head_lr": 0.1}}, ["optim.head_lr=0.1 is 200 times the default, 0.0005, for peft=none with adamw"]),
+    ({"optim": {"head_lr": 0.1}}, ["optim.head_lr=0.1 is 200 times the default, 0.0005, for peft=full with adamw"]),
     ({"peft": "lora", "optim": {"adapter_lr": 0.1}}, ["optim.adapter_lr=0.1 is 100 times the default, 0.001, for"]),
     ({"optim": {"name": "adafactor", "relative_step": True}, "schedule": "none"}, []),
 ]

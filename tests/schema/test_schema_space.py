@@ -75,7 +75,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
         {"train": {"batch_size": [8, "x"]}},
         ["train.batch_size: must be a whole number >= 1 and <= 1,000,000, but got 'x'"],
     ),
-    ({"peft": ["lora", "non"]}, ["peft.method: unknown choice 'non'; did you mean 'none'?"]),
+    ({"peft": ["lora", "ful"]}, ["peft.method: unknown choice 'ful'; did you mean 'full'?"]),
     (
         {"model": {"head": {"kind": ["mlp", "linaer"]}}},
         ["model.head.kind: unknown choice 'linaer'; did you mean "],
@@ -232,7 +232,7 @@ def test_a_path_within_a_block_is_one_of_the_config() -> None:
 def test_a_range_of_rates_that_leaves_out_a_default_is_told() -> None:
     rates = {"lr": {"low": 1e-4, "high": 2e-3, "log": True}}
     searched = {**BASE, "peft": {"method": ["lora", "none"]}, "optim": rates}
-    told = ["optim.lr from 0.0001 to 0.002 leaves out the default, 5e-05, for peft.method=none with adamw"]
+    told = ["optim.lr from 0.0001 to 0.002 leaves out the default, 5e-05, for peft.method=full with adamw"]
     assert list(rates_left_out(space_of(searched))) == told
     assert list(rates_left_out(space_of({**searched, "peft": "lora"}))) == []
     assert list(rates_left_out(space_of({**searched, "freeze": "freeze_encoder", "peft": "none"}))) == []

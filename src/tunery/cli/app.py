@@ -5,10 +5,11 @@ import atexit
 import gc
 import os
 import sys
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
+import tunery
 from tunery.cli.exits import guarded
 from tunery.cli.keeping import clean, report
 from tunery.cli.secrets import Secrets
@@ -36,13 +37,27 @@ VERBS: Final = (
 
 app = typer.Typer(
     name="tunery",
-    help="Fine-tuning that is thrifty with disk, memory and hours, and that proves its results.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 for verb in VERBS:
     app.command()(verb)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(tunery.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Fine-tuning that is thrifty with disk, memory and hours, and that proves its results."""
 
 
 def main(arguments: list[str] | None = None) -> None:

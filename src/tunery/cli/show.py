@@ -132,7 +132,9 @@ def comparison(record: ComparisonResult, folder: Path, *, as_json: bool) -> None
         write_json(record)
         return
     from tunery.report.comparison_table import comparison_rows
+    from tunery.report.read_names import comparison_to_read
 
+    record = comparison_to_read(record)
     columns = {"p": "p", "trainable": "trainable", "percent": "of all", "seconds": "train s", "tokens/s": "tokens/s"}
     columns |= {"memory": "memory", "disk": "disk"}
     table = Table("method", f"test {record.objective}", *columns.values(), box=None, pad_edge=False)

@@ -1,6 +1,6 @@
 """The space of a config as a tree: what a study would search, and under which choices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rich.text import Text
@@ -8,10 +8,12 @@ from rich.tree import Tree
 
 from tunery.hpo.search_space.grid import LIMIT, size
 from tunery.schema.document import Document
+from tunery.schema.fields import members, tag_of, written
+from tunery.schema.run import RunConfig
 from tunery.schema.space_default import rates_left_out, space_of
 from tunery.schema.space_text import in_words
 from tunery.schema.space_tree import Parameter, parameters
-from tunery.schema.spec import Choices, Domain
+from tunery.schema.spec import Choices, Domain, Spec
 from tunery.terminal import Terminal, write_json
 
 _ENDLESS: Final = 100_000
@@ -61,10 +63,18 @@ def _tree(name: str, found: Sequence[Parameter]) -> Tree:
         parent = root
         if when:
             choice, names = list(when.items())[-1]
-            parent = branches.get((choice, names)) or choices[choice].add(Text(", ".join(names), "cyan"))
+            shown = ", ".join(written(name, _members(choice)) for name in names)
+            parent = branches.get((choice, names)) or choices[choice].add(Text(shown, "cyan"))
             branches[choice, names] = parent
-        choices[path] = parent.add(Text.assemble((path, "bold"), f": {in_words(domain)}"))
+        choices[path] = parent.add(Text.assemble((path, "bold"), f": {in_words(written(domain, _members(path)))}"))
     return root
+
+
+def _members(path: str) -> Mapping[str, type[Spec]]:
+    """Of the path of a section's choice, what may be chosen."""
+    section, _, key = path.rpartition(".")
+    field = RunConfig.model_fields.get(section)
+    return members(field) if field is not None and tag_of(field) == key else {}
 
 
 def _counted(configurations: int | None) -> str:

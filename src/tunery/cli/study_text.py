@@ -12,6 +12,7 @@ from tunery.report.front import costs_of, front_rows
 from tunery.report.importance import importance_rows
 from tunery.report.leaderboard import MEAN, cost_column, leaderboard_rows, searched
 from tunery.report.pruning import pruning
+from tunery.report.read_names import study_to_read
 from tunery.report.study_words import (
     ENSEMBLES,
     ensemble_line,
@@ -41,6 +42,7 @@ _GAP: Final = 2
 
 def leaderboard(study: StudyResult, width: int) -> Table:
     """The best trials; of the searched parameters those that fit into `width`, the most important ones first."""
+    study = study_to_read(study)
     rows = leaderboard_rows(study)[:_ROWS]
     fixed = ["rank", "number", "status", "value", *([MEAN] if study.rescored else [])]
     fixed += [*map(cost_column, costs_of(study)), "epochs", "seconds"]

@@ -3,6 +3,7 @@
 from typing import final
 
 from tunery.execution.cell_runner import CellJob
+from tunery.schema.peft import method_name
 from tunery.schema.results import Cell
 from tunery.terminal import Terminal
 
@@ -22,7 +23,7 @@ class ComparisonConsole:
 
     def cell_ended(self, cell: Cell) -> None:
         """Its score and seconds, or why it failed."""
-        told = f"{cell.method} seed {cell.seed} {cell.status}"
+        told = f"{method_name(cell.method)} seed {cell.seed} {cell.status}"
         if cell.result is None:
             self.say(f"{told}: {cell.reason}")
             return

@@ -5,6 +5,7 @@ from typing import final
 from rich.control import Control
 from rich.segment import ControlType
 
+from tunery.report.read_names import params_to_read
 from tunery.report.words import value_text
 from tunery.schema import RunConfig
 from tunery.schema.results import TrialRecord
@@ -30,7 +31,7 @@ class StudyConsole:
 
     def trial_ended(self, record: TrialRecord) -> None:
         """One line: how it ended, with which parameters."""
-        chosen = ", ".join(f"{path}={value_text(value)}" for path, value in record.params.items())
+        chosen = ", ".join(f"{path}={value_text(value)}" for path, value in params_to_read(record.params).items())
         params = f": {chosen}" if chosen else ""
         value = "" if record.value is None else f" {record.value:.4f}"
         notes = "".join(f"; {note}" for note in record.notes)

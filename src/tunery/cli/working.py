@@ -154,11 +154,11 @@ def compare(
         ),
     ] = None,
     methods: Annotated[
-        str, typer.Option("--methods", help="Names with commas between: none,lora,qlora,ia3,pfeiffer, ...")
-    ] = "none,lora,ia3",
+        str, typer.Option("--methods", help="Names with commas between: full,lora,qlora,ia3,pfeiffer, ...")
+    ] = "full,lora,ia3",
     seeds: Annotated[int, typer.Option("--seeds", help="Runs per method: the config's seed and those after it.")] = 3,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Method that the others are tested against; default: none.")
+        str | None, typer.Option("--baseline", help="Method that the others are tested against; default: full.")
     ] = None,
     out: Out = None,
     trust_remote_code: TrustRemoteCode = False,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from tunery.comparison.comparison_store import ComparisonStore
-from tunery.comparison.methods import Plan, plan, rate_notes
+from tunery.comparison.methods import Plan, plan, rate_notes, recorded_method, written_methods
 from tunery.data.load import require_readable
 from tunery.errors import ConfigError, Interrupted, Problem, RequestError, RunError, StudyFailed, did_you_mean
 from tunery.execution.cell_runner import CellJob, CellRunner, CellStop, Outcome, run_in_process
@@ -55,7 +55,7 @@ def compare(
 
     Args:
         config: the path of a config file, a mapping like that of such a file, or a `RunConfig`.
-        baseline: the method that the others are tested against; `none` where it is compared, else the first.
+        baseline: the method that the others are tested against; full fine-tuning where it is compared, else the first.
         trust_remote_code: permits code that comes with the model, in every process that this call starts.
 
     Raises:
@@ -67,6 +67,7 @@ def compare(
     document = document_from(config)
     if trust_remote_code:
         document = override(document, ["model.trust_remote_code=true"])
+    methods = [recorded_method(name) for name in methods]
     planned = plan(document, methods, overrides=overrides)
     folder, own = Path(out), with_absolute_names(planned.own).model_dump(mode="json")
     jobs = _jobs(planned, folder, seeds=seeds, trust_remote_code=trust_remote_code)
@@ -125,10 +126,11 @@ def _baseline(wanted: str | None, methods: Sequence[str], known: ComparisonResul
     there = dict.fromkeys([*(method.method for method in known.methods), *methods] if known else methods)
     if wanted is None:
         return known.baseline if known else "none" if "none" in there else methods[0]
-    if wanted not in there:
-        message = f"the baseline must be one of the methods, but {wanted!r} is not; {did_you_mean(wanted, there)}"
+    if (name := recorded_method(wanted)) not in there:
+        told = did_you_mean(wanted, written_methods(there))
+        message = f"the baseline must be one of the methods, but {wanted!r} is not; {told}"
         raise ConfigError([Problem("baseline", message)], source="the comparison")
-    return wanted
+    return name
 
 
 def _refuse_others(folder: Path, own: Document, jobs: Sequence[CellJob]) -> None:

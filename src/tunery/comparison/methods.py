@@ -8,13 +8,15 @@ from typing import Any, Final
 
 from tunery.errors import ConfigError, Problem, did_you_mean
 from tunery.schema.document import Document, normalise, override, validate
-from tunery.schema.fields import TAGS, members, tag_of
+from tunery.schema.fields import TAGS, members, recorded_name, tag_of, written_name
+from tunery.schema.peft import method_name
 from tunery.schema.run import RunConfig, far_rates
 from tunery.schema.space import with_domains
 
 _LIBRARY: Final = "peft"
+_METHODS: Final = members(RunConfig.model_fields["peft"])
 VARIANTS: Final[Mapping[str, Document]] = {
-    **{name: {"peft": {"method": name}} for name in members(RunConfig.model_fields["peft"]) if name != _LIBRARY},
+    **{name: {"peft": {"method": name}} for name in _METHODS if name != _LIBRARY},
     "qlora": {"peft": {"method": "lora"}, "model": {"quantization": "nf4"}},
     "qlora_int8": {"peft": {"method": "lora"}, "model": {"quantization": "int8"}},
     "houlsby_parallel": {"peft": {"method": "houlsby", "parallel": True}},
@@ -65,7 +67,7 @@ def plan(document: Document, methods: Sequence[str], *, overrides: Iterable[str]
     Raises:
         ConfigError: for unknown methods, overrides and values, all at once; ranges are refused, as in `train`.
     """
-    file = normalise(document)
+    file, methods = normalise(document), [recorded_method(name) for name in methods]
     given = [_assignment(text) for text in overrides]
     problems = [*_unknown_methods(methods), *_stray(given, methods)]
     assignments = [assignment for assignment in given if not any(_stray([assignment], methods))]
@@ -84,12 +86,22 @@ def rate_notes(configs: Mapping[str, RunConfig]) -> tuple[str, ...]:
     """One line for each method, by name, whose learning rates are far from its defaults: a rate that all share suits
     few of them."""
     told = {name: "; ".join(far_rates(config)) for name, config in configs.items()}
-    return tuple(f"{name}: {sentence}" for name, sentence in told.items() if sentence)
+    return tuple(f"{method_name(name)}: {sentence}" for name, sentence in told.items() if sentence)
 
 
 def _assignment(text: str) -> _Assignment:
     named = re.match(r"(\w+):(.*)", text, re.DOTALL)
-    return _Assignment(named[2], named[1]) if named else _Assignment(text, None)
+    return _Assignment(named[2], recorded_method(named[1])) if named else _Assignment(text, None)
+
+
+def recorded_method(name: str) -> str:
+    """The name by which records and folders know a method: `none` for `full`."""
+    return str(recorded_name(name, _METHODS))
+
+
+def written_methods(names: Iterable[str]) -> list[str]:
+    """The names by which people ask for methods."""
+    return [written_name(_METHODS[name]) if name in _METHODS else name for name in names]
 
 
 def patch_of(name: str) -> Document | None:
@@ -109,27 +121,29 @@ def _library_configs() -> frozenset[str]:
 
 def _unknown_methods(methods: Sequence[str]) -> Iterator[Problem]:
     if not methods:
-        yield Problem("methods", f"a comparison needs methods; {did_you_mean('', VARIANTS)}")
+        yield Problem("methods", f"a comparison needs methods; {did_you_mean('', written_methods(VARIANTS))}")
     for name in dict.fromkeys(methods):
         if methods.count(name) > 1:
-            yield Problem("methods", f"{name!r} is named {methods.count(name)} times; name every method once")
+            message = f"{written_methods([name])[0]!r} is named {methods.count(name)} times; name every method once"
+            yield Problem("methods", message)
         if name not in VARIANTS and patch_of(name) is None:
-            known = _library_configs() if name.endswith("Config") else VARIANTS
+            known = _library_configs() if name.endswith("Config") else written_methods(VARIANTS)
             yield Problem("methods", f"unknown method {name!r}; {did_you_mean(name, known)}")
 
 
 def _stray(assignments: Sequence[_Assignment], methods: Sequence[str]) -> Iterator[Problem]:
     """Overrides that name a method which is not compared, or a key that is not theirs to set."""
     for given in assignments:
-        place = f"{given.method}:{given.path}" if given.method else given.path
+        called = written_methods([given.method])[0] if given.method else ""
+        place = f"{called}:{given.path}" if given.method else given.path
         if given.method is not None and given.method not in methods:
-            yield Problem(place, f"method {given.method!r} is not compared; {did_you_mean(given.method, methods)}")
+            yield Problem(place, f"method {called!r} is not compared; {did_you_mean(called, written_methods(methods))}")
         elif given.path in ("peft", "peft.method"):
             yield Problem(place, "the methods are named by --methods; write peft.<key>=value, or remove this")
         elif given.method is not None and _touches(given.path, _SAME_FOR_ALL):
             yield Problem(place, "the methods have this in common, or they could not be compared; leave the prefix out")
         elif given.method is not None and _touches(given.path, _leaves(patch_of(given.method) or {})):
-            yield Problem(place, f"this is what makes it {given.method!r}; remove it, or compare another method")
+            yield Problem(place, f"this is what makes it {called!r}; remove it, or compare another method")
 
 
 def _touches(path: str, places: Iterable[str]) -> bool:
@@ -221,7 +235,7 @@ def _validated(own: Document, drafts: Mapping[str, Document], problems: list[Pro
     in_all = [problem for problem in next(iter(told.values()), []) if all(problem in found for found in told.values())]
     common = list(dict.fromkeys([*problems, *(mine if isinstance(mine, list) else []), *in_all]))
     alone = [
-        Problem(f"{name}: {path}", message)
+        Problem(f"{written_methods([name])[0]}: {path}", message)
         for name, found in told.items()
         for path, message in found
         if Problem(path, message) not in common

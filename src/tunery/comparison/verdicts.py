@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tunery.comparison.methods import rate_notes
 from tunery.comparison.statistics import LEVEL
+from tunery.report.read_names import named
 from tunery.schema.document import validate
 from tunery.schema.metrics import Direction
+from tunery.schema.peft import method_name
 from tunery.schema.results import Cell, MethodSummary
 
 
@@ -17,6 +19,7 @@ def verdicts(
 
     Where the notes of runs make their scores doubtful, the numbers are told and nothing is concluded from them.
     """
+    methods, cells, baseline = named(methods), named(cells), method_name(baseline)
     doubts: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.is_doubtful:
@@ -35,10 +38,8 @@ def _inconclusive(doubts: Mapping[str, Sequence[Cell]], cells: Sequence[Cell]) -
         return
     completed = Counter(cell.method for cell in cells if cell.status == "completed")
     count = sum(map(len, doubts.values()))
-    told = (
-        f"no conclusion: the scores of {count} of {completed.total()} runs are doubtful, so that differences, or none,"
-    )
-    yield f"{told} may come from how the runs were trained and not from the methods:"
+    told = f"no conclusion: the scores of {count} of {completed.total()} runs are doubtful, so that a difference, or"
+    yield f"{told} its absence, may come from how the runs were trained and not from the methods:"
     for method, found in doubts.items():
         notes = "; ".join(found[0].result.notes if found[0].result else ())
         yield f"  {method}, {len(found)} of {completed[method]} runs: {notes}"

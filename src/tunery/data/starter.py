@@ -193,8 +193,8 @@ def _model(guess: Guess) -> Iterator[str]:
 def _peft() -> Iterator[str]:
     lora = Lora()
     yield "peft:"
-    yield _line("  method: lora", "trains a few small matrices; `none` trains every weight")
-    yield _line("  # method: [lora, none]", "range")
+    yield _line("  method: lora", "trains a few small matrices; `full` trains every weight")
+    yield _line("  # method: [lora, full]", "range")
     yield _line(f"  r: {lora.r}", "rank of the update: more learns more, and costs more")
     yield _line("  # r: [4, 8, 16, 32]", "range")
     yield _line(f"  alpha: {lora.alpha:g}", "the update counts alpha / r times")
@@ -202,11 +202,11 @@ def _peft() -> Iterator[str]:
 
 
 def _optim() -> Iterator[str]:
-    lora, none = Lora.default_lr, NoPeft.default_lr
+    lora, full = Lora.default_lr, NoPeft.default_lr
     yield "optim:"
     yield "  name: adamw"
-    yield _line(f"  # lr: {_number(lora)}", f"the default of lora with adamw; that of none is {_number(none)}")
-    yield _line(f"  # lr: {{low: {_number(none / 2)}, high: {_number(2 * lora)}, log: true}}", "range")
+    yield _line(f"  # lr: {_number(lora)}", f"the default of lora with adamw; that of full is {_number(full)}")
+    yield _line(f"  # lr: {{low: {_number(full / 2)}, high: {_number(2 * lora)}, log: true}}", "range")
     yield ""
 
 

@@ -14,6 +14,7 @@ from typing import Protocol, final
 from tunery.execution.outcomes import outcome_of_exit
 from tunery.execution.runner import Outcome as Outcome
 from tunery.schema import RunConfig
+from tunery.schema.peft import method_name
 from tunery.schema.results import DataRecord
 from tunery.store.folder import RunFolder
 from tunery.train.signals import on_signals
@@ -35,7 +36,7 @@ class CellJob:
     @property
     def title(self) -> str:
         """What progress calls it."""
-        return f"{self.method} seed {self.config.seed}"
+        return f"{method_name(self.method)} seed {self.config.seed}"
 
     @property
     def folder(self) -> RunFolder:

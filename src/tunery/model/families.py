@@ -116,7 +116,7 @@ def layout_of(layer: nn.Module) -> Layout:
     there = ", ".join(name for name, module in modules.items() if _is_matrix(module))
     raise ModelError(
         f"PEFT methods need the parts of a known family ({', '.join(LAYOUTS)}), but this model's layers have other "
-        f"ones: {there}; take peft.method=none, or another model"
+        f"ones: {there}; take peft.method=full, or another model"
     )
 
 

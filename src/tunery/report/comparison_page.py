@@ -41,6 +41,7 @@ from tunery.report.parts import (
     table,
     tiles,
 )
+from tunery.report.read_names import comparison_to_read
 from tunery.report.words import DASH, METRIC_NAMES, duration, metric_name, plural, score, signed
 from tunery.schema.results import Cell, ComparisonResult, MethodSummary, Storage
 
@@ -49,7 +50,7 @@ _WIDE = 1040
 
 def comparison_body(result: ComparisonResult, *, storage: Storage | None) -> Html:
     """Everything between the first and the last line of the page."""
-    now = result.model_copy(update={"disk": storage.disk}) if storage else result
+    now = comparison_to_read(result.model_copy(update={"disk": storage.disk}) if storage else result)
     return join(_sections(now, storage))
 
 
@@ -124,7 +125,7 @@ def _tiles(result: ComparisonResult) -> Html:
     failed = sum(cell.status == "failed" for cell in result.cells)
     rows = [("Methods", f"{len(result.methods)}", f"baseline: {result.baseline}")]
     rows.append(("Seeds", f"{len(result.seeds)}", "of every method, the same for all"))
-    rows.append(("Runs", f"{len(result.cells)}", f"{failed} failed" if failed else "none failed"))
+    rows.append(("Runs", f"{len(result.cells)}", f"{failed} failed" if failed else "all completed"))
     rows.append(("Computing", duration(result.seconds), "all runs together"))
     if result.best:
         rows.append(("Kept", result.best.method, f"seed {result.best.seed}, the best on validation"))

@@ -21,6 +21,7 @@ from tunery.report.comparison_compute import (
     trade_off,
     trainable_cost,
 )
+from tunery.report.read_names import comparison_to_read
 from tunery.report.words import metric_name, plural
 from tunery.schema.results import ComparisonResult
 
@@ -33,7 +34,7 @@ _WIDTH = 1600
 
 def comparison_png(result: ComparisonResult) -> bytes:
     """Score, trainable parameters, training time, peak memory, and score against time, 1600 pixels wide, as PNG."""
-    ink = daylight()
+    result, ink = comparison_to_read(result), daylight()
     height = 420 + 2 * max(300, 40 + (ROW + 5) * len(result.methods))
     return painted(lambda figure: _fill(figure, result, ink), size=Size(_WIDTH, height, narrow=False), ink=ink)
 

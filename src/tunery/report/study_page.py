@@ -16,6 +16,7 @@ from tunery.report.parts import (
     tiles,
 )
 from tunery.report.pruning import Pruning, pruning
+from tunery.report.read_names import study_to_read
 from tunery.report.study_figures import (
     curves_section,
     front_section,
@@ -38,7 +39,7 @@ def study_body(
     study: StudyResult, *, results: Mapping[int, RunResult], storage: Storage | None, worst: WorstRows | None
 ) -> Html:
     """Everything between the first and the last line of the page."""
-    now = study.model_copy(update={"disk": storage.disk}) if storage else study
+    now = study_to_read(study.model_copy(update={"disk": storage.disk}) if storage else study)
     return join(_sections(now, results, storage, worst))
 
 

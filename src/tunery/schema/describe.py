@@ -7,7 +7,7 @@ from typing import Any, Final, get_args
 
 from pydantic.fields import FieldInfo
 
-from tunery.schema.fields import default_domain, element, members, tag_of, type_text
+from tunery.schema.fields import default_domain, element, members, tag_of, type_text, written, written_name
 from tunery.schema.results import ComparisonResult, RunResult, Storage, StudyResult
 from tunery.schema.run import RunConfig
 from tunery.schema.space_text import default_space, in_words
@@ -25,7 +25,7 @@ Written by `make docs` from the schema; the words are the docstrings of its fiel
 
 One file describes one run. `task` and `data` are required, everything else has the default named here. Where a section
 offers a choice, its name alone is enough (`peft: lora`). In a study any value may be a range
-(`optim.lr: {low: 1.0e-5, high: 1.0e-3, log: true}`) or a list of choices (`peft.method: [none, lora]`); a key that is
+(`optim.lr: {low: 1.0e-5, high: 1.0e-3, log: true}`) or a list of choices (`peft.method: [full, lora]`); a key that is
 itself a list becomes a choice as a list of lists. Where a choice is searched, a mapping under one of its names holds
 keys for that one alone (`peft: {method: [lora, pfeiffer], pfeiffer: {dropout: 0.2}}`). The column *searched* is the
 range a study takes by itself; all of them in one file: `tunery schema space`.
@@ -127,7 +127,7 @@ def _section(path: str, field: FieldInfo, pictures: Pictures, *, level: int) -> 
     yield f"{_said(field)}{' A list.' if listed else ''}\n"
     if tag is not None:
         yield f"Choices of `{path}.{tag}`: {', '.join(f'`{_name(spec, tag)}`' for spec in specs)}.\n"
-        if searched := _domain(default_domain(field)):
+        if searched := _domain(written(default_domain(field), members(field))):
             yield f"Searched: {searched}.\n"
     for spec in specs:
         keys = {key: inner for key, inner in spec.model_fields.items() if key != tag}
@@ -144,7 +144,7 @@ def _section(path: str, field: FieldInfo, pictures: Pictures, *, level: int) -> 
 
 
 def _name(spec: type[Spec], tag: str | None) -> str:
-    return str(spec.model_fields[tag].default) if tag else ""
+    return written_name(spec) if tag else ""
 
 
 def _specs(field: FieldInfo) -> list[type[Spec]]:
@@ -181,7 +181,7 @@ def _default(field: FieldInfo) -> str:
         return "**required**"
     if isinstance(field.default, Spec):
         tag = tag_of(field)
-        return f"`{getattr(field.default, tag)}`" if tag else "as below"
+        return f"`{written_name(type(field.default))}`" if tag else "as below"
     return f"`{json.dumps(field.default)}`"
 
 

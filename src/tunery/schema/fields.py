@@ -57,6 +57,25 @@ def _members(annotation: Any) -> Mapping[str, type[Spec]]:
     return MappingProxyType(found)
 
 
+def written_name(spec: type[Spec]) -> str:
+    """The name by which people choose a member of a union in a config: its tag, or what it is written as. Empty for a
+    spec that is no choice."""
+    tag = tag_name(spec)
+    return spec.written_as or (str(spec.model_fields[tag].default) if tag else "")
+
+
+def written(names: Any, specs: Mapping[str, type[Spec]]) -> Any:
+    """A tag, or a domain of tags, with the names that people choose by."""
+    if isinstance(names, Choices):
+        return Choices(tuple(written(name, specs) for name in names.values))
+    return written_name(specs[names]) if names in specs else names
+
+
+def recorded_name(name: Any, specs: Mapping[str, type[Spec]]) -> Any:
+    """The tag of the member that is written as `name`; any other name is returned as it is."""
+    return next((tag for tag, spec in specs.items() if spec.written_as is not None and spec.written_as == name), name)
+
+
 def ends(value: Any) -> tuple[Any, ...]:
     """The values that stand for a domain: both ends of a range, all choices; a plain value stands for itself."""
     if isinstance(value, Range):

@@ -1,6 +1,6 @@
 """Which parameters are trained in place of all: the parameter-efficient methods."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -21,10 +21,19 @@ _TARGETS = (
 
 
 class NoPeft(Spec):
-    """Full fine-tuning: every parameter that is not frozen is trained."""
+    """Full fine-tuning: every parameter that is not frozen is trained. Records say `none`, which is accepted too."""
 
     method: Literal["none"] = "none"
+    written_as: ClassVar[str | None] = "full"
     default_lr: ClassVar[float] = 5e-5
+
+
+_READ: Final = {"none": "full fine-tuning"}
+
+
+def method_name(recorded: str) -> str:
+    """What a person reads for the name of a method in a record: pages, tables and sentences take it from here."""
+    return _READ.get(recorded, recorded)
 
 
 class LowRank(Spec):

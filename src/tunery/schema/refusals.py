@@ -23,6 +23,7 @@ from tunery.schema.fields import (
     tag_of,
     type_text,
     words,
+    written_name,
 )
 from tunery.schema.spec import Choices, Range, Spec
 
@@ -112,7 +113,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 def _of_mapping(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iterator[Problem]:
     specs, tag = members(field), tag_of(field)
     if not isinstance(value, Mapping):
-        menu = f" or one of {', '.join(sorted(specs))}" if tag else ""
+        menu = f" or one of {', '.join(_menu(specs))}" if tag else ""
         remedy = "" if value is not None or field.is_required() else "; remove the line to take the defaults"
         yield Problem(path, f"must be a mapping of keys{menu}, but got {shown(value)}{remedy}")
         return
@@ -131,7 +132,7 @@ def _required(value: Mapping[Any, Any], specs: Mapping[str, type[Spec]], path: s
     keys = [key for key in value if key != path.rpartition(".")[2]]
     fitting = [name for name, spec in specs.items() if set(keys) <= set(spec.model_fields)]
     if not keys or not fitting or len(fitting) == len(specs):
-        return f"required; choose from: {', '.join(sorted(specs))}"
+        return f"required; choose from: {', '.join(_menu(specs))}"
     example = ", for example" if len(fitting) > 1 else ""
     belong = f"{' and '.join(map(str, keys))} belong{'s' if len(keys) == 1 else ''} to {' or '.join(fitting)}"
     return f"required, because {belong}; write{example} {path}={fitting[0]}"
@@ -139,13 +140,17 @@ def _required(value: Mapping[Any, Any], specs: Mapping[str, type[Spec]], path: s
 
 def _of_tag(given: Any, specs: Mapping[str, type[Spec]], path: str, *, searched: bool) -> Iterator[Problem]:
     if isinstance(given, Range):
-        yield Problem(path, f"a range is for numbers; write a list of names from: {', '.join(sorted(specs))}")
+        yield Problem(path, f"a range is for numbers; write a list of names from: {', '.join(_menu(specs))}")
     elif isinstance(given, Choices) and not searched:
         yield Problem(path, _ONE_VALUE)
     else:
         for name in ends(given):
             if not isinstance(name, str) or name not in specs:
-                yield Problem(path, f"unknown choice {shown(name)}; {did_you_mean(name, specs)}")
+                yield Problem(path, f"unknown choice {shown(name)}; {did_you_mean(name, _menu(specs))}")
+
+
+def _menu(specs: Mapping[str, type[Spec]]) -> list[str]:
+    return sorted(map(written_name, specs.values()))
 
 
 def _of_keys(
@@ -190,7 +195,8 @@ def _unknown_keys(
     """Keys of other choices, told together since one cause and one remedy are behind them, and keys of none."""
     owners = {key: [name for name, spec in members(field).items() if key in spec.model_fields] for key in keys}
     foreign = [key for key in keys if owners[key]]
-    here, whole = " or ".join(map(repr, chosen)), next(iter(chosen))
+    names = [written_name(spec) for spec in chosen.values()]
+    here, whole = " or ".join(map(repr, names)), names[0]
     if len(foreign) == 1:
         belongs = f"this key belongs to {', '.join(sorted(owners[foreign[0]]))}, not to {here}; remove it"
         choice = f", or write {path}.{tag_of(field)}={owners[foreign[0]][0]}" if len(owners[foreign[0]]) == 1 else ""

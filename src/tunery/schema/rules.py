@@ -7,6 +7,7 @@ from typing import Any
 
 from tunery.errors import Problem, did_you_mean
 from tunery.schema.data import Data
+from tunery.schema.fields import written_name
 from tunery.schema.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze, frozen_in_eval
 from tunery.schema.loss import AdaptiveFocal, Hybrid
 from tunery.schema.metrics import Direction
@@ -80,19 +81,20 @@ def objectives_of(task: Task, search: Search) -> tuple[str, ...]:
 def _freezing_fits_the_method(peft: Peft, freeze: Freeze) -> Iterator[Problem]:
     if isinstance(freeze, FreezeToAdapter):
         if isinstance(peft, NoPeft):
-            message = "'adapter' needs a PEFT method, but peft.method is 'none'; take freeze_encoder, or a method"
+            message = "'adapter' needs a PEFT method, but peft.method is 'full'; take freeze_encoder, or a method"
             yield Problem("freeze.strategy", message)
         if isinstance(peft, LayerNormTuning) and freeze.unfreeze_layernorm:
             yield Problem("freeze.unfreeze_layernorm", "peft.method=layernorm trains the layer norms; remove this key")
     elif not isinstance(peft, NoPeft) and not isinstance(freeze, NoFreeze):
         message = f"{freeze.strategy!r} together with peft.method={peft.method!r}: the method already freezes the "
-        yield Problem("freeze.strategy", message + "pretrained weights; take freeze=adapter, or peft.method=none")
+        yield Problem("freeze.strategy", message + "pretrained weights; take freeze=adapter, or peft.method=full")
 
 
 def _quantization_fits_the_method(model: Model, peft: Peft) -> Iterator[Problem]:
     if model.quantization is not None and not isinstance(peft, LowRank):
         message = f"{model.quantization!r} weights cannot be trained and need a method of the LoRA family, but got "
-        yield Problem("model.quantization", message + f"peft.method={peft.method!r}; remove it, or take lora")
+        message += f"peft.method={written_name(type(peft))!r}; remove it, or take lora"
+        yield Problem("model.quantization", message)
 
 
 def _checkpointing_fits_the_method(peft: Peft, train: Train) -> Iterator[Problem]:
@@ -143,8 +145,8 @@ def _own_rate_is_one_rate(peft: Peft, optim: Optim) -> Iterator[Problem]:
 
 def _adapter_rate_has_an_adapter(peft: Peft, optim: Optim) -> Iterator[Problem]:
     if optim.adapter_lr is not None and isinstance(peft, NoPeft | BitFit | LayerNormTuning):
-        message = f"peft.method={peft.method!r} adds no parameters, so nothing would learn at this rate; use optim.lr"
-        yield Problem("optim.adapter_lr", message)
+        message = f"peft.method={written_name(type(peft))!r} adds no parameters, so nothing would learn at this rate; "
+        yield Problem("optim.adapter_lr", message + "use optim.lr")
 
 
 def _warmup_is_shorter_than_the_training(schedule: Schedule, train: Train) -> Iterator[Problem]:

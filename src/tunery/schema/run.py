@@ -16,6 +16,7 @@ from pydantic import (
 from tunery.errors import ConfigError, Problem
 from tunery.schema.checkpoint import Checkpoint
 from tunery.schema.data import Data
+from tunery.schema.fields import written_name
 from tunery.schema.freeze import Freeze, FreezeEncoder, NoFreeze
 from tunery.schema.metrics import Direction
 from tunery.schema.model import Model
@@ -165,7 +166,8 @@ def far_rates(config: RunConfig) -> Iterator[str]:
     """
     if config.optim.sets_its_own_rate:
         return
-    trained = "freeze=freeze_encoder" if isinstance(config.freeze, FreezeEncoder) else f"peft={config.peft.method}"
+    method = f"peft={written_name(type(config.peft))}"
+    trained = "freeze=freeze_encoder" if isinstance(config.freeze, FreezeEncoder) else method
     usual = default_lr(config.optim, peft=config.peft, freeze=config.freeze)
     rates = {"lr": (config.lr, usual), "head_lr": (config.head_lr, default_head_lr(config.optim, lr=config.lr))}
     rates |= {"adapter_lr": (config.optim.adapter_lr or usual, usual)}

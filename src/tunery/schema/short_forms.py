@@ -1,12 +1,13 @@
-"""Short forms: `peft: lora` says `peft: {method: lora}`, and `optim: {lr: 1}` means the default optimizer."""
+"""Short forms: `peft: lora` says `peft: {method: lora}`, `optim: {lr: 1}` means the default optimizer, and `peft: full`
+is recorded as `peft: {method: none}`."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from tunery.schema.fields import branches, element, is_block, members, tag_of
-from tunery.schema.spec import Spec
+from tunery.schema.fields import branches, element, is_block, members, recorded_name, tag_of
+from tunery.schema.spec import Choices, Spec
 
 
 def written_out(document: Mapping[Any, Any], fields: Mapping[str, FieldInfo]) -> dict[Any, Any]:
@@ -20,16 +21,27 @@ def expanded(value: Any, field: FieldInfo) -> Any:
     if item is not None and isinstance(value, list | tuple):
         return [expanded(entry, item) for entry in value]
     if specs and tag and _is_name(value):
-        return {tag: value}
+        value = {tag: value}
     if not specs or not isinstance(value, Mapping):
         return value
     if tag and tag not in value and (name := _default_name(value, field)):
         value = {tag: name, **value}
+    if tag and any(spec.written_as for spec in specs.values()):
+        value = {recorded_name(key, specs): sub for key, sub in value.items()}
+        value |= {tag: _recorded(value[tag], specs)} if tag in value else {}
     chosen = list((branches(value, field) or specs).values())
     return {
         key: _inside(sub, [specs[key]]) if is_block(key, sub, field) else _key(key, sub, chosen)
         for key, sub in value.items()
     }
+
+
+def _recorded(names: Any, specs: Mapping[str, type[Spec]]) -> Any:
+    if isinstance(names, Choices):
+        return Choices(_recorded(names.values, specs))
+    if isinstance(names, list | tuple):
+        return type(names)(recorded_name(name, specs) for name in names)
+    return recorded_name(names, specs)
 
 
 def _inside(value: Mapping[Any, Any], specs: list[type[Spec]]) -> dict[Any, Any]:

@@ -74,7 +74,7 @@ def realise(document: Document, choose: Choose) -> Document:
     """Replace every domain by what `choose(path, domain)` returns, parents first; `UNSET` leaves a key out.
 
     A parameter is asked for only where the choices above it make it exist (define by run): with
-    `peft.method` chosen as `none`, `peft.r` is left out, not drawn and thrown away.
+    `peft.method` chosen as `full`, `peft.r` is left out, not drawn and thrown away.
     """
     fields = RunConfig.model_fields
     chosen = {key: _realised(v, fields[key], key, choose) if key in fields else v for key, v in document.items()}

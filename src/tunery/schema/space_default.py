@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic.fields import FieldInfo
 
 from tunery.schema.document import Document, misfits
-from tunery.schema.fields import branches, default_domain, ends, is_block, members, tag_of
+from tunery.schema.fields import branches, default_domain, ends, is_block, members, tag_of, written_name
 from tunery.schema.run import FROZEN_ENCODER_LR, RunConfig
 from tunery.schema.short_forms import expanded
 from tunery.schema.space import domains, with_domains
@@ -133,10 +133,10 @@ def rates_left_out(space: Document) -> Iterator[str]:
         rates = {**written["optim"], **written["optim"].get(name, {})}.get("lr")
         if not isinstance(rates, Range):
             continue
-        for method, spec in methods.items():
+        for spec in methods.values():
             default = optimizer.lr_ratio * spec.default_lr
             if not rates.low <= default <= rates.high:
-                beside = f"{default:.2g}, for peft.method={method} with {name}"
+                beside = f"{default:.2g}, for peft.method={written_name(spec)} with {name}"
                 yield f"optim.lr from {rates.low:.2g} to {rates.high:.2g} leaves out the default, {beside}"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic.fields import FieldInfo
 
 from tunery.schema.document import Document
-from tunery.schema.fields import branches, is_block, tag_of
+from tunery.schema.fields import branches, is_block, tag_of, written, written_name
 from tunery.schema.run import RunConfig
 from tunery.schema.space_default import with_default_domains
 from tunery.schema.space_tree import owners_of, parameters
@@ -60,7 +60,7 @@ def _inside(value: Mapping[str, Any], field: FieldInfo, *, indent: int) -> Itera
                 own = chosen[key].model_fields[name]
                 yield from _of_key(name, sub, own, said(own.description), indent=indent + 2)
         elif key == tag:
-            yield from _line(f"{key}: {flow(inner)}", "", indent=indent)
+            yield from _line(f"{key}: {flow(written(inner, chosen))}", "", indent=indent)
         else:
             owners = owners_of(key, value, chosen)
             own = chosen[owners[0]].model_fields[key]
@@ -69,10 +69,11 @@ def _inside(value: Mapping[str, Any], field: FieldInfo, *, indent: int) -> Itera
 
 def _only(owners: tuple[str, ...], chosen: Mapping[str, type[Spec]]) -> str:
     """Says which branches have a key, or which have not, whatever is shorter; nothing where all have it."""
-    others = tuple(name for name in chosen if name not in owners)
+    having = [written_name(chosen[name]) for name in owners]
+    others = [written_name(spec) for name, spec in chosen.items() if name not in owners]
     if not others:
         return ""
-    return f" Not for {', '.join(others)}." if len(others) < len(owners) else f" For {', '.join(owners)}."
+    return f" Not for {', '.join(others)}." if len(others) < len(having) else f" For {', '.join(having)}."
 
 
 def _line(text: str, comment: str, *, indent: int) -> Iterator[str]:

@@ -21,6 +21,7 @@ from tunery.model.catalog import exported_base
 from tunery.model.export import load_exported
 from tunery.schema import RunConfig
 from tunery.schema.document import validate
+from tunery.schema.fields import written_name
 from tunery.schema.results import DataRecord, ModelCard, Prediction, WorstRows
 from tunery.store.claim import data_changes
 from tunery.store.exported import CARD, exported_in
@@ -103,9 +104,8 @@ class Predictor:
     def __repr__(self) -> str:
         config, names = self.config, ", ".join(map(repr, self.labels[:_SHOWN]))
         more = f" and {len(self.labels) - _SHOWN} more" if len(self.labels) > _SHOWN else ""
-        return (
-            f"<Predictor: {config.task.kind} of {config.model.name}, peft={config.peft.method}; labels {names}{more}>"
-        )
+        method = written_name(type(config.peft))
+        return f"<Predictor: {config.task.kind} of {config.model.name}, peft={method}; labels {names}{more}>"
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from tunery.data.row_table import gap
 from tunery.errors import DataError, ModelError
 from tunery.model.export import load_exported
 from tunery.model.owned import load_owned, owned_state
+from tunery.schema.fields import written_name
 from tunery.schema.results import Start
 from tunery.store.claim import data_changes
 from tunery.store.exported import exported_in
@@ -78,7 +79,7 @@ def _refuse_other_kind(run: Assembled, card: Card, source: Path) -> None:
             f"a run that starts from {str(source)!r} needs its {len(theirs)} labels in their order, but the training "
             f"rows have {len(ours)}: {what}; start from the base model instead"
         )
-    method, before = run.config.peft.method, card.config.peft.method
+    method, before = written_name(type(run.config.peft)), written_name(type(card.config.peft))
     if method != before:
         raise ModelError(
             f"{str(source)!r} was trained with peft.method={before}, and its weights have no place in a model with "
