@@ -89,7 +89,7 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
         facts.append(f"{run.parameters.trainable:,} of {run.parameters.total:,} parameters trained")
     if run.environment:
         facts.append(run.environment.precision_reason)
-    facts.append(f"peak memory {size_text(run.memory.device_peak_bytes or run.memory.host_peak_bytes)}")
+    facts.append(f"peak memory {size_text(run.memory.peak)}")
     terminal.print("; ".join(facts))
     terminal.say(_saved(run.disk_bytes, run.written_bytes))
     terminal.say(f"model:  {folder / 'best'}\nreport: {folder / 'report.html'}")

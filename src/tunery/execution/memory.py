@@ -72,7 +72,7 @@ class MemoryLine:
 
     def learn(self, config: RunConfig, memory: Memory) -> None:
         """Take in what a run has measured."""
-        peak, tokens = memory.device_peak_bytes or memory.host_peak_bytes, largest_pass(config, self._longest(config))
+        peak, tokens = memory.peak, largest_pass(config, self._longest(config))
         with self._lock:
             self._runs[_kind(config)].append((tokens, peak))
 

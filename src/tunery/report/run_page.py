@@ -95,7 +95,7 @@ def _tiles(result: RunResult, storage: Storage | None) -> Html:
     rows.append(("Time", duration(result.seconds.total), phases))
     device = result.memory.device_peak_bytes
     where = "host" if device is None else f"device; host {size(result.memory.host_peak_bytes)}"
-    rows.append(("Peak memory", size(result.memory.host_peak_bytes if device is None else device), where))
+    rows.append(("Peak memory", size(result.memory.peak), where))
     kept = (storage.bytes, storage.keep_all_bytes) if storage else (result.disk_bytes, result.written_bytes)
     rows.append(saved_tile(*kept))
     return tiles(rows)

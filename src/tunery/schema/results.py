@@ -60,6 +60,11 @@ class Memory(Record):
     device_peak_bytes: Count | None = None
     """null without an accelerator."""
 
+    @property
+    def peak(self) -> int:
+        """Bytes that are short first: of the device where there is one, else of the host."""
+        return self.host_peak_bytes if self.device_peak_bytes is None else self.device_peak_bytes
+
 
 class Tokens(Record):
     """Training tokens."""

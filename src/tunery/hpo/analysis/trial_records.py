@@ -46,13 +46,8 @@ def values_of(result: RunResult, objectives: Sequence[str]) -> list[float]:
     return [result.objective.value, *costs_of(result, objectives).values()]
 
 
-def _memory(result: RunResult) -> float:
-    peak = result.memory
-    return peak.host_peak_bytes if peak.device_peak_bytes is None else peak.device_peak_bytes
-
-
 _COSTS: Final[Mapping[str, Callable[[RunResult], float]]] = {
-    "memory": _memory,
+    "memory": lambda result: result.memory.peak,
     "seconds": lambda result: result.seconds.train,
     "parameters": lambda result: result.parameters.trainable if result.parameters else 0,
     "disk": lambda result: result.disk_bytes,

@@ -80,8 +80,7 @@ def _costs_no_more(other: FrozenTrial, costs: Sequence[float]) -> bool:
 
 
 def _memory(progress: Progress, epoch: int, epochs: int) -> float:
-    peak = progress.memory
-    return peak.host_peak_bytes if peak.device_peak_bytes is None else peak.device_peak_bytes
+    return progress.memory.peak
 
 
 def _seconds(progress: Progress, epoch: int, epochs: int) -> float:
