@@ -10,9 +10,9 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase
 from optuna.trial import FrozenTrial
 
+from tunery.hpo.optuna_private import view
 from tunery.hpo.samplers.builders import SAMPLERS
 from tunery.hpo.samplers.candidates import Candidate, Sampling
-from tunery.hpo.study_view import view
 from tunery.schema.search import CmaEs, Gp, Nsga2, Sampler, Tpe
 
 SPECS: Final[dict[str, Sampler]] = {

@@ -7,7 +7,7 @@ from optuna import Study
 from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial
 
-from tunery.hpo.study_view import view
+from tunery.hpo.optuna_private import view
 
 
 @final

@@ -9,8 +9,8 @@ from optuna import Study, Trial
 from optuna.trial import FrozenTrial
 
 from tunery.execution.runner import Epoch
+from tunery.hpo.optuna_private import id_of_trial, view
 from tunery.hpo.pruners.builders import PRUNERS
-from tunery.hpo.study_view import view
 from tunery.schema.document import Document
 from tunery.schema.fields import ends
 from tunery.schema.results import Progress
@@ -50,7 +50,7 @@ class Judging:
         frozen = _reported(trial, trials[trial.number], epoch.number, epoch.value)
         costs = [_PROJECTIONS[cost](epoch.progress, epoch.number, epochs) for cost in self._costs]
         if costs:
-            trial.storage.set_trial_system_attr(trial._trial_id, _COSTS, costs)
+            trial.storage.set_trial_system_attr(id_of_trial(trial), _COSTS, costs)
             trials = [other for other in trials if _costs_no_more(other, costs)]
         if epoch.number >= epochs or not self._pruner.prune(view(self._study, trials), frozen):
             return None
@@ -68,7 +68,7 @@ def _reported(trial: Trial, known: FrozenTrial, epoch: int, value: float) -> Fro
     """
     if epoch in known.intermediate_values:
         return known
-    trial.storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+    trial.storage.set_trial_intermediate_value(id_of_trial(trial), epoch, value)
     reported = copy(known)
     reported.intermediate_values = {**known.intermediate_values, epoch: value}
     return reported

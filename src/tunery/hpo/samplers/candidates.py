@@ -11,10 +11,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
+from tunery.hpo.optuna_private import view
 from tunery.hpo.search_space.distributions import Params, Space
 from tunery.hpo.search_space.grid import Combinations, countable
 from tunery.hpo.search_space.initial_points import FIRST, portfolio
-from tunery.hpo.study_view import view
 from tunery.schema.space import UNSET
 
 _ATTEMPTS: Final = 8

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages._cached_storage import _CachedStorage
 from sqlalchemy import URL, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from tunery.errors import MissingExtra, RequestError, RunError
+from tunery.hpo.optuna_private import storage_below_cache
 from tunery.hpo.storage.patience import Patience
 from tunery.hpo.storage.rdb import LeanStorage
 from tunery.schema.metrics import Direction
@@ -153,9 +153,9 @@ def opened(study: optuna.Study) -> Iterator[optuna.Study]:
 
 def backend(study: optuna.Study) -> LeanStorage:
     """The database below optuna's cache, of a study that `open_study` opened."""
-    storage = study._storage
-    if isinstance(storage, _CachedStorage) and isinstance(storage._backend, LeanStorage):
-        return storage._backend
+    storage = storage_below_cache(study)
+    if isinstance(storage, LeanStorage):
+        return storage
     raise TypeError(f"a study that `open_study` opened is needed, but this one is kept in {type(storage).__name__}")
 
 

@@ -12,37 +12,34 @@ from typing import Any, Final, TypeVar, final
 
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import (
-    StudyModel,
-    TrialIntermediateValueModel,
-    TrialModel,
-    TrialParamModel,
-    TrialSystemAttributeModel,
-    TrialUserAttributeModel,
-    TrialValueModel,
-)
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from tunery.hpo.optuna_private import (
+    INTERMEDIATE_VALUES,
+    PARAMS,
+    STUDIES,
+    TRIAL_SYSTEM_ATTRIBUTES,
+    TRIAL_USER_ATTRIBUTES,
+    TRIALS,
+    VALUES,
+    ReadingStorage,
+    id_of_trial,
+    intermediate_value_columns,
+    intermediate_value_of,
+    value_of,
+)
+
 T = TypeVar("T")
 
-_STUDIES: Final = StudyModel.__table__
-_TRIALS: Final = TrialModel.__table__
-_PARTS: Final = (
-    TrialParamModel.__table__,
-    TrialValueModel.__table__,
-    TrialIntermediateValueModel.__table__,
-    TrialUserAttributeModel.__table__,
-    TrialSystemAttributeModel.__table__,
-)
+_PARTS: Final = (PARAMS, VALUES, INTERMEDIATE_VALUES, TRIAL_USER_ATTRIBUTES, TRIAL_SYSTEM_ATTRIBUTES)
 _MOST_IDS: Final = 1000
 """Ids that a statement names one by one: databases have limits, SQLite of 32,766 values."""
 
 
 @final
-class LeanStorage(RDBStorage):
+class LeanStorage(ReadingStorage):
     """The calls that a study makes again and again."""
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
@@ -73,38 +70,29 @@ class LeanStorage(RDBStorage):
         Raises:
             KeyError: when there is none with this id.
         """
-        found = self.transaction(lambda connection: _read(connection, _TRIALS.c.trial_id == trial_id))
+        found = self.transaction(lambda connection: _read(connection, TRIALS.c.trial_id == trial_id))
         if not found:
             raise _no_trial(trial_id)
         return found[0]
 
-    def _get_trials(
-        self,
-        study_id: int,
-        states: Container[TrialState] | None,
-        included_trial_ids: set[int],
-        trial_id_greater_than: int,
+    def read_trials(
+        self, study_id: int, *, states: Container[TrialState] | None, ids: set[int], after: int
     ) -> list[FrozenTrial]:
-        """Trials of a study: those after an id, and others by their ids.
-
-        Raises:
-            KeyError: when there is no such study.
-        """
-        older = {trial_id for trial_id in included_trial_ids if trial_id <= trial_id_greater_than}
-        wanted = _TRIALS.c.study_id == study_id
+        """See `ReadingStorage`."""
+        older = {trial_id for trial_id in ids if trial_id <= after}
+        wanted = TRIALS.c.study_id == study_id
         if len(older) <= _MOST_IDS:
-            wanted &= or_(_TRIALS.c.trial_id > trial_id_greater_than, _TRIALS.c.trial_id.in_(older))
+            wanted &= or_(TRIALS.c.trial_id > after, TRIALS.c.trial_id.in_(older))
 
         def read(connection: Connection) -> list[FrozenTrial]:
-            if connection.scalar(select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id)) is None:
+            if connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id)) is None:
                 raise KeyError(f"there is no study with the id {study_id}")
             return _read(connection, wanted)
 
         return [
             trial
             for trial in self.transaction(read)
-            if (trial._trial_id > trial_id_greater_than or trial._trial_id in older)
-            and (states is None or trial.state in states)
+            if (id_of_trial(trial) > after or id_of_trial(trial) in older) and (states is None or trial.state in states)
         ]
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
@@ -114,16 +102,15 @@ class LeanStorage(RDBStorage):
             KeyError: when there is no such trial.
             UpdateFinishedTrialError: when it has ended.
         """
-        stored, kind = TrialIntermediateValueModel.intermediate_value_to_stored_repr(intermediate_value)
-        given = {"intermediate_value": stored, "intermediate_value_type": kind}
+        given = intermediate_value_columns(intermediate_value)
 
         def write(connection: Connection) -> None:
-            state = connection.scalar(select(_TRIALS.c.state).where(_TRIALS.c.trial_id == trial_id))
+            state = connection.scalar(select(TRIALS.c.state).where(TRIALS.c.trial_id == trial_id))
             if state is None:
                 raise _no_trial(trial_id)
             self.check_trial_is_updatable(trial_id, state)
             where = {"trial_id": trial_id, "step": step}
-            put(connection, TrialIntermediateValueModel.__table__, where=where, values=given)
+            put(connection, INTERMEDIATE_VALUES, where=where, values=given)
 
         self.transaction(write)
 
@@ -134,7 +121,7 @@ def _no_trial(trial_id: int) -> KeyError:
 
 def _read(connection: Connection, wanted: ColumnElement[bool]) -> list[FrozenTrial]:
     """Trials by their ids."""
-    trials = connection.execute(select(_TRIALS).where(wanted).order_by(_TRIALS.c.trial_id)).all()
+    trials = connection.execute(select(TRIALS).where(wanted).order_by(TRIALS.c.trial_id)).all()
     parts = [_rows_by_trial(connection, table, wanted) for table in _PARTS]
     return [_frozen(trial, *(part[trial.trial_id] for part in parts)) for trial in trials]
 
@@ -149,7 +136,7 @@ def put(connection: Connection, table: Any, *, where: Mapping[str, Any], values:
 def _rows_by_trial(connection: Connection, table: Any, wanted: ColumnElement[bool]) -> defaultdict[int, list[Any]]:
     rows: defaultdict[int, list[Any]] = defaultdict(list)
     first = next(iter(table.primary_key))
-    for row in connection.execute(select(table).join(_TRIALS).where(wanted).order_by(first)):
+    for row in connection.execute(select(table).join(TRIALS).where(wanted).order_by(first)):
         rows[row.trial_id].append(row)
     return rows
 
@@ -167,7 +154,7 @@ def _frozen(trial: Any, params: Any, values: Any, steps: Any, user: Any, system:
         distributions=distributions,
         user_attrs=_attributes(user),
         system_attrs=_attributes(system),
-        intermediate_values={row.step: _reported(row) for row in steps},
+        intermediate_values={row.step: intermediate_value_of(row) for row in steps},
         trial_id=trial.trial_id,
     )
 
@@ -179,13 +166,7 @@ def _distribution(text: str) -> BaseDistribution:
 
 def _values(rows: Iterable[Any]) -> list[float] | None:
     ordered = sorted(rows, key=lambda row: row.objective)
-    return [TrialValueModel.stored_repr_to_value(row.value, row.value_type) for row in ordered] or None
-
-
-def _reported(row: Any) -> float:
-    return TrialIntermediateValueModel.stored_repr_to_intermediate_value(
-        row.intermediate_value, row.intermediate_value_type
-    )
+    return [value_of(row) for row in ordered] or None
 
 
 def _attributes(rows: Iterable[Any]) -> dict[str, Any]:

@@ -20,20 +20,24 @@ from typing import Any, Final, final
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError
-from optuna.storages._rdb.models import (
-    StudyModel,
-    StudyUserAttributeModel,
-    TrialHeartbeatModel,
-    TrialModel,
-    TrialParamModel,
-    TrialSystemAttributeModel,
-    TrialUserAttributeModel,
-    TrialValueModel,
-)
 from optuna.trial import Trial, TrialState
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, true, update
 
 from tunery.errors import Interrupted, RequestError
+from tunery.hpo.optuna_private import (
+    HEARTBEATS,
+    PARAMS,
+    STUDIES,
+    STUDY_USER_ATTRIBUTES,
+    TRIAL_SYSTEM_ATTRIBUTES,
+    TRIAL_USER_ATTRIBUTES,
+    TRIALS,
+    VALUES,
+    forget_trials,
+    id_of_study,
+    id_of_trial,
+    value_columns,
+)
 from tunery.hpo.storage.database import backend
 from tunery.hpo.storage.rdb import put
 
@@ -43,15 +47,6 @@ _GRACE: Final = 3
 """Beats that may be missed."""
 _ANSWER: Final = 1.0
 """Seconds in which a beat is answered, if the server is well."""
-
-_STUDIES: Final = StudyModel.__table__
-_OF_STUDY: Final = StudyUserAttributeModel.__table__
-_TRIALS: Final = TrialModel.__table__
-_OF_TRIAL: Final = TrialUserAttributeModel.__table__
-_OF_SAMPLER: Final = TrialSystemAttributeModel.__table__
-_PARAMS: Final = TrialParamModel.__table__
-_VALUES: Final = TrialValueModel.__table__
-_BEATS: Final = TrialHeartbeatModel.__table__
 
 
 @final
@@ -106,7 +101,7 @@ class TrialQueue:
             trial_id = self._claim(token)
             if trial_id is None:
                 return None
-            self._study._thread_local.cached_all_trials = None  # a sampler looks at all that is known by now
+            forget_trials(self._study)  # a sampler looks at all that is known by now
             self._study.get_trials(deepcopy=False)  # optuna's cache has to know the trial
             trial = Trial(self._study, trial_id)
             self._held[trial] = token
@@ -116,7 +111,7 @@ class TrialQueue:
         """Whether a trial waits, runs somewhere, or is still to come."""
 
         def look(connection: Connection) -> bool:
-            states = connection.scalars(select(_TRIALS.c.state).where(self._of_study)).all()
+            states = connection.scalars(select(TRIALS.c.state).where(self._of_study)).all()
             return len(states) < self._total(connection) or not all(state.is_finished() for state in states)
 
         return self._database.transaction(look)
@@ -160,17 +155,17 @@ class TrialQueue:
         Returns:
             False where another has the trial; then nothing is done.
         """
-        place = trial._trial_id
+        place = id_of_trial(trial)
 
         def change(connection: Connection) -> bool:
             if self._state_if_ours(connection, trial) is not TrialState.RUNNING:
                 return False
-            for table, given in ((_OF_TRIAL, attributes), (_OF_SAMPLER, of_sampler or {})):
+            for table, given in ((TRIAL_USER_ATTRIBUTES, attributes), (TRIAL_SYSTEM_ATTRIBUTES, of_sampler or {})):
                 for key, value in given.items():
                     _set_attribute(connection, place, key, value, table=table)
             for path, (value, distribution) in (params or {}).items():
                 stored = {"param_value": value, "distribution_json": distribution_to_json(distribution)}
-                put(connection, _PARAMS, where={"trial_id": place, "param_name": path}, values=stored)
+                put(connection, PARAMS, where={"trial_id": place, "param_name": path}, values=stored)
             return True
 
         return self._database.transaction(change)
@@ -197,12 +192,12 @@ class TrialQueue:
             if known is not TrialState.RUNNING:
                 return known is state  # told before a connection was lost
             for objective, value in enumerate(values or ()):
-                _set_value(connection, trial._trial_id, objective, value)
+                _set_value(connection, id_of_trial(trial), objective, value)
             for key, given in (attributes or {}).items():
-                _set_attribute(connection, trial._trial_id, key, given)
+                _set_attribute(connection, id_of_trial(trial), key, given)
             ended = {"datetime_complete": _utc()} if state.is_finished() else {}
-            same = _TRIALS.c.trial_id == trial._trial_id
-            connection.execute(update(_TRIALS).where(same).values(state=state, **ended))
+            same = TRIALS.c.trial_id == id_of_trial(trial)
+            connection.execute(update(TRIALS).where(same).values(state=state, **ended))
             return True
 
         ours = self._database.transaction(change)
@@ -211,7 +206,7 @@ class TrialQueue:
 
     @property
     def _of_study(self) -> ColumnElement[bool]:
-        of_study: ColumnElement[bool] = _TRIALS.c.study_id == self._study._study_id
+        of_study: ColumnElement[bool] = TRIALS.c.study_id == id_of_study(self._study)
         return of_study
 
     def _claim(self, token: str) -> int | None:
@@ -222,9 +217,9 @@ class TrialQueue:
             trial_id = self._new(connection) if trial_id is None else trial_id
             if trial_id is None:
                 return None
-            waits = and_(_TRIALS.c.trial_id == trial_id, _TRIALS.c.state == TrialState.WAITING)
+            waits = and_(TRIALS.c.trial_id == trial_id, TRIALS.c.state == TrialState.WAITING)
             begun = {"state": TrialState.RUNNING, "datetime_start": _utc()}
-            connection.execute(update(_TRIALS).where(waits).values(begun))
+            connection.execute(update(TRIALS).where(waits).values(begun))
             _set_attribute(connection, trial_id, HOLDER, token)
             if self._shared:
                 _beat(connection, trial_id)
@@ -234,13 +229,13 @@ class TrialQueue:
 
     def _free(self, connection: Connection) -> int | None:
         """The first trial that nobody has, its row locked."""
-        held = [trial._trial_id for trial in list(self._held)]  # other threads tell meanwhile
-        running, waiting = _TRIALS.c.state == TrialState.RUNNING, _TRIALS.c.state == TrialState.WAITING
-        free = or_(waiting, and_(running, self._lost(), _TRIALS.c.trial_id.not_in(held)))
-        found = select(_TRIALS.c.trial_id).where(self._of_study, free)
-        for trial_id in connection.scalars(found.order_by(waiting, _TRIALS.c.number)).all():
-            same = _TRIALS.c.trial_id == trial_id
-            locked = connection.scalar(select(_TRIALS.c.trial_id).where(same).with_for_update(skip_locked=True))
+        held = [id_of_trial(trial) for trial in list(self._held)]  # other threads tell meanwhile
+        running, waiting = TRIALS.c.state == TrialState.RUNNING, TRIALS.c.state == TrialState.WAITING
+        free = or_(waiting, and_(running, self._lost(), TRIALS.c.trial_id.not_in(held)))
+        found = select(TRIALS.c.trial_id).where(self._of_study, free)
+        for trial_id in connection.scalars(found.order_by(waiting, TRIALS.c.number)).all():
+            same = TRIALS.c.trial_id == trial_id
+            locked = connection.scalar(select(TRIALS.c.trial_id).where(same).with_for_update(skip_locked=True))
             if locked is not None and connection.scalar(found.where(same)) is not None:
                 return int(trial_id)
         return None
@@ -248,38 +243,38 @@ class TrialQueue:
     def _lost(self) -> ColumnElement[bool]:
         if not self._shared:
             return true()
-        fresh = _BEATS.c.heartbeat > _now() - timedelta(seconds=_GRACE * self._beat)
-        return ~exists().where(_BEATS.c.trial_id == _TRIALS.c.trial_id, fresh)
+        fresh = HEARTBEATS.c.heartbeat > _now() - timedelta(seconds=_GRACE * self._beat)
+        return ~exists().where(HEARTBEATS.c.trial_id == TRIALS.c.trial_id, fresh)
 
     def _new(self, connection: Connection) -> int | None:
         """One more trial, if there are to be more; the study's row is locked, so that numbers have no gaps or twins."""
-        study = self._study._study_id
-        connection.execute(select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study).with_for_update())
-        number = connection.scalar(select(func.count()).select_from(_TRIALS).where(self._of_study)) or 0
+        study = id_of_study(self._study)
+        connection.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study).with_for_update())
+        number = connection.scalar(select(func.count()).select_from(TRIALS).where(self._of_study)) or 0
         if number >= self._total(connection):
             return None
-        row = insert(_TRIALS).values(study_id=study, number=number, state=TrialState.WAITING)
-        return int(connection.execute(row.returning(_TRIALS.c.trial_id)).scalar_one())
+        row = insert(TRIALS).values(study_id=study, number=number, state=TrialState.WAITING)
+        return int(connection.execute(row.returning(TRIALS.c.trial_id)).scalar_one())
 
     def _total(self, connection: Connection) -> int:
-        mine = and_(_OF_STUDY.c.study_id == self._study._study_id, _OF_STUDY.c.key == _TOTAL)
-        found = connection.scalar(select(_OF_STUDY.c.value_json).where(mine))
+        mine = and_(STUDY_USER_ATTRIBUTES.c.study_id == id_of_study(self._study), STUDY_USER_ATTRIBUTES.c.key == _TOTAL)
+        found = connection.scalar(select(STUDY_USER_ATTRIBUTES.c.value_json).where(mine))
         return int(json.loads(found)) if found else 0
 
     def _state_if_ours(self, connection: Connection, trial: Trial) -> TrialState | None:
         """The state of a trial of which this worker is the latest holder, its row locked from here to the end of the
         transaction; None where another is."""
-        same = _TRIALS.c.trial_id == trial._trial_id
-        state = connection.scalar(select(_TRIALS.c.state).where(same).with_for_update())
-        named = and_(_OF_TRIAL.c.trial_id == trial._trial_id, _OF_TRIAL.c.key == HOLDER)
-        holder = connection.scalar(select(_OF_TRIAL.c.value_json).where(named))
+        same = TRIALS.c.trial_id == id_of_trial(trial)
+        state = connection.scalar(select(TRIALS.c.state).where(same).with_for_update())
+        named = and_(TRIAL_USER_ATTRIBUTES.c.trial_id == id_of_trial(trial), TRIAL_USER_ATTRIBUTES.c.key == HOLDER)
+        holder = connection.scalar(select(TRIAL_USER_ATTRIBUTES.c.value_json).where(named))
         return state if holder == json.dumps(self._held.get(trial)) else None
 
     def _renewed(self, trial: Trial) -> bool:
         def renew(connection: Connection) -> bool:
             ours = self._state_if_ours(connection, trial) is TrialState.RUNNING
             if ours:
-                _beat(connection, trial._trial_id)
+                _beat(connection, id_of_trial(trial))
             return ours
 
         return self._database.transaction(renew)
@@ -346,15 +341,16 @@ def _utc() -> datetime:
 
 
 def _beat(connection: Connection, trial_id: int) -> None:
-    put(connection, _BEATS, where={"trial_id": trial_id}, values={"heartbeat": _now()})
+    put(connection, HEARTBEATS, where={"trial_id": trial_id}, values={"heartbeat": _now()})
 
 
-def _set_attribute(connection: Connection, trial_id: int, key: str, value: Any, *, table: Any = _OF_TRIAL) -> None:
+def _set_attribute(
+    connection: Connection, trial_id: int, key: str, value: Any, *, table: Any = TRIAL_USER_ATTRIBUTES
+) -> None:
     """Of a trial whose row is locked, so that nobody else sets the same one."""
     put(connection, table, where={"trial_id": trial_id, "key": key}, values={"value_json": json.dumps(value)})
 
 
 def _set_value(connection: Connection, trial_id: int, objective: int, value: float) -> None:
-    stored, kind = TrialValueModel.value_to_stored_repr(value)
-    given = {"value": stored, "value_type": kind}
-    put(connection, _VALUES, where={"trial_id": trial_id, "objective": objective}, values=given)
+    where = {"trial_id": trial_id, "objective": objective}
+    put(connection, VALUES, where=where, values=value_columns(value))
