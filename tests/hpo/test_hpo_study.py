@@ -137,7 +137,7 @@ def test_what_a_study_leaves_behind(tiny_bert: Path, tmp_path: Path) -> None:
     out, watch = tmp_path / "study", Watch()
     result = search(document(tiny_bert, tmp_path), out=out, observer=watch)
 
-    best = max(result.trials, key=lambda trial: (trial.value or 0.0, -trial.number))
+    best = max(result.trials, key=lambda trial: (trial.value or 0.0, -(trial.loss or 0.0), -trial.number))
     assert result.best is not None and (result.best.number, result.best.value) == (best.number, best.value)
     assert {"accuracy", "f1_macro"} <= set(result.best.test)
     assert json.loads((out / "study.json").read_text()) == json.loads(result.model_dump_json())
