@@ -65,7 +65,7 @@ def learned(encoded: Encoded, labels: Any, *, by_length: bool, seed: int) -> flo
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=256,
-        num_labels=3,
+        id2label=dict(enumerate("abc")),
     )
     model = BertForSequenceClassification(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)

@@ -115,7 +115,7 @@ def plain_trial(result: dict[str, Any], data: Path, folder: Path, *, keep_all: b
         model = get_peft_model(
             model, LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=["query", "value"])
         )
-    limits = {} if keep_all else {"save_total_limit": 1, "load_best_model_at_end": True}
+    limits: dict[str, Any] = {} if keep_all else {"save_total_limit": 1, "load_best_model_at_end": True}
     Trainer(
         model=model,
         args=TrainingArguments(

@@ -66,14 +66,16 @@ class Clock(TrainerCallback):
         self.test_score = float("nan")
         self.busy = False
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **_: Any
+    ) -> None:
         """After each epoch."""
-        if self.busy or self.trainer is None:
+        if self.busy or self.trainer is None or metrics is None:
             return
         now, value = time.monotonic() - self.started, metrics["eval_f1_macro"]
         if value > max((score for _, score in self.curve), default=-1.0):
             self.busy = True
-            self.test_score = self.trainer.predict(self.test).metrics["test_f1_macro"]
+            self.test_score = (self.trainer.predict(self.test).metrics or {})["test_f1_macro"]
             self.busy = False
         self.curve.append((now, value))
         self.started = time.monotonic() - now

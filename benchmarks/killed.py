@@ -104,7 +104,8 @@ def read_by_fork(folder: Path, examples: Any, *, trust_remote_code: bool = False
     if not pid:
         answer = io.BytesIO()
         model = load(folder, trust_remote_code=trust_remote_code)
-        np.savez(answer, **model.answers(examples, precision="fp32").flat())
+        arrays: dict[str, Any] = {**model.answers(examples, precision="fp32").flat()}
+        np.savez(answer, **arrays)
         with os.fdopen(sink, "wb") as file:
             file.write(answer.getvalue())
         os._exit(0)

@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="of MiniLM, with ten saves")
     parser.add_argument("--base-steps", type=int, default=10, help="of BERT-base, a save after each; 0: leave it out")
     given = parser.parse_args()
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     rows, saved = [], {}
     with tempfile.TemporaryDirectory() as folder:
         runs = [("MiniLM", packaged_weights(), {"steps": given.steps, "every": given.steps // 10, "length": 128})]

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
 BOTTLENECK = 8
-WIDTHS = {
+WIDTHS: dict[str, Any] = {
     "vocab_size": 61,
     "hidden_size": 32,
     "num_hidden_layers": 3,

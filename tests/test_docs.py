@@ -173,7 +173,8 @@ def test_the_python_of_the_readme_runs(
     }
     (tmp_path / "reviews.yaml").write_text(yaml.safe_dump(config))
     (block,) = [block for block in fenced(ROOT / "README.md") if block.language == "python"]
-    exec(compile(block.text, block.place, "exec"), {})
+    assert "seeds=3" in block.text  # one seed does here: every cell is a process of its own
+    exec(compile(block.text.replace("seeds=3", "seeds=1"), block.place, "exec"), {})
     assert "lora:" in capsys.readouterr().out
 
 

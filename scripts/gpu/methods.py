@@ -115,13 +115,13 @@ def run_peer(given: argparse.Namespace, folder: Path, method: str, bf16: bool) -
     rows = rows.map(lambda batch: tokenizer(batch["text"], truncation=True, max_length=given.length), batched=True)
     options: dict[str, Any] = {"num_labels": 2}
     if method == "qlora":
-        four_bits = BitsAndBytesConfig(
+        four_bits = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
         )
         options |= {"quantization_config": four_bits, "device_map": {"": 0}}
     model = AutoModelForSequenceClassification.from_pretrained(folder / "model", **options)
     if method == "qlora":
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
     if adapter is not None:
         model = get_peft_model(model, adapter)
     with tempfile.TemporaryDirectory() as out:
@@ -166,7 +166,7 @@ def main() -> None:
                 for who, run in runs.items():
                     torch.cuda.empty_cache()
                     try:
-                        found = run()
+                        found = run()  # type: ignore[no-untyped-call]
                     except Exception as error:  # the table goes on, with the error in words
                         print(f"{method}, {who}: {type(error).__name__}: {error}", flush=True)
                         continue
