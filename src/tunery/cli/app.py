@@ -16,7 +16,7 @@ from tunery.cli.secrets import Secrets
 from tunery.cli.starting import check, init, models, schema
 from tunery.cli.using import ensemble, evaluate, export, predict
 from tunery.cli.working import compare, search, train, worker
-from tunery.terminal import show_every_character
+from tunery.terminal import show_every_character, write
 
 VERBS: Final = (
     init,
@@ -47,7 +47,7 @@ for verb in VERBS:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(tunery.__version__)
+        write(tunery.__version__)
         raise typer.Exit
 
 
