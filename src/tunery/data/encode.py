@@ -51,15 +51,11 @@ def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, m
     typed = "token_type_ids" in tokenizer.model_input_names
     ids: list[npt.NDArray[np.int32]] = []
     type_ids: list[npt.NDArray[np.int8]] = []
-    truncated, words, unknown = 0, 0, 0
-    unknown_id, special_ids = _told_apart(tokenizer)
+    truncated = 0
     for chunk in _chunks(examples):
         batch = _tokens(chunk, tokenizer, max_length=max_length)
         ids += [np.array(row or [_filler(tokenizer)], dtype=np.int32) for row in batch["input_ids"]]
         type_ids += [np.array(row or [0], dtype=np.int8) for row in batch["token_type_ids"]] if typed else []
-        flat = np.concatenate(ids[-len(chunk) :])
-        unknown += int(np.count_nonzero(flat == unknown_id))
-        words += int(np.count_nonzero(~np.isin(flat, special_ids)))
         truncated += _cut(chunk, batch, tokenizer, max_length=max_length)
     lengths = np.array([len(row) for row in ids], dtype=np.int64)
     return Encoded(
@@ -68,7 +64,7 @@ def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, m
         lengths=lengths,
         rows=np.arange(len(ids)),
         truncated=truncated,
-        unknown=unknown / max(words, 1),
+        unknown=_unknown_share(ids, tokenizer),
         alike=_alike(examples, ids),
     )
 
@@ -87,8 +83,7 @@ def encode_windows(
     type_ids: list[npt.NDArray[np.int8]] = []
     offsets: list[npt.NDArray[np.int64]] = []
     rows: list[int] = []
-    words, unknown, start = 0, 0, 0
-    unknown_id, special_ids = _told_apart(tokenizer)
+    start = 0
     for chunk in _chunks(examples):
         batch = tokenizer(
             [example.text for example in chunk],
@@ -105,8 +100,6 @@ def encode_windows(
             ids.append(np.array(found or [_filler(tokenizer)], dtype=np.int32))
             offsets.append(np.array(batch["offset_mapping"][place] or [(0, 0)], dtype=np.int64))
             type_ids += [np.array(batch["token_type_ids"][place] or [0], dtype=np.int8)] if typed else []
-            unknown += int(np.count_nonzero(ids[-1] == unknown_id))
-            words += int(np.count_nonzero(~np.isin(ids[-1], special_ids)))
         start += len(chunk)
     first = np.unique(rows, return_index=True)[1]
     return Encoded(
@@ -116,7 +109,7 @@ def encode_windows(
         rows=np.array(rows, dtype=np.int64),
         truncated=0,
         offsets=offsets,
-        unknown=unknown / max(words, 1),
+        unknown=_unknown_share(ids, tokenizer),
         alike=_alike(examples, [ids[place] for place in first]),
     )
 
@@ -153,6 +146,17 @@ def _cut(examples: Sequence[Example], batch: Any, tokenizer: PreTrainedTokenizer
         return sum(bool(batch.encodings[row].overflowing) for row in full)
     whole = _tokens([examples[row] for row in full], tokenizer)
     return sum(len(ids) > max_length for ids in whole["input_ids"])
+
+
+def _unknown_share(ids: Sequence[npt.NDArray[np.int32]], tokenizer: PreTrainedTokenizerBase) -> float:
+    """Of the tokens that are no special ones, those that stand for what the vocabulary lacks."""
+    unknown_id, special_ids = _told_apart(tokenizer)
+    words, unknown = 0, 0
+    for start in range(0, len(ids), _ROWS):
+        flat = np.concatenate(ids[start : start + _ROWS])
+        unknown += int(np.count_nonzero(flat == unknown_id))
+        words += int(np.count_nonzero(~np.isin(flat, special_ids)))
+    return unknown / max(words, 1)
 
 
 def _told_apart(tokenizer: PreTrainedTokenizerBase) -> tuple[int | None, list[int]]:

@@ -42,7 +42,7 @@ class RowTable:
 
 
 def column_of(entries: Sequence[Array]) -> Array:
-    """One entry a row -> a column; an array of objects where shapes differ, or where there is an axis of tokens."""
+    """One entry a row -> a column; an array of objects where shapes differ."""
     if len({np.shape(entry) for entry in entries}) == 1:
         return np.stack(entries)
     column = np.empty(len(entries), dtype=object)

@@ -68,7 +68,7 @@ def _carved(
 ) -> Iterator[tuple[str, Examples]]:
     for name, rows in carve(train, shares, stratum=stratum, seed=seed).items():
         if not rows:
-            _refuse_small_share(name, train, shares, seed=seed)
+            _refuse_small_share(name, train, shares, stratum=stratum, seed=seed)
             raise DataError(
                 f"{name} cannot be carved from the {len(train):,} training rows: every label must keep training rows, "
                 f"and rows of one group or with one text stay together; name a file as data.{name}"
@@ -76,10 +76,19 @@ def _carved(
         yield name, tuple(train[row] for row in rows)
 
 
-def _refuse_small_share(name: str, train: Examples, shares: Mapping[str, float], *, seed: int) -> None:
+def _refuse_small_share(
+    name: str,
+    train: Examples,
+    shares: Mapping[str, float],
+    *,
+    stratum: Callable[[Example], frozenset[str]],
+    seed: int,
+) -> None:
     """Say so where a larger share would do, which is tried out."""
     larger = (share for share in (float(f"{1.5 / len(train):.1g}"), *_SHARES) if shares.get(name, 1) < share <= 0.2)
-    enough = next((share for share in larger if carve(train, {**shares, name: share}, seed=seed)[name]), None)
+    enough = next(
+        (share for share in larger if carve(train, {**shares, name: share}, stratum=stratum, seed=seed)[name]), None
+    )
     if enough is not None:
         raise DataError(
             f"{name} would be empty: data.{name}_size={shares[name]:g} is too small a share of {len(train):,} training "
