@@ -4,6 +4,8 @@ import json
 import os
 import random
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +66,13 @@ class StopAt(TrainerCallback):
             os.kill(os.getpid(), signal.SIGTERM)
         elif state.global_step == self.step:
             raise MemoryError("crash")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether it came true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True

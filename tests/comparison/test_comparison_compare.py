@@ -7,15 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fake_cells import Fake
-from tiny_runs import write_rows
+from tiny_runs import wait_for, write_rows
 from tunery import compare, load
 from tunery.cli import show
 from tunery.comparison.methods import VARIANTS, own_method, plan
@@ -488,12 +486,3 @@ def test_a_stopped_parent_leaves_no_orphan_and_the_cell_goes_on(
     assert number == signal.SIGKILL or b"SIGINT came at full fine-tuning seed 0" in told
     assert wait_for(lambda: not Path(f"/proc/{child}").exists(), 30)
     assert any((cell / "resume").glob("step-*.json")) and not (cell / "result.json").exists()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from tiny_runs import config, write_rows
+from tiny_runs import config, wait_for, write_rows
 from tunery.execution.fork_server import threads_for
 from tunery.execution.forked import WarmProcesses
 from tunery.execution.in_process import InThisProcess
@@ -306,12 +306,3 @@ def _fields(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True

@@ -320,19 +320,28 @@ def _refuse_trained_rows(card: "Card", splits: Splits, split: str) -> str:
     return changed
 
 
+def training_texts(card: Card) -> set[str]:
+    """The texts that a model was trained on, as `text_key` has them.
+
+    Raises:
+        DataError: they are not known, because the data is not there as it was; the message says why.
+    """
+    if card.data is None:
+        raise DataError("an earlier version made this model and did not record its rows")
+    splits = current_splits(card.config)
+    if changed := data_changes(card.data, data_record(splits), names=["train"]):
+        raise DataError(changed)
+    return {text_key(example) for example in splits.train.examples}
+
+
 def trained_rows(path: str | Path, examples: Sequence[Example]) -> str:
     """What to say of rows that a finished model was trained on, or why that is not known; empty where none are."""
     card = read_card(exported_in(Path(path)))
     unknown = "whether the model was trained on some of these rows could not be looked at"
-    if card.data is None:
-        return f"{unknown}: an earlier version made this model and did not record its rows"
     try:
-        splits = current_splits(card.config)
+        known = training_texts(card) - {""}
     except RequestError as error:
         return f"{unknown}: {error}"
-    if changed := data_changes(card.data, data_record(splits), names=["train"]):
-        return f"{unknown}: {changed}"
-    known = {text_key(example) for example in splits.train.examples} - {""}
     seen = sum(text_key(example) in known for example in examples)
     count = f"{seen:,} of these {len(examples):,} rows"
     return f"warning: the model was trained on {count}, which makes the scores too good; remove them" if seen else ""

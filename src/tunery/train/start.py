@@ -14,12 +14,10 @@ from tunery.model.export import load_exported
 from tunery.model.owned import load_owned, owned_state
 from tunery.schema.fields import written_name
 from tunery.schema.results import Start
-from tunery.store.claim import data_changes
 from tunery.store.exported import exported_in
 from tunery.store.study import ignore
 from tunery.train.assemble import Assembled
-from tunery.train.inference import Card, Network, read_card
-from tunery.train.prepare import current_splits, data_record
+from tunery.train.inference import Card, Network, read_card, training_texts
 from tunery.train.verify import ROWS, TOLERANCE
 
 _MERGED = "Most methods can be folded into their base, which is then a model.name: `tunery export RUN OUT --merge`"
@@ -98,8 +96,9 @@ def _refuse_trained_rows(run: Assembled, card: Card, source: Path, *, say: Calla
     ]
     if not others or "shared_rows" in run.config.data.allow:
         return
-    trained = _training_rows(card)
-    if trained is None:
+    try:
+        trained = training_texts(card)
+    except DataError:
         what = f"{' and '.join(others)} {'has' if len(others) == 1 else 'have'} other rows than {str(source)!r} had"
         say(f"warning: {what}, whose training rows are not there as they were: if some are among these, scores mislead")
         return
@@ -111,19 +110,6 @@ def _refuse_trained_rows(run: Assembled, card: Card, source: Path, *, say: Calla
                 f"{twice:,} of {len(rows):,} in {name} are; take its own {name} split (its files and its data.seed), "
                 "remove these rows, or accept them on purpose: data.allow=[shared_rows]"
             )
-
-
-def _training_rows(card: Card) -> set[str] | None:
-    """The texts that a model was trained on; None where its data is not there as it was."""
-    if card.data is None:
-        return None
-    try:
-        splits = current_splits(card.config)
-    except DataError:
-        return None
-    if data_changes(card.data, data_record(splits), names=["train"]):
-        return None
-    return {text_key(example) for example in splits.train.examples}
 
 
 def _require_same_answers(run: Assembled, before: nn.Module, source: Path) -> None:
