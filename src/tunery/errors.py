@@ -25,6 +25,10 @@ _NAMES: Final = 40
 """Choices that a message lists."""
 _LETTERS: Final = 60
 """Letters of a choice that it shows."""
+_PATH: Final = 120
+"""Characters of the path of a problem that a message shows; `Problem.path` has all."""
+_REASON: Final = 500
+"""Characters of a message that ours repeats, where what is in a file or in another library decides its length."""
 _PROBLEMS: Final = 20
 """Problems of a config that a message lists; `ConfigError.problems` has all."""
 
@@ -36,7 +40,8 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        message = shortened(self.message, 5 * _REASON)
+        return f"{shortened(self.path, _PATH)}: {message}" if self.path else message
 
 
 class TuneryError(Exception):
@@ -118,6 +123,17 @@ class Interrupted(TuneryError):
     """A signal asked to stop; what was done so far is on disk and resumable."""
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error of another library says, for a message of ours: its type and one line of a readable length."""
+    return f"{type(error).__name__}: {shortened(str(error))}"
+
+
+def shortened(text: str, most: int = _REASON) -> str:
+    """A text in one line of at most so many characters; the last of them says that there are more."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 def did_you_mean(word: object, choices: Iterable[str]) -> str:
     """Say which of `choices` looks most like `word`, capitals aside, else list them all."""
     names = sorted(choices)
@@ -128,5 +144,5 @@ def did_you_mean(word: object, choices: Iterable[str]) -> str:
 
 def enumerated(names: Sequence[str]) -> str:
     """Names in a row, as many of them and of their letters as a person reads."""
-    shown = [name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…" for name in names[:_NAMES]]
+    shown = [shortened(name, _LETTERS) for name in names[:_NAMES]]
     return ", ".join(shown) + (f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else "")

@@ -49,6 +49,7 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     # names
     ({"lr": 1e-4}, "lr: unknown section; did you mean optim.lr?"),
     ({"tracking": "tensorboard"}, "tracking: must be a list; write [tensorboard]"),
+    ({"tracking": {"name": 0}}, "tracking: must be a list, each a mapping, but got {'name': 0}"),
     (
         {"schedule": {"power": 2}},
         "schedule.name: required, because power belongs to polynomial; write",

@@ -91,9 +91,9 @@ def _refuse_small_share(
     )
     if enough is not None:
         raise DataError(
-            f"{name} would be empty: data.{name}_size={shares[name]:g} is too small a share of {len(train):,} training "
-            f"rows, of which those of one group or with one text stay together; write data.{name}_size={enough:g}, or "
-            f"name a file as data.{name}"
+            f"{name}, carved from train, would be empty: data.{name}_size={shares[name]:g} is too small a share of "
+            f"{len(train):,} training rows, of which those of one group or with one text stay together; write "
+            f"data.{name}_size={enough:g}, or name a file as data.{name}"
         )
 
 

@@ -21,7 +21,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from tunery.errors import ModelError, TuneryError
+from tunery.errors import ModelError, TuneryError, reason_of
 from tunery.model.anatomy import study
 from tunery.model.catalog import HUB, Base
 from tunery.model.heads import Loading
@@ -41,8 +41,6 @@ _HARMLESS: Final = 250_000_000
 """Parameters that are loaded without a question: 1 GB."""
 _MANY: Final = 1000
 """Layers, or experts in a layer, from which their number is compared with the size of the weights."""
-_LONGEST: Final = 500
-"""Characters of another library's message that are repeated."""
 
 
 @contextmanager
@@ -351,7 +349,7 @@ def _or_model_error(base: Base, load: Callable[[], T]) -> T:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnpicklingError) or "weights_only" in str(error):  # torch advises to run what it refused
         return "its weights are a pickle with more in it than tensors, which would run as code; take safetensors"
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST]}"
+    return reason_of(error)
 
 
 def _broken_document(base: Base) -> str | None:

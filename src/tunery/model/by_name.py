@@ -8,7 +8,7 @@ from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftConfig
 from torch import nn
 from transformers import PreTrainedModel
 
-from tunery.errors import ModelError, did_you_mean
+from tunery.errors import ModelError, did_you_mean, reason_of
 from tunery.model.catalog import Base
 from tunery.model.families import is_transposed
 from tunery.model.library import ThroughPeft, common_arguments, field_names, pattern, without_noise
@@ -41,7 +41,7 @@ class ByName(Method):
         except ModelError:
             raise
         except Exception as error:  # some forty methods by many hands: they fail in every way there is
-            raise ModelError(f"{_does_not_fit(spec, carrier)}: {type(error).__name__}: {error}") from error
+            raise ModelError(f"{_does_not_fit(spec, carrier)}: {reason_of(error)}") from error
         if idle := _idle(wrapped.module, carrier):
             raise ModelError(f"{_does_not_fit(spec, carrier)}: it leaves {idle} untrained; take another class")
         return wrapped

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from tunery.errors import ModelError
+from tunery.errors import ModelError, reason_of
 from tunery.model.backbone import quiet, require_weights
 from tunery.model.build import Built, load_carrier
 from tunery.model.catalog import exported_base, recorded_base, resolve
@@ -149,4 +149,4 @@ def _load_heads(heads: nn.ModuleDict, folder: Path) -> None:
             state = {f"{name}.{key}": tensor for name in heads for key, tensor in state.items()}
         heads.load_state_dict(state)
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"the head in {str(folder)!r} does not fit model.head: {error}") from error
+        raise ModelError(f"the head in {str(folder)!r} does not fit model.head: {reason_of(error)}") from error

@@ -13,7 +13,7 @@ from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, ModulesToSaveWrapp
 from torch import nn
 from transformers import PreTrainedModel
 
-from tunery.errors import ModelError
+from tunery.errors import ModelError, reason_of
 from tunery.model.catalog import Base
 from tunery.model.families import is_transposed, norm_pattern, target_pattern
 from tunery.model.method import Carrier, Method, Wrapped, unmergeable
@@ -94,7 +94,7 @@ class ThroughPeft(Method):
         except MemoryError:
             raise
         except Exception as error:  # what the library makes of a bad file has no common type
-            raise ModelError(f"the adapter in {str(folder)!r} does not fit its base: {error}") from error
+            raise ModelError(f"the adapter in {str(folder)!r} does not fit its base: {reason_of(error)}") from error
 
     def merge(self, spec: Any, model: Any) -> PreTrainedModel:
         """By the library's own `merge_and_unload`, and what that leaves undone.
@@ -106,7 +106,7 @@ class ThroughPeft(Method):
             with without_noise():
                 merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
         except (NotImplementedError, AttributeError, ValueError) as error:
-            raise unmergeable(spec, f"is not merged by peft ({type(error).__name__}: {error})") from error
+            raise unmergeable(spec, f"is not merged by peft ({reason_of(error)})") from error
         for name, part in list(merged.named_modules()):
             if isinstance(part, ModulesToSaveWrapper):  # LNTuning leaves a trained head in its wrapper
                 merged.set_submodule(name, part.modules_to_save[part.active_adapters[0]])

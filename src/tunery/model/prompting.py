@@ -10,7 +10,7 @@ from peft import PeftConfig, PrefixTuningConfig, PromptTuningConfig, PromptTunin
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tunery.errors import ModelError
+from tunery.errors import ModelError, reason_of
 from tunery.model.catalog import Base
 from tunery.model.library import ThroughPeft, common_arguments
 from tunery.model.method import Carrier, Method, Wrapped, unmergeable
@@ -50,7 +50,7 @@ class VirtualTokens(Method):
             model: Any = _text_only(self._library.wrap(spec, carrier).module, carrier)
             _try(model, carrier)
         except _FAILURES as error:
-            raise ModelError(f"{refusal} ({type(error).__name__}: {error}); {remedy}") from error
+            raise ModelError(f"{refusal} ({reason_of(error)}); {remedy}") from error
         except _Useless as error:
             raise ModelError(f"{refusal}: {error}; {remedy}") from error
         return Wrapped(model, virtual_tokens=spec.tokens)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from tunery.errors import ModelError
+from tunery.errors import ModelError, reason_of
 from tunery.model.heads import answers_of
 from tunery.model.library import without_noise
 from tunery.schema.task import Outputs
@@ -54,7 +54,7 @@ def check_answers(
         except _FAILURES as error:
             raise ModelError(
                 f"the model must answer a text of a few words, but this {config.model_type!r} model does not "
-                f"({type(error).__name__}: {error}); take another peft.method, or another model"
+                f"({reason_of(error)}); take another peft.method, or another model"
             ) from error
     for name in outputs:
         _refuse_read_padding(alone[name][0], beside[name], tokens=len(short["input_ids"]), config=config)

@@ -65,7 +65,7 @@ def refusals(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iter
     if item is not None and isinstance(value, list | tuple):
         for position, entry in enumerate(value):
             yield from refusals(entry, item, f"{path}.{position}", searched=searched)
-    elif item is not None and value in members(item):
+    elif item is not None and isinstance(value, str) and value in members(item):
         yield Problem(path, f"must be a list; write [{value}]")
     elif members(field):
         yield from _of_mapping(value, field, path, searched=searched)

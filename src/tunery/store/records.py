@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tunery.errors import FolderError
+from tunery.errors import FolderError, shortened
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def first_fault(error: ValidationError) -> str:
     """The first of pydantic's findings: where, and what."""
     detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(map(str, detail["loc"]))
-    return f"{place}: {detail['msg']}" if place else detail["msg"]
+    return shortened(f"{place}: {detail['msg']}" if place else detail["msg"])
 
 
 _REMEDY = "put it back from a copy, or take another folder"

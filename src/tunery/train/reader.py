@@ -21,6 +21,7 @@ import torch
 
 from tunery.data.row_table import Array
 from tunery.data.rows import Example
+from tunery.errors import reason_of
 from tunery.train.inference import load
 from tunery.train.quiet import quiet_libraries
 
@@ -57,7 +58,7 @@ def answer(question: dict[str, Any], answers: BinaryIO) -> None:
         np.savez(body, **cast(dict[str, Any], _answers(**question)))
         head["bytes"] = body.tell()
     except Exception as error:  # whatever keeps a folder from being read is what was asked
-        head["error"] = f"{type(error).__name__}: {error}"
+        head["error"] = reason_of(error)
     answers.write(f"{json.dumps(head)}\n".encode() + body.getvalue())
     answers.flush()
 

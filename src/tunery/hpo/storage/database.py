@@ -12,7 +12,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy import URL, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from tunery.errors import MissingExtra, RequestError, RunError
+from tunery.errors import MissingExtra, RequestError, RunError, reason_of
 from tunery.hpo.optuna_private import storage_below_cache
 from tunery.hpo.storage.patience import Patience
 from tunery.hpo.storage.rdb import LeanStorage
@@ -229,7 +229,7 @@ def _explained(place: URL) -> Iterator[None]:
         remedy = "put it back from a copy, or take another folder"
         raise RequestError(f"the study's database at {shown} is damaged: {reason}; {remedy}") from error
     except RuntimeError as error:
-        raise RequestError(f"the study's database at {shown} was made by another optuna: {error}") from None
+        raise RequestError(f"the study's database at {shown} was made by another optuna: {reason_of(error)}") from None
 
 
 def _reason(error: BaseException, place: URL) -> str:
