@@ -26,7 +26,7 @@ from tunery.data.batches import (
     pad,
 )
 from tunery.data.encode import Encoded
-from tunery.data.load import read_rows
+from tunery.data.reading.load import read_rows
 
 BATCH, BUDGET, EPOCHS, TRAIN, WORDS = 16, 8192, 3, 2400, 300
 ONE_PASS = 10**9

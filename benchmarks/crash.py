@@ -101,7 +101,7 @@ def lines(found: dict[str, Any]) -> Counter[tuple[str, int, str]]:
 
 def newest_points(out: Path) -> dict[str, int]:
     """Unfinished run -> step of its newest resume point, 0 if it has none."""
-    from tunery.store.objects import Objects
+    from tunery.store.objects.objects import Objects
     from tunery.store.resume import ResumePoints
 
     runs = [path.parent for path in out.rglob("config.yaml") if not (path.parent / "result.json").exists()]
@@ -273,9 +273,9 @@ def import_all() -> None:
     """Whatever a run imports, so that a fork of this process starts at once."""
     import tunery.cli.watch_study
     import tunery.hpo.session
-    import tunery.train.console
-    import tunery.train.export
-    import tunery.train.report  # noqa: F401
+    import tunery.train.artifacts.export
+    import tunery.train.loop.console
+    import tunery.train.run_report  # noqa: F401
 
 
 def main() -> int:

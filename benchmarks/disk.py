@@ -39,11 +39,11 @@ from transformers import (
 
 from imdb_lora import packaged_weights
 from plain_trainer import metrics
-from tunery.model.owned import owned_state
-from tunery.schema.document import validate
+from tunery.model.trainable import owned_state
+from tunery.schema.reading.document import validate
 from tunery.store.folder import RunFolder
-from tunery.store.objects import Objects
-from tunery.train.restore import restore
+from tunery.store.objects.objects import Objects
+from tunery.train.artifacts.restore import restore
 
 STATE = {".safetensors", ".pt", ".pth", ".bin"}
 LORA = "{method: lora, r: 8, alpha: 16, target: [query, value]}"

@@ -24,9 +24,11 @@ from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
 from tunery.hpo.plan import Plan, Silent
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
 from tunery.hpo.trial_loop import TrialLoop
-from tunery.schema.document import validate
-from tunery.schema.results import Metrics, Objective, Progress, RunResult, Seconds, StudyResult
-from tunery.schema.space import domains, realise, with_domains
+from tunery.schema.reading.document import validate
+from tunery.schema.results.record import Objective
+from tunery.schema.results.run import Metrics, Progress, RunResult, Seconds
+from tunery.schema.results.study import StudyResult
+from tunery.schema.space.sampled import domains, realise, with_domains
 from tunery.store.folder import RunFolder
 
 EARLY = 5

@@ -63,7 +63,7 @@ def count_operations(out: Path, *, fatal: int) -> list[int]:
 def observe(note: Callable[..., None], out: Path, *, started: float) -> None:
     """Have every resume point, every begin of training and the first step noted."""
     from tunery.store.resume import Point, ResumePoints
-    from tunery.train.callbacks import SaveResumePoints
+    from tunery.train.loop.callbacks import SaveResumePoints
 
     publish, step_end = ResumePoints.publish, SaveResumePoints.on_step_end
     stepped: list[int] = []
@@ -94,10 +94,10 @@ def observe(note: Callable[..., None], out: Path, *, started: float) -> None:
 
 
 def read_by_fork(folder: Path, examples: Any, *, trust_remote_code: bool = False) -> Any:
-    """What `tunery.train.verify.answers_from` does, in a process that need not import anything."""
+    """What `tunery.train.artifacts.verify.answers_from` does, in a process that need not import anything."""
     import numpy as np
 
-    from tunery.train.inference import load
+    from tunery.train.predict.inference import load
 
     source, sink = os.pipe()
     pid = os.fork()
@@ -163,9 +163,9 @@ class Place:
             os.execv(sys.executable, [sys.executable, __file__, *flags, *self.command])
         code = 1
         try:
-            import tunery.train.verify
+            import tunery.train.artifacts.verify
 
-            tunery.train.verify.answers_from = read_by_fork
+            tunery.train.artifacts.verify.answers_from = read_by_fork
             work(self.command, self.out, self.notes, started=started, operation=kill.operation)
         except SystemExit as end:
             code = int(end.code or 0)

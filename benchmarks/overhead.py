@@ -29,10 +29,10 @@ from tunery.hpo.search_space.grid import grid
 from tunery.hpo.storage.database import open_study, opened, sqlite_url
 from tunery.hpo.trial_loop import TrialLoop
 from tunery.hpo.winner import write_records
-from tunery.schema.document import Document
-from tunery.schema.results import Progress
-from tunery.schema.space_default import space_of
-from tunery.store.claim import claimed
+from tunery.schema.reading.document import Document
+from tunery.schema.results.run import Progress
+from tunery.schema.space.default import space_of
+from tunery.store.disk.run_lock import claimed
 from tunery.store.folder import RunFolder
 
 EPOCHS = 4

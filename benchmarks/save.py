@@ -30,18 +30,18 @@ from zstandard import ZstdCompressor
 
 from imdb_lora import packaged_weights
 from precision import base_sized
-from tunery.model.owned import load_owned
+from tunery.model.trainable import load_owned
 from tunery.schema import RunConfig
-from tunery.schema.document import validate
-from tunery.store.files import size
+from tunery.schema.reading.document import validate
+from tunery.store.disk.files import size
 from tunery.store.folder import RunFolder
-from tunery.store.objects import Objects, Reference
-from tunery.train.assemble import Assembled, assemble
-from tunery.train.callbacks import KeepBest, SaveResumePoints
+from tunery.store.objects.objects import Objects, Reference
 from tunery.train.fit import fit
-from tunery.train.prepare import prepare
-from tunery.train.resume import read
-from tunery.train.state import restore_random_state, unpack
+from tunery.train.loop.callbacks import KeepBest, SaveResumePoints
+from tunery.train.loop.resume import read
+from tunery.train.loop.state import restore_random_state, unpack
+from tunery.train.setup.assemble import Assembled, assemble
+from tunery.train.setup.prepare import prepare
 
 REPEATS = 5
 MB = 1e6

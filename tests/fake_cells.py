@@ -7,18 +7,18 @@ import torch
 
 from tunery.execution.cell_runner import CellJob, CellStop, Outcome
 from tunery.schema import RunConfig
-from tunery.schema.results import (
+from tunery.schema.results.record import Objective
+from tunery.schema.results.run import (
     CheckpointRecord,
     DataRecord,
     Memory,
     Metrics,
-    Objective,
     Parameters,
     RunResult,
     Seconds,
     Tokens,
 )
-from tunery.store.claim import claimed
+from tunery.store.disk.run_lock import claimed
 
 SCORES = {"none": 0.8, "lora": 0.7, "ia3": 0.6}
 

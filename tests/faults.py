@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, final
 import pytest
 
 from tunery.schema import RunResult
-from tunery.schema.yaml_text import parse_yaml
+from tunery.schema.reading.yaml_text import parse_yaml
 from tunery.tracking.jsonl import read_metrics
 
 ERRNOS = (errno.ENOSPC, errno.EIO, errno.EACCES)

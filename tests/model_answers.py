@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from tunery.model.heads import answers_of
-from tunery.schema.task import LabelOutput
+from tunery.model.heads.heads import answers_of
+from tunery.schema.config.task import LabelOutput
 
 ONE = {"labels": LabelOutput(labels=(), problem="single_label")}
 

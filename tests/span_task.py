@@ -18,19 +18,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tunery.data.batches import NO_TARGET, Targets
-from tunery.data.cells import label_of
-from tunery.data.check import ROW_CHECKS, Check
+from tunery.data.checks.check import ROW_CHECKS, Check
 from tunery.data.encode import Encoded, encode_windows
+from tunery.data.examples import Annotation, Example, RowReader
 from tunery.data.metrics import finite, log_softmax, sigmoid
+from tunery.data.reading.cells import label_of
 from tunery.data.row_table import Array, RowTable, column_of
-from tunery.data.rows import Annotation, Example, RowReader
 from tunery.optim.objective import Objective
 from tunery.schema import RunConfig
-from tunery.schema.data import Data
-from tunery.schema.metrics import Metrics
-from tunery.schema.results import Prediction
+from tunery.schema.config.data import Data
+from tunery.schema.config.task import ClassificationTask, LabelOutput, MultilabelTask, Outputs, TaskSpec, TokenOutput
+from tunery.schema.results.direction import Metrics
+from tunery.schema.results.prediction import Prediction
 from tunery.schema.spec import Range
-from tunery.schema.task import ClassificationTask, LabelOutput, MultilabelTask, Outputs, TaskSpec, TokenOutput
 from tunery.tasks.table import TASKS
 from tunery.tasks.task import State, Task
 

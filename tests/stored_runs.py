@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tunery.schema.results import CheckpointRecord, Memory, Metrics, Objective, RunResult, Seconds, Status, Tokens
+from tunery.schema.results.record import Objective, Status
+from tunery.schema.results.run import CheckpointRecord, Memory, Metrics, RunResult, Seconds, Tokens
 from tunery.store.folder import RunFolder
-from tunery.store.objects import Stored
+from tunery.store.objects.objects import Stored
 from tunery.store.resume import Point
 
 WORDS = 256

@@ -18,11 +18,11 @@ from tiny_runs import write_rows
 from tunery.cli import main
 from tunery.cli.app import VERBS, app
 from tunery.comparison.methods import plan
-from tunery.schema.document import override, validate
-from tunery.schema.fields import members
-from tunery.schema.run import RunConfig
-from tunery.schema.space import domains, with_domains
-from tunery.schema.space_check import check_space
+from tunery.schema.config.run import RunConfig
+from tunery.schema.reading.document import override, validate
+from tunery.schema.reading.fields import members
+from tunery.schema.space.check import check_space
+from tunery.schema.space.sampled import domains, with_domains
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -195,3 +195,10 @@ def test_every_key_beside_a_name_of_the_field_exists() -> None:
     keys += [key for *_, note in rows for key in re.findall(r"`([a-z_]+\.[a-z_.]+)`", note)]
     assert len(keys) > 50 and [key for key in keys if not has_key(key)] == []
     assert not has_key("peft.rank") and not has_key("trian.epochs")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    files = [f"/{path}" for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    named = set(re.findall(r"`([a-z_/]+\.py)`", page.read_text(encoding="utf-8"))) - {"utils.py"}  # there is none
+    assert [name for name in sorted(named) if not any(path.endswith(f"/{name}") for path in files)] == []

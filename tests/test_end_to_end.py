@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tunery import fit, load, load_config
-from tunery.data.rows import Example
+from tunery.data.examples import Example
 
 POSTS = Path(__file__).parents[1] / "examples" / "posts"
 TEXTS = ["I have not slept properly for weeks.", "My sister cannot sleep.", "The bus was late again."]

@@ -16,8 +16,8 @@ from faults import what_is_left
 from tiny_runs import StopAt, config, write_rows
 from tunery.cli.exits import guarded
 from tunery.schema import RunConfig
-from tunery.schema.yaml_text import dump_yaml
-from tunery.store.lock import holder
+from tunery.schema.reading.yaml_text import dump_yaml
+from tunery.store.disk.lock import holder
 from tunery.tracking.jsonl import read_metrics
 from tunery.train.fit import fit
 

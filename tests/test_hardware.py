@@ -10,7 +10,7 @@ import torch
 from tunery import hardware
 from tunery.errors import RequestError
 from tunery.hardware import peak_memory, pick_device, pick_precision, reset_peak_memory, use_precision
-from tunery.schema.model import Model
+from tunery.schema.config.model import Model
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")

@@ -13,9 +13,9 @@ from tunery import compare, ensemble, fit, load, search
 from tunery.cli.app import main
 from tunery.pages import write_page
 from tunery.store.cleaning import clean_run
-from tunery.train.export import export_run
-from tunery.train.inference import evaluate
-from tunery.train.predict_file import predict_file
+from tunery.train.artifacts.export import export_run
+from tunery.train.predict.inference import evaluate
+from tunery.train.predict.predict_file import predict_file
 
 
 def call(*arguments: object) -> int:

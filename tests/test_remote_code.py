@@ -21,13 +21,13 @@ from tunery.execution.cell_runner import CellJob, CellStop, run_in_process
 from tunery.execution.forked import WarmProcesses
 from tunery.execution.runner import Job, Outcome
 from tunery.hpo.study import work
-from tunery.schema.results import CheckpointRecord
+from tunery.schema.results.run import CheckpointRecord
 from tunery.store.folder import RunFolder
-from tunery.train.export import export_run
-from tunery.train.inference import evaluate
-from tunery.train.predict_file import evaluate_file, predict_file
-from tunery.train.prepare import examine
-from tunery.train.restore import restore
+from tunery.train.artifacts.export import export_run
+from tunery.train.artifacts.restore import restore
+from tunery.train.predict.inference import evaluate
+from tunery.train.predict.predict_file import evaluate_file, predict_file
+from tunery.train.setup.prepare import examine
 
 CODE = """
 import os

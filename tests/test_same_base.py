@@ -10,13 +10,13 @@ from safetensors.torch import load_file, save_file
 from tiny_runs import StopAt, config, write_rows
 from tunery import load
 from tunery.errors import Interrupted, ModelError
-from tunery.model import hub
-from tunery.model.backbone import base_digest, require_weights
-from tunery.model.catalog import recorded_base, resolve
+from tunery.model.backbones import hub
+from tunery.model.backbones.backbone import base_digest, require_weights
+from tunery.model.backbones.catalog import recorded_base, resolve
 from tunery.schema import RunConfig
-from tunery.schema.checkpoint import Checkpoint
-from tunery.schema.model import Model
-from tunery.train.export import export_run
+from tunery.schema.config.checkpoint import Checkpoint
+from tunery.schema.config.model import Model
+from tunery.train.artifacts.export import export_run
 from tunery.train.fit import fit
 
 

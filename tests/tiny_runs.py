@@ -12,7 +12,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from tunery.schema import RunConfig
-from tunery.schema.document import validate
+from tunery.schema.reading.document import validate
 
 WORDS = {"good": ["great", "good", "happy", "love"], "bad": ["bad", "sad", "terrible", "hate"]}
 FILLER = ["the", "film", "was", "and", "we", "day", "it", "very", "with", "this"]

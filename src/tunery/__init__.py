@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tunery.hpo.analysis.ensemble import ensemble
     from tunery.hpo.study import search
     from tunery.schema import RunConfig, RunResult, load_config, load_document
-    from tunery.train.inference import load
+    from tunery.train.predict.inference import load
     from tunery.train.run import fit
 
 _HOME = {
@@ -20,7 +20,7 @@ _HOME = {
     "compare": "tunery.comparison.compare",
     "ensemble": "tunery.hpo.analysis.ensemble",
     "fit": "tunery.train.run",
-    "load": "tunery.train.inference",
+    "load": "tunery.train.predict.inference",
     "load_config": "tunery.schema",
     "load_document": "tunery.schema",
     "search": "tunery.hpo.study",

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from tunery.errors import RequestError
-from tunery.schema.results import Memory
+from tunery.schema.results.run import Memory
 
 Choice = tuple[str, str]
 """Precision, and the reason in words."""

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 from tunery.report import comparison_html
-from tunery.report.html import study_html
-from tunery.schema.results import ComparisonResult, Storage, StudyResult
-from tunery.store.claim import read_comparison, read_study
-from tunery.store.files import write_text
+from tunery.report.pages.html import study_html
+from tunery.schema.results.comparison import ComparisonResult
+from tunery.schema.results.storage import Storage
+from tunery.schema.results.study import StudyResult
+from tunery.store.disk.files import write_text
+from tunery.store.disk.ownership import TRIALS, require_run
+from tunery.store.disk.run_lock import read_comparison, read_study
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import run_folders, storage_of
-from tunery.store.ownership import TRIALS, require_run
-from tunery.train.report import write_run_page
+from tunery.train.run_report import write_run_page
 
 
 def write_page(path: Path, *, texts: bool = True) -> Path | None:

@@ -9,8 +9,8 @@ import pytest
 
 from fake_cells import record
 from stored_runs import keep_best
-from tunery.schema.document import validate
-from tunery.store.claim import claimed, own
+from tunery.schema.reading.document import validate
+from tunery.store.disk.run_lock import claimed, own
 from tunery.store.folder import RunFolder
 
 CODE = """

@@ -20,11 +20,13 @@ from tunery.cli.app import VERBS
 from tunery.cli.exits import guarded
 from tunery.cli.inventory import orphans
 from tunery.errors import DiskFull, FolderError
-from tunery.schema.document import validate
-from tunery.schema.results import CheckpointRecord, Excerpt, StoredItem, WorstRow, WorstRows
-from tunery.store.claim import claimed
+from tunery.schema.reading.document import validate
+from tunery.schema.results.run import CheckpointRecord
+from tunery.schema.results.storage import StoredItem
+from tunery.schema.results.worst_rows import Excerpt, WorstRow, WorstRows
+from tunery.store.disk.lock import Holder, holder
+from tunery.store.disk.run_lock import claimed
 from tunery.store.folder import RunFolder
-from tunery.store.lock import Holder, holder
 
 SECRET = Excerpt(text="a secret", is_cut=False)
 CONFIG = {"task": {"kind": "classification"}, "data": {"train": "train.csv", "test": "test.csv"}}
@@ -182,7 +184,7 @@ def test_export_passes_on_what_is_asked_for(
         asked.append((run, out, given))
         return out
 
-    monkeypatch.setattr("tunery.train.export.export_run", export_run)
+    monkeypatch.setattr("tunery.train.artifacts.export.export_run", export_run)
     (tmp_path / "run").mkdir()
     command = ["export", tmp_path / "run", tmp_path / "out"]
     code, printed, _ = call(capsys, *command, "--trial", "3", "--step", "40", "--merge")

@@ -14,9 +14,10 @@ from test_cli import call
 from tunery.cli.exits import guarded
 from tunery.cli.secrets import Secrets
 from tunery.errors import ConfigError, Problem, RequestError, StudyFailed
-from tunery.schema.results import Disk, EnsembleGain, StudyResult
-from tunery.schema.space_text import default_space
-from tunery.store.claim import claimed
+from tunery.schema.results.storage import Disk
+from tunery.schema.results.study import EnsembleGain, StudyResult
+from tunery.schema.space.yaml_file import default_space
+from tunery.store.disk.run_lock import claimed
 
 URL = "postgresql://me:s3cret@host:5432/studies"
 CONFIG: dict[str, Any] = {
@@ -241,7 +242,7 @@ GAIN = EnsembleGain(method="vote", trials=(3, 9), value=0.91, single=0.9, gain=0
 def test_an_ensemble_of_chosen_trials(
     capsys: pytest.CaptureFixture[str], build: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunery.train.ensemble.gain_of", Called(GAIN))
+    monkeypatch.setattr("tunery.train.ensembles.ensemble.gain_of", Called(GAIN))
     code, printed, _ = call(capsys, "ensemble", "study", "joint", "--trials", "3, 7,9", "--method", "vote", "--json")
     assert code == 0 and json.loads(printed) == {"ensemble": "joint", "gain": GAIN.model_dump(mode="json")}
     assert build.given.pop("trust_remote_code") is False
@@ -255,7 +256,7 @@ def test_an_ensemble_of_chosen_trials(
 def test_an_ensemble_of_too_few_rows_says_so(
     capsys: pytest.CaptureFixture[str], build: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunery.train.ensemble.gain_of", Called(None))
+    monkeypatch.setattr("tunery.train.ensembles.ensemble.gain_of", Called(None))
     code, printed, _ = call(capsys, "ensemble", "study", "joint")
     assert code == 0 and printed.startswith("what it gains is not known: the validation rows are too few")
     assert json.loads(call(capsys, "ensemble", "study", "joint", "--json")[1])["gain"] is None

@@ -6,7 +6,7 @@ import pytest
 
 from report.report_records import make_comparison, make_empty_study, make_run, make_searched_study, make_study
 from tunery.cli import show
-from tunery.schema.results import StudyResult
+from tunery.schema.results.study import StudyResult
 
 
 @pytest.fixture

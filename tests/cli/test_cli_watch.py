@@ -5,7 +5,7 @@ import io
 import pytest
 
 from tunery.cli.watch_study import StudyConsole
-from tunery.schema.results import TrialRecord
+from tunery.schema.results.study import TrialRecord
 from tunery.terminal import Terminal
 
 RECORD = TrialRecord(

@@ -31,13 +31,13 @@ from tunery.execution.cell_process import train
 from tunery.execution.cell_runner import CellJob, CellStop, Outcome, outcome_of
 from tunery.report import comparison_html
 from tunery.schema import RunConfig
-from tunery.schema.document import validate
-from tunery.schema.fields import members
-from tunery.schema.results import Cell, ComparisonResult
-from tunery.store.claim import own
-from tunery.store.files import size
-from tunery.store.ownership import aside
-from tunery.train.prepare import prepare
+from tunery.schema.reading.document import validate
+from tunery.schema.reading.fields import members
+from tunery.schema.results.comparison import Cell, ComparisonResult
+from tunery.store.disk.files import size
+from tunery.store.disk.ownership import aside
+from tunery.store.disk.run_lock import own
+from tunery.train.setup.prepare import prepare
 
 
 def document(model: Path, folder: Path, **sections: Any) -> dict[str, Any]:

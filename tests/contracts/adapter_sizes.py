@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from tunery.schema.peft import BitFit, Bottleneck, Compacter, Houlsby, Pfeiffer
+from tunery.schema.config.peft import BitFit, Bottleneck, Compacter, Houlsby, Pfeiffer
 
 HIDDEN, WIDE, LAYERS = 32, 64, 2
 """Widths and depth of the tiny models."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunery.schema import optim as schema
+from tunery.schema.config import optim as schema
 
 Array = NDArray[np.float64]
 State = dict[str, Any]

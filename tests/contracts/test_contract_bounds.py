@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic.fields import FieldInfo
 
-from tunery.schema.fields import element, is_numeric, members, type_text
-from tunery.schema.refusals import refusals
-from tunery.schema.run import RunConfig
+from tunery.schema.config.run import RunConfig
+from tunery.schema.reading.fields import element, is_numeric, members, type_text
+from tunery.schema.reading.validation import refusals
 from tunery.schema.spec import Spec
 
 

@@ -12,11 +12,11 @@ from test_contract_peft import HEADS, LABELS, SPECS, batch, logits, make, train
 
 from model_answers import labels_of
 from tunery.errors import ModelError
-from tunery.model.backbone import load_tokenizer
+from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built
 from tunery.model.export import export, export_merged, load_exported
-from tunery.schema.model import Model
-from tunery.schema.peft import BitFit, Bottleneck, NoPeft, Prefix, Prompt
+from tunery.schema.config.model import Model
+from tunery.schema.config.peft import BitFit, Bottleneck, NoPeft, Prefix, Prompt
 
 NOBODYS_STANDARD = (Bottleneck, BitFit)
 UNMERGEABLE = (Bottleneck, Prefix, Prompt)

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from tunery.errors import ConfigError
 from tunery.optim.losses import LOSSES, RowLoss, make_loss
-from tunery.schema.fields import alternatives
-from tunery.schema.loss import AdaptiveFocal, Bce, CrossEntropy, Focal, Hybrid, MultiLabelLoss, SingleLabelLoss
-from tunery.schema.loss import WeightedBce as Weighted
+from tunery.schema.config.loss import AdaptiveFocal, Bce, CrossEntropy, Focal, Hybrid, MultiLabelLoss, SingleLabelLoss
+from tunery.schema.config.loss import WeightedBce as Weighted
+from tunery.schema.reading.fields import alternatives
 from tunery.schema.spec import Spec
 
 LABELS = 4

@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 
 from tunery.optim.groups import Rates, Roles
 from tunery.optim.optimizers import OPTIMIZERS, PAGED, QUANT, make_optimizer
-from tunery.schema import optim as schema
-from tunery.schema.fields import alternatives
+from tunery.schema.config import optim as schema
+from tunery.schema.reading.fields import alternatives
 
 STEPS = 10
 """More than RAdam takes before it adapts."""

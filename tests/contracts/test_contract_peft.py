@@ -13,15 +13,14 @@ from adapter_sizes import bitfit_size, compacter_size, houlsby_size, pfeiffer_si
 from safetensors.torch import load_file, save_file
 
 from model_answers import labels_of
-from tunery.model.backbone import load_tokenizer
+from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.export import export
-from tunery.model.owned import count_parameters, load_owned, owned_state
-from tunery.model.peft import METHODS, plain_name
-from tunery.schema.fields import alternatives
-from tunery.schema.freeze import NoFreeze
-from tunery.schema.model import LinearHead, Model, NativeHead
-from tunery.schema.peft import (
+from tunery.model.peft.methods import METHODS, plain_name
+from tunery.model.trainable import count_parameters, load_owned, owned_state
+from tunery.schema.config.freeze import NoFreeze
+from tunery.schema.config.model import LinearHead, Model, NativeHead
+from tunery.schema.config.peft import (
     AdaLora,
     BitFit,
     Compacter,
@@ -40,8 +39,9 @@ from tunery.schema.peft import (
     Prompt,
     RsLora,
 )
+from tunery.schema.config.task import LabelOutput
+from tunery.schema.reading.fields import alternatives
 from tunery.schema.spec import Spec
-from tunery.schema.task import LabelOutput
 
 LABELS = {"labels": LabelOutput(labels=("no", "maybe", "yes"), problem="single_label")}
 ALL_SIX = ("query", "key", "value", "output", "ffn.up", "ffn.down")

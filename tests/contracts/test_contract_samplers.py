@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from tunery.hpo.optuna_private import view
 from tunery.hpo.samplers.builders import SAMPLERS
 from tunery.hpo.samplers.candidates import Candidate, Sampling
-from tunery.schema.search import CmaEs, Gp, Nsga2, Sampler, Tpe
+from tunery.schema.config.search import CmaEs, Gp, Nsga2, Sampler, Tpe
 
 SPECS: Final[dict[str, Sampler]] = {
     "tpe": Tpe(),

@@ -18,8 +18,8 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, ExponentialLR,
 from tunery.errors import ConfigError
 from tunery.optim.curves import CURVES, factor, warmup_steps
 from tunery.optim.schedules import SCHEDULES, Schedule, make_schedule
-from tunery.schema import schedule as schema
-from tunery.schema.fields import alternatives, default_domain, ends
+from tunery.schema.config import schedule as schema
+from tunery.schema.reading.fields import alternatives, default_domain, ends
 
 TOTAL, WARMUP, EPOCH = 120, 20, 10
 CREEPING = [0.5 + 0.01 * (epoch // 5) for epoch in range(TOTAL // EPOCH)]

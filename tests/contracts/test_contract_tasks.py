@@ -17,20 +17,20 @@ from transformers import AutoTokenizer
 from span_task import Spans, SpanTask, write_span_rows
 from tiny_runs import write_rows
 from tunery.data.batches import Collator, EncodedDataset
+from tunery.data.examples import Example
 from tunery.data.row_table import RowTable
-from tunery.data.rows import Example
 from tunery.model.build import build
-from tunery.model.heads import answers_of
-from tunery.report.task_sections import SECTIONS
-from tunery.schema.data import Data
-from tunery.schema.freeze import NoFreeze
-from tunery.schema.model import LinearHead, Model
-from tunery.schema.peft import NoPeft
-from tunery.schema.task import TaskSpec
+from tunery.model.heads.heads import answers_of
+from tunery.report.pages.task_sections import SECTIONS
+from tunery.schema.config.data import Data
+from tunery.schema.config.freeze import NoFreeze
+from tunery.schema.config.model import LinearHead, Model
+from tunery.schema.config.peft import NoPeft
+from tunery.schema.config.task import TaskSpec
 from tunery.store.exported import CARD
 from tunery.tasks.table import TASKS, label_names, read_splits
 from tunery.tasks.task import Task
-from tunery.train.scoring import answers_about, score, state_in
+from tunery.train.predict.scoring import answers_about, score, state_in
 
 SPECS: dict[str, TaskSpec] = {**{spec().kind: spec() for spec in TASKS}, "spans": SpanTask(evidence_weight=0.7)}
 ROOT = Path(__file__).resolve().parents[1]

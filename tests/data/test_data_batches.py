@@ -146,7 +146,7 @@ def test_generators_depend_on_all_four_and_on_nothing_else() -> None:
     draws = [row_generator(*key).integers(2**63) for key in keys]
     assert len(set(draws)) == 5
     assert draws[0] == row_generator(np.int64(0), 0, 0, "mask").integers(2**63)
-    code = "from tunery.data.draw import row_generator; print(row_generator(0, 0, 0, 'mask').integers(2**63))"
+    code = "from tunery.data.rng import row_generator; print(row_generator(0, 0, 0, 'mask').integers(2**63))"
     assert int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) == draws[0]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tunery.data.cells import BadCell, flag_of, label_of, name_of, names_of, same_but_for_writing, text_of
+from tunery.data.reading.cells import BadCell, flag_of, label_of, name_of, names_of, same_but_for_writing, text_of
 
 
 @pytest.mark.parametrize(

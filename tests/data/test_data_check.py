@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunery.data.check import ALLOWABLE, ROW_CHECKS, inspect, refuse_fatal
-from tunery.data.near_duplicates import Words, similar_pairs
-from tunery.data.rows import Example, Split, Splits
+from tunery.data.checks.check import ALLOWABLE, ROW_CHECKS, inspect, refuse_fatal
+from tunery.data.checks.near_duplicates import Words, similar_pairs
+from tunery.data.examples import Example, Split, Splits
 from tunery.errors import DataError
-from tunery.schema.results import Finding
+from tunery.schema.results.finding import Finding
 from tunery.tasks.classification import Classification
 from tunery.tasks.multilabel import Multilabel
 
@@ -267,7 +267,7 @@ def test_short_texts_are_near_only_when_their_words_are_equal() -> None:
 
 
 def test_too_much_text_is_said_to_be_unsearched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunery.data.copies.MOST_WORDS", 100)
+    monkeypatch.setattr("tunery.data.checks.duplicates.MOST_WORDS", 100)
     finding = only(inspect(splits(), Classification.checks), "near_duplicates")
     assert finding.level == "info" and "were not looked for" in finding.message
 

@@ -6,7 +6,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from tunery.data.encode import encode, encode_windows
-from tunery.data.rows import Example
+from tunery.data.examples import Example
 
 CLS, SEP = 1, 2
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tunery.data.given import examples_from
-from tunery.data.rows import Example
+from tunery.data.examples import Example
+from tunery.data.reading.given import examples_from
 from tunery.errors import DataError
 
 FORMS: dict[str, Callable[[list[str]], Any]] = {

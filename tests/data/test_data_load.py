@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tunery.data.load import PARSERS, read_hub_rows, read_rows
+from tunery.data.reading.load import PARSERS, read_hub_rows, read_rows
 from tunery.errors import DataError
 
 ROWS = [{"text": "a, “b”\nc", "label": "x"}, {"text": "d\t\u2028e", "label": "y"}]

@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 
 from tunery.data.metrics import best_threshold, expected_calibration_error, log_softmax, sigmoid
 from tunery.errors import NonFiniteLoss
-from tunery.schema.task import ClassificationTask, MultilabelTask
+from tunery.schema.config.task import ClassificationTask, MultilabelTask
 from tunery.tasks.classification import Classification
 from tunery.tasks.multilabel import Multilabel
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tunery.data.rows import Split
-from tunery.schema.data import Data
-from tunery.schema.task import ClassificationTask, MultilabelTask
+from tunery.data.examples import Split
+from tunery.schema.config.data import Data
+from tunery.schema.config.task import ClassificationTask, MultilabelTask
 from tunery.tasks.table import label_names, read_splits
 
 PLACE = Path(os.environ.get("TUNERY_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))

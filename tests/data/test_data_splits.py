@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tunery.errors import DataError
-from tunery.schema.data import Data
-from tunery.schema.task import ClassificationTask, MultilabelTask
+from tunery.schema.config.data import Data
+from tunery.schema.config.task import ClassificationTask, MultilabelTask
 from tunery.tasks.table import label_names, read_splits
 
 ONE, ANY = ClassificationTask(), MultilabelTask()

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tunery.data.cells import joined, names_of
-from tunery.data.load import read_rows
-from tunery.data.write import WRITERS, rounded
+from tunery.data.reading.cells import joined, names_of
+from tunery.data.reading.load import read_rows
+from tunery.data.reading.write import WRITERS, rounded
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
 NAMES = st.lists(CELLS.map(str.strip).filter(bool), max_size=4, unique=True)

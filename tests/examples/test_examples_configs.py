@@ -7,8 +7,8 @@ import yaml
 
 from tunery.errors import ConfigError
 from tunery.schema import load_config, load_document
-from tunery.schema.space import domains
-from tunery.schema.space_check import check_space
+from tunery.schema.space.check import check_space
+from tunery.schema.space.sampled import domains
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 DEMO, SPACE = EXAMPLES / "posts" / "demo.yaml", EXAMPLES / "space.yaml"

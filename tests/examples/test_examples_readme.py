@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tunery.schema import load_document
-from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.space import domains
-from tunery.schema.space_check import check_space
+from tunery.schema.config.peft import Lora, NoPeft
+from tunery.schema.space.check import check_space
+from tunery.schema.space.sampled import domains
 
 ROOT = Path(__file__).resolve().parents[2]
 

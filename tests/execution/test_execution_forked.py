@@ -21,10 +21,10 @@ from tunery.execution.forked import WarmProcesses
 from tunery.execution.in_process import InThisProcess
 from tunery.execution.memory import halved
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner
-from tunery.schema.document import validate
-from tunery.schema.results import RunResult
+from tunery.schema.reading.document import validate
+from tunery.schema.results.run import RunResult
 from tunery.store.folder import RunFolder
-from tunery.store.objects import Objects
+from tunery.store.objects.objects import Objects
 
 Make = Callable[..., Job]
 

@@ -19,7 +19,7 @@ from tunery.execution.in_process import InThisProcess
 from tunery.execution.outcomes import GivenUp, outcome_of_error, outcome_of_exit
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Stop
 from tunery.schema import RunConfig
-from tunery.store.claim import own
+from tunery.store.disk.run_lock import own
 from tunery.store.folder import RunFolder
 
 Run = Callable[..., Outcome]
@@ -121,7 +121,7 @@ def test_asked_to_leave_it_saves_and_goes_on_later(run: Run, folder: RunFolder) 
 
 def test_a_run_waits_for_a_process_that_is_still_leaving_its_folder(run: Run, folder: RunFolder) -> None:
     own(folder.path)
-    code = "import sys, time; from pathlib import Path; from tunery.store.lock import held\n"
+    code = "import sys, time; from pathlib import Path; from tunery.store.disk.lock import held\n"
     code += "with held(Path(sys.argv[1])): print(flush=True); time.sleep(1.5)"
     with subprocess.Popen([sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdout.readline()

@@ -15,7 +15,7 @@ from tunery.execution import memory_limit as limits
 from tunery.execution.memory import MemoryLine, halved, largest_pass, longest_row
 from tunery.execution.memory_limit import memory_limit
 from tunery.schema import RunConfig
-from tunery.schema.results import Memory
+from tunery.schema.results.run import Memory
 
 LONGEST = 100
 MB = 10**6

@@ -4,7 +4,7 @@ import asyncio
 
 from tunery.execution.ray_mailbox import Mailbox
 from tunery.execution.runner import Epoch
-from tunery.schema.results import Progress
+from tunery.schema.results.run import Progress
 
 FIRST = Epoch(1, 0.5, Progress())
 

@@ -15,8 +15,8 @@ from tiny_runs import config, write_rows
 from tunery.errors import MissingExtra, RequestError
 from tunery.execution.ray_tasks import RayTasks
 from tunery.execution.runner import Epoch, Job, Outcome
+from tunery.store.disk.lock import holder
 from tunery.store.folder import RunFolder
-from tunery.store.lock import holder
 
 Make = Callable[..., Job]
 

@@ -8,23 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tunery.data.load import read_rows
+from tunery.data.reading.load import read_rows
 from tunery.errors import TuneryError
 from tunery.schema import load_config
-from tunery.schema.document import override
-from tunery.store.claim import read_comparison, read_study
+from tunery.schema.reading.document import override
+from tunery.store.disk.run_lock import read_comparison, read_study
 from tunery.store.folder import RunFolder
 from tunery.tracking.jsonl import read_metrics
 
 
 def card(path: Path) -> object:
-    from tunery.train.inference import read_card  # imports torch
+    from tunery.train.predict.inference import read_card  # imports torch
 
     return read_card(path.parent)
 
 
 def adapter(path: Path) -> object:
-    from tunery.model.adapter_files import read_trained  # imports torch
+    from tunery.model.peft.adapter_files import read_trained  # imports torch
 
     return read_trained({}, path.parent, needed=set(), peft={})
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunery.schema import load_config, load_document
-from tunery.schema.run import RunConfig
-from tunery.schema.space_check import check_space
-from tunery.schema.space_default import space_of
+from tunery.schema.config.run import RunConfig
+from tunery.schema.space.check import check_space
+from tunery.schema.space.default import space_of
 
 CONFIG: Final = b"""\
 name: caf\xc3\xa9

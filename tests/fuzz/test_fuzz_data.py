@@ -14,11 +14,11 @@ from damage import damaged, examples, odd, read_or_refused, recoded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.data.cells import BadCell, is_listed, label_of, names_of
-from tunery.data.guess import guess
-from tunery.data.load import PARSERS
-from tunery.data.starter import render
-from tunery.schema.document import validate
+from tunery.data.first_config.infer import guess
+from tunery.data.first_config.template import render
+from tunery.data.reading.cells import BadCell, is_listed, label_of, names_of
+from tunery.data.reading.load import PARSERS
+from tunery.schema.reading.document import validate
 from tunery.tasks.table import read_splits
 
 ROWS: Final[list[dict[str, Any]]] = [

@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunery.errors import ModelError
-from tunery.model.adapter_files import DESCRIPTION, WEIGHTS, read_trained, write_trained
-from tunery.model.backbone import load_tokenizer
+from tunery.model.backbones.backbone import load_tokenizer
+from tunery.model.backbones.catalog import Base, resolve
 from tunery.model.build import load_carrier
-from tunery.model.catalog import Base, resolve
 from tunery.model.export import load_exported
-from tunery.schema.model import LinearHead, Model
-from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.task import LabelOutput
+from tunery.model.peft.adapter_files import DESCRIPTION, WEIGHTS, read_trained, write_trained
+from tunery.schema.config.model import LinearHead, Model
+from tunery.schema.config.peft import Lora, NoPeft
+from tunery.schema.config.task import LabelOutput
 
 HEAD: Final = {"labels": LabelOutput(labels=("a", "b"), problem="single_label")}
 PEFT: Final[dict[str, Any]] = {"method": "houlsby", "bottleneck": 4}

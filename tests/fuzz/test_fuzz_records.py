@@ -16,15 +16,16 @@ from report_records import make_comparison, make_lines, make_run, make_study
 from stored_runs import finish, keep_best, save_point, weights
 from tunery.errors import Damaged, FolderError
 from tunery.pages import write_page
-from tunery.schema.document import validate
-from tunery.schema.results import Progress, WorstRows
-from tunery.schema.yaml_text import dump_yaml
-from tunery.store.claim import read_comparison, read_study
+from tunery.schema.reading.document import validate
+from tunery.schema.reading.yaml_text import dump_yaml
+from tunery.schema.results.run import Progress
+from tunery.schema.results.worst_rows import WorstRows
 from tunery.store.cleaning import clean_run
+from tunery.store.disk.run_lock import read_comparison, read_study
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of
 from tunery.tracking.jsonl import read_metrics
-from tunery.train.inference import CARD, read_card
+from tunery.train.predict.inference import CARD, read_card
 
 DOCUMENT: Final[dict[str, Any]] = {"task": "multilabel", "data": {"train": "train.csv"}}
 

@@ -15,9 +15,9 @@ from tunery.hpo.pruners.hyperband import Brackets
 from tunery.hpo.samplers.builders import SAMPLERS
 from tunery.hpo.samplers.proposal import identity, propose
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
-from tunery.schema.fields import alternatives
-from tunery.schema.search import CmaEs, Gp, Nsga2, Pruner, Sampler, Search, Tpe
-from tunery.schema.space import with_domains
+from tunery.schema.config.search import CmaEs, Gp, Nsga2, Pruner, Sampler, Search, Tpe
+from tunery.schema.reading.fields import alternatives
+from tunery.schema.space.sampled import with_domains
 
 TRIALS = 15
 

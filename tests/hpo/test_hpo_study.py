@@ -35,8 +35,8 @@ from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
 from tunery.hpo.study import work
 from tunery.schema import RunConfig
-from tunery.schema.results import StudyResult, TrialRecord
-from tunery.store.files import remove_tree, size
+from tunery.schema.results.study import StudyResult, TrialRecord
+from tunery.store.disk.files import remove_tree, size
 from tunery.store.folder import RunFolder
 
 

@@ -10,11 +10,12 @@ from tunery.hpo.analysis.ensemble import ensemble
 from tunery.hpo.analysis.trial_records import trial_folder
 from tunery.hpo.winner import ranked
 from tunery.report import leaderboard_rows
-from tunery.schema.checkpoint import Checkpoint
-from tunery.schema.results import Disk, StudyResult, TrialRecord
-from tunery.store.claim import own
+from tunery.schema.config.checkpoint import Checkpoint
+from tunery.schema.results.storage import Disk
+from tunery.schema.results.study import StudyResult, TrialRecord
+from tunery.store.disk.run_lock import own
 from tunery.store.study import StudyStore
-from tunery.train.export import export_run
+from tunery.train.artifacts.export import export_run
 
 SCORES = [(0.5, 0.9), (0.8, 0.7), (0.8, None), (0.8, 0.4), (0.8, 0.4), (0.6, 0.1)]
 """Value and loss, trial by trial."""

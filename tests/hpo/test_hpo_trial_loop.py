@@ -18,9 +18,9 @@ from tunery.hpo.plan import Plan, Silent
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
 from tunery.hpo.storage.trial_queue import TrialQueue
 from tunery.hpo.trial_loop import NOTES, TrialLoop
-from tunery.schema.document import validate
-from tunery.schema.results import Memory, Parameters, Progress, Seconds
-from tunery.schema.space import realise, with_domains
+from tunery.schema.reading.document import validate
+from tunery.schema.results.run import Memory, Parameters, Progress, Seconds
+from tunery.schema.space.sampled import realise, with_domains
 from tunery.store.folder import RunFolder
 
 Act = Callable[[Job], Outcome | None]

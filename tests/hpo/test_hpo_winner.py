@@ -17,14 +17,15 @@ from tunery.execution.runner import Job, Outcome
 from tunery.hpo import winner
 from tunery.hpo.winner import Ending, conclude, front, ranked
 from tunery.schema import RunConfig
-from tunery.schema.results import Disk, Rescored, StudyResult, TrialRecord
-from tunery.store.claim import read_study
+from tunery.schema.results.storage import Disk
+from tunery.schema.results.study import Rescored, StudyResult, TrialRecord
+from tunery.store.disk.run_lock import read_study
 from tunery.store.folder import RunFolder
-from tunery.store.objects import Objects
+from tunery.store.objects.objects import Objects
 from tunery.store.study import StudyStore
-from tunery.train.export import export_run
+from tunery.train.artifacts.export import export_run
 from tunery.train.fit import fit
-from tunery.train.inference import Predictor
+from tunery.train.predict.inference import Predictor
 
 LRS = (1e-4, 3e-3, 1e-3)
 VALUES = (0.5, 0.9, 0.7)

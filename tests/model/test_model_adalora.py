@@ -17,12 +17,12 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from tunery.errors import ModelError
-from tunery.model.adalora import Schedule
-from tunery.model.anatomy import study
-from tunery.model.catalog import Base
-from tunery.model.method import Carrier, Regulator
-from tunery.model.peft import METHODS
-from tunery.schema.peft import AdaLora
+from tunery.model.backbones.catalog import Base
+from tunery.model.backbones.structure import study
+from tunery.model.peft.adalora import Schedule
+from tunery.model.peft.method import Carrier, Regulator
+from tunery.model.peft.methods import METHODS
+from tunery.schema.config.peft import AdaLora
 
 METHOD = METHODS[AdaLora]
 SPEC = AdaLora(init_r=4, target_r=2, interval=3, warmup=0.1, settle=0.3, dropout=0.0)

@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.build import Built, build, load_carrier
-from tunery.model.peft import METHODS
-from tunery.schema.freeze import Freeze, FreezeToAdapter, NoFreeze
-from tunery.schema.model import LinearHead, Model, NativeHead
-from tunery.schema.peft import BitFit, Compacter, Houlsby, Pfeiffer
-from tunery.schema.task import LabelOutput
+from tunery.model.peft.methods import METHODS
+from tunery.schema.config.freeze import Freeze, FreezeToAdapter, NoFreeze
+from tunery.schema.config.model import LinearHead, Model, NativeHead
+from tunery.schema.config.peft import BitFit, Compacter, Houlsby, Pfeiffer
+from tunery.schema.config.task import LabelOutput
 
 LABELS = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 SPECS: list[Any] = [

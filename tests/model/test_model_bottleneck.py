@@ -11,12 +11,12 @@ from transformers import AutoConfig, AutoModel
 from contracts.adapter_sizes import compacter_size, houlsby_size, pfeiffer_size
 from model_answers import labels_of
 from tunery.errors import ModelError
-from tunery.model.anatomy import study
-from tunery.model.families import closing_norm
-from tunery.model.method import Carrier
-from tunery.model.peft import METHODS
-from tunery.model.tuner import AdapterLayer
-from tunery.schema.peft import Compacter, Houlsby, Pfeiffer
+from tunery.model.backbones.families import closing_norm
+from tunery.model.backbones.structure import study
+from tunery.model.peft.method import Carrier
+from tunery.model.peft.methods import METHODS
+from tunery.model.peft.tuner import AdapterLayer
+from tunery.schema.config.peft import Compacter, Houlsby, Pfeiffer
 
 NORMS_FIRST = {"modernbert", "gpt2", "llama", "qwen2", "qwen3"}
 SPECS = {

@@ -13,14 +13,14 @@ from transformers import AutoTokenizer
 from conftest import byte_pairs, save
 from model_answers import labels_of
 from tunery.errors import ModelError
-from tunery.model.backbone import load_tokenizer
+from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
-from tunery.model.owned import count_parameters, load_owned, owned_state
-from tunery.model.peft import plain_name
-from tunery.schema.freeze import FreezeEncoder, NoFreeze
-from tunery.schema.model import LinearHead, MlpHead, Model
-from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.task import LabelOutput
+from tunery.model.peft.methods import plain_name
+from tunery.model.trainable import count_parameters, load_owned, owned_state
+from tunery.schema.config.freeze import FreezeEncoder, NoFreeze
+from tunery.schema.config.model import LinearHead, MlpHead, Model
+from tunery.schema.config.peft import Lora, NoPeft
+from tunery.schema.config.task import LabelOutput
 
 HEAD = {"labels": LabelOutput(labels=("no", "maybe", "yes"), problem="single_label")}
 NATIVE_HEADS = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tunery.errors import ModelError
-from tunery.model.catalog import CATALOG, catalog_rows, resolve
-from tunery.schema.model import Model
+from tunery.model.backbones.catalog import CATALOG, catalog_rows, resolve
+from tunery.schema.config.model import Model
 
 
 def test_a_folder_is_itself(tiny_bert: Path) -> None:
@@ -65,5 +65,5 @@ def test_rows_name_every_alias() -> None:
 
 
 def test_the_catalog_needs_no_torch() -> None:
-    code = "import sys, tunery.model.catalog as c; c.catalog_rows(); sys.exit('torch' in sys.modules)"
+    code = "import sys, tunery.model.backbones.catalog as c; c.catalog_rows(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

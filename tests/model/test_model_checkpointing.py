@@ -11,12 +11,12 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from model_answers import labels_of
 from tunery.errors import ModelError
+from tunery.model.backbones.checkpointing import checkpoint_activations
 from tunery.model.build import Built, build
-from tunery.model.checkpointing import checkpoint_activations
-from tunery.schema.freeze import FreezeLayers, NoFreeze
-from tunery.schema.model import LinearHead, Model, NativeHead
-from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.task import LabelOutput
+from tunery.schema.config.freeze import FreezeLayers, NoFreeze
+from tunery.schema.config.model import LinearHead, Model, NativeHead
+from tunery.schema.config.peft import Lora, NoPeft
+from tunery.schema.config.task import LabelOutput
 
 HEAD = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 CASES: dict[str, dict[str, Any]] = {

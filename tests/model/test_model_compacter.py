@@ -10,8 +10,8 @@ from test_model_families import wrap
 from torch import nn
 
 from tunery.errors import ModelError
-from tunery.model.compacter import PhmLinear, phm_adapter
-from tunery.schema.peft import Compacter
+from tunery.model.peft.compacter import PhmLinear, phm_adapter
+from tunery.schema.config.peft import Compacter
 
 SIZES = st.integers(1, 4)
 

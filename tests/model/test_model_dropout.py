@@ -13,15 +13,15 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from model_answers import labels_of
 from tunery.errors import ModelError
-from tunery.model.backbone import load_tokenizer
+from tunery.model.backbones.backbone import load_tokenizer
+from tunery.model.backbones.dropout import AS_PRETRAINED, FIELDS, OWN_HEAD, Dropouts, set_all_dropouts
 from tunery.model.build import Built, build
-from tunery.model.dropout import AS_PRETRAINED, FIELDS, OWN_HEAD, Dropouts, set_all_dropouts
 from tunery.model.export import export, load_exported
-from tunery.model.pooling import mean_of_tokens
-from tunery.schema.freeze import NoFreeze
-from tunery.schema.model import LinearHead, MlpHead, Model, NativeHead
-from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.task import LabelOutput
+from tunery.model.heads.pooling import mean_of_tokens
+from tunery.schema.config.freeze import NoFreeze
+from tunery.schema.config.model import LinearHead, MlpHead, Model, NativeHead
+from tunery.schema.config.peft import Lora, NoPeft
+from tunery.schema.config.task import LabelOutput
 
 LABELS = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 SIZES: dict[str, dict[str, Any]] = {

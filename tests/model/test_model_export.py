@@ -12,13 +12,13 @@ from transformers import AutoTokenizer
 
 from model_answers import labels_of
 from tunery.errors import ModelError
-from tunery.model.backbone import load_tokenizer
+from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.export import export, load_exported
-from tunery.schema.freeze import FreezeEncoder, NoFreeze
-from tunery.schema.model import LinearHead, MlpHead, Model
-from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.task import LabelOutput
+from tunery.schema.config.freeze import FreezeEncoder, NoFreeze
+from tunery.schema.config.model import LinearHead, MlpHead, Model
+from tunery.schema.config.peft import Lora, NoPeft
+from tunery.schema.config.task import LabelOutput
 
 HEAD = {"labels": LabelOutput(labels=("joy", "fear", "Ärger"), problem="multi_label")}
 TEXTS = ["a good film", "the worst book in the world"]

@@ -10,17 +10,11 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from model_answers import labels_of
 from tunery.errors import ModelError
-from tunery.model.anatomy import study
-from tunery.model.families import (
-    LAYOUTS,
-    is_norm,
-    is_transposed,
-    layout_of,
-    target_pattern,
-)
-from tunery.model.method import Carrier
-from tunery.model.peft import METHODS
-from tunery.schema.peft import Ia3, LayerNormTuning, Lora, Target
+from tunery.model.backbones.families import LAYOUTS, is_norm, is_transposed, layout_of, target_pattern
+from tunery.model.backbones.structure import study
+from tunery.model.peft.method import Carrier
+from tunery.model.peft.methods import METHODS
+from tunery.schema.config.peft import Ia3, LayerNormTuning, Lora, Target
 from tunery.schema.spec import Spec
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 60}

@@ -11,15 +11,15 @@ import torch
 from torch import nn
 
 from tunery.errors import ModelError
+from tunery.model.backbones.dropout import Dropouts
+from tunery.model.backbones.families import is_norm
+from tunery.model.backbones.freeze import FREEZERS
 from tunery.model.build import Built, build
-from tunery.model.dropout import Dropouts
-from tunery.model.families import is_norm
-from tunery.model.freeze import FREEZERS
-from tunery.schema.fields import alternatives
-from tunery.schema.freeze import Freeze, FreezeEncoder, FreezeLayers, FreezeToAdapter, NoFreeze, frozen_in_eval
-from tunery.schema.model import LinearHead, Model, NativeHead
-from tunery.schema.peft import BitFit, LayerNormTuning, Lora, NoPeft, Peft, Pfeiffer
-from tunery.schema.task import LabelOutput
+from tunery.schema.config.freeze import Freeze, FreezeEncoder, FreezeLayers, FreezeToAdapter, NoFreeze, frozen_in_eval
+from tunery.schema.config.model import LinearHead, Model, NativeHead
+from tunery.schema.config.peft import BitFit, LayerNormTuning, Lora, NoPeft, Peft, Pfeiffer
+from tunery.schema.config.task import LabelOutput
+from tunery.schema.reading.fields import alternatives
 
 HEAD = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 FAMILIES = ("tiny_bert", "tiny_distilbert", "tiny_roberta", "tiny_gpt2")

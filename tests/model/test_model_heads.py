@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from tunery.errors import ModelError
-from tunery.model.heads import ACTIVATIONS, HEADS, HeadedModel, answers_of, loading_of, make_heads
-from tunery.model.pooling import POOLINGS
-from tunery.schema.fields import alternatives
-from tunery.schema.model import Head, LinearHead, MlpHead, NativeHead, Pooling
-from tunery.schema.task import LabelOutput, Output, TokenOutput
+from tunery.model.heads.heads import ACTIVATIONS, HEADS, HeadedModel, answers_of, loading_of, make_heads
+from tunery.model.heads.pooling import POOLINGS
+from tunery.schema.config.model import Head, LinearHead, MlpHead, NativeHead, Pooling
+from tunery.schema.config.task import LabelOutput, Output, TokenOutput
+from tunery.schema.reading.fields import alternatives
 
 
 def outputs(labels: int) -> dict[str, Output]:

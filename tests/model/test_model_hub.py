@@ -9,9 +9,9 @@ from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError, RevisionNotFoundError
 
 from tunery.errors import ModelError
-from tunery.model import hub
-from tunery.model.backbone import base_digest
-from tunery.model.catalog import Base
+from tunery.model.backbones import hub
+from tunery.model.backbones.backbone import base_digest
+from tunery.model.backbones.catalog import Base
 
 BASE = Base("electra-bse", "google/electra-base-discriminator", None, local=False)
 

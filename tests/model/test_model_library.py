@@ -12,11 +12,11 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from model_answers import labels_of
 from tunery.errors import ModelError
-from tunery.model.anatomy import study
-from tunery.model.catalog import Base
-from tunery.model.method import Carrier, Wrapped
-from tunery.model.peft import METHODS
-from tunery.schema.peft import AdaLora, Dora, Ia3, LayerNormTuning, Library, Lora, LoraPlus, RsLora
+from tunery.model.backbones.catalog import Base
+from tunery.model.backbones.structure import study
+from tunery.model.peft.method import Carrier, Wrapped
+from tunery.model.peft.methods import METHODS
+from tunery.schema.config.peft import AdaLora, Dora, Ia3, LayerNormTuning, Library, Lora, LoraPlus, RsLora
 
 WORDS = torch.arange(5, 29).reshape(4, 6)
 BASE = Base("base", "base", None, local=True, trust_remote_code=False)

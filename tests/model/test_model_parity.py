@@ -15,11 +15,11 @@ from pydantic import TypeAdapter
 from torch import Tensor
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
-from tunery.model.anatomy import study
-from tunery.model.method import Carrier
-from tunery.model.peft import METHODS
-from tunery.model.tuner import saved_name
-from tunery.schema.peft import Peft
+from tunery.model.backbones.structure import study
+from tunery.model.peft.method import Carrier
+from tunery.model.peft.methods import METHODS
+from tunery.model.peft.tuner import saved_name
+from tunery.schema.config.peft import Peft
 
 REFERENCE = json.loads((Path(__file__).parent / "adapters_parity.json").read_text())
 KINDS: dict[str, Any] = {"bert": (BertModel, BertConfig), "roberta": (RobertaModel, RobertaConfig)}

@@ -10,15 +10,15 @@ from peft import AutoPeftModelForSequenceClassification
 
 from model_answers import labels_of
 from tunery.errors import ModelError
-from tunery.model.backbone import load_tokenizer
+from tunery.model.backbones.backbone import load_tokenizer
+from tunery.model.backbones.dropout import AS_PRETRAINED, Dropouts
 from tunery.model.build import Built, build
-from tunery.model.dropout import AS_PRETRAINED, Dropouts
 from tunery.model.export import export, load_exported
-from tunery.model.owned import count_parameters
-from tunery.schema.freeze import FreezeToAdapter, NoFreeze
-from tunery.schema.model import LinearHead, Model, NativeHead
-from tunery.schema.peft import Prefix, Prompt
-from tunery.schema.task import LabelOutput
+from tunery.model.trainable import count_parameters
+from tunery.schema.config.freeze import FreezeToAdapter, NoFreeze
+from tunery.schema.config.model import LinearHead, Model, NativeHead
+from tunery.schema.config.peft import Prefix, Prompt
+from tunery.schema.config.task import LabelOutput
 
 HEAD = {"labels": LabelOutput(labels=("no", "maybe", "yes"), problem="single_label")}
 METHODS = (Prefix(tokens=5), Prompt(tokens=5))

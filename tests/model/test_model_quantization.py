@@ -14,14 +14,14 @@ from torch import nn
 
 from model_answers import labels_of
 from tunery.errors import MissingExtra
-from tunery.model.backbone import load_tokenizer
+from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.export import export, load_exported
-from tunery.model.owned import count_parameters, load_owned, owned_state
-from tunery.schema.freeze import FreezeToAdapter, NoFreeze
-from tunery.schema.model import LinearHead, Model, NativeHead
-from tunery.schema.peft import AdaLora, Dora, Lora, LoraPlus, RsLora
-from tunery.schema.task import LabelOutput
+from tunery.model.trainable import count_parameters, load_owned, owned_state
+from tunery.schema.config.freeze import FreezeToAdapter, NoFreeze
+from tunery.schema.config.model import LinearHead, Model, NativeHead
+from tunery.schema.config.peft import AdaLora, Dora, Lora, LoraPlus, RsLora
+from tunery.schema.config.task import LabelOutput
 
 pytest.importorskip("bitsandbytes")
 
@@ -156,7 +156,7 @@ def test_a_copy_answers_the_same(kind: str, twin: Callable[[nn.Module], nn.Modul
 
 
 def test_the_library_is_asked_for_where_it_is_missing(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunery.model.quantization.find_spec", lambda name: None)
+    monkeypatch.setattr("tunery.model.backbones.quantization.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"bitsandbytes is not installed. Type: pip install 'tunery\[quant\]'"):
         make(spec(tiny_bert, "nf4"))
 

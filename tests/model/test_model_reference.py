@@ -14,12 +14,12 @@ from test_model_build import HEAD, batch_for, make
 from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.build import Built
-from tunery.model.owned import owned_state
 from tunery.model.reference import pretrained_state, reference_of
-from tunery.schema.freeze import FreezeEncoder, FreezeLayers, FreezeToAdapter
-from tunery.schema.model import LinearHead, MlpHead, Model
-from tunery.schema.peft import BitFit, LayerNormTuning, Lora
-from tunery.store.objects import Objects, Reference
+from tunery.model.trainable import owned_state
+from tunery.schema.config.freeze import FreezeEncoder, FreezeLayers, FreezeToAdapter
+from tunery.schema.config.model import LinearHead, MlpHead, Model
+from tunery.schema.config.peft import BitFit, LayerNormTuning, Lora
+from tunery.store.objects.objects import Objects, Reference
 
 FAMILIES = ("tiny_bert", "tiny_roberta", "tiny_distilbert", "tiny_gpt2")
 TRAINED: dict[str, dict[str, Any]] = {

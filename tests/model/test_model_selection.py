@@ -9,11 +9,11 @@ from test_model_families import wrap
 
 from tunery.errors import ModelError
 from tunery.model.build import build
-from tunery.model.peft import METHODS
-from tunery.schema.freeze import NoFreeze
-from tunery.schema.model import LinearHead, Model
-from tunery.schema.peft import BitFit
-from tunery.schema.task import LabelOutput
+from tunery.model.peft.methods import METHODS
+from tunery.schema.config.freeze import NoFreeze
+from tunery.schema.config.model import LinearHead, Model
+from tunery.schema.config.peft import BitFit
+from tunery.schema.config.task import LabelOutput
 
 LABELS = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 

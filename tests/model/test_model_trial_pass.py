@@ -14,15 +14,15 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from conftest import save, word_pieces
 from model_answers import labels_of
 from tunery.errors import ModelError
-from tunery.model.backbone import load_tokenizer
+from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.export import export, load_exported
+from tunery.model.peft.tuner import Beside
 from tunery.model.trial_pass import check_answers
-from tunery.model.tuner import Beside
-from tunery.schema.freeze import NoFreeze
-from tunery.schema.model import LinearHead, Model, NativeHead
-from tunery.schema.peft import Houlsby, Lora, NoPeft
-from tunery.schema.task import LabelOutput
+from tunery.schema.config.freeze import NoFreeze
+from tunery.schema.config.model import LinearHead, Model, NativeHead
+from tunery.schema.config.peft import Houlsby, Lora, NoPeft
+from tunery.schema.config.task import LabelOutput
 
 LABELS = {"labels": LabelOutput(labels=("a", "b", "c"), problem="single_label")}
 NUMBERED_FROM_PADDING = ("roberta", "xlm-roberta", "longformer")

@@ -11,14 +11,14 @@ from torch import nn
 
 from model_answers import labels_of
 from tunery.errors import ModelError
-from tunery.model.bottleneck import Adapters, after_feed_forward, houlsby_places, linear_adapter
+from tunery.model.backbones.catalog import resolve
 from tunery.model.build import Built, build, load_carrier
-from tunery.model.catalog import resolve
-from tunery.model.tuner import AdapterLayer, After, AroundNorm, Beside, saved_name
-from tunery.schema.freeze import NoFreeze
-from tunery.schema.model import Model
-from tunery.schema.peft import Compacter, Houlsby, Pfeiffer
-from tunery.schema.task import LabelOutput
+from tunery.model.peft.bottleneck import Adapters, after_feed_forward, houlsby_places, linear_adapter
+from tunery.model.peft.tuner import AdapterLayer, After, AroundNorm, Beside, saved_name
+from tunery.schema.config.freeze import NoFreeze
+from tunery.schema.config.model import Model
+from tunery.schema.config.peft import Compacter, Houlsby, Pfeiffer
+from tunery.schema.config.task import LabelOutput
 
 LABELS = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 PFEIFFER = Adapters(places=after_feed_forward, make=linear_adapter)

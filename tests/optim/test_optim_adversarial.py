@@ -13,12 +13,12 @@ from model_answers import labels_of
 from tunery.errors import RunError
 from tunery.model.build import Built, build
 from tunery.optim.adversarial import ADVERSARIES, CleanPass, MovedPass, make_adversary
-from tunery.schema.fields import alternatives
-from tunery.schema.freeze import NoFreeze
-from tunery.schema.model import Model
-from tunery.schema.peft import Houlsby, Lora, NoPeft, Prefix, Prompt
-from tunery.schema.regularization import Adversarial, Fgm, NoAdversary, Pgd
-from tunery.schema.task import LabelOutput
+from tunery.schema.config.freeze import NoFreeze
+from tunery.schema.config.model import Model
+from tunery.schema.config.peft import Houlsby, Lora, NoPeft, Prefix, Prompt
+from tunery.schema.config.regularization import Adversarial, Fgm, NoAdversary, Pgd
+from tunery.schema.config.task import LabelOutput
+from tunery.schema.reading.fields import alternatives
 
 IDS = torch.tensor([[3, 5, 7, 0], [2, 4, 6, 8]])
 MASK = torch.tensor([[1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]])

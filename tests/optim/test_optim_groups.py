@@ -13,13 +13,13 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceC
 
 from tunery.errors import ModelError
 from tunery.model.build import Built, build
-from tunery.model.peft import METHODS
+from tunery.model.peft.methods import METHODS
 from tunery.optim.groups import SPARED, Group, Rates, Roles, parameter_groups
-from tunery.schema.freeze import FreezeLayers, NoFreeze
-from tunery.schema.model import LinearHead, Model, NativeHead
-from tunery.schema.optim import Spared
-from tunery.schema.peft import Dora, Library, Lora, LoraPlus, NoPeft
-from tunery.schema.task import LabelOutput
+from tunery.schema.config.freeze import FreezeLayers, NoFreeze
+from tunery.schema.config.model import LinearHead, Model, NativeHead
+from tunery.schema.config.optim import Spared
+from tunery.schema.config.peft import Dora, Library, Lora, LoraPlus, NoPeft
+from tunery.schema.config.task import LabelOutput
 
 HEAD = {"labels": LabelOutput(labels=("no", "maybe", "yes"), problem="single_label")}
 RATES = Rates(encoder=1.0, head=7.0, adapter=3.0)

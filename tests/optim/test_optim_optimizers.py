@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from tunery.errors import ConfigError, MissingExtra
 from tunery.optim.groups import Rates, Roles
 from tunery.optim.optimizers import OPTIMIZERS, PAGED, QUANT, check_device, make_optimizer
-from tunery.schema import optim as schema
+from tunery.schema.config import optim as schema
 
 BITS = {schema.AdamW8bit: (False, 8), schema.PagedAdamW: (True, 32), schema.PagedAdamW8bit: (True, 8)}
 """Whether state is paged, and how many bits it has."""

@@ -14,9 +14,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tunery.optim.curves import factor, warmup_steps
 from tunery.optim.plots import COLUMNS, ROWS, draw, schedule_plots
 from tunery.optim.schedules import Plateau, Schedule, make_schedule
-from tunery.schema import schedule as schema
-from tunery.schema.fields import alternatives
-from tunery.schema.metrics import Direction
+from tunery.schema.config import schedule as schema
+from tunery.schema.reading.fields import alternatives
+from tunery.schema.results.direction import Direction
 
 
 def sgd(lr: float = 1.0) -> Optimizer:

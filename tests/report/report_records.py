@@ -6,30 +6,21 @@ from collections import Counter
 from typing import Any
 
 from tunery.hpo.analysis.stopped_early import pruned_by_epoch, seconds_saved
-from tunery.schema.results import (
-    BestTrial,
-    Cell,
-    ComparisonResult,
+from tunery.schema.results.comparison import Cell, ComparisonResult, MethodSummary
+from tunery.schema.results.record import Objective
+from tunery.schema.results.run import (
     DataRecord,
-    Disk,
-    EnsembleGain,
     Environment,
-    Importance,
     Memory,
-    MethodSummary,
     Metrics,
-    Objective,
     Parameters,
-    Rescored,
     RunResult,
     Seconds,
     SplitRecord,
-    Storage,
-    StoredItem,
-    StudyResult,
     Tokens,
-    TrialRecord,
 )
+from tunery.schema.results.storage import Disk, Storage, StoredItem
+from tunery.schema.results.study import BestTrial, EnsembleGain, Importance, Rescored, StudyResult, TrialRecord
 
 EPOCHS = 10
 

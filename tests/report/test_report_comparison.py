@@ -10,10 +10,10 @@ from page_reader import ATTACK, Page, checked
 from report_records import make_comparison, make_failed_cell, make_summary
 
 from tunery.report import comparison_csv, comparison_html, comparison_png, comparison_rows
-from tunery.report.comparison_table import CSV_COLUMNS
-from tunery.report.words import count, p_value, short_count, signed
-from tunery.schema.peft import method_name
-from tunery.schema.results import ComparisonResult
+from tunery.report.text.comparison_table import CSV_COLUMNS
+from tunery.report.text.formatting import count, p_value, short_count, signed
+from tunery.schema.config.peft import method_name
+from tunery.schema.results.comparison import ComparisonResult
 
 
 def page(result: ComparisonResult) -> Page:

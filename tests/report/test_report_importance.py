@@ -5,9 +5,9 @@ import random
 import pytest
 from report_records import make_empty_study
 
-from tunery.report.importance import evaluators, importance_rows, most_important, relatedness, varying
-from tunery.report.scales import Missing
-from tunery.schema.results import Importance, StudyResult
+from tunery.report.charts.parameter_axes import Missing
+from tunery.report.compute.importance import evaluators, importance_rows, most_important, relatedness, varying
+from tunery.schema.results.study import Importance, StudyResult
 
 
 def study(**shares: dict[str, float]) -> StudyResult:

@@ -8,7 +8,7 @@ import pytest
 from report_records import make_empty_study, make_searched_study, make_study
 
 from tunery.report import leaderboard_csv, leaderboard_rows
-from tunery.report.leaderboard import FIXED
+from tunery.report.text.leaderboard import FIXED
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])

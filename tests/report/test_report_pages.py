@@ -11,9 +11,10 @@ from page_reader import ATTACK, Page, checked
 from report_records import make_empty_study, make_lines, make_run, make_study
 
 from tunery.report import run_html, study_html
-from tunery.report.canvas import VARIABLES
-from tunery.report.words import METRIC_NAMES, duration, listed, percent, size
-from tunery.schema.results import Importance, Metrics, Rescored, RunResult, StudyResult
+from tunery.report.charts.figure import VARIABLES
+from tunery.report.text.formatting import METRIC_NAMES, duration, listed, percent, size
+from tunery.schema.results.run import Metrics, RunResult
+from tunery.schema.results.study import Importance, Rescored, StudyResult
 from tunery.tasks.table import TASKS
 
 

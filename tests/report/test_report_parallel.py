@@ -5,9 +5,9 @@ import random
 import pytest
 from report_records import make_empty_study, make_searched_study, make_study
 
-from tunery.report.importance import importance_rows
-from tunery.report.parallel import MOST_AXES, MOST_LINES, SHADES, parallel
-from tunery.schema.results import StudyResult, TrialRecord
+from tunery.report.charts.parallel import MOST_AXES, MOST_LINES, SHADES, parallel
+from tunery.report.compute.importance import importance_rows
+from tunery.schema.results.study import StudyResult, TrialRecord
 
 
 def study(params: list[dict[str, object]], values: list[float] | None = None, **changes: object) -> StudyResult:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.report.sampling import best_places, sample_note, sampled
+from tunery.report.compute.sampling import best_places, sample_note, sampled
 
 
 @given(st.integers(0, 500), st.integers(1, 100), st.sets(st.integers(0, 499), max_size=60))

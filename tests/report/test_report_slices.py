@@ -5,9 +5,9 @@ from statistics import median
 import pytest
 from report_records import make_empty_study, make_searched_study, make_study
 
-from tunery.report.importance import importance_rows
-from tunery.report.slices import MOST_SLICES, slices
-from tunery.schema.results import StudyResult, TrialRecord
+from tunery.report.charts.slices import MOST_SLICES, slices
+from tunery.report.compute.importance import importance_rows
+from tunery.schema.results.study import StudyResult, TrialRecord
 
 
 def study(rows: list[tuple[str, float | None, dict[str, object]]]) -> StudyResult:

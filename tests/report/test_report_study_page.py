@@ -7,8 +7,8 @@ from page_reader import Page, checked
 from report_records import make_empty_study, make_searched_study, make_study
 
 from tunery.report import study_html
-from tunery.report.trials_table import FIRST_ROWS, LAST_ROWS
-from tunery.schema.results import StudyResult, TrialRecord
+from tunery.report.pages.trials_table import FIRST_ROWS, LAST_ROWS
+from tunery.schema.results.study import StudyResult, TrialRecord
 
 
 def study_page(study: StudyResult) -> Page:

@@ -5,7 +5,7 @@ from page_reader import ATTACK, Page, checked
 from report_records import make_run, make_study
 
 from tunery.report import run_html, study_html
-from tunery.schema.results import Excerpt, WorstRow, WorstRows
+from tunery.schema.results.worst_rows import Excerpt, WorstRow, WorstRows
 
 PAIR = (Excerpt(text=f"first {ATTACK}", is_cut=True), Excerpt(text="second \u202etxet", is_cut=False))
 

@@ -2,7 +2,8 @@
 
 import json
 
-from tunery.schema.describe import (
+from tunery.schema.config.run import RunConfig
+from tunery.schema.reading.describe import (
     comparison_markdown,
     comparison_schema,
     json_schema,
@@ -14,10 +15,11 @@ from tunery.schema.describe import (
     study_markdown,
     study_schema,
 )
-from tunery.schema.fields import members, written_name
-from tunery.schema.results import ComparisonResult, RunResult, StudyResult
-from tunery.schema.run import RunConfig
-from tunery.schema.space_text import default_space
+from tunery.schema.reading.fields import members, written_name
+from tunery.schema.results.comparison import ComparisonResult
+from tunery.schema.results.run import RunResult
+from tunery.schema.results.study import StudyResult
+from tunery.schema.space.yaml_file import default_space
 
 
 def test_every_section_and_choice_is_documented() -> None:

@@ -9,11 +9,11 @@ from pydantic.fields import FieldInfo
 
 from tunery.errors import ConfigError
 from tunery.schema import load_config, load_document
-from tunery.schema.document import normalise, override, read_document, validate
-from tunery.schema.fields import members, tag_of, written_name
-from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.run import RunConfig
-from tunery.schema.space import with_domains
+from tunery.schema.config.peft import Lora, NoPeft
+from tunery.schema.config.run import RunConfig
+from tunery.schema.reading.document import normalise, override, read_document, validate
+from tunery.schema.reading.fields import members, tag_of, written_name
+from tunery.schema.space.sampled import with_domains
 from tunery.schema.spec import Choices
 
 BASE: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}

@@ -6,7 +6,9 @@ import pytest
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from tunery.schema.fields import (
+from tunery.schema.config.run import RunConfig
+from tunery.schema.config.train import Train
+from tunery.schema.reading.fields import (
     alternatives,
     branches,
     default_domain,
@@ -19,9 +21,7 @@ from tunery.schema.fields import (
     type_text,
     words,
 )
-from tunery.schema.run import RunConfig
 from tunery.schema.spec import Choices, Range
-from tunery.schema.train import Train
 
 
 def field(annotation: object) -> FieldInfo:

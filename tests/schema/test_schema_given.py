@@ -7,8 +7,8 @@ import pytest
 
 from tunery.errors import ConfigError, RequestError
 from tunery.schema import ConfigLike, RunConfig, config_from, document_from, load_config, load_document
-from tunery.schema.optim import AdamW
-from tunery.schema.peft import Lora
+from tunery.schema.config.optim import AdamW
+from tunery.schema.config.peft import Lora
 from tunery.schema.spec import Choices
 
 WRITTEN: dict[str, Any] = {"task": "classification", "data": {"train": "a.csv"}, "peft": "lora", "optim": {"lr": 1e-3}}

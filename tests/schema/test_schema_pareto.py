@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.schema.pareto import pareto_front
+from tunery.schema.results.pareto import pareto_front
 
 POINTS = st.dictionaries(st.integers(), st.tuples(*[st.integers(0, 4)] * 3), max_size=30)
 

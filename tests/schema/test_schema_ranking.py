@@ -5,8 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.schema.metrics import Direction
-from tunery.schema.ranking import standing
+from tunery.schema.results.direction import Direction
+from tunery.schema.results.ranking import standing
 
 DIRECTIONS = st.sampled_from(["maximize", "minimize"])
 NUMBERS = st.sampled_from([0.25, 0.5, 0.75, None, math.nan])

@@ -11,16 +11,16 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from tunery.errors import ConfigError
-from tunery.schema.document import override, validate
-from tunery.schema.fields import alternatives, default_domain, element, is_optional, members, tag_of
-from tunery.schema.optim import AdamW, Lion
-from tunery.schema.peft import Lora, NoPeft
-from tunery.schema.refusals import ends
-from tunery.schema.run import FROZEN_ENCODER_LR, RunConfig, far_rates
-from tunery.schema.space import domains, realise, with_domains
-from tunery.schema.space_check import check_space
+from tunery.schema.config.optim import AdamW, Lion
+from tunery.schema.config.peft import Lora, NoPeft
+from tunery.schema.config.run import FROZEN_ENCODER_LR, RunConfig, far_rates
+from tunery.schema.reading.document import override, validate
+from tunery.schema.reading.fields import alternatives, default_domain, element, is_optional, members, tag_of
+from tunery.schema.reading.validation import ends
+from tunery.schema.reading.yaml_text import dump_yaml, parse_yaml
+from tunery.schema.space.check import check_space
+from tunery.schema.space.sampled import domains, realise, with_domains
 from tunery.schema.spec import Choices, Range, Spec
-from tunery.schema.yaml_text import dump_yaml, parse_yaml
 
 BASE: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
 ALLOCATION = ("peft.init_r", "peft.target_r", "peft.warmup", "peft.settle")

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from tunery.schema.checkpoint import Checkpoint
+from tunery.schema.config.checkpoint import Checkpoint
 from tunery.schema.sizes import size_text
 
 

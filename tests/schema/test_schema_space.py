@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from tunery.errors import ConfigError
-from tunery.schema.document import validate
-from tunery.schema.space import (
+from tunery.schema.reading.document import validate
+from tunery.schema.space.check import check_space
+from tunery.schema.space.default import rates_left_out, space_of, with_default_domains
+from tunery.schema.space.sampled import (
     UNSET,
     config_path,
     domains,
@@ -16,8 +18,6 @@ from tunery.schema.space import (
     realise,
     with_domains,
 )
-from tunery.schema.space_check import check_space
-from tunery.schema.space_default import rates_left_out, space_of, with_default_domains
 from tunery.schema.spec import Choices, Range
 
 INF = float("inf")

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from tunery.schema import load_document
-from tunery.schema.space import domains, with_domains
-from tunery.schema.space_check import check_space
-from tunery.schema.space_default import with_default_domains
-from tunery.schema.space_text import default_space, flow, in_words, said
-from tunery.schema.space_tree import parameters
+from tunery.schema.reading.yaml_text import parse_yaml
+from tunery.schema.space.check import check_space
+from tunery.schema.space.default import with_default_domains
+from tunery.schema.space.parameters import parameters
+from tunery.schema.space.sampled import domains, with_domains
+from tunery.schema.space.yaml_file import default_space, flow, in_words, said
 from tunery.schema.spec import Choices, Range
-from tunery.schema.yaml_text import parse_yaml
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "space.yaml"
 LEAST: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tunery.schema.utf8 import NotUtf8, decode_utf8
+from tunery.schema.reading.utf8 import NotUtf8, decode_utf8
 
 GERMAN, RUSSIAN, QUOTED = "Grüße aus Köln\n" * 20, "привет, мир\n" * 20, "“quoted” – café\n"
 

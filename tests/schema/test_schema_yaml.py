@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunery.errors import ConfigError
-from tunery.schema.yaml_text import dump_yaml, parse_yaml, read_yaml
+from tunery.schema.reading.yaml_text import dump_yaml, parse_yaml, read_yaml
 
 _PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from zstandard import ZstdCompressor, ZstdError
 
-from tunery.store.codec import CODECS, encode, rows_of, shape_of, tensor_of
+from tunery.store.objects.codec import CODECS, encode, rows_of, shape_of, tensor_of
 
 DTYPES = (
     torch.float32,

@@ -15,8 +15,8 @@ from faults import ERRNOS, FaultyDisk, faulty, sha256, what_is_left
 from tiny_runs import config, write_rows
 from tunery.errors import TuneryError
 from tunery.schema import RunConfig, RunResult
-from tunery.schema.yaml_text import parse_yaml
-from tunery.store.ownership import is_temporary
+from tunery.schema.reading.yaml_text import parse_yaml
+from tunery.store.disk.ownership import is_temporary
 from tunery.train.fit import fit
 
 TIMES = ("seconds", "memory")

@@ -9,7 +9,7 @@ import pytest
 
 from faults import ERRNOS, FaultyDisk, faulty
 from tunery.errors import FolderError
-from tunery.store.files import (
+from tunery.store.disk.files import (
     entries,
     make_folder,
     recover,
@@ -25,7 +25,7 @@ from tunery.store.files import (
     write_text,
     written_whole,
 )
-from tunery.store.ownership import aside, is_temporary, temporary
+from tunery.store.disk.ownership import aside, is_temporary, temporary
 
 OLD, NEW = {"weights": "old", "deep/card": "old"}, {"weights": "new", "deep/card": "new", "more": "new"}
 

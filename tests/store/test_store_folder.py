@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tunery.errors import FolderError
-from tunery.schema.results import CheckpointRecord, Progress
-from tunery.store.claim import claimed, own, refuse_other
+from tunery.schema.results.run import CheckpointRecord, Progress
+from tunery.store.disk.run_lock import claimed, own, refuse_other
 from tunery.store.folder import RunFolder
 from tunery.store.resume import Point
 

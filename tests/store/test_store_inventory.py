@@ -7,14 +7,15 @@ import pytest
 
 from stored_runs import finish, keep_best, save_point, trial, weights
 from tunery.errors import FolderError
-from tunery.schema.checkpoint import Checkpoint
-from tunery.schema.results import Progress, Storage
-from tunery.store.claim import own
+from tunery.schema.config.checkpoint import Checkpoint
+from tunery.schema.results.run import Progress
+from tunery.schema.results.storage import Storage
 from tunery.store.cleaning import clean_run
-from tunery.store.files import size
+from tunery.store.disk.files import size
+from tunery.store.disk.lock import held
+from tunery.store.disk.ownership import aside, temporary
+from tunery.store.disk.run_lock import own
 from tunery.store.inventory import clean, storage_of
-from tunery.store.lock import held
-from tunery.store.ownership import aside, temporary
 from tunery.store.study import StudyStore
 
 

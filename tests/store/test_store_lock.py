@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tunery.errors import FolderError
-from tunery.store.lock import Holder, alone, held, holder
+from tunery.store.disk.lock import Holder, alone, held, holder
 
 HOLD = """
 import sys, time
@@ -112,7 +112,7 @@ def test_a_dead_process_that_nobody_has_buried_holds_nothing(tmp_path: Path, mon
 
 def test_without_proc_the_number_alone_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    monkeypatch.setattr("tunery.store.lock._start", lambda pid: None)
+    monkeypatch.setattr("tunery.store.disk.lock._start", lambda pid: None)
     with process("print('gone')", tmp_path) as (child, _):
         child.wait()
     left_behind(tmp_path, pid=child.pid)
@@ -272,7 +272,7 @@ with alone(Path(sys.argv[1]), say=print):
 
 
 def test_a_turn_ends_with_its_process_and_a_long_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunery.store.lock._LONG", 0.0)
+    monkeypatch.setattr("tunery.store.disk.lock._LONG", 0.0)
     told: list[str] = []
 
     with process(WAIT_IN_TURN, tmp_path) as (child, said):
@@ -309,7 +309,7 @@ def test_threads_take_turns_too(tmp_path: Path, file_system: str) -> None:
 def test_whoever_was_forked_in_a_turn_does_not_prolong_it(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     with alone(tmp_path, say=print), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tunery.store.lock._HELD", set())  # as if it had been forked before that was known
+        patch.setattr("tunery.store.disk.lock._HELD", set())  # as if it had been forked before that was known
         child = os.fork()
         if child == 0:
             os.close(writing)

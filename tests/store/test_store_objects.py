@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from tunery.errors import Damaged
-from tunery.store import codec
-from tunery.store.objects import Objects, Reference, Stored
-from tunery.store.ownership import temporary
+from tunery.store.disk.ownership import temporary
+from tunery.store.objects import codec
+from tunery.store.objects.objects import Objects, Reference, Stored
 
 KINDS = {"raw": (False, False), "planes": (False, True), "delta": (True, True)}
 """Codec -> whether there is a reference, and whether to compress."""
@@ -217,7 +217,7 @@ def test_another_object_in_its_place_is_damaged_and_so_is_none(objects: Objects)
 def test_a_codec_that_errs_is_found(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     right = codec.encode
     with monkeypatch.context() as patch:
-        patch.setattr("tunery.store.packing.encode", lambda rows, base, **given: right(rows ^ 1, base, **given))
+        patch.setattr("tunery.store.objects.packing.encode", lambda rows, base, **given: right(rows ^ 1, base, **given))
         digest = objects.put({"a": torch.zeros(400)}).digest
     objects.check(digest)
     with pytest.raises(Damaged, match="tensor 'a' of object .* must be .*, but its digest is another"):
@@ -226,7 +226,7 @@ def test_a_codec_that_errs_is_found(objects: Objects, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), MemoryError(), KeyboardInterrupt()])
 @pytest.mark.parametrize(
-    "where", ["tunery.store.files.sync", "tunery.store.files.write", "tunery.store.packing.encode"]
+    "where", ["tunery.store.disk.files.sync", "tunery.store.disk.files.write", "tunery.store.objects.packing.encode"]
 )
 def test_whatever_ends_a_write_leaves_nothing(
     objects: Objects, monkeypatch: pytest.MonkeyPatch, failure: BaseException, where: str

@@ -14,16 +14,13 @@ from hypothesis import strategies as st
 from others_files import KINDS, NAMES, litter, make_outside, put, state
 from stored_runs import finish, keep_best, save_point, trial, weights
 from tunery.errors import FolderError
-from tunery.schema.checkpoint import Checkpoint
-from tunery.schema.document import validate
-from tunery.schema.results import Progress
-from tunery.schema.yaml_text import dump_yaml
-from tunery.store.claim import claimed, own
+from tunery.schema.config.checkpoint import Checkpoint
+from tunery.schema.reading.document import validate
+from tunery.schema.reading.yaml_text import dump_yaml
+from tunery.schema.results.run import Progress
 from tunery.store.cleaning import clean_run
-from tunery.store.files import write_text
-from tunery.store.folder import RunFolder
-from tunery.store.inventory import storage_of
-from tunery.store.ownership import (
+from tunery.store.disk.files import write_text
+from tunery.store.disk.ownership import (
     FILES,
     FOLDERS,
     LOCK,
@@ -36,6 +33,9 @@ from tunery.store.ownership import (
     set_aside_from,
     temporary,
 )
+from tunery.store.disk.run_lock import claimed, own
+from tunery.store.folder import RunFolder
+from tunery.store.inventory import storage_of
 from tunery.store.study import StudyStore
 
 CONFIG = validate({"task": {"kind": "classification"}, "data": {"train": "a.csv"}}).model_dump(mode="json")

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from stored_runs import finish, keep_best, save_point, trial, weights
-from tunery.schema.checkpoint import Checkpoint
-from tunery.store.claim import claimed
+from tunery.schema.config.checkpoint import Checkpoint
+from tunery.store.disk.ownership import is_temporary, temporary
+from tunery.store.disk.run_lock import claimed
 from tunery.store.folder import RunFolder
-from tunery.store.objects import Objects
-from tunery.store.ownership import is_temporary, temporary
+from tunery.store.objects.objects import Objects
 from tunery.store.resume import Point
 from tunery.store.study import StudyStore
 

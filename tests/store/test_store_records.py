@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tunery.errors import FolderError
-from tunery.schema.results import Progress
+from tunery.schema.results.run import Progress
 from tunery.store.folder import RunFolder
 from tunery.store.records import read_record
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunery.schema.results import CheckpointRecord
-from tunery.store.objects import Objects, Stored
+from tunery.schema.results.run import CheckpointRecord
+from tunery.store.objects.objects import Objects, Stored
 from tunery.store.resume import Point, ResumePoints
 
 Kept = tuple[CheckpointRecord, ...]

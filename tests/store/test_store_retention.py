@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.schema.checkpoint import Checkpoint
-from tunery.schema.metrics import Direction
-from tunery.schema.results import CheckpointRecord
+from tunery.schema.config.checkpoint import Checkpoint
+from tunery.schema.results.direction import Direction
+from tunery.schema.results.run import CheckpointRecord
 from tunery.store.retention import PRESSURES, Keep, RunState, retained
 
 NOTHING = Keep()

@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from stored_runs import finish, keep_best, save_point, trial, weights
 from tunery.errors import DiskFull
-from tunery.schema.checkpoint import Checkpoint
-from tunery.schema.results import CheckpointRecord
+from tunery.schema.config.checkpoint import Checkpoint
+from tunery.schema.results.run import CheckpointRecord
 from tunery.store.folder import RunFolder
 from tunery.store.retention import ONE_PER_STUDY, PRESSURES
 from tunery.store.study import StudyStore

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tunery.data.metrics import sigmoid
-from tunery.schema.task import MultilabelTask
+from tunery.schema.config.task import MultilabelTask
 from tunery.tasks.multilabel import FEW, Multilabel
 
 

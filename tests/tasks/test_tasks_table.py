@@ -5,11 +5,11 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from tunery.data.rows import Example, Split
+from tunery.data.examples import Example, Split
 from tunery.errors import DataError
-from tunery.schema.data import Data
-from tunery.schema.fields import alternatives
-from tunery.schema.task import ClassificationTask, MultilabelTask, Task
+from tunery.schema.config.data import Data
+from tunery.schema.config.task import ClassificationTask, MultilabelTask, Task
+from tunery.schema.reading.fields import alternatives
 from tunery.tasks.table import TASKS, label_names, make_task
 
 

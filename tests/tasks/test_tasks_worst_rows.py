@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from tunery.data.examples import Example, Split
 from tunery.data.row_table import RowTable
-from tunery.data.rows import Example, Split
-from tunery.schema.task import ClassificationTask, MultilabelTask
+from tunery.schema.config.task import ClassificationTask, MultilabelTask
 from tunery.tasks.table import make_task
 from tunery.tasks.worst_rows import MOST_CHARACTERS, MOST_ROWS, worst_rows
 

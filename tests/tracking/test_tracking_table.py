@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tunery.schema.fields import alternatives
-from tunery.schema.tracking import TensorBoard, Tracker
+from tunery.schema.config.tracking import TensorBoard, Tracker
+from tunery.schema.reading.fields import alternatives
 from tunery.tracking.table import TRACKERS, make_trackers
 
 

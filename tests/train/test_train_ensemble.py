@@ -15,24 +15,24 @@ from hypothesis import strategies as st
 
 from tiny_runs import config, write_rows
 from tunery import load
+from tunery.data.examples import Example
 from tunery.data.metrics import sigmoid
 from tunery.data.row_table import RowTable
-from tunery.data.rows import Example
 from tunery.errors import ExportMismatch, ModelError
-from tunery.schema.results import EnsembleGain
-from tunery.schema.task import ClassificationTask, MultilabelTask
+from tunery.schema.config.task import ClassificationTask, MultilabelTask
+from tunery.schema.results.study import EnsembleGain
 from tunery.store.folder import RunFolder
-from tunery.store.objects import Objects
+from tunery.store.objects.objects import Objects
 from tunery.tasks.combine import SIGMOID, SOFTMAX
 from tunery.tasks.table import make_task
-from tunery.train import publish as publishing
-from tunery.train.blend import BLENDS, Blend, Judge, selected
-from tunery.train.ensemble import Panel, Soup, gain_of, gains, write_ensemble
+from tunery.train.artifacts import publish as publishing
+from tunery.train.ensembles.combination import BLENDS, Blend, Judge, selected
+from tunery.train.ensembles.ensemble import Panel, Soup, gain_of, gains, write_ensemble
+from tunery.train.ensembles.members import Member, member_of
+from tunery.train.ensembles.soup import Pot, greedy
 from tunery.train.fit import fit
-from tunery.train.inference import evaluate
-from tunery.train.members import Member, member_of
-from tunery.train.predict_file import predict_file
-from tunery.train.soup import Pot, greedy
+from tunery.train.predict.inference import evaluate
+from tunery.train.predict.predict_file import predict_file
 
 TEXTS = ["it was great and we love it", "a terrible day", "the film was sad but good", "bad"]
 TRIALS: dict[int, dict[str, Any]] = {
@@ -63,7 +63,7 @@ def restored(root: Path, number: int) -> Member:
     folder = RunFolder(root / "trials" / str(number), objects=Objects(root / "objects"))
     result, best = folder.result(), folder.best()
     assert result is not None and best is not None
-    from tunery.schema.document import validate
+    from tunery.schema.reading.document import validate
 
     return member_of(number, validate(result.config), best, folder.objects, data=result.data)
 
@@ -272,6 +272,6 @@ def test_multilabel_ensembles_have_thresholds_of_their_own(tiny_bert: Path, tmp_
 
 def test_a_soup_in_which_all_stay_names_all(study: Callable[..., list[Member]], monkeypatch: Any) -> None:
     members = study(1, 0, 4)
-    monkeypatch.setattr("tunery.train.ensemble.greedy", lambda order, merit: tuple(order))
+    monkeypatch.setattr("tunery.train.ensembles.ensemble.greedy", lambda order, merit: tuple(order))
     chosen = Soup(Panel(members)).choose(np.arange(24))
     assert sorted(chosen.places) == [0, 2] and chosen.blend.weights == (0.5, 0.5)

@@ -9,15 +9,15 @@ import pytest
 from stored_runs import save_point
 from tiny_runs import config, write_rows
 from tunery.errors import FolderError
-from tunery.schema.checkpoint import Checkpoint
-from tunery.store.files import size
+from tunery.schema.config.checkpoint import Checkpoint
+from tunery.store.disk.files import size
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
-from tunery.train import estimate as module
-from tunery.train.assemble import assemble
-from tunery.train.estimate import Sizes, estimate, require_room, sizes_of
 from tunery.train.fit import fit
-from tunery.train.prepare import prepare
+from tunery.train.setup import estimate as module
+from tunery.train.setup.assemble import assemble
+from tunery.train.setup.estimate import Sizes, estimate, require_room, sizes_of
+from tunery.train.setup.prepare import prepare
 
 MB = 10**6
 STATE = ("objects", "resume", "staging", "best")

@@ -15,13 +15,15 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tiny_runs import StopAt, config, write_rows
 from tunery import load
-from tunery.data.rows import Example
+from tunery.data.examples import Example
 from tunery.errors import DataError, ExportMismatch, FolderError, ModelError
-from tunery.schema.results import BestTrial, Disk, RunResult, StudyResult, TrialRecord
+from tunery.schema.results.run import RunResult
+from tunery.schema.results.storage import Disk
+from tunery.schema.results.study import BestTrial, StudyResult, TrialRecord
+from tunery.store.disk.lock import held
 from tunery.store.folder import RunFolder
-from tunery.store.lock import held
-from tunery.train import export as exporting
-from tunery.train.export import export_run
+from tunery.train.artifacts import export as exporting
+from tunery.train.artifacts.export import export_run
 from tunery.train.fit import fit
 
 ROWS = [Example("it was a great day"), Example("the film was sad and very bad")]

@@ -11,11 +11,11 @@ from transformers import TrainerCallback
 from tiny_runs import StopAt, config, write_rows
 from tunery.errors import DataError, FolderError, Interrupted, RequestError
 from tunery.schema import RunConfig
-from tunery.schema.results import Progress
+from tunery.schema.results.run import Progress
 from tunery.store.folder import RunFolder
-from tunery.train.export import export_run
+from tunery.train.artifacts.export import export_run
 from tunery.train.fit import fit
-from tunery.train.inference import evaluate
+from tunery.train.predict.inference import evaluate
 
 ROWS = 60
 

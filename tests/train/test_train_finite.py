@@ -14,14 +14,14 @@ from transformers import TrainerCallback
 
 from tiny_runs import config, write_rows
 from tunery.data.batches import EpochBatches, length_tells_labels, plan_epoch
-from tunery.data.rows import Example
+from tunery.data.examples import Example
 from tunery.errors import NonFiniteLoss
 from tunery.schema import RunConfig
 from tunery.store.folder import RunFolder
 from tunery.tracking.jsonl import read_metrics
-from tunery.train.finite import LossWatch, StopWhereNotFinite, rows_of_step
 from tunery.train.fit import fit
-from tunery.train.prepare import prepare
+from tunery.train.loop.finite import LossWatch, StopWhereNotFinite, rows_of_step
+from tunery.train.setup.prepare import prepare
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 STEPS_PER_EPOCH = 8

@@ -13,14 +13,14 @@ from transformers import TrainerCallback
 
 from tiny_runs import StopAt, config, write_rows
 from tunery import load
-from tunery.data.rows import Example
+from tunery.data.examples import Example
 from tunery.errors import DataError, FolderError, Interrupted
 from tunery.schema import RunConfig
+from tunery.store.disk.ownership import temporary
 from tunery.store.folder import RunFolder
-from tunery.store.ownership import temporary
 from tunery.tracking.jsonl import read_metrics
 from tunery.train.fit import fit
-from tunery.train.inference import evaluate
+from tunery.train.predict.inference import evaluate
 
 METHODS: dict[str, dict[str, Any]] = {
     "full": {},

@@ -8,7 +8,7 @@ import pytest
 
 from tiny_runs import StopAt, config, write_rows
 from tunery import load
-from tunery.data.rows import Example
+from tunery.data.examples import Example
 from tunery.errors import Interrupted
 from tunery.train.fit import fit
 

@@ -9,11 +9,11 @@ from transformers import TrainerCallback
 
 from tiny_runs import StopAt, config, write_rows
 from tunery import load
-from tunery.data.rows import Example
+from tunery.data.examples import Example
 from tunery.errors import ConfigError
 from tunery.optim.losses import LOSSES
 from tunery.schema import RunConfig
-from tunery.schema.task import ClassificationTask, MultilabelTask
+from tunery.schema.config.task import ClassificationTask, MultilabelTask
 from tunery.tracking.jsonl import read_metrics
 from tunery.train.fit import fit
 

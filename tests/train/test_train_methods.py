@@ -9,8 +9,8 @@ import pytest
 
 from tiny_runs import StopAt, config, write_rows
 from tunery import load
-from tunery.data.rows import Example
-from tunery.schema.results import Memory, RunResult
+from tunery.data.examples import Example
+from tunery.schema.results.run import Memory, RunResult
 from tunery.store.folder import RunFolder
 from tunery.train.fit import fit
 

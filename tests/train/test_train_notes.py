@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tunery.data.rows import Example
+from tunery.data.examples import Example
 from tunery.schema import RunConfig
-from tunery.schema.document import validate
-from tunery.schema.results import DataRecord, SplitRecord
+from tunery.schema.reading.document import validate
+from tunery.schema.results.run import DataRecord, SplitRecord
 from tunery.tasks.table import make_task
 from tunery.train.notes import Curves, notes_of
 

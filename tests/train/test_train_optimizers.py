@@ -35,8 +35,8 @@ def test_an_interrupted_run_ends_like_one_that_was_not(tiny_bert: Path, tmp_path
 def test_what_the_machine_and_the_data_refuse_is_said_at_once_before_a_model_is_loaded(
     tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunery.train.assemble.build", lambda *_, **__: pytest.fail("a model was loaded"))
-    monkeypatch.setattr("tunery.train.assemble.pick_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("tunery.train.setup.assemble.build", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("tunery.train.setup.assemble.pick_device", lambda: torch.device("cpu"))
     sections = {"optim": {"name": "paged_adamw"}, "schedule": {"name": "linear", "warmup": 500}}
     with pytest.raises(ConfigError) as caught:
         fit(config(str(tiny_bert), write_rows(tmp_path), **sections), out=tmp_path / "run")

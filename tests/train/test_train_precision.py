@@ -11,13 +11,14 @@ from transformers import TrainerCallback
 
 from tiny_runs import StopAt, config, write_rows
 from tunery import load
-from tunery.data.rows import Example
+from tunery.data.examples import Example
 from tunery.hardware import pick_device, use_precision
-from tunery.schema.results import RunResult
+from tunery.schema.results.run import RunResult
 from tunery.tracking.jsonl import read_metrics
-from tunery.train import assemble, scoring
 from tunery.train.fit import fit
-from tunery.train.trainer import TuneryTrainer
+from tunery.train.loop.trainer import TuneryTrainer
+from tunery.train.predict import scoring
+from tunery.train.setup import assemble
 
 NO_DROPOUT = {"head_dropout": 0, "encoder_dropout": 0, "attention_dropout": 0}
 ROWS = [Example("it was a great day"), Example("the film was very sad and we hate it"), Example("good")]

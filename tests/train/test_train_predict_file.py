@@ -15,8 +15,8 @@ import pytest
 from tiny_runs import config, write_rows
 from tunery.errors import DataError, OutputError, RequestError
 from tunery.train.fit import fit
-from tunery.train.inference import load
-from tunery.train.predict_file import STANDARD, Answer, Columns, evaluate_file, predict_file
+from tunery.train.predict.inference import load
+from tunery.train.predict.predict_file import STANDARD, Answer, Columns, evaluate_file, predict_file
 
 ROWS = [{"id": "a", "text": "a great day, truly", "note": "x|y"}, {"id": "b", "text": 'so "bad"', "note": ""}]
 

@@ -8,7 +8,7 @@ import pytest
 from tiny_runs import config, write_rows
 from tunery.errors import DataError
 from tunery.schema import RunConfig
-from tunery.train.prepare import examine, prepare
+from tunery.train.setup.prepare import examine, prepare
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from tiny_runs import config, write_rows
 from tunery import load
 from tunery.errors import DiskFull, ExportMismatch
 from tunery.schema import RunConfig
+from tunery.store.disk.ownership import is_temporary
 from tunery.store.folder import RunFolder
-from tunery.store.ownership import is_temporary
-from tunery.train import publish as publishing
+from tunery.train.artifacts import publish as publishing
 from tunery.train.fit import fit
-from tunery.train.inference import Predictor
+from tunery.train.predict.inference import Predictor
 
 TRAIN = {"epochs": 1, "batch_size": 8, "max_steps": 4}
 Tamper = Callable[[Path], None]

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 from tiny_runs import StopAt, config, write_rows
 from tunery.errors import Interrupted
 from tunery.schema import RunConfig
-from tunery.schema.results import RunResult
+from tunery.schema.results.run import RunResult
 from tunery.store.folder import RunFolder
 from tunery.store.resume import Point
 from tunery.train.fit import fit

@@ -8,7 +8,7 @@ import pytest
 from tiny_runs import StopAt, config, write_rows
 from tunery.optim.curves import factor, warmup_steps
 from tunery.optim.schedules import SCHEDULES
-from tunery.schema.schedule import ReducePlateau
+from tunery.schema.config.schedule import ReducePlateau
 from tunery.tracking.jsonl import read_metrics
 from tunery.train.fit import fit
 

@@ -9,15 +9,15 @@ import pytest
 from transformers import TrainerCallback
 
 from tiny_runs import StopAt, config, write_rows
-from tunery.data.rows import Example
+from tunery.data.examples import Example
 from tunery.errors import DataError, FolderError, Interrupted, ModelError
 from tunery.schema import RunConfig
 from tunery.store.folder import RunFolder
-from tunery.train.assemble import assemble
 from tunery.train.fit import fit
-from tunery.train.inference import Network, load
-from tunery.train.prepare import prepare
-from tunery.train.start import begin_with
+from tunery.train.predict.inference import Network, load
+from tunery.train.setup.assemble import assemble
+from tunery.train.setup.prepare import prepare
+from tunery.train.setup.start import begin_with
 
 METHODS: dict[str, dict[str, Any]] = {
     "full": {},

@@ -19,8 +19,8 @@ from torch.optim import Optimizer
 from tunery.errors import RunError
 from tunery.optim.groups import Rates, Roles
 from tunery.optim.optimizers import OPTIMIZERS, PAGED, make_optimizer
-from tunery.store.objects import Objects
-from tunery.train.state import STORABLE, pack, random_state, restore_random_state, unpack
+from tunery.store.objects.objects import Objects
+from tunery.train.loop.state import STORABLE, pack, random_state, restore_random_state, unpack
 
 WHOLE = sorted((kind for kind in STORABLE if not kind.is_floating_point), key=str)
 BROKEN = sorted((kind for kind in STORABLE if kind.is_floating_point), key=str)

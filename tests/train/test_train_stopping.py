@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiny_runs import config, write_rows
-from tunery.schema.metrics import Direction
-from tunery.schema.results import CheckpointRecord, RunResult
+from tunery.schema.results.direction import Direction
+from tunery.schema.results.run import CheckpointRecord, RunResult
 from tunery.tracking.jsonl import read_metrics
-from tunery.train.callbacks import FollowMetric, epochs_to_keep, epochs_without_improvement
 from tunery.train.fit import fit
-from tunery.train.inference import evaluate
+from tunery.train.loop.callbacks import FollowMetric, epochs_to_keep, epochs_without_improvement
+from tunery.train.predict.inference import evaluate
 
 values = st.lists(st.one_of(st.none(), st.integers(-20, 20).map(lambda n: n / 4)), max_size=12)
 

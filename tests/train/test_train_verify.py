@@ -16,13 +16,13 @@ from safetensors.torch import load_file, save_file
 
 from tiny_runs import config, write_rows
 from tunery import load
+from tunery.data.examples import Example
 from tunery.data.row_table import RowTable
-from tunery.data.rows import Example
 from tunery.errors import ExportMismatch
-from tunery.train import verify
+from tunery.train.artifacts import verify
+from tunery.train.artifacts.verify import Reader, answers_from, require_same
 from tunery.train.fit import fit
-from tunery.train.inference import Predictor
-from tunery.train.verify import Reader, answers_from, require_same
+from tunery.train.predict.inference import Predictor
 
 ROWS = [Example("a great day"), Example("the film was sad", "and we hate it"), Example("it was very long " * 9)]
 
@@ -234,7 +234,7 @@ def test_it_ends_with_its_standard_input_and_leads_a_session(start: Callable[[st
     pid = reader.ask({})[0]["pid"]
     assert os.getsid(pid) == pid  # a Ctrl-C in the terminal does not reach it
     with subprocess.Popen(
-        [sys.executable, "-m", "tunery.train.reader"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "tunery.train.artifacts.reader"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         answer, _ = process.communicate(b"")
     assert process.returncode == 0 and answer == b""

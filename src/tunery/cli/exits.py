@@ -9,7 +9,7 @@ import typer
 from tunery.cli.secrets import Secrets
 from tunery.errors import ConfigError, Interrupted, RequestError, TuneryError
 from tunery.terminal import write_error, write_json
-from tunery.train.quiet import quiet_libraries
+from tunery.train.library_warnings import quiet_libraries
 
 INTERRUPTED = 130
 _USAGE: Any = typer.BadParameter.__bases__[0]  # from click, or from the copy of click inside newer typers

@@ -7,7 +7,7 @@ from typing import Final
 from rich.table import Table
 
 from tunery.cli.show import plain
-from tunery.report.stored import (
+from tunery.report.compute.disk import (
     KINDS,
     holdings,
     largest,
@@ -16,7 +16,7 @@ from tunery.report.stored import (
     saved_sentence,
     short_path,
 )
-from tunery.schema.results import Storage, StoredItem
+from tunery.schema.results.storage import Storage, StoredItem
 from tunery.schema.sizes import size_text
 from tunery.terminal import Terminal
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tunery.errors import RequestError
-from tunery.schema.document import override
+from tunery.schema.reading.document import override
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML config; `tunery init DATA` writes one.")]
 Overrides = Annotated[

@@ -8,8 +8,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tunery.report.parts import told_once
-from tunery.schema.results import ComparisonResult, DataRecord, Finding, RunResult, StudyResult
+from tunery.report.pages.components import told_once
+from tunery.schema.results.comparison import ComparisonResult
+from tunery.schema.results.finding import Finding
+from tunery.schema.results.run import DataRecord, RunResult
+from tunery.schema.results.study import StudyResult
 from tunery.schema.sizes import size_text
 from tunery.terminal import Terminal, write_json
 
@@ -27,7 +30,7 @@ def plain(text: str) -> str:
 
 
 def _saved(kept: int, keep_all: int) -> str:
-    from tunery.report.stored import saved_sentence
+    from tunery.report.compute.disk import saved_sentence
 
     return plain(saved_sentence(kept, keep_all))
 
@@ -131,8 +134,8 @@ def comparison(record: ComparisonResult, folder: Path, *, as_json: bool) -> None
     if as_json:
         write_json(record)
         return
-    from tunery.report.comparison_table import comparison_rows
-    from tunery.report.read_names import comparison_to_read
+    from tunery.report.text.comparison_table import comparison_rows
+    from tunery.report.text.method_names import comparison_to_read
 
     record = comparison_to_read(record)
     columns = {"p": "p", "trainable": "trainable", "percent": "of all", "seconds": "train s", "tokens/s": "tokens/s"}

@@ -7,12 +7,12 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tunery.hpo.search_space.grid import LIMIT, size
-from tunery.schema.document import Document
-from tunery.schema.fields import members, tag_of, written
-from tunery.schema.run import RunConfig
-from tunery.schema.space_default import rates_left_out, space_of
-from tunery.schema.space_text import in_words
-from tunery.schema.space_tree import Parameter, parameters
+from tunery.schema.config.run import RunConfig
+from tunery.schema.reading.document import Document
+from tunery.schema.reading.fields import members, tag_of, written
+from tunery.schema.space.default import rates_left_out, space_of
+from tunery.schema.space.parameters import Parameter, parameters
+from tunery.schema.space.yaml_file import in_words
 from tunery.schema.spec import Choices, Domain, Spec
 from tunery.terminal import Terminal, write_json
 

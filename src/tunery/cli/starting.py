@@ -9,12 +9,12 @@ import typer
 
 from tunery.cli import show
 from tunery.cli.options import AsJson, Config, Overrides, Overwrite, TrustRemoteCode, permits_code
-from tunery.data.load import require_readable
+from tunery.data.reading.load import require_readable
 from tunery.errors import RequestError
 from tunery.schema import load_config
-from tunery.schema.results import Finding
-from tunery.schema.run import far_rates
-from tunery.schema.utf8 import has_utf8_path
+from tunery.schema.config.run import far_rates
+from tunery.schema.reading.utf8 import has_utf8_path
+from tunery.schema.results.finding import Finding
 from tunery.terminal import write, write_json
 
 
@@ -48,7 +48,7 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Look at a labelled file, guess the task, and write a commented config."""
-    from tunery.data.guess import guess, render, suggested_name
+    from tunery.data.first_config.infer import guess, render, suggested_name
     from tunery.store.output import require_free, write_output
 
     for path in filter(None, (data, out)):
@@ -70,7 +70,7 @@ def check(
     """Say what is wrong with the data before any training: duplicates, leaks, one-class splits, truncation."""
     resolved = load_config(config, overrides or ())
     require_readable(resolved.data)
-    from tunery.train.prepare import examine
+    from tunery.train.setup.prepare import examine
 
     examined = examine(resolved, trust_remote_code=permits_code(trust_remote_code, overrides or ()))
     rates = [Finding(level="warning", code="learning_rate", message=told) for told in far_rates(resolved)]
@@ -107,8 +107,8 @@ def schema(
 
 def _published() -> dict[str, Published]:
     from tunery.optim.plots import schedule_plots
-    from tunery.schema import describe
-    from tunery.schema.space_text import default_space
+    from tunery.schema.reading import describe
+    from tunery.schema.space.yaml_file import default_space
 
     return {
         "config": Published(describe.json_schema, lambda: describe.markdown(schedule_plots())),
@@ -122,6 +122,6 @@ def _published() -> dict[str, Published]:
 
 def models(as_json: AsJson = False) -> None:
     """List the model aliases that configs may use; any Hub id or local folder works too."""
-    from tunery.model.catalog import catalog_rows
+    from tunery.model.backbones.catalog import catalog_rows
 
     show.models(catalog_rows(), as_json=as_json)

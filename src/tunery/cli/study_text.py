@@ -6,14 +6,15 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from tunery.report.costs import COST_WORDS
-from tunery.report.finite import finite
-from tunery.report.front import costs_of, front_rows
-from tunery.report.importance import importance_rows
-from tunery.report.leaderboard import MEAN, cost_column, leaderboard_rows, searched
-from tunery.report.pruning import pruning
-from tunery.report.read_names import study_to_read
-from tunery.report.study_words import (
+from tunery.report.compute.importance import importance_rows
+from tunery.report.compute.pareto_front import costs_of, front_rows
+from tunery.report.compute.pruning import pruning
+from tunery.report.text.cost_units import COST_WORDS
+from tunery.report.text.formatting import DASH, duration, plural, score, value_text
+from tunery.report.text.leaderboard import MEAN, cost_column, leaderboard_rows, searched
+from tunery.report.text.method_names import study_to_read
+from tunery.report.text.numbers import finite
+from tunery.report.text.study_sentences import (
     ENSEMBLES,
     ensemble_line,
     front_sentence,
@@ -22,8 +23,7 @@ from tunery.report.study_words import (
     rescored_sentence,
     winner_again,
 )
-from tunery.report.words import DASH, duration, plural, score, value_text
-from tunery.schema.results import StudyResult
+from tunery.schema.results.study import StudyResult
 
 _ROWS: Final = 10
 """Best trials that are listed, and trials of the front."""

@@ -9,9 +9,9 @@ import typer
 from tunery.cli import show
 from tunery.cli.options import AsJson, Folder, Model, Overwrite, TrustRemoteCode
 from tunery.errors import RequestError
-from tunery.schema.results import EnsembleGain
+from tunery.schema.results.study import EnsembleGain
+from tunery.store.disk.ownership import require_run
 from tunery.store.exported import exported_in, require_new
-from tunery.store.ownership import require_run
 from tunery.terminal import Terminal
 
 
@@ -48,14 +48,14 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a finished model on a split of its data, or on a new labelled file."""
-    from tunery.train.predict_file import Columns, evaluate_file
+    from tunery.train.predict.predict_file import Columns, evaluate_file
 
     columns = Columns(text=text, text_pair=text_pair, label=label)
     if source is None:
         if columns != Columns():
             raise typer.BadParameter("--text, --text-pair and --label name columns of a file that --input names")
         exported_in(run)
-        from tunery.train.inference import evaluate as score
+        from tunery.train.predict.inference import evaluate as score
 
         scores = score(run, split.value, say=Terminal(stderr=True).say, trust_remote_code=trust_remote_code)
         show.metrics(scores, of="split", name=split.value, as_json=as_json)
@@ -95,7 +95,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Label the rows of a file: its columns, then the label or labels and how sure the model is."""
-    from tunery.train.predict_file import STANDARD, Answer, Columns, predict_file
+    from tunery.train.predict.predict_file import STANDARD, Answer, Columns, predict_file
 
     if as_json and target == STANDARD:
         raise typer.BadParameter("--json and --output - exclude each other: both print on standard output")
@@ -128,7 +128,7 @@ def export(
 ) -> None:
     """Write weights that a run or study keeps as a folder that plain transformers or peft load."""
     require_new(out, run)
-    from tunery.train.export import export_run
+    from tunery.train.artifacts.export import export_run
 
     folder = export_run(run, out, trial=trial, step=step, merge=merge, trust_remote_code=trust_remote_code)
     show.line(as_json, {"export": str(folder)}, f"written: {folder}")
@@ -151,7 +151,7 @@ def ensemble(
     require_run(study)
     require_new(out, study)
     from tunery.hpo.analysis.ensemble import ensemble as join
-    from tunery.train.ensemble import gain_of
+    from tunery.train.ensembles.ensemble import gain_of
 
     folder = join(study, out, trials=members, method=method, trust_remote_code=trust_remote_code)
     gain = gain_of(folder)

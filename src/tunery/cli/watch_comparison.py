@@ -3,8 +3,8 @@
 from typing import final
 
 from tunery.execution.cell_runner import CellJob
-from tunery.schema.peft import method_name
-from tunery.schema.results import Cell
+from tunery.schema.config.peft import method_name
+from tunery.schema.results.comparison import Cell
 from tunery.terminal import Terminal
 
 

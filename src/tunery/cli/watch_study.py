@@ -5,10 +5,10 @@ from typing import final
 from rich.control import Control
 from rich.segment import ControlType
 
-from tunery.report.read_names import params_to_read
-from tunery.report.words import value_text
+from tunery.report.text.formatting import value_text
+from tunery.report.text.method_names import params_to_read
 from tunery.schema import RunConfig
-from tunery.schema.results import TrialRecord
+from tunery.schema.results.study import TrialRecord
 from tunery.terminal import Terminal
 
 _CLEAR = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))

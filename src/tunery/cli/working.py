@@ -18,10 +18,10 @@ from tunery.cli.options import (
     permits_code,
     storage_url,
 )
-from tunery.data.load import require_readable
+from tunery.data.reading.load import require_readable
 from tunery.schema import load_config, load_document
-from tunery.store.claim import refuse_other
-from tunery.store.ownership import require_own
+from tunery.store.disk.ownership import require_own
+from tunery.store.disk.run_lock import refuse_other
 from tunery.terminal import Terminal
 
 
@@ -43,7 +43,7 @@ def train(
     resolved, folder = load_config(config, overrides or ()), out or Path("runs") / config.stem
     refuse_other(folder, resolved.model_dump(mode="json"), record="result.json")
     require_readable(resolved.data)
-    from tunery.train.console import ConsoleProgress
+    from tunery.train.loop.console import ConsoleProgress
     from tunery.train.run import fit
 
     progress = ConsoleProgress(Terminal(stderr=True), title=folder.name, objective=resolved.objective)

@@ -7,14 +7,15 @@ from typing import Final, Protocol
 
 from tunery.comparison.comparison_store import ComparisonStore
 from tunery.comparison.methods import Plan, plan, rate_notes, recorded_method, written_methods
-from tunery.data.load import require_readable
+from tunery.data.reading.load import require_readable
 from tunery.errors import ConfigError, Interrupted, Problem, RequestError, RunError, StudyFailed, did_you_mean
 from tunery.execution.cell_runner import CellJob, CellRunner, CellStop, Outcome, run_in_process
 from tunery.schema import ConfigLike, Document, document_from
-from tunery.schema.document import override, with_absolute_names
-from tunery.schema.results import Cell, ComparisonResult, DataRecord
-from tunery.store.claim import claimed, read_comparison, refuse_other, refuse_other_data
-from tunery.store.ownership import DATA
+from tunery.schema.reading.document import override, with_absolute_names
+from tunery.schema.results.comparison import Cell, ComparisonResult
+from tunery.schema.results.run import DataRecord
+from tunery.store.disk.ownership import DATA
+from tunery.store.disk.run_lock import claimed, read_comparison, refuse_other, refuse_other_data
 from tunery.store.study import ignore
 
 _SEEDS: Final = 2**32
@@ -99,7 +100,7 @@ def compare(
 
 def _data(job: CellJob, *, trust_remote_code: bool) -> DataRecord:
     require_readable(job.config.data)
-    from tunery.train.prepare import prepare
+    from tunery.train.setup.prepare import prepare
 
     return prepare(job.config, trust_remote_code=trust_remote_code).record()
 

@@ -11,12 +11,12 @@ from tunery.execution.cell_runner import CellJob, Outcome
 from tunery.pages import draw_comparison
 from tunery.report import comparison_csv, comparison_png
 from tunery.schema import RunConfig, RunResult
-from tunery.schema.ranking import standing
-from tunery.schema.results import Cell, ComparisonResult
-from tunery.store.files import remove_tree, replace_folder, write_bytes, write_text
+from tunery.schema.results.comparison import Cell, ComparisonResult
+from tunery.schema.results.ranking import standing
+from tunery.store.disk.files import remove_tree, replace_folder, write_bytes, write_text
+from tunery.store.disk.ownership import BEST
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of
-from tunery.store.ownership import BEST
 
 
 @final

@@ -7,11 +7,11 @@ from functools import cache
 from typing import Any, Final
 
 from tunery.errors import ConfigError, Problem, did_you_mean
-from tunery.schema.document import Document, normalise, override, validate
-from tunery.schema.fields import TAGS, members, recorded_name, tag_of, written_name
-from tunery.schema.peft import method_name
-from tunery.schema.run import RunConfig, far_rates
-from tunery.schema.space import with_domains
+from tunery.schema.config.peft import method_name
+from tunery.schema.config.run import RunConfig, far_rates
+from tunery.schema.reading.document import Document, normalise, override, validate
+from tunery.schema.reading.fields import TAGS, members, recorded_name, tag_of, written_name
+from tunery.schema.space.sampled import with_domains
 
 _LIBRARY: Final = "peft"
 _METHODS: Final = members(RunConfig.model_fields["peft"])

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from tunery.comparison.statistics import Paired, Score, holm, mean_interval, paired_test
-from tunery.schema.metrics import Direction
-from tunery.schema.pareto import pareto_front
-from tunery.schema.ranking import cost
-from tunery.schema.results import Cell, Memory, MethodSummary, Parameters, RunResult
+from tunery.schema.results.comparison import Cell, MethodSummary
+from tunery.schema.results.direction import Direction
+from tunery.schema.results.pareto import pareto_front
+from tunery.schema.results.ranking import cost
+from tunery.schema.results.run import Memory, Parameters, RunResult
 
 
 def method_summaries(

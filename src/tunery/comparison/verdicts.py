@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tunery.comparison.methods import rate_notes
 from tunery.comparison.statistics import LEVEL
-from tunery.report.read_names import named
-from tunery.schema.document import validate
-from tunery.schema.metrics import Direction
-from tunery.schema.peft import method_name
-from tunery.schema.results import Cell, MethodSummary
+from tunery.report.text.method_names import named
+from tunery.schema.config.peft import method_name
+from tunery.schema.reading.document import validate
+from tunery.schema.results.comparison import Cell, MethodSummary
+from tunery.schema.results.direction import Direction
 
 
 def verdicts(

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from tunery.data.draw import row_generator as row_generator
 from tunery.data.encode import Encoded
+from tunery.data.rng import row_generator
 
 Lengths = npt.NDArray[np.int64]
 Place = tuple[int, int]

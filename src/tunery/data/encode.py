@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
-from tunery.data.carve import text_key
-from tunery.data.rows import Example
+from tunery.data.examples import Example
+from tunery.data.splitting import text_key
 
 _ROWS: Final = 1000
 _CHARACTERS: Final = 1_000_000

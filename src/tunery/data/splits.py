@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from tunery.data.carve import carve
-from tunery.data.cells import same_but_for_writing
-from tunery.data.columns import examples_of
-from tunery.data.load import Row, read_hub_rows, read_rows
-from tunery.data.rows import Example, RowReader, Split, Splits
+from tunery.data.examples import Example, RowReader, Split, Splits
+from tunery.data.reading.cells import same_but_for_writing
+from tunery.data.reading.columns import examples_of
+from tunery.data.reading.load import Row, read_hub_rows, read_rows
+from tunery.data.splitting import carve
 from tunery.errors import DataError
-from tunery.schema.data import Data
+from tunery.schema.config.data import Data
 
 NAMES: Final = ("train", "validation", "test")
 _SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2)

@@ -17,16 +17,16 @@ from tunery.errors import DataError
 from tunery.execution.outcomes import outcome_of_error
 from tunery.execution.runner import Outcome
 from tunery.schema import RunConfig
-from tunery.schema.document import validate
-from tunery.schema.results import DataRecord
-from tunery.store.claim import OTHER_DATA, data_changes
+from tunery.schema.reading.document import validate
+from tunery.schema.results.run import DataRecord
+from tunery.store.disk.run_lock import OTHER_DATA, data_changes
 from tunery.store.folder import RunFolder
 from tunery.terminal import Terminal
-from tunery.train.console import ConsoleProgress
 from tunery.train.fit import fit
-from tunery.train.prepare import prepare
-from tunery.train.quiet import quiet_libraries
-from tunery.train.report import write_run_page
+from tunery.train.library_warnings import quiet_libraries
+from tunery.train.loop.console import ConsoleProgress
+from tunery.train.run_report import write_run_page
+from tunery.train.setup.prepare import prepare
 
 _ITS_OWN: Final = ("pruned", "failed", "out_of_memory")
 """Outcomes that the method has brought about."""

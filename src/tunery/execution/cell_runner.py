@@ -14,8 +14,8 @@ from typing import Protocol, final
 from tunery.execution.outcomes import outcome_of_exit
 from tunery.execution.runner import Outcome as Outcome
 from tunery.schema import RunConfig
-from tunery.schema.peft import method_name
-from tunery.schema.results import DataRecord
+from tunery.schema.config.peft import method_name
+from tunery.schema.results.run import DataRecord
 from tunery.store.folder import RunFolder
 from tunery.train.signals import on_signals
 

@@ -19,17 +19,17 @@ import torch
 from tunery.execution.channel import Channel, Message
 from tunery.execution.runner import Outcome
 from tunery.execution.trial_process import train
-from tunery.model.backbone import base_digest
+from tunery.model.backbones.backbone import base_digest
+from tunery.model.backbones.catalog import Base
 from tunery.model.build import load_carrier
-from tunery.model.catalog import Base
 from tunery.optim.optimizers import QUANT
 from tunery.schema import RunConfig
-from tunery.schema.document import validate
-from tunery.schema.model import Model
-from tunery.schema.task import Output
-from tunery.train.prepare import prepare
-from tunery.train.quiet import quiet_libraries
-from tunery.train.verify import read_from_a_fork
+from tunery.schema.config.model import Model
+from tunery.schema.config.task import Output
+from tunery.schema.reading.document import validate
+from tunery.train.artifacts.verify import read_from_a_fork
+from tunery.train.library_warnings import quiet_libraries
+from tunery.train.setup.prepare import prepare
 
 _ALONE = (sys.executable, "-P", "-m", "tunery.execution.trial_process")
 

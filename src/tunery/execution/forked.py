@@ -17,7 +17,7 @@ from tunery.execution.channel import Channel, Message
 from tunery.execution.outcomes import outcome_of_exit
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
 from tunery.schema import RunConfig
-from tunery.schema.results import Progress
+from tunery.schema.results.run import Progress
 
 _SERVER: Final = (sys.executable, "-P", "-m", "tunery.execution.fork_server_main")
 _LOOK: Final = 0.1

@@ -12,11 +12,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from tunery.execution.outcomes import GivenUp, outcome_of_error
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.store.disk.lock import holder
 from tunery.store.folder import RunFolder
-from tunery.store.lock import holder
 from tunery.terminal import Terminal
-from tunery.train.console import ConsoleProgress
 from tunery.train.fit import fit
+from tunery.train.loop.console import ConsoleProgress
 
 _PATIENCE: Final = 60.0
 """Seconds that a run waits for another process to leave its folder."""

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple, final
 import numpy as np
 
 from tunery.schema import RunConfig
-from tunery.schema.results import Memory
+from tunery.schema.results.run import Memory
 from tunery.schema.sizes import size_text
-from tunery.train.prepare import prepare
+from tunery.train.setup.prepare import prepare
 
 _RUNS: Final = 3
 """Runs that a line needs, at two token counts at least."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from tunery.errors import DiskFull, Interrupted, NonFiniteLoss, RequestError, TuneryError
 from tunery.execution.runner import Outcome
-from tunery.train.death import death
+from tunery.train.exit_text import death
 
 _ASKED: Final = {-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}
 _NO_MEMORY: Final = (

@@ -15,7 +15,7 @@ from tunery.errors import MissingExtra, RequestError
 from tunery.execution.in_process import InThisProcess
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
 from tunery.execution.trial_process import Forwards
-from tunery.train.quiet import quiet_libraries
+from tunery.train.library_warnings import quiet_libraries
 
 _LOOK: Final = 0.1
 """Seconds between two looks into the mailbox."""

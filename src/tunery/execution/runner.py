@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from tunery.schema import RunConfig
-from tunery.schema.results import Progress
+from tunery.schema.results.run import Progress
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from tunery.execution.channel import Channel, Message
 from tunery.execution.in_process import InThisProcess
 from tunery.execution.runner import Epoch, Job
-from tunery.schema.document import validate
-from tunery.train.quiet import quiet_libraries
+from tunery.schema.reading.document import validate
+from tunery.train.library_warnings import quiet_libraries
 
 _PAUSE: Final = 0.5
 """Least seconds between two signs of life."""

@@ -7,8 +7,8 @@ from typing import Protocol, final
 import optuna
 
 from tunery.schema import RunConfig
-from tunery.schema.document import Document
-from tunery.schema.results import TrialRecord
+from tunery.schema.reading.document import Document
+from tunery.schema.results.study import TrialRecord
 
 
 class Observer(Protocol):

@@ -6,7 +6,7 @@ from tunery.hpo.analysis.trial_records import summarise
 from tunery.hpo.plan import Observer, Plan
 from tunery.hpo.trial_loop import TrialLoop
 from tunery.hpo.winner import Ending, conclude, write_records
-from tunery.schema.results import StudyResult
+from tunery.schema.results.study import StudyResult
 from tunery.train.signals import Signals
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from optuna import Study
 
-from tunery.data.load import require_readable
+from tunery.data.reading.load import require_readable
 from tunery.errors import ConfigError, DataError, Problem, RequestError
 from tunery.execution.engines import make_runner
 from tunery.execution.runner import Runner
@@ -20,12 +20,13 @@ from tunery.hpo.storage.database import join_study, open_study, opened, place_of
 from tunery.hpo.storage.patience import Patience
 from tunery.pages import write_page
 from tunery.schema import ConfigLike, RunConfig, document_from
-from tunery.schema.document import Document, anchored, override
-from tunery.schema.metrics import Direction
-from tunery.schema.results import DataRecord, StudyResult
-from tunery.schema.space import with_domains
-from tunery.schema.space_default import rates_left_out, space_of
-from tunery.store.claim import (
+from tunery.schema.reading.document import Document, anchored, override
+from tunery.schema.results.direction import Direction
+from tunery.schema.results.run import DataRecord
+from tunery.schema.results.study import StudyResult
+from tunery.schema.space.default import rates_left_out, space_of
+from tunery.schema.space.sampled import with_domains
+from tunery.store.disk.run_lock import (
     OTHER_DATA,
     changed_keys,
     claimed,
@@ -106,7 +107,7 @@ def search(
     with closing(engine), signals.listening():
         engine.warm_up(base, trust_remote_code=trust_remote_code)
         from tunery.hpo.session import lead  # takes seconds, in which the runner gets ready
-        from tunery.train.prepare import prepare
+        from tunery.train.setup.prepare import prepare
 
         for told in rates_left_out(space):
             observer.say(f"warning: {told}")
@@ -167,7 +168,7 @@ def work(
         with closing(runner), signals.listening():
             runner.warm_up(base, trust_remote_code=trust_remote_code)
             from tunery.hpo.session import follow
-            from tunery.train.prepare import prepare
+            from tunery.train.setup.prepare import prepare
 
             data = prepare(base, trust_remote_code=trust_remote_code).record()
             _require_same_data(study, data)

@@ -23,8 +23,9 @@ from tunery.hpo.pruners.reporting import Judging, most_epochs
 from tunery.hpo.samplers.proposal import PARAMS, Proposal, identity, proposal_of, propose
 from tunery.hpo.storage.trial_queue import TrialQueue
 from tunery.schema import RunConfig
-from tunery.schema.document import validate
-from tunery.schema.results import RunResult, Status
+from tunery.schema.reading.document import validate
+from tunery.schema.results.record import Status
+from tunery.schema.results.run import RunResult
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.train.fit import finish

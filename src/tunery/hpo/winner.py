@@ -8,7 +8,7 @@ from pathlib import Path
 
 import optuna
 
-from tunery.data.rows import Split
+from tunery.data.examples import Split
 from tunery.errors import Damaged, StudyFailed
 from tunery.execution.runner import Job
 from tunery.hpo.analysis.ensemble import Measured, measure
@@ -17,32 +17,25 @@ from tunery.hpo.analysis.rescore import Run, candidates, finished_run, rescored
 from tunery.hpo.analysis.trial_records import results_of, trial_folder
 from tunery.hpo.samplers.proposal import PARAMS, proposal_of
 from tunery.pages import draw_study
-from tunery.report.leaderboard import leaderboard_csv
+from tunery.report.text.leaderboard import leaderboard_csv
 from tunery.schema import RunConfig
-from tunery.schema.document import Document, validate
-from tunery.schema.pareto import pareto_front
-from tunery.schema.ranking import cost, standing
-from tunery.schema.results import (
-    BestTrial,
-    CheckpointRecord,
-    EnsembleGain,
-    Record,
-    Rescored,
-    RunResult,
-    StudyResult,
-    TrialRecord,
-)
-from tunery.schema.task import TaskSpec
+from tunery.schema.config.task import TaskSpec
+from tunery.schema.reading.document import Document, validate
+from tunery.schema.results.pareto import pareto_front
+from tunery.schema.results.ranking import cost, standing
+from tunery.schema.results.record import Record
+from tunery.schema.results.run import CheckpointRecord, RunResult
+from tunery.schema.results.study import BestTrial, EnsembleGain, Rescored, StudyResult, TrialRecord
+from tunery.store.disk.files import write_text
+from tunery.store.disk.ownership import BEST
 from tunery.store.exported import CARD
-from tunery.store.files import write_text
 from tunery.store.inventory import storage_of
-from tunery.store.ownership import BEST
 from tunery.store.records import read_record
 from tunery.store.study import StudyStore
-from tunery.train.inference import Predictor, read_card
+from tunery.train.artifacts.publish import publish
+from tunery.train.artifacts.restore import restore
 from tunery.train.notes import answers_alike
-from tunery.train.publish import publish
-from tunery.train.restore import restore
+from tunery.train.predict.inference import Predictor, read_card
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tunery.errors import ModelError
-from tunery.model.anatomy import Anatomy, study
-from tunery.model.backbone import (
+from tunery.model.backbones.backbone import (
     base_digest,
     load_config,
     load_pretrained,
@@ -17,20 +16,21 @@ from tunery.model.backbone import (
     longest_input,
     pretrained_labels,
 )
-from tunery.model.catalog import Base, resolve
-from tunery.model.checkpointing import checkpoint_activations
-from tunery.model.dropout import AS_PRETRAINED, Dropouts
-from tunery.model.freeze import Pretrained
-from tunery.model.freeze import freeze as apply_freeze
-from tunery.model.heads import PooledHead, assemble, loading_of, make_heads
-from tunery.model.method import Carrier, Regulator, Wrapped
-from tunery.model.peft import METHODS, plain_name
-from tunery.model.pooling import first_token
+from tunery.model.backbones.catalog import Base, resolve
+from tunery.model.backbones.checkpointing import checkpoint_activations
+from tunery.model.backbones.dropout import AS_PRETRAINED, Dropouts
+from tunery.model.backbones.freeze import Pretrained
+from tunery.model.backbones.freeze import freeze as apply_freeze
+from tunery.model.backbones.structure import Anatomy, study
+from tunery.model.heads.heads import PooledHead, assemble, loading_of, make_heads
+from tunery.model.heads.pooling import first_token
+from tunery.model.peft.method import Carrier, Regulator, Wrapped
+from tunery.model.peft.methods import METHODS, plain_name
 from tunery.model.trial_pass import check_answers
-from tunery.schema.freeze import Freeze, frozen_in_eval
-from tunery.schema.model import Model
-from tunery.schema.peft import Peft
-from tunery.schema.task import LabelOutput, Outputs
+from tunery.schema.config.freeze import Freeze, frozen_in_eval
+from tunery.schema.config.model import Model
+from tunery.schema.config.peft import Peft
+from tunery.schema.config.task import LabelOutput, Outputs
 
 BACKBONE = "backbone."
 """Where the pretrained part is within a `HeadedModel`."""

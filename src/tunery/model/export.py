@@ -9,14 +9,14 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from tunery.errors import ModelError, reason_of
-from tunery.model.backbone import quiet, require_weights
+from tunery.model.backbones.backbone import quiet, require_weights
+from tunery.model.backbones.catalog import exported_base, recorded_base, resolve
 from tunery.model.build import Built, load_carrier
-from tunery.model.catalog import exported_base, recorded_base, resolve
-from tunery.model.heads import assemble, make_heads
-from tunery.model.peft import METHODS
-from tunery.schema.model import Model
-from tunery.schema.peft import NoPeft, Peft
-from tunery.schema.task import Outputs
+from tunery.model.heads.heads import assemble, make_heads
+from tunery.model.peft.methods import METHODS
+from tunery.schema.config.model import Model
+from tunery.schema.config.peft import NoPeft, Peft
+from tunery.schema.config.task import Outputs
 
 HEAD_CONFIG = "head.json"
 HEAD_WEIGHTS = "head.safetensors"

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from tunery.errors import ModelError
-from tunery.model.backbone import base_digest
+from tunery.model.backbones.backbone import base_digest
+from tunery.model.backbones.quantization import true_sizes
 from tunery.model.build import BACKBONE, Built, load_carrier
-from tunery.model.peft import plain_name
-from tunery.model.quantization import true_sizes
-from tunery.schema.model import Model
-from tunery.schema.task import Outputs
+from tunery.model.peft.methods import plain_name
+from tunery.schema.config.model import Model
+from tunery.schema.config.task import Outputs
 
 WORTH_IT = 0.25
 """Share of the model that must be pretrained and trained. Below it (adapters, biases, a few layers) the tensors take

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from tunery.errors import ModelError, reason_of
-from tunery.model.heads import answers_of
-from tunery.model.library import without_noise
-from tunery.schema.task import Outputs
+from tunery.model.heads.heads import answers_of
+from tunery.model.peft.library import without_noise
+from tunery.schema.config.task import Outputs
 
 _SHORT, _LONG = "one", "one two three four five six seven eight nine ten"
 _TOLERANCE = 1e-3

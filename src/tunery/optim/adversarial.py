@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tunery.errors import RunError
-from tunery.schema.regularization import Adversarial, Fgm, NoAdversary, Pgd
+from tunery.schema.config.regularization import Adversarial, Fgm, NoAdversary, Pgd
 from tunery.schema.spec import Spec
 
 Forward = Callable[[], Tensor]

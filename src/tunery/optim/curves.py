@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from tunery.errors import ConfigError, Problem
-from tunery.schema import schedule as schema
-from tunery.schema.metrics import Direction
+from tunery.schema.config import schedule as schema
+from tunery.schema.results.direction import Direction
 
 
 @final

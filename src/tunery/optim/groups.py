@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from tunery.errors import ModelError
-from tunery.schema.optim import Spared
+from tunery.schema.config.optim import Spared
 
 Group = dict[str, Any]
 """What torch calls a parameter group: `params`, `lr`, `weight_decay`, and what they are for under `role`."""

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from tunery.errors import ConfigError, Problem
 from tunery.optim.class_weights import balanced, positive_weights
-from tunery.schema.loss import AdaptiveFocal, Bce, CrossEntropy, Focal, Hybrid, WeightedBce
+from tunery.schema.config.loss import AdaptiveFocal, Bce, CrossEntropy, Focal, Hybrid, WeightedBce
 from tunery.schema.spec import Spec
 
 Kind = Literal["single_label", "multi_label"]

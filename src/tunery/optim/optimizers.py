@@ -20,10 +20,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tunery.errors import ConfigError, MissingExtra, Problem
+from tunery.optim.adafactor import RateInSight
 from tunery.optim.groups import Group, Rates, Roles, parameter_groups
-from tunery.optim.own_rate import RateInSight
-from tunery.optim.per_tensor import Lamb, NovoGrad
-from tunery.schema import optim as schema
+from tunery.optim.lamb_novograd import Lamb, NovoGrad
+from tunery.schema.config import optim as schema
 
 Build = Callable[[list[Group], Any], Optimizer]
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from tunery.optim.curves import CURVES, PlateauRule, factor, rising, warmup_steps
-from tunery.schema import schedule as schema
-from tunery.schema.fields import alternatives
+from tunery.schema.config import schedule as schema
+from tunery.schema.reading.fields import alternatives
 
 COLUMNS: Final = 48
 ROWS: Final = 6

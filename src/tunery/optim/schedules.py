@@ -8,8 +8,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from tunery.optim.curves import CURVES, PlateauRule, factor, rising, warmup_steps
-from tunery.schema import schedule as schema
-from tunery.schema.metrics import Direction
+from tunery.schema.config import schedule as schema
+from tunery.schema.results.direction import Direction
 
 
 class Schedule(LRScheduler, ABC):

@@ -3,10 +3,10 @@
 compute.py and its kin draw no line, charts.py and its kin compute no number, pages only place what they return.
 """
 
-from tunery.report.comparison_picture import comparison_png
-from tunery.report.comparison_table import comparison_csv, comparison_rows
-from tunery.report.html import comparison_html, run_html, study_html
-from tunery.report.leaderboard import leaderboard_csv, leaderboard_rows
+from tunery.report.charts.comparison_picture import comparison_png
+from tunery.report.pages.html import comparison_html, run_html, study_html
+from tunery.report.text.comparison_table import comparison_csv, comparison_rows
+from tunery.report.text.leaderboard import leaderboard_csv, leaderboard_rows
 
 __all__ = [
     "comparison_csv",

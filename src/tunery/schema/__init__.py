@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from tunery.errors import RequestError
-from tunery.schema.document import Document, as_written, override, read_document, validate
-from tunery.schema.results import RunResult
-from tunery.schema.run import RunConfig
-from tunery.schema.space import with_domains
+from tunery.schema.config.run import RunConfig
+from tunery.schema.reading.document import Document, as_written, override, read_document, validate
+from tunery.schema.results.run import RunResult
+from tunery.schema.space.sampled import with_domains
 
 __all__ = [
     "ConfigLike",

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tunery.errors import FolderError
-from tunery.schema.results import StoredItem
+from tunery.schema.results.storage import StoredItem
+from tunery.store.disk.lock import held, holder
+from tunery.store.disk.ownership import require_run
 from tunery.store.inventory import clean, run_folders
-from tunery.store.lock import held, holder
-from tunery.store.ownership import require_run
 
 
 def clean_run(path: Path, *, delete: bool) -> tuple[StoredItem, ...]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from tunery.store.files import naming
+from tunery.store.disk.files import naming
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 """How a system says that there is no room: the disk is full, or the quota is used up."""

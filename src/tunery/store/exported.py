@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from tunery.errors import FolderError
-from tunery.store.ownership import BEST
+from tunery.store.disk.ownership import BEST
 
 CARD: Final = "tunery.json"
 """What an exported folder says about itself beside the ecosystem's own files."""

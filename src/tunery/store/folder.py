@@ -7,10 +7,12 @@ from typing import Final, final
 
 from pydantic import ConfigDict, TypeAdapter
 
-from tunery.schema.results import CheckpointRecord, Progress, Record, RunResult, WorstRows
-from tunery.store.files import recover, remove, remove_tree, write_text
-from tunery.store.objects import Objects
-from tunery.store.ownership import BEST, FILES, LOCK, MARK, OBJECTS, RESUME, WORST_ROWS, temporary
+from tunery.schema.results.record import Record
+from tunery.schema.results.run import CheckpointRecord, Progress, RunResult
+from tunery.schema.results.worst_rows import WorstRows
+from tunery.store.disk.files import recover, remove, remove_tree, write_text
+from tunery.store.disk.ownership import BEST, FILES, LOCK, MARK, OBJECTS, RESUME, WORST_ROWS, temporary
+from tunery.store.objects.objects import Objects
 from tunery.store.records import read_json, read_record
 from tunery.store.resume import ResumePoints
 

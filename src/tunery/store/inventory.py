@@ -12,13 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tunery.schema.results import Storage, StoredItem
-from tunery.store.events import record_event
-from tunery.store.files import entries, recover, remove_tree, size_of
-from tunery.store.folder import RunFolder
-from tunery.store.lock import alone
-from tunery.store.objects import Objects, digest_in
-from tunery.store.ownership import (
+from tunery.schema.results.storage import Storage, StoredItem
+from tunery.store.disk.files import entries, recover, remove_tree, size_of
+from tunery.store.disk.lock import alone
+from tunery.store.disk.ownership import (
     BEST,
     CELLS,
     LOCK,
@@ -30,6 +27,9 @@ from tunery.store.ownership import (
     is_temporary,
     set_aside_from,
 )
+from tunery.store.events import record_event
+from tunery.store.folder import RunFolder
+from tunery.store.objects.objects import Objects, digest_in
 from tunery.store.resume import is_point
 
 _APART: Final = (OBJECTS, TRIALS, CELLS, RESCORED)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tunery.errors import OutputError
-from tunery.store.files import naming, write_bytes
+from tunery.store.disk.files import naming, write_bytes
 
 
 def require_free(path: Path, *, sources: Iterable[Path] = (), overwrite: bool = False) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
 from tunery.errors import Damaged
-from tunery.schema.results import CheckpointRecord
-from tunery.store.digest import digest_of
-from tunery.store.files import entries, remove_empty, write_text
-from tunery.store.objects import Objects, Stored
-from tunery.store.ownership import is_number, is_temporary
+from tunery.schema.results.run import CheckpointRecord
+from tunery.store.disk.files import entries, remove_empty, write_text
+from tunery.store.disk.ownership import is_number, is_temporary
+from tunery.store.objects.digest import digest_of
+from tunery.store.objects.objects import Objects, Stored
 
 T = TypeVar("T")
 

@@ -18,10 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tunery.schema.checkpoint import Checkpoint
-from tunery.schema.metrics import Direction
-from tunery.schema.ranking import standing
-from tunery.schema.results import CheckpointRecord, Status
+from tunery.schema.config.checkpoint import Checkpoint
+from tunery.schema.results.direction import Direction
+from tunery.schema.results.ranking import standing
+from tunery.schema.results.record import Status
+from tunery.schema.results.run import CheckpointRecord
 
 PRESSURES: Final = (0, 1, 2, 3, 4)
 CONFIGURED, NO_CANDIDATES, NO_SPARE, ONE_PER_TRIAL, ONE_PER_STUDY = PRESSURES

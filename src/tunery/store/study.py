@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar, final
 
 from tunery.errors import Damaged
-from tunery.schema.checkpoint import Checkpoint
-from tunery.schema.metrics import Direction
-from tunery.schema.results import Storage
+from tunery.schema.config.checkpoint import Checkpoint
+from tunery.schema.results.direction import Direction
+from tunery.schema.results.storage import Storage
+from tunery.store.disk.disk_budget import Room
+from tunery.store.disk.files import entries, make_folder, size_of
+from tunery.store.disk.lock import alone
+from tunery.store.disk.ownership import BEST, OBJECTS, RESCORED, RESUME, TRIALS, is_temporary
 from tunery.store.events import record_event
-from tunery.store.files import entries, make_folder, size_of
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of, trials_in
-from tunery.store.lock import alone
-from tunery.store.objects import Objects
-from tunery.store.ownership import BEST, OBJECTS, RESCORED, RESUME, TRIALS, is_temporary
+from tunery.store.objects.objects import Objects
 from tunery.store.resume import Point
 from tunery.store.retention import CONFIGURED, NO_SPARE, Keep, RunState, retained
-from tunery.store.space import Room
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tunery.data.cells import BadCell, label_of
-from tunery.data.check import LABEL_CHECKS, Check
+from tunery.data.checks.check import LABEL_CHECKS, Check
+from tunery.data.examples import Annotation, Example, RowReader
 from tunery.data.metrics import (
     Counts,
     Floats,
@@ -21,11 +21,12 @@ from tunery.data.metrics import (
     mean_areas,
     one_against_rest,
 )
-from tunery.data.rows import Annotation, Example, RowReader
+from tunery.data.reading.cells import BadCell, label_of
 from tunery.errors import DataError, did_you_mean
-from tunery.schema.data import Data
-from tunery.schema.results import Prediction, SplitRecord
-from tunery.schema.task import ClassificationTask
+from tunery.schema.config.data import Data
+from tunery.schema.config.task import ClassificationTask
+from tunery.schema.results.prediction import Prediction
+from tunery.schema.results.run import SplitRecord
 from tunery.tasks.combine import SOFTMAX, Combiner, Logits
 from tunery.tasks.labels import LabelTask, Numbers, Thresholds
 

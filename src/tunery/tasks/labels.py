@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tunery.data.examples import Example
 from tunery.data.metrics import Floats
 from tunery.data.row_table import Array, RowTable
-from tunery.data.rows import Example
 from tunery.schema import RunConfig
-from tunery.schema.results import Prediction
-from tunery.schema.task import LabelOutput, Outputs
+from tunery.schema.config.task import LabelOutput, Outputs
+from tunery.schema.results.prediction import Prediction
 from tunery.tasks.combine import Logits
 from tunery.tasks.task import State, Task
 

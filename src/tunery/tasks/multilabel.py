@@ -6,9 +6,8 @@ from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 
-from tunery.data.cells import BadCell, flag_of, names_of
-from tunery.data.check import LABEL_CHECKS, Check, Subject, counts_of, named
-from tunery.data.draw import row_generator
+from tunery.data.checks.check import LABEL_CHECKS, Check, Subject, counts_of, named
+from tunery.data.examples import Annotation, Example, RowReader
 from tunery.data.metrics import (
     Bools,
     Counts,
@@ -21,11 +20,14 @@ from tunery.data.metrics import (
     mean_areas,
     sigmoid,
 )
-from tunery.data.rows import Annotation, Example, RowReader
+from tunery.data.reading.cells import BadCell, flag_of, names_of
+from tunery.data.rng import row_generator
 from tunery.errors import DataError, did_you_mean
-from tunery.schema.data import Data
-from tunery.schema.results import Finding, Prediction, SplitRecord
-from tunery.schema.task import MultilabelTask
+from tunery.schema.config.data import Data
+from tunery.schema.config.task import MultilabelTask
+from tunery.schema.results.finding import Finding
+from tunery.schema.results.prediction import Prediction
+from tunery.schema.results.run import SplitRecord
 from tunery.tasks.combine import SIGMOID, Combiner, Logits
 from tunery.tasks.labels import LabelTask, Numbers, Thresholds
 

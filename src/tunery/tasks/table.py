@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from tunery.data.rows import Split, Splits
+from tunery.data.examples import Split, Splits
 from tunery.data.splits import load_splits
-from tunery.schema.data import Data
-from tunery.schema.task import ClassificationTask, MultilabelTask, TaskSpec
+from tunery.schema.config.data import Data
+from tunery.schema.config.task import ClassificationTask, MultilabelTask, TaskSpec
 from tunery.tasks.classification import Classification
 from tunery.tasks.multilabel import Multilabel
 from tunery.tasks.task import Task

@@ -12,15 +12,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tunery.data.carve import by_label
-from tunery.data.check import Check
+from tunery.data.checks.check import Check
+from tunery.data.examples import Example, RowReader
 from tunery.data.row_table import Array, RowTable, column_of
-from tunery.data.rows import Example, RowReader
+from tunery.data.splitting import by_label
 from tunery.errors import RequestError
 from tunery.schema import RunConfig
-from tunery.schema.data import Data
-from tunery.schema.results import Prediction, SplitRecord
-from tunery.schema.task import Outputs
+from tunery.schema.config.data import Data
+from tunery.schema.config.task import Outputs
+from tunery.schema.results.prediction import Prediction
+from tunery.schema.results.run import SplitRecord
 from tunery.tasks.combine import Combiner
 
 if TYPE_CHECKING:  # torch and transformers take seconds, and reading rows needs neither

@@ -4,9 +4,10 @@ from typing import Final
 
 import numpy as np
 
+from tunery.data.examples import Example, Split
 from tunery.data.row_table import RowTable
-from tunery.data.rows import Example, Split
-from tunery.schema.results import Excerpt, Prediction, WorstRow, WorstRows
+from tunery.schema.results.prediction import Prediction
+from tunery.schema.results.worst_rows import Excerpt, WorstRow, WorstRows
 from tunery.tasks.task import State, Task
 
 MOST_ROWS: Final = 25

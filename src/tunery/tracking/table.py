@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tunery.schema import tracking as schema
+from tunery.schema.config import tracking as schema
 from tunery.tracking.jsonl import Jsonl
 from tunery.tracking.tensorboard import TensorBoardTracker
 from tunery.tracking.tracker import Tracker

@@ -7,11 +7,11 @@ from typing import Any
 
 from tunery.errors import DataError
 from tunery.schema import RunConfig
-from tunery.schema.results import DataRecord
-from tunery.store.claim import data_changes, is_moved, refuse_other_data
-from tunery.store.ownership import DATA
+from tunery.schema.results.run import DataRecord
+from tunery.store.disk.ownership import DATA
+from tunery.store.disk.run_lock import data_changes, is_moved, refuse_other_data
 from tunery.store.records import read_record
-from tunery.train.prepare import current_splits, data_record
+from tunery.train.setup.prepare import current_splits, data_record
 
 
 def tell_finished(

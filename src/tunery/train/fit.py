@@ -13,43 +13,34 @@ from transformers import TrainerCallback
 
 from tunery.errors import FolderError, Interrupted, RequestError
 from tunery.hardware import peak_memory
-from tunery.model.owned import count_parameters, load_owned
+from tunery.model.trainable import count_parameters, load_owned
 from tunery.optim.adversarial import make_adversary
 from tunery.schema import RunConfig
-from tunery.schema.document import with_absolute_names
-from tunery.schema.results import (
-    CheckpointRecord,
-    Memory,
-    Metrics,
-    Objective,
-    Progress,
-    RunResult,
-    Start,
-    Status,
-    Tokens,
-)
-from tunery.store.claim import claimed, refuse_other, refuse_other_data
-from tunery.store.files import recover, size
+from tunery.schema.reading.document import with_absolute_names
+from tunery.schema.results.record import Objective, Status
+from tunery.schema.results.run import CheckpointRecord, Memory, Metrics, Progress, RunResult, Start, Tokens
+from tunery.store.disk.files import recover, size
+from tunery.store.disk.lock import held
+from tunery.store.disk.run_lock import claimed, refuse_other, refuse_other_data
 from tunery.store.folder import RunFolder
-from tunery.store.lock import held
 from tunery.store.study import StudyStore, ignore
 from tunery.tracking.jsonl import read_metrics
 from tunery.tracking.table import make_trackers
-from tunery.train.assemble import Assembled, assemble
-from tunery.train.callbacks import FollowMetric, KeepBest, Record, Regulate, SaveResumePoints, StopEarly, history
-from tunery.train.clock import Clock
-from tunery.train.environment import changed_environment, environment
-from tunery.train.estimate import require_room, sizes_of
+from tunery.train.artifacts.publish import publish, rehearse
 from tunery.train.finished import tell_finished
-from tunery.train.finite import LossWatch, StopWhereNotFinite
+from tunery.train.loop.callbacks import FollowMetric, KeepBest, Record, Regulate, SaveResumePoints, StopEarly, history
+from tunery.train.loop.clock import Clock
+from tunery.train.loop.finite import LossWatch, StopWhereNotFinite
+from tunery.train.loop.resume import read
+from tunery.train.loop.trainer import TuneryTrainer, training_arguments
 from tunery.train.notes import Curves, notes_of
-from tunery.train.prepare import prepare
-from tunery.train.publish import publish, rehearse
-from tunery.train.resume import read
-from tunery.train.scoring import answers_about, score
+from tunery.train.predict.scoring import answers_about, score
+from tunery.train.setup.assemble import Assembled, assemble
+from tunery.train.setup.environment import changed_environment, environment
+from tunery.train.setup.estimate import require_room, sizes_of
+from tunery.train.setup.prepare import prepare
+from tunery.train.setup.start import begin_with
 from tunery.train.signals import Signals, nobody
-from tunery.train.start import begin_with
-from tunery.train.trainer import TuneryTrainer, training_arguments
 
 
 def fit(

@@ -25,8 +25,8 @@ from statistics import fmean, variance
 from typing import Any, Final
 
 from tunery.schema import RunConfig
-from tunery.schema.results import DataRecord, RunResult
-from tunery.schema.task import TaskSpec
+from tunery.schema.config.task import TaskSpec
+from tunery.schema.results.run import DataRecord, RunResult
 from tunery.tasks.table import TASKS
 
 LEAST_R_SQUARED: Final = 0.02

@@ -6,12 +6,12 @@ from pathlib import Path
 from transformers import TrainerCallback
 
 from tunery.schema import ConfigLike, config_from
-from tunery.schema.results import RunResult
-from tunery.schema.run import far_rates
+from tunery.schema.config.run import far_rates
+from tunery.schema.results.run import RunResult
 from tunery.store.folder import RunFolder
 from tunery.store.study import ignore
 from tunery.train import fit as run
-from tunery.train.report import write_run_page
+from tunery.train.run_report import write_run_page
 
 
 def fit(

@@ -10,9 +10,9 @@ from tiny_runs import config, write_rows
 from tunery import load
 from tunery.errors import FolderError, RequestError
 from tunery.hpo.analysis.ensemble import ensemble, measure
+from tunery.store.disk.lock import held
+from tunery.store.disk.ownership import MARK, MARK_TEXT
 from tunery.store.folder import RunFolder
-from tunery.store.lock import held
-from tunery.store.ownership import MARK, MARK_TEXT
 from tunery.train.fit import fit
 
 

@@ -13,10 +13,12 @@ from tunery.errors import Interrupted, RunError, StudyFailed
 from tunery.execution.runner import Job, Outcome
 from tunery.hpo.analysis.rescore import rescored
 from tunery.schema import RunConfig, RunResult
-from tunery.schema.results import CheckpointRecord, Memory, Metrics, Objective, Rescored, Seconds, Tokens, TrialRecord
-from tunery.schema.search import Rescore
+from tunery.schema.config.search import Rescore
+from tunery.schema.results.record import Objective
+from tunery.schema.results.run import CheckpointRecord, Memory, Metrics, Seconds, Tokens
+from tunery.schema.results.study import Rescored, TrialRecord
 from tunery.store.folder import RunFolder
-from tunery.store.objects import Objects
+from tunery.store.objects.objects import Objects
 
 Values = dict[int, list[float | None]]
 

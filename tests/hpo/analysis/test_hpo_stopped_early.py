@@ -3,7 +3,7 @@
 import pytest
 
 from tunery.hpo.analysis.stopped_early import pruned_by_epoch, seconds_saved
-from tunery.schema.results import TrialRecord
+from tunery.schema.results.study import TrialRecord
 
 
 def trial(number: int = 0, status: str = "pruned", **changes: object) -> TrialRecord:

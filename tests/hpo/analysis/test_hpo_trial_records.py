@@ -12,9 +12,10 @@ from optuna.trial import TrialState, create_trial
 from stored_runs import finish, trial
 from tunery.hpo.analysis.trial_records import costs_of, results_of, summarise, trial_record, values_of
 from tunery.schema import RunConfig, RunResult
-from tunery.schema.document import Document, validate
-from tunery.schema.results import Memory, Objective, Parameters, Progress, Seconds
-from tunery.schema.space import with_domains
+from tunery.schema.reading.document import Document, validate
+from tunery.schema.results.record import Objective
+from tunery.schema.results.run import Memory, Parameters, Progress, Seconds
+from tunery.schema.space.sampled import with_domains
 from tunery.store.folder import RunFolder
 
 OBJECTIVES = ("f1_macro", "memory", "seconds", "parameters", "disk")

@@ -9,9 +9,9 @@ from optuna.trial import Trial, TrialState
 
 from tunery.execution.runner import Epoch
 from tunery.hpo.pruners.reporting import Judging, most_epochs
-from tunery.schema.results import Memory, Parameters, Progress, Seconds
-from tunery.schema.search import Hyperband, MedianPruner, NoPruner, PercentilePruner, Pruner, SuccessiveHalving
-from tunery.schema.space import with_domains
+from tunery.schema.config.search import Hyperband, MedianPruner, NoPruner, PercentilePruner, Pruner, SuccessiveHalving
+from tunery.schema.results.run import Memory, Parameters, Progress, Seconds
+from tunery.schema.space.sampled import with_domains
 
 MEDIAN = MedianPruner(startup_trials=2, warmup_epochs=0)
 EPOCHS = 9

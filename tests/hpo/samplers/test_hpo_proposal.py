@@ -22,10 +22,10 @@ from tunery.hpo.samplers.proposal import PARAMS, Proposal, identity, proposal_of
 from tunery.hpo.search_space.distributions import Params, Space
 from tunery.hpo.storage.database import backend, close_study, open_study, sqlite_url
 from tunery.hpo.storage.trial_queue import TrialQueue
-from tunery.schema.document import Document
-from tunery.schema.search import Grid, Random, Sampler, Search, Tpe
-from tunery.schema.space import with_domains
-from tunery.schema.space_default import with_default_domains
+from tunery.schema.config.search import Grid, Random, Sampler, Search, Tpe
+from tunery.schema.reading.document import Document
+from tunery.schema.space.default import with_default_domains
+from tunery.schema.space.sampled import with_domains
 
 BASE = {"task": {"kind": "classification"}, "data": {"train": "rows.csv"}}
 RATE = {"low": 1e-5, "high": 1e-1, "log": True}

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tunery.hpo.samplers.proposal import identity
 from tunery.hpo.search_space.distributions import Space, Steps
 from tunery.hpo.search_space.grid import Combinations, grid, size
-from tunery.schema.document import Document
-from tunery.schema.space import with_domains
-from tunery.schema.space_default import with_default_domains
+from tunery.schema.reading.document import Document
+from tunery.schema.space.default import with_default_domains
+from tunery.schema.space.sampled import with_domains
 from tunery.schema.spec import Range
 
 

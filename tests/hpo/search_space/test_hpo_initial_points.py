@@ -7,9 +7,9 @@ import pytest
 from tunery.hpo.samplers.proposal import proposal_of
 from tunery.hpo.search_space.distributions import Space
 from tunery.hpo.search_space.initial_points import FIRST, portfolio
-from tunery.schema.document import Document
-from tunery.schema.space import with_domains
-from tunery.schema.space_default import with_default_domains
+from tunery.schema.reading.document import Document
+from tunery.schema.space.default import with_default_domains
+from tunery.schema.space.sampled import with_domains
 from tunery.schema.spec import Range
 
 RATE = {"low": 1e-5, "high": 1e-2, "log": True}

@@ -29,9 +29,9 @@ from tunery.hpo.storage.database import opened as closing_study
 from tunery.hpo.storage.patience import Patience
 from tunery.hpo.storage.trial_queue import HOLDER, TrialQueue
 from tunery.hpo.trial_loop import TrialLoop
-from tunery.schema.document import validate
-from tunery.schema.results import Memory, Progress, Seconds
-from tunery.schema.space import with_domains
+from tunery.schema.reading.document import validate
+from tunery.schema.results.run import Memory, Progress, Seconds
+from tunery.schema.space.sampled import with_domains
 
 pytest_plugins = ["postgres_server"]
 pytestmark = pytest.mark.service

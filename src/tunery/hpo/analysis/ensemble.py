@@ -7,15 +7,15 @@ from typing import Final, NamedTuple
 
 from tunery.errors import Damaged, FolderError, RequestError, did_you_mean
 from tunery.hpo.analysis.trial_records import trial_folder
-from tunery.schema.document import validate
-from tunery.schema.ranking import standing
-from tunery.schema.results import EnsembleGain
+from tunery.schema.reading.document import validate
+from tunery.schema.results.ranking import standing
+from tunery.schema.results.study import EnsembleGain
+from tunery.store.disk.ownership import require_run
 from tunery.store.exported import require_new
 from tunery.store.inventory import trials_in
-from tunery.store.ownership import require_run
-from tunery.train.ensemble import METHODS, gains, write_ensemble
-from tunery.train.export import require_idle
-from tunery.train.members import Member, member_of
+from tunery.train.artifacts.export import require_idle
+from tunery.train.ensembles.ensemble import METHODS, gains, write_ensemble
+from tunery.train.ensembles.members import Member, member_of
 
 _KEEP: Final = "a search with checkpoint.keep_best=N keeps those of the N best"
 

@@ -12,7 +12,7 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunery.hpo.analysis.fanova import Floats, single_shares
-from tunery.schema.results import Importance
+from tunery.schema.results.study import Importance
 
 _FEWEST: Final = 10
 """Completed trials that must have a parameter before anything is said about it."""

@@ -10,16 +10,17 @@ from tunery.errors import Interrupted, RunError, StudyFailed
 from tunery.execution.runner import Job, Outcome
 from tunery.hpo.analysis.trial_records import trial_folder
 from tunery.schema import RunConfig, RunResult
-from tunery.schema.document import validate
-from tunery.schema.metrics import Direction
-from tunery.schema.ranking import cost
-from tunery.schema.results import DataRecord, Rescored, TrialRecord
-from tunery.schema.search import Rescore
-from tunery.store.claim import keep_data
+from tunery.schema.config.search import Rescore
+from tunery.schema.reading.document import validate
+from tunery.schema.results.direction import Direction
+from tunery.schema.results.ranking import cost
+from tunery.schema.results.run import DataRecord
+from tunery.schema.results.study import Rescored, TrialRecord
+from tunery.store.disk.ownership import DATA, OBJECTS, RESCORED, TRIALS
+from tunery.store.disk.run_lock import keep_data
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import trials_in
-from tunery.store.objects import Objects
-from tunery.store.ownership import DATA, OBJECTS, RESCORED, TRIALS
+from tunery.store.objects.objects import Objects
 from tunery.store.records import read_record
 from tunery.store.study import StudyStore
 from tunery.train.fit import finish

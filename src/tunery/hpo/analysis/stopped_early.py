@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
-from tunery.schema.results import TrialRecord
+from tunery.schema.results.study import TrialRecord
 
 
 def pruned_by_epoch(trials: Sequence[TrialRecord]) -> dict[int, int]:

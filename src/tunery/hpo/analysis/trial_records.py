@@ -11,12 +11,13 @@ from optuna.trial import FrozenTrial, TrialState
 from tunery.hpo.analysis.stopped_early import pruned_by_epoch, seconds_saved
 from tunery.hpo.search_space.distributions import Space
 from tunery.schema import RunConfig, RunResult
-from tunery.schema.document import Document
-from tunery.schema.results import Disk, StudyResult, TrialRecord
+from tunery.schema.reading.document import Document
+from tunery.schema.results.storage import Disk
+from tunery.schema.results.study import StudyResult, TrialRecord
 from tunery.schema.spec import Choices, Domain
 from tunery.store.folder import RunFolder
-from tunery.store.objects import Objects
-from tunery.train.callbacks import history
+from tunery.store.objects.objects import Objects
+from tunery.train.loop.callbacks import history
 
 STATUS: dict[TrialState, Any] = {
     TrialState.COMPLETE: "completed",

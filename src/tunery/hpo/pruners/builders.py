@@ -7,7 +7,7 @@ from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 
 from tunery.hpo.pruners.hyperband import Brackets
 from tunery.hpo.pruners.percentile import Ranks
-from tunery.schema import search as schema
+from tunery.schema.config import search as schema
 
 
 def _median(spec: schema.MedianPruner, epochs: int) -> BasePruner:

@@ -11,11 +11,11 @@ from optuna.trial import FrozenTrial
 from tunery.execution.runner import Epoch
 from tunery.hpo.optuna_private import id_of_trial, view
 from tunery.hpo.pruners.builders import PRUNERS
-from tunery.schema.document import Document
-from tunery.schema.fields import ends
-from tunery.schema.results import Progress
-from tunery.schema.search import Pruner as PrunerSpec
-from tunery.schema.train import Train
+from tunery.schema.config.search import Pruner as PrunerSpec
+from tunery.schema.config.train import Train
+from tunery.schema.reading.document import Document
+from tunery.schema.reading.fields import ends
+from tunery.schema.results.run import Progress
 
 _COSTS: Final = "costs"
 """System attribute of a trial: what it is going to cost, by the latest epoch, in the order of the objectives."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, TPESampler
 
 from tunery.hpo.samplers.candidates import Candidate, Candidates, Sampling
-from tunery.schema import search as schema
+from tunery.schema.config import search as schema
 
 _CANDIDATES: Final = 64
 """Draws of TPE's model, the best of which is proposed. With optuna's 24 the best value after 30 trials of a conditional

@@ -15,7 +15,7 @@ from tunery.hpo.optuna_private import view
 from tunery.hpo.search_space.distributions import Params, Space
 from tunery.hpo.search_space.grid import Combinations, countable
 from tunery.hpo.search_space.initial_points import FIRST, portfolio
-from tunery.schema.space import UNSET
+from tunery.schema.space.sampled import UNSET
 
 _ATTEMPTS: Final = 8
 """Draws by the sampler."""

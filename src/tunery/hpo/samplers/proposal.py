@@ -11,8 +11,8 @@ from tunery.hpo.samplers.builders import SAMPLERS
 from tunery.hpo.samplers.candidates import Candidate, Candidates, given
 from tunery.hpo.search_space.distributions import Params, Space
 from tunery.schema import RunConfig
-from tunery.schema.document import Document
-from tunery.schema.search import Search
+from tunery.schema.config.search import Search
+from tunery.schema.reading.document import Document
 
 PARAMS: Final = "params"
 """User attribute of a trial that holds its parameters as they were drawn: numbers keep their type."""

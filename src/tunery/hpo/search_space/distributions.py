@@ -10,11 +10,11 @@ from typing import Any, final, overload
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tunery.errors import ConfigError, Problem
-from tunery.schema.document import Document, normalise, validate
-from tunery.schema.fields import TAGS
-from tunery.schema.run import RunConfig
-from tunery.schema.space import UNSET, config_path, domains, integer_paths, may_be_unset, realise
-from tunery.schema.space_tree import parameters
+from tunery.schema.config.run import RunConfig
+from tunery.schema.reading.document import Document, normalise, validate
+from tunery.schema.reading.fields import TAGS
+from tunery.schema.space.parameters import parameters
+from tunery.schema.space.sampled import UNSET, config_path, domains, integer_paths, may_be_unset, realise
 from tunery.schema.spec import Choices, Domain, Range
 
 Params = dict[str, Any]

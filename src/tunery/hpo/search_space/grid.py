@@ -8,11 +8,11 @@ from typing import Any, Final, final
 
 from tunery.errors import ConfigError, Problem
 from tunery.hpo.search_space.distributions import Params, Space, Steps, encode
-from tunery.schema.document import Document, read_section
-from tunery.schema.rules import broken_rules
-from tunery.schema.run import RunConfig
-from tunery.schema.space import UNSET, realise
-from tunery.schema.space_tree import Parameter
+from tunery.schema.config.rules import broken_rules
+from tunery.schema.config.run import RunConfig
+from tunery.schema.reading.document import Document, read_section
+from tunery.schema.space.parameters import Parameter
+from tunery.schema.space.sampled import UNSET, realise
 from tunery.schema.spec import Choices, Domain, Range
 
 LIMIT: Final = 10_000

@@ -6,8 +6,8 @@ from typing import Any, Final
 from tunery.errors import ConfigError
 from tunery.hpo.search_space.distributions import Params, Space, Steps, encode
 from tunery.schema import RunConfig
-from tunery.schema.document import Document, validate
-from tunery.schema.space import UNSET, config_path, fields_at, opens_branch, realise
+from tunery.schema.reading.document import Document, validate
+from tunery.schema.space.sampled import UNSET, config_path, fields_at, opens_branch, realise
 from tunery.schema.spec import Choices, Domain
 
 FIRST: Final = 4

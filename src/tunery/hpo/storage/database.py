@@ -16,7 +16,7 @@ from tunery.errors import MissingExtra, RequestError, RunError, reason_of
 from tunery.hpo.optuna_private import storage_below_cache
 from tunery.hpo.storage.patience import Patience
 from tunery.hpo.storage.rdb import LeanStorage
-from tunery.schema.metrics import Direction
+from tunery.schema.results.direction import Direction
 
 _FORM: Final = "`sqlite:///path/study.db` or `postgresql://USER@HOST/DATABASE`"
 _SERVER: Final = "postgresql+psycopg"

@@ -1,0 +1,239 @@
+"""What is known of a data set at first sight, and the first config written from it: every line says why it is there."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from textwrap import wrap
+from typing import Any, Final, Literal
+
+import yaml
+
+from tunery.data.lengths import Length
+from tunery.schema.config.peft import Lora, NoPeft
+
+Kind = Literal["classification", "multilabel"]
+LENGTHS: Final = (64, 128, 256, 512)
+TOLERABLE = 0.02
+"""Share of copies in a split up to which the config accepts them, in a line that says so."""
+SHOWN = 5
+COLUMN: Final = 34
+"""Where the comments begin."""
+WIDTH: Final = 110
+_PLAIN = re.compile(r"[A-Za-z_/][\w./-]*")
+_RESERVED = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a data file seems to hold."""
+
+    kind: Kind
+    files: Mapping[str, Path]
+    """Split name to file; `train` is always there."""
+    rows: int
+    """Rows of train."""
+    text: str
+    text_pair: str | None
+    label: tuple[str, ...]
+    """The label column; several 0/1 columns for a multilabel task written that way."""
+    separator: str | None
+    """What separates several names in one cell."""
+    id: str | None
+    group: str | None
+    counts: Mapping[str, int]
+    """Rows of train per label, the most frequent first."""
+    words: int
+    """Of a row of train that is longer than 95 % of them, as far as they are separated by spaces."""
+    characters: int
+    """Of the same row, those of scripts that have no spaces."""
+    shared: int
+    """Rows whose text stands in an earlier split too."""
+    shared_most: float
+    """The largest share of a split that such rows make up."""
+    notes: tuple[str, ...] = ()
+    """What a user should know about the choices made."""
+
+    @property
+    def length(self) -> Length:
+        """What 95 % of the rows of train do not exceed."""
+        return Length(self.words, self.characters)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that leave 95 % of the rows whole, up to 512."""
+        return next((length for length in LENGTHS if length >= self.length.tokens + 2), LENGTHS[-1])
+
+    @property
+    def fits(self) -> bool:
+        """Whether 95 % of the rows stay whole at `max_length`."""
+        return self.length.tokens + 2 <= self.max_length
+
+    def explain(self) -> tuple[str, ...]:
+        """What was seen, in lines for people."""
+        beside = ", ".join(f"{split} {file.name}" for split, file in self.files.items() if split != "train")
+        carved = ", ".join(split for split in ("validation", "test") if split not in self.files)
+        columns = {"text": self.text, "text_pair": self.text_pair, "label": ", ".join(self.label)}
+        columns |= {"id": self.id, "group": self.group}
+        return (
+            f"rows:    {self.rows:,} in {self.files['train'].name}",
+            f"splits:  {'; '.join(filter(None, [beside, carved and f'{carved} carved from train']))}",
+            f"task:    {self.kind}, {_most_frequent(self.counts)}",
+            f"columns: {', '.join(f'{part} = {name}' for part, name in columns.items() if name)}",
+            f"length:  95 % of the rows have at most {self.length}: max_length {self.max_length}",
+            *(f"note:    {note}" for note in self.notes),
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The same as plain data, ready for JSON."""
+        files = {split: str(file) for split, file in self.files.items()}
+        return {**asdict(self), "files": files, "max_length": self.max_length}
+
+
+def _most_frequent(counts: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{_scalar(label)} {count:,}" for label, count in list(counts.items())[:SHOWN])
+    return f"{len(counts)} labels: {shown}{f' and {len(counts) - SHOWN} more' if len(counts) > SHOWN else ''}"
+
+
+def render(guess: Guess, folder: Path, *, name: str | None = None) -> str:
+    """A commented YAML config that `load_config` accepts.
+
+    Args:
+        folder: where the config will be written; data below it is named relative to it.
+        name: the config's file name without `.yaml`; it also names the run.
+    """
+    name = name or suggested_name(guess)
+    sections = (_task(guess), _data(guess, folder), _model(guess), _peft(), _optim(), _train())
+    return "\n".join(["\n".join(_head(guess, name)), *("\n".join(section) for section in sections)]).rstrip() + "\n"
+
+
+def suggested_name(guess: Guess) -> str:
+    """The name of the file, or of its folder where the file is called train."""
+    path = guess.files["train"].resolve()
+    stem = re.sub(r"(?i)(?<![a-z])(train|training|trn)(?![a-z])", "", path.stem).strip("._- ") or path.parent.name
+    return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "run"
+
+
+def _head(guess: Guess, name: str) -> Iterator[str]:
+    yield f"# tunery train {name}.yaml --out runs/{name}"
+    yield "#"
+    yield from wrap(
+        f"{guess.rows:,} training rows, {_most_frequent(guess.counts)}.",
+        width=WIDTH,
+        initial_indent="# ",
+        subsequent_indent="# ",
+        break_long_words=False,
+    )
+    for note in guess.notes:
+        yield f"# Note: {note}."
+    yield f"# Look at the data first with: tunery check {name}.yaml"
+    yield "# A line with a range is for: tunery search; it stands in place of the line above it."
+    yield ""
+    yield _line(f"name: {_scalar(name)}", "shown in reports")
+    yield _line("seed: 0", "every random choice is keyed by it")
+    yield ""
+
+
+def _task(guess: Guess) -> Iterator[str]:
+    yield "task:"
+    if guess.kind == "classification":
+        yield _line("  kind: classification", "every text has exactly one label")
+    else:
+        yield _line("  kind: multilabel", "a text has any number of labels")
+        yield _line("  threshold: tuned", "one per label, found on validation; or one number, say 0.5")
+    yield ""
+
+
+def _data(guess: Guess, folder: Path) -> Iterator[str]:
+    yield "data:"
+    for split, why in {"train": "", "validation": "chooses the best epoch", "test": "read once, at the end"}.items():
+        if split in guess.files:
+            yield _line(f"  {split}: {_scalar(_path(guess.files[split], folder))}", why)
+        else:
+            yield _line(f"  {split}_size: 0.1", f"share of train; there is no {split} file. {why[0].upper()}{why[1:]}")
+    yield _line(f"  text: {_scalar(guess.text)}", f"95 % of the rows have at most {guess.length}")
+    if guess.text_pair:
+        yield _line(f"  text_pair: {_scalar(guess.text_pair)}", "the second text of each pair")
+    yield from _labels(guess)
+    if guess.id:
+        yield _line(f"  id: {_scalar(guess.id)}", "copied into predictions")
+    if guess.group and len(guess.files) < 3:
+        yield _line(f"  group: {_scalar(guess.group)}", "rows that share it stay together when a split is carved")
+    if guess.shared:
+        accepted = guess.shared_most <= TOLERABLE
+        why = f"rows that stand in two splits: {guess.shared:,} (at most {100 * guess.shared_most:.1f} % of one); "
+        why += "delete this line to be stopped by them" if accepted else "remove them, or take away the # on purpose"
+        yield _line(f"  {'' if accepted else '# '}allow: [shared_rows]", why)
+    yield ""
+
+
+def _labels(guess: Guess) -> Iterator[str]:
+    names = [_scalar(name) for name in guess.label]
+    if guess.kind == "classification":
+        yield f"  label: {names[0]}"
+    elif len(names) > 1:
+        yield _line(f"  labels: [{', '.join(names)}]", "a column of 0 and 1, or no and yes, for each")
+    else:
+        yield _line(f"  labels: {names[0]}", "" if guess.separator else "a list of names per row")
+    if guess.separator:
+        yield _line(f"  label_separator: {_scalar(guess.separator)}", "between the names in a cell")
+
+
+def _model(guess: Guess) -> Iterator[str]:
+    yield "model:"
+    yield _line("  name: minilm", "small and quick; `tunery models` lists others")
+    yield _line(
+        f"  max_length: {guess.max_length}",
+        "tokens; enough for 95 % of the rows" if guess.fits else "tokens, the most this model reads; long rows are cut",
+    )
+    yield _line("  # head: {kind: linear, pooling: mean}", "often better; plain transformers then loads the encoder")
+    yield ""
+
+
+def _peft() -> Iterator[str]:
+    lora = Lora()
+    yield "peft:"
+    yield _line("  method: lora", "trains a few small matrices; `full` trains every weight")
+    yield _line("  # method: [lora, full]", "range")
+    yield _line(f"  r: {lora.r}", "rank of the update: more learns more, and costs more")
+    yield _line("  # r: [4, 8, 16, 32]", "range")
+    yield _line(f"  alpha: {lora.alpha:g}", "the update counts alpha / r times")
+    yield ""
+
+
+def _optim() -> Iterator[str]:
+    lora, full = Lora.default_lr, NoPeft.default_lr
+    yield "optim:"
+    yield "  name: adamw"
+    yield _line(f"  # lr: {_number(lora)}", f"the default of lora with adamw; that of full is {_number(full)}")
+    yield _line(f"  # lr: {{low: {_number(full / 2)}, high: {_number(2 * lora)}, log: true}}", "range")
+    yield ""
+
+
+def _train() -> Iterator[str]:
+    yield "train:"
+    yield _line("  epochs: 3", "the best epoch is kept, not the last")
+    yield _line("  # epochs: {low: 2, high: 8}", "range")
+    yield _line("  batch_size: 16", "rows per step; memory is bounded apart, by micro_batch_tokens")
+    yield _line("  # batch_size: [8, 16, 32]", "range")
+
+
+def _line(code: str, why: str) -> str:
+    return f"{code:<{COLUMN}}  # {why}" if why else code
+
+
+def _path(file: Path, folder: Path) -> str:
+    file, folder = file.resolve(), folder.resolve()
+    return (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
+
+
+def _number(value: float) -> str:
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def _scalar(value: str) -> str:
+    """A string as YAML that reads back as that string, on one line."""
+    if _PLAIN.fullmatch(value) and value.isascii() and value.lower() not in _RESERVED:
+        return value
+    return str(yaml.safe_dump(value, default_style='"', width=2**31, allow_unicode=True)).strip()

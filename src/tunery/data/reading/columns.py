@@ -1,0 +1,79 @@
+"""Rows become examples, by the columns that the config names."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tunery.data.examples import Example, RowReader
+from tunery.data.reading.cells import BadCell, name_of, text_of
+from tunery.data.reading.load import Row
+from tunery.errors import DataError, did_you_mean, enumerated
+from tunery.schema.config.data import Data
+
+_SHOWN = 3
+
+
+def examples_of(
+    rows: Sequence[Row], data: Data, *, reader: RowReader, source: str, remedy: str = ""
+) -> tuple[Example, ...]:
+    """Make one example per row.
+
+    Args:
+        source: what the rows came from, for messages.
+        remedy: what to do where a column is not there, other than to change the config.
+
+    Raises:
+        DataError: a named column is not there, or cells that cannot be what their column says.
+    """
+    wanted = [*_wanted(data), *reader.columns]
+    _refuse_missing(wanted, rows, source=source, remedy=remedy)
+    examples: list[Example] = []
+    problems: list[str] = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            examples.append(_example(row, data, reader=reader))
+        except BadCell as problem:
+            problems.append(f"row {number}: {problem}")
+    if problems:
+        more = f" (and {len(problems) - _SHOWN} more rows)" if len(problems) > _SHOWN else ""
+        raise DataError(f"{source}: {'; '.join(problems[:_SHOWN])}{more}")
+    return tuple(examples)
+
+
+def _wanted(data: Data) -> Iterator[tuple[str, str]]:
+    for key in ("text", "text_pair", "id", "group"):
+        if (column := getattr(data, key)) is not None:
+            yield f"data.{key}", column
+
+
+def _refuse_missing(wanted: Sequence[tuple[str, str]], rows: Sequence[Row], *, source: str, remedy: str) -> None:
+    there = dict.fromkeys(column for row in rows for column in row)
+    problems = [
+        f"there is no column {column!r} ({key}); {did_you_mean(column, there)}"
+        for key, column in wanted
+        if column not in there
+    ]
+    if problems:
+        told = "; ".join(problems)
+        stop = "" if told.endswith("?") else "."
+        raise DataError(f"{source}: {told}{stop} Columns there: {enumerated([*there])}{remedy and f'. {remedy}'}")
+
+
+def _example(row: Row, data: Data, *, reader: RowReader) -> Example:
+    annotation = reader.read(row)
+    return Example(
+        text=_read(text_of, row, data.text) or "",
+        text_pair=_read(text_of, row, data.text_pair),
+        labels=annotation.labels,
+        id=_read(name_of, row, data.id),
+        group=_read(name_of, row, data.group),
+        target=annotation.target,
+    )
+
+
+def _read(read: Callable[[Any], str | None], row: Row, column: str | None) -> str | None:
+    if column is None:
+        return None
+    try:
+        return read(row.get(column))
+    except BadCell as problem:
+        raise BadCell(f"column {column!r} {problem}") from problem

@@ -1,0 +1,362 @@
+"""A base model becomes a pretrained module, a tokenizer and a digest."""
+
+import hashlib
+import inspect
+import logging as standard_logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Final, TypeVar, cast
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from tunery.errors import ModelError, TuneryError, reason_of
+from tunery.model.backbones.catalog import HUB, Base
+from tunery.model.backbones.hub import folder_of, weight_files
+from tunery.model.backbones.quantization import loading_options, make_trainable
+from tunery.model.backbones.structure import study
+from tunery.model.heads.heads import Loading
+from tunery.schema.config.task import LabelOutput, Outputs
+from tunery.schema.reading.json_text import NotJson, parse_json
+from tunery.schema.reading.utf8 import NotUtf8, decode_utf8
+from tunery.schema.sizes import size_text
+
+T = TypeVar("T")
+
+PROBLEM_TYPES = {"single_label": "single_label_classification", "multi_label": "multi_label_classification"}
+"""What transformers calls them."""
+
+_HARMLESS: Final = 250_000_000
+"""Parameters that are loaded without a question: 1 GB."""
+_MANY: Final = 1000
+"""Layers, or experts in a layer, from which their number is compared with the size of the weights."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' bars and reports from the user: a head that is newly initialised is what was asked for."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(standard_logging.ERROR)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
+    """The tokenizer of the base; where it has no padding token, the end-of-text token pads.
+
+    Raises:
+        ModelError: the model comes without a usable tokenizer.
+    """
+    folder = folder_of(base)
+
+    def load() -> PreTrainedTokenizerBase:
+        found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=base.trust_remote_code)
+        if found.pad_token is None:
+            found.pad_token = found.eos_token
+        found("a word", "and another", truncation=True, max_length=8)  # some settings are looked at only now
+        return cast(PreTrainedTokenizerBase, found)
+
+    tokenizer = _or_model_error(base, load)
+    if tokenizer.pad_token is None:
+        raise ModelError(f"the tokenizer of {base.name!r} needs a padding or end-of-text token, but has neither")
+    return tokenizer
+
+
+def load_config(base: Base, *, outputs: Outputs, tokenizer: PreTrainedTokenizerBase | None = None) -> PretrainedConfig:
+    """The base's config, with the labels of texts written into it, where the task has any.
+
+    Args:
+        tokenizer: of the texts; None: that of the base.
+
+    Raises:
+        ModelError: the config cannot be read, or the tokenizer has tokens that the model has no embeddings for.
+    """
+    tokenizer = tokenizer or load_tokenizer(base)
+    labels = next((output for output in outputs.values() if isinstance(output, LabelOutput)), None)
+    config = _or_model_error(
+        base,
+        lambda: AutoConfig.from_pretrained(
+            folder_of(base),
+            local_files_only=True,
+            trust_remote_code=base.trust_remote_code,
+            **({} if labels is None else _label_settings(labels)),
+        ),
+    )
+    _check_vocabulary(base, tokenizer, embeddings=getattr(config.get_text_config(), "vocab_size", None))
+    return cast(PretrainedConfig, config)
+
+
+def _label_settings(output: LabelOutput) -> dict[str, Any]:
+    return {
+        "id2label": dict(enumerate(output.labels)),
+        "label2id": {label: number for number, label in enumerate(output.labels)},
+        "problem_type": PROBLEM_TYPES[output.problem],
+    }
+
+
+def pretrained_labels(base: Base) -> tuple[str, ...] | None:
+    """The labels that a base's own head was trained for; None where its config names none."""
+    document, _ = _or_model_error(
+        base,
+        lambda: PretrainedConfig.get_config_dict(
+            folder_of(base), local_files_only=True, trust_remote_code=base.trust_remote_code
+        ),
+    )
+    names = document.get("id2label")
+    return tuple(names[number] for number in sorted(names, key=int)) if names else None
+
+
+def _check_vocabulary(base: Base, tokenizer: PreTrainedTokenizerBase, *, embeddings: int | None) -> None:
+    """Args:
+    embeddings: how many tokens the model embeds; None where it embeds characters in another way.
+    """
+    if embeddings is None:
+        return
+    tokens = 1 + max(tokenizer.get_vocab().values())
+    if tokens > embeddings:
+        raise ModelError(
+            f"every token must have an embedding, but the tokenizer has {tokens} tokens and {base.name!r} embeds "
+            f"{embeddings}; take the tokenizer that the model was trained with, or enlarge the model with "
+            f"`model.resize_token_embeddings({tokens})` of transformers and save both"
+        )
+
+
+def load_pretrained(
+    base: Base,
+    *,
+    config: PretrainedConfig,
+    loading: Loading,
+    tokenizer: PreTrainedTokenizerBase,
+    quantization: str | None = None,
+) -> tuple[PreTrainedModel, frozenset[str]]:
+    """The pretrained module in fp32 and eval mode, and the names of parameters the checkpoint does not have, or has in
+    another shape.
+
+    Those are drawn from torch's global generator: seed it first. With `quantization`, the matrices of the layers are
+    kept in fewer bits, and all else as ever.
+
+    The tokenizer's padding token becomes that of `config`: decoders find the last token of a text by it.
+
+    Raises:
+        ModelError: the folder cannot be read, its weights are of another shape than its config says, or its config
+            describes a model that is much larger than its weights.
+        MissingExtra: quantisation is asked for, and its library is not installed.
+    """
+    before = config.pad_token_id
+    config.pad_token_id = config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
+    if _pools_for_nobody(loading, config):
+        options["add_pooling_layer"] = False
+    _refuse_giant(base, loading, config, options)
+    if quantization is not None:
+        options |= loading_options(quantization, layers=_path_of_layers(loading, config, options))
+    model, info = _or_model_error(
+        base,
+        lambda: loading.auto_class.from_pretrained(
+            folder_of(base),
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **options,
+        ),
+    )
+    _check_positions(base, model, tokenizer, before=before)
+    if quantization is not None:
+        make_trainable(model)
+    reshaped = {name for name, *_ in info["mismatched_keys"]}
+    fresh = {name for name, _ in model.named_parameters()} & (set(info["missing_keys"]) | reshaped)
+    return cast(PreTrainedModel, model), frozenset(fresh)
+
+
+def longest_input(backbone: nn.Module) -> int | None:
+    """How many tokens the learned position embeddings allow; None where positions are relative or computed.
+
+    Families that number positions from their padding index lose that many rows of the table.
+    """
+    table = _position_table(backbone)
+    if table is None:
+        return None
+    return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+
+
+def _position_table(backbone: nn.Module) -> nn.Embedding | None:
+    for name, part in backbone.named_modules():
+        if isinstance(part, nn.Embedding) and name.rpartition(".")[2] in ("position_embeddings", "wpe"):
+            return part
+    return None
+
+
+def _check_positions(base: Base, model: nn.Module, tokenizer: PreTrainedTokenizerBase, *, before: int | None) -> None:
+    """Args:
+    before: `pad_token_id` as the base was trained with it.
+    """
+    table, now = _position_table(model), tokenizer.pad_token_id
+    if table is not None and before is not None and table.padding_idx == now != before:
+        raise ModelError(
+            f"{base.name!r} numbers the positions of a text from its padding token (pad_token_id={before}), but its "
+            f"tokenizer pads with {tokenizer.pad_token!r} (id {now}), which would move all positions; in its "
+            f"tokenizer_config.json, make the token with id {before} the pad_token"
+        )
+
+
+def base_digest(base: Base) -> str:
+    """What identifies the base's weights: `hub:<id>@<commit>`, or SHA-256 over the weight files of a folder."""
+    folder = folder_of(base)
+    return weights_digest(folder) if base.local else f"{HUB}{base.source}@{folder.name}"
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of the weight files in a folder."""
+    stamps = ((file, file.stat()) for file in weight_files(folder))
+    return _digest(tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in stamps))
+
+
+def require_weights(base: Base, digest: str) -> None:
+    """Look whether a base still has the weights that something was trained on.
+
+    Args:
+        digest: what `base_digest` was then. The files of a folder or package may be a Hub model's by now.
+
+    Raises:
+        ModelError: it has others.
+    """
+    now = base_digest(base) if digest.startswith(HUB) else weights_digest(folder_of(base))
+    if now != digest:
+        raise ModelError(
+            f"what was trained needs the base that it was trained on, {_shortened(digest)}, but the weights of "
+            f"{_named(base)} are {_shortened(now)} now; put the old ones back, or train anew in another "
+            "folder"
+        )
+
+
+def _named(base: Base) -> str:
+    return repr(base.name) + (f" ({base.source})" if str(base.source) != base.name else "")
+
+
+def _shortened(digest: str) -> str:
+    kind, _, rest = digest.partition(":")
+    name, at, value = rest.rpartition("@")
+    return f"{kind}:{name}{at}{value[:12]}"
+
+
+@cache
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _, _ in files:
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _pools_for_nobody(loading: Loading, config: PretrainedConfig) -> bool:
+    """Whether the architecture would bring a pooler that our own head does not read."""
+    if loading.task_type == "SEQ_CLS" or type(config) not in loading.auto_class._model_mapping:
+        return False
+    return "add_pooling_layer" in inspect.signature(loading.auto_class._model_mapping[type(config)].__init__).parameters
+
+
+def _refuse_giant(base: Base, loading: Loading, config: PretrainedConfig, options: dict[str, Any]) -> None:
+    """Look, before any memory is taken, whether the model of a config could have its weights in the base's files.
+
+    A byte holds two parameters at most. Every layer and every expert has a vector of the hidden size, and some matrix
+    is as wide as it is long; where another number seems too large, such as that of positions, which need not have
+    parameters, a model without memory is counted. What any machine can load is loaded, so that damaged weights are
+    told as such.
+    """
+    size, shape = sum(file.stat().st_size for file in weight_files(folder_of(base))), config.get_text_config()
+    width, most = getattr(shape, "hidden_size", None), max(2 * size, _HARMLESS)
+    if not size or not isinstance(width, int):
+        return
+    counts = {"layers": _layers(shape), "experts": _experts(shape)}
+    if width * width > most:
+        raise _giant(base, f"hidden_size={width:,}, which makes {width * width:,} parameters or more", size)
+    for part, count in counts.items():
+        if count > _MANY and width * count > 2 * size:
+            raise _giant(base, f"{count:,} {part}, which make {width * count:,} parameters or more", size)
+    if any(width * number > most for number in shape.to_dict().values() if type(number) is int):
+        model = _or_model_error(base, lambda: _without_memory(loading, config, options))
+        count = sum(parameter.numel() for parameter in model.parameters())
+        if count > most + 2 * width * width:  # a pooler and a head may be new
+            raise _giant(base, f"{count:,} parameters", size)
+
+
+def _layers(shape: PretrainedConfig) -> int:
+    found = getattr(shape, "num_hidden_layers", 0)
+    return found if isinstance(found, int) else 0
+
+
+def _experts(shape: PretrainedConfig) -> int:
+    """The largest number of experts that a config names; how many of them a token goes to is not more."""
+    found = [value for name, value in shape.to_dict().items() if "experts" in name and type(value) is int]
+    return max(found, default=0)
+
+
+def _giant(base: Base, what: str, size: int) -> ModelError:
+    rule = "the weights of a model must be those that its config.json describes"
+    return ModelError(
+        f"{rule}, but that of {base.name!r} says {what}, and its weights have {size_text(size)}; put back the "
+        "file that is not as it was"
+    )
+
+
+def _path_of_layers(loading: Loading, config: PretrainedConfig, options: dict[str, Any]) -> str:
+    """Where the layers will be, told by a model without memory."""
+    return study(_without_memory(loading, config, options)).path
+
+
+def _without_memory(loading: Loading, config: PretrainedConfig, options: dict[str, Any]) -> PreTrainedModel:
+    rest = {name: value for name, value in options.items() if name != "local_files_only"}
+    with torch.device("meta"), torch.random.fork_rng(devices=()), quiet():
+        return cast(PreTrainedModel, loading.auto_class.from_config(config, **rest))
+
+
+def _or_model_error(base: Base, load: Callable[[], T]) -> T:
+    try:
+        with quiet():
+            return load()
+    except (TuneryError, MemoryError):
+        raise
+    except Exception as error:  # what these libraries make of a bad file has no common type: tokenizers raise Exception
+        if not base.trust_remote_code and "trust_remote_code" in str(error):
+            raise ModelError(
+                f"{base.name!r} cannot be loaded without code that comes with it: read the Python files of "
+                f"{base.source!r}, then add --trust-remote-code to this command (trust_remote_code=True in Python)"
+            ) from error
+        reason = _broken_document(base) or _reason(error)
+        where = f"{base.name!r}" if base.source == base.name else f"{base.name!r} ({base.source})"
+        raise ModelError(f"{where} cannot be loaded: {reason}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnpicklingError) or "weights_only" in str(error):  # torch advises to run what it refused
+        return "its weights are a pickle with more in it than tensors, which would run as code; take safetensors"
+    return reason_of(error)
+
+
+def _broken_document(base: Base) -> str | None:
+    """Which of the folder's documents is no JSON, and where."""
+    for path in sorted(Path(base.source).glob("*.json")) if base.local else ():
+        try:
+            parse_json(decode_utf8(path.read_bytes()))
+        except (OSError, NotJson, NotUtf8) as error:
+            return f"{path.name}: {error}"
+    return None

@@ -1,0 +1,173 @@
+"""What the parts of a layer are called in each family, and which of them are norms."""
+
+import re
+from collections.abc import Iterable
+
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from tunery.errors import ModelError
+from tunery.schema.config.peft import Target
+
+Layout = dict[Target, tuple[str, ...]]
+
+LAYOUTS: dict[str, Layout] = {
+    # also roberta, xlm-roberta, camembert, electra, longformer (its local attention), big_bird
+    "bert": {
+        "query": ("attention.self.query",),
+        "key": ("attention.self.key",),
+        "value": ("attention.self.value",),
+        "output": ("attention.output.dense",),
+        "ffn.up": ("intermediate.dense",),
+        "ffn.down": ("output.dense",),
+    },
+    "deberta-v2": {
+        "query": ("attention.self.query_proj",),
+        "key": ("attention.self.key_proj",),
+        "value": ("attention.self.value_proj",),
+        "output": ("attention.output.dense",),
+        "ffn.up": ("intermediate.dense",),
+        "ffn.down": ("output.dense",),
+    },
+    # one matrix holds query, key and value, head by head: naming any of them means all three
+    "deberta": {
+        "query": ("attention.self.in_proj",),
+        "key": ("attention.self.in_proj",),
+        "value": ("attention.self.in_proj",),
+        "output": ("attention.output.dense",),
+        "ffn.up": ("intermediate.dense",),
+        "ffn.down": ("output.dense",),
+    },
+    # what is listed as a layer is a group that all layers share; every published model has one layer per group
+    "albert": {
+        "query": ("albert_layers.0.attention.query",),
+        "key": ("albert_layers.0.attention.key",),
+        "value": ("albert_layers.0.attention.value",),
+        "output": ("albert_layers.0.attention.dense",),
+        "ffn.up": ("albert_layers.0.ffn",),
+        "ffn.down": ("albert_layers.0.ffn_output",),
+    },
+    "distilbert": {
+        "query": ("attention.q_lin",),
+        "key": ("attention.k_lin",),
+        "value": ("attention.v_lin",),
+        "output": ("attention.out_lin",),
+        "ffn.up": ("ffn.lin1",),
+        "ffn.down": ("ffn.lin2",),
+    },
+    "mpnet": {
+        "query": ("attention.attn.q",),
+        "key": ("attention.attn.k",),
+        "value": ("attention.attn.v",),
+        "output": ("attention.attn.o",),
+        "ffn.up": ("intermediate.dense",),
+        "ffn.down": ("output.dense",),
+    },
+    # one matrix holds query, key and value: naming any of them means all three
+    "modernbert": {
+        "query": ("attn.Wqkv",),
+        "key": ("attn.Wqkv",),
+        "value": ("attn.Wqkv",),
+        "output": ("attn.Wo",),
+        "ffn.up": ("mlp.Wi",),
+        "ffn.down": ("mlp.Wo",),
+    },
+    "gpt2": {
+        "query": ("attn.c_attn",),
+        "key": ("attn.c_attn",),
+        "value": ("attn.c_attn",),
+        "output": ("attn.c_proj",),
+        "ffn.up": ("mlp.c_fc",),
+        "ffn.down": ("mlp.c_proj",),
+    },
+    # also qwen2, qwen3, mistral, gemma; a gated feed-forward has two matrices that go up
+    "llama": {
+        "query": ("self_attn.q_proj",),
+        "key": ("self_attn.k_proj",),
+        "value": ("self_attn.v_proj",),
+        "output": ("self_attn.o_proj",),
+        "ffn.up": ("mlp.gate_proj", "mlp.up_proj"),
+        "ffn.down": ("mlp.down_proj",),
+    },
+}
+"""Logical name -> module names within one layer. The family is told by its modules, not by its name."""
+
+CLOSING_NORMS: dict[str, str] = {
+    "bert": "output.LayerNorm",
+    "deberta-v2": "output.LayerNorm",
+    "deberta": "output.LayerNorm",
+    "albert": "albert_layers.0.full_layer_layer_norm",
+    "distilbert": "output_layer_norm",
+    "mpnet": "output.LayerNorm",
+}
+"""Layout -> the norm over feed-forward output and residual, in families that norm last."""
+
+
+def layout_of(layer: nn.Module) -> Layout:
+    """The layout whose every module the layer has.
+
+    Raises:
+        ModelError: no layout fits; the message lists the linear modules there are.
+    """
+    modules = dict(layer.named_modules())
+    for layout in LAYOUTS.values():
+        if all(name in modules for names in layout.values() for name in names):
+            return layout
+    there = ", ".join(name for name, module in modules.items() if _is_matrix(module))
+    raise ModelError(
+        f"PEFT methods need the parts of a known family ({', '.join(LAYOUTS)}), but this model's layers have other "
+        f"ones: {there}; take peft.method=full, or another model"
+    )
+
+
+def closing_norm(layer: nn.Module) -> str | None:
+    """Name within the layer of the norm over feed-forward output and residual; None where norms come first.
+
+    The modules decide: some pre-norm families (ESM, Megatron-BERT) call their matrices as BERT does.
+
+    Raises:
+        ModelError: no layout fits.
+    """
+    layout, modules = layout_of(layer), dict(layer.named_modules())
+    names = (norm for family, norm in CLOSING_NORMS.items() if LAYOUTS[family] is layout)
+    return next((name for name in names if name in modules), None)
+
+
+def target_pattern(layer: nn.Module, *, path: str, targets: Iterable[Target]) -> str:
+    """A regular expression that fully matches the names of the target modules in every layer, and nothing else.
+
+    A pattern and not suffixes: in BERT, `output.dense` is a suffix of `attention.output.dense` too.
+    """
+    layout = layout_of(layer)
+    names = sorted({re.escape(name) for target in targets for name in layout[target]})
+    return rf"{re.escape(path)}\.\d+\.(?:{'|'.join(names)})"
+
+
+def is_transposed(layer: nn.Module, targets: Iterable[Target]) -> bool:
+    """Whether the target modules keep their matrices as (in, out), as GPT-2's do, and not as (out, in)."""
+    layout = layout_of(layer)
+    return any(isinstance(layer.get_submodule(name), Conv1D) for target in targets for name in layout[target])
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether a module is a layer norm or RMS norm: torch's own, or one of the classes that families define."""
+    return isinstance(module, nn.LayerNorm | nn.RMSNorm) or type(module).__name__.endswith(("LayerNorm", "RMSNorm"))
+
+
+def norm_pattern(backbone: nn.Module, *, prefix: str) -> str:
+    """A regular expression that fully matches the names of the backbone's norms, wherever they are.
+
+    Every name is written out: in ModernBERT, what is a norm in one layer is nothing in another.
+
+    Raises:
+        ModelError: there are none.
+    """
+    names = [re.escape(name) for name, module in backbone.named_modules() if is_norm(module)]
+    if not names:
+        raise ModelError(f"the model must have layer norms to train, but {type(backbone).__name__} has none")
+    return rf"{re.escape(prefix)}(?:{'|'.join(names)})"
+
+
+def _is_matrix(module: nn.Module) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, nn.Parameter) and weight.ndim == 2

@@ -1,0 +1,1 @@
+"""The layers between the backbone and what a task asks for."""

@@ -1,0 +1,181 @@
+"""The layers between the backbone and what a task asks for, and how a model answers by the names of these outputs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from torch import Tensor, nn
+from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
+
+from tunery.errors import ModelError
+from tunery.model.backbones.dropout import OWN_HEAD, Dropouts, set_all_dropouts, set_backbone_dropouts
+from tunery.model.heads.pooling import POOLINGS, Pool
+from tunery.schema.config.model import Head, LinearHead, MlpHead, NativeHead
+from tunery.schema.config.task import LabelOutput, Output, Outputs, TokenOutput
+from tunery.schema.spec import Spec
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "silu": nn.SiLU, "relu": nn.ReLU, "tanh": nn.Tanh}
+
+WEIGHT_STD = 0.02
+"""Standard deviation of new weights, as the BERT family draws them (Devlin et al. 2018, released code)."""
+
+
+@final
+class PooledHead(nn.Module):
+    """Pools token states, then maps them to one vector a text."""
+
+    def __init__(self, layers: nn.Module, *, pool: Pool) -> None:
+        super().__init__()
+        self.layers = layers
+        self.pool = pool
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(batch, tokens, hidden), (batch, tokens) -> (batch, labels)"""
+        logits: Tensor = self.layers(self.pool(states, mask))
+        return logits
+
+
+@final
+class TokenHead(nn.Module):
+    """Maps every token state to a vector."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(batch, tokens, hidden), (batch, tokens) -> (batch, tokens, labels)"""
+        logits: Tensor = self.layers(states)
+        return logits
+
+
+class Answers(dict[str, Tensor]):
+    """What a model with heads of ours answers, by the names of the outputs."""
+
+
+@final
+class HeadedModel(nn.Module):
+    """A backbone with a head of ours for each output."""
+
+    def __init__(self, backbone: nn.Module, heads: nn.ModuleDict) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = heads
+
+    def forward(self, **inputs: Tensor) -> Answers:
+        """Tokens (batch, tokens) become the outputs."""
+        states = self.backbone(**inputs).last_hidden_state
+        return Answers({name: head(states, inputs["attention_mask"]) for name, head in self.heads.items()})
+
+
+def answers_of(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Outputs) -> Mapping[str, Tensor]:
+    """What a finished model answers, by the names of the outputs: a head of the architecture's own has one."""
+    answers = module(**inputs)
+    if isinstance(answers, Answers):
+        return answers
+    (name,) = outputs
+    return {name: answers.logits}
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How the pretrained part is loaded."""
+
+    auto_class: Any
+    """The transformers class that loads it."""
+    task_type: str
+    """What PEFT calls a model of that class."""
+    configure: Callable[[PretrainedConfig, Dropouts], None]
+    """Writes the dropouts of the pretrained part into the model's config."""
+
+
+BACKBONE_ALONE: Final = Loading(AutoModel, "FEATURE_EXTRACTION", set_backbone_dropouts)
+"""Under heads of ours."""
+
+NATIVE: Final[Mapping[type[Output], Loading]] = {
+    LabelOutput: Loading(AutoModelForSequenceClassification, "SEQ_CLS", set_all_dropouts),
+}
+"""With the architecture's own head, by the output that it gives."""
+
+
+def loading_of(spec: Head, outputs: Outputs) -> Loading:
+    """How the pretrained part is loaded for a head and the outputs of a task.
+
+    Raises:
+        ModelError: no architecture has a head of its own for them.
+    """
+    if not isinstance(spec, NativeHead):
+        return BACKBONE_ALONE
+    kinds = {type(output) for output in outputs.values()}
+    if len(outputs) != 1 or not kinds <= NATIVE.keys():
+        raise ModelError(
+            "model.head.kind=native gives one vector a text, but this task asks the model for "
+            f"{', '.join(outputs)}; take model.head.kind=linear"
+        )
+    return NATIVE[kinds.pop()]
+
+
+def make_heads(spec: Head, outputs: Outputs, *, width: int, dropout: float | None = None) -> nn.ModuleDict | None:
+    """Heads of ours by the names of the outputs; None where the architecture brings its own.
+
+    Args:
+        width: of a token state.
+        dropout: of their layers; None: the default.
+    """
+    if isinstance(spec, NativeHead):
+        return None
+    made = {
+        name: HEADS[type(output), type(spec)](spec, width=width, labels=len(output.labels), dropout=dropout)
+        for name, output in outputs.items()
+    }
+    return nn.ModuleDict(made)
+
+
+def assemble(carrier: nn.Module, heads: nn.ModuleDict | None) -> nn.Module:
+    """Join the pretrained part and our heads, if there are any."""
+    return carrier if heads is None else HeadedModel(carrier, heads)
+
+
+def _pooled_linear(spec: LinearHead, *, width: int, labels: int, dropout: float | None) -> nn.Module:
+    return PooledHead(_linear_layers(width, labels, dropout), pool=POOLINGS[spec.pooling])
+
+
+def _pooled_mlp(spec: MlpHead, *, width: int, labels: int, dropout: float | None) -> nn.Module:
+    return PooledHead(_mlp_layers(spec, width, labels, dropout), pool=POOLINGS[spec.pooling])
+
+
+def _token_linear(spec: LinearHead, *, width: int, labels: int, dropout: float | None) -> nn.Module:
+    return TokenHead(_linear_layers(width, labels, dropout))
+
+
+def _token_mlp(spec: MlpHead, *, width: int, labels: int, dropout: float | None) -> nn.Module:
+    return TokenHead(_mlp_layers(spec, width, labels, dropout))
+
+
+def _linear_layers(width: int, labels: int, dropout: float | None) -> nn.Module:
+    return nn.Sequential(_dropout(dropout), _linear(width, labels))
+
+
+def _mlp_layers(spec: MlpHead, width: int, labels: int, dropout: float | None) -> nn.Module:
+    hidden = (_dropout(dropout), _linear(width, spec.hidden), ACTIVATIONS[spec.activation]())
+    return nn.Sequential(*hidden, _dropout(dropout), _linear(spec.hidden, labels))
+
+
+def _dropout(asked: float | None) -> nn.Dropout:
+    return nn.Dropout(OWN_HEAD if asked is None else asked)
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=WEIGHT_STD)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+HEADS: Final[Mapping[tuple[type[Output], type[Spec]], Callable[..., nn.Module]]] = {
+    (LabelOutput, LinearHead): _pooled_linear,
+    (LabelOutput, MlpHead): _pooled_mlp,
+    (TokenOutput, LinearHead): _token_linear,
+    (TokenOutput, MlpHead): _token_mlp,
+}
+"""What builds a head of ours, by what is asked for and how."""

@@ -1,0 +1,1 @@
+"""The parameter-efficient methods: peft's and our own, behind one seam."""

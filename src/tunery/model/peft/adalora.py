@@ -1,0 +1,229 @@
+"""AdaLoRA: updates in the form of a singular value decomposition, whose ranks are taken where they matter least
+(Zhang et al. 2023, arXiv 2303.10512). The layers are peft's; when ranks are taken, and which, is decided here."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from peft import AdaLoraConfig
+from peft.tuners.adalora import AdaLoraLayer
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tunery.errors import ModelError
+from tunery.model.backbones.catalog import Base
+from tunery.model.peft.library import ThroughPeft, low_rank_arguments, without_noise
+from tunery.model.peft.method import Carrier, Method, Regulator, Wrapped
+from tunery.schema.config.peft import AdaLora
+
+_FACTORS = ("lora_A", "lora_B", "lora_E")
+"""Right vectors (r, in), left vectors (out, r), singular values (r, 1)."""
+
+_RANK_ZERO = r"Adapter 'default': \d+ LoRA tensor\(s\) have invalid shape"
+"""peft takes an update that lost all its ranks for one that was not gathered from several machines."""
+
+_RANK_PATTERN = "The following rank_pattern keys did not match"
+"""LoRA, which AdaLoRA inherits from, does not know how AdaLoRA writes ranks down."""
+
+
+@final
+class AdaptiveRank(Method):
+    """AdaLoRA, with a regulator that moves the ranks."""
+
+    def __init__(self) -> None:
+        self._library = ThroughPeft(_config)
+
+    def wrap(self, spec: AdaLora, carrier: Carrier) -> Wrapped:
+        """A `PeftModel` around the model; all updates begin with rank `init_r`."""
+        model = self._library.wrap(spec, carrier).module
+        return Wrapped(model, regulator=RankBudget(spec, model))
+
+    def save(self, model: Any, folder: Path, *, base: Base) -> None:
+        """As peft does, with the ranks of the weights that are saved: those of the best epoch, not of the last."""
+        config = model.peft_config["default"]
+        config.rank_pattern = {
+            f"{name}.lora_E": _values(layer).ne(0).flatten().tolist() for name, layer in _layers(model)
+        }
+        try:
+            with without_noise(_RANK_ZERO):
+                self._library.save(model, folder, base=base)
+        finally:
+            config.rank_pattern = None
+
+    def load(self, spec: AdaLora, carrier: Carrier, folder: Path) -> nn.Module:
+        """A `PeftModel` whose updates have the ranks they were saved with."""
+        with without_noise(_RANK_PATTERN):
+            return self._library.load(spec, carrier, folder)
+
+    def merge(self, spec: AdaLora, model: Any) -> PreTrainedModel:
+        """As peft does."""
+        return self._library.merge(spec, model)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When ranks are taken, and how many are left (section 3.3, equation 12)."""
+
+    first: int
+    """The last step at which all ranks are there."""
+    last: int
+    """The step of the last cut."""
+    interval: int
+    start: int
+    """Ranks of all updates together at the start."""
+    end: int
+    """The same after the last cut."""
+
+    def cuts(self, step: int) -> bool:
+        """Whether ranks are re-allocated after this step."""
+        return step == self.last or (self.first < step < self.last and step % self.interval == 0)
+
+    def budget(self, step: int) -> int:
+        """How many ranks are left then, of all updates together."""
+        open_share = 1 - (step - self.first) / (self.last - self.first)
+        return int((self.start - self.end) * open_share**3 + self.end)
+
+
+@final
+class RankBudget(Regulator):
+    """Scores every singular triplet by how much the loss would feel its loss, and switches the least off."""
+
+    _schedule: Schedule
+
+    def __init__(self, spec: AdaLora, model: Any) -> None:
+        """Args:
+        model: a `PeftModel` that holds AdaLoRA layers.
+        """
+        self._spec = spec
+        self._model = model
+        self._sensitivity: dict[str, Tensor] = {}
+        self._uncertainty: dict[str, Tensor] = {}
+        self._kept: dict[str, Tensor] = {}
+
+    def plan(self, total_steps: int) -> None:
+        """Raises:
+        ModelError: there are too few steps to score a triplet before the last cut.
+        """
+        spec, count = self._spec, sum(1 for _ in _layers(self._model))
+        first, last = int(spec.warmup * total_steps), total_steps - int(spec.settle * total_steps)
+        if last < max(first + 1, 2):
+            raise ModelError(
+                "adalora must have a step between `peft.warmup` and `peft.settle`, and one before its last cut, but "
+                f"{total_steps} steps with warmup={spec.warmup}, settle={spec.settle} leave none; train longer, or "
+                "lower them"
+            )
+        self._schedule = Schedule(first, last, spec.interval, spec.init_r * count, spec.target_r * count)
+        config = self._model.peft_config["default"]
+        config.total_step, config.tinit, config.tfinal = total_steps, first, total_steps - last
+
+    def penalty(self) -> Tensor:
+        """Mean distance of the factors from orthogonality, weighted.
+
+        As peft computes it, with norms where equation 4 has their squares; peft itself adds it only to a loss of the
+        model's own.
+        """
+        grams = [gram for _, layer in _layers(self._model) for gram in _grams(layer)]
+        distances = [torch.linalg.norm(gram - torch.eye(len(gram), device=gram.device)) for gram in grams]
+        return self._spec.orthogonality * torch.stack(distances).mean()
+
+    @torch.no_grad()
+    def after_step(self, step: int) -> None:
+        """Score, cut where the schedule says so, and keep switched off what was cut for good."""
+        if step < self._schedule.last:
+            self._score_entries()
+        if self._schedule.cuts(step):
+            self._kept = self._choose(self._schedule.budget(step))
+            self._switch_off()
+        elif step > self._schedule.last:
+            self._switch_off()
+
+    def state(self) -> dict[str, Tensor]:
+        """The moving averages by parameter, and what was kept at the last cut."""
+        return {f"{what}:{name}": part.detach().clone() for what, kind in self._memory() for name, part in kind.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Put the averages and the last cut back, where the model is."""
+        devices = {name: layer.lora_E["default"].device for name, layer in _layers(self._model)}
+        for what, kind in self._memory():
+            kind.clear()
+            for key, part in state.items():
+                name = key.removeprefix(f"{what}:")
+                if name != key:
+                    kind[name] = part.to(devices[name.partition("/")[0]])
+
+    def ranks(self) -> dict[str, int]:
+        """How many singular values of an update are not zero; before the first step, all are."""
+        return {name: int(_values(layer).count_nonzero()) for name, layer in _layers(self._model)}
+
+    def _memory(self) -> tuple[tuple[str, dict[str, Tensor]], ...]:
+        return ("sensitivity", self._sensitivity), ("uncertainty", self._uncertainty), ("kept", self._kept)
+
+    def _score_entries(self) -> None:
+        """Smooth |weight x gradient| and how far it strays from its mean (equations 8, 9 and 10)."""
+        beta = self._spec.beta
+        for name, layer in _layers(self._model):
+            for factor in _FACTORS:
+                part: nn.Parameter = getattr(layer, factor)["default"]
+                # fp16 skips a step whose gradients overflowed, and so do the averages
+                felt = (part * torch.nan_to_num(_gradient(part), nan=0, posinf=0, neginf=0)).abs()
+                key = f"{name}/{factor}"
+                mean = beta * self._sensitivity.get(key, torch.zeros_like(part)) + (1 - beta) * felt
+                stray = beta * self._uncertainty.get(key, torch.zeros_like(part)) + (1 - beta) * (felt - mean).abs()
+                self._sensitivity[key], self._uncertainty[key] = mean, stray
+
+    def _choose(self, budget: int) -> dict[str, Tensor]:
+        """The `budget` triplets with the highest scores, as a mask (r, 1) per update."""
+        scores = {name: self._triplets(name) for name, _ in _layers(self._model)}
+        every = torch.cat(list(scores.values()))
+        chosen = torch.zeros_like(every, dtype=torch.bool)
+        chosen[every.topk(budget).indices] = True
+        masks = torch.split(chosen, [len(part) for part in scores.values()])
+        return {name: mask[:, None].clone() for name, mask in zip(scores, masks, strict=True)}
+
+    def _triplets(self, name: str) -> Tensor:
+        """Score of each triplet of an update, (r,): its value's, and the means of its vectors' (equation 7)."""
+        right, left, value = (self._sensitivity[f"{name}/{f}"] * self._uncertainty[f"{name}/{f}"] for f in _FACTORS)
+        return value.flatten() + right.mean(dim=1) + left.mean(dim=0)
+
+    def _switch_off(self) -> None:
+        for name, layer in _layers(self._model):
+            layer.lora_E["default"].masked_fill_(~self._kept[name], 0.0)
+
+
+def _config(spec: AdaLora, carrier: Carrier) -> AdaLoraConfig:
+    """The number of steps is not known yet: `plan` writes it in. `beta1` and `beta2` are for whoever trains on."""
+    return AdaLoraConfig(
+        init_r=spec.init_r,
+        target_r=spec.target_r,
+        deltaT=spec.interval,
+        beta1=spec.beta,
+        beta2=spec.beta,
+        orth_reg_weight=spec.orthogonality,
+        total_step=1,
+        **low_rank_arguments(spec, carrier),
+    )
+
+
+def _layers(model: Any) -> Iterator[tuple[str, AdaLoraLayer]]:
+    """The adapted modules, by the names they have in the model that was wrapped."""
+    for name, module in model.get_base_model().named_modules():
+        if isinstance(module, AdaLoraLayer):
+            yield name, module
+
+
+def _values(layer: AdaLoraLayer) -> Tensor:
+    """The singular values, (r, 1)."""
+    values: Tensor = layer.lora_E["default"].detach()
+    return values
+
+
+def _grams(layer: Any) -> tuple[Tensor, Tensor]:
+    """Two matrices (r, r) that are the identity where the factors are orthogonal."""
+    right, left = layer.lora_A["default"], layer.lora_B["default"]
+    return right @ right.T, left.T @ left
+
+
+def _gradient(part: nn.Parameter) -> Tensor:
+    return torch.zeros_like(part) if part.grad is None else part.grad

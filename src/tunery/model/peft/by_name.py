@@ -1,0 +1,130 @@
+"""Any other method of the installed peft, by the name of its config class."""
+
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftConfig
+from torch import nn
+from transformers import PreTrainedModel
+
+from tunery.errors import ModelError, did_you_mean, reason_of
+from tunery.model.backbones.catalog import Base
+from tunery.model.backbones.families import is_transposed
+from tunery.model.peft.library import ThroughPeft, common_arguments, field_names, pattern, without_noise
+from tunery.model.peft.method import Carrier, Method, Wrapped
+from tunery.model.trial_pass import on_trial
+from tunery.schema.config.peft import Library, Target
+
+_DEFAULT_TARGET: tuple[Target, ...] = ("query", "value")
+
+_OURS = {"AdaLoraConfig": "adalora", "PrefixTuningConfig": "prefix", "PromptTuningConfig": "prompt"}
+"""Classes that do nothing, or not enough, without what tunery adds to them -> the method that does."""
+
+
+@final
+class ByName(Method):
+    """Whatever peft has; tried on four tokens before it is trained."""
+
+    def __init__(self) -> None:
+        self._library = ThroughPeft(config_by_name)
+
+    def wrap(self, spec: Library, carrier: Carrier) -> Wrapped:
+        """A `PeftModel` around the model.
+
+        Raises:
+            ModelError: peft has no such class or it no such argument, or the method does not work on this model.
+        """
+        try:
+            wrapped = self._library.wrap(spec, carrier)
+            _try(wrapped.module, carrier)
+        except ModelError:
+            raise
+        except Exception as error:  # some forty methods by many hands: they fail in every way there is
+            raise ModelError(f"{_does_not_fit(spec, carrier)}: {reason_of(error)}") from error
+        if idle := _idle(wrapped.module, carrier):
+            raise ModelError(f"{_does_not_fit(spec, carrier)}: it leaves {idle} untrained; take another class")
+        return wrapped
+
+    def save(self, model: Any, folder: Path, *, base: Base) -> None:
+        """As peft does."""
+        self._library.save(model, folder, base=base)
+
+    def load(self, spec: Library, carrier: Carrier, folder: Path) -> nn.Module:
+        """As peft does."""
+        return self._library.load(spec, carrier, folder)
+
+    def merge(self, spec: Library, model: Any) -> PreTrainedModel:
+        """As peft does."""
+        return self._library.merge(spec, model)
+
+
+def config_by_name(spec: Library, carrier: Carrier) -> PeftConfig:
+    """The config, with the head, the task and the target modules filled in where the class knows of them.
+
+    Raises:
+        ModelError: the class or one of the arguments is unknown, or refused.
+    """
+    kind = _class_named(spec.config)
+    known = field_names(kind)
+    _check_arguments(spec, known)
+    filled = {name: value for name, value in _filled(spec, carrier, known).items() if name in known}
+    whole = {*(filled.get("modules_to_save") or ()), *(spec.arguments.get("modules_to_save") or ())}
+    both = {"modules_to_save": sorted(whole)} if whole else {}
+    with without_noise():
+        config = kind(**{**filled, **spec.arguments, **both})
+    if config.is_prompt_learning:
+        raise ModelError(f"peft.config={spec.config} adds virtual tokens; take peft.method=prefix or prompt for that")
+    return config
+
+
+def _class_named(name: str) -> type[PeftConfig]:
+    classes = {kind.__name__: kind for kind in PEFT_TYPE_TO_CONFIG_MAPPING.values()}
+    if name not in classes:
+        raise ModelError(
+            f"peft.config must name a config class of the installed peft, but got {name!r}; "
+            f"{did_you_mean(name, classes)}"
+        )
+    if name in _OURS:
+        raise ModelError(f"peft.config={name} does not work on its own; take peft.method={_OURS[name]}")
+    return classes[name]
+
+
+def _check_arguments(spec: Library, known: frozenset[str]) -> None:
+    if unknown := sorted(spec.arguments.keys() - known):
+        raise ModelError(
+            f"peft.arguments must be keyword arguments of {spec.config}, but got {', '.join(unknown)}; "
+            f"{did_you_mean(unknown[0], known)}"
+        )
+    if spec.target is not None and "target_modules" not in known:
+        raise ModelError(f"peft.target needs a method with target modules, but {spec.config} has none; remove it")
+    if spec.target is not None and "target_modules" in spec.arguments:
+        raise ModelError("peft.target and peft.arguments.target_modules say the same thing; remove one of them")
+
+
+def _filled(spec: Library, carrier: Carrier, known: frozenset[str]) -> dict[str, Any]:
+    """What most classes take; nothing about targets where the arguments name modules themselves."""
+    if "target_modules" not in known - spec.arguments.keys():
+        return common_arguments(carrier)
+    targets = spec.target or _DEFAULT_TARGET
+    modules = {"target_modules": pattern(carrier, targets), "fan_in_fan_out": is_transposed(carrier.layer(0), targets)}
+    return {**common_arguments(carrier), **modules}
+
+
+def _try(model: nn.Module, carrier: Carrier) -> None:
+    """One small forward pass."""
+    tokens = torch.ones((1, 4), dtype=torch.long, device=carrier.model.device)
+    with on_trial(model):
+        model(input_ids=tokens, attention_mask=tokens)
+
+
+def _idle(model: nn.Module, carrier: Carrier) -> str:
+    """What ought to be trained and is not: a module that is to be trained whole, or everything."""
+    trained = [name for name, part in model.named_parameters() if part.requires_grad]
+    whole = [name for name in carrier.trained_whole if not any(f".{name}." in f".{other}" for other in trained)]
+    only_whole = all(".modules_to_save." in name for name in trained)
+    return ", ".join(whole) or ("all of the model" if only_whole else "")
+
+
+def _does_not_fit(spec: Library, carrier: Carrier) -> str:
+    return f"peft.config={spec.config} does not work on {type(carrier.model).__name__} with these arguments"

@@ -1,0 +1,193 @@
+"""Methods that the peft library brings: a spec becomes one of its configs, the library does the rest."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, final
+
+from peft import IA3Config, LNTuningConfig, LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, ModulesToSaveWrapper
+from torch import nn
+from transformers import PreTrainedModel
+
+from tunery.errors import ModelError, reason_of
+from tunery.model.backbones.catalog import Base
+from tunery.model.backbones.families import is_transposed, norm_pattern, target_pattern
+from tunery.model.peft.method import Carrier, Method, Wrapped, unmergeable
+from tunery.schema.config.peft import FixedRank, Ia3, LayerNormTuning, LoraPlus, LowRank, Target
+
+ConfigOf = Callable[[Any, Carrier], PeftConfig]
+LrScaleOf = Callable[[Any, nn.Module], Mapping[str, float]]
+
+_HARMLESS = (
+    "`is_gradient_checkpointing` is deprecated",  # a property that peft reads and transformers 5.23 renamed
+    "Failed to load the CUDA extension",  # BOFT then computes the same without it
+    r"Unsupported layer type '<class '[\w.]*Norm'>'",  # it asks every layer for its width, and needs none of a norm
+    "Setting boft_n_butterfly_factor to 1",  # which is its default
+)
+"""How warnings of the library begin that a user can do nothing about."""
+
+_LOST = "Found missing adapter keys"
+"""How the library's warning begins that a folder lacks weights, which it then draws at random."""
+
+
+@final
+class ThroughPeft(Method):
+    """A method of the library, and its own format on disk."""
+
+    def __init__(
+        self,
+        config_of: ConfigOf,
+        *,
+        lr_scale: LrScaleOf = lambda spec, model: {},
+        undecayed: str | None = None,
+    ) -> None:
+        """Args:
+        config_of: makes the library's config; `trained_whole` and the task type are its business too.
+        lr_scale: names the parameters whose learning rate is not the common one.
+        undecayed: what the library calls parameters that weight decay must not touch, by a part of the name.
+        """
+        self._config_of = config_of
+        self._lr_scale = lr_scale
+        self._undecayed = undecayed
+
+    def wrap(self, spec: Any, carrier: Carrier) -> Wrapped:
+        """A `PeftModel` around the model.
+
+        Raises:
+            ModelError: the model's layers are of no known family.
+        """
+        config = self._config_of(spec, carrier)
+        with without_noise():
+            model = get_peft_model(carrier.model, config)
+        names = (name for name, _ in model.named_parameters())
+        undecayed = frozenset(name for name in names if self._undecayed is not None and self._undecayed in name)
+        return Wrapped(model, lr_scale=self._lr_scale(spec, model), undecayed=undecayed)
+
+    def save(self, model: Any, folder: Path, *, base: Base) -> None:
+        """Write `adapter_model.safetensors`, and a config that names the base as this machine finds it."""
+        config = model.peft_config["default"]
+        config.base_model_name_or_path = base.source
+        config.revision = base.revision
+        if "modules_to_save" in field_names(type(config)) and config.modules_to_save:
+            config.modules_to_save = sorted(set(config.modules_to_save))
+        model.save_pretrained(folder, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # the library's empty model card
+
+    def load(self, spec: Any, carrier: Carrier, folder: Path) -> nn.Module:
+        """Put a saved adapter on its base.
+
+        Raises:
+            ModelError: the folder lacks a file of the adapter, which the library would then ask the Hub for, or the
+                adapter does not fit the base.
+        """
+        for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
+            if not (folder / name).is_file():
+                raise ModelError(f"an adapter must hold {name}, but {str(folder)!r} does not; export the run again")
+        try:
+            with without_noise():
+                warnings.filterwarnings("error", message=_LOST)
+                return PeftModel.from_pretrained(carrier.model, str(folder.resolve()), local_files_only=True).eval()
+        except MemoryError:
+            raise
+        except Exception as error:  # what the library makes of a bad file has no common type
+            raise ModelError(f"the adapter in {str(folder)!r} does not fit its base: {reason_of(error)}") from error
+
+    def merge(self, spec: Any, model: Any) -> PreTrainedModel:
+        """By the library's own `merge_and_unload`, and what that leaves undone.
+
+        Raises:
+            ModelError: the library does not merge this method.
+        """
+        try:
+            with without_noise():
+                merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
+        except (NotImplementedError, AttributeError, ValueError) as error:
+            raise unmergeable(spec, f"is not merged by peft ({reason_of(error)})") from error
+        for name, part in list(merged.named_modules()):
+            if isinstance(part, ModulesToSaveWrapper):  # LNTuning leaves a trained head in its wrapper
+                merged.set_submodule(name, part.modules_to_save[part.active_adapters[0]])
+        return merged
+
+
+def lora_config(spec: FixedRank, carrier: Carrier, **options: Any) -> LoraConfig:
+    """LoRA, and its relatives by the library's own switches: `use_dora`, `use_rslora`."""
+    return LoraConfig(r=spec.r, **low_rank_arguments(spec, carrier), **options)
+
+
+def dora_config(spec: FixedRank, carrier: Carrier) -> LoraConfig:
+    """DoRA: the columns' magnitudes are trained apart from their directions."""
+    return lora_config(spec, carrier, use_dora=True)
+
+
+def rslora_config(spec: FixedRank, carrier: Carrier) -> LoraConfig:
+    """LoRA with updates scaled by alpha / sqrt(r)."""
+    return lora_config(spec, carrier, use_rslora=True)
+
+
+def ia3_config(spec: Ia3, carrier: Carrier) -> IA3Config:
+    """Scales on the outputs of key and value, and on the input of the matrix that leads down again.
+
+    The library asks that what scales inputs be among the targets, by a pattern of its own.
+    """
+    down: tuple[Target, ...] = ("ffn.down",) if spec.ffn else ()
+    targets: tuple[Target, ...] = ("key", "value", *down)
+    return IA3Config(
+        target_modules=pattern(carrier, targets),
+        feedforward_modules=pattern(carrier, down) if down else [],
+        fan_in_fan_out=is_transposed(carrier.layer(0), targets),
+        **common_arguments(carrier),
+    )
+
+
+def layernorm_config(spec: LayerNormTuning, carrier: Carrier) -> LNTuningConfig:
+    """Weights and biases of every norm in the backbone."""
+    names = norm_pattern(carrier.backbone, prefix=carrier.prefix)
+    return LNTuningConfig(target_modules=names, **common_arguments(carrier))
+
+
+def faster_b(spec: LoraPlus, model: nn.Module) -> dict[str, float]:
+    """Every matrix B learns `lr_ratio` times as fast as the rest (Hayou et al. 2024, section 4)."""
+    layers = ((name, module) for name, module in model.named_modules() if isinstance(module, LoraLayer))
+    return {
+        f"{name}.lora_B.{part}": spec.lr_ratio for name, layer in layers for part, _ in layer.lora_B.named_parameters()
+    }
+
+
+def low_rank_arguments(spec: LowRank, carrier: Carrier) -> dict[str, Any]:
+    """What the configs of all low-rank methods take."""
+    return {
+        "lora_alpha": spec.alpha,
+        "lora_dropout": spec.dropout,
+        "bias": spec.bias,
+        "target_modules": pattern(carrier, spec.target),
+        "fan_in_fan_out": is_transposed(carrier.layer(0), spec.target),
+        **common_arguments(carrier),
+    }
+
+
+def common_arguments(carrier: Carrier) -> dict[str, Any]:
+    """What the configs of all methods take that leave the head to the library."""
+    return {"task_type": carrier.task_type, "modules_to_save": list(carrier.trained_whole) or None}
+
+
+def pattern(carrier: Carrier, targets: tuple[Target, ...]) -> str:
+    """The target modules of all layers, as the library matches names."""
+    return target_pattern(carrier.layer(0), path=carrier.layers, targets=targets)
+
+
+def field_names(config: type[PeftConfig]) -> frozenset[str]:
+    """The keyword arguments of a config class."""
+    return frozenset(part.name for part in fields(config) if part.init)
+
+
+@contextmanager
+def without_noise(*more: str) -> Iterator[None]:
+    """Keep those warnings of the library from the user that the user can do nothing about, and `more` of them."""
+    with warnings.catch_warnings():
+        for beginning in (*_HARMLESS, *more):
+            warnings.filterwarnings("ignore", message=beginning)
+        yield

@@ -1,0 +1,117 @@
+"""The seam between a model and a way of training it. `peft.METHODS` lists the ways."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tunery.errors import ModelError
+from tunery.model.backbones.catalog import Base
+from tunery.model.backbones.structure import Anatomy
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """The pretrained part, as a method needs to see it."""
+
+    model: PreTrainedModel
+    anatomy: Anatomy
+    prefix: str
+    """Where the backbone is within the model: `bert.`, or empty."""
+    trained_whole: tuple[str, ...]
+    """Names of modules that are trained whatever the method: the model's own head, what was never pretrained, and
+    what the config unfreezes."""
+    task_type: str
+    """What peft calls a model with such a head."""
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The pretrained encoder or decoder."""
+        return self.model.get_submodule(self.prefix.removesuffix("."))
+
+    @property
+    def layers(self) -> str:
+        """Name of the list of layers within the model."""
+        return self.prefix + self.anatomy.path
+
+    def layer(self, index: int) -> nn.Module:
+        """One layer, counted from the input."""
+        return self.anatomy.layer(self.backbone, index)
+
+
+class Regulator(ABC):
+    """What a method does to itself while it is trained. Called by the trainer, in this order in every step."""
+
+    @abstractmethod
+    def plan(self, total_steps: int) -> None:
+        """Called once, before the first step or before `load`."""
+
+    @abstractmethod
+    def penalty(self) -> Tensor:
+        """A scalar that is added to the loss of the step."""
+
+    @abstractmethod
+    def after_step(self, step: int) -> None:
+        """Called after optimizer step number `step` (from 1), while the gradients are still there."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """Whatever a resumed run needs besides the trained parameters."""
+
+    @abstractmethod
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Put that state back."""
+
+    @abstractmethod
+    def ranks(self) -> dict[str, int]:
+        """Rank of every adapted module, by plain module name, as the parameters stand now."""
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """A model that a method has made trainable."""
+
+    module: nn.Module
+    """To be called in the model's place."""
+    lr_scale: Mapping[str, float] = field(default_factory=dict)
+    """Parameter name in `module` -> factor on the learning rate, where it is not 1."""
+    undecayed: frozenset[str] = frozenset()
+    """Names of parameters whose neutral value is not zero, so that weight decay would do harm."""
+    regulator: Regulator | None = None
+    virtual_tokens: int = 0
+    """How many tokens are put before those of the text; they need positions too."""
+
+
+class Method(ABC):
+    """One way to make a model trainable. Draws random numbers from torch's global generator only."""
+
+    @abstractmethod
+    def wrap(self, spec: Any, carrier: Carrier) -> Wrapped:
+        """Mark what is trained, or add it, and freeze the rest; `carrier.trained_whole` is trained in any case."""
+
+    @abstractmethod
+    def save(self, model: Any, folder: Path, *, base: Base) -> None:
+        """Write the wrapped model: so that the ecosystem's own loader reads it, where the method is standard."""
+
+    @abstractmethod
+    def load(self, spec: Any, carrier: Carrier, folder: Path) -> nn.Module:
+        """Read back what `save` wrote, onto a freshly loaded base, in eval mode and never to be trained."""
+
+    @abstractmethod
+    def merge(self, spec: Any, model: Any) -> PreTrainedModel:
+        """Fold what `load` has read into the model's own weights, so that nothing of the method is left.
+
+        Raises:
+            ModelError: the method is no change of weights.
+        """
+
+
+def unmergeable(spec: Any, why: str) -> ModelError:
+    """The error of a method that cannot be folded into weights."""
+    return ModelError(
+        f"only what changes weights can be merged, but peft.method={spec.method} {why}; export without --merge"
+    )

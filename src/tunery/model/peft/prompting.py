@@ -1,0 +1,141 @@
+"""Virtual tokens before those of the text: prefix and prompt tuning, through peft."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from peft import PeftConfig, PrefixTuningConfig, PromptTuningConfig, PromptTuningInit
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tunery.errors import ModelError, reason_of
+from tunery.model.backbones.catalog import Base
+from tunery.model.peft.library import ThroughPeft, common_arguments
+from tunery.model.peft.method import Carrier, Method, Wrapped, unmergeable
+from tunery.model.trial_pass import on_trial
+from tunery.schema.config.peft import Prefix, Prompt
+
+_FAILURES = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, NotImplementedError)
+"""How models fail that cannot take keys and values, or embeddings, from outside."""
+
+_TEXT = 4
+"""Tokens of the text that a new model is tried on."""
+
+
+@final
+class VirtualTokens(Method):
+    """A method of the library that puts tokens before the text; tried on a few tokens before it is trained.
+
+    Under a head of ours, token types are not read (the library drops them): the segments of a pair are told apart by
+    their separator alone.
+    """
+
+    def __init__(self, config_of: Callable[[Any, Carrier], PeftConfig]) -> None:
+        """Args:
+        config_of: makes the library's config.
+        """
+        self._library = ThroughPeft(config_of)
+
+    def wrap(self, spec: Prefix | Prompt, carrier: Carrier) -> Wrapped:
+        """A `PeftModel` around the model; its token states, if it returns any, are those of the text.
+
+        Raises:
+            ModelError: the architecture cannot take virtual tokens, or answers with them in a wrong way.
+        """
+        refusal = f"peft.method={spec.method} does not work on {type(carrier.model).__name__}"
+        remedy = "take another peft.method, for example lora, or another model"
+        try:
+            model: Any = _text_only(self._library.wrap(spec, carrier).module, carrier)
+            _try(model, carrier)
+        except _FAILURES as error:
+            raise ModelError(f"{refusal} ({reason_of(error)}); {remedy}") from error
+        except _Useless as error:
+            raise ModelError(f"{refusal}: {error}; {remedy}") from error
+        return Wrapped(model, virtual_tokens=spec.tokens)
+
+    def save(self, model: Any, folder: Path, *, base: Base) -> None:
+        """As peft does."""
+        self._library.save(model, folder, base=base)
+
+    def load(self, spec: Prefix | Prompt, carrier: Carrier, folder: Path) -> nn.Module:
+        """As peft does."""
+        return _text_only(self._library.load(spec, carrier, folder), carrier)
+
+    def merge(self, spec: Prefix | Prompt, model: Any) -> PreTrainedModel:
+        """Raises:
+        ModelError: always, for there is no weight to fold the tokens into.
+        """
+        raise unmergeable(spec, "puts virtual tokens before the text")
+
+
+class _Useless(Exception):
+    """The method runs, and does not do what it is for."""
+
+
+def prefix_config(spec: Prefix, carrier: Carrier) -> PrefixTuningConfig:
+    """Keys and values themselves are trained, without the re-parametrisation of Li & Liang 2021, section 4.3."""
+    return PrefixTuningConfig(num_virtual_tokens=spec.tokens, **_sizes(carrier), **common_arguments(carrier))
+
+
+def prompt_config(spec: Prompt, carrier: Carrier) -> PromptTuningConfig:
+    """Starts from the embeddings of random words (Lester et al. 2021, section 3.2)."""
+    return PromptTuningConfig(
+        num_virtual_tokens=spec.tokens,
+        **_sizes(carrier),
+        num_layers=carrier.anatomy.count,
+        prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB,
+        **common_arguments(carrier),
+    )
+
+
+def _sizes(carrier: Carrier) -> dict[str, Any]:
+    """What the library does not find by itself in every family."""
+    config = carrier.model.config
+    return {"token_dim": config.hidden_size, "num_attention_heads": config.num_attention_heads}
+
+
+def _text_only(model: Any, carrier: Carrier) -> nn.Module:
+    """Let a backbone under a head of ours return as many states as the text has tokens."""
+    module: nn.Module = model
+    if carrier.task_type == "FEATURE_EXTRACTION":
+        module.register_forward_pre_hook(_drop_token_types, with_kwargs=True)
+        module.register_forward_hook(_trim, with_kwargs=True)
+    return module
+
+
+def _drop_token_types(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    return args, {name: value for name, value in kwargs.items() if name != "token_type_ids"}
+
+
+def _trim(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
+    length = kwargs["input_ids"].shape[1]
+    output.last_hidden_state = output.last_hidden_state[:, -length:]  # (batch, text, hidden)
+    return output
+
+
+def _try(model: Any, carrier: Carrier) -> None:
+    """Ask a small question, with other weights too; they are put back."""
+    virtual: Tensor = model.prompt_encoder["default"].embedding.weight
+    before = virtual.detach().clone()
+    answer = partial(_answer, model, carrier)
+    with on_trial(model):
+        alone, padded = answer(padding=0), answer(padding=3)
+        virtual.add_(1)
+        changed = answer(padding=0)
+        virtual.copy_(before)
+    if torch.equal(alone, changed):
+        raise _Useless("the model does not read the virtual tokens")
+    if not torch.allclose(alone, padded[:, : alone.shape[1]], atol=1e-3):
+        raise _Useless("its answer would depend on how far a text is padded; model.head.kind=linear may help")
+
+
+def _answer(model: nn.Module, carrier: Carrier, *, padding: int) -> Tensor:
+    """Logits or token states of one text of a few words."""
+    pad, device = carrier.model.config.pad_token_id, carrier.model.device
+    words = torch.tensor([number for number in range(1, _TEXT + 2) if number != pad][:_TEXT], device=device)
+    ids = torch.cat([words, words.new_full((padding,), pad)])
+    mask = torch.cat([torch.ones_like(words), words.new_zeros(padding)])
+    answer: Tensor = model(input_ids=ids[None], attention_mask=mask[None])[0]
+    return answer

@@ -1,0 +1,63 @@
+"""What was trained: counting it, taking it out, putting it back. Decided by ownership, never by matching names."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from tunery.errors import ModelError
+from tunery.model.backbones.quantization import true_sizes
+from tunery.model.build import Built
+from tunery.model.peft.originals import spare_parameters
+from tunery.schema.results.run import Parameters
+
+_SHOWN = 5
+"""Differences that are listed."""
+
+
+def count_parameters(built: Built) -> Parameters:
+    """Trained parameters, and all that a forward pass reads (the originals of what peft trains a copy of left out)."""
+    sizes, spare = true_sizes(built.module), spare_parameters(built.module)
+    trainable = sum(sizes[name] for name in built.owned)
+    total = sum(sizes[name] for name, part in built.module.named_parameters() if part not in spare)
+    return Parameters(
+        trainable=trainable,
+        total=total,
+        percent=100 * trainable / total,
+        frozen_in_eval=built.frozen_in_eval,
+        ranks=built.regulator.ranks() if built.regulator else None,
+    )
+
+
+def owned_state(built: Built) -> dict[str, Tensor]:
+    """Copies of the trained parameters, on the CPU and contiguous."""
+    found = dict(built.module.named_parameters())
+    return {name: found[name].detach().to("cpu", copy=True).contiguous() for name in sorted(built.owned)}
+
+
+def load_owned(built: Built, state: Mapping[str, Tensor]) -> None:
+    """Put trained parameters back.
+
+    Raises:
+        ModelError: a name is missing or unknown, or a shape differs; nothing was changed.
+    """
+    found = {name: part for name, part in built.module.named_parameters() if name in built.owned}
+    if problems := _differences(found, state):
+        rule = "saved parameters must be exactly those the config trains"
+        more = f" and {len(problems) - _SHOWN} more differ" if len(problems) > _SHOWN else ""
+        raise ModelError(f"{rule}, but {'; '.join(problems[:_SHOWN])}{more}. Was it saved with another config?")
+    with torch.no_grad():
+        for name, parameter in found.items():
+            parameter.copy_(state[name])
+
+
+def _differences(found: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    missing = [f"{name} is missing" for name in sorted(found.keys() - state.keys())]
+    unknown = [f"{name} is unknown" for name in sorted(state.keys() - found.keys())]
+    both = sorted(found.keys() & state.keys())
+    shapes = [
+        f"{name} has shape {tuple(state[name].shape)} and not {tuple(found[name].shape)}"
+        for name in both
+        if state[name].shape != found[name].shape
+    ]
+    return [*missing, *unknown, *shapes]

@@ -1,0 +1,1 @@
+"""Drawings: figures become SVG that belongs to a page."""

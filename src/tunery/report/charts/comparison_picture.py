@@ -1,0 +1,60 @@
+"""A comparison as one picture: four charts and what a score costs."""
+
+from typing import TYPE_CHECKING
+
+from tunery.report.charts.comparison_charts import (
+    ROW,
+    Panel,
+    Rows,
+    bar_panel,
+    draw_trade_off,
+    label_spots,
+    log_panel,
+    score_panel,
+)
+from tunery.report.charts.figure import Ink, Size, clipped, daylight, painted
+from tunery.report.compute.comparison import memory_cost, ranked, score_intervals, time_cost, trade_off, trainable_cost
+from tunery.report.text.formatting import metric_name, plural
+from tunery.report.text.method_names import comparison_to_read
+from tunery.schema.results.comparison import ComparisonResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_WIDTH = 1600
+
+
+def comparison_png(result: ComparisonResult) -> bytes:
+    """Score, trainable parameters, training time, peak memory, and score against time, 1600 pixels wide, as PNG."""
+    result, ink = comparison_to_read(result), daylight()
+    height = 420 + 2 * max(300, 40 + (ROW + 5) * len(result.methods))
+    return painted(lambda figure: _fill(figure, result, ink), size=Size(_WIDTH, height, narrow=False), ink=ink)
+
+
+def _fill(figure: "Figure", result: ComparisonResult, ink: Ink) -> None:
+    found = figure.subplot_mosaic([["score", "parameters"], ["time", "memory"], ["trade", "trade"]])
+    rows = Rows(tuple(method.method for method in ranked(result)), result.baseline)
+    for name, panel in _panels(result).items():
+        panel(found[name], rows, ink)
+    title = f"{clipped(result.name, 60)}: {plural(len(result.methods), 'method')}, {plural(len(result.seeds), 'seed')}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=16, color=ink["ink"])
+    told = "dot: mean; line: 95 % interval; small dots: seeds; grey: baseline; orange: on the front of score and time"
+    figure.supxlabel(told, x=0.01, ha="left", fontsize=11, color=ink["muted"])
+    _trade(figure, found["trade"], result, ink)
+
+
+def _panels(result: ComparisonResult) -> dict[str, Panel]:
+    return {
+        "score": score_panel(score_intervals(result), objective=result.objective),
+        "parameters": log_panel(trainable_cost(result)),
+        "time": bar_panel(time_cost(result)),
+        "memory": bar_panel(memory_cost(result)),
+    }
+
+
+def _trade(figure: "Figure", axes: "Axes", result: ComparisonResult, ink: Ink) -> None:
+    trade = trade_off(result, time_cost(result))
+    draw_trade_off(axes, trade, objective=result.objective, ink=ink)
+    axes.set_title(f"{metric_name(result.objective)} on test against training time")
+    label_spots(figure, [(axes, trade)], baseline=result.baseline, ink=ink)

@@ -1,0 +1,1 @@
+"""Records become numbers that pages and the terminal show."""

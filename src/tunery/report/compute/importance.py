@@ -1,0 +1,114 @@
+"""Which parameters decide, and in what order a report shows them."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any, Final, NamedTuple
+
+from tunery.report.charts.parameter_axes import FEW_NUMBERS, Missing, group_name
+from tunery.report.compute.sampling import sampled
+from tunery.report.text.numbers import finite
+from tunery.schema.results.study import StudyResult
+
+EVALUATORS: Final = {
+    "ped_anova": ("PED-ANOVA", "how much it decides whether a trial is among the best tenth"),
+    "fanova": ("fANOVA", "how much of all differences it explains, of the parameters that every trial has"),
+}
+"""Evaluator -> how it is called, and what its numbers say."""
+
+_JUDGED = 2_000
+"""Trials that a parameter without a computed importance is judged by."""
+
+
+class ImportanceRow(NamedTuple):
+    """One parameter."""
+
+    path: str
+    shares: tuple[float | None, ...]
+    """One for each evaluator of the study."""
+    trials: int
+
+
+def evaluators(study: StudyResult) -> list[str]:
+    """Those that judged the parameters of this study."""
+    return [name for name in EVALUATORS if study.importance.get(name)]
+
+
+def importance_rows(study: StudyResult) -> list[ImportanceRow]:
+    """All judged parameters, most important first: by the mean of what the evaluators say of each."""
+    judged = [{row.path: row for row in study.importance[name]} for name in evaluators(study)]
+    rows = []
+    for path in dict.fromkeys(path for shares in judged for path in shares):
+        found = [shares.get(path) for shares in judged]
+        shares = tuple(finite(row.share) if row else None for row in found)
+        rows.append(ImportanceRow(path, shares, max(row.trials for row in found if row)))
+    return sorted(rows, key=lambda row: -fmean([share for share in row.shares if share is not None] or [0.0]))
+
+
+def most_important(study: StudyResult, columns: Mapping[str, Sequence[Any]], values: Sequence[float]) -> list[str]:
+    """The paths of `columns`, most important first: as the evaluators say, else by how far they explain `values`.
+
+    `columns` holds one value for every trial, `Missing` where it has none, `values` what each trial reached.
+    """
+    place = {row.path: index for index, row in enumerate(importance_rows(study))}
+    judged = sorted(place.keys() & columns.keys(), key=place.__getitem__)
+    if judged:
+        return [*judged, *(path for path in columns if path not in place)]
+    some = sampled(len(values), _JUDGED)
+    reached = [values[index] for index in some]
+    related = {path: relatedness([column[index] for index in some], reached) for path, column in columns.items()}
+    return sorted(columns, key=lambda path: -related[path])
+
+
+def varying(trials: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Values of every parameter that is not the same in all trials, by path; given are the parameters of each trial."""
+    rows = list(trials)
+    paths = dict.fromkeys(path for row in rows for path in row)
+    columns = {path: [row.get(path, Missing) for row in rows] for path in paths}
+    return {path: column for path, column in columns.items() if _varies(column)}
+
+
+def _varies(column: Sequence[Any]) -> bool:
+    first = group_name(column[0])
+    return any(group_name(value) != first for value in column)
+
+
+def relatedness(column: Sequence[Any], values: Sequence[float]) -> float:
+    """Share of the variance of the values' ranks that a parameter explains, corrected for the number of its groups.
+
+    Groups are categories or quarters of a number's range of ranks; trials without the parameter are a group of their
+    own. This is epsilon squared (Kelley 1935): about 0 without relation, 1 where the groups tell all.
+    """
+    ranks, groups = _ranks(values), dict[str, list[int]]()
+    for name, rank in zip(_grouped(column), ranks, strict=True):
+        groups.setdefault(name, []).append(rank)
+    middle = (len(ranks) - 1) / 2
+    total = math.fsum((rank - middle) ** 2 for rank in ranks)
+    inside = math.fsum(_scatter(group) for group in groups.values())
+    freedom = len(ranks) - len(groups)
+    return 1 - inside / total * (len(ranks) - 1) / freedom if freedom > 0 and total else 0.0
+
+
+def _scatter(group: Sequence[int]) -> float:
+    mean = fmean(group)
+    return math.fsum((rank - mean) ** 2 for rank in group)
+
+
+def _ranks(values: Sequence[float]) -> list[int]:
+    ranks = [0] * len(values)
+    for rank, trial in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        ranks[trial] = rank
+    return ranks
+
+
+def _grouped(column: Sequence[Any]) -> list[str]:
+    """The group of each trial: the name of its category, or the quarter in which its number ranks."""
+    numbers = [finite(value) for value in column]
+    known = sorted(number for number in numbers if number is not None)
+    if len(set(known)) <= FEW_NUMBERS:
+        return [group_name(value) for value in column]
+    place = {number: index for index, number in reversed(list(enumerate(known)))}
+    return [
+        group_name(value) if number is None else str(4 * place[number] // len(known))
+        for value, number in zip(column, numbers, strict=True)
+    ]

@@ -1,0 +1,105 @@
+"""What a score costs in a study with several objectives: every trial in the plane of one cost and the objective."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tunery.report.compute.run_and_study import Limits, view_limits
+from tunery.report.compute.sampling import sampled
+from tunery.report.text.cost_units import COST_WORDS, CostWords, unit_for, wide
+from tunery.report.text.numbers import finite
+from tunery.schema.results.study import StudyResult, TrialRecord
+
+MOST_SPOTS = 800
+"""Trials that are drawn in one plane."""
+
+
+class Spot(NamedTuple):
+    """One completed trial."""
+
+    number: int
+    cost: float
+    """In the unit of its plane."""
+    value: float
+    on_front: bool
+    """Whether no other trial beats it in one objective without losing in another, all objectives counted."""
+
+
+class Plane(NamedTuple):
+    """The objective against one cost."""
+
+    title: str
+    """Name and unit of the cost."""
+    logarithmic: bool
+    spots: tuple[Spot, ...]
+    """In the order of the trials, sampled where there are many; the front is complete."""
+    stairs: tuple[Spot, ...]
+    """Those on the front that no other beats in this plane, from the cheapest on."""
+    limits: Limits
+    """Values that are drawn."""
+    of: int
+    """Trials of which the spots are a sample."""
+
+
+class FrontRow(NamedTuple):
+    """A trial of the front in words."""
+
+    trial: TrialRecord
+    costs: tuple[str, ...]
+    """One for each cost."""
+
+
+def costs_of(study: StudyResult) -> tuple[str, ...]:
+    """Names of the costs beside the objective."""
+    return study.objectives[1:]
+
+
+def front_rows(study: StudyResult) -> list[FrontRow]:
+    """The trials of the front, best value first."""
+    sign = -1 if study.direction == "maximize" else 1
+    by_number = {trial.number: trial for trial in study.trials}
+    trials = [by_number[number] for number in study.front if number in by_number]
+    ordered = sorted(trials, key=lambda trial: (finite(trial.value) is None, sign * (finite(trial.value) or 0.0)))
+    return [FrontRow(trial, tuple(cost_text(trial, cost) for cost in costs_of(study))) for trial in ordered]
+
+
+def cost_text(trial: TrialRecord, cost: str) -> str:
+    """One cost of a trial as people say it; a dash where it is not known."""
+    value = finite(trial.costs.get(cost))
+    return "\N{EN DASH}" if value is None else COST_WORDS[cost].text(value)
+
+
+def planes(study: StudyResult) -> tuple[Plane, ...]:
+    """One plane for every cost that any completed trial has."""
+    found = (_plane(study, cost, COST_WORDS[cost]) for cost in costs_of(study))
+    return tuple(plane for plane in found if plane.spots)
+
+
+def _plane(study: StudyResult, cost: str, words: CostWords) -> Plane:
+    known = [
+        (trial.number, spent, value)
+        for trial in study.trials
+        if trial.status == "completed"
+        and (spent := finite(trial.costs.get(cost))) is not None
+        and (value := finite(trial.value)) is not None
+    ]
+    divisor, unit = unit_for((spent for _, spent, _ in known), words.units)
+    spots = [Spot(number, spent / divisor, value, number in study.front) for number, spent, value in known]
+    kept = {index for index, spot in enumerate(spots) if spot.on_front}
+    return Plane(
+        title=f"{words.name} ({unit})" if unit else words.name,
+        logarithmic=wide(spot.cost for spot in spots),
+        spots=tuple(spots[index] for index in sampled(len(spots), MOST_SPOTS, kept=kept)),
+        stairs=_unbeaten([spot for spot in spots if spot.on_front], study.direction),
+        limits=view_limits((spot.value for spot in spots), study.direction),
+        of=len(spots),
+    )
+
+
+def _unbeaten(spots: Iterable[Spot], direction: str) -> tuple[Spot, ...]:
+    """From the cheapest on, every spot that is better than all cheaper ones."""
+    sign = 1 if direction == "maximize" else -1
+    found: list[Spot] = []
+    for spot in sorted(spots, key=lambda spot: (spot.cost, -sign * spot.value)):
+        if not found or sign * spot.value > sign * found[-1].value:
+            found.append(spot)
+    return tuple(found)

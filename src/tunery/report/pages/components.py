@@ -1,0 +1,217 @@
+"""Pieces that the pages share: sections, tiles, figures, tables, configs, data, environment."""
+
+import json
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import yaml
+
+from tunery.report.charts.figure import Size
+from tunery.report.compute.run_and_study import class_table, scalars, share_saved
+from tunery.report.pages.markup import Child, Html, join, prose, tag
+from tunery.report.text.formatting import DASH, metric_name, percent, score, size
+from tunery.report.text.numbers import finite
+from tunery.schema.results.run import DataRecord, Environment, SplitRecord
+
+MOST_OPEN = 12
+"""Rows of a table about labels that are shown without a click."""
+
+COUNTS: Final = ("support", "predicted")
+"""Columns of such a table that count rows; all others are scores."""
+
+_PHONE: Final = 360
+
+_ONE_ROW: Final = 6
+"""Key figures that stand in one row; more stand in rows of four."""
+
+
+def section(title: str, *children: Child, long: bool = False) -> Html:
+    """One panel of the page; a long one may break across printed pages."""
+    return tag("section", tag("h2", title), *children, class_="long" if long else None)
+
+
+def tiles(rows: Iterable[tuple[str, str, str]]) -> Html:
+    """Key figures: name, figure, and what it means."""
+    made = [tag("div", tag("dt", a), tag("dd", b), tag("dd", c)) for a, b, c in rows]
+    return tag("dl", made, class_="tiles many" if len(made) > _ONE_ROW else "tiles")
+
+
+def facts(rows: Iterable[tuple[str, Child]]) -> Html:
+    """Names and values in two columns."""
+    return tag("dl", [join([tag("dt", name), tag("dd", value)]) for name, value in rows], class_="facts")
+
+
+def figure(draw: Callable[[Size], Html], *, wide: tuple[int, int], phone_height: int, caption: str = "") -> Html:
+    """One chart twice: `wide` pixels for a page, 360 pixels for a phone; the page shows the one that fits."""
+    on_page, on_phone = draw(Size(*wide, narrow=False)), draw(Size(_PHONE, phone_height, narrow=True))
+    drawings = [tag("div", on_page, class_="wide-only"), tag("div", on_phone, class_="narrow")]
+    return tag("figure", drawings, tag("figcaption", caption) if caption else None)
+
+
+def legend(*entries: tuple[str, str, str]) -> Html:
+    """Marks and what they mean: colour class, shape (line, dot, cross, ramp), text."""
+    return tag("ul", [tag("li", _mark(colour, shape), text) for colour, shape, text in entries], class_="legend")
+
+
+def _mark(colour: str, shape: str) -> Html:
+    return tag("i", "\N{MULTIPLICATION SIGN}" if shape == "cross" else None, class_=f"{colour} {shape}")
+
+
+def number_cell(value: Any, text: str) -> Html:
+    """A right-aligned cell that sorts by `value`, and last where there is none."""
+    known = finite(value)
+    return tag("td", text, class_="n", data_v="" if known is None else repr(known))
+
+
+def table(
+    header: Sequence[tuple[str, str | None]],
+    rows: Iterable[Html],
+    *,
+    sortable: bool = False,
+    tall: bool | None = None,
+    class_: str = "",
+) -> Html:
+    """A table; the header gives each column's name and class, `rows` are finished `<tr>`.
+
+    A tall one has a height of its own and is scrolled within the page, as sortable ones are unless told otherwise.
+    """
+    heads = [_head(name, kind, sortable) for name, kind in header]
+    classes = " ".join(name for name in ("sortable" if sortable else "", class_) if name)
+    body = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_=classes or None)
+    return tag("div", body, class_="scroll tall" if (sortable if tall is None else tall) else "scroll")
+
+
+def _head(name: str, class_: str | None, sortable: bool) -> Html:
+    return tag("th", tag("button", name, type="button") if sortable else name, class_=class_, scope="col")
+
+
+def collapsed(summary: str, content: Html, *, when: bool) -> Html:
+    """`content`, behind a click `when` it is long."""
+    return tag("details", tag("summary", summary), content) if when else content
+
+
+class _Block(yaml.SafeDumper):
+    """Sections as blocks, lists on one line."""
+
+
+_Block.add_representer(
+    list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
+
+
+def config_block(config: Mapping[str, Any], *, chosen: Container[str] = ()) -> Html:
+    """A config as YAML; lines whose dotted path is in `chosen` are marked."""
+    plain = json.loads(json.dumps(config, default=str))
+    text = yaml.dump(plain, Dumper=_Block, sort_keys=False, allow_unicode=True, width=10**6)
+    lines, above = [], list[tuple[int, str]]()
+    for line in text.splitlines():
+        depth = len(line) - len(line.lstrip())
+        above = [*(level for level in above if level[0] < depth), (depth, line.strip().partition(":")[0])]
+        path = ".".join(key for _, key in above)
+        lines.append(tag("mark", line) if path in chosen else join([line]))
+    return tag("pre", Html("\n".join(lines)), tabindex="0")
+
+
+def metrics_table(validation: Mapping[str, Any], test: Mapping[str, Any], *, objective: str) -> Html | None:
+    """The scalar metrics of both splits, the objective first."""
+    left, right = scalars(validation), scalars(test)
+    names = sorted(told_once({**left, **right}, (left, right), objective), key=lambda name: name != objective)
+    if not names:
+        return None
+    splits = [(title, values) for title, values in (("validation", left), ("test", right)) if values]
+    rows = [
+        tag("tr", tag("td", metric_name(name)), [number_cell(v.get(name), score(v.get(name))) for _, v in splits])
+        for name in names
+    ]
+    return tag("div", table([("metric", None), *((title, "n") for title, _ in splits)], rows), class_="compact")
+
+
+def told_once(names: Iterable[str], splits: Iterable[Mapping[str, Any]], objective: str) -> list[str]:
+    """`names` without micro F1 where it is accuracy, as it always is for one label of n."""
+    equal = all("accuracy" in split and split.get("f1_micro") == split["accuracy"] for split in splits if split)
+    return [name for name in names if name != "f1_micro" or not equal or objective == "f1_micro"]
+
+
+def classes(metrics: Mapping[str, Any]) -> Html | None:
+    """Per-label metrics with a bar for F1; behind a click where there are many labels."""
+    found = class_table(metrics)
+    if found is None:
+        return None
+    shown = found.columns.index("f1") if "f1" in found.columns else None
+    rows = [_class_row(label, found.columns, values, shown) for label, values in found.rows]
+    header: list[tuple[str, str | None]] = [("label", None), *((metric_name(name), "n") for name in found.columns)]
+    content = table([*header, ("", None)] if shown is not None else header, rows)
+    return collapsed(f"All {len(rows)} labels", content, when=len(rows) > MOST_OPEN)
+
+
+def _class_row(label: str, columns: Sequence[str], values: Sequence[float | None], bar: int | None) -> Html:
+    cells = [
+        number_cell(value, _count(value) if name in COUNTS else score(value))
+        for name, value in zip(columns, values, strict=True)
+    ]
+    return tag("tr", tag("td", label), cells, None if bar is None else tag("td", share_bar(values[bar] or 0.0)))
+
+
+def _count(value: float | None) -> str:
+    return DASH if value is None else f"{value:,.0f}"
+
+
+def share_bar(share: float) -> Html:
+    """A bar that is `share` (0 to 1) full."""
+    return tag("span", tag("i", style=f"width:{100 * min(1.0, max(0.0, share)):.1f}%"), class_="bar")
+
+
+def saved_tile(kept: int, keep_all: int) -> tuple[str, str, str]:
+    """Disk kept against keeping every checkpoint, as a key figure."""
+    share = share_saved(kept, keep_all)
+    if share is None:
+        return "Disk", size(kept), "kept"
+    return "Disk saved", percent(share), f"{size(kept)} kept of {size(keep_all)}"
+
+
+def data_section(records: Iterable[DataRecord]) -> Html | None:
+    """The splits of the first record and the findings of all."""
+    known = list(records)
+    if not known:
+        return None
+    findings = list(dict.fromkeys(text for record in known for text in record.findings))
+    header = [("split", None), ("rows", "n"), ("from", None), ("digest", None)]
+    splits = table(header, [_split_row(name, split) for name, split in known[0].splits.items()])
+    said = tag("ul", [tag("li", prose(text)) for text in findings], class_="findings") if findings else None
+    nothing = None if findings else tag("p", "The checks found nothing to report.", class_="quiet")
+    return section("Data", splits, _label_counts(known[0].splits), tag("h3", "Findings"), said, nothing)
+
+
+def _split_row(name: str, split: SplitRecord) -> Html:
+    digest = tag("code", split.digest[:12], title=split.digest)
+    rows = number_cell(split.rows, f"{split.rows:,}")
+    return tag("tr", tag("td", name), rows, tag("td", split.source), tag("td", digest))
+
+
+def _label_counts(splits: Mapping[str, SplitRecord]) -> Html | None:
+    labels = list(dict.fromkeys(label for split in splits.values() for label in split.labels))
+    if not labels:
+        return None
+    rows = [
+        tag("tr", tag("td", label), [_count_cell(split.labels.get(label, 0)) for split in splits.values()])
+        for label in labels
+    ]
+    return tag(
+        "details",
+        tag("summary", f"Rows per label ({len(labels)} labels)"),
+        table([("label", None), *((name, "n") for name in splits)], rows),
+    )
+
+
+def _count_cell(count: int) -> Html:
+    return number_cell(count, f"{count:,}")
+
+
+def environment_section(environment: Environment) -> Html:
+    """Where it ran."""
+    versions = ", ".join(f"{name} {version}" for name, version in environment.packages.items())
+    reason = environment.precision_reason
+    precision = reason if reason.startswith(environment.precision) else f"{environment.precision} ({reason})"
+    rows: list[tuple[str, Child]] = [("Device", environment.device), ("Precision", precision)]
+    rows += [("Platform", environment.platform), ("Python", environment.python), ("Packages", versions)]
+    return section("Environment", facts(rows))

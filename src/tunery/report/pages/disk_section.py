@@ -1,0 +1,56 @@
+"""The section of a page that says what is on disk, why, and how much was saved."""
+
+from collections.abc import Iterable
+
+from tunery.report.compute.disk import (
+    KINDS,
+    holdings,
+    largest,
+    orphans_sentence,
+    records_sentence,
+    saved_sentence,
+    short_path,
+)
+from tunery.report.pages.components import MOST_OPEN, number_cell, section, share_bar, table
+from tunery.report.pages.markup import Html, prose, tag
+from tunery.report.text.formatting import size
+from tunery.schema.results.storage import Storage, StoredItem
+
+
+def disk_section(storage: Storage) -> Html:
+    """What is kept and why, against keeping everything; records apart."""
+    held = holdings(storage)
+    orphans = orphans_sentence(held.orphans)
+    return section(
+        "Disk",
+        tag("p", f"{saved_sentence(storage.bytes, storage.keep_all_bytes)}."),
+        _amounts(storage),
+        _items(held.needed) if held.needed else tag("p", "No weights are kept.", class_="quiet"),
+        tag("p", f"Beside them {records_sentence(storage)}.", class_="quiet apart"),
+        tag("p", prose(f"{orphans}."), class_="quiet") if orphans else None,
+    )
+
+
+def _amounts(storage: Storage) -> Html | None:
+    """Two bars on one scale."""
+    most = max(storage.bytes, storage.keep_all_bytes)
+    if not storage.keep_all_bytes:
+        return None
+    bars = [("kept", storage.bytes), ("every checkpoint", storage.keep_all_bytes)]
+    rows = [
+        tag("tr", tag("td", name), tag("td", share_bar(count / most)), number_cell(count, size(count)))
+        for name, count in bars
+    ]
+    return tag("div", tag("table", tag("tbody", rows)), class_="amounts")
+
+
+def _items(items: Iterable[StoredItem]) -> Html:
+    shown = largest(items, MOST_OPEN)
+    rest = [tag("tr", tag("td", shown.rest, colspan="3", class_="quiet"))] if shown.more else []
+    header = [("kept", None), ("size", "n"), ("why, and where", None)]
+    return table(header, [*map(_row, shown.items), *rest], class_="stored")
+
+
+def _row(item: StoredItem) -> Html:
+    where = tag("small", tag("code", short_path(item.path), title=item.path))
+    return tag("tr", tag("td", KINDS[item.kind]), number_cell(item.bytes, size(item.bytes)), tag("td", item.why, where))

@@ -1,0 +1,129 @@
+"""Numbers and names as a reader wants them."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tunery.report.text.numbers import finite
+from tunery.schema.sizes import size_text
+
+METRIC_NAMES: Final[dict[str, tuple[str, str]]] = {
+    "f1_macro": ("macro F1", "F1 of each class, averaged with equal weight per class"),
+    "f1": ("F1", "harmonic mean of precision and recall"),
+    "f1_micro": ("micro F1", "F1 over all decisions pooled"),
+    "f1_weighted": ("weighted F1", "F1 of each class, averaged by the number of its rows"),
+    "accuracy": ("accuracy", "share of rows that got the right label"),
+    "subset_accuracy": ("subset accuracy", "share of rows whose whole set of labels is right"),
+    "mcc": ("MCC", "Matthews correlation coefficient: 1 is perfect, 0 is chance"),
+    "roc_auc": ("ROC AUC", "area under the ROC curve, averaged over the labels"),
+    "pr_auc": ("PR AUC", "area under the precision-recall curve, averaged over the labels"),
+    "ece": ("ECE", "expected calibration error: how far confidence is from being right"),
+    "loss": ("loss", "mean cross-entropy per row"),
+}
+"""Metric -> how it is called in a sentence, and what it says."""
+
+DASH = "\N{EN DASH}"
+"""Stands where there is no number."""
+
+_MINUS = "\N{MINUS SIGN}"
+_GAP = "\N{NO-BREAK SPACE}"
+"""Between a number and its unit, which stay on one line."""
+
+
+def metric_name(name: str) -> str:
+    """`f1_macro` -> `macro F1`; an unknown name is shown as it is."""
+    return METRIC_NAMES.get(name, (name, ""))[0]
+
+
+def objective_sentence(name: str, direction: str) -> str:
+    """What the objective is, and which way it is better."""
+    called, meaning = METRIC_NAMES.get(name, (name, ""))
+    better = "higher is better" if direction == "maximize" else "lower is better"
+    return f"Judged by {called} on the validation split" + (f" ({meaning}; {better})." if meaning else f" ({better}).")
+
+
+def score(value: Any) -> str:
+    """A metric with four decimals, large ones with four digits; a dash where it is not a number."""
+    number = finite(value)
+    if number is None:
+        return DASH
+    return f"{number:.4f}" if abs(number) < 10 else f"{number:.4g}"
+
+
+def signed(value: Any) -> str:
+    """A difference of scores with its sign, four decimals; a dash where it is not a number."""
+    number = finite(value)
+    if number is None:
+        return DASH
+    sign = _MINUS if number < 0 else "+"
+    return (score(0.0) if float(f"{number:.4f}") == 0 else sign + score(abs(number))).replace("-", _MINUS)
+
+
+def p_value(value: Any) -> str:
+    """`0.031`, `< 0.001`; a dash where nothing was tested."""
+    number = finite(value)
+    if number is None:
+        return DASH
+    return f"<{_GAP}0.001" if number < 0.001 else f"{number:.3f}"
+
+
+def count(value: float) -> str:
+    """Whole numbers with thousands apart; below 100, one decimal where there are any."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
+
+
+def short_count(value: float) -> str:
+    """`770`, `148 k`, `22.9 M`: three digits."""
+    for unit in ("", "k", "M", "G"):
+        if value < 999.5:
+            return f"{value:.3g}" + (f"{_GAP}{unit}" if unit else "")
+        value /= 1000
+    return f"{value:,.0f}{_GAP}T"
+
+
+def share_of_hundred(value: Any) -> str:
+    """A percentage that is one already, three digits: `0.647 %`."""
+    number = finite(value)
+    return DASH if number is None else f"{number:.3g}{_GAP}%"
+
+
+def value_text(value: Any) -> str:
+    """A parameter's value: lists joined, floats with four digits."""
+    if isinstance(value, list | tuple):
+        return ", ".join(value_text(item) for item in value)
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as the unit a person would say: `42 s`, `2.5 min`, `12 min`, `3.4 h`."""
+    number = finite(seconds)
+    if number is None:
+        return DASH
+    if number < 90:
+        return f"{number:.0f}{_GAP}s" if number >= 10 else f"{number:.1f}{_GAP}s"
+    if number < 570:
+        return f"{number / 60:.1f}{_GAP}min"
+    return f"{number / 60:.0f}{_GAP}min" if number < 5400 else f"{number / 3600:,.1f}{_GAP}h"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units."""
+    return size_text(count).replace(" ", _GAP)
+
+
+def percent(share: float) -> str:
+    """0.973 -> `97.3 %`, 0.5 -> `50 %`; nearly all and nearly nothing keep a decimal and stay nearly."""
+    if 0 < share < 0.05 or 0.95 < share < 1:
+        return f"{min(max(100 * share, 0.1), 99.9):.1f}{_GAP}%"
+    return f"{100 * share:.0f}{_GAP}%"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([*([", ".join(parts[:-1])] if parts[:-1] else []), *parts[-1:]])
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 trial`, `1,000 trials`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,0 +1,270 @@
+"""The rules between sections; each names the sections it reads as its parameters."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from inspect import signature
+from typing import Any
+
+from tunery.errors import Problem, did_you_mean
+from tunery.schema.config.data import Data
+from tunery.schema.config.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze, frozen_in_eval
+from tunery.schema.config.loss import AdaptiveFocal, Hybrid
+from tunery.schema.config.model import Model
+from tunery.schema.config.optim import Adafactor, Optim
+from tunery.schema.config.peft import (
+    AdaLora,
+    BitFit,
+    Compacter,
+    LayerNormTuning,
+    LoraPlus,
+    LowRank,
+    NoPeft,
+    Peft,
+    Prefix,
+)
+from tunery.schema.config.regularization import Regularization
+from tunery.schema.config.schedule import NoSchedule, Schedule, WarmedUp
+from tunery.schema.config.search import COSTS, CmaEs, Search
+from tunery.schema.config.task import Task
+from tunery.schema.config.train import Train
+from tunery.schema.reading.fields import written_name
+from tunery.schema.results.direction import Direction
+
+Rule = Callable[..., Iterator[Problem]]
+
+
+def _known_metric(task: Task, path: str, metric: str | None) -> Iterator[Problem]:
+    if metric is not None and metric not in task.metrics:
+        yield Problem(path, f"{metric!r} is not a metric of task {task.kind!r}; {did_you_mean(metric, task.metrics)}")
+
+
+def _objective_exists(task: Task, search: Search) -> Iterator[Problem]:
+    metric, *costs = objectives_of(task, search)
+    yield from _known_metric(task, "search.objective", metric)
+    for cost in dict.fromkeys(costs):
+        if cost not in COSTS:
+            rule = f"after the metric come costs ({', '.join(COSTS)}), but got {cost!r}"
+            yield Problem("search.objective", f"{rule}; {did_you_mean(cost, COSTS)}")
+        elif costs.count(cost) > 1:
+            yield Problem("search.objective", f"every cost stands there once, but got {cost!r} twice")
+
+
+def _sampler_fits_the_objectives(task: Task, search: Search) -> Iterator[Problem]:
+    names = objectives_of(task, search)
+    if isinstance(search.sampler, CmaEs) and len(names) > 1:
+        message = f"'cmaes' is for one objective, but got {', '.join(names)}; take nsga2 or tpe"
+        yield Problem("search.sampler.name", message)
+
+
+def _watched_metric_exists(task: Task, train: Train) -> Iterator[Problem]:
+    if train.early_stopping is not None:
+        yield from _known_metric(task, "train.early_stopping.metric", train.early_stopping.metric)
+
+
+def _agrees(task: Task, metric: str, path: str, direction: Direction | None) -> Iterator[Problem]:
+    own = task.metrics.get(metric)
+    if own and direction and direction != own:
+        yield Problem(path, f"{metric} gets better when you {own} it; remove the key or write {own!r}")
+
+
+def _direction_agrees(task: Task, search: Search) -> Iterator[Problem]:
+    yield from _agrees(task, objective_of(task, search), "search.direction", search.direction)
+
+
+def _mode_agrees(task: Task, train: Train, search: Search) -> Iterator[Problem]:
+    if (rule := train.early_stopping) is not None:
+        watched = rule.metric or objective_of(task, search)
+        yield from _agrees(task, watched, "train.early_stopping.mode", rule.mode)
+
+
+def objective_of(task: Task, search: Search) -> str:
+    """Name of the validation metric that judges a run."""
+    return objectives_of(task, search)[0]
+
+
+def objectives_of(task: Task, search: Search) -> tuple[str, ...]:
+    """That metric, and the costs that a study keeps low beside it."""
+    given = search.objective or next(iter(task.metrics))
+    return (given,) if isinstance(given, str) else given
+
+
+def _freezing_fits_the_method(peft: Peft, freeze: Freeze) -> Iterator[Problem]:
+    if isinstance(freeze, FreezeToAdapter):
+        if isinstance(peft, NoPeft):
+            message = "'adapter' needs a PEFT method, but peft.method is 'full'; take freeze_encoder, or a method"
+            yield Problem("freeze.strategy", message)
+        if isinstance(peft, LayerNormTuning) and freeze.unfreeze_layernorm:
+            yield Problem("freeze.unfreeze_layernorm", "peft.method=layernorm trains the layer norms; remove this key")
+    elif not isinstance(peft, NoPeft) and not isinstance(freeze, NoFreeze):
+        message = f"{freeze.strategy!r} together with peft.method={peft.method!r}: the method already freezes the "
+        yield Problem("freeze.strategy", message + "pretrained weights; take freeze=adapter, or peft.method=full")
+
+
+def _quantization_fits_the_method(model: Model, peft: Peft) -> Iterator[Problem]:
+    if model.quantization is not None and not isinstance(peft, LowRank):
+        message = f"{model.quantization!r} weights cannot be trained and need a method of the LoRA family, but got "
+        message += f"peft.method={written_name(type(peft))!r}; remove it, or take lora"
+        yield Problem("model.quantization", message)
+
+
+def _checkpointing_fits_the_method(peft: Peft, train: Train) -> Iterator[Problem]:
+    if isinstance(peft, Prefix) and train.gradient_checkpointing:
+        message = "peft.method='prefix' hands over its keys and values in a cache, which layers that run twice do not "
+        yield Problem("train.gradient_checkpointing", message + "read; remove this key, or take peft.method=prompt")
+
+
+def _ranks_shrink(peft: Peft) -> Iterator[Problem]:
+    if isinstance(peft, AdaLora):
+        if peft.target_r > peft.init_r:
+            rule = "`target_r <= init_r` must hold, but got"
+            yield Problem("peft.target_r", f"{rule} target_r={peft.target_r}, init_r={peft.init_r}")
+        if peft.warmup + peft.settle >= 1:
+            rule = "`warmup + settle < 1` must hold, or no step is left to move ranks in, but got"
+            yield Problem("peft.settle", f"{rule} warmup={peft.warmup}, settle={peft.settle}")
+
+
+def _kronecker_factors_fit(peft: Peft) -> Iterator[Problem]:
+    if isinstance(peft, Compacter) and peft.bottleneck % peft.phm_dim:
+        rule = "`peft.bottleneck` must be a multiple of phm_dim, but got"
+        yield Problem("peft.phm_dim", f"{rule} bottleneck={peft.bottleneck}, phm_dim={peft.phm_dim}")
+
+
+def _own_rate_is_left_alone(optim: Optim) -> Iterator[Problem]:
+    if isinstance(optim, Adafactor) and optim.warmup_init and not optim.relative_step:
+        yield Problem("optim.warmup_init", "it belongs to `relative_step: true`; write that too, or remove it")
+    if optim.sets_its_own_rate:
+        rule = "the optimizer sets its own rate with `relative_step: true`; remove this key"
+        for key in ("lr", "head_lr", "adapter_lr"):
+            if getattr(optim, key) is not None:
+                yield Problem(f"optim.{key}", rule)
+        if optim.layerwise_lr_decay != 1:
+            yield Problem("optim.layerwise_lr_decay", rule)
+
+
+def _own_rate_has_no_schedule(optim: Optim, schedule: Schedule) -> Iterator[Problem]:
+    if optim.sets_its_own_rate and not isinstance(schedule, NoSchedule):
+        message = f"the optimizer sets its own rate with `relative_step: true`, but got {schedule.name!r}; "
+        yield Problem("schedule.name", message + "write schedule=none")
+
+
+def _own_rate_is_one_rate(peft: Peft, optim: Optim) -> Iterator[Problem]:
+    if optim.sets_its_own_rate and isinstance(peft, LoraPlus):
+        message = "'lora_plus' is two learning rates, but the optimizer sets its own with `relative_step: true`; "
+        yield Problem("peft.method", message + "take lora, or another optimizer")
+
+
+def _adapter_rate_has_an_adapter(peft: Peft, optim: Optim) -> Iterator[Problem]:
+    if optim.adapter_lr is not None and isinstance(peft, NoPeft | BitFit | LayerNormTuning):
+        message = f"peft.method={written_name(type(peft))!r} adds no parameters, so nothing would learn at this rate; "
+        yield Problem("optim.adapter_lr", message + "use optim.lr")
+
+
+def _warmup_is_shorter_than_the_training(schedule: Schedule, train: Train) -> Iterator[Problem]:
+    steps = schedule.warmup if isinstance(schedule, WarmedUp) else 0
+    if train.max_steps is not None and steps >= 1 and steps >= train.max_steps:
+        rule = "the warm-up must be shorter than the training, but got"
+        message = f"{rule} {steps} of {train.max_steps} steps (train.max_steps); lower it or train longer"
+        yield Problem("schedule.warmup", message)
+
+
+def _dropout_is_heard(peft: Peft, freeze: Freeze, regularization: Regularization) -> Iterator[Problem]:
+    remedy = (
+        "freeze.eval_mode=false" if isinstance(freeze, Freezing) else "freeze={strategy: adapter, eval_mode: false}"
+    )
+    for place in _silent(peft, freeze):
+        if asked := getattr(regularization, f"{place}_dropout"):
+            message = f"frozen layers run without dropout, so {asked} would do nothing here; remove it, or write "
+            yield Problem(f"regularization.{place}_dropout", message + remedy)
+
+
+def _silent(peft: Peft, freeze: Freeze) -> tuple[str, ...]:
+    """Where dropout is not heard, because every module that has it rests."""
+    all_frozen = isinstance(freeze, FreezeEncoder) or not isinstance(peft, NoPeft)
+    biases = isinstance(peft, BitFit) or (isinstance(peft, LowRank) and peft.bias == "all")
+    if not (all_frozen and frozen_in_eval(freeze, peft)) or biases:
+        return ()
+    norms = isinstance(peft, LayerNormTuning) or (isinstance(freeze, Freezing) and freeze.unfreeze_layernorm)
+    return ("attention",) if norms else ("encoder", "attention")
+
+
+def _gamma_is_within_its_bounds(task: Task) -> Iterator[Problem]:
+    loss = getattr(task, "loss", None)
+    if isinstance(loss, AdaptiveFocal):
+        yield from _within(loss.gamma, low=loss.gamma_min, high=loss.gamma_max)
+    if isinstance(loss, Hybrid) and loss.focal == "adaptive_focal":
+        yield from _within(loss.gamma, low=AdaptiveFocal().gamma_min, high=AdaptiveFocal().gamma_max)
+
+
+def _within(gamma: float, *, low: float, high: float) -> Iterator[Problem]:
+    if not low < high:
+        message = f"`gamma_min < gamma_max` must hold, but got gamma_min={low:g}, gamma_max={high:g}"
+        yield Problem("task.loss.gamma_min", message)
+    elif not low <= gamma <= high:
+        yield Problem(
+            "task.loss.gamma", f"`{low:g} <= gamma <= {high:g}` must hold where it is trained, but got {gamma:g}"
+        )
+
+
+def _hub_data_is_pinned(data: Data) -> Iterator[Problem]:
+    if data.dataset is not None and data.revision is None:
+        yield Problem("data.revision", "a Hub data set needs the commit to read, so that the run can be repeated")
+    if data.dataset is None and data.revision is not None:
+        yield Problem("data.revision", "only a Hub data set has a revision; remove it or name data.dataset")
+
+
+def _a_column_has_one_meaning(task: Task, data: Data) -> Iterator[Problem]:
+    """A label column named twice would be two labels, and a model that reads its label learns nothing else."""
+    key = task.label_key
+    named = () if key is None else getattr(data, key)
+    labels = [named] if isinstance(named, str) else [*named]
+    if key is not None and not labels:
+        yield Problem("data.labels", "there must be at least one label column, but the list is empty")
+    for column in dict.fromkeys(labels):
+        if labels.count(column) > 1:
+            yield Problem(
+                f"data.{key}", f"every column stands there once, but got {column!r} {labels.count(column)} times"
+            )
+        if column in (data.text, data.text_pair):
+            yield Problem(
+                f"data.{key}", f"the model reads the column {column!r} as its text, so it cannot be the label"
+            )
+    if data.text == data.text_pair:
+        yield Problem("data.text_pair", f"the two texts of a pair are two columns, but got {data.text!r} twice")
+
+
+RULES: tuple[Rule, ...] = (
+    _objective_exists,
+    _sampler_fits_the_objectives,
+    _direction_agrees,
+    _watched_metric_exists,
+    _freezing_fits_the_method,
+    _quantization_fits_the_method,
+    _checkpointing_fits_the_method,
+    _ranks_shrink,
+    _kronecker_factors_fit,
+    _mode_agrees,
+    _own_rate_is_left_alone,
+    _own_rate_has_no_schedule,
+    _own_rate_is_one_rate,
+    _adapter_rate_has_an_adapter,
+    _warmup_is_shorter_than_the_training,
+    _dropout_is_heard,
+    _gamma_is_within_its_bounds,
+    _hub_data_is_pinned,
+    _a_column_has_one_meaning,
+)
+"""Rules between sections; each names the sections it reads as its parameters."""
+
+
+@cache
+def sections_read(rule: Rule) -> tuple[str, ...]:
+    """Names of the sections that a rule reads."""
+    return tuple(signature(rule).parameters)
+
+
+def broken_rules(sections: Mapping[str, Any]) -> Iterator[Problem]:
+    """Problems between those sections that are there; a rule that reads a missing section is skipped."""
+    for rule in RULES:
+        names = sections_read(rule)
+        if all(name in sections for name in names):
+            yield from rule(*(sections[name] for name in names))

@@ -1,0 +1,68 @@
+"""Short forms: `peft: lora` says `peft: {method: lora}`, `optim: {lr: 1}` means the default optimizer, and `peft: full`
+is recorded as `peft: {method: none}`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from tunery.schema.reading.fields import branches, element, is_block, members, recorded_name, tag_of
+from tunery.schema.spec import Choices, Spec
+
+
+def written_out(document: Mapping[Any, Any], fields: Mapping[str, FieldInfo]) -> dict[Any, Any]:
+    """The document with every choice written out in full."""
+    return {key: expanded(value, fields[key]) if key in fields else value for key, value in document.items()}
+
+
+def expanded(value: Any, field: FieldInfo) -> Any:
+    """`value` in the place of `field`, with every choice written out in full."""
+    specs, tag, item = members(field), tag_of(field), element(field)
+    if item is not None and isinstance(value, list | tuple):
+        return [expanded(entry, item) for entry in value]
+    if specs and tag and _is_name(value):
+        value = {tag: value}
+    if not specs or not isinstance(value, Mapping):
+        return value
+    if tag and tag not in value and (name := _default_name(value, field)):
+        value = {tag: name, **value}
+    if tag and any(spec.written_as for spec in specs.values()):
+        value = {recorded_name(key, specs): sub for key, sub in value.items()}
+        value |= {tag: _recorded(value[tag], specs)} if tag in value else {}
+    chosen = list((branches(value, field) or specs).values())
+    return {
+        key: _inside(sub, [specs[key]]) if is_block(key, sub, field) else _key(key, sub, chosen)
+        for key, sub in value.items()
+    }
+
+
+def _recorded(names: Any, specs: Mapping[str, type[Spec]]) -> Any:
+    if isinstance(names, Choices):
+        return Choices(_recorded(names.values, specs))
+    if isinstance(names, list | tuple):
+        return type(names)(recorded_name(name, specs) for name in names)
+    return recorded_name(names, specs)
+
+
+def _inside(value: Mapping[Any, Any], specs: list[type[Spec]]) -> dict[Any, Any]:
+    return {key: _key(key, sub, specs) for key, sub in value.items()}
+
+
+def _key(key: Any, value: Any, specs: list[type[Spec]]) -> Any:
+    found = [spec.model_fields[key] for spec in specs if key in spec.model_fields]
+    return expanded(value, found[0]) if found else value
+
+
+def _is_name(value: Any) -> bool:
+    names = value if isinstance(value, list) and value else [value]
+    return all(isinstance(name, str) for name in names)
+
+
+def _default_name(value: Mapping[Any, Any], field: FieldInfo) -> str | None:
+    """The tag of the field's default, unless a key of `value` belongs to another member alone."""
+    if field.is_required() or field.default is None:
+        return None
+    elsewhere = {key for spec in members(field).values() for key in spec.model_fields}
+    if elsewhere.isdisjoint(set(value) - set(type(field.default).model_fields)):
+        return str(getattr(field.default, str(tag_of(field))))
+    return None

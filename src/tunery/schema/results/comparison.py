@@ -1,0 +1,101 @@
+"""What a comparison says of its cells and methods."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+from tunery.schema.results.direction import Direction
+from tunery.schema.results.record import Count, Record
+from tunery.schema.results.run import Environment, Memory, Parameters, RunResult
+from tunery.schema.results.storage import Disk
+
+
+class Cell(Record):
+    """One method trained with one seed."""
+
+    method: str
+    """Name of the method as it was asked for."""
+    seed: Count
+    status: Literal["completed", "failed"]
+    value: float | None
+    """Objective on test."""
+    folder: str
+    """Where its records are, within the comparison."""
+    reason: str | None = None
+    """Why it failed."""
+    result: RunResult | None
+    """The run's own record; null where it failed before it could write one."""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it has completed and its record has notes: what makes its scores doubtful."""
+        return self.status == "completed" and self.result is not None and bool(self.result.notes)
+
+
+class MethodSummary(Record):
+    """One method over its seeds. Costs are means over the seeds."""
+
+    method: str
+    seeds: Count
+    """Completed cells."""
+    failed: Count = 0
+    mean: float | None
+    """Mean objective on test."""
+    low: float | None
+    """Lower end of the 95 % bootstrap interval of the mean, over seeds and test rows."""
+    high: float | None
+    """Upper end of that interval."""
+    validation: float | None
+    """Mean objective on validation, which chose the best epoch of every cell."""
+    difference: float | None = None
+    """Mean difference to the baseline, over the seeds that both have; null for the baseline."""
+    difference_low: float | None = None
+    """Lower end of the 95 % interval of the difference."""
+    difference_high: float | None = None
+    """Upper end of that interval."""
+    p_value: float | None = None
+    """Two-sided paired test against the baseline; null for the baseline, or with fewer than two seeds in common."""
+    significant: bool | None = None
+    """Whether the difference holds at 5 % after Holm's correction for the number of methods; null without a test."""
+    parameters: Parameters | None
+    seconds: float | None
+    """Wall-clock seconds of training, validation left out."""
+    total_seconds: float | None
+    """Wall-clock seconds of the whole run."""
+    tokens_per_second: float | None
+    """Training tokens of the texts per second of training, padding left out."""
+    memory: Memory | None
+    """Peak memory of the training process."""
+    disk_bytes: float | None
+    """Bytes of the exported model."""
+    on_pareto_front: bool = False
+    """Whether no other method has both a better mean and fewer training seconds."""
+
+
+class ComparisonResult(Record):
+    """`comparison.json`."""
+
+    name: str
+    objective: str
+    direction: Direction
+    baseline: str
+    seeds: tuple[Count, ...]
+    methods: tuple[MethodSummary, ...]
+    """In the order they were asked for."""
+    cells: tuple[Cell, ...]
+    verdicts: tuple[str, ...]
+    """What the numbers say and do not say, in words."""
+    best: Cell | None
+    """The cell whose model is kept in `best/`: the best on validation."""
+    disk: Disk
+    seconds: float
+    """Sum of the cells' seconds."""
+    environment: Environment | None = None
+    """Where the cells ran; null where none completed."""
+    finished_at: datetime | None = None
+    """When this was written, UTC."""
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        yield from (("name", self.name), ("objective", self.objective), ("seeds", self.seeds))
+        yield "methods", {method.method: method.mean for method in self.methods}
+        yield "verdicts", self.verdicts

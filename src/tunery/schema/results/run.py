@@ -1,0 +1,183 @@
+"""What one run says of itself: scores, parameters, seconds, memory, data, checkpoints."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+from tunery.schema.results.record import Count, Objective, Record, Status
+
+
+class Parameters(Record):
+    """Parameter counts, head included."""
+
+    trainable: Count
+    total: Count
+    """All that a forward pass reads. Where peft trains a copy of a head or norm, the frozen original stays in the model
+    unread and is not counted, so the sum of `numel()` over the model may be larger."""
+    percent: float
+    """100 * trainable / total."""
+    frozen_in_eval: bool | None = None
+    """Whether frozen layers ran in eval mode, without dropout; null where nothing is frozen."""
+    ranks: dict[str, Count] | None = None
+    """Rank of every adapted module after re-allocation (adalora); null for all other methods."""
+
+
+class Seconds(Record):
+    """Wall-clock seconds by phase, summed over interruptions."""
+
+    load: float = 0.0
+    train: float = 0.0
+    evaluate: float = 0.0
+    total: float = 0.0
+
+
+class Memory(Record):
+    """Peak memory of the process while it trained and validated; export and test are not in it."""
+
+    host_peak_bytes: Count = 0
+    device_peak_bytes: Count | None = None
+    """null without an accelerator."""
+
+    @property
+    def peak(self) -> int:
+        """Bytes that are short first: of the device where there is one, else of the host."""
+        return self.host_peak_bytes if self.device_peak_bytes is None else self.device_peak_bytes
+
+
+class Tokens(Record):
+    """Training tokens."""
+
+    real: Count = 0
+    """Tokens of the texts."""
+    processed: Count = 0
+    """The same with padding."""
+
+
+class SplitRecord(Record):
+    """One split: how many rows, which bytes, and where they came from."""
+
+    rows: Count
+    digest: str
+    """SHA-256 over the split's rows in order."""
+    source: str
+    """The file or Hub split, or `carved from train`."""
+    labels: dict[str, Count]
+    """Rows per label."""
+
+
+class DataRecord(Record):
+    """The data a run saw."""
+
+    splits: dict[str, SplitRecord]
+    findings: tuple[str, ...] = ()
+    """What `check` found and did not stop at."""
+
+
+class Start(Record):
+    """The run whose best weights a run began with, in place of pretrained ones."""
+
+    run: str
+    """Its folder."""
+    digest: str
+    """Of the trained parameters that were taken over: `sha256:<digest>`."""
+    step: int
+    """The optimizer step that they are of."""
+
+
+class CheckpointRecord(Record):
+    """What is kept on disk, and why."""
+
+    kind: Literal["best", "co_best"]
+    """`co_best`: another epoch with the very value of the best, and no lower validation loss."""
+    step: Count
+    epoch: float
+    digest: str
+    """Name of the weights object: a digest of its tensors."""
+    bytes: Count
+    """Of the object on disk."""
+    value: float | None = None
+    """Objective at this point."""
+    metrics: dict[str, Any] = {}
+    """Validation metrics at this point, tuned thresholds included."""
+
+
+class Environment(Record):
+    """Where the run ran."""
+
+    python: str
+    packages: dict[str, str]
+    platform: str
+    device: str
+    precision: str
+    precision_reason: str
+
+
+class Metrics(Record):
+    """Task metrics of the restored best epoch. Nested values are per label or matrices."""
+
+    validation: dict[str, Any] = {}
+    test: dict[str, Any] | None = None
+    """null where test was not evaluated (trials of a study other than the winner)."""
+    test_without_block: tuple[float | None, ...] = ()
+    """Objective on test without each of up to 50 blocks of rows in turn (delete-a-group jackknife): from these a
+    comparison knows how far the choice of test rows carries. Row i is in block i modulo their number."""
+
+
+class RunResult(Record):
+    """`result.json`: written last; a run is finished when this file exists."""
+
+    status: Status
+    objective: Objective
+    metrics: Metrics
+    parameters: Parameters | None
+    seconds: Seconds
+    memory: Memory
+    disk_bytes: Count
+    """Bytes of the exported model and of weights that are kept beside it."""
+    written_bytes: Count
+    """Bytes that keeping every checkpoint, uncompressed, would have taken."""
+    tokens: Tokens
+    epochs: float
+    best_epoch: Count | None
+    config: dict[str, Any]
+    """The complete config; running it again reproduces the run."""
+    environment: Environment | None
+    base: str | None
+    """What identifies the pretrained weights: `sha256:<digest>` of local files, or `hub:<id>@<commit>`."""
+    data: DataRecord | None
+    started_from: Start | None = None
+    """The run that it went on from (`--from`); null where it began with the base's weights."""
+    checkpoints: tuple[CheckpointRecord, ...] = ()
+    reason: str | None = None
+    """Why the run was pruned or failed."""
+    notes: tuple[str, ...] = ()
+    """What makes its scores doubtful: one label for every row, nothing learned, still improving in the last epoch."""
+    finished_at: datetime | None = None
+    """When this was written, UTC."""
+
+    @property
+    def loss(self) -> float | None:
+        """On validation, of the restored best epoch."""
+        found = self.metrics.validation.get("loss")
+        return found if isinstance(found, int | float) else None
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        yield from (("status", self.status), ("objective", self.objective.name), ("validation", self.objective.value))
+        yield "test", (self.metrics.test or {}).get(self.objective.name)
+        yield from (("best_epoch", self.best_epoch), ("epochs", self.epochs), ("seconds", round(self.seconds.total, 1)))
+        yield from [("notes", self.notes)] if self.notes else []
+
+
+class Progress(Record):
+    """What is known of an unfinished run; on disk from its first minute, so that nothing spent is forgotten."""
+
+    parameters: Parameters | None = None
+    seconds: Seconds = Seconds()
+    memory: Memory = Memory()
+    tokens: Tokens = Tokens()
+    epochs: float = 0.0
+    written_bytes: Count = 0
+    environment: Environment | None = None
+    base: str | None = None
+    data: DataRecord | None = None
+    started_from: Start | None = None

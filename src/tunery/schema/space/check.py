@@ -1,0 +1,133 @@
+"""What is wrong with a search space, found before anything is trained."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import product
+from typing import Any, Final, NamedTuple
+
+from tunery.errors import ConfigError, Problem
+from tunery.schema.config.rules import RULES, Rule, sections_read
+from tunery.schema.reading.document import Document, misfits, normalise, read_section, sound
+from tunery.schema.reading.fields import ends
+from tunery.schema.space.sampled import domains, opens_branch, realise
+from tunery.schema.spec import Domain
+
+_SAME_FOR_ALL: Final = ("name", "task.kind", "data", "checkpoint", "tracking", "search")
+
+
+def check_space(document: Document) -> None:
+    """Check both ends of every range, every choice and every fixed value, in each branch that has them.
+
+    A combination that a rule between sections refuses is tolerated: it is never proposed. A value that the rules
+    refuse in every combination is an error.
+
+    Raises:
+        ConfigError: with all problems at once.
+    """
+    document = normalise(document)
+    problems = list(misfits(document, searched=True))
+    for path in domains(document):
+        if any(f"{path}.".startswith(f"{place}.") for place in _SAME_FOR_ALL):
+            problems.append(Problem(path, "the trials of a study have this in common; write one value"))
+    variants: dict[str, list[Variant]] = {}
+    for name in sound(problems):
+        try:
+            variants[name] = _variants(name, document)
+        except ConfigError as error:
+            problems += error.problems
+    problems += dict.fromkeys(problem for _, problem in _hopeless(variants))
+    if problems:
+        raise ConfigError(problems, source="the search space")
+
+
+class Variant(NamedTuple):
+    """One section with a value in the place of each of its domains."""
+
+    values: dict[str, Any]
+    """By path; only of parameters that exist there."""
+    section: Any
+
+
+def dead_values(document: Document) -> set[tuple[str, Any]]:
+    """Pairs of a domain's path and a value that the rules between sections refuse in every combination.
+
+    Nothing is said of sections that are wrong in themselves.
+    """
+    document, variants = normalise(document), dict[str, list[Variant]]()
+    for name in sound(misfits(document, searched=True)):
+        with suppress(ConfigError):
+            variants[name] = _variants(name, document)
+    return {pair for pairs, _ in _hopeless(variants) for pair in pairs}
+
+
+def _variants(name: str, document: Document) -> list[Variant]:
+    """One section in each combination of its branches, with each end of each domain in turn beside all first and all
+    last ends of the others: what is refused beside both is taken to be refused beside all."""
+    section = {name: document[name]} if name in document else {}
+    variants, refused = [], None
+    for values in _turns(section, domains(section)):
+        try:
+            variants.append(_variant(name, section, values))
+        except ConfigError as error:
+            refused = refused or error
+    if refused and not variants:
+        raise refused
+    return variants
+
+
+def _turns(section: Document, found: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+    tags = [path for path in found if opens_branch(path)]
+    for place, names in product((0, -1), product(*(ends(found[path]) for path in tags))):
+        here = {path: ends(domain)[place] for path, domain in found.items()} | dict(zip(tags, names, strict=True))
+        there = _asked(section, here)
+        turned = [{path: end} for path in there if path not in tags for end in ends(found[path])]
+        yield from ({path: (here | turn)[path] for path in there} for turn in turned or [{}])
+
+
+def _asked(section: Document, values: Mapping[str, Any]) -> list[str]:
+    asked: list[str] = []
+
+    def choose(path: str, domain: Domain) -> Any:
+        asked.append(path)
+        return values[path]
+
+    realise(section, choose)
+    return asked
+
+
+def _variant(name: str, section: Document, values: dict[str, Any]) -> Variant:
+    return Variant(values, read_section(name, realise(section, lambda path, _: values[path])))
+
+
+def _hopeless(variants: Mapping[str, list[Variant]]) -> Iterator[tuple[set[tuple[str, Any]], Problem]]:
+    """Pairs of path and value that no variant has without being refused, with what is said about them. There are no
+    pairs where nothing in the section is searched."""
+    refused = list(_dead_ends(variants))
+    dead = {id(variant) for variant, _ in refused}
+    legal = {pair for group in variants.values() for v in group if id(v) not in dead for pair in v.values.items()}
+    for variant, problem in refused:
+        pairs = set(variant.values.items()) - legal
+        if pairs or not variant.values:
+            yield pairs, problem
+
+
+def _dead_ends(variants: Mapping[str, list[Variant]]) -> Iterator[tuple[Variant, Problem]]:
+    """What the rules say about every variant that they refuse next to all variants of the other sections."""
+    for rule in RULES:
+        names = sections_read(rule)
+        if all(name in variants for name in names):
+            groups = [variants[name] for name in names]
+            for position, group in enumerate(groups):
+                for variant in group:
+                    others = [*groups[:position], [variant], *groups[position + 1 :]]
+                    yield from ((variant, problem) for problem in _never_legal(rule, others))
+
+
+def _never_legal(rule: Rule, groups: list[list[Variant]]) -> list[Problem]:
+    first: list[Problem] = []
+    for variants in product(*groups):
+        broken = list(rule(*(variant.section for variant in variants)))
+        if not broken:
+            return []
+        first = first or broken
+    return first

@@ -1,0 +1,166 @@
+"""The space that a study searches by itself: the ranges that stand beside the schema's fields."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from pydantic.fields import FieldInfo
+
+from tunery.schema.config.run import FROZEN_ENCODER_LR, RunConfig
+from tunery.schema.reading.document import Document, misfits
+from tunery.schema.reading.fields import branches, default_domain, ends, is_block, members, tag_of, written_name
+from tunery.schema.reading.short_forms import expanded
+from tunery.schema.space.check import check_space, dead_values
+from tunery.schema.space.sampled import domains, with_domains
+from tunery.schema.spec import Choices, Domain, Range, Spec
+
+_SEARCHED: Final = ("task", "model", "peft", "freeze", "optim", "schedule", "regularization", "train")
+_NEAR: Final = 10.0
+"""A peak learning rate is searched up to this factor below and above the defaults of what is searched beside it."""
+
+Dead = Collection[tuple[str, Any]]
+"""Pairs of a path and a value there that are not opened."""
+
+
+def space_of(document: Document) -> Document:
+    """What a study of `document` searches: the domains that are written there, or the schema's own where none is.
+
+    Raises:
+        ConfigError: with everything that is wrong with it.
+    """
+    written = with_domains(document)
+    space = written if domains(written) else with_default_domains(written)
+    check_space(space)
+    return space
+
+
+def with_default_domains(document: Document) -> Document:
+    """A copy with the schema's default range in place of every searchable value that the document does not fix.
+
+    A choice that the document does not make is searched, with the keys of its branches: one that means the same range
+    in every branch that has it stands once, others stand under the name of their branch. What the rest of the document
+    rules out is not opened.
+    """
+    written, dead = with_domains(document), set[tuple[str, Any]]()
+    own = set(domains(written))
+    while True:
+        opened = _opened_document(written, dead)
+        found = {(path, value) for path, value in dead_values(opened) if path not in own}
+        if found <= dead:
+            return opened if "optim.lr" in own or any(misfits(opened, searched=True)) else _with_near_rates(opened)
+        dead |= found
+
+
+def _opened_document(written: Document, dead: Dead) -> Document:
+    opened = {
+        name: _opened(written.get(name, {}), field, name, dead) if name in _SEARCHED else written.get(name)
+        for name, field in RunConfig.model_fields.items()
+        if name in _SEARCHED or name in written
+    }
+    return {**opened, **{key: value for key, value in written.items() if key not in opened}}
+
+
+def _opened(written: Any, field: FieldInfo, path: str, dead: Dead) -> Any:
+    tag, domain = tag_of(field), default_domain(field)
+    if written == {} and tag and domain is not None:
+        written = {tag: _living(domain, f"{path}.{tag}", dead)}
+    written = expanded(written, field)
+    if not isinstance(written, Mapping):
+        return written
+    opened, chosen = dict(written), branches(written, field)
+    for key, fields in _by_key(chosen.values()).items():
+        if members(fields[0]):
+            if key in written or fields[0].default is not None:
+                opened[key] = _opened(written.get(key, {}), fields[0], f"{path}.{key}", dead)
+        elif key not in written:
+            opened = _merged(opened, _opened_key(key, chosen, path, dead))
+    return _in_order(opened, field)
+
+
+def _by_key(specs: Iterable[type[Spec]]) -> dict[str, list[FieldInfo]]:
+    found: dict[str, list[FieldInfo]] = {}
+    for spec in specs:
+        for key, field in spec.model_fields.items():
+            found.setdefault(key, []).append(field)
+    return found
+
+
+def _opened_key(key: str, chosen: Mapping[str, type[Spec]], path: str, dead: Dead) -> Document:
+    """A key with its range, once where it means the same in all branches that have it, else under their names."""
+    found = {name: default_domain(spec.model_fields[key]) for name, spec in chosen.items() if key in spec.model_fields}
+    first = next(iter(found.values()))
+    if all(domain == first for domain in found.values()):
+        here = first and _living(first, f"{path}.{key}", dead)
+        return {} if here is None else {key: here}
+    living = {name: domain and _living(domain, f"{path}.{name}.{key}", dead) for name, domain in found.items()}
+    return {name: {key: domain} for name, domain in living.items() if domain is not None}
+
+
+def _living(domain: Domain, path: str, dead: Dead) -> Any:
+    """What of a domain is not dead: a domain, its only value, or None."""
+    left = tuple(value for value in ends(domain) if (path, value) not in dead)
+    if isinstance(domain, Range):
+        return domain if left == ends(domain) else None
+    return Choices(left) if len(left) > 1 else next(iter(left), None)
+
+
+def _merged(opened: Document, more: Document) -> Document:
+    """What is written goes before what is opened, in a block as anywhere."""
+    blocks = {key: {**value, **opened.get(key, {})} for key, value in more.items() if isinstance(value, Mapping)}
+    return {**opened, **more, **blocks}
+
+
+def _in_order(opened: Document, field: FieldInfo) -> Document:
+    """The choice, what stands beside it, then the blocks in the order of the menu."""
+    menu = [None, *members(field)]
+    last = {key: menu.index(key) if is_block(key, value, field) else 0 for key, value in opened.items()}
+    return {key: opened[key] for key in sorted(opened, key=lambda key: (last[key], key != tag_of(field)))}
+
+
+def rates_left_out(space: Document) -> Iterator[str]:
+    """A sentence for every method and optimizer whose default learning rate the range of `optim.lr` does not hold, so
+    that the study never trains the one as it is usually trained.
+
+    Args:
+        space: a document that `check_space` accepts.
+    """
+    fields = RunConfig.model_fields
+    written = {name: expanded(space.get(name, {}), fields[name]) for name in ("peft", "optim", "freeze")}
+    if "freeze_encoder" in ends(written["freeze"]["strategy"]):
+        return  # a head alone has a rate of its own
+    methods: Mapping[str, Any] = branches(written["peft"], fields["peft"])
+    optimizers: Mapping[str, Any] = branches(written["optim"], fields["optim"])
+    for name, optimizer in optimizers.items():
+        rates = {**written["optim"], **written["optim"].get(name, {})}.get("lr")
+        if not isinstance(rates, Range):
+            continue
+        for spec in methods.values():
+            default = optimizer.lr_ratio * spec.default_lr
+            if not rates.low <= default <= rates.high:
+                beside = f"{default:.2g}, for peft.method={written_name(spec)} with {name}"
+                yield f"optim.lr from {rates.low:.2g} to {rates.high:.2g} leaves out the default, {beside}"
+
+
+def _with_near_rates(document: Document) -> Document:
+    fields = RunConfig.model_fields
+    methods: Mapping[str, Any] = branches(document["peft"], fields["peft"])
+    optimizers: Mapping[str, Any] = branches(document["optim"], fields["optim"])
+    rates = [spec.default_lr for spec in methods.values()]
+    if "freeze_encoder" in ends(document["freeze"]["strategy"]):
+        rates.append(FROZEN_ENCODER_LR)
+    optim = dict(document["optim"])
+    for name, spec in optimizers.items():
+        near = Range(_rounded(spec.lr_ratio * min(rates) / _NEAR), _rounded(spec.lr_ratio * max(rates) * _NEAR))
+        if isinstance(optim.get("lr"), Range):
+            optim["lr"] = _cut(optim["lr"], near)
+        elif isinstance(optim.get(name, {}).get("lr"), Range):
+            optim[name] = {**optim[name], "lr": _cut(optim[name]["lr"], near)}
+    return {**document, "optim": optim}
+
+
+def _cut(whole: Range, near: Range) -> Range:
+    return Range(max(whole.low, near.low), min(whole.high, near.high), log=whole.log)
+
+
+def _rounded(rate: float) -> float:
+    """Without the last digits of a product of floats."""
+    return float(f"{rate:.3g}")

@@ -1,0 +1,1 @@
+"""Tensors at rest, named by the digest of what they hold."""

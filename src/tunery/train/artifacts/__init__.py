@@ -1,0 +1,1 @@
+"""Trained weights become folders that other programs load, checked by another process."""

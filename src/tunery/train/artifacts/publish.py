@@ -1,0 +1,107 @@
+"""The trained model in the ecosystem's own format, read back from disk by another process before it counts."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tunery.model.build import Built
+from tunery.model.export import export
+from tunery.schema import RunConfig
+from tunery.schema.results.card import CARD_FORMAT
+from tunery.schema.results.run import CheckpointRecord
+from tunery.store.disk.files import naming, remove_tree, replace_folder, write
+from tunery.store.disk.ownership import temporary
+from tunery.store.exported import CARD
+from tunery.train.artifacts.verify import ROWS, require_same
+from tunery.train.predict.inference import Network, Predictor, load
+from tunery.train.predict.scoring import state_in
+from tunery.train.setup.prepare import Prepared, data_record
+
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+def publish(built: Built, prepared: Prepared, config: RunConfig, *, best: CheckpointRecord, folder: Path) -> Predictor:
+    """Export the live model to `folder` and return the model that was read back from there.
+
+    At every moment the folder is what it was before or what it is to become.
+
+    Raises:
+        ExportMismatch: when another process cannot read it, or does not get the live model's answers on validation
+            rows; nothing has changed then.
+    """
+    with passing(temporary(folder)) as staged:
+        export_checked(built, prepared, config, best=best, folder=staged)
+        replace_folder(staged, folder)
+    return load(folder, trust_remote_code=prepared.base.trust_remote_code)
+
+
+def rehearse(built: Built, prepared: Prepared, config: RunConfig, *, best: CheckpointRecord, staging: Path) -> None:
+    """Do all of `publish` but the publishing: what a trial scored counts if its weights survive the export.
+
+    Raises:
+        ExportMismatch: as `publish` does.
+    """
+    with passing(staging):
+        export_checked(built, prepared, config, best=best, folder=staging)
+
+
+def export_checked(
+    built: Built,
+    prepared: Prepared,
+    config: RunConfig,
+    *,
+    best: CheckpointRecord,
+    folder: Path,
+    unfinished: bool = False,
+) -> None:
+    """Export the live model, card included, and have another process compare the two on validation rows.
+
+    Args:
+        best: which epoch's weights are in `built`.
+        unfinished: whether training, or the study, may still find better ones; the card says so.
+
+    Raises:
+        ExportMismatch: as `publish` does.
+    """
+    task, state = prepared.task, state_in(prepared.task, best.metrics)
+    card = {
+        "format": CARD_FORMAT,
+        "config": config.model_dump(mode="json"),
+        "task": {"kind": config.task.kind, "labels": task.labels, "state": state},
+        "base": built.base_digest,
+        "data": data_record(prepared.splits).model_dump(mode="json"),
+        "weights": {"step": best.step, "epoch": best.epoch, "value": best.value, "unfinished": unfinished},
+    }
+    with naming_the_disk(folder):
+        export(built, prepared.tokenizer, folder, outputs=task.outputs, spec=config.model, peft=config.peft)
+        write(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False).encode(errors="replace"))
+    live = Network(built.module, prepared.tokenizer, config=config, task=task)
+    examples, permitted = prepared.splits.validation.examples[:ROWS], prepared.base.trust_remote_code
+    require_same(folder, live, examples, trust_remote_code=permitted)
+
+
+@contextmanager
+def naming_the_disk(path: Path) -> Iterator[None]:
+    """Raise `OSError` where safetensors or tokenizers fail to write: their own errors hide that it was the disk."""
+    try:
+        with naming(path):
+            yield
+    except Exception as error:
+        if (found := _OS_ERROR.search(str(error))) is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+@contextmanager
+def passing(folder: Path) -> Iterator[Path]:
+    """A folder that is not there before, nor afterwards."""
+    remove_tree(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # what is left is nobody's, and what went wrong before is the news

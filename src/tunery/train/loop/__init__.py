@@ -1,0 +1,1 @@
+"""The steps: trainer, callbacks, and what is kept so that a run resumes exactly."""

@@ -1,0 +1,1 @@
+"""What finished models answer, and how often they are right."""

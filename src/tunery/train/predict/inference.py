@@ -1,0 +1,350 @@
+"""A finished model or ensemble, loaded from disk: `load(path).predict([...])`."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, final
+
+import numpy as np
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from tunery.data.examples import Example, Split, Splits
+from tunery.data.reading.given import Text, examples_from
+from tunery.data.row_table import Array, RowTable
+from tunery.data.splitting import text_key
+from tunery.errors import DataError, FolderError, ModelError, RequestError
+from tunery.hardware import pick_device, pick_precision
+from tunery.model.backbones.backbone import load_tokenizer
+from tunery.model.backbones.catalog import exported_base
+from tunery.model.export import load_exported
+from tunery.schema import RunConfig
+from tunery.schema.reading.document import validate
+from tunery.schema.reading.fields import written_name
+from tunery.schema.results.card import ModelCard
+from tunery.schema.results.prediction import Prediction
+from tunery.schema.results.run import DataRecord
+from tunery.schema.results.worst_rows import WorstRows
+from tunery.store.disk.run_lock import data_changes
+from tunery.store.exported import CARD, exported_in
+from tunery.store.records import read_record
+from tunery.store.study import ignore
+from tunery.tasks.combine import Combiner
+from tunery.tasks.table import make_task
+from tunery.tasks.task import State, Task
+from tunery.tasks.worst_rows import worst_rows
+from tunery.train.ensembles.combination import Blend
+from tunery.train.predict.scoring import answers_about
+from tunery.train.setup.prepare import current_splits, data_record
+
+JACKKNIFE_BLOCKS = 50
+
+_SHOWN = 10
+"""Labels that a predictor names when it is printed."""
+
+
+class Answerer(Protocol):
+    """Where answers come from: one model, or several."""
+
+    def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
+        """What the task needs of the model's answers, computed in `precision` if it is given."""
+
+
+@final
+class Network:
+    """A model with its tokenizer, on the device."""
+
+    def __init__(self, module: nn.Module, tokenizer: Any, *, config: RunConfig, task: Task) -> None:
+        self._config = config
+        self._task = task
+        self._device = pick_device()
+        self._precision, _ = pick_precision(config.model.precision, self._device)
+        self._module = module.to(self._device)
+        self._tokenizer = tokenizer
+
+    def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
+        """From float32 outputs; computed in the config's precision where none is given."""
+        return answers_about(
+            self._task.features(examples, self._tokenizer, max_length=self._config.model.max_length),
+            self._module,
+            self._task,
+            pad_id=self._tokenizer.pad_token_id,
+            batch_size=self._config.train.eval_batch_size,
+            device=self._device,
+            precision=precision or self._precision,
+        )
+
+
+@final
+class Ensemble:
+    """Several models that answer as one; each has a tokenizer and a length of its own."""
+
+    def __init__(self, members: Sequence[Answerer], blend: Blend, *, combiner: Combiner) -> None:
+        self._members = tuple(members)
+        self._blend = blend
+        self._combiner = combiner
+
+    def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
+        """Logits, float64 (rows, labels), of the blended probabilities."""
+        each = [member.answers(examples, precision=precision)["logits"] for member in self._members]
+        return RowTable({"logits": self._blend(each, combiner=self._combiner)})
+
+
+@final
+class Predictor:
+    """A trained model or ensemble with its task, and what the task fitted on validation."""
+
+    def __init__(self, model: Answerer, *, task: Task, config: RunConfig, state: State | None) -> None:
+        """Args:
+        config: of the model; of an ensemble, that of its best member.
+        """
+        self.config = config
+        self.task = task
+        self.state = state
+        self._model = model
+
+    def __repr__(self) -> str:
+        config, names = self.config, ", ".join(map(repr, self.labels[:_SHOWN]))
+        more = f" and {len(self.labels) - _SHOWN} more" if len(self.labels) > _SHOWN else ""
+        method = written_name(type(config.peft))
+        return f"<Predictor: {config.task.kind} of {config.model.name}, peft={method}; labels {names}{more}>"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Label names, in the order of the logits."""
+        return self.task.labels
+
+    @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """Probability per label from which it is given, where they were tuned or fixed."""
+        found = (self.state or {}).get("thresholds")
+        return None if found is None else tuple(found)
+
+    def predict(self, texts: str | Iterable[Text], *, threshold: float | None = None) -> list[Prediction]:
+        """Label, or labels, and probabilities for every text, in order.
+
+        Args:
+            texts: one text; or any iterable of texts, or of pairs of texts where the model was trained on pairs: a
+                list, a generator, an array, a Series.
+            threshold: probability from which a label is given; None: as the model was trained to decide.
+
+        Raises:
+            DataError: when something is no text, or no pair; the message says at which position.
+            RequestError: when the threshold is no probability.
+        """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise RequestError(f"a threshold is a probability from 0 to 1, but got {threshold}")
+        return self.answer(examples_from(texts, pairs=self.config.data.text_pair is not None), threshold=threshold)
+
+    def answer(self, examples: Sequence[Example], *, threshold: float | None = None) -> list[Prediction]:
+        """The same for rows."""
+        state = self.state if threshold is None else self.task.state_at(threshold)
+        return self.task.answer(self.answers(examples), state) if examples else []
+
+    def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
+        """What the task needs of the model's answers."""
+        return self._model.answers(examples, precision=precision)
+
+    def logits(self, examples: Sequence[Example], *, precision: str | None = None) -> Array:
+        """Logits (rows, labels), of a task that gives labels."""
+        return self.answers(examples, precision=precision)["logits"]
+
+    def score(
+        self, examples: Sequence[Example], *, answers: RowTable | None = None, tuned_on_them: bool = False
+    ) -> dict[str, Any]:
+        """Metrics on labelled rows, with what was fitted on validation.
+
+        Args:
+            answers: about the rows, where they are known already.
+            tuned_on_them: whether these are the rows that it was fitted on; then each part of them is judged by what
+                the others give.
+        """
+        truth = self.task.truth(examples)
+        answers = self.answers(examples) if answers is None else answers
+        return self.task.fitted_score(answers, truth) if tuned_on_them else self.task.score(answers, truth, self.state)
+
+    def jackknife(
+        self, examples: Sequence[Example], answers: RowTable
+    ) -> tuple[dict[str, Any], tuple[float | None, ...]]:
+        """Metrics on rows that `answers` are about, and the objective without each block of them in turn.
+
+        Delete-a-group jackknife (Efron & Tibshirani 1993, chapter 11).
+        Row i is in block i modulo their number, so that the blocks of all runs on the same rows are the same.
+        """
+        truth = self.task.truth(examples)
+        block = np.arange(len(examples)) % JACKKNIFE_BLOCKS
+        left_out = [block != number for number in range(min(JACKKNIFE_BLOCKS, len(examples)))]
+        values = [
+            self.task.score(answers.take(rest), truth.take(rest), self.state)[self.config.objective]
+            for rest in left_out
+            if rest.any()
+        ]
+        return self.task.score(answers, truth, self.state), tuple(values)
+
+    def worst_rows(self, split: Split, answers: RowTable, *, texts: bool) -> WorstRows:
+        """The rows of a split, which `answers` are about, that are answered worst; without `texts`, none of their
+        text."""
+        return worst_rows(self.task, split, answers, state=self.state, texts=texts)
+
+
+def load(path: str | Path, *, trust_remote_code: bool = False) -> Predictor:
+    """Load the model of a run folder, a study folder, an exported `best/` folder or an ensemble's folder.
+
+    Args:
+        trust_remote_code: permits code that comes with the model. Without it, a folder that asks for such code is
+            refused, whatever its own files say.
+
+    Raises:
+        FolderError: when there is no finished model in `path`.
+        ModelError: when the model cannot be loaded, or needs code that this call does not permit.
+    """
+    folder = exported_in(Path(path))
+    card, read = read_card(folder), partial(_network, trust_remote_code=trust_remote_code)
+    model = read(folder, card) if card.blend is None else _ensemble(folder, card, card.blend, read)
+    return Predictor(model, task=card.task, config=card.config, state=card.state)
+
+
+def _network(folder: Path, card: "Card", *, trust_remote_code: bool) -> Network:
+    tokenizer = tokenizer_of(folder, card.config, trust_remote_code=trust_remote_code)
+    module = load_exported(
+        folder,
+        model_spec=card.config.model,
+        peft=card.config.peft,
+        outputs=card.task.outputs,
+        tokenizer=tokenizer,
+        base=card.base,
+        trust_remote_code=trust_remote_code,
+    )
+    return Network(module, tokenizer, config=card.config, task=card.task)
+
+
+def _ensemble(folder: Path, card: "Card", blend: Blend, read: Callable[[Path, "Card"], Network]) -> Ensemble:
+    members = [read(folder / name, read_card(folder / name)) for name in card.members]
+    if card.task.combiner is None:
+        rule = f"answers of several models of task {card.config.task.kind!r} cannot become one"
+        raise ModelError(f"{rule}; name a member of {str(folder)!r}")
+    return Ensemble(members, blend, combiner=card.task.combiner)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What an exported folder says about itself."""
+
+    config: RunConfig
+    task: Task
+    state: State | None
+    """What the task fitted on validation."""
+    data: DataRecord | None
+    """The rows that it was trained, chosen and scored on; None where an earlier version made it."""
+    base: str | None
+    """Digest of the base that it was trained on; None for an ensemble, whose members have one each."""
+    step: int
+    """The optimizer step that its weights are of; 0 for an ensemble."""
+    blend: Blend | None
+    """How an ensemble's members answer as one; None for a single model."""
+    members: tuple[str, ...]
+    """Folders of an ensemble's members, within this one."""
+
+
+def read_card(folder: Path) -> Card:
+    """Read `tunery.json`.
+
+    Raises:
+        FolderError: it is missing, or not what was written there.
+        ConfigError: the config in it breaks a rule.
+    """
+    told = read_record(folder / CARD, ModelCard)
+    if told is None:
+        raise FolderError(f"an exported folder must hold {CARD}, but {str(folder)!r} does not")
+    config = validate(told.config, source=str(folder / CARD))
+    blend = None if told.blend is None else Blend(**dict(told.blend))
+    task = make_task(config.task, told.task.labels)
+    return Card(config, task, told.task.state, told.data, told.base, told.weights.step, blend, told.members)
+
+
+def tokenizer_of(folder: Path, config: RunConfig, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """The tokenizer of an exported folder."""
+    return load_tokenizer(exported_base(folder, config.model, trust_remote_code=trust_remote_code))
+
+
+def evaluate(
+    path: str | Path,
+    split: str = "test",
+    *,
+    say: Callable[[str], None] = ignore,
+    trust_remote_code: bool = False,
+) -> dict[str, Any]:
+    """Metrics of a finished model on one split (`train`, `validation`, `test`) of its own data.
+
+    Args:
+        say: is told where a file has changed since, and the rows that are scored are others than after training.
+        trust_remote_code: whether this call permits code that comes with the model.
+
+    Raises:
+        DataError: when a split cannot be read, or rows that the model was trained on may be in it.
+    """
+    predictor = load(path, trust_remote_code=trust_remote_code)
+    card = read_card(exported_in(Path(path)))
+    splits = current_splits(card.config)
+    if card.data is None:
+        say("an earlier version made this model and did not record its rows: whether they are the same is not known")
+    if changed := _refuse_trained_rows(card, splits, split):
+        say(f"the data has changed since training: {changed}; these scores are of what is there now")
+    rows: Split = getattr(splits, split)
+    return predictor.score(rows.examples, tuned_on_them=split == "validation" and not changed)
+
+
+def _refuse_trained_rows(card: "Card", splits: Splits, split: str) -> str:
+    """What has changed about the rows of a split that may be scored all the same, in words; empty where nothing has.
+
+    A file of its own may have been mended or extended, as long as it holds no training row; a carved split is drawn
+    from the training file, and another file gives another draw.
+
+    Raises:
+        DataError: when training rows are in it, or nobody can know whether they are.
+    """
+    if card.data is None:
+        return ""
+    now = data_record(splits)
+    changed = data_changes(card.data, now, names=[split])
+    if not changed or split == "train":
+        return changed
+    restore = "put back the data that it was trained on"
+    if getattr(card.config.data, split) is None:
+        raise DataError(
+            f"{changed}: it is carved from a file that has changed, so training rows may be in it; {restore}"
+        )
+    if training := data_changes(card.data, now, names=["train"]):
+        raise DataError(f"{changed}; {training}: whether training rows are in it cannot be told any more; {restore}")
+    known, rows = {text_key(example) for example in splits.train.examples}, getattr(splits, split).examples
+    if twice := sum(text_key(example) in known for example in rows):
+        raise DataError(f"{changed}, and {twice:,} of them are training rows; remove them, or {restore}")
+    return changed
+
+
+def training_texts(card: Card) -> set[str]:
+    """The texts that a model was trained on, as `text_key` has them.
+
+    Raises:
+        DataError: they are not known, because the data is not there as it was; the message says why.
+    """
+    if card.data is None:
+        raise DataError("an earlier version made this model and did not record its rows")
+    splits = current_splits(card.config)
+    if changed := data_changes(card.data, data_record(splits), names=["train"]):
+        raise DataError(changed)
+    return {text_key(example) for example in splits.train.examples}
+
+
+def trained_rows(path: str | Path, examples: Sequence[Example]) -> str:
+    """What to say of rows that a finished model was trained on, or why that is not known; empty where none are."""
+    card = read_card(exported_in(Path(path)))
+    unknown = "whether the model was trained on some of these rows could not be looked at"
+    try:
+        known = training_texts(card) - {""}
+    except RequestError as error:
+        return f"{unknown}: {error}"
+    seen = sum(text_key(example) in known for example in examples)
+    count = f"{seen:,} of these {len(examples):,} rows"
+    return f"warning: the model was trained on {count}, which makes the scores too good; remove them" if seen else ""

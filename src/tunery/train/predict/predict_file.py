@@ -1,0 +1,216 @@
+"""A finished model on the rows of a file: what it says of them, and how often it is right.
+
+What loads a model is imported once the files are known to be as they should.
+"""
+
+import sys
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from tunery.data.examples import Annotation, RowReader
+from tunery.data.reading.cells import joined
+from tunery.data.reading.columns import examples_of
+from tunery.data.reading.load import Row, read_rows, read_stream
+from tunery.data.reading.write import WRITERS, rounded
+from tunery.errors import DataError, did_you_mean
+from tunery.schema.config.data import Data
+from tunery.schema.results.prediction import Prediction
+from tunery.store.exported import exported_in
+from tunery.store.output import require_free, write_output
+from tunery.store.study import ignore
+from tunery.tasks.table import TASKS
+from tunery.tasks.task import Task
+from tunery.terminal import shown
+
+STANDARD: Final = Path("-")
+"""Standard input in place of a file to read, standard output in place of one to write."""
+
+_OTHER_NAMES: Final = "Columns that are called otherwise are named with --text, --text-pair and --label"
+_UNLABELLED: Final = RowReader(columns=(), read=lambda _: Annotation())
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a new file that are not called as in the training data; None: they are."""
+
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+    """Column of the label, or of the labels."""
+
+    def of(self, data: Data) -> Data:
+        """The columns of the new file. Its groups say nothing about how a row is answered."""
+        named = {"text": self.text, "text_pair": self.text_pair, "label": self.label, "labels": self.label}
+        return data.model_copy(update={"group": None} | {key: name for key, name in named.items() if name is not None})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is written for a row."""
+
+    keep: tuple[str, ...] | None = None
+    """Columns of the input; None: all of them."""
+    threshold: float | None = None
+    """Probability from which a label is given; None: as the model decides."""
+    top_k: int | None = None
+    """So many of the most probable labels, each with its probability."""
+    probabilities: bool = False
+    """The probability of every label."""
+
+
+def predict_file(
+    run: Path,
+    source: Path,
+    target: Path,
+    *,
+    columns: Columns | None = None,
+    answer: Answer | None = None,
+    overwrite: bool = False,
+    trust_remote_code: bool = False,
+) -> int:
+    """Label every row of `source`, in order, into `target` (csv, tsv or jsonl). Returns the number of rows.
+
+    A row of the output is the row of the input, then its label, or its labels in the form that the training data had,
+    and the confidence. A column of the input that has the name of one of these is called `input_<name>` there.
+
+    Args:
+        source: a file, or `STANDARD`.
+        target: a file; `STANDARD` has the format of the input where that can be written, else jsonl.
+        overwrite: whether a file that exists may be replaced.
+        trust_remote_code: permits code that comes with the model.
+
+    Raises:
+        DataError: a column or cell is not as needed, or the output's suffix is unknown.
+        OutputError: `target` is `source`, or exists.
+    """
+    answer = answer or Answer()
+    if target != STANDARD:
+        if target.suffix.lower() not in WRITERS:
+            raise DataError(f"predictions are written as {', '.join(WRITERS)}, but got {target.name!r}")
+        require_free(target, sources=[source], overwrite=overwrite)
+    exported_in(run)
+    rows, read_as = _read(source)
+    written_as = read_as if target == STANDARD else target.suffix.lower()
+    if written_as not in WRITERS:
+        written_as = ".jsonl"
+    from tunery.train.predict.inference import load
+
+    predictor = load(run, trust_remote_code=trust_remote_code)
+    data = (columns or Columns()).of(predictor.config.data)
+    _refuse_missing(answer.keep, data, rows, source=_name(source))
+    data_without_id = data.model_copy(update={"id": None})
+    examples = examples_of(rows, data_without_id, reader=_UNLABELLED, source=_name(source), remedy=_OTHER_NAMES)
+    predictions = predictor.answer(examples, threshold=answer.threshold)
+    tell = partial(_as_object if written_as == ".jsonl" else _as_cells, predictor.task, data, answer)
+    told = [tell(prediction) for prediction in predictions]
+    records = [{**_kept(row, answer.keep, told=new), **new} for row, new in zip(rows, told, strict=True)]
+    text = WRITERS[written_as](records)
+    if target == STANDARD:
+        sys.stdout.buffer.write((shown(text) if sys.stdout.isatty() else text).encode(errors="replace"))
+    else:
+        write_output(target, text, sources=[source], overwrite=overwrite)
+    return len(rows)
+
+
+def evaluate_file(
+    run: Path,
+    source: Path,
+    *,
+    columns: Columns | None = None,
+    say: Callable[[str], None] = ignore,
+    trust_remote_code: bool = False,
+) -> dict[str, Any]:
+    """Metrics of a finished model on the labelled rows of a new file.
+
+    Args:
+        source: a file, or `STANDARD`.
+        say: is told how many of the rows the model was trained on, or that this is not known.
+        trust_remote_code: permits code that comes with the model.
+
+    Raises:
+        DataError: a column or cell is not as needed, or a label is unknown to the model.
+    """
+    exported_in(run)
+    rows, _ = _read(source)
+    from tunery.train.predict.inference import load, trained_rows
+
+    predictor = load(run, trust_remote_code=trust_remote_code)
+    task, data = predictor.config.task, (columns or Columns()).of(predictor.config.data)
+    reader = TASKS[type(task)].reader(data)
+    data = data.model_copy(update={"id": None})
+    examples = examples_of(rows, data, reader=reader, source=_name(source), remedy=_OTHER_NAMES)
+    if told := trained_rows(run, examples):
+        say(told)
+    return predictor.score(examples)
+
+
+def _read(source: Path) -> tuple[list[Row], str]:
+    """Rows, and the suffix of their format."""
+    if source == STANDARD:
+        return read_stream(sys.stdin.buffer, source=_name(source))
+    return read_rows(source), source.suffix.lower()
+
+
+def _name(source: Path) -> str:
+    return "standard input" if source == STANDARD else str(source)
+
+
+def _refuse_missing(keep: tuple[str, ...] | None, data: Data, rows: Sequence[Row], *, source: str) -> None:
+    """Look whether the columns are there that the output is to have: those asked for, else the id of the config."""
+    there = dict.fromkeys(column for row in rows for column in row)
+    for column in keep or ():
+        if column not in there:
+            raise DataError(f"{source}: there is no column {column!r} to keep; {did_you_mean(column, there)}")
+    if keep is None and data.id is not None and data.id not in there:
+        rule = f"predictions carry the column {data.id!r} that identifies a row (data.id)"
+        remedy = f"name the columns to carry with --keep, or mend the file: {did_you_mean(data.id, there)}"
+        raise DataError(f"{source}: {rule}, but there is none; {remedy}")
+
+
+def _kept(row: Row, keep: tuple[str, ...] | None, *, told: Collection[str]) -> Row:
+    """What the output has of a row of the input; a column with the name of one that is told gets another."""
+    cells = row if keep is None else {column: row.get(column) for column in keep}
+    named: Row = {}
+    for column, cell in cells.items():
+        name = column
+        while name in told or (name != column and name in cells):
+            name = f"input_{name}"
+        named[name] = cell
+    return named
+
+
+def _as_object(task: Task, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
+    """What a line of jsonl tells."""
+    told = [*task.columns(prediction, data).items(), ("confidence", rounded(prediction.confidence))]
+    ranked = _ranked(prediction)
+    if answer.top_k is not None:
+        told.append(("top", [{"label": label, "probability": p} for label, p in ranked[: answer.top_k]]))
+    if answer.probabilities:
+        told.append(("probabilities", {label: rounded(p) for label, p in prediction.probabilities.items()}))
+    return _distinct(told)
+
+
+def _as_cells(task: Task, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
+    """What a line of a table tells: a column for every number, and a list of labels in one cell."""
+    told = [*task.columns(prediction, data).items(), ("confidence", rounded(prediction.confidence))]
+    told = [(n, joined(v, separator=data.label_separator) if isinstance(v, list) else v) for n, v in told]
+    for place, (label, p) in enumerate(_ranked(prediction)[: answer.top_k or 0], start=1):
+        told += [(f"top_{place}", label), (f"top_{place}_p", p)]
+    if answer.probabilities:
+        told += [(f"p_{label}", rounded(p)) for label, p in prediction.probabilities.items()]
+    return _distinct(told)
+
+
+def _ranked(prediction: Prediction) -> list[tuple[str, float]]:
+    """Labels with their probabilities, the most probable first."""
+    return [(label, rounded(p)) for label, p in sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])]
+
+
+def _distinct(told: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in told]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"columns of predictions must differ, but a label has the name of another column: {twice!r}")
+    return dict(told)

@@ -1,0 +1,62 @@
+"""What a model answers about many rows, as far as its task needs it, and the score of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from tunery.data.batches import eval_batches, pad
+from tunery.data.encode import Encoded
+from tunery.data.row_table import Array, RowTable
+from tunery.hardware import use_precision
+from tunery.model.heads.heads import answers_of
+from tunery.tasks.task import State, Task
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which forward passes compute in `precision`; weights stay as they are.
+
+    `fp32` and `tf32` differ in how a product is computed and not in its type: see `hardware.use_precision`.
+    """
+    dtype = _DTYPES.get(precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@torch.inference_mode()
+def answers_about(
+    encoded: Encoded,
+    module: nn.Module,
+    task: Task,
+    *,
+    pad_id: int,
+    batch_size: int,
+    device: torch.device,
+    precision: str,
+) -> RowTable:
+    """What the task needs of the model's answers, in the order of the rows. Leaves the module in eval mode."""
+    use_precision(precision, device)
+    module.eval()
+    entries: dict[str, dict[int, Array]] = {}
+    for features in eval_batches(encoded.lengths, batch_size=batch_size):
+        batch = {name: tensor.to(device) for name, tensor in pad(encoded, features, pad_id=pad_id).items()}
+        with autocast(device, precision):
+            outputs = answers_of(module, batch, task.outputs)
+        reduced = task.reduce({name: output.float() for name, output in outputs.items()}, batch)
+        for name, column in reduced.items():
+            entries.setdefault(name, {}).update(zip(features, column, strict=True))
+    order = range(len(encoded.lengths))
+    return task.of_rows({name: [column[number] for number in order] for name, column in entries.items()}, encoded)
+
+
+def score(task: Task, answers: RowTable, truth: RowTable) -> dict[str, Any]:
+    """Metrics of a split that the task's state may be fitted on (validation), and the state."""
+    return {**task.fitted_score(answers, truth), **(task.fit_state(answers, truth) or {})}
+
+
+def state_in(task: Task, metrics: Mapping[str, Any]) -> State | None:
+    """The state that `score` fitted, if the task has any."""
+    return {key: metrics[key] for key in task.state_keys} if task.state_keys else None

@@ -1,0 +1,1 @@
+"""Everything between a config and the first step, refused before anything is written."""

@@ -1,0 +1,175 @@
+"""Everything of a run that can be refused: it is put together before anything is written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch.optim import Optimizer
+from transformers import set_seed
+
+from tunery.data.batches import PASS_TOKENS, Collator, EncodedDataset, EpochBatches, length_tells_labels
+from tunery.errors import ConfigError, Problem
+from tunery.hardware import pick_device, pick_precision, reset_peak_memory, use_precision
+from tunery.model.backbones.dropout import Dropouts
+from tunery.model.build import Built, build
+from tunery.model.reference import reference_of
+from tunery.optim.curves import warmup_steps
+from tunery.optim.groups import Rates, Roles
+from tunery.optim.objective import Objective
+from tunery.optim.optimizers import check_device, make_optimizer
+from tunery.optim.schedules import Schedule, make_schedule
+from tunery.schema import RunConfig
+from tunery.store.objects.objects import Reference
+from tunery.train.loop.finite import rows_of_step
+from tunery.train.loop.trainer import EpochLoader
+from tunery.train.setup.prepare import Prepared
+
+_PASS_TOKENS_ELSEWHERE = 1024
+"""On a GPU a pass of few tokens takes as long as one of many, since starting its kernels takes longer than they do."""
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A run of which nothing can be refused any more; what is left is work."""
+
+    config: RunConfig
+    prepared: Prepared
+    built: Built
+    reference: Reference | None
+    """What trained weights are stored against; None where they are stored as they are."""
+    objective: Objective
+    batches: EpochBatches
+    steps: int
+    device: torch.device
+    precision: str
+    precision_reason: str
+
+    def optimizer(self) -> Optimizer:
+        """The optimizer of the config over all trained parameters, those of the loss included."""
+        config, built = self.config, self.built
+        return make_optimizer(
+            config.optim,
+            built.module,
+            rates=Rates(
+                encoder=config.lr,
+                head=config.head_lr,
+                adapter=config.optim.adapter_lr or config.lr,
+                layerwise_decay=config.optim.layerwise_lr_decay,
+            ),
+            roles=Roles(
+                head=built.head_names,
+                adapter=built.adapter_names,
+                depth_of=built.depth_of,
+                layers=built.layers,
+                lr_scale=built.lr_scale,
+                never_decayed=built.undecayed,
+            ),
+            loss=self.objective.module,
+        )
+
+    def schedule(self, optimizer: Optimizer, total: int) -> Schedule:
+        """The schedule of the config over `total` steps."""
+        return make_schedule(
+            self.config.schedule,
+            optimizer,
+            total=total,
+            steps_per_epoch=len(self.batches),
+            direction=self.config.direction,
+        )
+
+    def row_ids(self, step: int) -> tuple[str, ...]:
+        """Ids of the training rows of one step, counted from 1."""
+        return rows_of_step(self.batches, self.prepared.splits.train.examples, step)
+
+    def loader(self) -> EpochLoader:
+        """One batch is one optimizer step: a list of passes."""
+        prepared, train, tokenizer = self.prepared, self.config.train, self.prepared.tokenizer
+        workers = train.workers
+        return EpochLoader(
+            EncodedDataset(prepared.encoded["train"], prepared.targets["train"]),
+            batch_sampler=self.batches,
+            collate_fn=Collator(
+                tokenizer.pad_token_id,
+                max_tokens=train.micro_batch_tokens,
+                pass_tokens=PASS_TOKENS if self.device.type == "cpu" else _PASS_TOKENS_ELSEWHERE,
+                token_dropout=self.config.regularization.token_dropout,
+                seed=self.config.seed,
+                special_ids=frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id},
+            ),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            generator=torch.Generator().manual_seed(self.config.seed),
+        )
+
+
+def _batches(config: RunConfig, prepared: Prepared) -> EpochBatches:
+    lengths, size = prepared.encoded["train"].tokens_of_rows(), config.train.batch_size
+    labels = prepared.task.label_numbers(prepared.truth["train"])
+    fair = labels is None or not length_tells_labels(lengths, labels, batch_size=size)
+    return EpochBatches(lengths, batch_size=size, seed=config.seed, by_length=fair)
+
+
+def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
+    """Choose device and precision, plan the steps, load the model.
+
+    Raises:
+        RequestError: what the device, the number of steps or the model do not allow.
+    """
+    device = pick_device()
+    reset_peak_memory(device)
+    precision, reason = pick_precision(config.model.precision, device)
+    use_precision(precision, device)
+    batches = _batches(config, prepared)
+    whole = len(batches) * config.train.epochs
+    steps = min(whole, config.train.max_steps or whole)
+    _all_at_once(partial(check_device, config.optim, device.type), partial(warmup_steps, config.schedule, total=steps))
+    built = build_seeded(config, prepared)
+    if built.regulator is not None:
+        built.regulator.plan(steps)
+    built.module.to(device)  # the Trainer leaves quantised models where they are
+    return Assembled(
+        config=config,
+        prepared=prepared,
+        built=built,
+        reference=base_of(built, config, prepared),
+        objective=prepared.task.objective(config, prepared.truth["train"]),
+        batches=batches,
+        steps=steps,
+        device=device,
+        precision=precision,
+        precision_reason=reason,
+    )
+
+
+def _all_at_once(*checks: Callable[[], object]) -> None:
+    problems: list[Problem] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+
+
+def base_of(built: Built, config: RunConfig, prepared: Prepared) -> Reference | None:
+    """The pretrained weights, where trained ones are stored as what differs from them."""
+    load = reference_of(built, spec=config.model, outputs=prepared.task.outputs)
+    return None if load is None else Reference(built.base_digest, load)
+
+
+def build_seeded(config: RunConfig, prepared: Prepared) -> Built:
+    """The model of a run before training; the same config gives the same initial head."""
+    rule = config.regularization
+    set_seed(config.seed)
+    return build(
+        config.model,
+        outputs=prepared.task.outputs,
+        peft=config.peft,
+        freeze=config.freeze,
+        dropout=Dropouts(head=rule.head_dropout, encoder=rule.encoder_dropout, attention=rule.attention_dropout),
+        gradient_checkpointing=config.train.gradient_checkpointing,
+        base=prepared.base,
+        tokenizer=prepared.tokenizer,
+    )

@@ -1,0 +1,214 @@
+"""How much disk a run will take at most: worked out, and refused where it is too much, before anything is written."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from tunery.errors import FolderError
+from tunery.optim.optimizers import OPTIMIZERS
+from tunery.schema.config.checkpoint import Checkpoint
+from tunery.schema.config.peft import NoPeft
+from tunery.schema.sizes import size_text
+from tunery.store.disk.files import size
+from tunery.store.folder import RunFolder
+from tunery.store.objects.objects import PER_TENSOR
+from tunery.store.study import StudyStore
+from tunery.train.loop.state import pack
+from tunery.train.setup.assemble import Assembled
+
+SMALL: Final = 128
+"""A state is measured on tensors no longer than this in any dimension. For no optimizer is the share that the state
+has of its parameter smaller in a small tensor than in a large one."""
+DOCUMENTS: Final = 2**17
+"""Bytes of all that is no tensor in a resume point or an export: random states, settings, metrics."""
+PER_PAIR: Final = 8
+"""Bytes of one number in a confusion matrix, which the metrics of every kept epoch have."""
+RANDOM: Final = 2**13
+"""Bytes of the states of torch's random generators."""
+REGULATED: Final = 3
+"""Numbers per parameter that a method keeps which regulates itself (AdaLoRA: two averages, and what the cut left)."""
+
+
+WORTH_SAYING: Final = 0.02
+"""Share of the free space from which it is said what a run will take."""
+
+
+class Sizes(NamedTuple):
+    """Bytes on disk, at most."""
+
+    weights: int
+    """Of one epoch."""
+    point: int
+    """Of one resume point, its weights included."""
+    export: int
+
+
+class Part(NamedTuple):
+    """So many things of one kind that are on disk at once."""
+
+    times: int
+    what: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.times} × {self.what} of {size_text(self.size)}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is on disk when most is."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def peak(self) -> int:
+        """In bytes."""
+        return sum(part.times * part.size for part in self.parts)
+
+    def __str__(self) -> str:
+        return f"at most {size_text(self.peak)} ({', '.join(map(str, self.parts))})"
+
+
+class _Demand(NamedTuple):
+    """What a `low_disk` policy must find before a run begins."""
+
+    rule: Callable[[Checkpoint], Checkpoint]
+    """What of the rule will not give way."""
+    needs_room: bool
+    """Whether the file system must have room now."""
+    keeps_free: bool
+    """Whether `min_free` will not give way."""
+    frees_others: bool
+    """Whether what other trials hold may go; the weights of the best of them stay."""
+
+
+def _squeezed(rule: Checkpoint) -> Checkpoint:
+    return rule.model_copy(update={"keep_last": min(1, rule.keep_last), "co_best": 1})
+
+
+_DEMANDS: Final = {
+    "stop": _Demand(lambda rule: rule, needs_room=True, keeps_free=True, frees_others=False),
+    "wait": _Demand(lambda rule: rule, needs_room=False, keeps_free=False, frees_others=False),
+    "evict": _Demand(_squeezed, needs_room=True, keeps_free=False, frees_others=True),
+}
+
+
+def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: RunFolder, n_jobs: int) -> None:
+    """Refuse a run that will not find room on its disk, and say how much the others will take.
+
+    A run that has begun is let pass: it was looked at then, and can go on from where it is once there is room.
+
+    Args:
+        n_jobs: runs at once, where it is a trial.
+
+    Raises:
+        FolderError: when `max_disk` or the file system is too small; nothing has been written.
+    """
+    if folder.kept() or folder.resume.points():
+        return
+    demand, used = _DEMANDS[rule.low_disk], store.used()
+    is_trial = folder.path != store.root
+    all_kept = store.most_kept if is_trial else 0
+    trials = min(1, all_kept) if demand.frees_others else all_kept
+    least, there = estimate(sizes, demand.rule(rule), trials=trials), min(used, trials * sizes.weights)
+    others = 0 if demand.frees_others else used - there
+    disk = shutil.disk_usage(_existing(folder.path))
+    held = f" beside {size_text(others)} of other trials" if others else ""
+    remedy = "or ask for less: a smaller checkpoint.keep_last, a smaller model, a PEFT method"
+    if rule.max_disk is not None and least.peak + others > rule.max_disk:
+        refused = f"checkpoint.max_disk allows {size_text(rule.max_disk)}, but this run needs {least}{held}"
+        raise FolderError(f"{refused}; allow more, {remedy}")
+    kept_free = rule.min_free * disk.total if demand.keeps_free else 0
+    if demand.needs_room and least.peak - there + kept_free > disk.free:
+        refused = f"the file system of {str(folder.path)!r} has {size_text(disk.free)} free"
+        reserve = f" and checkpoint.min_free keeps {size_text(kept_free)} of it" if kept_free else ""
+        raise FolderError(f"{refused}{reserve}, but this run needs {least}; choose another --out, {remedy}")
+    most = estimate(sizes, rule, trials=all_kept, runs=n_jobs if is_trial else 1)
+    if not used and most.peak > WORTH_SAYING * disk.free:  # the first trial speaks for the study
+        store.say(f"disk: {most}, {size_text(disk.free)} free")
+
+
+def estimate(sizes: Sizes, rule: Checkpoint, *, trials: int = 0, runs: int = 1) -> Estimate:
+    """The most that is on disk at once: while a resume point is written, or while the best epoch is exported.
+
+    Args:
+        trials: finished trials of the study whose weights are kept beside the run.
+        runs: that train at once.
+    """
+    kept = Part(trials, "weights of another trial", sizes.weights)
+    training = _parts(
+        Part(runs * (rule.keep_last + 1 if rule.keep_last else 0), "resume point", sizes.point),
+        Part(runs * (rule.co_best + 1), "weights", sizes.weights),
+        kept,
+    )
+    ending = _parts(
+        Part(runs * rule.keep_last, "resume point", sizes.point),
+        Part(runs * rule.co_best, "weights", sizes.weights),
+        Part(runs, "export", sizes.export),
+        kept,
+    )
+    return max(training, ending, key=lambda found: found.peak)
+
+
+def _parts(*parts: Part) -> Estimate:
+    return Estimate(tuple(part for part in parts if part.times))
+
+
+def sizes_of(run: Assembled) -> Sizes:
+    """Bytes of what the run will write, compression left out of account."""
+    found = dict(run.built.module.named_parameters())
+    owned = [found[name] for name in run.built.owned]
+    weights = sum(part.nbytes + PER_TENSOR for part in owned) + PER_TENSOR
+    learned = [*owned, *(part for part in run.objective.module.parameters() if part.requires_grad)]
+    regulated = sum(REGULATED * (found[name].nbytes + PER_TENSOR) for name in run.built.adapter_names)
+    state = _state_bytes(run, learned) + (regulated if run.built.regulator else 0) + RANDOM
+    documents = DOCUMENTS + run.config.checkpoint.co_best * PER_PAIR * len(run.prepared.task.labels) ** 2
+    return Sizes(weights, weights + state + documents, _export_bytes(run, weights) + DOCUMENTS)
+
+
+def _state_bytes(run: Assembled, parameters: list[nn.Parameter]) -> int:
+    """Bytes of the optimizer's state, measured: one step over small tensors, one for every shape."""
+    shapes = {_small(part) for part in parameters}
+    small = {key: nn.Parameter(torch.ones(key[0], dtype=key[1], device=run.device)) for key in sorted(shapes, key=str)}
+    spec = run.config.optim
+    group = {"params": list(small.values()), "lr": run.config.lr, "weight_decay": spec.weight_decay, "role": "encoder"}
+    optimizer = OPTIMIZERS[type(spec)]([group], spec)
+    for part in small.values():
+        part.grad = torch.ones_like(part)
+    optimizer.step()
+    states = {key: pack(dict(optimizer.state[part]), name="state").tensors for key, part in small.items()}
+    total = 0
+    for part in parameters:
+        tensors = states[_small(part)].values()
+        share = sum(tensor.nbytes for tensor in tensors) / small[_small(part)].nbytes
+        total += round(share * part.nbytes) + PER_TENSOR * len(tensors)
+    return total
+
+
+def _small(part: nn.Parameter) -> tuple[tuple[int, ...], torch.dtype]:
+    return tuple(min(length, SMALL) for length in part.shape), part.dtype
+
+
+def _export_bytes(run: Assembled, weights: int) -> int:
+    whole = isinstance(run.config.peft, NoPeft)
+    module = run.built.module
+    parts: list[Any] = [*module.parameters(), *module.buffers()] if whole else []
+    return max(weights, sum(int(part.nbytes) + PER_TENSOR for part in parts)) + _tokenizer_bytes(run.prepared.tokenizer)
+
+
+def _tokenizer_bytes(tokenizer: PreTrainedTokenizerBase) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        return size(Path(folder))
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder that is there: the run's own may be made later."""
+    return path if path.exists() else _existing(path.absolute().parent)

@@ -1,0 +1,158 @@
+"""From a config to data that is ready to train on; trials of a study share it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tunery.data.batches import Targets
+from tunery.data.checks.check import inspect, refuse_fatal
+from tunery.data.encode import Encoded
+from tunery.data.examples import Splits
+from tunery.data.row_table import RowTable
+from tunery.model.backbones.backbone import load_config, load_tokenizer, require_weights
+from tunery.model.backbones.catalog import Base, recorded_base, resolve
+from tunery.schema import RunConfig
+from tunery.schema.config.data import Data
+from tunery.schema.config.model import Model
+from tunery.schema.config.task import TaskSpec
+from tunery.schema.results.finding import Finding
+from tunery.schema.results.run import DataRecord, SplitRecord
+from tunery.tasks.table import label_names, make_task, read_splits
+from tunery.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Tokenised splits, the task as learned from the training rows, and what `check` has to say."""
+
+    task: Task
+    base: Base
+    tokenizer: Any
+    splits: Splits
+    encoded: Mapping[str, Encoded]
+    targets: Mapping[str, Targets]
+    truth: Mapping[str, RowTable]
+    findings: tuple[Finding, ...]
+
+    def record(self) -> DataRecord:
+        """What `result.json` says about the data."""
+        return data_record(self.splits, self.findings)
+
+
+def prepare(config: RunConfig, *, base: str | None = None, trust_remote_code: bool = False) -> Prepared:
+    """Load, split, tokenise and check the data of `config`.
+
+    Args:
+        base: digest of the base that an earlier call has used, which must be the same; None: there was none.
+        trust_remote_code: whether this call permits code that comes with the model.
+
+    Raises:
+        DataError: when the data cannot be used, or a fatal finding is not allowed by the config.
+        ModelError: when the model cannot be found, has other weights than before, or needs code that this call does
+            not permit.
+    """
+    prepared = examine(config, base=base, trust_remote_code=trust_remote_code)
+    refuse_fatal(prepared.findings)
+    return prepared
+
+
+def examine(config: RunConfig, *, base: str | None = None, trust_remote_code: bool = False) -> Prepared:
+    """The same as `prepare`, fatal findings included."""
+    found = _base(config.model, base, trust_remote_code=trust_remote_code)
+    files = _file_states(config.data)
+    prepared = _prepared(config.data, config.task.of_rows(), found, config.model.max_length, files)
+    undefined = tuple(_undefined_metrics(config, prepared))
+    return replace(prepared, findings=(*undefined, *prepared.findings)) if undefined else prepared
+
+
+def _base(spec: Model, digest: str | None, *, trust_remote_code: bool) -> Base:
+    if digest is None:
+        return resolve(spec, trust_remote_code=trust_remote_code)
+    base = recorded_base(spec, digest, trust_remote_code=trust_remote_code)
+    require_weights(base, digest)
+    return base
+
+
+def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Finding]:
+    """What a run is judged by has to exist on validation, whatever the model answers; on test it would be missed."""
+    for name, metrics in (("validation", (config.objective, config.watched)), ("test", (config.objective,))):
+        truth = prepared.truth[name]
+        if not len(truth):
+            continue
+        scored = prepared.task.score(prepared.task.untrained(truth), truth, None)
+        for metric in dict.fromkeys(metrics):
+            if scored[metric] is None:
+                yield Finding(
+                    level="fatal" if name == "validation" else "warning",
+                    code="undefined_metric",
+                    split=name,
+                    message=f"{metric} needs a label that some rows of {name} have and others have not, but there is "
+                    f"none; choose another {_key_of(metric, config)}, or other rows for {name}",
+                )
+
+
+def _key_of(metric: str, config: RunConfig) -> str:
+    return "search.objective" if metric == config.objective else "train.early_stopping.metric"
+
+
+def current_splits(config: RunConfig) -> Splits:
+    """The rows that `config` would see now, without a look at any model.
+
+    Raises:
+        DataError: when they cannot be read.
+    """
+    return _splits(config.data, config.task.of_rows(), _file_states(config.data))
+
+
+def data_record(splits: Splits, findings: Sequence[Finding] = ()) -> DataRecord:
+    """What is remembered of the data."""
+    told = (f"{finding.level}: {finding.message}" for finding in findings)
+    return DataRecord(splits={split.name: _split_record(split) for split in splits}, findings=(*splits.notes, *told))
+
+
+def _file_states(data: Data) -> tuple[tuple[int, int] | None, ...]:
+    """Size and time of the files, so that an edited file is read again."""
+    names = (data.train, data.validation, data.test)
+    states = (Path(name).stat() if name and Path(name).is_file() else None for name in names)
+    return tuple(state and (state.st_size, state.st_mtime_ns) for state in states)
+
+
+@lru_cache(maxsize=2)
+def _splits(data: Data, spec: TaskSpec, files: object) -> Splits:
+    return read_splits(data, spec, seed=data.seed)
+
+
+@lru_cache(maxsize=8)  # a study may look at several lengths and models
+def _prepared(data: Data, spec: TaskSpec, base: Base, max_length: int, files: object) -> Prepared:
+    splits = _splits(data, spec, files)
+    tokenizer = load_tokenizer(base)
+    task = make_task(spec, label_names(spec, data, splits.train))
+    encoded = {split.name: task.features(split.examples, tokenizer, max_length=max_length) for split in splits}
+    load_config(base, outputs=task.outputs, tokenizer=tokenizer)  # refuses a tokenizer that is not the model's
+    targets = {split.name: task.targets(split.examples, encoded[split.name]) for split in splits}
+    truth = {split.name: task.truth(split.examples) for split in splits}
+    lengths = {name: part.tokens_of_rows() for name, part in encoded.items()}
+    truncated = {name: part.truncated for name, part in encoded.items()}
+    findings = inspect(
+        splits,
+        task.checks,
+        allow=data.allow,
+        labels=task.labels,
+        lengths=lengths,
+        truncated=truncated,
+        max_length=max_length,
+        unknown={name: part.unknown for name, part in encoded.items()},
+        alike={name: part.alike for name, part in encoded.items()},
+    )
+    return Prepared(task, base, tokenizer, splits, encoded, targets, truth, tuple(findings))
+
+
+def _split_record(split: Any) -> SplitRecord:
+    labels: dict[str, int] = {}
+    for example in split.examples:
+        for label in example.labels:
+            labels[label] = labels.get(label, 0) + 1
+    counts = dict(sorted(labels.items()))
+    return SplitRecord(rows=len(split.examples), digest=split.digest, source=split.source, labels=counts)
