@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 _NAMES: Final = 40
 """Choices that a message lists."""
 _LETTERS: Final = 60
-"""Letters of a choice that it shows."""
+"""Letters of such a choice."""
 _PATH: Final = 120
 """Characters of the path of a problem that a message shows; `Problem.path` has all."""
 _REASON: Final = 500
@@ -142,7 +142,8 @@ def did_you_mean(word: object, choices: Iterable[str]) -> str:
     return f"did you mean {known[close[0]]!r}?" if close else f"choose from: {enumerated(names)}"
 
 
-def enumerated(names: Sequence[str]) -> str:
-    """Names in a row, as many of them and of their letters as a person reads."""
-    shown = [shortened(name, _LETTERS) for name in names[:_NAMES]]
-    return ", ".join(shown) + (f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else "")
+def enumerated(items: Sequence[str], most: int = _NAMES, *, letters: int = _LETTERS, separator: str = ", ") -> str:
+    """The first items in a row, each of at most so many letters, and how many more there are: `a, b and 3 more`."""
+    shown = separator.join(shortened(item, letters) for item in items[:most])
+    more = f"{separator.replace(',', '')}and {len(items) - most:,} more"
+    return shown + more if len(items) > most else shown

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunery.data.checks.check import ALLOWABLE, ROW_CHECKS, inspect, refuse_fatal
+from tunery.data.checks.duplicates import find_duplicates
 from tunery.data.checks.near_duplicates import Words, similar_pairs
 from tunery.data.examples import Example, Split, Splits
 from tunery.errors import DataError
@@ -50,6 +51,11 @@ def splits(
     )
 
 
+def split_off(given: Splits, *names: str) -> Splits:
+    """The same, but for what is said of their origin: splits of these names have no file of their own."""
+    return replace(given, **{name: replace(getattr(given, name), is_split_off=True) for name in names})
+
+
 def found(findings: Sequence[Finding], code: str) -> list[Finding]:
     return [finding for finding in findings if finding.code == code]
 
@@ -78,29 +84,21 @@ def test_one_class_is_fatal_and_names_the_classic_cause() -> None:
         refuse_fatal(findings)
 
 
-def test_one_class_after_carving_means_too_few_rows() -> None:
-    given = splits(train=clean(0, 4), validation=clean(4, 1), test=clean(6, 1))
-    source = "carved from train (10 %, stratified, seed 0)"
-    carved = replace(
-        given, validation=replace(given.validation, source=source), test=replace(given.test, source=source)
-    )
-    for finding in found(inspect(carved, Classification.checks), "single_class"):
-        assert "carved from 6 rows, which are too few for it: name a file" in finding.message
+def test_one_class_in_a_split_without_a_file_means_too_few_rows() -> None:
+    one_file = split_off(splits(train=clean(0, 4), validation=clean(4, 1), test=clean(6, 1)), "validation", "test")
+    for finding in found(inspect(one_file, Classification.checks), "single_class"):
+        assert "split off from 6 rows, which are too few for it: name a file" in finding.message
         assert f"as `data.{finding.split}`" in finding.message
         assert "sorted" not in finding.message
 
 
 def test_one_class_in_all_of_a_file_means_no_lack_of_rows() -> None:
     same = [row for row in clean(0, 12) if row[1] == "a"]
-    given = splits(train=same[:4], validation=same[4:5], test=same[5:])
-    source = "carved from train (10 %, stratified, seed 0)"
-    carved = replace(
-        given, validation=replace(given.validation, source=source), test=replace(given.test, source=source)
-    )
-    findings = found(inspect(carved, Classification.checks), "single_class")
+    one_file = split_off(splits(train=same[:4], validation=same[4:5], test=same[5:]), "validation", "test")
+    findings = found(inspect(one_file, Classification.checks), "single_class")
     assert [finding.split for finding in findings] == ["train", "validation", "test"]
     for finding in findings:
-        assert "So are all 6 rows of the file that it was carved from: name the right column" in finding.message
+        assert "So are all 6 rows of the file that it was split off from: name the right column" in finding.message
 
 
 def test_labels_that_differ_only_in_writing() -> None:
@@ -198,7 +196,7 @@ def test_blank_texts_are_named_and_are_no_duplicates() -> None:
     assert not found(findings, "duplicates") and not found(findings, "near_duplicates")
 
 
-def test_copies_and_contradictions_are_told_apart() -> None:
+def test_duplicates_and_conflicting_labels_are_different_findings() -> None:
     train = [*clean(0, 60), clean(3, 1)[0], clean(3, 1)[0], (clean(4, 1)[0][0], "b")]
     findings = inspect(splits(train=train), Classification.checks)
     assert only(findings, "duplicates").count == 2
@@ -209,14 +207,14 @@ def test_copies_and_contradictions_are_told_apart() -> None:
 
 def test_row_numbers_are_given_only_where_they_are_those_of_the_file() -> None:
     given = splits(train=[*clean(0, 60), *clean(3, 1), ("", "a")], test=[*clean(200, 40), *clean(200, 1)])
-    carved = replace(given, validation=replace(given.validation, source="carved from train (10 %, stratified, seed 0)"))
-    findings = inspect(carved, Classification.checks)
+    one_file = split_off(given, "validation")
+    findings = inspect(one_file, Classification.checks)
     first, second = only(findings, "duplicates").examples
     assert first.startswith("train, 2 times: ") and second.startswith("test rows 1, 41: ")
     assert "empty or blank. Remove" in only(findings, "empty_texts").message
 
 
-def test_pairs_are_copies_only_when_both_sides_are() -> None:
+def test_pairs_are_duplicates_only_when_both_sides_are() -> None:
     premise = "the man in the red coat walks slowly over the old bridge"
     hypotheses = [" ".join(f"h{n}x{part}" for part in range(3)) for n in range(40)]
     rows = [Example(premise, hypothesis, ("ab"[n % 2],)) for n, hypothesis in enumerate(hypotheses)]
@@ -237,12 +235,12 @@ def test_near_duplicates_inside_and_across() -> None:
     assert "inside train (1 row, 1.6 % of train)" in inside.message
 
 
-def test_the_last_of_many_copies_meets_the_first_split() -> None:
+def test_the_last_of_many_near_duplicates_meets_the_first_split() -> None:
     words = [f"word{n}" for n in range(40)]
-    copies = [" ".join([*words[:-1], f"end{n}"]) for n in range(120)]
-    test = [*clean(200, 40), *((text, "b") for text in copies[40:])]
+    near = [" ".join([*words[:-1], f"end{n}"]) for n in range(120)]
+    test = [*clean(200, 40), *((text, "b") for text in near[40:])]
     findings = inspect(
-        splits(train=[*clean(0, 60), *((text, "a") for text in copies[:40])], test=test), Classification.checks
+        splits(train=[*clean(0, 60), *((text, "a") for text in near[:40])], test=test), Classification.checks
     )
     across, inside = found(findings, "near_duplicates")
     assert "between train and test (80 rows, 67 % of test)" in across.message
@@ -266,9 +264,8 @@ def test_short_texts_are_near_only_when_their_words_are_equal() -> None:
     assert only(inspect(splits(train=rows), Classification.checks), "near_duplicates").count == 1
 
 
-def test_too_much_text_is_said_to_be_unsearched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunery.data.checks.duplicates.MOST_WORDS", 100)
-    finding = only(inspect(splits(), Classification.checks), "near_duplicates")
+def test_too_much_text_is_said_to_be_unsearched() -> None:
+    finding = only([*find_duplicates(splits(), most_words=100)], "near_duplicates")
     assert finding.level == "info" and "were not looked for" in finding.message
 
 
@@ -342,10 +339,8 @@ def test_ids_that_are_counted_per_split_are_information() -> None:
     other = [Example(text, labels=(label,), id=str(n)) for n, (text, label) in enumerate(clean(100, 40))]
     finding = only(inspect(splits(train=rows, test=other), Classification.checks), "shared_ids")
     assert finding.level == "info" and "train and test share 40): ids seem to be counted per split" in finding.message
-    carved = splits(train=rows, test=other)
-    source = "carved from train (10 %, stratified, seed 0)"
-    carved = replace(carved, test=replace(carved.test, source=source))
-    finding = only(inspect(carved, Classification.checks), "shared_ids")
+    one_file = split_off(splits(train=rows, test=other), "test")
+    finding = only(inspect(one_file, Classification.checks), "shared_ids")
     assert "share 40): in their file, one id has several texts" in finding.message
 
 

@@ -74,7 +74,7 @@ def test_what_was_seen_is_told_to_people_and_to_programs(tmp_path: Path) -> None
     found = guess(path)
     assert found.explain() == (
         "rows:    40 in train.csv",
-        "splits:  test test.csv; validation carved from train",
+        "splits:  test test.csv; validation split off from train",
         "task:    classification, 2 labels: a 20, b 20",
         "columns: text = text, label = label",
         "length:  95 % of the rows have at most 13 words: max_length 64",
@@ -130,7 +130,7 @@ def test_a_split_without_labels_is_left_out(tmp_path: Path) -> None:
     write(tmp_path / "test.csv", [{"text": sentence(n)} for n in range(5)])
     found = guess(path)
     assert found.files == {"train": path}
-    assert found.notes == ("test.csv has no column 'target' and is left out: test is carved from train",)
+    assert found.notes == ("test.csv has no column 'target' and is left out: test is split off from train",)
     assert "# Note: test.csv has no column 'target'" in render(found, tmp_path)
 
 

@@ -36,7 +36,7 @@ def test_banking77_gets_a_stratified_validation_split() -> None:
     assert not texts[0] & texts[1]
 
 
-def test_goemotions_has_lists_of_names_and_is_carved_by_rare_labels() -> None:
+def test_goemotions_has_lists_of_names_and_is_split_by_rare_labels() -> None:
     place = folder("goemotions")
     names = ("train", "validation", "test")
     read = read_splits(
@@ -45,9 +45,9 @@ def test_goemotions_has_lists_of_names_and_is_carved_by_rare_labels() -> None:
     assert [len(split.examples) for split in read] == [43410, 5426, 5427]
     assert len(label_names(MultilabelTask(), Data(train=""), read.train)) == 28
     assert max(len(example.labels) for example in read.train.examples) > 1
-    carved = read_splits(Data(train=str(place / "train.jsonl")), MultilabelTask(), seed=0)
+    splits = read_splits(Data(train=str(place / "train.jsonl")), MultilabelTask(), seed=0)
     whole = frequency(read.train)
-    for split in (carved.validation, carved.test):
+    for split in (splits.validation, splits.test):
         assert abs(len(split.examples) - 4341) <= 2
         share = {label: count / whole[label] for label, count in frequency(split).items()}
         assert len(share) == 28 and min(share.values()) > 0.07 and max(share.values()) < 0.13

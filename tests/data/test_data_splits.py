@@ -35,15 +35,15 @@ def test_named_splits_are_read_in_order(tmp_path: Path) -> None:
     assert splits.validation.digest == splits.test.digest != splits.train.digest
 
 
-def test_missing_splits_are_carved_and_digests_tell(tmp_path: Path) -> None:
+def test_missing_splits_are_split_off_and_digests_tell(tmp_path: Path) -> None:
     data = Data(train=save(tmp_path / "train.jsonl", rows(200)), validation_size=0.05, test_size=0.2)
     first, again, other = (read_splits(data, ONE, seed=seed) for seed in (0, 0, 1))
     assert [len(split.examples) for split in first] == [150, 10, 40]
     assert first == again
     assert all(one.digest != two.digest for one, two in zip(first, other, strict=True))
-    assert first.validation.source == "carved from train (5 %, stratified, seed 0)"
+    assert first.validation.source == "split off from train (5 %, stratified, seed 0)"
     grouped = read_splits(data.model_copy(update={"group": "who"}), ONE, seed=7)
-    assert grouped.test.source == "carved from train (20 %, stratified, grouped by who, seed 7)"
+    assert grouped.test.source == "split off from train (20 %, stratified, grouped by who, seed 7)"
     groups = [{example.group for example in split.examples} for split in grouped]
     assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
 
@@ -101,7 +101,7 @@ def test_what_is_wrong_with_columns_and_cells(tmp_path: Path, broken: Any, data:
 
 def test_only_the_first_bad_rows_are_named(tmp_path: Path) -> None:
     lines = [{**row, "label": None} for row in rows(30)]
-    with pytest.raises(DataError, match=r"row 1: .*; row 2: .*; row 3: .*\(and 27 more rows\)$"):
+    with pytest.raises(DataError, match=r"row 1: .*; row 2: .*; row 3: .*; and 27 more$"):
         read_splits(Data(train=save(tmp_path / "train.jsonl", lines)), ONE, seed=0)
 
 
@@ -120,19 +120,22 @@ def test_unseen_labels_stop_the_run_or_go(tmp_path: Path) -> None:
         read_splits(Data(train=train, test=only, allow=("unseen_labels",)), ONE, seed=0)
 
 
-def test_what_cannot_be_carved_says_so(tmp_path: Path) -> None:
+def test_what_cannot_be_split_off_says_so(tmp_path: Path) -> None:
     same = [{"text": "t", "label": "ab"[n % 2], "who": n % 2} for n in range(20)]
-    with pytest.raises(DataError, match=r"validation cannot be carved from the 20 training rows: .*data.validation"):
+    with pytest.raises(DataError, match=r"validation cannot be split off from the 20 training rows: .*data.validation"):
         read_splits(Data(train=save(tmp_path / "train.jsonl", same), group="who"), ONE, seed=0)
 
 
 def test_splits_of_a_hub_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunery.data.splits.read_hub_rows", lambda name, *, revision, split: rows(50))
+    import datasets
+
+    table = datasets.Dataset.from_list(rows(50))
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, *, revision, split: table)
     splits = read_splits(Data(dataset="a/b", revision="c", train="train[:50]"), ONE, seed=0)
     assert splits.train.source == "a/b@c:train[:50]" and len(splits.test.examples) == 5
 
 
-def test_many_rows_load_and_carve(tmp_path: Path) -> None:
+def test_many_rows_load_and_split(tmp_path: Path) -> None:
     data = Data(train=save(tmp_path / "train.jsonl", rows(50_000, labels="aaaaabbbcd")))
     assert len(read_splits(data, ONE, seed=0).validation.examples) == 5_000
 

@@ -52,7 +52,7 @@ FILES: Final = {
 def read(path: Path) -> None:
     for task in ("classification", "multilabel"):
         config = validate({"task": task, "data": {"train": str(path), "id": "id"}})
-        read_or_refused(lambda config=config: read_splits(config.data, config.task, seed=0), path.name, "carved")
+        read_or_refused(lambda config=config: read_splits(config.data, config.task, seed=0), path.name, "split off")
     read_or_refused(lambda: render(guess(path), path.parent).encode(), path.name, "column", "label")
 
 

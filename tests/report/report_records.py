@@ -285,7 +285,7 @@ def make_run(*, labels: int = 5, value: float | None = 0.8423, status: str = "co
         split: SplitRecord(rows=rows, digest=f"{digit}" * 64, source=source, labels=counts)
         for split, rows, digit, source in (
             ("train", 9002, "a", "data/train.jsonl"),
-            ("validation", 1001, "b", "carved from train (10 %, stratified, seed 0)"),
+            ("validation", 1001, "b", "split off from train (10 %, stratified, seed 0)"),
             ("test", 3080, "c", "data/test.jsonl"),
         )
     }

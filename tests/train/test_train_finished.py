@@ -90,14 +90,14 @@ def test_data_may_be_moved_and_not_exchanged(tiny_bert: Path, tmp_path: Path, fi
         fit(make(tiny_bert, files, seed=7), out=out)
 
 
-def test_a_carved_split_of_a_file_that_has_changed_is_not_scored(
+def test_a_split_of_a_training_file_that_has_changed_is_not_scored(
     tiny_bert: Path, tmp_path: Path, files: dict[str, str]
 ) -> None:
     out = tmp_path / "run"
     result = fit(make(tiny_bert, {"train": files["train"]}), out=out)
     assert evaluate(out) == result.metrics.test
     cut(files["train"], 50)
-    with pytest.raises(DataError, match=r"test had 6 rows and has 5 .*carved from a file that has changed"):
+    with pytest.raises(DataError, match=r"test had 6 rows and has 5 .*split off from a file that has changed"):
         evaluate(out)
 
 

@@ -36,9 +36,9 @@ class Example:
     group: str | None = None
     target: Any = None
 
-    def name(self, place: int) -> str:
-        """Its id; without one `#n`, where the row is the n-th of its split, from 0."""
-        return self.id or f"#{place}"
+    def name(self, row: int) -> str:
+        """Its id; without one `#n`, where it is row n of its split, from 0."""
+        return self.id or f"#{row}"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Split:
     examples: tuple[Example, ...]
     source: str
     digest: str
+    is_split_off: bool = False
+    """Whether its rows are some of the training rows, since the config names none for it."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ exactly, the next one makes up for, so that the total is right.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tunery.data.examples import Example
 from tunery.data.rng import row_generator
+
+Stratum = Callable[[Example], frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -33,72 +35,54 @@ def by_label(example: Example) -> frozenset[str]:
     return frozenset(example.labels)
 
 
-def carve(
-    examples: Sequence[Example],
-    shares: Mapping[str, float],
-    *,
-    stratum: Callable[[Example], frozenset[str]] = by_label,
-    seed: int,
+def split_off(
+    examples: Sequence[Example], shares: Mapping[str, float], *, stratum: Stratum = by_label, seed: int
 ) -> dict[str, list[int]]:
-    """Row numbers of each carved split and of `train`, ascending. A split that cannot be carved is empty.
+    """Row numbers of each split that is taken from `examples`, and of `train`, which keeps the rest; ascending.
+
+    A split for which there are no rows is empty.
 
     Args:
         shares: split name -> wanted share of all rows, between 0 and 1.
         stratum: what each split should have its share of.
     """
-    pool = _units(examples, stratum)
-    result: dict[str, list[int]] = {}
-    for position, (name, share) in enumerate(shares.items(), start=1):
-        generator = row_generator(seed, epoch=0, row=0, purpose=f"carve {name}")
-        chosen = _take(pool, share * len(examples), later=len(shares) - position, generator=generator)
-        result[name] = _rows(chosen)
-        pool = [unit for unit in pool if unit not in chosen]
-    return {**result, "train": _rows(pool)}
-
-
-def _rows(units: Iterable[_Unit]) -> list[int]:
-    return sorted(row for unit in units for row in unit.rows)
-
-
-def _units(examples: Sequence[Example], stratum: Callable[[Example], frozenset[str]]) -> list[_Unit]:
     together: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
-        together[_belongs_to(row, example)].append(row)
-    return [
-        _Unit(rows=tuple(rows), labels=frozenset().union(*(stratum(examples[row]) for row in rows)))
-        for rows in together.values()
+        together[_shared_key(row, example)].append(row)
+    pool = [
+        _Unit(tuple(rows), frozenset().union(*(stratum(examples[row]) for row in rows))) for rows in together.values()
     ]
+    units: dict[str, Collection[_Unit]] = {}
+    for position, (name, share) in enumerate(shares.items(), start=1):
+        # the purpose is the key of the random numbers: another one would give other splits than earlier versions did
+        generator = row_generator(seed, epoch=0, row=0, purpose=f"carve {name}")
+        units[name] = _choose(pool, share * len(examples), later=len(shares) - position, generator=generator)
+        pool = [unit for unit in pool if unit not in units[name]]
+    units["train"] = pool
+    return {name: sorted(row for unit in chosen for row in unit.rows) for name, chosen in units.items()}
 
 
-def _belongs_to(row: int, example: Example) -> tuple[str, str]:
+def _shared_key(row: int, example: Example) -> tuple[str, str]:
+    """What a row has in common with those that it stays together with."""
     if example.group is not None:
         return ("group", example.group)
     key = text_key(example)
     return ("text", key) if key else ("row", str(row))
 
 
-def _strata(pool: Sequence[_Unit]) -> list[list[_Unit]]:
-    """Units by their rarest label, small strata first."""
-    frequency = Counter(label for unit in pool for label in unit.labels)
-    strata: dict[str, list[_Unit]] = defaultdict(list)
-    for unit in pool:
-        strata[min(unit.labels, key=lambda label: (frequency[label], label), default="")].append(unit)
-    return [strata[key] for key in sorted(strata, key=lambda key: (len(strata[key]), key))]
-
-
-def _take(pool: Sequence[_Unit], wanted: float, *, later: int, generator: np.random.Generator) -> set[_Unit]:
+def _choose(pool: Sequence[_Unit], wanted: float, *, later: int, generator: np.random.Generator) -> set[_Unit]:
     """Choose units of about `wanted` rows. A label always stays in some unit of the pool.
 
     A stratum with enough units gives one early even where its share is less than a row, as long as the strata after it
     can make up for it with half of what they have to give; `later` splits must still find a unit there too.
     """
     left = Counter(label for unit in pool for label in unit.labels)
-    strata = _strata(pool)
+    strata = _strata(pool, left)
     sizes = np.array([sum(len(unit.rows) for unit in stratum) for stratum in strata])
     shares = wanted / sizes.sum() * sizes if strata else sizes
     # spare[k]: half of what the strata from k on can give beyond one row each
     spare = np.append(np.maximum(shares - 1, 0)[::-1].cumsum()[::-1] / 2, 0.0)
-    owed, taken = 0.0, set()
+    owed, chosen = 0.0, set()
     for index, stratum in enumerate(strata):
         owed += shares[index]
         most_debt = max(float(spare[index + 1]), 1.0)
@@ -107,7 +91,15 @@ def _take(pool: Sequence[_Unit], wanted: float, *, later: int, generator: np.ran
             unit, size = stratum[position], len(stratum[position].rows)
             is_due = size <= 2 * owed or (promised and size - owed <= most_debt)
             if is_due and all(left[label] > 1 for label in unit.labels):
-                taken.add(unit)
+                chosen.add(unit)
                 left.subtract(unit.labels)
                 owed, promised = owed - size, False
-    return taken
+    return chosen
+
+
+def _strata(pool: Sequence[_Unit], frequency: Mapping[str, int]) -> list[list[_Unit]]:
+    """Units by their rarest label, small strata first."""
+    strata: dict[str, list[_Unit]] = defaultdict(list)
+    for unit in pool:
+        strata[min(unit.labels, key=lambda label: (frequency[label], label), default="")].append(unit)
+    return [strata[key] for key in sorted(strata, key=lambda key: (len(strata[key]), key))]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from tunery.errors import ModelError
+from tunery.errors import ModelError, enumerated
 from tunery.model.backbones.quantization import true_sizes
 from tunery.model.build import Built
 from tunery.model.peft.originals import spare_parameters
@@ -44,8 +44,8 @@ def load_owned(built: Built, state: Mapping[str, Tensor]) -> None:
     found = {name: part for name, part in built.module.named_parameters() if name in built.owned}
     if problems := _differences(found, state):
         rule = "saved parameters must be exactly those the config trains"
-        more = f" and {len(problems) - _SHOWN} more differ" if len(problems) > _SHOWN else ""
-        raise ModelError(f"{rule}, but {'; '.join(problems[:_SHOWN])}{more}. Was it saved with another config?")
+        shown = enumerated(problems, _SHOWN, letters=200, separator="; ")
+        raise ModelError(f"{rule}, but {shown}. Was it saved with another config?")
     with torch.no_grad():
         for name, parameter in found.items():
             parameter.copy_(state[name])

@@ -1,13 +1,13 @@
 """Which parameters decay, and which learning rate they have."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import nn
 
-from tunery.errors import ModelError
+from tunery.errors import ModelError, enumerated
 from tunery.schema.config.optim import Spared
 
 Group = dict[str, Any]
@@ -138,8 +138,9 @@ def _check_names(roles: Roles, named: Collection[str]) -> None:
     strangers = sorted({*roles.head, *roles.adapter, *roles.lr_scale, *roles.never_decayed}.difference(named))
     if strangers:
         raise ModelError(
-            f"every name that has a rule must be that of a trainable parameter, but {_listed(strangers)} "
-            "is not; this is a fault of tunery or of the PEFT method, please report it"
+            "every name that has a rule must be that of a trainable parameter, but "
+            f"{enumerated(strangers, 5, letters=120)} is not; this is a fault of tunery or of the PEFT method, "
+            "please report it"
         )
 
 
@@ -148,12 +149,6 @@ def _check_sum(groups: Iterable[Group], expected: Iterable[tuple[str, nn.Paramet
     wrong = sorted(name for name, part in expected if times[part] != 1)
     if wrong:
         raise ModelError(
-            f"every trainable parameter must be in one optimizer group, once, but {_listed(wrong)} is not; "
-            "this is a fault of tunery, please report it"
+            "every trainable parameter must be in one optimizer group, once, but "
+            f"{enumerated(wrong, 5, letters=120)} is not; this is a fault of tunery, please report it"
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first few of many names."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more

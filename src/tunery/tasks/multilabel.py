@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 
-from tunery.data.checks.check import LABEL_CHECKS, Check, Subject, counts_of, named
+from tunery.data.checks.check import LABEL_CHECKS, NAMED, Check, Subject, counts_of
 from tunery.data.examples import Annotation, Example, RowReader
 from tunery.data.metrics import (
     Bools,
@@ -22,7 +22,7 @@ from tunery.data.metrics import (
 )
 from tunery.data.reading.cells import BadCell, flag_of, names_of
 from tunery.data.rng import row_generator
-from tunery.errors import DataError, did_you_mean
+from tunery.errors import DataError, did_you_mean, enumerated
 from tunery.schema.config.data import Data
 from tunery.schema.config.task import MultilabelTask
 from tunery.schema.results.finding import Finding
@@ -45,13 +45,14 @@ def few_positives(subject: Subject) -> Iterator[Finding]:
     labels = [*(subject.labels or counts_of(subject.splits.train))]
     few = sorted((label for label in labels if counts[label] < FEW), key=lambda label: (counts[label], label))
     if few:
+        shown = enumerated([f"{label!r} {counts[label]}" for label in few], NAMED)
         yield Finding(
             level="warning",
             code="few_positives",
             split="validation",
             count=len(few),
             message=f"a label should have at least {FEW} rows in validation, but {len(few):,} of {len(labels):,} have "
-            f"fewer ({named([f'{label!r} {counts[label]}' for label in few])}): their scores say little, and with "
+            f"fewer ({shown}): their scores say little, and with "
             "`task.threshold: tuned` they share one threshold. Give validation more rows",
         )
 

@@ -28,7 +28,7 @@ def make_task(spec: TaskSpec, labels: Sequence[str]) -> Task:
 
 
 def read_splits(data: Data, spec: TaskSpec, *, seed: int) -> Splits:
-    """The splits of a data set as a task reads and carves them.
+    """The splits of a data set, read or split off as a task says.
 
     Raises:
         DataError: as `load_splits` does.

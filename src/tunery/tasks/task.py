@@ -1,6 +1,6 @@
 """The seam between a task and everything else: one object a task. `table.py` lists them.
 
-`data` reads and carves rows by it, `model` builds the outputs that it asks for, `train` asks it for targets, objective,
+`data` reads and splits rows by it, `model` builds the outputs that it asks for, `train` asks it for targets, objective,
 metrics and answers. A task holds names and numbers: it must not know files, and no model.
 
 The *objective* of a task sees the outputs of one pass of training. For everything else the task *reduces* outputs at
@@ -61,7 +61,7 @@ class Task(ABC):
 
     @staticmethod
     def stratum(example: Example) -> frozenset[str]:
-        """What each carved split should have its share of: rows are of one kind where these are equal."""
+        """Kinds of a row, of which every split that is split off gets its share."""
         return by_label(example)
 
     @property

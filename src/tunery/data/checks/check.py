@@ -1,7 +1,7 @@
 """Looks at the splits before a model does, and says what is wrong with them."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final, get_args
@@ -9,11 +9,11 @@ from typing import Any, Final, get_args
 import numpy as np
 import numpy.typing as npt
 
-from tunery.data.checks.duplicates import copies, is_numbered, percent, rows
+from tunery.data.checks.duplicates import find_duplicates, is_numbered, percent, rows
 from tunery.data.examples import Split, Splits
 from tunery.data.lengths import length_of
 from tunery.data.reading.cells import same_but_for_writing
-from tunery.errors import DataError
+from tunery.errors import DataError, enumerated
 from tunery.schema.config.data import Allowance
 from tunery.schema.results.finding import Finding
 
@@ -76,7 +76,13 @@ def inspect(
         alike: rows with the tokens of an earlier row whose text is another, by split name.
     """
     subject = Subject(splits, labels, lengths or {}, truncated or {}, max_length, unknown or {}, alike or {})
-    findings = [_judged(finding, allow) for check in checks for finding in check(subject)]
+    findings = [
+        finding.model_copy(update={"level": "warning", "message": f"{finding.message} (accepted by `data.allow`)"})
+        if finding.level == "fatal" and finding.code in allow and finding.code in ALLOWABLE
+        else finding
+        for check in checks
+        for finding in check(subject)
+    ]
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
@@ -93,13 +99,6 @@ def refuse_fatal(findings: Iterable[Finding]) -> None:
     codes = [code for code in ALLOWABLE if any(f.code == code for f in fatal)]
     way_out = f"\nTo accept {' and '.join(codes)} on purpose, write `data.allow: [{', '.join(codes)}]`" if codes else ""
     raise DataError(f"the data cannot give an honest result ({len(fatal)} finding(s)):\n" + "\n".join(lines) + way_out)
-
-
-def _judged(finding: Finding, allow: Collection[str]) -> Finding:
-    if finding.level != "fatal" or finding.code not in allow or finding.code not in ALLOWABLE:
-        return finding
-    message = f"{finding.message} (accepted by `data.allow`)"
-    return finding.model_copy(update={"level": "warning", "message": message})
 
 
 def _unknown_tokens(subject: Subject) -> Iterator[Finding]:
@@ -130,8 +129,8 @@ def _same_tokens(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def _copies(subject: Subject) -> Iterator[Finding]:
-    yield from copies(subject.splits)
+def _duplicates(subject: Subject) -> Iterator[Finding]:
+    yield from find_duplicates(subject.splits)
 
 
 def _empty_splits(subject: Subject) -> Iterator[Finding]:
@@ -147,7 +146,7 @@ def _empty_texts(subject: Subject) -> Iterator[Finding]:
         if not bare:
             continue
         every = len(bare) == len(split.examples)
-        where = f"{'row' if len(bare) == 1 else 'rows'} {named([str(row) for row in bare])}"
+        numbers = f" ({'row' if len(bare) == 1 else 'rows'} {enumerated([*map(str, bare)], NAMED)})"
         remedy = "is `data.text` the right column?" if every else "Remove them: they teach only how frequent labels are"
         yield Finding(
             level="fatal" if every else "warning",
@@ -156,7 +155,7 @@ def _empty_texts(subject: Subject) -> Iterator[Finding]:
             count=len(bare),
             message=f"every row needs a text, but {rows(len(bare))} of {split.name} "
             f"({percent(len(bare), len(split.examples))}) {'is' if len(bare) == 1 else 'are'} empty or blank"
-            f"{f' ({where})' if is_numbered(split, subject.splits) else ''}. {remedy}",
+            f"{numbers if is_numbered(split, subject.splits) else ''}. {remedy}",
         )
 
 
@@ -171,13 +170,13 @@ def _single_class(subject: Subject) -> Iterator[Finding]:
             cause = "Usual cause: the first N rows of a file that is sorted by label. Take rows at random instead"
         elif {frozenset(example.labels) for example in one_file} == answers:
             cause = (
-                f"So are all {rows(len(one_file))} of the file that it was carved from: name the right column of "
+                f"So are all {rows(len(one_file))} of the file that it was split off from: name the right column of "
                 "labels, or add rows of other classes"
             )
         else:
             cause = (
-                f"It was carved from {rows(len(one_file))}, which are too few for it: name a file with rows of every "
-                f"class as `data.{split.name}`, or give more rows"
+                f"It was split off from {rows(len(one_file))}, which are too few for it: name a file with rows of "
+                f"every class as `data.{split.name}`, or give more rows"
             )
         yield Finding(
             level="fatal",
@@ -199,7 +198,7 @@ def _unseen_labels(subject: Subject) -> Iterator[Finding]:
                 code="unseen_labels",
                 split=split.name,
                 count=sum(unseen.values()),
-                message=f"every label must occur in train, but {named(sorted(map(repr, unseen)))} "
+                message=f"every label must occur in train, but {enumerated(sorted(map(repr, unseen)), NAMED)} "
                 f"{'is' if len(unseen) == 1 else 'are'} only in {split.name} ({rows(sum(unseen.values()))}), which no "
                 "model can get right. Correct the spelling, add such rows to train, or remove these",
             )
@@ -209,16 +208,14 @@ def _similar_labels(subject: Subject) -> Iterator[Finding]:
     counts = sum((counts_of(split) for split in subject.splits), Counter[str]())
     alike = [names for names in same_but_for_writing(counts) if len(names) > 1]
     if alike:
-        told = "; ".join(
-            f"{' and '.join(f'{name!r} ({rows(counts[name])})' for name in names)}" for names in alike[:NAMED]
-        )
-        more = f"; and {len(alike) - NAMED:,} more" if len(alike) > NAMED else ""
+        groups = [" and ".join(f"{name!r} ({rows(counts[name])})" for name in names) for names in alike]
+        shown = enumerated(groups, NAMED, letters=200, separator="; ")
         yield Finding(
             level="warning",
             code="similar_labels",
             count=sum(len(names) for names in alike),
             message="one label should be written in one way, but these differ only by case, spaces, Unicode form or "
-            f"the way a number is written: {told}{more}. The model takes them for different labels: write them alike, "
+            f"the way a number is written: {shown}. The model takes them for different labels: write them alike, "
             "unless that is meant",
         )
 
@@ -231,9 +228,9 @@ def _labels_without_rows(subject: Subject) -> Iterator[Finding]:
             code="labels_without_rows",
             split="train",
             count=len(bare),
-            message=f"every label needs rows to learn from, but no row of train has {named([*map(repr, bare)])}. The "
-            "model answers about them all the same, and learns only never to give them: add such rows, or take them "
-            "out of `data.labels`",
+            message="every label needs rows to learn from, but no row of train has "
+            f"{enumerated([*map(repr, bare)], NAMED)}. The model answers about them all the same, and learns only "
+            "never to give them: add such rows, or take them out of `data.labels`",
         )
 
 
@@ -249,8 +246,8 @@ def _missing_classes(subject: Subject) -> Iterator[Finding]:
                 split=split.name,
                 count=len(missing),
                 message=f"every class of train should be measured, but {split.name} has no row of "
-                f"{len(missing):,} of {len(taught):,} classes ({named(missing)}); its macro averages say nothing "
-                f"about them. Add such rows to {split.name}",
+                f"{len(missing):,} of {len(taught):,} classes ({enumerated(missing, NAMED)}); its macro averages "
+                f"say nothing about them. Add such rows to {split.name}",
             )
 
 
@@ -263,7 +260,7 @@ def _rare_classes(subject: Subject) -> Iterator[Finding]:
             split="train",
             count=len(rare),
             message=f"a class needs at least 2 training rows, but {len(rare):,} "
-            f"{'has' if len(rare) == 1 else 'have'} one ({named(rare)}). Merge, collect more, or drop them",
+            f"{'has' if len(rare) == 1 else 'have'} one ({enumerated(rare, NAMED)}). Merge, collect more, or drop them",
         )
 
 
@@ -304,40 +301,37 @@ def _balance(subject: Subject) -> Iterator[Finding]:
     (most, largest), (least, smallest) = counts[0], counts[-1]
     bare = sum(not example.labels for example in subject.splits.train.examples)
     without = f"; {rows(bare)} ({percent(bare, len(subject.splits.train.examples))}) have no label" if bare else ""
+    given, named = len(counts), len(subject.labels)
+    labels = f"{given:,} of {named:,} labels with rows" if named > given else f"{given:,} classes"
     advice = "; judge by macro averages rather than accuracy" if largest >= 3 * smallest else ""
     yield Finding(
         level="info",
         code="balance",
         split="train",
         count=len(counts),
-        message=f"{_counted(len(counts), subject)} in train, largest to smallest {largest / smallest:.1f} : 1 "
+        message=f"{labels} in train, largest to smallest {largest / smallest:.1f} : 1 "
         f"({most!r} {largest:,}, {least!r} {smallest:,}){without}{advice}",
     )
 
 
-def _counted(found: int, subject: Subject) -> str:
-    """`3 classes`, or `2 of 3 labels with rows` where the config names a label that no row has."""
-    named = len(subject.labels)
-    return f"{found:,} of {named:,} labels with rows" if named > found else f"{found:,} classes"
-
-
 def _tokens(subject: Subject) -> Iterator[Finding]:
-    told = [f"{name} {_spread(counts)}" for name, counts in subject.lengths.items() if len(counts)]
-    if told:
+    spread = {
+        name: " / ".join(f"{tokens:,.0f}" for tokens in (*np.percentile(counts, [50, 95]), counts.max()))
+        for name, counts in subject.lengths.items()
+        if len(counts)
+    }
+    if spread:
         when = " after cutting" if any(subject.truncated.values()) else ""
-        message = f"tokens per row{when} (median / 95 % / longest): {', '.join(told)}"
+        numbers = ", ".join(f"{name} {tokens}" for name, tokens in spread.items())
+        message = f"tokens per row{when} (median / 95 % / longest): {numbers}"
         yield Finding(level="info", code="tokens", message=message)
-
-
-def _spread(counts: npt.NDArray[Any]) -> str:
-    return " / ".join(f"{value:,.0f}" for value in (*np.percentile(counts, [50, 95]), counts.max()))
 
 
 def _truncation(subject: Subject) -> Iterator[Finding]:
     limit = subject.max_length
     if limit is None:
         return
-    cut = {name: _cut(subject, name, limit) for name in subject.lengths}
+    cut = {name: subject.truncated.get(name, int((lengths > limit).sum())) for name, lengths in subject.lengths.items()}
     if not any(cut.values()):
         return
     worst = max(count / len(subject.lengths[name]) for name, count in cut.items() if count)
@@ -350,10 +344,6 @@ def _truncation(subject: Subject) -> Iterator[Finding]:
         count=sum(cut.values()),
         message=f"rows longer than `model.max_length: {limit}` tokens lose their end: {shares}{remedy}",
     )
-
-
-def _cut(subject: Subject, name: str, limit: int) -> int:
-    return subject.truncated.get(name, int((subject.lengths[name] > limit).sum()))
 
 
 def _enough(subject: Subject, limit: int) -> int | None:
@@ -378,18 +368,12 @@ def counts_of(split: Split) -> Counter[str]:
     return Counter(label for example in split.examples for label in example.labels)
 
 
-def named(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
-
-
 ROW_CHECKS: Final[tuple[Check, ...]] = (
     _empty_splits,
     _empty_texts,
     _unknown_tokens,
     _same_tokens,
-    _copies,
+    _duplicates,
     _small_splits,
     _truncation,
     _tokens,
@@ -405,7 +389,7 @@ LABEL_CHECKS: Final[tuple[Check, ...]] = (
     _empty_texts,
     _unknown_tokens,
     _same_tokens,
-    _copies,
+    _duplicates,
     _missing_classes,
     _rare_classes,
     _small_splits,

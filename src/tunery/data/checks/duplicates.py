@@ -1,4 +1,4 @@
-"""Rows that stand in the data more than once: inside a split, in two splits, almost, or under two labels."""
+"""Rows that are in the data more than once: inside a split, in two splits, almost, or with other labels."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,12 +23,12 @@ Text = tuple[str, str | None]
 
 
 @dataclass(frozen=True)
-class Index:
-    """A split by content; rows are counted from 0, texts that are blank are left out."""
+class IndexedSplit:
+    """A split by its texts; blank ones are left out."""
 
     split: Split
     rows: Mapping[Text, Sequence[int]]
-    """Where each text stands."""
+    """The rows with each text, from 0."""
     keys: Mapping[Text, bytes]
     """Each text as word numbers."""
     numbered: bool
@@ -39,30 +39,29 @@ class Index:
         return self.split.name
 
     def labels(self, text: Text) -> set[frozenset[str]]:
-        """The label sets under which a text stands here."""
+        """The sets of labels that rows with a text have."""
         return {frozenset(self.split.examples[row].labels) for row in self.rows[text]}
 
-    def first(self, text: Text) -> str:
-        """Where a text stands first, for people."""
+    def first_row(self, text: Text) -> str:
+        """The first row with a text, for people."""
         return f"{self.name} row {self.rows[text][0] + 1}" if self.numbered else self.name
 
-    def everywhere(self, text: Text) -> str:
-        """Where a text stands, for people."""
+    def all_rows(self, text: Text) -> str:
+        """All rows with a text, for people."""
         if not self.numbered:
             return f"{self.name}, {len(self.rows[text])} times"
         return f"{self.name} rows {', '.join(str(row + 1) for row in self.rows[text][:SHOWN])}"
 
-    def share(self, count: int) -> str:
-        """A count against the rows of the split, for people."""
-        return f"{rows(count)}, {percent(count, len(self.split.examples))}"
-
 
 @dataclass(frozen=True)
 class Overlap:
-    """Texts of the latter split, with the text of the former split that each is equal or close to."""
+    """Texts of the latter split, with the text of the former split that each is equal or close to.
 
-    former: Index
-    latter: Index
+    Both are the same split where texts repeat inside it.
+    """
+
+    former: IndexedSplit
+    latter: IndexedSplit
     texts: Mapping[Text, Text]
 
     @property
@@ -70,9 +69,11 @@ class Overlap:
         return sum(len(self.latter.rows[text]) for text in self.texts)
 
     @property
-    def place(self) -> str:
-        where = f"{self.former.name} and {self.latter.name}" if self.former is not self.latter else self.latter.name
-        return f"{where} ({self.latter.share(self.count)} of {self.latter.name})"
+    def description(self) -> str:
+        """Which splits, and how many rows of the latter, for people."""
+        name, whole = self.latter.name, len(self.latter.split.examples)
+        between = f"{self.former.name} and {name}" if self.former is not self.latter else name
+        return f"{between} ({rows(self.count)}, {percent(self.count, whole)} of {name})"
 
     def longest(self) -> Iterator[tuple[Text, Text]]:
         """Pairs `(former text, latter text)`, those with most words first: they tell most."""
@@ -80,14 +81,18 @@ class Overlap:
         return ((self.texts[text], text) for text in by_length)
 
 
-def copies(splits: Splits) -> Iterator[Finding]:
-    """Every finding about rows that are there more than once."""
+def find_duplicates(splits: Splits, *, most_words: int = MOST_WORDS) -> Iterator[Finding]:
+    """Every finding about rows that are there more than once.
+
+    Args:
+        most_words: words of all different texts up to which near-duplicates are looked for.
+    """
     words = Words()
-    indexes = [_index(split, words, numbered=is_numbered(split, splits)) for split in splits]
-    yield from _shared([_equal(former, latter) for former, latter in combinations(indexes, 2)])
-    yield from _conflicting(indexes)
-    yield from _repeated(indexes)
-    yield from _nearly_the_same(indexes)
+    indexed = [_indexed(split, words, numbered=is_numbered(split, splits)) for split in splits]
+    yield from _shared(indexed)
+    yield from _conflicting(indexed)
+    yield from _repeated(indexed)
+    yield from _near_duplicates(indexed, most_words)
     yield from _shared_ids(splits)
 
 
@@ -109,123 +114,148 @@ def rows(count: int) -> str:
 
 
 def is_numbered(split: Split, splits: Splits) -> bool:
-    """Whether the rows of a split are all rows of its file: false after carving, where numbers would mislead."""
-    carved = [one.name for one in splits if one.source.startswith("carved")]
-    return split.name not in carved and not (carved and split is splits.train)
+    """Whether the rows of a split are all rows of its file: false where some of them were split off."""
+    return not split.is_split_off and not (split is splits.train and any(one.is_split_off for one in splits))
 
 
-def _index(split: Split, words: Words, *, numbered: bool) -> Index:
-    found: dict[Text, list[int]] = defaultdict(list)
+def _indexed(split: Split, words: Words, *, numbered: bool) -> IndexedSplit:
+    rows_of: dict[Text, list[int]] = defaultdict(list)
     keys: dict[Text, bytes] = {}
     for row, example in enumerate(split.examples):
         if example.text.strip():
             text = (example.text, example.text_pair)
-            found[text].append(row)
+            rows_of[text].append(row)
             if text not in keys:
                 keys[text] = words.key(example)
-    return Index(split, dict(found), keys, numbered)
+    return IndexedSplit(split, dict(rows_of), keys, numbered)
 
 
-def _equal(former: Index, latter: Index) -> Overlap:
-    return Overlap(former, latter, {text: text for text in latter.rows if text in former.rows})
-
-
-def _shared(overlaps: Iterable[Overlap]) -> Iterator[Finding]:
-    overlaps = [overlap for overlap in overlaps if overlap.texts]
+def _shared(indexed: Sequence[IndexedSplit]) -> Iterator[Finding]:
+    overlaps = [
+        Overlap(former, latter, equal)
+        for former, latter in combinations(indexed, 2)
+        if (equal := {text: text for text in latter.rows if text in former.rows})
+    ]
     if not overlaps:
         return
     short = sum(len(o.latter.rows[t]) for o in overlaps for t in o.texts if word_count(o.latter.keys[t]) < MIN_WORDS)
     other = sum(len(o.latter.rows[t]) for o in overlaps for t in o.texts if o.latter.labels(t) != o.former.labels(t))
-    asides = [f"under {MIN_WORDS} words: {short:,}"] * bool(short)
-    asides += [f"with other labels in the other split: {other:,}"] * bool(other)
+    details = []
+    if short:
+        details.append(f"under {MIN_WORDS} words: {short:,}")
+    if other:
+        details.append(f"with other labels in the other split: {other:,}")
     yield Finding(
         level="fatal",
         code="shared_rows",
         split=_only(overlap.latter.name for overlap in overlaps),
         count=sum(overlap.count for overlap in overlaps),
-        message=f"a text may stand in one split only, but copies stand in {_joined(o.place for o in overlaps)}"
-        f"{'; of these, ' * bool(asides)}{_joined(asides)}. A score on copies rewards learning by heart: "
-        "remove them from the split named first",
+        message="a text may be in one split only, but the same texts are in "
+        f"{', '.join(overlap.description for overlap in overlaps)}{'; of these, ' if details else ''}"
+        f"{', '.join(details)}. A score on duplicates of training rows rewards learning by heart: remove them from the "
+        "split named first",
         examples=_examples(
-            f"{overlap.former.first(text)} = {overlap.latter.first(text)}: {quote(text[0])}"
+            f"{overlap.former.first_row(text)} = {overlap.latter.first_row(text)}: {quote(text[0])}"
             for overlap in overlaps
             for text, _ in islice(overlap.longest(), SHOWN)
         ),
     )
 
 
-def _conflicting(indexes: Sequence[Index]) -> Iterator[Finding]:
-    torn = [
-        (index, text)
-        for index in indexes
-        for text, at in index.rows.items()
-        if len(at) > 1 and len(index.labels(text)) > 1
+def _conflicting(indexed: Sequence[IndexedSplit]) -> Iterator[Finding]:
+    overlaps = [
+        Overlap(split, split, conflicts)
+        for split in indexed
+        if (conflicts := {text: text for text in split.rows if len(split.labels(text)) > 1})
     ]
-    if torn:
-        count = sum(len(index.rows[text]) for index, text in torn)
+    if overlaps:
         yield Finding(
             level="warning",
             code="conflicting_labels",
-            split=_only(index.name for index, _ in torn),
-            count=count,
-            message=f"the same text should have the same label, but {_per_split(torn, spare=0)} have a copy with "
-            f"another label. No model can get both right: decide which one holds and remove the other",
-            examples=_examples(f"{i.everywhere(text)}: {quote(text[0])} is {_told(i, text)}" for i, text in torn),
+            split=_only(overlap.latter.name for overlap in overlaps),
+            count=sum(overlap.count for overlap in overlaps),
+            message="the same text should have the same labels, but texts have different ones inside "
+            f"{', '.join(overlap.description for overlap in overlaps)}. No model can get all of them right: decide "
+            "which labels are right and remove the other rows",
+            examples=_examples(
+                f"{overlap.latter.all_rows(text)}: {quote(text[0])} is "
+                + " and ".join(
+                    " + ".join(labels) or "without label" for labels in sorted(map(sorted, overlap.latter.labels(text)))
+                )
+                for overlap in overlaps
+                for text in overlap.texts
+            ),
         )
 
 
-def _repeated(indexes: Sequence[Index]) -> Iterator[Finding]:
-    again = [
-        (index, text)
-        for index in indexes
-        for text, at in index.rows.items()
-        if len(at) > 1 and len(index.labels(text)) == 1
+def _repeated(indexed: Sequence[IndexedSplit]) -> Iterator[Finding]:
+    repeats = [
+        (split, text)
+        for split in indexed
+        for text, numbers in split.rows.items()
+        if len(numbers) > 1 and len(split.labels(text)) == 1
     ]
-    if again:
-        yield Finding(
-            level="warning",
-            code="duplicates",
-            split=_only(index.name for index, _ in again),
-            count=sum(len(index.rows[text]) - 1 for index, text in again),
-            message="a text should stand in a split once, but these repeat an earlier row, label and all: "
-            f"{_per_split(again, spare=1)}. They count more than once; remove them unless that weight is meant",
-            examples=_examples(f"{index.everywhere(text)}: {quote(text[0])}" for index, text in again),
-        )
-
-
-def _per_split(found: Iterable[tuple[Index, Text]], *, spare: int) -> str:
-    counts: dict[str, int] = defaultdict(int)
-    indexes = {}
-    for index, text in found:
-        counts[index.name] += len(index.rows[text]) - spare
-        indexes[index.name] = index
-    return _joined(
-        f"{rows(n)} of {name} ({percent(n, len(indexes[name].split.examples))})" for name, n in counts.items()
+    if not repeats:
+        return
+    superfluous: dict[str, int] = defaultdict(int)
+    for split, text in repeats:
+        superfluous[split.name] += len(split.rows[text]) - 1
+    sizes = {split.name: len(split.split.examples) for split in indexed}
+    shares = [f"{rows(count)} of {name} ({percent(count, sizes[name])})" for name, count in superfluous.items()]
+    yield Finding(
+        level="warning",
+        code="duplicates",
+        split=_only(superfluous),
+        count=sum(superfluous.values()),
+        message=f"a text should be in a split once, but these repeat an earlier row, labels and all: "
+        f"{', '.join(shares)}. They count more than once; remove them unless that weight is meant",
+        examples=_examples(f"{split.all_rows(text)}: {quote(text[0])}" for split, text in repeats),
     )
 
 
-def _told(index: Index, text: Text) -> str:
-    return " and ".join(" + ".join(labels) or "without label" for labels in sorted(map(sorted, index.labels(text))))
-
-
-def _nearly_the_same(indexes: Sequence[Index]) -> Iterator[Finding]:
-    known = list(dict.fromkeys(key for index in indexes for key in index.keys.values()))
-    words = sum(map(word_count, known))
-    if words > MOST_WORDS:
-        message = f"near-duplicates were not looked for: {words:,} words are more than {MOST_WORDS:,}"
+def _near_duplicates(indexed: Sequence[IndexedSplit], most_words: int) -> Iterator[Finding]:
+    keys = list(dict.fromkeys(key for split in indexed for key in split.keys.values()))
+    words = sum(map(word_count, keys))
+    if words > most_words:
+        message = f"near-duplicates were not looked for: {words:,} words are more than {most_words:,}"
         yield Finding(level="info", code="near_duplicates", message=message)
         return
-    twins: dict[bytes, set[bytes]] = {key: {key} for key in known}
-    for low, high in similar_pairs(known):
-        twins[known[low]].add(known[high])
-        twins[known[high]].add(known[low])
-    inside = [_close(index, index, twins) for index in indexes]
-    across = [_close(former, latter, twins) for former, latter in combinations(indexes, 2)]
-    yield from _near(across, "The scores may be too good: remove those that are copies from the split named first")
-    yield from _near(inside, "They teach little that is new; keep them only if that weight is meant")
+    similar: dict[bytes, set[bytes]] = {key: {key} for key in keys}
+    for low, high in similar_pairs(keys):
+        similar[keys[low]].add(keys[high])
+        similar[keys[high]].add(keys[low])
+    for word, pairs, remedy in (
+        (
+            "between",
+            combinations(indexed, 2),
+            "The scores may be too good: remove those that are duplicates from the split named first",
+        ),
+        (
+            "inside",
+            zip(indexed, indexed, strict=True),
+            "They teach little that is new; keep them only if that weight is meant",
+        ),
+    ):
+        overlaps = [overlap for former, latter in pairs if (overlap := _close(former, latter, similar)).texts]
+        if overlaps:
+            yield Finding(
+                level="warning",
+                code="near_duplicates",
+                split=_only(overlap.latter.name for overlap in overlaps),
+                count=sum(overlap.count for overlap in overlaps),
+                message="rows should differ by more than case, punctuation or a few words, but there are "
+                f"near-duplicates {word} {', '.join(overlap.description for overlap in overlaps)}. {remedy}",
+                examples=_examples(
+                    f"{overlap.former.first_row(one)} ~ {overlap.latter.first_row(text)}: {_difference(one, text)}"
+                    for overlap in overlaps
+                    for one, text in islice(overlap.longest(), SHOWN)
+                ),
+            )
 
 
-def _close(former: Index, latter: Index, twins: Mapping[bytes, set[bytes]]) -> Overlap:
+def _close(former: IndexedSplit, latter: IndexedSplit, similar: Mapping[bytes, set[bytes]]) -> Overlap:
+    """Texts of the latter with the first text of the former that is similar and not equal; inside one split, with an
+    earlier one. Texts that both splits have are left out."""
     texts: dict[bytes, list[Text]] = defaultdict(list)
     for text, key in former.keys.items():
         texts[key].append(text)
@@ -233,7 +263,7 @@ def _close(former: Index, latter: Index, twins: Mapping[bytes, set[bytes]]) -> O
     for text, key in latter.keys.items():
         if former is not latter and text in former.rows:
             continue
-        near = [one for twin in twins[key] for one in texts.get(twin, ()) if one != text]
+        near = [one for similar_key in similar[key] for one in texts.get(similar_key, ()) if one != text]
         if former is latter:
             near = [one for one in near if former.rows[one][0] < former.rows[text][0]]
         if near:
@@ -241,27 +271,8 @@ def _close(former: Index, latter: Index, twins: Mapping[bytes, set[bytes]]) -> O
     return Overlap(former, latter, pairs)
 
 
-def _near(overlaps: Iterable[Overlap], remedy: str) -> Iterator[Finding]:
-    overlaps = [overlap for overlap in overlaps if overlap.texts]
-    if overlaps:
-        yield Finding(
-            level="warning",
-            code="near_duplicates",
-            split=_only(overlap.latter.name for overlap in overlaps),
-            count=sum(overlap.count for overlap in overlaps),
-            message=f"rows should differ by more than case, punctuation or a few words, but there are near-duplicates "
-            f"{'inside' if overlaps[0].former is overlaps[0].latter else 'between'} "
-            f"{_joined(overlap.place for overlap in overlaps)}. {remedy}",
-            examples=_examples(
-                f"{overlap.former.first(one)} ~ {overlap.latter.first(text)}: {_difference(one, text)}"
-                for overlap in overlaps
-                for one, text in islice(overlap.longest(), SHOWN)
-            ),
-        )
-
-
 def _difference(one: Text, other: Text) -> str:
-    """Both texts, from shortly before the place where they part."""
+    """Both texts, from shortly before their first difference."""
     side = int(one[0] == other[0] and one[1] is not None)
     left, right = str(one[side]), str(other[side])
     start = len(commonprefix([left, right])) - LEAD
@@ -277,15 +288,15 @@ def _shared_ids(splits: Splits) -> Iterator[Finding]:
     }
     shared = {pair: count for pair, count in counts.items() if count}
     if shared:
-        told = _joined(f"{first} and {second} share {count:,}" for (first, second), count in shared.items())
-        named = {name for pair in shared for name in pair}
-        several_files = any(is_numbered(split, splits) for split in splits if split.name in named)
+        pairs = ", ".join(f"{first} and {second} share {count:,}" for (first, second), count in shared.items())
+        names = {name for pair in shared for name in pair}
+        several_files = any(is_numbered(split, splits) for split in splits if split.name in names)
         cause = "ids seem to be counted per split" if several_files else "in their file, one id has several texts"
         yield Finding(
             level="info",
             code="shared_ids",
             count=sum(shared.values()),
-            message=f"the same id stands for different texts in different splits ({told}): {cause}, so do "
+            message=f"the same id is that of different texts in different splits ({pairs}): {cause}, so do "
             "not join predictions by id",
         )
 
@@ -294,10 +305,6 @@ def _only(names: Iterable[str]) -> str | None:
     """The one split a finding is about; none where it is about several."""
     different = set(names)
     return different.pop() if len(different) == 1 else None
-
-
-def _joined(parts: Iterable[str]) -> str:
-    return ", ".join(parts)
 
 
 def _examples(lines: Iterable[str]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from tunery.errors import DataError, did_you_mean
 __all__ = ["Guess", "guess", "render", "suggested_name"]
 
 ENOUGH_GROUPS = 20
-"""Groups below which a carved split of whole groups would be lopsided."""
+"""Groups below which a split of whole groups would be lopsided."""
 
 
 class _Answer(NamedTuple):
@@ -236,7 +236,7 @@ def _siblings(path: Path, table: Table, needed: Iterable[str]) -> tuple[dict[str
             continue
         rows = read_rows(file)
         if missing := [name for name in needed if not any(name in row for row in rows)]:
-            notes.append(f"{file.name} has no column {missing[0]!r} and is left out: {role} is carved from train")
+            notes.append(f"{file.name} has no column {missing[0]!r} and is left out: {role} is split off from train")
             continue
         files[role] = file
         tables.append(rows)

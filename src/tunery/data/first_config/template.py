@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import yaml
 
 from tunery.data.lengths import Length
+from tunery.errors import enumerated
 from tunery.schema.config.peft import Lora, NoPeft
 
 Kind = Literal["classification", "multilabel"]
@@ -72,12 +73,12 @@ class Guess:
     def explain(self) -> tuple[str, ...]:
         """What was seen, in lines for people."""
         beside = ", ".join(f"{split} {file.name}" for split, file in self.files.items() if split != "train")
-        carved = ", ".join(split for split in ("validation", "test") if split not in self.files)
+        without = ", ".join(split for split in ("validation", "test") if split not in self.files)
         columns = {"text": self.text, "text_pair": self.text_pair, "label": ", ".join(self.label)}
         columns |= {"id": self.id, "group": self.group}
         return (
             f"rows:    {self.rows:,} in {self.files['train'].name}",
-            f"splits:  {'; '.join(filter(None, [beside, carved and f'{carved} carved from train']))}",
+            f"splits:  {'; '.join(filter(None, [beside, without and f'{without} split off from train']))}",
             f"task:    {self.kind}, {_most_frequent(self.counts)}",
             f"columns: {', '.join(f'{part} = {name}' for part, name in columns.items() if name)}",
             f"length:  95 % of the rows have at most {self.length}: max_length {self.max_length}",
@@ -91,8 +92,9 @@ class Guess:
 
 
 def _most_frequent(counts: Mapping[str, int]) -> str:
-    shown = ", ".join(f"{_scalar(label)} {count:,}" for label, count in list(counts.items())[:SHOWN])
-    return f"{len(counts)} labels: {shown}{f' and {len(counts) - SHOWN} more' if len(counts) > SHOWN else ''}"
+    return (
+        f"{len(counts)} labels: {enumerated([f'{_scalar(name)} {count:,}' for name, count in counts.items()], SHOWN)}"
+    )
 
 
 def render(guess: Guess, folder: Path, *, name: str | None = None) -> str:
@@ -158,7 +160,7 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
     if guess.id:
         yield _line(f"  id: {_scalar(guess.id)}", "copied into predictions")
     if guess.group and len(guess.files) < 3:
-        yield _line(f"  group: {_scalar(guess.group)}", "rows that share it stay together when a split is carved")
+        yield _line(f"  group: {_scalar(guess.group)}", "rows that share it stay together when a split is split off")
     if guess.shared:
         accepted = guess.shared_most <= TOLERABLE
         why = f"rows that stand in two splits: {guess.shared:,} (at most {100 * guess.shared_most:.1f} % of one); "

@@ -34,8 +34,7 @@ def examples_of(
         except BadCell as problem:
             problems.append(f"row {number}: {problem}")
     if problems:
-        more = f" (and {len(problems) - _SHOWN} more rows)" if len(problems) > _SHOWN else ""
-        raise DataError(f"{source}: {'; '.join(problems[:_SHOWN])}{more}")
+        raise DataError(f"{source}: {enumerated(problems, _SHOWN, letters=500, separator='; ')}")
     return tuple(examples)
 
 

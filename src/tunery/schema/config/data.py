@@ -11,7 +11,7 @@ Allowance = Literal["single_class", "shared_rows", "unseen_labels", "unknown_tok
 
 
 class Data(Spec):
-    """Files or a Hub data set, the columns, and how missing splits are carved."""
+    """Files or a Hub data set, the columns, and how missing splits are split off from train."""
 
     dataset: str | None = None
     """Hub data set id. With it, `train`, `validation` and `test` name its splits instead of files."""
@@ -20,9 +20,9 @@ class Data(Spec):
     train: str
     """Training rows: a csv, tsv, jsonl, json or parquet file, or a split name."""
     validation: str | None = None
-    """Validation rows; carved from train when missing."""
+    """Validation rows; split off from train when missing."""
     test: str | None = None
-    """Test rows; carved from train when missing."""
+    """Test rows; split off from train when missing."""
     text: str = "text"
     """Column with the text."""
     text_pair: str | None = None
@@ -37,12 +37,12 @@ class Data(Spec):
     id: str | None = None
     """Column that identifies a row; it is copied into predictions."""
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
-    """Seed of the carving; apart from the run's seed, so that runs with other seeds see the same rows."""
+    """Seed of splitting off; apart from the run's seed, so that runs with other seeds see the same rows."""
     group: str | None = None
-    """Column whose equal values never fall into two carved splits (author, patient, document)."""
+    """Column whose equal values never fall into two splits of one file (author, patient, document)."""
     validation_size: Fraction = 0.1
-    """Share of the training rows that is carved for validation when there is no such split."""
+    """Share of the training rows that is split off for validation when there is no such split."""
     test_size: Fraction = 0.1
-    """Share of the training rows that is carved for test when there is no such split."""
+    """Share of the training rows that is split off for test when there is no such split."""
     allow: tuple[Allowance, ...] = ()
     """Findings of `tunery check` that would stop the run and are accepted here on purpose."""

@@ -60,7 +60,7 @@ class SplitRecord(Record):
     digest: str
     """SHA-256 over the split's rows in order."""
     source: str
-    """The file or Hub split, or `carved from train`."""
+    """The file or Hub split, or `split off from train`."""
     labels: dict[str, Count]
     """Rows per label."""
 

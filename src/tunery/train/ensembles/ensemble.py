@@ -13,7 +13,7 @@ import numpy as np
 
 from tunery.data.examples import Example
 from tunery.data.row_table import RowTable
-from tunery.data.splitting import carve
+from tunery.data.splitting import split_off
 from tunery.errors import ModelError
 from tunery.schema.results.card import CARD_FORMAT, ModelCard
 from tunery.schema.results.study import EnsembleGain
@@ -63,8 +63,8 @@ class Panel:
 def _halves(examples: Sequence[Example], task: Task, *, seed: int) -> tuple[tuple[Rows, Rows], ...]:
     """Both ways to look at one half and score the other: stratified, what belongs together in one half; none
     where there are too few rows."""
-    found = carve(examples, {"half": 0.5}, stratum=task.stratum, seed=seed)
-    one, other = np.array(found["half"], dtype=np.int64), np.array(found["train"], dtype=np.int64)
+    rows = split_off(examples, {"half": 0.5}, stratum=task.stratum, seed=seed)
+    one, other = np.array(rows["half"], dtype=np.int64), np.array(rows["train"], dtype=np.int64)
     return ((one, other), (other, one)) if len(one) and len(other) else ()
 
 

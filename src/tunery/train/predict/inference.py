@@ -14,7 +14,7 @@ from tunery.data.examples import Example, Split, Splits
 from tunery.data.reading.given import Text, examples_from
 from tunery.data.row_table import Array, RowTable
 from tunery.data.splitting import text_key
-from tunery.errors import DataError, FolderError, ModelError, RequestError
+from tunery.errors import DataError, FolderError, ModelError, RequestError, enumerated
 from tunery.hardware import pick_device, pick_precision
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.backbones.catalog import exported_base
@@ -105,10 +105,9 @@ class Predictor:
         self._model = model
 
     def __repr__(self) -> str:
-        config, names = self.config, ", ".join(map(repr, self.labels[:_SHOWN]))
-        more = f" and {len(self.labels) - _SHOWN} more" if len(self.labels) > _SHOWN else ""
+        config, labels = self.config, enumerated([*map(repr, self.labels)], _SHOWN)
         method = written_name(type(config.peft))
-        return f"<Predictor: {config.task.kind} of {config.model.name}, peft={method}; labels {names}{more}>"
+        return f"<Predictor: {config.task.kind} of {config.model.name}, peft={method}; labels {labels}>"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -298,8 +297,8 @@ def evaluate(
 def _refuse_trained_rows(card: "Card", splits: Splits, split: str) -> str:
     """What has changed about the rows of a split that may be scored all the same, in words; empty where nothing has.
 
-    A file of its own may have been mended or extended, as long as it holds no training row; a carved split is drawn
-    from the training file, and another file gives another draw.
+    A file of its own may have been mended or extended, as long as it holds no training row; the rows of a
+    split without one are drawn from the training file, and another file gives another draw.
 
     Raises:
         DataError: when training rows are in it, or nobody can know whether they are.
@@ -313,7 +312,7 @@ def _refuse_trained_rows(card: "Card", splits: Splits, split: str) -> str:
     restore = "put back the data that it was trained on"
     if getattr(card.config.data, split) is None:
         raise DataError(
-            f"{changed}: it is carved from a file that has changed, so training rows may be in it; {restore}"
+            f"{changed}: it is split off from a file that has changed, so training rows may be in it; {restore}"
         )
     if training := data_changes(card.data, now, names=["train"]):
         raise DataError(f"{changed}; {training}: whether training rows are in it cannot be told any more; {restore}")
