@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.report.compute.sampling import best_places, sample_note, sampled
+from tunery.report.compute.sampling import best_indices, sample_note, sampled
 
 
 @given(st.integers(0, 500), st.integers(1, 100), st.sets(st.integers(0, 499), max_size=60))
@@ -21,8 +21,8 @@ def test_a_sample_is_as_large_as_allowed_holds_what_is_kept_and_is_even(count: i
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1), st.sampled_from(["maximize", "minimize"]))
-def test_the_best_places_hold_nothing_worse_than_the_others(values: list[float], direction: str):
-    best = best_places(values, direction, most=3)
+def test_the_best_indices_hold_nothing_worse_than_the_others(values: list[float], direction: str):
+    best = best_indices(values, direction, most=3)
     others = [values[index] for index in range(len(values)) if index not in best]
     inside = [values[index] for index in best]
     assert len(best) == min(3, len(values))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunery.schema.results.direction import Direction
-from tunery.schema.results.ranking import standing
+from tunery.schema.results.ranking import ranking_key
 
 DIRECTIONS = st.sampled_from(["maximize", "minimize"])
 NUMBERS = st.sampled_from([0.25, 0.5, 0.75, None, math.nan])
@@ -21,7 +21,7 @@ def known(number: float | None) -> bool:
 def test_value_then_loss_then_number_and_what_is_not_known_last(
     runs: list[tuple[float | None, float | None]], direction: Direction
 ) -> None:
-    order = sorted(range(len(runs)), key=lambda place: standing(*runs[place], place, direction=direction))
+    order = sorted(range(len(runs)), key=lambda place: ranking_key(*runs[place], place, direction=direction))
     assert sorted(order) == list(range(len(runs)))
     for first, second in zip(order, order[1:], strict=False):
         (value, loss), (worse_value, worse_loss) = runs[first], runs[second]

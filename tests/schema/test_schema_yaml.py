@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunery.errors import ConfigError
-from tunery.schema.reading.yaml_text import dump_yaml, parse_yaml, read_yaml
+from tunery.schema.reading.yaml_text import dump_yaml, parse_yaml, read_yaml, yaml_line
 
 _PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -20,6 +20,14 @@ _PLAIN = st.recursive(
 @given(_PLAIN)
 def test_what_is_written_is_read_back(value: object) -> None:
     assert parse_yaml(dump_yaml(value), source="text") == value
+
+
+@given(_PLAIN)
+def test_a_value_on_one_line_is_read_back_behind_a_key_and_within_a_list(value: object) -> None:
+    line = yaml_line(value)
+    assert "\n" not in line
+    assert parse_yaml(f"key: {line}", source="text") == {"key": value}
+    assert parse_yaml(f"[{line}, 1]", source="text") == [value, 1]
 
 
 @pytest.mark.parametrize("word", ["1e5", "no", "on", "2024-01-01", "12:30:00", "0o17", "<<", "~", "", "007", "1_000"])

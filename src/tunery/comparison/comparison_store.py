@@ -12,7 +12,7 @@ from tunery.pages import draw_comparison
 from tunery.report import comparison_csv, comparison_png
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.results.comparison import Cell, ComparisonResult
-from tunery.schema.results.ranking import standing
+from tunery.schema.results.ranking import ranking_key
 from tunery.store.disk.files import remove_tree, replace_folder, write_bytes, write_text
 from tunery.store.disk.ownership import BEST
 from tunery.store.folder import RunFolder
@@ -101,7 +101,7 @@ class ComparisonStore:
 
     def _standing(self, cell: Cell, result: RunResult) -> tuple[float, ...]:
         order = (cell.seed, self._methods.index(cell.method))
-        return standing(result.objective.value, result.loss, *order, direction=self._own.direction)
+        return ranking_key(result.objective.value, result.loss, *order, direction=self._own.direction)
 
     def _keep_the_best(self) -> None:
         """Move the best cell's model to `best/` and free all others; whenever this stops, the best one is there."""

@@ -5,9 +5,8 @@ from statistics import fmean
 
 from tunery.comparison.statistics import Paired, Score, holm, mean_interval, paired_test
 from tunery.schema.results.comparison import Cell, MethodSummary
-from tunery.schema.results.direction import Direction
+from tunery.schema.results.direction import Direction, minimized
 from tunery.schema.results.pareto import pareto_front
-from tunery.schema.results.ranking import cost
 from tunery.schema.results.run import Memory, Parameters, RunResult
 
 
@@ -101,4 +100,4 @@ def _memory(results: Sequence[RunResult]) -> Memory | None:
 def _pareto_front(summaries: Sequence[MethodSummary], direction: Direction) -> set[str]:
     """Methods that no other beats in one of mean score and training seconds without losing in the other."""
     known = {s.method: (s.mean, s.seconds) for s in summaries if s.mean is not None and s.seconds is not None}
-    return pareto_front({method: (cost(mean, direction), seconds) for method, (mean, seconds) in known.items()})
+    return pareto_front({method: (minimized(mean, direction), seconds) for method, (mean, seconds) in known.items()})

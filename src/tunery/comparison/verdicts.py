@@ -9,7 +9,7 @@ from tunery.report.text.method_names import named
 from tunery.schema.config.peft import method_name
 from tunery.schema.reading.document import validate
 from tunery.schema.results.comparison import Cell, MethodSummary
-from tunery.schema.results.direction import Direction
+from tunery.schema.results.direction import Direction, is_better
 
 
 def verdicts(
@@ -59,7 +59,7 @@ def _test(method: MethodSummary, direction: Direction, tests: int) -> str:
         return "not tested, one seed in common"
     shown = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
     if method.significant:
-        better = (method.difference or 0.0) > 0 if direction == "maximize" else (method.difference or 0.0) < 0
+        better = is_better(method.difference or 0.0, 0.0, direction=direction)
         return f"significantly {'better' if better else 'worse'} ({shown})"
     correction = f"; Holm's correction for {tests} tests" if p_value <= LEVEL and tests > 1 else ""
     return f"not significant ({shown}{correction})"

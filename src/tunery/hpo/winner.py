@@ -21,8 +21,9 @@ from tunery.report.text.leaderboard import leaderboard_csv
 from tunery.schema import RunConfig
 from tunery.schema.config.task import TaskSpec
 from tunery.schema.reading.document import Document, validate
+from tunery.schema.results.direction import minimized
 from tunery.schema.results.pareto import pareto_front
-from tunery.schema.results.ranking import cost, standing
+from tunery.schema.results.ranking import ranking_key
 from tunery.schema.results.record import Record
 from tunery.schema.results.run import CheckpointRecord, RunResult
 from tunery.schema.results.study import BestTrial, EnsembleGain, Rescored, StudyResult, TrialRecord
@@ -59,7 +60,7 @@ def ranked(result: StudyResult) -> list[TrialRecord]:
     """Completed trials, best first."""
     complete = [trial for trial in result.trials if trial.status == "completed" and trial.value is not None]
     direction = result.direction
-    return sorted(complete, key=lambda trial: standing(trial.value, trial.loss, trial.number, direction=direction))
+    return sorted(complete, key=lambda trial: ranking_key(trial.value, trial.loss, trial.number, direction=direction))
 
 
 def conclude(result: StudyResult, ending: Ending) -> StudyResult:
@@ -133,7 +134,7 @@ def front(result: StudyResult) -> tuple[int, ...]:
     """With several objectives, the completed trials that no other beats in one without losing in another."""
     names = result.objectives[1:]
     points = {
-        trial.number: (cost(trial.value or 0.0, result.direction), *(trial.costs[name] for name in names))
+        trial.number: (minimized(trial.value or 0.0, result.direction), *(trial.costs[name] for name in names))
         for trial in ranked(result)
         if all(name in trial.costs for name in names)
     }

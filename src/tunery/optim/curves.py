@@ -8,7 +8,7 @@ from typing import Any, Final, final
 
 from tunery.errors import ConfigError, Problem
 from tunery.schema.config import schedule as schema
-from tunery.schema.results.direction import Direction
+from tunery.schema.results.direction import Direction, minimized
 
 
 @final
@@ -153,7 +153,7 @@ class PlateauRule:
     improvement of more than `threshold`."""
 
     def __init__(self, *, direction: Direction, patience: int, threshold: float) -> None:
-        self._sign = 1.0 if direction == "maximize" else -1.0
+        self._direction = direction
         self._patience = patience
         self._threshold = threshold
         self.best = -math.inf
@@ -163,7 +163,7 @@ class PlateauRule:
 
     def observe(self, value: float | None) -> None:
         """Take in the value of one epoch; none and NaN are no improvement."""
-        signed = self._sign * value if value is not None else -math.inf
+        signed = -minimized(value, self._direction) if value is not None else -math.inf
         if signed > self.best + self._threshold:
             self.best, self.bad_epochs = signed, 0
             return

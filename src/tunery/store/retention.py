@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 from tunery.schema.config.checkpoint import Checkpoint
 from tunery.schema.results.direction import Direction
-from tunery.schema.results.ranking import standing
+from tunery.schema.results.ranking import ranking_key
 from tunery.schema.results.record import Status
 from tunery.schema.results.run import CheckpointRecord
 
@@ -92,7 +92,7 @@ def _best_trials(
     trials: dict[int, RunState], *, most: int, equal: int, direction: Direction, pressure: int
 ) -> frozenset[int]:
     places = {
-        index: standing(run.value, run.loss, index, direction=direction)
+        index: ranking_key(run.value, run.loss, index, direction=direction)
         for index, run in trials.items()
         if run.value is not None
     }

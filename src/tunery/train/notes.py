@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from tunery.schema import RunConfig
 from tunery.schema.config.task import TaskSpec
+from tunery.schema.results.direction import best_of, is_better
 from tunery.schema.results.run import DataRecord, RunResult
 from tunery.tasks.table import TASKS
 
@@ -153,10 +154,12 @@ def _still_improving(config: RunConfig, curves: Curves, *, rows: int, chance: fl
             return f"the validation loss still fell from {before:.3f} to {last:.3f}"
     values = [value for value in curves.objective if value is not None]
     if len(values) > 1 and config.objective != "loss":
-        best = max if config.direction == "maximize" else min
-        before, last = best(values[:-1]), values[-1]
+        before, last = best_of(values[:-1], config.direction), values[-1]
         share = min(max(last, 0.0), 1.0)
-        if best(before, last) == last and abs(last - before) > math.sqrt(share * (1 - share) / rows) > 0:
+        if (
+            not is_better(before, last, direction=config.direction)
+            and abs(last - before) > math.sqrt(share * (1 - share) / rows) > 0
+        ):
             return f"validation {config.objective} still went from {before:.3f} to {last:.3f}"
     return None
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any, Final, Literal
 
-import yaml
-
 from tunery.data.lengths import Length
 from tunery.errors import enumerated
 from tunery.schema.config.peft import Lora, NoPeft
+from tunery.schema.reading.yaml_text import yaml_line
 
 Kind = Literal["classification", "multilabel"]
 LENGTHS: Final = (64, 128, 256, 512)
@@ -21,8 +20,6 @@ SHOWN = 5
 COLUMN: Final = 34
 """Where the comments begin."""
 WIDTH: Final = 110
-_PLAIN = re.compile(r"[A-Za-z_/][\w./-]*")
-_RESERVED = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ class Guess:
 
 def _most_frequent(counts: Mapping[str, int]) -> str:
     return (
-        f"{len(counts)} labels: {enumerated([f'{_scalar(name)} {count:,}' for name, count in counts.items()], SHOWN)}"
+        f"{len(counts)} labels: {enumerated([f'{yaml_line(name)} {count:,}' for name, count in counts.items()], SHOWN)}"
     )
 
 
@@ -131,7 +128,7 @@ def _head(guess: Guess, name: str) -> Iterator[str]:
     yield f"# Look at the data first with: tunery check {name}.yaml"
     yield "# A line with a range is for: tunery search; it stands in place of the line above it."
     yield ""
-    yield _line(f"name: {_scalar(name)}", "shown in reports")
+    yield _line(f"name: {yaml_line(name)}", "shown in reports")
     yield _line("seed: 0", "every random choice is keyed by it")
     yield ""
 
@@ -150,17 +147,17 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
     yield "data:"
     for split, why in {"train": "", "validation": "chooses the best epoch", "test": "read once, at the end"}.items():
         if split in guess.files:
-            yield _line(f"  {split}: {_scalar(_path(guess.files[split], folder))}", why)
+            yield _line(f"  {split}: {yaml_line(_path(guess.files[split], folder))}", why)
         else:
             yield _line(f"  {split}_size: 0.1", f"share of train; there is no {split} file. {why[0].upper()}{why[1:]}")
-    yield _line(f"  text: {_scalar(guess.text)}", f"95 % of the rows have at most {guess.length}")
+    yield _line(f"  text: {yaml_line(guess.text)}", f"95 % of the rows have at most {guess.length}")
     if guess.text_pair:
-        yield _line(f"  text_pair: {_scalar(guess.text_pair)}", "the second text of each pair")
+        yield _line(f"  text_pair: {yaml_line(guess.text_pair)}", "the second text of each pair")
     yield from _labels(guess)
     if guess.id:
-        yield _line(f"  id: {_scalar(guess.id)}", "copied into predictions")
+        yield _line(f"  id: {yaml_line(guess.id)}", "copied into predictions")
     if guess.group and len(guess.files) < 3:
-        yield _line(f"  group: {_scalar(guess.group)}", "rows that share it stay together when a split is split off")
+        yield _line(f"  group: {yaml_line(guess.group)}", "rows that share it stay together when a split is split off")
     if guess.shared:
         accepted = guess.shared_most <= TOLERABLE
         why = f"rows that stand in two splits: {guess.shared:,} (at most {100 * guess.shared_most:.1f} % of one); "
@@ -170,7 +167,7 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
 
 
 def _labels(guess: Guess) -> Iterator[str]:
-    names = [_scalar(name) for name in guess.label]
+    names = [yaml_line(name) for name in guess.label]
     if guess.kind == "classification":
         yield f"  label: {names[0]}"
     elif len(names) > 1:
@@ -178,7 +175,7 @@ def _labels(guess: Guess) -> Iterator[str]:
     else:
         yield _line(f"  labels: {names[0]}", "" if guess.separator else "a list of names per row")
     if guess.separator:
-        yield _line(f"  label_separator: {_scalar(guess.separator)}", "between the names in a cell")
+        yield _line(f"  label_separator: {yaml_line(guess.separator)}", "between the names in a cell")
 
 
 def _model(guess: Guess) -> Iterator[str]:
@@ -232,10 +229,3 @@ def _path(file: Path, folder: Path) -> str:
 def _number(value: float) -> str:
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"
-
-
-def _scalar(value: str) -> str:
-    """A string as YAML that reads back as that string, on one line."""
-    if _PLAIN.fullmatch(value) and value.isascii() and value.lower() not in _RESERVED:
-        return value
-    return str(yaml.safe_dump(value, default_style='"', width=2**31, allow_unicode=True)).strip()

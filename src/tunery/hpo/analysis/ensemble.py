@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from tunery.errors import Damaged, FolderError, RequestError, did_you_mean
 from tunery.hpo.analysis.trial_records import trial_folder
 from tunery.schema.reading.document import validate
-from tunery.schema.results.ranking import standing
+from tunery.schema.results.ranking import ranking_key
 from tunery.schema.results.study import EnsembleGain
 from tunery.store.disk.ownership import require_run
 from tunery.store.exported import require_new
@@ -110,7 +110,7 @@ def _completed(study: Path) -> list[int]:
         result = trial_folder(study, number).result()
         if result is not None and result.status == "completed" and result.objective.value is not None:
             objective = result.objective
-            found.append((standing(objective.value, result.loss, number, direction=objective.direction), number))
+            found.append((ranking_key(objective.value, result.loss, number, direction=objective.direction), number))
     return [number for _, number in sorted(found)]
 
 

@@ -12,8 +12,7 @@ from tunery.hpo.analysis.trial_records import trial_folder
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.config.search import Rescore
 from tunery.schema.reading.document import validate
-from tunery.schema.results.direction import Direction
-from tunery.schema.results.ranking import cost
+from tunery.schema.results.direction import Direction, minimized
 from tunery.schema.results.run import DataRecord
 from tunery.schema.results.study import Rescored, TrialRecord
 from tunery.store.disk.ownership import DATA, OBJECTS, RESCORED, TRIALS
@@ -59,7 +58,7 @@ def rescored(
     values = _values([job for each in jobs.values() for job in each], run, n_jobs)
     found = [_means(trial, own[trial.number].seed, jobs[trial.number], values) for trial in chosen]
     _free(out / RESCORED)
-    return tuple(sorted(found, key=lambda one: (len(one.values) == 1, cost(one.mean, direction))))
+    return tuple(sorted(found, key=lambda one: (len(one.values) == 1, minimized(one.mean, direction))))
 
 
 def candidates(ranked: Sequence[TrialRecord], rule: Rescore | None) -> Sequence[TrialRecord]:

@@ -1,14 +1,15 @@
 """Parallel coordinates (Inselberg 1985): one axis per searched parameter, one line per trial."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tunery.report.charts.parameter_axes import Axis, linear_axis, parameter_axis
 from tunery.report.compute.importance import most_important, varying
 from tunery.report.compute.run_and_study import valued_trials, view_limits, within
-from tunery.report.compute.sampling import best_places, sampled
+from tunery.report.compute.sampling import best_indices, sampled
 from tunery.report.text.formatting import metric_name
+from tunery.schema.results.direction import minimized
 from tunery.schema.results.study import StudyResult
 
 MOST_AXES = 8
@@ -48,7 +49,7 @@ def parallel(study: StudyResult) -> Parallel | None:
     if not columns:
         return None
     ranked = most_important(study, columns, values)
-    kept = best_places(values, study.direction, most=_BEST_LINES)
+    kept = best_indices(values, study.direction, most=_BEST_LINES)
     chosen = sampled(len(trials), MOST_LINES, kept=kept)
     axes = [
         parameter_axis(path, column, scale=study.scales.get(path))
@@ -56,10 +57,10 @@ def parallel(study: StudyResult) -> Parallel | None:
         if path in ranked[:MOST_AXES]
     ]
     axes.append(linear_axis(metric_name(study.objective), within(values, view_limits(values, study.direction))))
-    key = _sign(study)
-    completed = sorted(key(value) for trial, value in valued if trial.status == "completed")
+    merits = [-minimized(value, study.direction) for value in values]
+    worst_first = sorted(merit for trial, merit in zip(trials, merits, strict=True) if trial.status == "completed")
     lines = tuple(
-        Line(trials[i].number, _shade(key(values[i]), completed) if trials[i].status == "completed" else None)
+        Line(trials[i].number, _shade(merits[i], worst_first) if trials[i].status == "completed" else None)
         for i in chosen
     )
     return Parallel(tuple(_only(axis, chosen) for axis in axes), lines, tuple(ranked[MOST_AXES:]), len(trials))
@@ -69,9 +70,5 @@ def _only(axis: Axis, chosen: Sequence[int]) -> Axis:
     return axis._replace(positions=tuple(axis.positions[i] for i in chosen))
 
 
-def _sign(study: StudyResult) -> Callable[[float], float]:
-    return (lambda value: value) if study.direction == "maximize" else (lambda value: -value)
-
-
-def _shade(value: float, worst_first: Sequence[float]) -> int:
-    return bisect_left(worst_first, value) * SHADES // len(worst_first)
+def _shade(merit: float, worst_first: Sequence[float]) -> int:
+    return bisect_left(worst_first, merit) * SHADES // len(worst_first)

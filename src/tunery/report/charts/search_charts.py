@@ -117,7 +117,7 @@ def _plane(axes: "Axes", plane: Plane, *, objective: str, best: int | None) -> N
     behind = [spot for spot in plane.spots if not spot.on_front]
     front = [spot for spot in plane.spots if spot.on_front]
     axes.scatter(*_at(behind), s=area, color=STAND_INS["done"], alpha=0.6, linewidth=0)
-    corners = stairs([(spot.cost, spot.value) for spot in plane.stairs])
+    corners = stairs(plane.stairs)
     axes.plot([x for x, _ in corners], [y for _, y in corners], color=STAND_INS["best"], linewidth=1.6, zorder=2)
     axes.scatter(*_at(front), s=46, color=STAND_INS["best"], zorder=3)
     winner = [spot for spot in plane.spots if spot.number == best]
@@ -140,7 +140,7 @@ def _name_front(axes: "Axes", plane: Plane) -> None:
     if len(front) > _MOST_NAMED:
         return
     points = [(spot.cost, spot.value) for spot in front]
-    line = stairs([(spot.cost, spot.value) for spot in plane.stairs])
+    line = stairs(plane.stairs)
     name_points(axes, [str(spot.number) for spot in front], points, line=line, ink=STAND_INS)
 
 

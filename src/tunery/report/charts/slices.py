@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tunery.report.charts.parameter_axes import Axis, parameter_axis
 from tunery.report.compute.importance import most_important, varying
 from tunery.report.compute.run_and_study import Limits, valued_trials, view_limits
-from tunery.report.compute.sampling import best_places, sampled
+from tunery.report.compute.sampling import best_indices, sampled
 from tunery.schema.results.study import StudyResult, TrialRecord
 
 MOST_SLICES = 6
@@ -55,7 +55,7 @@ def slices(study: StudyResult) -> Slices | None:
     if not columns:
         return None
     shown = most_important(study, columns, values)[:MOST_SLICES]
-    kept = best_places(values, study.direction, most=_BEST_DOTS)
+    kept = best_indices(values, study.direction, most=_BEST_DOTS)
     chosen = sampled(len(trials), _MOST_DOTS, kept=kept)
     axes = [parameter_axis(path, columns[path], scale=study.scales.get(path)) for path in shown]
     panels = tuple(_slice(axis, trials, values, chosen) for axis in axes)

@@ -8,7 +8,9 @@ from tunery.report.compute.run_and_study import Limits
 from tunery.report.text.cost_units import PLAIN, SIZES, TIMES, Units, unit_for, wide
 from tunery.report.text.numbers import finite
 from tunery.schema.results.comparison import ComparisonResult, MethodSummary
+from tunery.schema.results.direction import minimized
 from tunery.schema.results.pareto import pareto_front
+from tunery.schema.results.ranking import ranking_key
 
 _FAR = 8
 """Methods that would make the axis so many times longer than all better ones need are left outside the drawing."""
@@ -74,13 +76,7 @@ class TradeOff(NamedTuple):
 
 def ranked(result: ComparisonResult) -> list[MethodSummary]:
     """Methods by mean score, best first; those without a score come last, in the order they were asked for."""
-    sign = -1 if result.direction == "maximize" else 1
-
-    def place(method: MethodSummary) -> tuple[bool, float]:
-        mean = finite(method.mean)
-        return mean is None, 0.0 if mean is None else sign * mean
-
-    return sorted(result.methods, key=place)
+    return sorted(result.methods, key=lambda each: ranking_key(finite(each.mean), None, direction=result.direction))
 
 
 def score_intervals(result: ComparisonResult) -> Intervals:
@@ -194,16 +190,15 @@ def _cost(
 
 def trade_off(result: ComparisonResult, cost: Cost) -> TradeOff:
     """Every method that has both a score and this cost."""
-    sign = 1 if result.direction == "maximize" else -1
     known = [
         (method.method, cost.values[method.method], mean)
         for method in ranked(result)
         if method.method in cost.values and (mean := finite(method.mean)) is not None
     ]
     limits = interval_limits([Interval(name, score, None, None) for name, _, score in known])
-    best = pareto_front({name: (spent, -sign * score) for name, spent, score in known})
+    best = pareto_front({name: (spent, minimized(score, result.direction)) for name, spent, score in known})
     spots = tuple(Spot(name, x, score, _inside(score, limits), name in best) for name, x, score in known)
-    front = sorted((spot for spot in spots if spot.on_front), key=lambda spot: (spot.cost, sign * spot.score))
+    front = sorted((spot for spot in spots if spot.on_front), key=lambda spot: spot.cost)
     return TradeOff(cost, spots, tuple(front), limits)
 
 

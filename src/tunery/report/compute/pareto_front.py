@@ -1,12 +1,15 @@
 """What a score costs in a study with several objectives: every trial in the plane of one cost and the objective."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tunery.report.compute.run_and_study import Limits, view_limits
 from tunery.report.compute.sampling import sampled
 from tunery.report.text.cost_units import COST_WORDS, CostWords, unit_for, wide
 from tunery.report.text.numbers import finite
+from tunery.schema.results.direction import Direction, minimized
+from tunery.schema.results.pareto import pareto_front
+from tunery.schema.results.ranking import ranking_key
 from tunery.schema.results.study import StudyResult, TrialRecord
 
 MOST_SPOTS = 800
@@ -32,8 +35,8 @@ class Plane(NamedTuple):
     logarithmic: bool
     spots: tuple[Spot, ...]
     """In the order of the trials, sampled where there are many; the front is complete."""
-    stairs: tuple[Spot, ...]
-    """Those on the front that no other beats in this plane, from the cheapest on."""
+    stairs: tuple[tuple[float, float], ...]
+    """Costs and values that are Pareto-optimal in this plane, from the cheapest on."""
     limits: Limits
     """Values that are drawn."""
     of: int
@@ -55,10 +58,9 @@ def costs_of(study: StudyResult) -> tuple[str, ...]:
 
 def front_rows(study: StudyResult) -> list[FrontRow]:
     """The trials of the front, best value first."""
-    sign = -1 if study.direction == "maximize" else 1
     by_number = {trial.number: trial for trial in study.trials}
     trials = [by_number[number] for number in study.front if number in by_number]
-    ordered = sorted(trials, key=lambda trial: (finite(trial.value) is None, sign * (finite(trial.value) or 0.0)))
+    ordered = sorted(trials, key=lambda trial: ranking_key(finite(trial.value), None, direction=study.direction))
     return [FrontRow(trial, tuple(cost_text(trial, cost) for cost in costs_of(study))) for trial in ordered]
 
 
@@ -89,17 +91,12 @@ def _plane(study: StudyResult, cost: str, words: CostWords) -> Plane:
         title=f"{words.name} ({unit})" if unit else words.name,
         logarithmic=wide(spot.cost for spot in spots),
         spots=tuple(spots[index] for index in sampled(len(spots), MOST_SPOTS, kept=kept)),
-        stairs=_unbeaten([spot for spot in spots if spot.on_front], study.direction),
+        stairs=_pareto_points([spot for spot in spots if spot.on_front], study.direction),
         limits=view_limits((spot.value for spot in spots), study.direction),
         of=len(spots),
     )
 
 
-def _unbeaten(spots: Iterable[Spot], direction: str) -> tuple[Spot, ...]:
-    """From the cheapest on, every spot that is better than all cheaper ones."""
-    sign = 1 if direction == "maximize" else -1
-    found: list[Spot] = []
-    for spot in sorted(spots, key=lambda spot: (spot.cost, -sign * spot.value)):
-        if not found or sign * spot.value > sign * found[-1].value:
-            found.append(spot)
-    return tuple(found)
+def _pareto_points(spots: Sequence[Spot], direction: Direction) -> tuple[tuple[float, float], ...]:
+    points = {(spot.cost, spot.value): (spot.cost, minimized(spot.value, direction)) for spot in spots}
+    return tuple(sorted(pareto_front(points)))

@@ -5,8 +5,9 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from tunery.report.compute.sampling import best_places, sampled
+from tunery.report.compute.sampling import best_indices, sampled
 from tunery.report.text.numbers import finite
+from tunery.schema.results.direction import Direction, best_of, is_better, minimized
 from tunery.schema.results.study import StudyResult, TrialRecord
 
 MOST_POINTS = 600
@@ -89,22 +90,21 @@ class RunCurves(NamedTuple):
     validation: dict[str, Series]
 
 
-def view_limits(values: Iterable[float], direction: str) -> Limits:
+def view_limits(values: Iterable[float], direction: Direction) -> Limits:
     """Limits that show the good values well: one that is much worse than the others is left outside.
 
     Much worse means more than four times as far from the best as the quartile on the worse side is.
     """
-    known = sorted(values)
-    if not known:
+    ordered = sorted(values, key=lambda value: minimized(value, direction))
+    if not ordered:
         return Limits(0.0, 1.0, 0)
-    sign = 1 if direction == "maximize" else -1
-    best, quartile = (known[-1], known[len(known) // 4]) if sign > 0 else (known[0], known[-1 - len(known) // 4])
-    cut = best - 4 * (best - quartile)
-    shown = [value for value in known if best == quartile or sign * value >= sign * cut]
-    low, high = shown[0], shown[-1]
+    best, quartile = ordered[0], ordered[-1 - len(ordered) // 4]
+    worst = best - 4 * (best - quartile)
+    shown = [value for value in ordered if best == quartile or not is_better(worst, value, direction=direction)]
+    low, high = min(shown), max(shown)
     room = 0.05 * (high - low) or max(abs(high) * 0.02, 1e-3)
     low, high = low - room, high + room
-    return Limits(low, high, sum(not low <= value <= high for value in known))
+    return Limits(low, high, sum(not low <= value <= high for value in ordered))
 
 
 def within(values: Sequence[float], limits: Limits) -> list[float]:
@@ -114,12 +114,12 @@ def within(values: Sequence[float], limits: Limits) -> list[float]:
     return [min(max(value, low), high) for value in values]
 
 
-def trial_value(trial: TrialRecord, direction: str) -> float | None:
+def trial_value(trial: TrialRecord, direction: Direction) -> float | None:
     """The trial's value; for one that was stopped without, its best epoch so far."""
     if (value := finite(trial.value)) is not None or trial.status == "failed":
         return value
     seen = [value for value in map(finite, trial.history) if value is not None]
-    return (max(seen) if direction == "maximize" else min(seen)) if seen else None
+    return best_of(seen, direction) if seen else None
 
 
 def valued_trials(study: StudyResult) -> list[tuple[TrialRecord, float]]:
@@ -143,11 +143,10 @@ def history(study: StudyResult) -> History:
     return History(shown, tuple(best), limits, len(points))
 
 
-def _improvements(points: Sequence[Point], direction: str) -> list[tuple[int, float]]:
+def _improvements(points: Sequence[Point], direction: Direction) -> list[tuple[int, float]]:
     best: list[tuple[int, float]] = []
-    sign = 1 if direction == "maximize" else -1
     for point in points:
-        if point.status == "completed" and (not best or sign * point.value > sign * best[-1][1]):
+        if point.status == "completed" and (not best or is_better(point.value, best[-1][1], direction=direction)):
             best.append((point.number, point.value))
     return best
 
@@ -160,8 +159,8 @@ def learning_curves(study: StudyResult) -> Curves:
         if (values := tuple(map(finite, trial.history))) and any(value is not None for value in values)
     ]
     known = [[value for value in curve.values if value is not None] for curve in curves]
-    tops = [max(values) if study.direction == "maximize" else min(values) for values in known]
-    kept = best_places(tops, study.direction, most=_BEST_CURVES)
+    tops = [best_of(values, study.direction) for values in known]
+    kept = best_indices(tops, study.direction, most=_BEST_CURVES)
     kept |= {index for index, curve in enumerate(curves) if study.best and curve.number == study.best.number}
     shown = tuple(curves[index] for index in sampled(len(curves), MOST_CURVES, kept=kept))
     limits = view_limits((value for values in known for value in values), study.direction)

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from tunery.schema.results.direction import Direction, minimized
+
 
 def sampled(count: int, most: int, *, kept: Collection[int] = ()) -> list[int]:
     """Indices below `count`, rising: all of them where they are at most `most`, else those `kept` and an even sample of
@@ -14,10 +16,9 @@ def sampled(count: int, most: int, *, kept: Collection[int] = ()) -> list[int]:
     return sorted({*kept, *(others[step * len(others) // room] for step in range(room))})
 
 
-def best_places(values: Sequence[float], direction: str, *, most: int) -> set[int]:
+def best_indices(values: Sequence[float], direction: Direction, *, most: int) -> set[int]:
     """Indices of the best values."""
-    sign = -1 if direction == "maximize" else 1
-    return set(sorted(range(len(values)), key=lambda index: sign * values[index])[:most])
+    return set(sorted(range(len(values)), key=lambda index: minimized(values[index], direction))[:most])
 
 
 def sample_note(drawn: int, of: int, *, kept: str = "the best ones") -> str:

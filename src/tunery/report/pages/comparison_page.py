@@ -40,7 +40,16 @@ from tunery.report.pages.components import (
 from tunery.report.pages.disk_section import disk_section
 from tunery.report.pages.markup import Child, Html, join, prose, tag
 from tunery.report.text.comparison_table import comparison_rows, interval
-from tunery.report.text.formatting import DASH, METRIC_NAMES, duration, metric_name, plural, score, signed
+from tunery.report.text.formatting import (
+    DASH,
+    cost_axes_sentence,
+    duration,
+    metric_name,
+    objective_sentence,
+    plural,
+    score,
+    signed,
+)
 from tunery.report.text.method_names import comparison_to_read
 from tunery.report.text.numbers import finite
 from tunery.schema.results.comparison import Cell, ComparisonResult, MethodSummary
@@ -107,19 +116,13 @@ def _header(result: ComparisonResult) -> Html:
         tag("p", result.name, class_="name"),
         tag("h1", comparison_headline(result)),
         verdicts,
-        tag("p", _objective(result), class_="quiet"),
+        tag("p", objective_sentence(result.objective, result.direction, split="test"), class_="quiet"),
     )
 
 
 def _verdict(line: str) -> Html:
     """A line that begins with a space goes on from the one before."""
     return tag("li", prose(line.strip()), class_="on" if line.startswith(" ") else None)
-
-
-def _objective(result: ComparisonResult) -> str:
-    called, meaning = METRIC_NAMES.get(result.objective, (result.objective, ""))
-    better = "higher is better" if result.direction == "maximize" else "lower is better"
-    return f"Judged by {called} on the test split" + (f" ({meaning}; {better})." if meaning else f" ({better}).")
 
 
 def _tiles(result: ComparisonResult) -> Html:
@@ -247,8 +250,9 @@ def _trade_offs(result: ComparisonResult) -> Html | None:
         return trade_off_chart(trades, objective=result.objective, baseline=result.baseline, size=sized, label=label)
 
     marks = legend(("best", "dot", "on the front: no method beats it in one without losing in the other"))
-    better = "up" if result.direction == "maximize" else "down"
-    note = f"Better is to the left and {better}. Differences between neighbours may be chance: see the intervals above."
+    note = (
+        f"{cost_axes_sentence(result.direction)} Differences between neighbours may be chance: see the intervals above."
+    )
     note += " A triangle is a method far off the others; its score is written beside it." if _beyond(trades) else ""
     return section("What a score costs", marks, figure(draw, wide=(_WIDE, 0), phone_height=0, caption=note))
 

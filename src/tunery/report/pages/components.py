@@ -1,16 +1,16 @@
 """Pieces that the pages share: sections, tiles, figures, tables, configs, data, environment."""
 
 import json
+import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Final
-
-import yaml
 
 from tunery.report.charts.figure import Size
 from tunery.report.compute.run_and_study import class_table, scalars, share_saved
 from tunery.report.pages.markup import Child, Html, join, prose, tag
 from tunery.report.text.formatting import DASH, metric_name, percent, score, size
 from tunery.report.text.numbers import finite
+from tunery.schema.reading.yaml_text import dump_yaml
 from tunery.schema.results.run import DataRecord, Environment, SplitRecord
 
 MOST_OPEN = 12
@@ -90,21 +90,11 @@ def collapsed(summary: str, content: Html, *, when: bool) -> Html:
     return tag("details", tag("summary", summary), content) if when else content
 
 
-class _Block(yaml.SafeDumper):
-    """Sections as blocks, lists on one line."""
-
-
-_Block.add_representer(
-    list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
-)
-
-
 def config_block(config: Mapping[str, Any], *, chosen: Container[str] = ()) -> Html:
     """A config as YAML; lines whose dotted path is in `chosen` are marked."""
     plain = json.loads(json.dumps(config, default=str))
-    text = yaml.dump(plain, Dumper=_Block, sort_keys=False, allow_unicode=True, width=10**6)
     lines, above = [], list[tuple[int, str]]()
-    for line in text.splitlines():
+    for line in dump_yaml(plain, width=math.inf).splitlines():
         depth = len(line) - len(line.lstrip())
         above = [*(level for level in above if level[0] < depth), (depth, line.strip().partition(":")[0])]
         path = ".".join(key for _, key in above)

@@ -81,7 +81,11 @@ def _header(result: RunResult) -> Html:
         tag("p", ran, class_="lead"),
         tag("p", f"Reason: {result.reason}") if result.reason else None,
         tag("ul", [tag("li", prose(note)) for note in result.notes], class_="verdicts") if result.notes else None,
-        tag("p", objective_sentence(result.objective.name, result.objective.direction), class_="quiet"),
+        tag(
+            "p",
+            objective_sentence(result.objective.name, result.objective.direction, split="validation"),
+            class_="quiet",
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from tunery.report.compute.sampling import sample_note
 from tunery.report.pages.components import figure, legend, section
 from tunery.report.pages.markup import Html, tag
 from tunery.report.pages.study_tables import front_table, pruned_table
-from tunery.report.text.formatting import listed, metric_name, percent, plural
+from tunery.report.text.formatting import cost_axes_sentence, listed, metric_name, percent, plural
 from tunery.report.text.study_sentences import front_sentence, pruned_sentence
 from tunery.schema.results.study import StudyResult
 
@@ -131,8 +131,7 @@ def front_section(study: StudyResult) -> Html | None:
     marks = [("done", "dot", "completed"), ("best", "dot", "on the front")]
     wins = f"trial {_winner(study)}, the winner by {metric_name(study.objective)}"
     marks += [("best", "ring", wins)] if study.best else []
-    better = "up" if study.direction == "maximize" else "down"
-    caption = f"Better is to the left and {better}."
+    caption = cost_axes_sentence(study.direction)
     caption += " A trial may be on the front for a cost that another drawing shows." if len(found) > 1 else ""
     caption += f" {_beyond(found[0].limits.hidden, 'trial')}" if found[0].limits.hidden else ""
     caption += f" {sample_note(len(found[0].spots), found[0].of, kept='the front')}"

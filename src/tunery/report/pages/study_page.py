@@ -114,7 +114,7 @@ def _headline(study: StudyResult, stopped: Pruning) -> Html:
         tag("h1", headline(study)),
         tag("p", f"{_counted(study)} {_thrift(study, stopped)}", class_="lead"),
         _remarks(study.notes),
-        tag("p", objective_sentence(study.objective, study.direction), class_="quiet"),
+        tag("p", objective_sentence(study.objective, study.direction, split="validation"), class_="quiet"),
         tag("p", f"Kept low beside it: {cost_names(study)}.", class_="quiet") if costs_of(study) else None,
     )
 

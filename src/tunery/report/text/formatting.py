@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tunery.report.text.numbers import finite
+from tunery.schema.results.direction import Direction
 from tunery.schema.sizes import size_text
 
 METRIC_NAMES: Final[dict[str, tuple[str, str]]] = {
@@ -34,11 +35,16 @@ def metric_name(name: str) -> str:
     return METRIC_NAMES.get(name, (name, ""))[0]
 
 
-def objective_sentence(name: str, direction: str) -> str:
+def objective_sentence(name: str, direction: Direction, *, split: str) -> str:
     """What the objective is, and which way it is better."""
     called, meaning = METRIC_NAMES.get(name, (name, ""))
     better = "higher is better" if direction == "maximize" else "lower is better"
-    return f"Judged by {called} on the validation split" + (f" ({meaning}; {better})." if meaning else f" ({better}).")
+    return f"Objective: {called} on the {split} split ({'; '.join(filter(None, (meaning, better)))})."
+
+
+def cost_axes_sentence(direction: Direction) -> str:
+    """How to read a drawing of a score against a cost."""
+    return f"Better is to the left and {'up' if direction == 'maximize' else 'down'}."
 
 
 def score(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunery.report.text.numbers import finite
-from tunery.schema.results.ranking import standing
+from tunery.schema.results.ranking import ranking_key
 from tunery.schema.results.study import Rescored, StudyResult, TrialRecord
 
 FIXED = ("rank", "number", "status", "value", "epochs", "seconds", "reason")
@@ -86,7 +86,7 @@ def _place(trial: TrialRecord, study: StudyResult, rescored: Mapping[int, int]) 
     value = finite(trial.value)
     winner = study.best is not None and trial.number == study.best.number
     again = rescored.get(trial.number, len(rescored))
-    among_equals = standing(value, trial.loss, not winner, trial.number, direction=study.direction)
+    among_equals = ranking_key(value, trial.loss, not winner, trial.number, direction=study.direction)
     return _ORDER.index(trial.status), value is None, again, *among_equals
 
 

@@ -8,6 +8,7 @@ from tunery.report.compute.pruning import Pruning
 from tunery.report.text.cost_units import COST_WORDS
 from tunery.report.text.formatting import DASH, duration, listed, metric_name, percent, plural, score, signed
 from tunery.report.text.numbers import finite
+from tunery.schema.results.direction import minimized
 from tunery.schema.results.study import EnsembleGain, Rescored, StudyResult
 
 ENSEMBLES: Final = {
@@ -87,8 +88,7 @@ def rescored_sentence(study: StudyResult) -> str:
 def _best_value(study: StudyResult) -> Rescored | None:
     """The rescored configuration whose own trial was best; None where a trial has no value."""
     known = [again for again in study.rescored if again.values]
-    sign = 1 if study.direction == "maximize" else -1
-    return max(known, key=lambda again: sign * again.values[0]) if known else None
+    return min(known, key=lambda again: minimized(again.values[0], study.direction)) if known else None
 
 
 def importance_line(study: StudyResult, *, most: int) -> str:

@@ -1,5 +1,6 @@
 """YAML as version 1.2 reads it: `1e-5` is a number, `no` is a word, and no key stands twice."""
 
+import math
 import re
 from collections.abc import Callable, Hashable
 from functools import partial
@@ -32,7 +33,8 @@ _VALUES: Final[dict[str, Callable[[str], Any]]] = {
 }
 """The value of such a word."""
 
-_SEPARATORS: Final = frozenset("\x85\u2028\u2029\ufeff")
+_ESCAPED: Final = frozenset("\n\x85\u2028\u2029\ufeff")
+"""Characters that are written as escapes: a line break, and separators that only double quotes keep."""
 
 
 class _Extent(NamedTuple):
@@ -151,18 +153,24 @@ def _cut(text: str) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
+    """Mappings as blocks, lists on one line, no aliases."""
+
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def represent_list(self, data: Any) -> yaml.SequenceNode:
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+
     def represent_str(self, data: str) -> yaml.ScalarNode:
-        """Line separators that only Unicode knows survive in double quotes alone."""
-        style = None if _SEPARATORS.isdisjoint(data) else '"'
+        style = None if _ESCAPED.isdisjoint(data) else '"'
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 
 _learn_words(_Loader)
 _learn_words(_Dumper)
 _Dumper.add_representer(str, _Dumper.represent_str)
+for _sequence in (list, tuple):
+    _Dumper.add_representer(_sequence, _Dumper.represent_list)
 
 
 def read_yaml(path: Path) -> Any:
@@ -219,6 +227,15 @@ def _reason(error: yaml.YAMLError) -> str:
     return place + (getattr(error, "problem", None) or " ".join(str(error).split()))
 
 
-def dump_yaml(value: Any) -> str:
-    """Write plain data so that `parse_yaml` reads the same data back; keys keep their order."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+def dump_yaml(value: Any, *, width: float = 120) -> str:
+    """Write plain data so that `parse_yaml` reads the same data back; keys keep their order.
+
+    Args:
+        width: characters of a line, as far as there are places to break it.
+    """
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
+
+
+def yaml_line(value: Any) -> str:
+    """A value on one line, as it may stand behind a key or within a list."""
+    return dump_yaml([value], width=math.inf).strip()[1:-1]

@@ -2,24 +2,19 @@
 
 import math
 
-from tunery.schema.results.direction import Direction
+from tunery.schema.results.direction import Direction, minimized
 
 
-def cost(value: float, direction: Direction) -> float:
-    """A value of a metric such that less is better, whichever way the metric goes."""
-    return -value if direction == "maximize" else value
-
-
-def standing(value: float | None, loss: float | None, *order: int, direction: Direction) -> tuple[float, ...]:
-    """Sorts completed runs, best first: by the objective, equals by the loss, and those that are equal in both by
-    `order`. What is not known, or is no number, comes last.
+def ranking_key(value: float | None, loss: float | None, *order: int, direction: Direction) -> tuple[float, ...]:
+    """What completed runs are sorted by, best first: by the objective, equals by the loss, and those that are equal in
+    both by `order`. What is not known, or is no number, comes last.
 
     Args:
         value: the objective on validation.
         loss: on validation.
         order: what tells apart the runs that are sorted together, such as a trial's number.
     """
-    return (_known(None if value is None else cost(value, direction)), _known(loss), *order)
+    return (_known(None if value is None else minimized(value, direction)), _known(loss), *order)
 
 
 def _known(number: float | None) -> float:

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from tunery.schema.config.run import RunConfig
 from tunery.schema.reading.document import Document
 from tunery.schema.reading.fields import branches, is_block, tag_of, written, written_name
-from tunery.schema.reading.yaml_text import dump_yaml
+from tunery.schema.reading.yaml_text import yaml_line
 from tunery.schema.space.default import with_default_domains
 from tunery.schema.space.parameters import owners_of, parameters
 from tunery.schema.spec import Choices, Domain, Range, Spec
@@ -96,7 +96,7 @@ def flow(value: Any) -> str:
         return f"{{{', '.join(f'{key}: {flow(inner)}' for key, inner in keys.items())}}}"
     if isinstance(value, Choices | tuple | list):
         return f"[{', '.join(map(flow, value.values if isinstance(value, Choices) else value))}]"
-    return dump_yaml([value])[2:].rstrip("\n")
+    return yaml_line(value)
 
 
 def said(text: str | None) -> str:

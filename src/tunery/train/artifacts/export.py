@@ -13,7 +13,7 @@ from tunery.errors import FolderError
 from tunery.model.export import export_merged
 from tunery.schema.reading.document import validate
 from tunery.schema.reading.yaml_text import read_yaml
-from tunery.schema.results.ranking import standing
+from tunery.schema.results.ranking import ranking_key
 from tunery.schema.results.run import CheckpointRecord, RunResult
 from tunery.schema.results.study import StudyResult
 from tunery.store.disk.files import replace_folder, require_writable
@@ -197,7 +197,7 @@ def _published(run: Path, study: StudyResult | None, *, open_ended: bool) -> Ite
             if study is None or winner is None:
                 yield _Published(None, step, (), folder)
             else:
-                place = standing(winner.value, _loss_of(winner.number, study), direction=study.direction)
+                place = ranking_key(winner.value, _loss_of(winner.number, study), direction=study.direction)
                 yield _Published(winner.number, step, place if open_ended else _FIRST, folder)
 
 
@@ -214,4 +214,4 @@ def _stored(root: RunFolder, folder: RunFolder, *, trial: int | None, unfinished
 def _standing(result: RunResult | None) -> tuple[float, ...]:
     if result is None or result.status != "completed":
         return _LAST
-    return standing(result.objective.value, result.loss, direction=result.objective.direction)
+    return ranking_key(result.objective.value, result.loss, direction=result.objective.direction)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tunery.data.metrics import Floats
 from tunery.data.row_table import RowTable
-from tunery.schema.results.direction import Direction
+from tunery.schema.results.direction import Direction, minimized
 from tunery.tasks.combine import Combiner, Logits
 from tunery.tasks.task import State, Task
 
@@ -65,11 +65,6 @@ class Judge:
     objective: str
     direction: Direction
 
-    @property
-    def sign(self) -> int:
-        """1 where more is better, else -1."""
-        return 1 if self.direction == "maximize" else -1
-
     def state(self, answers: RowTable, rows: Rows) -> State | None:
         """What the task fits on some rows."""
         return self.task.fit_state(answers.take(rows), self.truth.take(rows))
@@ -91,7 +86,7 @@ class Judge:
     def merit(self, answers: RowTable, rows: Rows) -> float:
         """What choosing goes by: more is better, and what is undefined is worst."""
         value = self.value(answers, rows)
-        return -math.inf if value is None else self.sign * value
+        return -math.inf if value is None else -minimized(value, self.direction)
 
 
 Choose = Callable[[Sequence[Logits], Judge, Rows, Combiner], Blend]

@@ -16,6 +16,7 @@ from tunery.data.row_table import RowTable
 from tunery.data.splitting import split_off
 from tunery.errors import ModelError
 from tunery.schema.results.card import CARD_FORMAT, ModelCard
+from tunery.schema.results.direction import minimized
 from tunery.schema.results.study import EnsembleGain
 from tunery.store.disk.files import replace_folder, require_writable, write_text
 from tunery.store.disk.ownership import temporary
@@ -200,7 +201,7 @@ def gain(name: str, method: Method) -> EnsembleGain | None:
     if value is None or single is None:
         return None
     trials = tuple(panel.members[place].trial for place in sorted(used))
-    better = panel.judge.sign * (value - single) + 0.0  # and not -0.0
+    better = minimized(single, panel.judge.direction) - minimized(value, panel.judge.direction) + 0.0  # and not -0.0
     return EnsembleGain.model_validate(
         {"method": name, "trials": trials, "value": value, "single": single, "gain": better}
     )

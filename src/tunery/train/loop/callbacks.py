@@ -13,7 +13,7 @@ from tunery.model.peft.method import Regulator
 from tunery.model.trainable import owned_state
 from tunery.schema import RunConfig
 from tunery.schema.config.checkpoint import Checkpoint
-from tunery.schema.results.direction import Direction
+from tunery.schema.results.direction import Direction, is_better
 from tunery.schema.results.run import CheckpointRecord
 from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import Reference, room_for
@@ -25,11 +25,6 @@ from tunery.train.signals import Signals
 
 _RECORD: Final = 2**16
 """Bytes of `progress.json`, at most."""
-
-
-def is_better(value: float, than: float, *, direction: Direction, by: float = 0.0) -> bool:
-    """Whether `value` improves on `than` by more than `by`."""
-    return value - than > by if direction == "maximize" else than - value > by
 
 
 def epochs_without_improvement(history: Sequence[float | None], *, direction: Direction, min_delta: float) -> int:
