@@ -239,7 +239,7 @@ def test_a_disk_that_fails_is_one_line_and_no_traceback(capsys: pytest.CaptureFi
 def test_warnings_of_tunery_are_one_plain_line() -> None:
     code = """
 import sys, warnings
-from tunery.train.quiet import quiet_libraries
+from tunery.train.library_warnings import quiet_libraries
 quiet_libraries()
 def warn(module, text):
     exec(compile("import warnings; warnings.warn(text)", module, "exec"), {"__name__": module, "text": text})

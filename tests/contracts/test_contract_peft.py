@@ -299,9 +299,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from tunery.model.export import load_exported
 from tunery.model.heads import answers_of
-from tunery.schema.model import Model
-from tunery.schema.peft import Peft
-from tunery.schema.task import LabelOutput
+from tunery.schema.config.model import Model
+from tunery.schema.config.peft import Peft
+from tunery.schema.config.task import LabelOutput
 inputs = torch.load(sys.argv[1])
 for folder in map(Path, sys.argv[2:]):
     told = json.loads((folder / "told.json").read_text())

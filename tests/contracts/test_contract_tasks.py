@@ -209,16 +209,16 @@ import json
 from pathlib import Path
 import span_task
 span_task.register()
-from tunery.train.verify import read_from_a_fork
+from tunery.train.artifacts.verify import read_from_a_fork
 read_from_a_fork()  # a process that knows the third task
 import numpy as np
 from tunery import load, search
 from tunery.train.fit import fit
-from tunery.train.inference import evaluate
+from tunery.train.predict.inference import evaluate
 from tunery.errors import ModelError, Interrupted
-from tunery.schema.document import validate
+from tunery.schema.reading.document import validate
 from tunery.hpo.analysis.ensemble import ensemble
-from tunery.train.predict_file import predict_file
+from tunery.train.predict.predict_file import predict_file
 
 base, folder = sys.argv[1], Path(sys.argv[2])
 files = span_task.write_span_rows(folder)

@@ -250,7 +250,7 @@ from pathlib import Path
 from tunery.execution.fork_server import threads_for
 from tunery.execution.forked import WarmProcesses
 from tunery.execution.runner import Job
-from tunery.schema.document import validate
+from tunery.schema.reading.document import validate
 job = Job(validate(json.loads(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]), "trial 0", alone=False)
 WarmProcesses().run(job, judge=lambda _: None, stop=lambda: None)
 """

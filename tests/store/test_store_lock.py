@@ -22,7 +22,7 @@ from tunery.store.disk.lock import Holder, alone, held, holder
 HOLD = """
 import sys, time
 from pathlib import Path
-from tunery.store.lock import held
+from tunery.store.disk.lock import held
 with held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -30,7 +30,7 @@ with held(Path(sys.argv[1])):
 WITH_WORKERS = """
 import multiprocessing, sys, time
 from pathlib import Path
-from tunery.store.lock import held
+from tunery.store.disk.lock import held
 
 def work(ready):
     ready.set()
@@ -49,7 +49,7 @@ with held(Path(sys.argv[1])):
 WITH_LEAVING_CHILD = """
 import os, sys, time
 from pathlib import Path
-from tunery.store.lock import held
+from tunery.store.disk.lock import held
 with held(Path(sys.argv[1])):
     child = os.fork()
     if child == 0:
@@ -236,7 +236,7 @@ def test_a_holder_reads_well() -> None:
 TAKE_TURNS = """
 import fcntl, os, sys, time
 from pathlib import Path
-from tunery.store.lock import alone
+from tunery.store.disk.lock import alone
 
 folder, turns, seconds = Path(sys.argv[1]), 12, 0.001
 if sys.argv[2] == "no locks":
@@ -264,7 +264,7 @@ def test_turns_of_several_processes_do_not_overlap(tmp_path: Path, kind: str, tu
 WAIT_IN_TURN = """
 import sys, time
 from pathlib import Path
-from tunery.store.lock import alone
+from tunery.store.disk.lock import alone
 with alone(Path(sys.argv[1]), say=print):
     print("alone", flush=True)
     time.sleep(60)
