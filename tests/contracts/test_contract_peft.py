@@ -298,7 +298,7 @@ import json, sys, torch
 from pathlib import Path
 from pydantic import TypeAdapter
 from tunery.model.export import load_exported
-from tunery.model.heads import answers_of
+from tunery.model.heads.heads import answers_of
 from tunery.schema.config.model import Model
 from tunery.schema.config.peft import Peft
 from tunery.schema.config.task import LabelOutput

@@ -1,6 +1,7 @@
 """Where a run ran."""
 
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -33,6 +34,7 @@ def changed_environment(before: Environment, now: Environment) -> str:
     return "; ".join(f"{what} was {old} and is {new}" for what, old, new in found if old != new)
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)
