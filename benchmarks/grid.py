@@ -20,8 +20,9 @@ from typing import Any, final
 
 from search import rows_parser, write_rows
 from tunery import search
+from tunery.execution.observer import Silent
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
-from tunery.hpo.plan import Plan, Silent
+from tunery.hpo.plan import Plan
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
 from tunery.hpo.trial_loop import TrialLoop
 from tunery.schema.reading.document import validate

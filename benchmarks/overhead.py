@@ -21,9 +21,10 @@ from random import Random
 from typing import Any, final
 
 from grid import finished
+from tunery.execution.observer import Silent
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
 from tunery.hpo.analysis.trial_records import summarise
-from tunery.hpo.plan import Plan, Silent
+from tunery.hpo.plan import Plan
 from tunery.hpo.search_space.distributions import Space, complete
 from tunery.hpo.search_space.grid import grid
 from tunery.hpo.storage.database import open_study, opened, sqlite_url

@@ -1,11 +1,11 @@
-"""Stands in for the processes of a comparison."""
+"""Stands in for the interpreters of a comparison."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import torch
 
-from tunery.execution.cell_runner import CellJob, CellStop, Outcome
+from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
 from tunery.schema import RunConfig
 from tunery.schema.results.record import Objective
 from tunery.schema.results.run import (
@@ -19,11 +19,12 @@ from tunery.schema.results.run import (
     Tokens,
 )
 from tunery.store.disk.run_lock import claimed
+from tunery.store.folder import RunFolder
 
 SCORES = {"none": 0.8, "lora": 0.7, "ia3": 0.6}
 
 
-class Fake:
+class Fake(Runner):
     """Trains nothing: writes a plausible record and a model of 100 bytes."""
 
     def __init__(
@@ -40,20 +41,24 @@ class Fake:
         self.trained: list[tuple[str, int]] = []
         self.score = score or (lambda method, seed: SCORES[method] + 0.01 * (seed % 3))
 
-    def __call__(self, job: CellJob, *, stop: CellStop) -> Outcome:
-        self.trained.append((job.method, job.config.seed))
-        outcome = self.outcomes.get(f"{job.method}_{job.config.seed}") or self.outcomes.get(job.method)
+    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+        method, folder = job.folder.parent.name, RunFolder(job.folder)
+        self.trained.append((method, job.config.seed))
+        outcome = self.outcomes.get(f"{method}_{job.config.seed}") or self.outcomes.get(method)
         if outcome is not None:
             return outcome
-        with claimed(job.path, job.config.model_dump(mode="json"), record="result.json"):
-            (job.path / "best").mkdir()
-            digest, size = job.folder.objects.put({"weight": torch.ones(4)})
+        with claimed(job.folder, job.config.model_dump(mode="json"), record="result.json"):
+            (job.folder / "best").mkdir()
+            digest, size = folder.objects.put({"weight": torch.ones(4)})
             equal = CheckpointRecord(kind="co_best", step=8, epoch=2.0, digest=digest, bytes=size)
-            job.folder.write_kept((equal,))
-        (job.path / "best" / "weights").write_text(f"{job.method:<50}{job.config.seed:<50}")
-        result = record(job.config, self.score(job.method, job.config.seed), loss=self.loss(job.method))
-        job.folder.write_result(result.model_copy(update={"notes": self.notes.get(job.method, ())}))
+            folder.write_kept((equal,))
+        (job.folder / "best" / "weights").write_text(f"{method:<50}{job.config.seed:<50}")
+        result = record(job.config, self.score(method, job.config.seed), loss=self.loss(method))
+        folder.write_result(result.model_copy(update={"notes": self.notes.get(method, ())}))
         return Outcome("completed")
+
+    def close(self) -> None:
+        """Nothing serves the cells."""
 
 
 def record(config: RunConfig, value: float, *, loss: float = 0.5) -> RunResult:

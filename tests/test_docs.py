@@ -17,7 +17,7 @@ import tunery
 from tiny_runs import write_rows
 from tunery.cli import main
 from tunery.cli.app import VERBS, app
-from tunery.comparison.methods import plan
+from tunery.comparison.methods import method_configs
 from tunery.schema.config.run import RunConfig
 from tunery.schema.reading.document import override, validate
 from tunery.schema.reading.fields import members
@@ -112,7 +112,7 @@ def require_command(arguments: list[str]) -> None:
     given = verb.make_context(arguments[0], arguments[1:]).params
     overrides = given.get("overrides") or ()
     if arguments[0] == "compare":
-        plan(BASE, given["methods"].split(","), overrides=overrides)
+        method_configs(BASE, given["methods"].split(","), overrides=overrides)
     else:
         require_sound(override(BASE, overrides))
 

@@ -4,10 +4,11 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import pytest
 import torch
@@ -17,9 +18,9 @@ from tiny_runs import config, write_rows
 from tunery import compare, ensemble, fit, load, search
 from tunery.cli import main
 from tunery.errors import ModelError
-from tunery.execution.cell_runner import CellJob, CellStop, run_in_process
 from tunery.execution.forked import WarmProcesses
-from tunery.execution.runner import Job, Outcome
+from tunery.execution.own_interpreter import OwnInterpreters
+from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
 from tunery.hpo.study import work
 from tunery.schema.results.run import CheckpointRecord
 from tunery.store.folder import RunFolder
@@ -232,44 +233,49 @@ def test_no_pickle_is_run(tiny_bert: Path, tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-def verdict(foreign: Foreign, out: Path, kind: str, permission: bool) -> Outcome:
+def trained_by(runner: Runner, foreign: Foreign, out: Path, *, permission: bool) -> Outcome:
     """How the child process ends that trains a run."""
-    if kind == "cell":
-        return run_in_process(CellJob("none", foreign.config(), out / "cell", permission), stop=CellStop())
-    runner = WarmProcesses()
-    try:
-        job = Job(foreign.config(), out / "trials" / "0", out, "trial 0", trust_remote_code=permission)
+    job = Job(foreign.config(), out / "trials" / "0", out, "trial 0", trust_remote_code=permission)
+    with closing(runner):
         return runner.run(job, judge=lambda epoch: None, stop=lambda: None)
-    finally:
-        runner.close()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["trial", "cell"])
+@pytest.mark.parametrize("kind", [WarmProcesses, OwnInterpreters])
 def test_a_child_process_has_the_permission_of_its_parent_and_no_other(
-    kind: str, unread: Foreign, tmp_path: Path
+    kind: type[Runner], unread: Foreign, tmp_path: Path
 ) -> None:
-    refused = verdict(unread, tmp_path / "refused", kind, permission=False)
+    refused = trained_by(kind(), unread, tmp_path / "refused", permission=False)
     assert refused.status == "refused" and "add --trust-remote-code" in str(refused.reason)
     assert not unread.mark.exists()
-    assert verdict(unread, tmp_path / "permitted", kind, permission=True) == Outcome("completed")
+    assert trained_by(kind(), unread, tmp_path / "permitted", permission=True) == Outcome("completed")
     assert unread.mark.exists()
 
 
 def test_a_comparison_asks_before_it_starts_a_process(unread: Foreign, tmp_path: Path) -> None:
-    seen: list[bool] = []
-
-    def runner(job: CellJob, *, stop: CellStop) -> Outcome:
-        seen.append(job.trust_remote_code)
-        return Outcome("interrupted")
-
+    runner = Interrupted()
     with pytest.raises(ModelError, match="add --trust-remote-code"):
         compare(unread.document(), methods=["none"], seeds=1, out=tmp_path / "one", runner=runner)
     with pytest.raises(Exception, match="goes on from there"):
         compare(
             unread.document(), methods=["none"], seeds=1, out=tmp_path / "two", runner=runner, trust_remote_code=True
         )
-    assert seen == [True]
+    assert runner.permissions == [True]
+
+
+@final
+class Interrupted(Runner):
+    """Trains nothing, and remembers what it was permitted."""
+
+    def __init__(self) -> None:
+        self.permissions: list[bool] = []
+
+    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+        self.permissions.append(job.trust_remote_code)
+        return Outcome("interrupted")
+
+    def close(self) -> None:
+        pass
 
 
 VERBS: dict[str, Callable[[Foreign, Path], list[object]]] = {

@@ -43,13 +43,13 @@ def console(*, terminal: bool) -> tuple[StudyConsole, Written]:
 
 def test_a_line_wipes_the_bar_that_stands_there_and_is_written_at_once() -> None:
     observer, file = console(terminal=True)
-    observer.trial_ended(RECORD)
+    observer.ended(RECORD)
     assert file.calls == [f"\r\x1b[2K{LINE}"]
 
 
 def test_what_is_no_terminal_gets_the_line_alone() -> None:
     observer, file = console(terminal=False)
-    observer.trial_ended(RECORD)
+    observer.ended(RECORD)
     observer.say("[bold]waiting[/bold] for room:\n3 MB more are needed")
     assert file.calls == [LINE, "[bold]waiting[/bold] for room: 3 MB more are needed\n"]
 
@@ -58,5 +58,5 @@ def test_what_is_no_terminal_gets_the_line_alone() -> None:
 def test_a_trial_says_how_it_ended(status: str) -> None:
     observer, file = console(terminal=False)
     plain = {"status": status, "value": None, "reason": None, "notes": (), "params": {}}
-    observer.trial_ended(RECORD.model_copy(update=plain))
+    observer.ended(RECORD.model_copy(update=plain))
     assert file.getvalue() == f"trial 4 {status} in 12 s\n"

@@ -1,6 +1,5 @@
 """A comparison: fair, balanced, thrifty, hard to break, and honest about what it found."""
 
-import errno
 import json
 import os
 import re
@@ -16,22 +15,20 @@ from fake_cells import Fake
 from tiny_runs import wait_for, write_rows
 from tunery import compare, load
 from tunery.cli import show
-from tunery.comparison.methods import VARIANTS, own_method, plan
+from tunery.comparison.methods import VARIANTS, method_configs, own_method
 from tunery.errors import (
     ConfigError,
     DataError,
-    DiskFull,
     FolderError,
     Interrupted,
     RequestError,
     RunError,
     StudyFailed,
 )
-from tunery.execution.cell_process import train
-from tunery.execution.cell_runner import CellJob, CellStop, Outcome, outcome_of
+from tunery.execution.in_process import InThisProcess
+from tunery.execution.runner import Job, Judge, Outcome, Stop
 from tunery.report import comparison_html
 from tunery.schema import RunConfig
-from tunery.schema.reading.document import validate
 from tunery.schema.reading.fields import members
 from tunery.schema.results.comparison import Cell, ComparisonResult
 from tunery.store.disk.files import size
@@ -55,15 +52,15 @@ class Watch:
     """Remembers what it was told."""
 
     def __init__(self) -> None:
-        self.started: list[tuple[int, int]] = []
-        self.ended: list[Cell] = []
+        self.begun: list[tuple[int, int]] = []
+        self.cells: list[Cell] = []
         self.said: list[str] = []
 
-    def cell_started(self, job: CellJob, *, number: int, total: int) -> None:
-        self.started.append((number, total))
+    def started(self, title: str, *, number: int, total: int) -> None:
+        self.begun.append((number, total))
 
-    def cell_ended(self, cell: Cell) -> None:
-        self.ended.append(cell)
+    def ended(self, record: Cell) -> None:
+        self.cells.append(record)
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -98,7 +95,7 @@ def test_every_method_of_the_schema_has_a_name() -> None:
 def test_each_method_trains_with_its_own_defaults(given: dict[str, Any]) -> None:
     file = {**given, "peft": {"method": "lora", "r": 32}, "optim": {"lr": 7e-4, "weight_decay": 0.05}}
     names = ["none", "lora", "qlora", "houlsby_parallel", "head_only", "VeraConfig"]
-    configs = plan(file, names).configs
+    configs = method_configs(file, names).by_method
     assert [(name, config.lr) for name, config in configs.items()] == [
         ("none", 5e-5),
         ("lora", 7e-4),
@@ -134,7 +131,7 @@ def test_the_file_has_a_method_of_its_own(sections: dict[str, Any], name: str) -
 
 def test_overrides_reach_whom_they_are_for(given: dict[str, Any]) -> None:
     overrides = ["peft.r=4", "optim.lr=2e-3", "ia3:optim.lr=5e-3", "train.epochs=1", "lora:train.epochs=3"]
-    configs = plan(given, ["none", "lora", "dora", "ia3"], overrides=overrides).configs
+    configs = method_configs(given, ["none", "lora", "dora", "ia3"], overrides=overrides).by_method
     assert {name: config.lr for name, config in configs.items()} == {
         "none": 2e-3,
         "lora": 2e-3,
@@ -179,7 +176,9 @@ def test_a_wrong_request_is_refused_before_anything_is_written(
 
 def test_all_mistakes_are_told_at_once(given: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as caught:
-        plan({**given, "trian": {}}, ["lora", "ia3"], overrides=["lora:peft.r=0", "ia3:peft.ff=1", "train.epochs=0"])
+        method_configs(
+            {**given, "trian": {}}, ["lora", "ia3"], overrides=["lora:peft.r=0", "ia3:peft.ff=1", "train.epochs=0"]
+        )
     assert set(problems(caught)) == {"trian", "train.epochs", "lora: peft.r", "ia3: peft.ff"}
 
 
@@ -222,7 +221,7 @@ def test_cells_come_seed_by_seed_and_one_model_is_kept(given: dict[str, Any], tm
     fake, watch, out = Fake(), Watch(), tmp_path / "out"
     result = compare({**given, "seed": 5}, methods=["lora", "none"], seeds=2, out=out, runner=fake, observer=watch)
     assert fake.trained == [("lora", 5), ("none", 5), ("lora", 6), ("none", 6)]
-    assert watch.started == [(1, 4), (2, 4), (3, 4), (4, 4)] and len(watch.ended) == 4
+    assert watch.begun == [(1, 4), (2, 4), (3, 4), (4, 4)] and len(watch.cells) == 4
     assert (result.baseline, result.seeds) == ("none", (5, 6))
     assert result.best is not None and (result.best.method, result.best.seed) == ("none", 5)
     assert (out / "best" / "weights").read_text().split() == ["none", "5"]
@@ -270,12 +269,11 @@ def test_cells_of_other_rows_do_not_come_into_a_comparison(given: dict[str, Any]
 def test_a_cell_refuses_rows_that_have_changed_since_the_comparison_began(
     given: dict[str, Any], tmp_path: Path
 ) -> None:
-    config = plan(given, ["none"]).configs["none"]
+    config = method_configs(given, ["none"]).by_method["none"]
     data = prepare(config).record()
     cut(given["data"]["train"], 40)
-    request: dict[str, Any] = {"config": config.model_dump(mode="json"), "data": data.model_dump(mode="json")}
-    request |= {"folder": str(tmp_path / "cell"), "title": "none seed 0", "trust_remote_code": False}
-    outcome = train(request)
+    job = Job(config, tmp_path / "cell", None, "full fine-tuning seed 0", data=data)
+    outcome = InThisProcess().run(job, judge=lambda epoch: None, stop=lambda: None)
     assert outcome.status == "refused" and "train had 60 rows and has 40" in (outcome.reason or "")
 
 
@@ -332,11 +330,11 @@ def test_a_comparison_of_which_nothing_is_left_has_failed(given: dict[str, Any],
 
 def test_a_signal_ends_the_comparison_and_the_same_call_goes_on(given: dict[str, Any], tmp_path: Path) -> None:
     class Torn(Fake):
-        def __call__(self, job: CellJob, *, stop: CellStop) -> Outcome:
+        def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
             if job.title == "lora seed 1":
                 os.kill(os.getpid(), signal.SIGINT)
                 return Outcome("interrupted", "saved")
-            return super().__call__(job, stop=stop)
+            return super().run(job, judge=judge, stop=stop)
 
     out, whole = tmp_path / "out", tmp_path / "whole"
     with pytest.raises(Interrupted, match="SIGINT came at lora seed 1; the same command goes on"):
@@ -359,23 +357,6 @@ def test_a_full_disk_stops_the_comparison_and_the_cell_is_not_given_up(given: di
     rest = Fake()
     compare(given, methods=["none", "lora", "ia3"], seeds=1, out=out, runner=rest)
     assert rest.trained == [("lora", 0), ("ia3", 0)]
-
-
-@pytest.mark.parametrize("error", [DiskFull("no room"), OSError(errno.EIO, "broken", "x")])
-def test_what_the_disk_does_to_a_cell_costs_it_nothing(
-    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise error
-
-    monkeypatch.setattr("tunery.execution.cell_process.fit", fail)
-    freed: list[Path] = []
-    monkeypatch.setattr("tunery.execution.cell_process._free", freed.append)
-    request = {"config": validate(given).model_dump(mode="json"), "folder": str(tmp_path / "run"), "title": "none"}
-    request |= {"data": None, "trust_remote_code": False}
-    assert train(request) == Outcome("stopped", str(error)) and not freed
-    monkeypatch.setattr("tunery.execution.cell_process.fit", lambda *_, **__: 1 / 0)
-    assert train(request).status == "failed" and len(freed) == 1
 
 
 def test_the_best_model_survives_a_death_while_it_is_moved(
@@ -433,13 +414,6 @@ def test_nothing_is_concluded_from_runs_whose_scores_are_doubtful(
     assert first.startswith("no conclusion: the scores of 2 of 4 runs are doubtful")
     assert which == f"  lora, 2 of 2 runs: {note}"
     assert others[0].startswith("lora: 0.") and len(others) == 1
-
-
-def test_how_a_process_ended_without_an_answer() -> None:
-    assert outcome_of("", -signal.SIGTERM) == Outcome("interrupted", "SIGTERM")
-    killed = outcome_of("", -signal.SIGKILL)
-    assert killed.status == "failed" and "SIGKILL; the system does that when memory runs out" in (killed.reason or "")
-    assert outcome_of("", 3) == Outcome("failed", "the process ended with exit code 3 and no answer")
 
 
 # From here on with real processes.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tunery.execution.channel import Channel
+from tunery.execution.messages import Begun, Ended
 
 
 @pytest.fixture
@@ -29,9 +30,20 @@ def test_a_channel_works_beyond_a_thousand_open_files(many_files: None) -> None:
     one.close()
     mine, its = Channel(far), Channel(other)
     assert far.fileno() >= 2000 and mine.receive(0.0) is None
-    its.send(epoch=3)
-    assert mine.receive(5.0) == {"epoch": 3} and mine.receive(0.01) is None
+    its.send(Begun(3))
+    assert mine.receive(5.0) == Begun(3) and mine.receive(0.01) is None
     its.close()
     with pytest.raises(EOFError):
         mine.receive()
     mine.close()
+
+
+def test_what_a_writer_left_torn_is_skipped() -> None:
+    """The parent of a process that died in the middle of a line finishes on the same socket."""
+    one, other = socket.socketpair()
+    channel = Channel(other)
+    one.sendall(b'\n["Begun", {"pid')
+    Channel(one).send(Ended(-9))
+    assert channel.receive(5.0) == Ended(-9)
+    one.close()
+    channel.close()

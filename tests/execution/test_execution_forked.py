@@ -247,7 +247,6 @@ def test_a_trial_whose_process_cannot_be_started_fails_alone(
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from tunery.execution.fork_server import threads_for
 from tunery.execution.forked import WarmProcesses
 from tunery.execution.runner import Job
 from tunery.schema.reading.document import validate

@@ -133,6 +133,22 @@ def test_a_signal_is_an_interruption_too(run: Run) -> None:
     assert left.status == "interrupted" and "SIGTERM came at step 9" in (left.reason or "")
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "keeps"),
+    [(ZeroDivisionError("by zero"), "failed", False), (OSError(errno.EIO, "broken"), "stopped", True)],
+)
+def test_a_run_that_is_no_trial_goes_on_unless_it_failed_by_itself(
+    short: RunConfig, tmp_path: Path, error: Exception, status: str, keeps: bool
+) -> None:
+    job, folder = Job(short, tmp_path / "cell", None, "cell"), RunFolder(tmp_path / "cell")
+    raises = Raise(lambda: None)
+    raises.error = lambda: raising(error).error() if folder.resume.points() else None  # in the second epoch
+    assert InThisProcess([raises]).run(job, judge=on, stop=nothing).status == status
+    assert bool(folder.resume.points()) == bool(list(folder.path.rglob("*.safetensors"))) == keeps
+    assert InThisProcess().run(job, judge=on, stop=nothing) == Outcome("completed")
+    assert (folder.path / "best").is_dir() and (folder.path / "report.html").exists()
+
+
 def test_memory_that_runs_out_in_torch_is_recognised(run: Run) -> None:
     out = run(Raise(lambda: torch.empty(1 << 50)))
     assert out.status == "out_of_memory" and (out.reason or "").startswith("RuntimeError")

@@ -1,37 +1,37 @@
-"""What a run on another machine and its study say to one another."""
+"""Boxes of messages between a run on another machine and its study."""
 
 import asyncio
 
+import pytest
+
+from tunery.execution.messages import Alive, Leave
 from tunery.execution.ray_mailbox import Mailbox
-from tunery.execution.runner import Epoch
-from tunery.schema.results.run import Progress
-
-FIRST = Epoch(1, 0.5, Progress())
 
 
-def test_an_epoch_is_seen_once_and_answered() -> None:
+def test_messages_come_in_order_and_in_their_own_box() -> None:
     async def talk() -> None:
         mailbox = Mailbox()
-        assert await mailbox.look(7) == (None, None)
-        asked = asyncio.create_task(mailbox.ask(7, FIRST))
-        await asyncio.sleep(0)
-        silent, epoch = await mailbox.look(7)
-        assert silent is not None and epoch == FIRST
-        assert (await mailbox.look(7))[1] is None and (await mailbox.look(8))[1] is None
-        await mailbox.answer(7, "worse than others")
-        assert await asked == "worse than others"
+        await mailbox.open("a")
+        await mailbox.open("b")
+        await mailbox.send("a", Alive())
+        await mailbox.send("a", Leave("SIGTERM"))
+        assert await mailbox.receive("b", 0.01) is None
+        assert [await mailbox.receive("a"), await mailbox.receive("a")] == [Alive(), Leave("SIGTERM")]
 
     asyncio.run(talk())
 
 
-def test_who_makes_progress_hears_whether_to_leave() -> None:
+def test_a_closed_box_tells_who_waits_and_who_comes_later_that_nobody_will_write() -> None:
     async def talk() -> None:
         mailbox = Mailbox()
-        assert await mailbox.alive(1) is None
-        await mailbox.leave(1, "SIGTERM")
-        assert await mailbox.alive(1) == "SIGTERM" and await mailbox.alive(2) is None
-        assert (await mailbox.look(1))[0] is not None
-        await mailbox.forget(1)
-        assert await mailbox.look(1) == (None, None)
+        await mailbox.open("a")
+        waiting = asyncio.create_task(mailbox.receive("a"))
+        await asyncio.sleep(0)
+        await mailbox.close("a")
+        for reader in (waiting, mailbox.receive("a")):
+            with pytest.raises(EOFError):
+                await reader
+        await mailbox.send("a", Alive())
+        await mailbox.close("a")
 
     asyncio.run(talk())

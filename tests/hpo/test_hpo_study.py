@@ -34,7 +34,6 @@ from tunery.execution.in_process import InThisProcess
 from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
 from tunery.hpo.study import work
-from tunery.schema import RunConfig
 from tunery.schema.results.study import StudyResult, TrialRecord
 from tunery.store.disk.files import remove_tree, size
 from tunery.store.folder import RunFolder
@@ -60,15 +59,15 @@ class Watch:
     """Counts trials."""
 
     def __init__(self) -> None:
-        self.started: list[int] = []
-        self.ended: list[TrialRecord] = []
+        self.begun: list[int] = []
+        self.records: list[TrialRecord] = []
         self.said: list[str] = []
 
-    def trial_started(self, number: int, config: RunConfig) -> None:
-        self.started.append(number)
+    def started(self, title: str, *, number: int, total: int) -> None:
+        self.begun.append(number - 1)
 
-    def trial_ended(self, record: TrialRecord) -> None:
-        self.ended.append(record)
+    def ended(self, record: TrialRecord) -> None:
+        self.records.append(record)
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -145,7 +144,7 @@ def test_what_a_study_leaves_behind(tiny_bert: Path, tmp_path: Path) -> None:
     assert all("peft.r" not in trial.params for trial in result.trials if trial.params["peft.method"] == "none")
     assert (out / "leaderboard.csv").read_text().count("\n") == 5
     assert "</html>" in (out / "report.html").read_text()
-    assert [record.number for record in watch.ended] == [0, 1, 2, 3]
+    assert [record.number for record in watch.records] == [0, 1, 2, 3]
 
     for number in range(4):
         trial = json.loads((out / "trials" / str(number) / "result.json").read_text())
@@ -184,11 +183,11 @@ def test_more_trials_extend_a_study_and_the_same_number_trains_nothing(tiny_bert
     given = document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"})
     first = search(given, out=tmp_path / "study")
     again = Watch()
-    assert search(given, out=tmp_path / "study", observer=again) == first and again.started == []
+    assert search(given, out=tmp_path / "study", observer=again) == first and again.begun == []
     more = Watch()
     larger = {**given, "name": "renamed", "search": {"n_trials": 3, "pruner": "none"}}
     extended = search(larger, out=tmp_path / "study", observer=more)
-    assert more.started == [2] and trajectory(extended)[:2] == trajectory(first)
+    assert more.begun == [2] and trajectory(extended)[:2] == trajectory(first)
 
 
 def test_trials_of_other_rows_do_not_come_into_a_study(tiny_bert: Path, tmp_path: Path) -> None:

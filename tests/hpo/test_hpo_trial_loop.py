@@ -13,8 +13,9 @@ from fake_cells import record
 from tiny_runs import write_rows
 from tunery.errors import DiskFull, Interrupted, RequestError, StudyFailed
 from tunery.execution.engines import make_runner
+from tunery.execution.observer import Silent
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
-from tunery.hpo.plan import Plan, Silent
+from tunery.hpo.plan import Plan
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
 from tunery.hpo.storage.trial_queue import TrialQueue
 from tunery.hpo.trial_loop import NOTES, TrialLoop

@@ -15,7 +15,8 @@ from tunery import load
 from tunery.errors import Damaged, StudyFailed
 from tunery.execution.runner import Job, Outcome
 from tunery.hpo import winner
-from tunery.hpo.winner import Ending, conclude, front, ranked
+from tunery.hpo.plan import Plan
+from tunery.hpo.winner import conclude, front, ranked
 from tunery.schema import RunConfig
 from tunery.schema.results.storage import Disk
 from tunery.schema.results.study import Rescored, StudyResult, TrialRecord
@@ -26,6 +27,8 @@ from tunery.store.study import StudyStore
 from tunery.train.artifacts.export import export_run
 from tunery.train.fit import fit
 from tunery.train.predict.inference import Predictor
+
+End = Callable[..., StudyResult]
 
 LRS = (1e-4, 3e-3, 1e-3)
 VALUES = (0.5, 0.9, 0.7)
@@ -70,8 +73,10 @@ def never(job: Job) -> Outcome:
 
 
 @pytest.fixture
-def ending(out: Path, trained: Path, tiny_bert: Path) -> Callable[..., Ending]:
-    def make(*, keep_best: int = 1, **search: Any) -> Ending:
+def end(out: Path, trained: Path, tiny_bert: Path) -> End:
+    """Ends the study, with settings of its own."""
+
+    def conclude_with(result: StudyResult, *, keep_best: int = 1, **search: Any) -> StudyResult:
         base = trial_config(tiny_bert, trained, 0, **search)
         rule = base.checkpoint.model_copy(update={"keep_best": keep_best})
         store = StudyStore(out, rule, direction="maximize", candidates=3)
@@ -81,9 +86,9 @@ def ending(out: Path, trained: Path, tiny_bert: Path) -> Callable[..., Ending]:
             study.add_trial(
                 create_trial(params={"optim.lr": float(number)}, distributions=distributions, value=number % 12)
             )
-        return Ending(study=study, document={}, base=base, out=out, store=store, run=never)
+        return conclude(result, Plan(document={}, base=base, out=out, study=study), store=store, run=never)
 
-    return make
+    return conclude_with
 
 
 def so_far(*numbers: int, **given: Any) -> StudyResult:
@@ -124,9 +129,9 @@ def weights(out: Path) -> list[bool]:
 
 
 def test_the_best_is_published_scored_and_written_down_and_the_rest_is_freed(
-    out: Path, ending: Callable[..., Ending], scored: list[int]
+    out: Path, end: End, scored: list[int]
 ) -> None:
-    result = conclude(so_far(0, 1, 2), ending())
+    result = end(so_far(0, 1, 2))
     best = result.best
     assert best is not None and (best.number, best.config["optim"]["lr"]) == (1, LRS[1])
     assert best.test["f1_macro"] == load(out).score(_test_rows(out))["f1_macro"] and len(scored) == 2
@@ -153,9 +158,9 @@ STEPS = ("publish", "measure", "importances", "storage_of", "leaderboard_csv", "
 
 
 def test_the_winners_notes_make_the_study_doubtful_and_so_does_that_all_trials_answer_alike(
-    out: Path, ending: Callable[..., Ending]
+    out: Path, end: End
 ) -> None:
-    result = conclude(so_far(0, 1, 2), ending())
+    result = end(so_far(0, 1, 2))
     alike, *doubts = result.doubts
     winner_result = RunFolder(out / "trials" / "1").result()
     assert alike == "all 3 completed trials give every row of validation the same answer"
@@ -165,19 +170,19 @@ def test_the_winners_notes_make_the_study_doubtful_and_so_does_that_all_trials_a
 
 
 def test_a_stop_anywhere_changes_nothing_and_repeats_nothing(
-    out: Path, ending: Callable[..., Ending], scored: list[int], monkeypatch: pytest.MonkeyPatch
+    out: Path, end: End, scored: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed as it enters a step, and once more as it leaves it, step after step."""
     for step in STEPS:
         for before in (False, True):
             with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
                 patch.setattr(winner, step, dying(getattr(winner, step) if before else None))
-                conclude(so_far(0, 1, 2), ending())
+                end(so_far(0, 1, 2))
             assert not (out / "study.json").exists()
-    result = conclude(so_far(0, 1, 2), ending())
+    result = end(so_far(0, 1, 2))
     assert len(scored) == 1 and len(result.ensembles) == 4
     assert not any("weights" in note for note in result.notes)
-    again = conclude(so_far(0, 1, 2), ending())
+    again = end(so_far(0, 1, 2))
     assert again.model_copy(update={"finished_at": result.finished_at}) == result and len(scored) == 1
 
 
@@ -191,31 +196,29 @@ def dying(first: Callable[..., Any] | None) -> Callable[..., Any]:
 
 
 def test_who_was_scored_on_test_is_never_scored_again(
-    out: Path, ending: Callable[..., Ending], scored: list[int], monkeypatch: pytest.MonkeyPatch
+    out: Path, end: End, scored: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The winner is 2, then 1, then 2 again: its export has to be made anew, and its score is known."""
-    keep = ending(keep_best=3, ensemble=None)
-    first = conclude(so_far(0, 2), keep).best
+    keep: dict[str, Any] = {"keep_best": 3, "ensemble": None}
+    first = end(so_far(0, 2), **keep).best
     assert first is not None and first.number == 2 and len(scored) == 1
-    assert conclude(so_far(0, 2), keep).best == first and len(scored) == 1
-    second = conclude(so_far(0, 1, 2), keep).best
+    assert end(so_far(0, 2), **keep).best == first and len(scored) == 1
+    second = end(so_far(0, 1, 2), **keep).best
     assert second is not None and second.number == 1 and len(scored) == 2
     assert load(out).config.lr == LRS[1]
     again = Rescored(number=2, seeds=(0, 1), values=(0.7, 0.9), mean=0.8)
     other = Rescored(number=1, seeds=(0, 1), values=(0.9, 0.1), mean=0.5)
     monkeypatch.setattr(winner, "rescored", lambda *_, **__: (again, other))
-    third = conclude(so_far(0, 1, 2), keep)
+    third = end(so_far(0, 1, 2), **keep)
     assert third.best == first and len(scored) == 2 and third.rescored == (again, other)
     assert load(out).config.lr == LRS[2]
 
 
-def test_the_best_mean_whose_weights_are_there_wins(
-    out: Path, ending: Callable[..., Ending], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_best_mean_whose_weights_are_there_wins(out: Path, end: End, monkeypatch: pytest.MonkeyPatch) -> None:
     RunFolder(out / "trials" / "2").write_kept(())
     order = tuple(Rescored(number=n, seeds=(0,), values=(0.5,), mean=0.5) for n in (2, 0, 1))
     monkeypatch.setattr(winner, "rescored", lambda *_, **__: order)
-    result = conclude(so_far(0, 1, 2), ending(ensemble=None))
+    result = end(so_far(0, 1, 2), ensemble=None)
     assert result.best is not None and result.best.number == 0
     (lost,) = [note for note in result.notes if "weights" in note]
     assert lost.startswith(
@@ -224,25 +227,25 @@ def test_the_best_mean_whose_weights_are_there_wins(
 
 
 def test_the_winner_by_its_mean_is_what_is_exported(
-    out: Path, ending: Callable[..., Ending], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    out: Path, end: End, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Trial 1 has the best value, so that its weights stay; the winner's are in `best/`."""
     order = tuple(Rescored(number=n, seeds=(0,), values=(0.5,), mean=0.5) for n in (2, 1))
     monkeypatch.setattr(winner, "rescored", lambda *_, **__: order)
-    conclude(so_far(0, 1, 2), ending(ensemble=None))
+    end(so_far(0, 1, 2), ensemble=None)
     assert weights(out) == [False, True, False]
     assert load(export_run(out, tmp_path / "export")).config.lr == LRS[2]
     assert load(export_run(out, tmp_path / "other", trial=1)).config.lr == LRS[1]
 
 
-def test_a_member_whose_weights_are_gone_is_a_note(out: Path, ending: Callable[..., Ending]) -> None:
+def test_a_member_whose_weights_are_gone_is_a_note(out: Path, end: End) -> None:
     RunFolder(out / "trials" / "2").write_kept(())
-    result = conclude(so_far(0, 1, 2), ending())
+    result = end(so_far(0, 1, 2))
     assert result.ensembles[0].trials == (1, 0)
     assert any(note.startswith("not in the ensembles: the weights of trial 2 are gone; ") for note in result.notes)
 
 
-def test_what_a_study_asks_for_is_handed_on(ending: Callable[..., Ending], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_study_asks_for_is_handed_on(end: End, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
     def noting(order: Any, **named: Any) -> tuple[Rescored, ...]:
@@ -251,30 +254,27 @@ def test_what_a_study_asks_for_is_handed_on(ending: Callable[..., Ending], monke
 
     monkeypatch.setattr(winner, "rescored", noting)
     monkeypatch.setattr(winner, "measure", lambda out, order, **_: seen.update(members=order) or winner.Measured())
-    given = ending(rescore={"top": 2, "seeds": 7}, ensemble=2)
-    conclude(so_far(0, 1, 2), given)
+    end(so_far(0, 1, 2), rescore={"top": 2, "seeds": 7}, ensemble=2)
     assert seen["order"] == [1, 2, 0] and seen["rule"].seeds == 7 and seen["run"] is never
     assert seen["direction"] == "maximize" and seen["members"] == (1, 2)
 
 
-def test_a_study_that_completed_nothing_fails_with_its_records_written(
-    out: Path, ending: Callable[..., Ending]
-) -> None:
+def test_a_study_that_completed_nothing_fails_with_its_records_written(out: Path, end: End) -> None:
     with pytest.raises(StudyFailed, match="no trial completed; `study.json` and the trials' `result.json` say why"):
-        conclude(so_far(), ending())
+        end(so_far())
     assert json.loads((out / "study.json").read_text())["best"] is None
 
 
-def test_a_winner_without_records_or_with_damaged_weights_is_named(out: Path, ending: Callable[..., Ending]) -> None:
+def test_a_winner_without_records_or_with_damaged_weights_is_named(out: Path, end: End) -> None:
     for path in (out / "objects").glob("*.safetensors"):
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(bytes(content))
     with pytest.raises(Damaged, match=r"trial 1 won, but .*; `tunery train .*config.yaml --out DIR` trains it again"):
-        conclude(so_far(0, 1), ending())
+        end(so_far(0, 1))
     RunFolder(out / "trials" / "1").write_kept(())
     with pytest.raises(StudyFailed, match="trial 1 won, but its records are gone from .*trials/1"):
-        conclude(so_far(1), ending())
+        end(so_far(1))
 
 
 def test_the_front_has_what_nothing_beats_in_every_objective() -> None:

@@ -2,7 +2,6 @@
 
 from typing import final
 
-from tunery.execution.cell_runner import CellJob
 from tunery.schema.config.peft import method_name
 from tunery.schema.results.comparison import Cell
 from tunery.terminal import Terminal
@@ -16,19 +15,19 @@ class ComparisonConsole:
         self._terminal = terminal
         self._place = ""
 
-    def cell_started(self, job: CellJob, *, number: int, total: int) -> None:
+    def started(self, title: str, *, number: int, total: int) -> None:
         """Say which one of how many."""
         self._place = f"[{number}/{total}]"
-        self.say(f"{job.title} …")
+        self.say(f"{title} …")
 
-    def cell_ended(self, cell: Cell) -> None:
+    def ended(self, record: Cell) -> None:
         """Its score and seconds, or why it failed."""
-        told = f"{method_name(cell.method)} seed {cell.seed} {cell.status}"
-        if cell.result is None:
-            self.say(f"{told}: {cell.reason}")
+        told = f"{method_name(record.method)} seed {record.seed} {record.status}"
+        if record.result is None:
+            self.say(f"{told}: {record.reason}")
             return
-        value = "undefined" if cell.value is None else f"{cell.value:.4f}"
-        objective, seconds = cell.result.objective.name, cell.result.seconds.total
+        value = "undefined" if record.value is None else f"{record.value:.4f}"
+        objective, seconds = record.result.objective.name, record.result.seconds.total
         self.say(f"{told}: test {objective} {value} in {seconds:.0f} s")
 
     def say(self, text: str) -> None:

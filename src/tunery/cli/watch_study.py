@@ -7,7 +7,6 @@ from rich.segment import ControlType
 
 from tunery.report.text.formatting import value_text
 from tunery.report.text.method_names import params_to_read
-from tunery.schema import RunConfig
 from tunery.schema.results.study import TrialRecord
 from tunery.terminal import Terminal
 
@@ -26,10 +25,10 @@ class StudyConsole:
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
 
-    def trial_started(self, number: int, config: RunConfig) -> None:
+    def started(self, title: str, *, number: int, total: int) -> None:
         """Nothing: the trial's own process says what it does."""
 
-    def trial_ended(self, record: TrialRecord) -> None:
+    def ended(self, record: TrialRecord) -> None:
         """One line: how it ended, with which parameters."""
         chosen = ", ".join(f"{path}={value_text(value)}" for path, value in params_to_read(record.params).items())
         params = f": {chosen}" if chosen else ""

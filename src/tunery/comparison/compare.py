@@ -1,38 +1,24 @@
 """A comparison: every method on the same data with the same seeds, one process each, and an honest verdict."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Protocol
 
+from tunery.comparison.cells import CellJob, cell_jobs
 from tunery.comparison.comparison_store import ComparisonStore
-from tunery.comparison.methods import Plan, plan, rate_notes, recorded_method, written_methods
+from tunery.comparison.methods import method_configs, rate_notes, recorded_method, written_methods
 from tunery.data.reading.load import require_readable
 from tunery.errors import ConfigError, Interrupted, Problem, RequestError, RunError, StudyFailed, did_you_mean
-from tunery.execution.cell_runner import CellJob, CellRunner, CellStop, Outcome, run_in_process
+from tunery.execution.observer import Observer, Silent
+from tunery.execution.own_interpreter import OwnInterpreters
+from tunery.execution.runner import Outcome, Runner
 from tunery.schema import ConfigLike, Document, document_from
 from tunery.schema.reading.document import override, with_absolute_names
 from tunery.schema.results.comparison import Cell, ComparisonResult
-from tunery.schema.results.run import DataRecord
 from tunery.store.disk.ownership import DATA
 from tunery.store.disk.run_lock import claimed, read_comparison, refuse_other, refuse_other_data
-from tunery.store.study import ignore
-
-_SEEDS: Final = 2**32
-
-
-class Observer(Protocol):
-    """Who is told about cells as they come and go."""
-
-    def cell_started(self, job: CellJob, *, number: int, total: int) -> None:
-        """A cell begins; `number` counts from 1 and includes cells of earlier calls."""
-
-    def cell_ended(self, cell: Cell) -> None:
-        """A cell has completed or failed."""
-
-    def say(self, text: str) -> None:
-        """Something that a person should know: a learning rate is far from a method's default, all cells are there
-        already, the data has changed."""
+from tunery.train.signals import Signals
 
 
 def compare(
@@ -43,20 +29,21 @@ def compare(
     baseline: str | None = None,
     out: str | Path,
     overrides: Iterable[str] = (),
-    observer: Observer | None = None,
-    runner: CellRunner = run_in_process,
+    observer: Observer[Cell] | None = None,
+    runner: Runner | None = None,
     trust_remote_code: bool = False,
 ) -> ComparisonResult:
     """Train every method with every seed in the folder `out`, and say what the differences are worth.
 
     Seeds are the config's own and those after it. Cells that are finished are never trained again, an unfinished one
     is resumed, and one that failed is tried once more by every call. More methods or more seeds extend a comparison.
-    The best model on validation is kept in `out/best`; of all others the records stay. `comparison.methods.plan` says
-    how a method's config comes about, and which `overrides` go where.
+    The best model on validation is kept in `out/best`; of all others the records stay.
+    `comparison.methods.method_configs` says how a method's config comes about, and which `overrides` go where.
 
     Args:
         config: the path of a config file, a mapping like that of such a file, or a `RunConfig`.
         baseline: the method that the others are tested against; full fine-tuning where it is compared, else the first.
+        runner: where cells are trained; None: an interpreter for each, so that its peak memory is its own.
         trust_remote_code: permits code that comes with the model, in every process that this call starts.
 
     Raises:
@@ -69,58 +56,39 @@ def compare(
     if trust_remote_code:
         document = override(document, ["model.trust_remote_code=true"])
     methods = [recorded_method(name) for name in methods]
-    planned = plan(document, methods, overrides=overrides)
-    folder, own = Path(out), with_absolute_names(planned.own).model_dump(mode="json")
-    jobs = _jobs(planned, folder, seeds=seeds, trust_remote_code=trust_remote_code)
+    configs = method_configs(document, methods, overrides=overrides)
+    folder, own = Path(out), with_absolute_names(configs.own).model_dump(mode="json")
+    jobs = cell_jobs(configs, folder, seeds=seeds, trust_remote_code=trust_remote_code)
     _refuse_others(folder, own, jobs)
-    known, say = read_comparison(folder), observer.say if observer else ignore
+    known, observer = read_comparison(folder), observer or Silent()
     against = _baseline(baseline, methods, known)
-    store = ComparisonStore(planned.own, folder, baseline=against, known=known, methods=methods)
+    store = ComparisonStore(configs.own, folder, baseline=against, known=known, methods=methods)
     waiting = [job for job in jobs if job.folder.result() is None]
     if known is not None and not waiting and known.baseline == against and store.holds(jobs):
         from tunery.train.finished import tell_finished  # imports torch, as `prepare` does
 
-        tell_finished(folder, own, planned.own, finished_at=known.finished_at, say=say)
+        tell_finished(folder, own, configs.own, finished_at=known.finished_at, say=observer.say)
         return known
-    for told in rate_notes(planned.configs):
-        say(f"warning: {told}")
-    data = _data(waiting[0], trust_remote_code=trust_remote_code) if waiting else None
-    if data is not None:
+    for told in rate_notes(configs.by_method):
+        observer.say(f"warning: {told}")
+    data = None
+    if waiting:
+        first = waiting[0].job.config
+        require_readable(first.data)
+        from tunery.train.setup.prepare import prepare
+
+        data = prepare(first, trust_remote_code=trust_remote_code).record()
         refuse_other_data(folder, data)
     fresh = not (folder / "config.yaml").exists()
-    with claimed(folder, own, record="comparison.json", data=data):
+    with claimed(folder, own, record="comparison.json", data=data), closing(runner or OwnInterpreters()) as runner:
         try:
-            return _Comparison([replace(job, data=data) for job in jobs], store, observer, runner).run()
+            cells = [replace(cell, job=replace(cell.job, data=data)) for cell in jobs]
+            return _Comparison(cells, store, observer, runner).run()
         except RequestError:
             if fresh:  # nothing was trained: the mended config may have the folder
                 (folder / "config.yaml").unlink()
                 (folder / DATA).unlink(missing_ok=True)
             raise
-
-
-def _data(job: CellJob, *, trust_remote_code: bool) -> DataRecord:
-    require_readable(job.config.data)
-    from tunery.train.setup.prepare import prepare
-
-    return prepare(job.config, trust_remote_code=trust_remote_code).record()
-
-
-def _jobs(planned: Plan, folder: Path, *, seeds: int, trust_remote_code: bool) -> list[CellJob]:
-    """Seed by seed over all methods, so that an interrupted comparison is balanced."""
-    first = planned.own.seed
-    if seeds < 1 or first + seeds > _SEEDS:
-        rule = f"`1 <= seeds` and `seed + seeds <= {_SEEDS}` must hold, but got"
-        raise ConfigError([Problem("seeds", f"{rule} seed={first}, seeds={seeds}")], source="the comparison")
-    return [
-        CellJob(
-            name,
-            with_absolute_names(config.model_copy(update={"seed": seed})),
-            folder / "cells" / name / str(seed),
-            trust_remote_code,
-        )
-        for seed in range(first, first + seeds)
-        for name, config in planned.configs.items()
-    ]
 
 
 def _baseline(wanted: str | None, methods: Sequence[str], known: ComparisonResult | None) -> str:
@@ -136,51 +104,51 @@ def _baseline(wanted: str | None, methods: Sequence[str], known: ComparisonResul
 
 def _refuse_others(folder: Path, own: Document, jobs: Sequence[CellJob]) -> None:
     refuse_other(folder, own, record="comparison.json")
-    for job in jobs:
-        refuse_other(job.path, job.config.model_dump(mode="json"), record="result.json")
+    for cell in jobs:
+        refuse_other(cell.job.folder, cell.job.config.model_dump(mode="json"), record="result.json")
 
 
 @dataclass
 class _Comparison:
     """The work of one call."""
 
-    jobs: Sequence[CellJob]
+    cells: Sequence[CellJob]
     store: ComparisonStore
-    observer: Observer | None
-    runner: CellRunner
+    observer: Observer[Cell]
+    runner: Runner
     outcomes: list[tuple[str, Outcome]] = field(default_factory=list)
+    signals: Signals = field(default_factory=Signals)
 
     def run(self) -> ComparisonResult:
-        stop = CellStop()
-        with stop.listening():
-            for number, job in enumerate(self.jobs, start=1):
-                if job.folder.result() is None:
-                    self._train(job, stop, number)
+        with self.signals.listening(), self.signals.noting():
+            for number, cell in enumerate(self.cells, start=1):
+                if cell.folder.result() is None:
+                    self._train(cell, number)
                 else:
-                    self.store.add(job)
+                    self.store.add(cell)
         result = self.store.write()
         if all(cell.status == "failed" for cell in result.cells):
             raise StudyFailed(f"no cell completed, the last for this reason: {result.cells[-1].reason}")
         return result
 
-    def _train(self, job: CellJob, stop: CellStop, number: int) -> None:
-        if self.observer:
-            self.observer.cell_started(job, number=number, total=len(self.jobs))
-        self.store.make_room(job)
-        outcome = Outcome("interrupted") if stop.by else self.runner(job, stop=stop)
+    def _train(self, cell: CellJob, number: int) -> None:
+        job, signals = cell.job, self.signals
+        self.observer.started(job.title, number=number, total=len(self.cells))
+        self.store.make_room(cell)
+        outcome = Outcome("interrupted")
+        if signals.by is None:
+            outcome = self.runner.run(job, judge=lambda epoch: None, stop=lambda: signals.by)
         if outcome.status == "stopped":
             raise RunError(f"{job.title} was stopped: {outcome.reason}")
-        if outcome.status == "completed" or (outcome.status != "interrupted" and not stop.by):
-            self._record(job, outcome)
-        if outcome.status == "interrupted" or stop.by:
-            why = stop.by or outcome.reason or "a signal"
+        if outcome.status == "completed" or (outcome.status != "interrupted" and signals.by is None):
+            self._record(cell, outcome)
+        if outcome.status == "interrupted" or signals.by is not None:
+            why = signals.by or outcome.reason or "a signal"
             raise Interrupted(f"{why} came at {job.title}; the same command goes on from there")
 
-    def _record(self, job: CellJob, outcome: Outcome) -> None:
-        self.outcomes.append((job.method, outcome))
-        cell = self.store.add(job, outcome)
-        if self.observer:
-            self.observer.cell_ended(cell)
+    def _record(self, cell: CellJob, outcome: Outcome) -> None:
+        self.outcomes.append((cell.method, outcome))
+        self.observer.ended(self.store.add(cell, outcome))
         self._refuse_what_all_refuse()
         if any(outcome.status != "refused" for _, outcome in self.outcomes):
             self.store.write()
@@ -189,6 +157,6 @@ class _Comparison:
         """What every method is told at the start is wrong with the request, not with a method."""
         refusals = {outcome.reason for _, outcome in self.outcomes if outcome.status == "refused"}
         methods = {method for method, _ in self.outcomes}
-        enough = min(2, len({job.method for job in self.jobs}))
+        enough = min(2, len({cell.method for cell in self.cells}))
         if len(refusals) == 1 and len(methods) >= enough and all(o.status == "refused" for _, o in self.outcomes):
             raise RequestError(str(refusals.pop()))

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 
+from tunery.comparison.cells import CellJob
+from tunery.comparison.conclusions import conclusions
 from tunery.comparison.summary import method_summaries
-from tunery.comparison.verdicts import verdicts
-from tunery.execution.cell_runner import CellJob, Outcome
+from tunery.execution.runner import Outcome
 from tunery.pages import draw_comparison
 from tunery.report import comparison_csv, comparison_png
 from tunery.schema import RunConfig, RunResult
@@ -33,21 +34,21 @@ class ComparisonStore:
         self._methods = tuple(dict.fromkeys([*before, *methods]))
         self._cells = {(cell.method, cell.seed): cell for cell in known.cells} if known else {}
 
-    def holds(self, jobs: Sequence[CellJob]) -> bool:
+    def holds(self, cells: Sequence[CellJob]) -> bool:
         """Whether all these cells are known as completed."""
-        found = [self._cells.get((job.method, job.config.seed)) for job in jobs]
+        found = [self._cells.get((cell.method, cell.seed)) for cell in cells]
         return all(cell is not None and cell.status == "completed" for cell in found)
 
-    def add(self, job: CellJob, outcome: Outcome | None = None) -> Cell:
+    def add(self, planned: CellJob, outcome: Outcome | None = None) -> Cell:
         """Take a cell in: from its own record, or as failed."""
-        result = job.folder.result()
+        result = planned.folder.result()
         reason = None if result else (outcome and outcome.reason) or "it left no result"
         cell = Cell(
-            method=job.method,
-            seed=job.config.seed,
+            method=planned.method,
+            seed=planned.seed,
             status="completed" if result else "failed",
             value=_on_test(result) if result else None,
-            folder=str(job.path.relative_to(self.out)),
+            folder=str(planned.folder.path.relative_to(self.out)),
             reason=reason,
             result=result,
         )
@@ -55,11 +56,11 @@ class ComparisonStore:
         self._keep_the_best()
         return cell
 
-    def make_room(self, job: CellJob) -> None:
+    def make_room(self, planned: CellJob) -> None:
         """A failed cell that is tried again and left no resume point begins anew, its costs included."""
-        cell = self._cells.get((job.method, job.config.seed))
-        if cell is not None and cell.status == "failed" and job.folder.resume.latest() is None:
-            job.folder.start_over()
+        cell = self._cells.get((planned.method, planned.seed))
+        if cell is not None and cell.status == "failed" and planned.folder.resume.latest() is None:
+            planned.folder.start_over()
 
     def write(self) -> ComparisonResult:
         """Write what there is so far, `comparison.json` last."""
@@ -83,7 +84,7 @@ class ComparisonStore:
             seeds=tuple(sorted({cell.seed for cell in cells})),
             methods=summaries,
             cells=cells,
-            verdicts=verdicts(summaries, cells, baseline=self._baseline, direction=direction),
+            verdicts=conclusions(summaries, cells, baseline=self._baseline, direction=direction),
             best=self._best(),
             disk=storage_of(self.out).disk,
             seconds=sum(result.seconds.total for result in results),

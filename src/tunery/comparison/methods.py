@@ -32,13 +32,13 @@ _BY_BRANCH: Final = ("peft", "freeze")
 
 
 @dataclass(frozen=True)
-class Plan:
+class MethodConfigs:
     """The configs of a comparison, before seeds."""
 
     own: RunConfig
     """The file by itself, with those overrides that are no method's own matter."""
-    configs: Mapping[str, RunConfig]
-    """By method, in the order they were asked for."""
+    by_method: Mapping[str, RunConfig]
+    """In the order they were asked for."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class _Assignment:
         return "." not in self.path or self.path.rpartition(".")[2] in TAGS
 
 
-def plan(document: Document, methods: Sequence[str], *, overrides: Iterable[str] = ()) -> Plan:
+def method_configs(document: Document, methods: Sequence[str], *, overrides: Iterable[str] = ()) -> MethodConfigs:
     """The config of every method: its own defaults over what the methods have in common.
 
     `peft`, `freeze`, `optim.lr`, `optim.head_lr` and `model.quantization` of the file are used for the file's own
@@ -227,7 +227,7 @@ def _overridden(document: Document, assignments: Iterable[_Assignment]) -> Docum
     return override(document, [given.text for given in assignments])
 
 
-def _validated(own: Document, drafts: Mapping[str, Document], problems: list[Problem]) -> Plan:
+def _validated(own: Document, drafts: Mapping[str, Document], problems: list[Problem]) -> MethodConfigs:
     """All configs, or every problem once: those of the file and of all methods, then what only some have."""
     mine = _checked(own)
     theirs = {name: _checked(draft) for name, draft in drafts.items()}
@@ -242,7 +242,7 @@ def _validated(own: Document, drafts: Mapping[str, Document], problems: list[Pro
     ]
     if isinstance(mine, list) or common or alone:
         raise ConfigError([*common, *alone], source="the comparison")
-    return Plan(mine, {name: found for name, found in theirs.items() if isinstance(found, RunConfig)})
+    return MethodConfigs(mine, {name: found for name, found in theirs.items() if isinstance(found, RunConfig)})
 
 
 def _checked(document: Document) -> RunConfig | list[Problem]:

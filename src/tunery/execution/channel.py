@@ -1,31 +1,32 @@
-"""Messages between a study and the process of one of its trials: JSON over a socket, one a line."""
+"""Messages over a socket, one a line."""
 
-import json
 import select
 import socket
 import threading
 import time
 from contextlib import suppress
-from typing import Any, final
+from json import JSONDecodeError
+from typing import final
 
-Message = dict[str, Any]
+from tunery.execution.messages import Message, decode, encode
 
 
 @final
 class Channel:
-    """One end. A process that has a copy of it, such as the parent of the one that died, may finish the talk.
+    """One end of the socket. Processes that have copies of it may all write to it, such as the parent of the one that
+    died.
 
-    A writer may die in the middle of a line; so every line begins with a break too, and what is no message is skipped.
+    A writer may die in the middle of a line; so every line begins with a break too, and what is torn is skipped.
     """
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._writing = threading.Lock()
-        self._read = b""
+        self._unread = b""
 
-    def send(self, **message: Any) -> None:
+    def send(self, message: Message) -> None:
         """Say something; where nobody listens any more, `receive` will tell."""
-        line = f"\n{json.dumps(message)}\n".encode()
+        line = f"\n{encode(message)}\n".encode()
         with self._writing, suppress(BrokenPipeError, ConnectionResetError):
             self._end.sendall(line)
 
@@ -36,12 +37,12 @@ class Channel:
             EOFError: when nobody is left who could send one.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
-        while (found := self._next()) is None:
+        while (message := self._next()) is None:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not _is_ready(self._end, left):
                 return None
-            self._read += self._bytes()
-        return found
+            self._unread += self._bytes()
+        return message
 
     def close(self) -> None:
         """Close this copy of the end."""
@@ -49,15 +50,15 @@ class Channel:
 
     def _bytes(self) -> bytes:
         with suppress(ConnectionResetError):
-            if found := self._end.recv(2**16):
-                return found
+            if received := self._end.recv(2**16):
+                return received
         raise EOFError
 
     def _next(self) -> Message | None:
-        while b"\n" in self._read:
-            line, _, self._read = self._read.partition(b"\n")
-            with suppress(ValueError):
-                return Message(json.loads(line))
+        while b"\n" in self._unread:
+            line, _, self._unread = self._unread.partition(b"\n")
+            with suppress(JSONDecodeError):
+                return decode(line)
         return None
 
 

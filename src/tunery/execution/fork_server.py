@@ -1,7 +1,6 @@
 """Forks a process for every trial from one that has all in memory which trials share; see `fork_server_main`."""
 
 import gc
-import json
 import os
 import select
 import signal
@@ -9,16 +8,16 @@ import socket
 import sys
 import traceback
 from contextlib import suppress
-from dataclasses import asdict
 from functools import cache
-from tempfile import TemporaryFile
 from typing import final
 
 import torch
 
-from tunery.execution.channel import Channel, Message
+from tunery.execution.channel import Channel
+from tunery.execution.messages import Ended, Train, WarmUp
+from tunery.execution.own_interpreter import start_interpreter
+from tunery.execution.run_process import train
 from tunery.execution.runner import Outcome
-from tunery.execution.trial_process import train
 from tunery.model.backbones.backbone import base_digest
 from tunery.model.backbones.catalog import Base
 from tunery.model.build import load_carrier
@@ -26,12 +25,9 @@ from tunery.optim.optimizers import QUANT
 from tunery.schema import RunConfig
 from tunery.schema.config.model import Model
 from tunery.schema.config.task import Output
-from tunery.schema.reading.document import validate
 from tunery.train.artifacts.verify import read_from_a_fork
 from tunery.train.library_warnings import quiet_libraries
 from tunery.train.setup.prepare import prepare
-
-_ALONE = (sys.executable, "-P", "-m", "tunery.execution.trial_process")
 
 
 def serve(control: socket.socket) -> None:
@@ -56,7 +52,7 @@ class _ForkServer:
         self._died, self._dying = socket.socketpair()
 
     def serve(self) -> None:
-        """Begin and bury."""
+        """Start processes, and say when they have ended."""
         self._dying.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._dying.fileno())
@@ -67,7 +63,7 @@ class _ForkServer:
             ready = [descriptor for descriptor, _ in waiting.poll()]
             if self._died.fileno() in ready:
                 self._died.recv(2**10)
-                self._bury()
+                self._report_ended()
             if self._control.fileno() in ready:
                 _, ends, _, _ = socket.recv_fds(self._control, 1, 1)
                 if not ends:
@@ -77,30 +73,25 @@ class _ForkServer:
 
     def _begin(self, end: socket.socket) -> None:
         channel = Channel(end)
-        request = channel.receive() or {}
         try:
-            pid = self._pid_of(request, channel, end)
+            match channel.receive():
+                case WarmUp(config, directory, trust_remote_code):
+                    os.chdir(directory)
+                    _warm_up(config, trust_remote_code=trust_remote_code)
+                case Train() as request:
+                    os.chdir(request.directory)
+                    self._trials[self._started(request, channel, end)] = channel
+                    return
         except OSError as error:  # of this trial alone: no process to be had, or its folder is gone
-            failed = Outcome("failed", f"its process could not be started: {error}")
-            channel.send(outcome=asdict(failed), ended=1)
-            pid = None
-        if pid is None:
-            return channel.close()
-        self._trials[pid] = channel
+            channel.send(Outcome("failed", f"its process could not be started: {error}"))
+            channel.send(Ended(1))
+        channel.close()
 
-    def _pid_of(self, request: Message, channel: Channel, end: socket.socket) -> int | None:
-        """Of the process that trains what is asked for; None where it is enough to get ready."""
-        os.chdir(request["cwd"])
-        config = validate(request["config"])
-        alone = _needs_an_interpreter(config)
-        if not alone:
-            with suppress(Exception):  # whatever is wrong will be again in the trial, which can say so
-                _warm_up(config, trust_remote_code=request["trust_remote_code"])
-        if request["run"] is None:
-            return None
-        return _started(request, end) if alone or _is_awake() else self._fork(request, channel)
-
-    def _fork(self, request: Message, channel: Channel) -> int:
+    def _started(self, request: Train, channel: Channel, end: socket.socket) -> int:
+        """The number of the process that trains what is asked for."""
+        _warm_up(request.job.config, trust_remote_code=request.job.trust_remote_code)
+        if _needs_an_interpreter(request.job.config) or _is_awake():
+            return start_interpreter(request, end)
         if (pid := os.fork()) != 0:
             return pid
         try:
@@ -109,7 +100,7 @@ class _ForkServer:
             traceback.print_exc()
         os._exit(1)
 
-    def _become(self, request: Message, channel: Channel) -> None:
+    def _become(self, request: Train, channel: Channel) -> None:
         """In the child: be a process like any other, then the trial's."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -119,17 +110,20 @@ class _ForkServer:
             other.close()
         os.register_at_fork(after_in_child=channel.close)  # whom it forks has nothing to say
         read_from_a_fork()
-        torch.set_num_threads(threads_for(validate(request["config"]), alone=self._threads))
+        torch.set_num_threads(threads_for(request.job.config, alone=self._threads))
         train(request, channel)
         sys.stderr.flush()
         os._exit(0)
 
-    def _bury(self) -> None:
-        """Say how the dead have ended, each to the study that knows what it means."""
+    def _report_ended(self) -> None:
+        """Say how processes have ended, each to the study that knows what it means."""
         with suppress(ChildProcessError):
-            while (found := os.waitpid(-1, os.WNOHANG))[0] != 0:
-                channel = self._trials.pop(found[0])
-                channel.send(ended=os.waitstatus_to_exitcode(found[1]))
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                channel = self._trials.pop(pid)
+                channel.send(Ended(os.waitstatus_to_exitcode(status)))
                 channel.close()
 
 
@@ -148,26 +142,16 @@ def _is_awake() -> bool:
     return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
-def _started(request: Message, end: socket.socket) -> int:
-    """What it is asked for is its standard input: an argument may have 128 KiB."""
-    os.set_inheritable(end.fileno(), True)
-    try:
-        with TemporaryFile("w+", encoding="utf-8") as told:
-            json.dump(request, told)
-            told.seek(0)
-            given = [(os.POSIX_SPAWN_DUP2, told.fileno(), 0)]
-            return os.posix_spawn(sys.executable, [*_ALONE, str(end.fileno())], os.environ, file_actions=given)
-    finally:
-        os.set_inheritable(end.fileno(), False)
-
-
 def _warm_up(config: RunConfig, *, trust_remote_code: bool) -> None:
     """Have in memory what the trial will ask for, and in no generation that its garbage collector looks through."""
-    prepared = prepare(config, trust_remote_code=trust_remote_code)
-    spec = config.model.model_copy(update={"max_length": 2})
-    _load(spec, prepared.base, tuple(prepared.task.outputs.items()))
-    gc.collect()
-    gc.freeze()
+    if _needs_an_interpreter(config):
+        return
+    with suppress(Exception):  # whatever is wrong will be again in the trial, which can say so
+        prepared = prepare(config, trust_remote_code=trust_remote_code)
+        spec = config.model.model_copy(update={"max_length": 2})
+        _load(spec, prepared.base, tuple(prepared.task.outputs.items()))
+        gc.collect()
+        gc.freeze()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Trains every run of a study in a process of its own, forked from one that is warm.
+"""Trains every run in a process of its own, forked from one that is warm.
 
 Imports nothing heavy: the server has begun to, by the time that the study does.
 """
@@ -9,19 +9,17 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Final, final
 
-from tunery.execution.channel import Channel, Message
-from tunery.execution.outcomes import outcome_of_exit
-from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.execution.channel import Channel
+from tunery.execution.conversation import supervise
+from tunery.execution.messages import Begun, Ended, Message, Train, WarmUp
+from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
 from tunery.schema import RunConfig
-from tunery.schema.results.run import Progress
 
 _SERVER: Final = (sys.executable, "-P", "-m", "tunery.execution.fork_server_main")
-_LOOK: Final = 0.1
-"""Seconds between two looks at what asks to stop."""
 _GONE: Final = Outcome("failed", "the process died, and the one that would know how did too")
 
 
@@ -37,39 +35,41 @@ class WarmProcesses(Runner):
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._talks: set[_Talk] = set()
+        self._trials: set[_Trial] = set()
+        self._is_closed = False
 
     def warm_up(self, config: RunConfig, *, trust_remote_code: bool = False) -> None:
         """Start the server, and have it read model and data."""
         mine, its = socket.socketpair()
-        with mine:
+        with closing(Channel(mine)) as channel:
             self._hand_over(its)
-            Channel(mine).send(**_request(config, trust_remote_code=trust_remote_code))
+            channel.send(WarmUp(config, Path.cwd(), trust_remote_code))
 
     def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
         """Train it in a process. When the judge or a second signal raises, the process is killed."""
         mine, its = socket.socketpair()
-        channel = Channel(mine)
-        talk = _Talk(job, channel)
-        self._talks.add(talk)
-        try:
-            self._hand_over(its)  # first: somebody must read a request that is larger than the socket holds
-            channel.send(**_request(job.config, trust_remote_code=job.trust_remote_code, job=job))
-            return talk.follow(judge, stop)
-        finally:
-            self._talks.discard(talk)
-            talk.kill()
-            channel.close()
+        with closing(Channel(mine)) as channel:
+            trial = _Trial(channel)
+            self._trials.add(trial)
+            try:
+                self._hand_over(its)  # first: somebody must read a request that is larger than the socket holds
+                channel.send(Train(job, Path.cwd()))
+                outcome = supervise(trial, job, judge=judge, stop=stop)
+            finally:
+                self._trials.discard(trial)
+                trial.kill()
+        return Outcome("interrupted", "the study has ended") if self._is_closed else outcome or _GONE
 
     def close(self) -> None:
         """End the server, and what still trains."""
-        for talk in tuple(self._talks):
-            talk.kill(Outcome("interrupted", "the study has ended"))
+        self._is_closed = True
+        for trial in tuple(self._trials):
+            trial.kill()
         with self._lock:
             self._end()
 
     def _hand_over(self, its: socket.socket) -> None:
-        """Give the server its end of the talk. A server that died in the meantime is replaced."""
+        """Give the server its end of the line. A server that died in the meantime is replaced."""
         with self._lock, its:
             if self._server is None or self._server.poll() is not None:
                 self._end()
@@ -96,69 +96,26 @@ class WarmProcesses(Runner):
 
 
 @final
-class _Talk:
-    """What is said with the process of one trial."""
+class _Trial:
+    """The line to a trial, whose process is a child of the server."""
 
-    def __init__(self, job: Job, channel: Channel) -> None:
-        self._patience = job.config.search.stall_timeout
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._pid: int | None = None
-        self._heard = 0.0
-        self._asked = False
-        self._outcome: Outcome | None = None
 
-    def follow(self, judge: Judge, stop: Stop) -> Outcome:
-        """Listen until the process has ended."""
-        with suppress(EOFError):
-            while (ended := self._hear(self._channel.receive(_LOOK) or {}, judge)) is None:
-                if self._wants_to_leave(stop) and self._pid is None:
-                    return Outcome("interrupted", "nothing had begun")
-                self._end_what_hangs()
-            return self._outcome or outcome_of_exit(ended)
-        return self._outcome or _GONE
+    def send(self, message: Message) -> None:
+        self._channel.send(message)
 
-    def kill(self, outcome: Outcome | None = None) -> None:
-        """End the process at once, if it has not ended."""
-        self._outcome = self._outcome or outcome
+    def receive(self, seconds: float | None = None) -> Message | None:
+        message = self._channel.receive(seconds)
+        match message:
+            case Begun(pid):
+                self._pid = pid
+            case Ended():
+                self._pid = None
+        return message
+
+    def kill(self) -> None:
         if self._pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
-
-    def _hear(self, message: Message, judge: Judge) -> int | None:
-        """Act on a message; returns the exit code once there is one."""
-        if "begun" in message:
-            self._pid = message["begun"]
-        if "epoch" in message:
-            self._channel.send(answer=judge(_epoch(**message["epoch"])))
-        if "outcome" in message:
-            self._outcome = self._outcome or Outcome(**message["outcome"])
-        if message:
-            self._heard = time.monotonic()
-        if "ended" in message:
-            self._pid = None
-        return message.get("ended")
-
-    def _wants_to_leave(self, stop: Stop) -> bool:
-        """Ask; the first time that the answer is yes, ask the process to leave."""
-        why = stop()
-        if why is not None and not self._asked:
-            self._channel.send(leave=why)
-        self._asked |= why is not None
-        return self._asked
-
-    def _end_what_hangs(self) -> None:
-        patience = self._patience
-        if self._pid is not None and patience is not None and time.monotonic() - self._heard > patience:
-            words = f"no progress for {patience:g} s; search.stall_timeout sets how long to wait"
-            self.kill(Outcome("failed", words))
-
-
-def _request(config: RunConfig, *, trust_remote_code: bool, job: Job | None = None) -> Message:
-    """What the server is asked for: a run, or to get ready for runs like one."""
-    run = job and {"folder": str(job.folder), "study": str(job.study), "title": job.title, "alone": job.alone}
-    document = config.model_dump(mode="json")
-    return {"config": document, "cwd": os.getcwd(), "trust_remote_code": trust_remote_code, "run": run}
-
-
-def _epoch(number: int, value: float | None, progress: Message) -> Epoch:
-    return Epoch(number, value, Progress(**progress))

@@ -1,4 +1,4 @@
-"""Trains the runs of a study in the process that asks for it: in tests, in a notebook, in the process of one trial."""
+"""Trains runs in the process that asks for it: in tests, in a notebook, in the process of one run."""
 
 import gc
 import math
@@ -10,17 +10,23 @@ from typing import Any, Final, final
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from tunery.errors import DataError
 from tunery.execution.outcomes import GivenUp, outcome_of_error
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
 from tunery.store.disk.lock import holder
+from tunery.store.disk.run_lock import OTHER_DATA, data_changes
 from tunery.store.folder import RunFolder
 from tunery.terminal import Terminal
 from tunery.train.fit import fit
 from tunery.train.loop.console import ConsoleProgress
+from tunery.train.run_report import write_run_page
+from tunery.train.setup.prepare import prepare
 
 _PATIENCE: Final = 60.0
 """Seconds that a run waits for another process to leave its folder."""
 _PAUSE: Final = 0.1
+_OWN_FAULT: Final = ("pruned", "failed", "out_of_memory")
+"""Outcomes that the run itself has brought about."""
 
 
 @final
@@ -40,6 +46,7 @@ class InThisProcess(Runner):
         ask = _Ask(job, judge)
         try:
             _wait_for_whoever_leaves(job.folder, stop)
+            _require_same_rows(job)
             result = fit(
                 job.config,
                 [progress, ask, *self._callbacks],
@@ -49,13 +56,19 @@ class InThisProcess(Runner):
                 stop=stop,
                 trust_remote_code=job.trust_remote_code,
             )
+            if job.study is None:
+                write_run_page(job.folder)
         except Exception as error:
             if error is ask.failure:
                 raise
-            return outcome_of_error(error)
+            outcome = outcome_of_error(error)
+            if job.study is None and outcome.status in _OWN_FAULT:
+                _forget_weights(RunFolder(job.folder))
+            return outcome
         finally:
             progress.close()
-            _let_go()
+            gc.collect()  # models are full of cycles, and the next one may need the room
+            torch.cuda.empty_cache()
         return Outcome(result.status, result.reason)
 
     def close(self) -> None:
@@ -69,10 +82,21 @@ def _wait_for_whoever_leaves(folder: Path, stop: Stop) -> None:
         time.sleep(_PAUSE)
 
 
-def _let_go() -> None:
-    """Models are full of cycles, and the next one may need the room."""
-    gc.collect()
-    torch.cuda.empty_cache()
+def _require_same_rows(job: Job) -> None:
+    """Raises:
+    DataError: when the rows are not those that the run must see.
+    """
+    if job.data is not None:
+        now = prepare(job.config, trust_remote_code=job.trust_remote_code).record()
+        if changed := data_changes(job.data, now):
+            raise DataError(f"the comparison was begun with other data: {changed}; {OTHER_DATA}")
+
+
+def _forget_weights(folder: RunFolder) -> None:
+    """A run that failed by itself would fail again from its last resume point. Of trials their study decides."""
+    folder.resume.clear()
+    folder.write_kept(())
+    folder.objects.clear()
 
 
 @final

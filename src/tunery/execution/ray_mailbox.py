@@ -1,58 +1,73 @@
-"""Where a run on another machine and its study leave word for one another."""
+"""Where a run on another machine and its study leave messages for one another."""
 
 import asyncio
-import time
-from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
-from tunery.execution.runner import Epoch
-
-
-@dataclass
-class _Box:
-    """What is known of one run."""
-
-    heard: float | None = None
-    epoch: Epoch | None = None
-    answers: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
-    leave: str | None = None
+from tunery.execution.messages import Message
 
 
 @final
 class Mailbox:
-    """Runs by number. Everything happens in one event loop; `RayTasks` has it as an actor, which both sides call."""
+    """Boxes by name. Everything happens in one event loop; `RayTasks` has it as an actor, which both sides call."""
 
     def __init__(self) -> None:
-        self._boxes: defaultdict[int, _Box] = defaultdict(_Box)
+        self._boxes: dict[str, asyncio.Queue[Message | None]] = {}
 
-    async def ask(self, run: int, epoch: Epoch) -> str | None:
-        """From a run: what does the study say to this epoch?"""
-        box = self._boxes[run]
-        box.heard, box.epoch = time.monotonic(), epoch
-        return await box.answers.get()
+    async def open(self, box: str) -> None:
+        """Have a box, into which messages may be sent from now on."""
+        self._boxes[box] = asyncio.Queue()
 
-    async def alive(self, run: int) -> str | None:
-        """From a run: it makes progress; is it asked to leave, and why?"""
-        self._boxes[run].heard = time.monotonic()
-        return self._boxes[run].leave
+    async def send(self, box: str, message: Message) -> None:
+        """Leave a message; where there is no such box, nobody listens any more."""
+        if box in self._boxes:
+            self._boxes[box].put_nowait(message)
 
-    async def look(self, run: int) -> tuple[float | None, Epoch | None]:
-        """From the study: the seconds since the run was heard of, if ever, and an epoch that waits for an answer."""
-        box = self._boxes[run]
-        epoch, box.epoch = box.epoch, None
-        return None if box.heard is None else time.monotonic() - box.heard, epoch
+    async def receive(self, box: str, seconds: float | None = None) -> Message | None:
+        """The next message; None when there is none for so long.
 
-    async def answer(self, run: int, reason: str | None) -> None:
-        """From the study: why the run is given up, if it is."""
-        box = self._boxes[run]
-        box.heard = time.monotonic()  # it was the study that took its time
-        box.answers.put_nowait(reason)
+        Raises:
+            EOFError: when the box is closed, whether before or meanwhile.
+        """
+        if box not in self._boxes:
+            raise EOFError
+        try:
+            message = await asyncio.wait_for(self._boxes[box].get(), seconds)
+        except TimeoutError:
+            return None
+        if message is None:
+            raise EOFError
+        return message
 
-    async def leave(self, run: int, why: str) -> None:
-        """From the study: the run is to save and leave."""
-        self._boxes[run].leave = why
+    async def close(self, box: str) -> None:
+        """Whoever waits for a message hears that none will come."""
+        if (queue := self._boxes.pop(box, None)) is not None:
+            queue.put_nowait(None)
 
-    async def forget(self, run: int) -> None:
-        """From the study: the run is over."""
-        self._boxes.pop(run, None)
+
+@final
+class MailboxLine:
+    """One end of the connection between a run and its study, by two boxes of a mailbox."""
+
+    def __init__(self, mailbox: Any, *, inbox: str, outbox: str) -> None:
+        """Args:
+        mailbox: the handle of a Ray actor, which is a `Mailbox`.
+        """
+        from ray import get
+
+        self._get = get
+        self._mailbox = mailbox
+        self._inbox = inbox
+        self._outbox = outbox
+
+    def send(self, message: Message) -> None:
+        """Say something."""
+        self._get(self._mailbox.send.remote(self._outbox, message))
+
+    def receive(self, seconds: float | None = None) -> Message | None:
+        """The next message; None when there is none for so long.
+
+        Raises:
+            EOFError: when none can come any more.
+        """
+        message: Message | None = self._get(self._mailbox.receive.remote(self._inbox, seconds))
+        return message

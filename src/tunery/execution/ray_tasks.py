@@ -5,22 +5,19 @@ where all of its machines see them, and tunery installed there.
 """
 
 import itertools
-import math
 import os
-import time
 from collections.abc import Mapping
-from typing import Any, Final, Literal, final
+from pathlib import Path
+from typing import Any, Literal, final
 
 from tunery.errors import MissingExtra, RequestError
+from tunery.execution.conversation import Supervisor, supervise
 from tunery.execution.in_process import InThisProcess
-from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
-from tunery.execution.trial_process import Forwards
+from tunery.execution.messages import Message
+from tunery.execution.ray_mailbox import Mailbox, MailboxLine
+from tunery.execution.run_process import SignsOfLife
+from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
 from tunery.train.library_warnings import quiet_libraries
-
-_LOOK: Final = 0.1
-"""Seconds between two looks into the mailbox."""
-_PAUSE: Final = 0.5
-"""Least seconds between two signs of life."""
 
 
 @final
@@ -51,23 +48,23 @@ class RayTasks(Runner):
         )
 
     def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
-        """Train it in a task; where its machine dies, in another. What the judge raises is raised, and ends the run."""
-        while (outcome := self._once(job, judge=judge, stop=stop)) is None:
+        """Train it in a task; where its machine dies, in another, which goes on from the resume point. What the judge
+        raises is raised, and ends the run."""
+        while (outcome := self._run_once(job, judge=judge, stop=stop)) is None:
             pass
         return outcome
 
-    def _once(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome | None:
-        """None: the machine has died, which is nobody's fault; the next task goes on from the resume point."""
+    def _run_once(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome | None:
+        """None: the machine has died, which is nobody's fault."""
         number = next(self._numbers)
-        task = self._task.remote(job, os.getcwd(), self._mailbox, number)
+        boxes = f"run {number}", f"study of run {number}"
+        self._ray.get([self._mailbox.open.remote(box) for box in boxes])
+        task = _Task(self._ray, self._task.remote(job, Path.cwd(), self._mailbox, *boxes), self._mailbox, *boxes)
         try:
-            outcome = self._follow(task, number, job, judge=judge, stop=stop)
-        except BaseException:
-            self._mailbox.leave.remote(number, "the end of the study")
-            self._mailbox.answer.remote(number, "the study has ended")  # it may be waiting for one
-            raise
-        self._mailbox.forget.remote(number)
-        return outcome
+            return supervise(task, job, judge=judge, stop=stop) or task.outcome()
+        finally:
+            for box in boxes:  # a run that is still at work hears that nobody listens any more
+                self._mailbox.close.remote(box)
 
     def close(self) -> None:
         """End the mailbox, and Ray where it was started for this."""
@@ -75,43 +72,43 @@ class RayTasks(Runner):
         if self._is_ours:
             self._ray.shutdown()
 
-    def _follow(self, task: Any, number: int, job: Job, *, judge: Judge, stop: Stop) -> Outcome | None:
-        asked, patience = False, job.config.search.stall_timeout
-        while not self._ray.wait([task], timeout=_LOOK)[0]:
-            silent, epoch = self._ray.get(self._mailbox.look.remote(number))
-            if epoch is not None:
-                self._ray.get(self._mailbox.answer.remote(number, judge(epoch)))
-            why = stop()
-            if why is not None and not asked:
-                asked = True
-                self._ray.get(self._mailbox.leave.remote(number, why))
-            if (given_up := _given_up(silent, patience, asked=asked)) is not None:
-                self._ray.cancel(task, force=True)  # never where it might end by itself: that is fatal to Ray's driver
-                return given_up
-        return self._ended(task)
 
-    def _ended(self, task: Any) -> Outcome | None:
+@final
+class _Task:
+    """The line to a run that is a Ray task."""
+
+    def __init__(self, ray: Any, task: Any, mailbox: Any, box_of_run: str, box_of_study: str) -> None:
+        self._ray = ray
+        self._task = task
+        self._line = MailboxLine(mailbox, inbox=box_of_study, outbox=box_of_run)
+        self._is_killed = False
+
+    def send(self, message: Message) -> None:
+        self._line.send(message)
+
+    def receive(self, seconds: float | None = None) -> Message | None:
+        if self._is_killed or self._ray.wait([self._task], timeout=0)[0]:
+            raise EOFError
+        return self._line.receive(seconds)
+
+    def kill(self) -> None:
+        self._is_killed = True
+        self._ray.cancel(self._task, force=True)  # never where it might end by itself: that is fatal to Ray's driver
+
+    def outcome(self) -> Outcome | None:
+        """Of a task that has ended; None where its machine has died."""
         errors = self._ray.exceptions
         try:
-            outcome: Outcome = self._ray.get(task)
+            outcome: Outcome = self._ray.get(self._task)
         except errors.NodeDiedError:
             return None
         except errors.RayError as error:
             status: Literal["out_of_memory", "failed"] = (
                 "out_of_memory" if isinstance(error, errors.OutOfMemoryError) else "failed"
             )
-            words = str(error).strip().partition("\n")[0]
-            return Outcome(status, f"the task ended with {type(error).__name__}: {words}")
+            reason = str(error).strip().partition("\n")[0]
+            return Outcome(status, f"the task ended with {type(error).__name__}: {reason}")
         return outcome
-
-
-def _given_up(silent: float | None, patience: float | None, *, asked: bool) -> Outcome | None:
-    """What becomes of a run that has not begun when it is asked to leave, or that has long been silent."""
-    if silent is None:
-        return Outcome("interrupted", "nothing had begun") if asked else None
-    if patience is not None and silent > patience:
-        return Outcome("failed", f"no progress for {patience:g} s; search.stall_timeout sets how long to wait")
-    return None
 
 
 def _imported() -> Any:
@@ -137,44 +134,14 @@ def _mailbox(ray: Any) -> Any:
     """On the machine of the study, with which it lives and dies."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from tunery.execution.ray_mailbox import Mailbox
-
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here, max_concurrency=1000).remote()
 
 
-def _train(job: Job, cwd: str, mailbox: Any, number: int) -> Outcome:
+def _train(job: Job, directory: Path, mailbox: Any, box_of_run: str, box_of_study: str) -> Outcome:
     """In the task: train the job, and say how it ended."""
-    os.chdir(cwd)  # what the config names may be relative to it
+    os.chdir(directory)  # what the config names may be relative to it
     quiet_libraries()
-    study = _Study(mailbox, number)
-    study.alive()
-    return InThisProcess([Forwards(study.alive)]).run(job, judge=study.judge, stop=study.stop)
-
-
-@final
-class _Study:
-    """The study, from the task's side."""
-
-    def __init__(self, mailbox: Any, number: int) -> None:
-        self._get = _imported().get
-        self._mailbox = mailbox
-        self._number = number
-        self._told = -math.inf
-        self._leave: str | None = None
-
-    def judge(self, epoch: Epoch) -> str | None:
-        """What the study says to an epoch."""
-        answer: str | None = self._get(self._mailbox.ask.remote(self._number, epoch))
-        return answer
-
-    def alive(self) -> None:
-        """Say now and then that there is progress, and hear whether to leave."""
-        if time.monotonic() - self._told >= _PAUSE:
-            self._told = time.monotonic()
-            self._leave = self._get(self._mailbox.alive.remote(self._number))
-
-    def stop(self) -> str | None:
-        """What asks the run to leave."""
-        self.alive()
-        return self._leave
+    line = MailboxLine(mailbox, inbox=box_of_run, outbox=box_of_study)
+    supervisor = Supervisor(line, patience=None, owns_process=False)
+    return InThisProcess([SignsOfLife(supervisor.alive)]).run(job, judge=supervisor.judge, stop=supervisor.stop)

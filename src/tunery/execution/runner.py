@@ -1,4 +1,5 @@
-"""The seam between a study and where its trials are trained: in warm processes, in this process, or as Ray tasks."""
+"""The seam between a study or a comparison and where its runs are trained: in forked processes, in interpreters of
+their own, in this process, or as Ray tasks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,23 +7,30 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from tunery.schema import RunConfig
-from tunery.schema.results.run import Progress
+from tunery.schema.results.run import DataRecord, Progress
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run that a study wants trained, from its resume point where it has one."""
+    """One run that is wanted, trained from its resume point where it has one."""
 
     config: RunConfig
     folder: Path
-    study: Path
-    """Root of the study whose objects it shares."""
+    study: Path | None
+    """Root of the study whose objects it shares; None: it is no trial, and keeps its own model and page."""
     title: str
     """What progress calls it: `trial 3`."""
     alone: bool = True
     """Whether no other runs beside it, so that it may draw a bar on the terminal."""
     trust_remote_code: bool = False
-    """Whether the call that began or joined the study permits code that comes with the model."""
+    """Whether the call that wants the run permits code that comes with the model."""
+    data: DataRecord | None = None
+    """The rows that it must see; None: those that the study's folder remembers, if any."""
+
+    @property
+    def stall_timeout(self) -> float | None:
+        """Seconds without progress after which it is ended; None waits for ever, and so does all that is no trial."""
+        return self.config.search.stall_timeout if self.study is not None else None
 
 
 @dataclass(frozen=True)

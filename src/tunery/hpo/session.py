@@ -1,46 +1,36 @@
 """One process' part in a study: to lead it, or to help with its trials."""
 
 from tunery.errors import StudyFailed
+from tunery.execution.observer import Observer
 from tunery.execution.runner import Runner
 from tunery.hpo.analysis.trial_records import summarise
-from tunery.hpo.plan import Observer, Plan
+from tunery.hpo.plan import Plan
 from tunery.hpo.trial_loop import TrialLoop
-from tunery.hpo.winner import Ending, conclude, write_records
-from tunery.schema.results.study import StudyResult
+from tunery.hpo.winner import conclude, write_records
+from tunery.schema.results.study import StudyResult, TrialRecord
 from tunery.train.signals import Signals
 
 
-def lead(plan: Plan, runner: Runner, signals: Signals, *, shared: bool, observer: Observer) -> StudyResult:
+def lead(plan: Plan, runner: Runner, signals: Signals, *, shared: bool, observer: Observer[TrialRecord]) -> StudyResult:
     """All trials, those of other workers too, and what comes after."""
-    base, out = plan.base, plan.out
 
     def summary() -> StudyResult:
-        return summarise(plan.study, base, out, document=plan.document, notes=trial_loop.notes)
+        return summarise(plan.study, plan.base, plan.out, document=plan.document, notes=trial_loop.notes)
 
     trial_loop = TrialLoop(plan, runner, shared=shared, leave=lambda: signals.by, observer=observer)
     try:
         with signals.noting():
-            trial_loop.run(total=base.search.n_trials)
+            trial_loop.run(total=plan.base.search.n_trials)
     except StudyFailed:
-        write_records(summary(), out)
+        write_records(summary(), plan.out)
         raise
     trial_loop.store.tidy()
-    return conclude(
-        summary(),
-        Ending(
-            plan.study,
-            plan.document,
-            base,
-            out,
-            trial_loop.store,
-            trial_loop.train,
-            trust_remote_code=plan.trust_remote_code,
-            texts=plan.texts,
-        ),
-    )
+    return conclude(summary(), plan, store=trial_loop.store, run=trial_loop.train)
 
 
-def follow(plan: Plan, runner: Runner, signals: Signals, *, at_most: int | None, observer: Observer) -> int:
+def follow(
+    plan: Plan, runner: Runner, signals: Signals, *, at_most: int | None, observer: Observer[TrialRecord]
+) -> int:
     """Trials until none is left, or `at_most`, of a study that another process leads. Returns how many."""
     trial_loop = TrialLoop(plan, runner, shared=True, leave=lambda: signals.by, observer=observer)
     with signals.noting():

@@ -12,8 +12,9 @@ from optuna import Study
 from tunery.data.reading.load import require_readable
 from tunery.errors import ConfigError, DataError, Problem, RequestError
 from tunery.execution.engines import make_runner
+from tunery.execution.observer import Observer, Silent
 from tunery.execution.runner import Runner
-from tunery.hpo.plan import Observer, Plan, Silent
+from tunery.hpo.plan import Plan
 from tunery.hpo.search_space.distributions import Space, complete
 from tunery.hpo.search_space.grid import grid
 from tunery.hpo.storage.database import join_study, open_study, opened, place_of, sqlite_url
@@ -23,7 +24,7 @@ from tunery.schema import ConfigLike, RunConfig, document_from
 from tunery.schema.reading.document import Document, anchored, override
 from tunery.schema.results.direction import Direction
 from tunery.schema.results.run import DataRecord
-from tunery.schema.results.study import StudyResult
+from tunery.schema.results.study import StudyResult, TrialRecord
 from tunery.schema.space.default import rates_left_out, space_of
 from tunery.schema.space.sampled import with_domains
 from tunery.store.disk.run_lock import (
@@ -49,7 +50,7 @@ def search(
     config: ConfigLike,
     *,
     out: str | Path,
-    observer: Observer | None = None,
+    observer: Observer[TrialRecord] | None = None,
     storage: str | None = None,
     engine: str | Runner = "processes",
     gpus_per_trial: float | None = None,
@@ -133,7 +134,7 @@ def work(
     name: str | None = None,
     out: str | Path | None = None,
     trials: int | None = None,
-    observer: Observer | None = None,
+    observer: Observer[TrialRecord] | None = None,
     trust_remote_code: bool = False,
 ) -> int:
     """Train trials of a study that `search` began on a server, until none is left. Returns how many.

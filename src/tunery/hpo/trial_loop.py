@@ -16,9 +16,10 @@ from optuna.trial import Trial, TrialState
 from tunery.errors import DiskFull, Interrupted, StudyFailed
 from tunery.execution.memory import MemoryLine, longest_row
 from tunery.execution.memory_limit import memory_limit
+from tunery.execution.observer import Observer
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
 from tunery.hpo.analysis.trial_records import SPENT, results_of, spent, trial_folder, trial_record, values_of
-from tunery.hpo.plan import Observer, Plan
+from tunery.hpo.plan import Plan
 from tunery.hpo.pruners.reporting import Judging, most_epochs
 from tunery.hpo.samplers.proposal import PARAMS, Proposal, identity, proposal_of, propose
 from tunery.hpo.storage.trial_queue import TrialQueue
@@ -26,6 +27,7 @@ from tunery.schema import RunConfig
 from tunery.schema.reading.document import validate
 from tunery.schema.results.record import Status
 from tunery.schema.results.run import RunResult
+from tunery.schema.results.study import TrialRecord
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.train.fit import finish
@@ -51,7 +53,9 @@ _STATUS: Final[dict[str, Status]] = {"pruned": "pruned", **dict.fromkeys(_FAILED
 class TrialLoop:
     """Has the trials of a study trained, `search.n_jobs` at once."""
 
-    def __init__(self, plan: Plan, runner: Runner, *, shared: bool, leave: Stop, observer: Observer) -> None:
+    def __init__(
+        self, plan: Plan, runner: Runner, *, shared: bool, leave: Stop, observer: Observer[TrialRecord]
+    ) -> None:
         """Args:
         shared: whether workers elsewhere may be at the study too.
         leave: what asks the whole process to save and leave, if anything.
@@ -185,7 +189,8 @@ class TrialLoop:
             self._have_trained(trial, proposal, lost)
 
     def _have_trained(self, trial: Trial, proposal: Proposal, lost: Callable[[], bool]) -> None:
-        self._observer.trial_started(trial.number, proposal.config)
+        title = f"trial {trial.number}"
+        self._observer.started(title, number=trial.number + 1, total=self._settings.n_trials)
         admitted = self._memory.admit(proposal.config)
         if isinstance(admitted, str):
             return self._end(trial, proposal.config, Outcome("pruned", admitted))
@@ -193,7 +198,7 @@ class TrialLoop:
             config=admitted,
             folder=trial_folder(self._plan.out, trial.number).path,
             study=self._plan.out,
-            title=f"trial {trial.number}",
+            title=title,
             alone=self._settings.n_jobs == 1,
         )
         outcome, config = self._train(
@@ -263,7 +268,7 @@ class TrialLoop:
     def _tell_observer(self, trial: Trial) -> None:
         plan = self._plan
         frozen = plan.study.get_trials(deepcopy=False)[trial.number]
-        self._observer.trial_ended(trial_record(frozen, plan.out, document=plan.document, base=plan.base))
+        self._observer.ended(trial_record(frozen, plan.out, document=plan.document, base=plan.base))
 
     def _count(self, result: RunResult) -> None:
         with self._one_at_a_time:

@@ -2,11 +2,8 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-import optuna
 
 from tunery.data.examples import Split
 from tunery.errors import Damaged, StudyFailed
@@ -15,12 +12,12 @@ from tunery.hpo.analysis.ensemble import Measured, measure
 from tunery.hpo.analysis.importance import importances
 from tunery.hpo.analysis.rescore import Run, candidates, finished_run, rescored
 from tunery.hpo.analysis.trial_records import results_of, trial_folder
+from tunery.hpo.plan import Plan
 from tunery.hpo.samplers.proposal import PARAMS, proposal_of
 from tunery.pages import draw_study
 from tunery.report.text.leaderboard import leaderboard_csv
-from tunery.schema import RunConfig
 from tunery.schema.config.task import TaskSpec
-from tunery.schema.reading.document import Document, validate
+from tunery.schema.reading.document import validate
 from tunery.schema.results.direction import minimized
 from tunery.schema.results.pareto import pareto_front
 from tunery.schema.results.ranking import ranking_key
@@ -39,23 +36,6 @@ from tunery.train.notes import answers_alike
 from tunery.train.predict.inference import Predictor, read_card
 
 
-@dataclass(frozen=True)
-class Ending:
-    """What the end of a study works with."""
-
-    study: optuna.Study
-    document: Document
-    base: RunConfig
-    """What all trials share."""
-    out: Path
-    store: StudyStore
-    run: Run
-    trust_remote_code: bool = False
-    """Whether code that comes with the models is permitted."""
-    texts: bool = True
-    """Whether the rows that the winner answers worst are recorded with their texts."""
-
-
 def ranked(result: StudyResult) -> list[TrialRecord]:
     """Completed trials, best first."""
     complete = [trial for trial in result.trials if trial.status == "completed" and trial.value is not None]
@@ -63,7 +43,7 @@ def ranked(result: StudyResult) -> list[TrialRecord]:
     return sorted(complete, key=lambda trial: ranking_key(trial.value, trial.loss, trial.number, direction=direction))
 
 
-def conclude(result: StudyResult, ending: Ending) -> StudyResult:
+def conclude(result: StudyResult, plan: Plan, *, store: StudyStore, run: Run) -> StudyResult:
     """Choose and publish the winner, measure what else there is to say, and write the records, `study.json` last.
 
     May be stopped anywhere and called again, and again after more trials: runs that were trained again, the winner's
@@ -74,30 +54,28 @@ def conclude(result: StudyResult, ending: Ending) -> StudyResult:
         Interrupted: when a run was; the same call goes on from there.
         RunError: when the disk is full or fails; so does this.
     """
-    order, out, search = ranked(result), ending.out, ending.base.search
+    order, out, search = ranked(result), plan.out, plan.base.search
     if not order:
         write_records(result, out)
         raise StudyFailed("no trial completed; `study.json` and the trials' `result.json` say why")
     for trial in candidates(order, search.rescore) or order[:1]:
-        _bring_here(trial, ending)
-    again = rescored(
-        order, out=out, rule=search.rescore, direction=result.direction, run=ending.run, n_jobs=search.n_jobs
-    )
+        _bring_here(trial, plan, store=store, run=run)
+    again = rescored(order, out=out, rule=search.rescore, direction=result.direction, run=run, n_jobs=search.n_jobs)
     winner, lost = _winner(order, again, out)
-    best = _published(winner, ending)
+    best = _published(winner, plan)
     measured = _measured(
-        out, [trial.number for trial in order[: search.ensemble or 0]], trust_remote_code=ending.trust_remote_code
+        out, [trial.number for trial in order[: search.ensemble or 0]], trust_remote_code=plan.trust_remote_code
     )
-    ending.store.conclude()
+    store.conclude()
     results = results_of(out, [trial.number for trial in order])
     result = result.model_copy(
         update={
             "best": best,
             "front": front(result),
             "rescored": again,
-            "importance": importances(ending.study),
+            "importance": importances(plan.study),
             "ensembles": measured.gains,
-            "doubts": tuple(_doubts(winner, results, ending.base.task)),
+            "doubts": tuple(_doubts(winner, results, plan.base.task)),
             "notes": (*_devices(results), *result.notes, *lost, *measured.notes),
         }
     )
@@ -120,14 +98,14 @@ def _devices(results: Mapping[int, RunResult]) -> Iterator[str]:
         yield f"trials were trained on {told}: trained again elsewhere, a trial's last digits are others"
 
 
-def _bring_here(trial: TrialRecord, ending: Ending) -> None:
+def _bring_here(trial: TrialRecord, plan: Plan, *, store: StudyStore, run: Run) -> None:
     """Train a trial again whose records are with a worker that has a folder of its own."""
-    folder = trial_folder(ending.out, trial.number)
+    folder = trial_folder(plan.out, trial.number)
     if folder.result() is None:
-        params = ending.study.get_trials(deepcopy=False)[trial.number].user_attrs[PARAMS]
-        config = proposal_of(params, ending.document).config
-        ending.store.say(f"trial {trial.number} was trained elsewhere: it is trained here again")
-        finished_run(Job(config, folder.path, ending.out, title=f"trial {trial.number}"), ending.run)
+        params = plan.study.get_trials(deepcopy=False)[trial.number].user_attrs[PARAMS]
+        config = proposal_of(params, plan.document).config
+        store.say(f"trial {trial.number} was trained elsewhere: it is trained here again")
+        finished_run(Job(config, folder.path, plan.out, title=f"trial {trial.number}"), run)
 
 
 def front(result: StudyResult) -> tuple[int, ...]:
@@ -169,17 +147,17 @@ def _is_there(trial: TrialRecord, out: Path) -> bool:
     return trial_folder(out, trial.number).best() is not None or (known is not None and _is_published(known, out))
 
 
-def _published(trial: TrialRecord, ending: Ending) -> BestTrial:
+def _published(trial: TrialRecord, plan: Plan) -> BestTrial:
     """Export the winner, and score it on test; neither is done again."""
-    out = ending.out
+    out = plan.out
     known = _scored(trial, out)
     if known is not None and _is_published(known, out):
         return known
-    best, predictor, split = _publish(trial, out, trust_remote_code=ending.trust_remote_code)
+    best, predictor, split = _publish(trial, out, trust_remote_code=plan.trust_remote_code)
     if known is None:
         answers = predictor.answers(split.examples)
         test = predictor.score(split.examples, answers=answers)
-        trial_folder(out, trial.number).write_worst_rows(predictor.worst_rows(split, answers, texts=ending.texts))
+        trial_folder(out, trial.number).write_worst_rows(predictor.worst_rows(split, answers, texts=plan.texts))
         config = predictor.config.model_dump(mode="json")
         known = BestTrial(number=trial.number, value=best.value or 0.0, config=config, test=test)
         write_text(_score_of(trial, out), known.model_dump_json(indent=1))

@@ -22,8 +22,9 @@ from sqlalchemy import event, make_url, text
 import fake_worker
 from tiny_runs import config, write_rows
 from tunery.errors import Interrupted, RequestError, RunError
+from tunery.execution.observer import Silent
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
-from tunery.hpo.plan import Plan, Silent
+from tunery.hpo.plan import Plan
 from tunery.hpo.storage.database import backend, close_study, open_study
 from tunery.hpo.storage.database import opened as closing_study
 from tunery.hpo.storage.patience import Patience

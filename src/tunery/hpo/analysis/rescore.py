@@ -116,7 +116,7 @@ def _config_of(trial: TrialRecord, out: Path) -> RunConfig:
 
 def finished_run(job: Job, run: Run) -> RunResult:
     """The run's result, which says `failed` where it has come to nothing."""
-    store = StudyStore(job.study, job.config.checkpoint, direction=job.config.direction)
+    store = StudyStore(job.study or job.folder, job.config.checkpoint, direction=job.config.direction)
     folder = store.run(job.folder)
     if (known := folder.result()) is not None:
         return known

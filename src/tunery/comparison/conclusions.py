@@ -12,7 +12,7 @@ from tunery.schema.results.comparison import Cell, MethodSummary
 from tunery.schema.results.direction import Direction, is_better
 
 
-def verdicts(
+def conclusions(
     methods: Sequence[MethodSummary], cells: Sequence[Cell], *, baseline: str, direction: Direction
 ) -> tuple[str, ...]:
     """What forbids a conclusion, one line per method against the baseline, then what limits all of them.
