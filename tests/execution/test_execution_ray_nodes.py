@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tiny_runs import config, write_rows
+from tiny_runs import config, wait_for, write_rows
 from tunery.execution.ray_tasks import RayTasks
 from tunery.execution.runner import Epoch, Job, Outcome
+from tunery.store.disk.lock import holder
 from tunery.store.folder import RunFolder
 
 pytestmark = pytest.mark.service
@@ -39,8 +40,10 @@ def test_a_trial_goes_on_elsewhere(machines: Any, tiny_bert: Path, tmp_path: Pat
     def judge(epoch: Epoch) -> None:
         heard.append(epoch.number)
         if heard == [1, 2]:
+            trained_by = holder(job.folder)
             add()
             remove(first, allow_graceful=False)
+            assert trained_by and wait_for(lambda: not Path(f"/proc/{trained_by.pid}").exists(), 60)
 
     assert tasks.run(job, judge=judge, stop=lambda: None) == Outcome("completed")
     assert heard == [1, 2, 2, 3]

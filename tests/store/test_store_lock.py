@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -112,13 +113,13 @@ def test_a_dead_process_that_nobody_has_buried_holds_nothing(tmp_path: Path, mon
 
 def test_without_proc_the_number_alone_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    monkeypatch.setattr("tunery.store.disk.lock._start", lambda pid: None)
     with process("print('gone')", tmp_path) as (child, _):
         child.wait()
-    left_behind(tmp_path, pid=child.pid)
-    assert holder(tmp_path) is None
-    left_behind(tmp_path, pid=os.getpid())
-    assert holder(tmp_path) is not None
+    proc = tmp_path / "none"
+    left_behind(tmp_path, pid=child.pid, started=None)
+    assert holder(tmp_path, proc=proc) is None
+    left_behind(tmp_path, pid=os.getpid(), started=None)
+    assert holder(tmp_path, proc=proc) is not None
 
 
 def test_workers_that_outlive_their_parent_hold_nothing(tmp_path: Path) -> None:
@@ -271,8 +272,7 @@ with alone(Path(sys.argv[1]), say=print):
 """
 
 
-def test_a_turn_ends_with_its_process_and_a_long_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunery.store.disk.lock._LONG", 0.0)
+def test_a_turn_ends_with_its_process_and_a_long_one_is_told(tmp_path: Path) -> None:
     told: list[str] = []
 
     with process(WAIT_IN_TURN, tmp_path) as (child, said):
@@ -282,7 +282,7 @@ def test_a_turn_ends_with_its_process_and_a_long_one_is_told(tmp_path: Path, mon
             told.append(text)
             child.kill()
 
-        with alone(tmp_path, say=say):
+        with alone(tmp_path, say=say, patience=0.0):
             pass
     assert told == [f"waiting for another process, which is at work in {str(tmp_path)!r}"]
 
@@ -306,19 +306,39 @@ def test_threads_take_turns_too(tmp_path: Path, file_system: str) -> None:
     assert most == [1]
 
 
-def test_whoever_was_forked_in_a_turn_does_not_prolong_it(tmp_path: Path) -> None:
-    reading, writing = os.pipe()
-    with alone(tmp_path, say=print), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tunery.store.disk.lock._HELD", set())  # as if it had been forked before that was known
-        child = os.fork()
-        if child == 0:
-            os.close(writing)
-            os.read(reading, 1)
-            os._exit(0)
+def test_whoever_was_given_a_copy_in_a_turn_does_not_prolong_it(tmp_path: Path) -> None:
+    with alone(tmp_path, say=print):
+        copy = next(int(path.name) for path in Path("/proc/self/fd").iterdir() if is_lock(path, tmp_path))
+        child = subprocess.Popen(["sleep", "60"], pass_fds=[copy])
     try:
-        with alone(tmp_path, say=pytest.fail):
+        with alone(tmp_path, say=pytest.fail, patience=0.0):
             pass
     finally:
-        os.close(writing)
-        os.waitpid(child, 0)
-        os.close(reading)
+        child.kill()
+        child.wait()
+
+
+def is_lock(descriptor: Path, folder: Path) -> bool:
+    return descriptor.exists() and descriptor.resolve() == folder.resolve() / ".lock"
+
+
+def test_who_holds_a_folder_that_may_only_be_read_is_told() -> None:
+    """To somebody who may neither write to the lock nor make one."""
+    reading, writing = os.pipe()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        with held(folder):
+            (folder / ".lock").chmod(0o444)
+            folder.chmod(0o555)
+            if (child := os.fork()) == 0:
+                try:
+                    if os.getuid() == 0:  # root may write everywhere
+                        os.setuid(65534)
+                    os.write(writing, str(holder(folder)).encode())
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+            folder.chmod(0o755)
+    os.close(writing)
+    with open(reading) as answer:
+        assert answer.read().startswith(f"process {os.getpid()} on ")

@@ -12,6 +12,12 @@ that take over a dead one's folder at the very same moment are not told apart, a
 another machine is alive: it is taken to be, until a person removes the file. Turns are taken by Fischer's algorithm
 there (Lamport 1987, "A fast mutual exclusion algorithm", section 2): write your name where none is, wait until whoever
 saw none either must have written theirs, and go on if yours is still there.
+
+The package filelock (4.2) does not replace this. Its `FileLock` does without `flock` only where that answers ENOSYS; of
+the ENOLCK and ENOTSUP of network file systems it makes an error. It can be asked who holds a lock only by taking it,
+which needs permission to write, and makes the file where there is none; pages and inventories of other people's runs
+ask too. And without locks it makes a file for every turn, for which a full disk has no room: nobody could clean up. The
+tests named `no locks`, `..._that_may_only_be_read_...` and `..._was_never_held_...` pass here and fail there.
 """
 
 import errno
@@ -31,6 +37,7 @@ from tunery.errors import FolderError
 from tunery.store.disk.files import naming
 from tunery.store.disk.ownership import LOCK
 
+PROC: Final = Path("/proc")
 _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _TRIES: Final = 5
 _PAUSE: Final = 0.02
@@ -39,8 +46,6 @@ _TURN: Final = 0.002
 """Seconds between two looks whether it is our turn."""
 _SETTLED: Final = 0.05
 """Seconds within which, without locks, another process has written its name after it had seen none."""
-_LONG: Final = 30.0
-"""Seconds after which a person is told what is being waited for: nobody takes that long a turn."""
 _HELD: Final[set[int]] = set()
 """Descriptors of the locks of this process."""
 
@@ -79,33 +84,43 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def alone(folder: Path, *, say: Callable[[str], None]) -> Iterator[None]:
+def alone(folder: Path, *, say: Callable[[str], None], patience: float = 30.0) -> Iterator[None]:
     """Be the only one in this block for a folder, which exists; wait for whoever is in it, on whatever machine.
 
     It is for moments: others wait, and a process that dies in the block is not waited for. Within the block it must not
     be entered again for the same folder.
 
     Args:
-        say: is told when the turn takes long to come.
+        say: is told who is being waited for.
+        patience: seconds before it is told; nobody takes that long a turn.
 
     Raises:
         OSError: when the lock file cannot be opened.
     """
-    descriptor = _in_turn(folder, say)
+    descriptor = _opened(folder)
+    try:
+        _await_turn(descriptor, folder, say, patience)
+    except BaseException:
+        _close(descriptor)
+        raise
     try:
         yield
     finally:
         _let_go(descriptor)
 
 
-def holder(folder: Path) -> Holder | None:
-    """Who holds a folder, without taking it; None where nobody does."""
+def holder(folder: Path, *, proc: Path = PROC) -> Holder | None:
+    """Who holds a folder, without taking it; None where nobody does.
+
+    Args:
+        proc: where the system describes its processes, if it does.
+    """
     try:
         descriptor = _open_file(folder / LOCK, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
-        return None if _obtained(descriptor, fcntl.LOCK_SH) else _read(descriptor) or _NAMELESS
+        return None if _obtained(descriptor, fcntl.LOCK_SH, proc) else _read(descriptor) or _NAMELESS
     finally:
         os.close(descriptor)
 
@@ -161,18 +176,8 @@ def _let_go(descriptor: int) -> None:
         _close(descriptor)
 
 
-def _in_turn(folder: Path, say: Callable[[str], None]) -> int:
-    descriptor = _opened(folder)
-    try:
-        _await_turn(descriptor, folder, say)
-    except BaseException:
-        _close(descriptor)
-        raise
-    return descriptor
-
-
-def _await_turn(descriptor: int, folder: Path, say: Callable[[str], None]) -> None:
-    late = time.monotonic() + _LONG
+def _await_turn(descriptor: int, folder: Path, say: Callable[[str], None], patience: float) -> None:
+    late = time.monotonic() + patience
     while not _has_turn(descriptor, folder):
         if time.monotonic() > late:
             late = float("inf")
@@ -188,7 +193,7 @@ def _has_turn(descriptor: int, folder: Path) -> bool:
 
 def _is_still_mine(descriptor: int) -> bool:
     """Without locks: nobody's name is there, and after a while it is mine."""
-    if _says_who_lives(descriptor):
+    if _names_living_process(descriptor):
         return False
     name = _myself("microseconds")  # threads of one process are told apart as well
     _write(descriptor, json.dumps(name._asdict()))
@@ -196,10 +201,10 @@ def _is_still_mine(descriptor: int) -> bool:
     return _read(descriptor) == name
 
 
-def _refusal(folder: Path, who: Holder) -> FolderError:
-    elsewhere = who.host not in (socket.gethostname(), _NAMELESS.host)
-    last = f"; if that process is gone for certain, remove {str(folder / LOCK)!r}" if elsewhere else ""
-    return FolderError(f"{str(folder)!r} is in use by {who}; wait for it, or choose another --out{last}")
+def _refusal(folder: Path, process: Holder) -> FolderError:
+    is_elsewhere = process.host not in (socket.gethostname(), _NAMELESS.host)
+    remedy = f"; if that process is gone for certain, remove {str(folder / LOCK)!r}" if is_elsewhere else ""
+    return FolderError(f"{str(folder)!r} is in use by {process}; wait for it, or choose another --out{remedy}")
 
 
 def _obtained_in_time(descriptor: int) -> bool:
@@ -210,9 +215,9 @@ def _obtained_in_time(descriptor: int) -> bool:
     return False
 
 
-def _obtained(descriptor: int, how: int) -> bool:
+def _obtained(descriptor: int, how: int, proc: Path = PROC) -> bool:
     locked = _locked(descriptor, how)
-    return not _says_who_lives(descriptor) if locked is None else locked
+    return not _names_living_process(descriptor, proc) if locked is None else locked
 
 
 def _locked(descriptor: int, how: int) -> bool | None:
@@ -228,9 +233,11 @@ def _locked(descriptor: int, how: int) -> bool | None:
     return True
 
 
-def _says_who_lives(descriptor: int) -> bool:
-    said = _read(descriptor)
-    return said is not None and _lives(said)
+def _names_living_process(descriptor: int, proc: Path = PROC) -> bool:
+    named = _read(descriptor)
+    if named is None or named.host != socket.gethostname():
+        return named is not None
+    return _exists(named.pid) and _start(named.pid, proc) == named.started
 
 
 def _read(descriptor: int) -> Holder | None:
@@ -266,12 +273,6 @@ def _myself(precision: str) -> Holder:
     return Holder(os.getpid(), _start(os.getpid()), socket.gethostname(), since)
 
 
-def _lives(said: Holder) -> bool:
-    if said.host != socket.gethostname():
-        return True
-    return _exists(said.pid) and _start(said.pid) == said.started
-
-
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -282,10 +283,10 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _start(pid: int) -> int | None:
+def _start(pid: int, proc: Path = PROC) -> int | None:
     """Clock ticks from boot to the start of a process; None for a dead one that its parent has not yet buried."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
     return None if fields[0] == "Z" else int(fields[19])
