@@ -39,7 +39,7 @@ from transformers import (
 
 from imdb_lora import packaged_weights
 from plain_trainer import metrics
-from tunery.model.trainable import owned_state
+from tunery.model.trainable import trainable_state
 from tunery.schema.reading.document import validate
 from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import Objects
@@ -159,7 +159,7 @@ def came_back(study: Path) -> bool:
     result, record = folder.result(), folder.best()
     if result is None or record is None:
         return False
-    stored = owned_state(restore(validate(result.config), record, folder.objects, data=result.data).built)
+    stored = trainable_state(restore(validate(result.config), record, folder.objects, data=result.data).built)
     exported = [tensor for path in (study / "best").glob("*.safetensors") for tensor in load_file(path).values()]
     there = {(tuple(tensor.shape), tensor.numpy().tobytes()) for tensor in exported}
     return all((tuple(tensor.shape), tensor.numpy().tobytes()) in there for tensor in stored.values())

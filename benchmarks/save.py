@@ -30,7 +30,7 @@ from zstandard import ZstdCompressor
 
 from imdb_lora import packaged_weights
 from precision import base_sized
-from tunery.model.trainable import load_owned
+from tunery.model.trainable import load_trainable
 from tunery.schema import RunConfig
 from tunery.schema.reading.document import validate
 from tunery.store.disk.files import size
@@ -103,7 +103,9 @@ class Beside(TrainerCallback):
                 trainer._load_optimizer_and_scheduler(str(checkpoint))
                 trainer._load_rng_state(str(checkpoint))
         self.epoch_steps = len(run.batches)
-        weights = {name: part.detach() for name, part in given["model"].named_parameters() if name in run.built.owned}
+        weights = {
+            name: part.detach() for name, part in given["model"].named_parameters() if name in run.built.trainable
+        }
         self.saved = compressed(weights, run.reference)
 
 
@@ -119,7 +121,7 @@ def resume(folder: RunFolder, run: Assembled, optimizer: Any) -> None:
     found = folder.resume.read_latest(functools.partial(read, objects=folder.objects, reference=reference))
     assert found is not None
     _, snapshot = found
-    load_owned(run.built, snapshot.weights)
+    load_trainable(run.built, snapshot.weights)
     parts = unpack(snapshot.documents["state"], snapshot.state)
     optimizer.load_state_dict(parts["optimizer"])
     restore_random_state(parts["random"])

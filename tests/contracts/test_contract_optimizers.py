@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tunery.optim.groups import Rates, Roles
+from tunery.optim.groups import LearningRates, Roles
 from tunery.optim.optimizers import OPTIMIZERS, PAGED, QUANT, make_optimizer
 from tunery.schema.config import optim as schema
 from tunery.schema.reading.fields import alternatives
@@ -82,8 +82,8 @@ def module_for(spec: schema.Optimizer) -> nn.ParameterDict:
 
 
 def optimizer_of(spec: Any, module: nn.Module, *, lr: float = 0.02) -> Optimizer:
-    roles = Roles(head=(), adapter=(), depth_of=lambda name: 1, layers=1, lr_scale={}, never_decayed=())
-    return make_optimizer(spec, module, rates=Rates(lr, lr, lr), roles=roles, loss=nn.Identity())
+    roles = Roles((), (), (), (), lr_scale={}, depth_of=lambda name: 1, layers=1)
+    return make_optimizer(spec, module, rates=LearningRates(lr, lr, lr), roles=roles, loss=nn.Identity())
 
 
 def step(optimizer: Optimizer, module: nn.ParameterDict, *, number: int) -> None:

@@ -17,7 +17,7 @@ from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.export import export
 from tunery.model.peft.methods import METHODS, plain_name
-from tunery.model.trainable import count_parameters, load_owned, owned_state
+from tunery.model.trainable import count_parameters, load_trainable, trainable_state
 from tunery.schema.config.freeze import NoFreeze
 from tunery.schema.config.model import LinearHead, Model, NativeHead
 from tunery.schema.config.peft import (
@@ -159,8 +159,8 @@ def spec(request: pytest.FixtureRequest, tiny_bert: Path) -> Model:
 def make(spec: Model, peft: Any, *, seed: int = 7, gradient_checkpointing: bool = False) -> Built:
     torch.manual_seed(seed)
     built = build(spec, outputs=LABELS, peft=peft, freeze=NoFreeze(), gradient_checkpointing=gradient_checkpointing)
-    if built.regulator is not None:
-        built.regulator.plan(100)
+    if built.rank_allocator is not None:
+        built.rank_allocator.plan(100)
     return built
 
 
@@ -176,7 +176,7 @@ def loss_of(built: Built) -> torch.Tensor:
 
 def train(built: Built, *, steps: int) -> None:
     torch.manual_seed(8)
-    built.module.train()
+    built.train()
     optimizer = torch.optim.AdamW([p for p in built.module.parameters() if p.requires_grad], lr=0.01)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -202,7 +202,7 @@ def test_only_owned_parameters_get_gradients_and_all_of_them_do(spec: Model, pef
     built = make(spec, peft)
     train(built, steps=3)
     received = gradients(built)
-    assert received.keys() == built.owned
+    assert received.keys() == built.trainable
     silent = {plain_name(name) for name, gradient in received.items() if not gradient.any()}
     # softmax does not see what is added to all keys alike, so only the bias of the keys may get a zero
     assert all(name.endswith("key.bias") for name in silent)
@@ -213,7 +213,7 @@ def test_the_base_does_not_move_and_all_that_is_owned_does(spec: Model, peft: An
     before = {name: part.detach().clone() for name, part in built.module.named_parameters()}
     train(built, steps=3)
     moved = {name for name, part in built.module.named_parameters() if not torch.equal(part, before[name])}
-    assert moved == built.owned
+    assert moved == built.trainable
 
 
 def test_training_starts_from_the_base(spec: Model, peft: Any) -> None:
@@ -235,7 +235,7 @@ def test_the_count_is_the_closed_formula(spec: Model, peft: Any) -> None:
 
 def test_frozen_layers_have_no_dropout(spec: Model, peft: Any) -> None:
     built = make(spec, without_dropout(peft))
-    built.module.train()
+    built.train()
     for name, part in built.module.named_modules():
         if isinstance(part, torch.nn.Dropout) and (name.startswith("heads.") or plain_name(name) == "dropout"):
             part.p = 0.0  # the heads' own
@@ -248,11 +248,11 @@ def test_frozen_layers_have_no_dropout(spec: Model, peft: Any) -> None:
 
 def test_it_trains_in_bf16(spec: Model, peft: Any) -> None:
     built = make(spec, peft)
-    built.module.train()
+    built.train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = loss_of(built)
     loss.backward()
-    assert gradients(built).keys() == built.owned
+    assert gradients(built).keys() == built.trainable
     assert all(gradient.isfinite().all() for gradient in gradients(built).values())
 
 
@@ -262,7 +262,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(spec: Model, peft: An
     found = []
     for checkpointing in (False, True):
         built = make(spec, without_dropout(peft), gradient_checkpointing=checkpointing)
-        built.module.train()
+        built.train()
         torch.manual_seed(9)
         loss = loss_of(built)
         loss.backward()
@@ -279,7 +279,7 @@ def test_merging_gives_the_same_answers(spec: Model, peft: Any) -> None:
     built = make(spec, peft)
     train(built, steps=3)
     before = logits(built)
-    merged: Any = built.carrier
+    merged: Any = built.pretrained
     merged.merge_adapter()
     assert torch.allclose(logits(built), before, atol=1e-5)
 
@@ -287,9 +287,9 @@ def test_merging_gives_the_same_answers(spec: Model, peft: Any) -> None:
 def test_owned_state_carries_the_training_into_a_new_model(spec: Model, peft: Any, tmp_path: Path) -> None:
     built = make(spec, peft)
     train(built, steps=2)
-    save_file(owned_state(built), tmp_path / "owned.safetensors")
+    save_file(trainable_state(built), tmp_path / "owned.safetensors")
     other = make(spec, peft, seed=99)
-    load_owned(other, load_file(tmp_path / "owned.safetensors"))
+    load_trainable(other, load_file(tmp_path / "owned.safetensors"))
     assert torch.equal(logits(built), logits(other))
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tunery.errors import ModelError
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.backbones.catalog import Base, resolve
-from tunery.model.build import load_carrier
+from tunery.model.build import load_base
 from tunery.model.export import load_exported
 from tunery.model.peft.adapter_files import DESCRIPTION, WEIGHTS, read_trained, write_trained
 from tunery.schema.config.model import LinearHead, Model
@@ -31,7 +31,7 @@ def load(folder: Path) -> None:
     spec = Model(name=str(folder))
     base = resolve(spec)
     load_tokenizer(base)
-    load_carrier(spec, base=base, outputs=HEAD)
+    load_base(spec, base=base, outputs=HEAD)
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ from transformers import AutoModelForSequenceClassification
 
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
-from tunery.model.backbones.structure import study
+from tunery.model.backbones.structure import find_layers
 from tunery.model.peft.adalora import Schedule
-from tunery.model.peft.method import Carrier, Regulator
+from tunery.model.peft.method import LoadedBase, RankAllocator
 from tunery.model.peft.methods import METHODS
 from tunery.schema.config.peft import AdaLora
 
@@ -33,17 +33,17 @@ LABELS = torch.tensor([0, 1, 0, 1, 1, 0, 1, 0])
 
 
 class Run:
-    """A training loop as the trainer's: the regulator comes after the optimizer and before the gradients go."""
+    """A training loop as the trainer's: the rank_allocator comes after the optimizer and before the gradients go."""
 
     def __init__(self, folder: Path, spec: AdaLora, *, steps: int) -> None:
         torch.manual_seed(1)
         model = AutoModelForSequenceClassification.from_pretrained(folder)
-        carrier = Carrier(model, study(model.base_model), "bert.", ("classifier",), "SEQ_CLS")
+        carrier = LoadedBase(model, find_layers(model.base_model), "bert.", ("classifier",), "SEQ_CLS")
         wrapped = METHOD.wrap(spec, carrier)
         self.module: Any = wrapped.module.eval()  # no dropout: runs are to be compared
-        assert isinstance(wrapped.regulator, Regulator)
-        self.regulator, self.steps = wrapped.regulator, steps
-        self.regulator.plan(steps)
+        assert isinstance(wrapped.rank_allocator, RankAllocator)
+        self.rank_allocator, self.steps = wrapped.rank_allocator, steps
+        self.rank_allocator.plan(steps)
         self.owned = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
         self.optimizer = torch.optim.SGD(self.owned.values(), lr=0.05)
 
@@ -51,15 +51,15 @@ class Run:
         for step in range(start, (until or self.steps) + 1):
             self.optimizer.zero_grad()
             nn.functional.cross_entropy(self.answers(), LABELS).backward()
-            self.regulator.penalty().backward()
+            self.rank_allocator.penalty().backward()
             self.optimizer.step()
-            self.regulator.after_step(step)
+            self.rank_allocator.after_step(step)
             yield step
 
     def finish(self, start: int = 1, *, until: int | None = None) -> dict[str, int]:
         for _ in self.train(start, until=until):
             pass
-        return self.regulator.ranks()
+        return self.rank_allocator.ranks()
 
     def answers(self) -> torch.Tensor:
         logits: torch.Tensor = self.module(input_ids=TOKENS).logits
@@ -72,8 +72,8 @@ def run(tiny_bert: Path) -> Run:
 
 
 def test_ranks_fall_to_the_budget_and_differ_between_modules(run: Run) -> None:
-    totals = {step: sum(run.regulator.ranks().values()) for step in run.train()}
-    ranks = run.regulator.ranks()
+    totals = {step: sum(run.rank_allocator.ranks().values()) for step in run.train()}
+    ranks = run.rank_allocator.ranks()
     assert totals[3] == 16
     assert totals[21] == sum(ranks.values()) == 2 * len(MODULES)
     assert {totals[step] for step in range(21, 31)} == {8}
@@ -85,7 +85,7 @@ def test_ranks_fall_to_the_budget_and_differ_between_modules(run: Run) -> None:
 def test_interval_and_target_change_what_is_left(tiny_bert: Path) -> None:
     lower, rarer = SPEC.model_copy(update={"target_r": 1}), SPEC.model_copy(update={"interval": 7})
     runs = [Run(tiny_bert, spec, steps=30) for spec in (SPEC, lower, rarer)]
-    histories = [[sum(run.regulator.ranks().values()) for _ in run.train()] for run in runs]
+    histories = [[sum(run.rank_allocator.ranks().values()) for _ in run.train()] for run in runs]
     assert [history[-1] for history in histories] == [8, 4, 8]
     assert len({tuple(history) for history in histories}) == 3
 
@@ -114,11 +114,11 @@ def test_a_resumed_run_is_bitwise_the_same(tiny_bert: Path, tmp_path: Path, stop
     whole, first, second = (Run(tiny_bert, SPEC, steps=30) for _ in range(3))
     ranks = whole.finish()
     first.finish(until=stop)
-    save_file(first.regulator.state(), tmp_path / "state.safetensors")
+    save_file(first.rank_allocator.state(), tmp_path / "state.safetensors")
     with torch.no_grad():
         for name, part in second.owned.items():
             part.copy_(first.owned[name])
-    second.regulator.load(load_file(tmp_path / "state.safetensors"))
+    second.rank_allocator.load(load_file(tmp_path / "state.safetensors"))
     assert second.finish(stop + 1) == ranks
     assert all(torch.equal(part, whole.owned[name]) for name, part in second.owned.items())
 
@@ -157,7 +157,9 @@ def test_an_update_may_lose_all_its_ranks(run: Run, tiny_bert: Path, tmp_path: P
     layer.lora_E["default"].data.zero_()
     METHOD.save(run.module, tmp_path, base=BASE)
     model = AutoModelForSequenceClassification.from_pretrained(tiny_bert)
-    again = METHOD.load(SPEC, Carrier(model, study(model.base_model), "bert.", ("classifier",), "SEQ_CLS"), tmp_path)
+    again = METHOD.load(
+        SPEC, LoadedBase(model, find_layers(model.base_model), "bert.", ("classifier",), "SEQ_CLS"), tmp_path
+    )
     torch.testing.assert_close(again(input_ids=TOKENS).logits, run.answers())
 
 
@@ -180,8 +182,8 @@ def test_overflown_gradients_do_not_spoil_the_scores(run: Run) -> None:
     for part in run.owned.values():
         assert part.grad is not None
         part.grad.fill_(float("inf"))
-    run.regulator.after_step(2)
-    assert all(part.isfinite().all() for part in run.regulator.state().values())
+    run.rank_allocator.after_step(2)
+    assert all(part.isfinite().all() for part in run.rank_allocator.state().values())
 
 
 @given(start=st.integers(1, 500), share=st.floats(0, 1), first=st.integers(0, 50), length=st.integers(1, 200))

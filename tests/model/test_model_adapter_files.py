@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from model_answers import labels_of
 from tunery.errors import ModelError
-from tunery.model.build import Built, build, load_carrier
+from tunery.model.build import Built, build, load_base
 from tunery.model.peft.methods import METHODS
 from tunery.schema.config.freeze import Freeze, FreezeToAdapter, NoFreeze
 from tunery.schema.config.model import LinearHead, Model, NativeHead
@@ -36,15 +36,15 @@ def saved(
     built = build(spec, outputs=LABELS, peft=peft, freeze=freeze or NoFreeze())
     with torch.no_grad():
         for name, part in built.module.named_parameters():
-            if name in built.owned:
+            if name in built.trainable:
                 part.add_(torch.randn_like(part), alpha=0.1)
-    METHODS[type(peft)].save(built.carrier, folder, base=built.base)
+    METHODS[type(peft)].save(built.pretrained, folder, base=built.base)
     return built, spec
 
 
 def load(folder: Path, spec: Model, built: Built, peft: Any) -> Any:
     torch.manual_seed(6)
-    carrier, _ = load_carrier(spec, base=built.base, outputs=LABELS)
+    carrier, _ = load_base(spec, base=built.base, outputs=LABELS)
     return METHODS[type(peft)].load(peft, carrier, folder)
 
 
@@ -59,7 +59,7 @@ def test_what_is_loaded_answers_the_same(
     assert not loaded.training and not any(part.requires_grad for part in loaded.parameters())
     mask = torch.ones_like(TOKENS)
     live, read = (
-        built.carrier.eval()(input_ids=TOKENS, attention_mask=mask),
+        built.pretrained.eval()(input_ids=TOKENS, attention_mask=mask),
         loaded(input_ids=TOKENS, attention_mask=mask),
     )
     assert torch.equal(live[0], read[0])

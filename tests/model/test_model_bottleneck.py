@@ -12,8 +12,8 @@ from contracts.adapter_sizes import compacter_size, houlsby_size, pfeiffer_size
 from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbones.families import closing_norm
-from tunery.model.backbones.structure import study
-from tunery.model.peft.method import Carrier
+from tunery.model.backbones.structure import find_layers
+from tunery.model.peft.method import LoadedBase
 from tunery.model.peft.methods import METHODS
 from tunery.model.peft.tuner import AdapterLayer
 from tunery.schema.config.peft import Compacter, Houlsby, Pfeiffer
@@ -38,34 +38,34 @@ def test_every_family_starts_from_its_base_and_trains_all_of_an_adapter(family: 
             wrap(family, spec)
         return
     torch.manual_seed(3)
+    base = make(family)
+    torch.manual_seed(3)
     module = wrap(family, spec)
     with torch.no_grad():
-        adapted = labels_of(module.eval(), input_ids=TOKENS)
-        with module.without_adapters():
-            assert torch.equal(labels_of(module, input_ids=TOKENS), adapted)
-    owned = {name: part for name, part in module.named_parameters() if "bottleneck" in name}
-    counted = sum(part.numel() for part in owned.values())
+        bare, adapted = (labels_of(model.eval(), input_ids=TOKENS) for model in (base, module))
+    assert torch.equal(adapted, bare)
+    trained = {name: part for name, part in module.named_parameters() if "bottleneck" in name}
+    counted = sum(part.numel() for part in trained.values())
     assert counted == SIZES[type(spec)](spec, {}, hidden=32, depth=LISTED[family])
-    assert silent_after_training(module, owned) == set()
+    assert silent_after_training(module, trained) == set()
 
 
-def silent_after_training(module: Any, owned: dict[str, nn.Parameter]) -> set[str]:
+def silent_after_training(module: Any, trained: dict[str, nn.Parameter]) -> set[str]:
     """Names of parameters that never got a gradient in three steps."""
     felt: set[str] = set()
-    trained = [part for part in module.parameters() if part.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=0.01)
+    optimizer = torch.optim.AdamW([part for part in module.parameters() if part.requires_grad], lr=0.01)
     for _ in range(3):
         optimizer.zero_grad()
         nn.functional.cross_entropy(labels_of(module, input_ids=TOKENS), LABELS).backward()
-        felt |= {name for name, part in owned.items() if part.grad is not None and part.grad.any()}
+        felt |= {name for name, part in trained.items() if part.grad is not None and part.grad.any()}
         optimizer.step()
-    return owned.keys() - felt
+    return trained.keys() - felt
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_closing_norm_is_the_last_thing_a_layer_does(family: str) -> None:
     backbone = make(family).base_model.eval()
-    layer = study(backbone).layer(backbone, 0)
+    layer = find_layers(backbone).layer(backbone, 0)
     name = closing_norm(layer)
     assert (name is None) == (family in NORMS_FIRST)
     if name is None:
@@ -83,7 +83,7 @@ def test_the_closing_norm_is_the_last_thing_a_layer_does(family: str) -> None:
 )
 def test_only_the_topmost_layers_get_adapters(layers: Any, depth: int, first: int) -> None:
     model = AutoModel.from_config(AutoConfig.for_model("bert", **{**TINY, **IDS, "num_hidden_layers": depth}))
-    carrier = Carrier(model, study(model), "", (), "FEATURE_EXTRACTION")
+    carrier = LoadedBase(model, find_layers(model), "", (), "FEATURE_EXTRACTION")
     module = METHODS[Pfeiffer].wrap(Pfeiffer(bottleneck=4, layers=layers), carrier).module
     adapted = [name for name, part in module.named_modules() if isinstance(part, AdapterLayer)]
     assert adapted == [f"base_model.model.encoder.layer.{index}.output.LayerNorm" for index in range(first, depth)]
@@ -98,7 +98,7 @@ def test_a_parallel_adapter_reads_what_enters_the_block(family: str) -> None:
     for part in module.modules():
         if isinstance(part, AdapterLayer):
             part.bottleneck["default"].register_forward_pre_hook(lambda adapter, args: seen.append(args[0]))
-    layer = study(module.base_model.model.base_model).layer(module.base_model.model.base_model, 0)
+    layer = find_layers(module.base_model.model.base_model).layer(module.base_model.model.base_model, 0)
     for block in {"bert": ("attention", "intermediate"), "gpt2": ("attn", "mlp"), "llama": ("self_attn", "mlp")}[
         family
     ]:

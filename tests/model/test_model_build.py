@@ -16,7 +16,7 @@ from tunery.errors import ModelError
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.peft.methods import plain_name
-from tunery.model.trainable import count_parameters, load_owned, owned_state
+from tunery.model.trainable import count_parameters, load_trainable, trainable_state
 from tunery.schema.config.freeze import FreezeEncoder, NoFreeze
 from tunery.schema.config.model import LinearHead, MlpHead, Model
 from tunery.schema.config.peft import Lora, NoPeft
@@ -51,9 +51,9 @@ def batch_for(folder: Path, built: Built) -> dict[str, torch.Tensor]:
 def test_the_native_head_is_all_that_is_not_backbone(name: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(name)
     built = make(folder)
-    assert built.head_names == NATIVE_HEADS[name]
-    assert built.owned == {parameter for parameter, _ in built.module.named_parameters()}
-    assert {built.depth_of(parameter) for parameter in built.owned} == {0, 1, 2, 3}
+    assert built.roles.head == NATIVE_HEADS[name]
+    assert built.trainable == {parameter for parameter, _ in built.module.named_parameters()}
+    assert {built.roles.depth_of(parameter) for parameter in built.trainable} == {0, 1, 2, 3}
     assert labels_of(built.module, **batch_for(folder, built)).shape == (2, 3)
 
 
@@ -62,8 +62,8 @@ def test_the_native_head_is_all_that_is_not_backbone(name: str, request: pytest.
 def test_own_heads_sit_on_every_family(name: str, head: Any, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(name)
     built = make(folder, model={"head": head}, peft=Lora())
-    assert built.head_names == {parameter for parameter in built.owned if parameter.startswith("heads.")}
-    assert {built.depth_of(parameter) for parameter in built.owned} == {1, 2, 3}
+    assert built.roles.head == {parameter for parameter in built.trainable if parameter.startswith("heads.")}
+    assert {built.roles.depth_of(parameter) for parameter in built.trainable} == {1, 2, 3}
     assert labels_of(built.module, **batch_for(folder, built)).shape == (2, 3)
 
 
@@ -82,7 +82,7 @@ def test_new_weights_follow_the_seed_and_do_not_depend_on_the_method(tiny_bert: 
     def head_weight(**changes: Any) -> torch.Tensor:
         built = make(tiny_bert, **changes)
         return next(
-            tensor for name, tensor in owned_state(built).items() if name in built.head_names and tensor.ndim == 2
+            tensor for name, tensor in trainable_state(built).items() if name in built.roles.head and tensor.ndim == 2
         )
 
     assert torch.equal(head_weight(), head_weight())
@@ -100,9 +100,9 @@ def test_what_the_checkpoint_lacks_is_trained_like_the_head(peft: Any, tiny_bert
     folder = altered(tiny_bert, tmp_path, lambda name, tensor: None if name.startswith("pooler.") else tensor)
     freeze = FreezeEncoder() if isinstance(peft, NoPeft) else NoFreeze()
     built = make(folder, peft=peft, freeze=freeze)
-    assert len(built.head_names) == 4
-    assert sum("pooler" in name for name in built.head_names) == 2
-    assert built.head_names <= built.owned
+    assert len(built.roles.head) == 4
+    assert sum("pooler" in name for name in built.roles.head) == 2
+    assert built.roles.head <= built.trainable
 
 
 def test_a_checkpoint_without_its_layers_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
@@ -155,23 +155,23 @@ def test_spare_copies_are_not_counted(tiny_bert: Path) -> None:
 
 def test_owned_state_is_a_copy_and_goes_back(tiny_bert: Path) -> None:
     built = make(tiny_bert, peft=Lora())
-    state = owned_state(built)
+    state = trainable_state(built)
     with torch.no_grad():
         for parameter in built.module.parameters():
             parameter.add_(1)
-    assert not any(torch.equal(state[name], tensor) for name, tensor in owned_state(built).items())
-    load_owned(built, state)
-    assert all(torch.equal(state[name], tensor) for name, tensor in owned_state(built).items())
+    assert not any(torch.equal(state[name], tensor) for name, tensor in trainable_state(built).items())
+    load_trainable(built, state)
+    assert all(torch.equal(state[name], tensor) for name, tensor in trainable_state(built).items())
 
 
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(tiny_bert: Path) -> None:
     built = make(tiny_bert, freeze=FreezeEncoder())
-    before = owned_state(built)
+    before = trainable_state(built)
     wrong = {"classifier.weight": torch.ones(2, 2), "stranger": torch.ones(1)}
     message = r"classifier.bias is missing; stranger is unknown; classifier.weight has shape \(2, 2\) and not \(3, 32\)"
     with pytest.raises(ModelError, match=message):
-        load_owned(built, wrong)
-    assert all(torch.equal(before[name], tensor) for name, tensor in owned_state(built).items())
+        load_trainable(built, wrong)
+    assert all(torch.equal(before[name], tensor) for name, tensor in trainable_state(built).items())
 
 
 def test_the_digest_follows_the_weights(tiny_bert: Path, tmp_path: Path) -> None:
@@ -251,10 +251,10 @@ def test_a_head_that_comes_with_the_base_is_new_unless_it_is_for_these_labels(ti
     AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(tmp_path)
     same = make(tmp_path)
     names = {"classifier.weight", "classifier.bias"}
-    assert not same.head_names and names <= same.owned
+    assert not same.roles.head and names <= same.trainable
     assert {same.depth_of(name) for name in names} == {same.layers + 1}
     others = {"labels": LabelOutput(labels=("bad", "fair", "good"), problem="single_label")}
     assert make(tmp_path, outputs=others).head_names == make(tiny_bert).head_names >= names
     adapted = make(tmp_path, peft=Lora(r=2))
-    trained = {plain_name(name) for name in adapted.owned - adapted.adapter_names}
-    assert names <= trained and not adapted.head_names, "a head of texts is trained whatever the method"
+    trained = {plain_name(name) for name in adapted.trainable - adapted.roles.adapter}
+    assert names <= trained and not adapted.roles.head, "a head of texts is trained whatever the method"

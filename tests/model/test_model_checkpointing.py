@@ -40,7 +40,7 @@ def make(folder: Path, case: str, *, head: Any = NativeHead(), checkpointing: bo
 
 def backward(built: Built) -> tuple[float, dict[str, Tensor]]:
     torch.manual_seed(5)
-    built.module.train()
+    built.train()
     ids = torch.arange(3, 35).reshape(4, 8)
     logits = labels_of(built.module, input_ids=ids, attention_mask=torch.ones_like(ids))
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1, 0]))
@@ -55,7 +55,7 @@ def test_loss_and_gradients_are_the_same(case: str, head: Any, tiny_bert: Path) 
     kept, again = (make(tiny_bert, case, head=head, checkpointing=yes) for yes in (False, True))
     (loss, grads), (other_loss, other_grads) = backward(kept), backward(again)
     assert loss == pytest.approx(other_loss, abs=1e-7)
-    assert grads.keys() == other_grads.keys() == kept.owned
+    assert grads.keys() == other_grads.keys() == kept.trainable
     for name, grad in grads.items():
         torch.testing.assert_close(other_grads[name], grad, atol=1e-7, rtol=1e-5)
 
@@ -112,7 +112,7 @@ def test_an_architecture_that_cannot_is_refused(tiny_bert: Path) -> None:
 
 def saved_bytes(built: Built) -> int:
     """Bytes of all activations that one forward pass keeps for the backward pass, parameters left out."""
-    built.module.train()
+    built.train()
     parameters = {part.data_ptr() for part in built.module.parameters()}
     seen: dict[int, int] = {}
 

@@ -187,9 +187,9 @@ def answer(module: nn.Module, *, seed: int = 1) -> Tensor:
 def test_a_built_model_hears_all_three(name: str, head: Any, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(name)
     for place in PLACES:
-        one = make(folder, Dropouts(**{**dict.fromkeys(PLACES, 0.0), place: 0.5}), head=head).module.train()
+        one = make(folder, Dropouts(**{**dict.fromkeys(PLACES, 0.0), place: 0.5}), head=head).train()
         assert not torch.equal(answer(one, seed=1), answer(one, seed=2)), place
-    none = make(folder, Dropouts(head=0, encoder=0, attention=0), head=head).module.train()
+    none = make(folder, Dropouts(head=0, encoder=0, attention=0), head=head).train()
     assert torch.equal(answer(none, seed=1), answer(none, seed=2))
 
 
@@ -215,9 +215,9 @@ def test_an_export_says_what_it_was_trained_with(tiny_bert: Path, tmp_path: Path
 
 
 def test_under_a_method_the_native_head_keeps_its_dropout(tiny_bert: Path) -> None:
-    module = make(tiny_bert, Dropouts(head=0.5), peft=Lora(dropout=0)).module.train()
+    module = make(tiny_bert, Dropouts(head=0.5), peft=Lora(dropout=0)).train()
     assert not torch.equal(answer(module, seed=1), answer(module, seed=2))
-    module = make(tiny_bert, Dropouts(head=0), peft=Lora(dropout=0)).module.train()
+    module = make(tiny_bert, Dropouts(head=0), peft=Lora(dropout=0)).train()
     assert torch.equal(answer(module, seed=1), answer(module, seed=2))
 
 

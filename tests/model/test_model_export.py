@@ -60,7 +60,7 @@ def trained(folder: Path, way: str, *, head: Any = None) -> Built:
     spec = Model(name=str(folder)) if head is None else Model(name=str(folder), head=head)
     built = build(spec, outputs=HEAD, peft=peft, freeze=freeze)
     with torch.no_grad():
-        for name in sorted(built.owned):
+        for name in sorted(built.trainable):
             built.module.get_parameter(name).add_(torch.randn(()) * 0.1)
     return built
 

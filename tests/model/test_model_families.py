@@ -11,8 +11,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbones.families import LAYOUTS, is_norm, is_transposed, layout_of, target_pattern
-from tunery.model.backbones.structure import study
-from tunery.model.peft.method import Carrier
+from tunery.model.backbones.structure import find_layers
+from tunery.model.peft.method import LoadedBase
 from tunery.model.peft.methods import METHODS
 from tunery.schema.config.peft import Ia3, LayerNormTuning, Lora, Target
 from tunery.schema.spec import Spec
@@ -85,7 +85,7 @@ def wrap(family: str, spec: Spec) -> Any:
     model = make(family)
     prefix = f"{model.base_model_prefix}."
     whole = sorted({name.partition(".")[0] for name, _ in model.named_parameters() if not name.startswith(prefix)})
-    carrier = Carrier(model, study(model.base_model), prefix, tuple(whole), "SEQ_CLS")
+    carrier = LoadedBase(model, find_layers(model.base_model), prefix, tuple(whole), "SEQ_CLS")
     return METHODS[type(spec)].wrap(spec, carrier).module
 
 
@@ -98,12 +98,12 @@ def shape_of(module: Any) -> tuple[int, ...]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_targets_are_the_same_part_in_every_layer(family: str) -> None:
     model = make(family)
-    anatomy = study(model.base_model)
-    prefix = f"{model.base_model_prefix}.{anatomy.path}"
+    structure = find_layers(model.base_model)
+    prefix = f"{model.base_model_prefix}.{structure.path}"
     names = [name for name, _ in model.named_modules()]
     layout = LAYOUTS[FAMILIES[family][0]]
     for target in get_args(Target):
-        pattern = target_pattern(anatomy.layer(model.base_model, 0), path=prefix, targets=[target])
+        pattern = target_pattern(structure.layer(model.base_model, 0), path=prefix, targets=[target])
         matched = [name for name in names if re.fullmatch(pattern, name)]
         parts = layout[target]
         layers = range(LISTED[family])
@@ -135,7 +135,9 @@ def test_every_family_trains_all_that_a_method_adds(family: str, spec: Spec) -> 
 
 
 def test_only_gpt2_keeps_its_matrices_the_other_way_round() -> None:
-    found = {family: is_transposed(study(b := make(family).base_model).layer(b, 0), ALL_SIX) for family in FAMILIES}
+    found = {
+        family: is_transposed(find_layers(b := make(family).base_model).layer(b, 0), ALL_SIX) for family in FAMILIES
+    }
     assert [family for family, transposed in found.items() if transposed] == ["gpt2"]
 
 
@@ -151,10 +153,10 @@ def test_norms_are_found_by_type(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_depth_rises_from_the_embeddings_to_the_top(family: str) -> None:
     backbone = make(family).base_model
-    anatomy = study(backbone)
-    depths = {name: anatomy.depth_of(name) for name, _ in backbone.named_parameters()}
-    assert anatomy.count == LISTED[family]
-    assert set(depths.values()) == set(range(anatomy.count + 1))
+    structure = find_layers(backbone)
+    depths = {name: structure.depth_of(name) for name, _ in backbone.named_parameters()}
+    assert structure.count == LISTED[family]
+    assert set(depths.values()) == set(range(structure.count + 1))
     tables = [name for name, part in backbone.named_modules() if isinstance(part, nn.Embedding)]
     assert tables
     assert {depths[f"{name}.weight"] for name in tables} == {0}

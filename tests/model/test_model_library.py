@@ -13,8 +13,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
-from tunery.model.backbones.structure import study
-from tunery.model.peft.method import Carrier, Wrapped
+from tunery.model.backbones.structure import find_layers
+from tunery.model.peft.method import LoadedBase, Wrapped
 from tunery.model.peft.methods import METHODS
 from tunery.schema.config.peft import AdaLora, Dora, Ia3, LayerNormTuning, Library, Lora, LoraPlus, RsLora
 
@@ -37,18 +37,18 @@ BY_NAME: dict[str, dict[str, Any]] = {
 """Config class -> the arguments that suit a model as small as this one."""
 
 
-def carrier(folder: Path, *, whole: tuple[str, ...] = ("classifier",)) -> Carrier:
+def carrier(folder: Path, *, whole: tuple[str, ...] = ("classifier",)) -> LoadedBase:
     torch.manual_seed(3)
     return around(AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3), whole=whole)
 
 
-def around(model: Any, *, whole: tuple[str, ...] = ()) -> Carrier:
+def around(model: Any, *, whole: tuple[str, ...] = ()) -> LoadedBase:
     prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
     task = "SEQ_CLS" if prefix else "FEATURE_EXTRACTION"
-    return Carrier(model, study(model.base_model), prefix, whole, task)
+    return LoadedBase(model, find_layers(model.base_model), prefix, whole, task)
 
 
-def wrap(spec: Any, on: Carrier) -> Wrapped:
+def wrap(spec: Any, on: LoadedBase) -> Wrapped:
     torch.manual_seed(4)
     return METHODS[type(spec)].wrap(spec, on)
 
@@ -130,7 +130,7 @@ def test_layernorm_trains_the_norms_by_type(tiny_bert: Path) -> None:
     assert sum(trained(module).values()) == 2 * 32 * (1 + 2 * 2) + head  # weight and bias; embeddings, two per layer
     with pytest.raises(ModelError, match="must have layer norms to train, but Linear has none"):
         on = carrier(tiny_bert)
-        METHODS[LayerNormTuning].wrap(LayerNormTuning(), Carrier(nn.Linear(2, 2), on.anatomy, "", (), ""))  # type: ignore[arg-type]
+        METHODS[LayerNormTuning].wrap(LayerNormTuning(), LoadedBase(nn.Linear(2, 2), on.structure, "", (), ""))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", BY_NAME)

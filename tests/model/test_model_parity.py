@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 from torch import Tensor
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
-from tunery.model.backbones.structure import study
-from tunery.model.peft.method import Carrier
+from tunery.model.backbones.structure import find_layers
+from tunery.model.peft.method import LoadedBase
 from tunery.model.peft.methods import METHODS
 from tunery.model.peft.tuner import saved_name
 from tunery.schema.config.peft import Peft
@@ -52,5 +52,5 @@ def rebuild(family: str, peft: dict[str, Any]) -> Any:
     widths = {name: value for name, value in told.items() if name != "widths"}
     model = kind(config(**told["widths"], **widths), add_pooling_layer=False)
     spec: Any = TypeAdapter(Peft).validate_python(peft)
-    carrier = Carrier(model, study(model), "", (), "FEATURE_EXTRACTION")
+    carrier = LoadedBase(model, find_layers(model), "", (), "FEATURE_EXTRACTION")
     return METHODS[type(spec)].wrap(spec, carrier).module

@@ -56,7 +56,7 @@ def answer(module: Any, built: Built, texts: Any = TEXTS) -> torch.Tensor:
 
 
 def train(built: Built, *, steps: int = 3) -> None:
-    built.module.train()
+    built.train()
     optimizer = torch.optim.AdamW([part for part in built.module.parameters() if part.requires_grad], lr=0.01)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -77,10 +77,10 @@ def test_it_trains_the_tokens_and_the_head_and_nothing_else(
     before = {part: value.detach().clone() for part, value in built.module.named_parameters()}
     train(built)
     moved = {part for part, value in built.module.named_parameters() if not torch.equal(value, before[part])}
-    assert moved == built.owned
-    assert built.owned - built.head_names == {part for part in built.owned if "prompt_encoder" in part}
+    assert moved == built.trainable
+    assert built.trainable - built.roles.head == {part for part in built.trainable if "prompt_encoder" in part}
     per_layer = {"prefix": 2 * 2, "prompt": 1}[peft.method]
-    head_size = sum(built.module.get_parameter(part).numel() for part in built.head_names)
+    head_size = sum(built.module.get_parameter(part).numel() for part in built.roles.head)
     assert count_parameters(built).trainable == 5 * 32 * per_layer + head_size
     export(built, load_tokenizer(built.base), tmp_path / "out", outputs=HEAD, spec=spec, peft=peft)
     loaded = load_exported(tmp_path / "out", model_spec=spec, peft=peft, outputs=HEAD)
@@ -151,7 +151,7 @@ def test_virtual_tokens_need_positions_too(peft: Any, tiny_bert: Path, tiny_robe
 def test_what_is_unfrozen_is_trained_and_saved(peft: Any, head: str, tiny_bert: Path, tmp_path: Path) -> None:
     spec = Model(name=str(tiny_bert), head=HEADS[head])
     built = make(tiny_bert, peft, head=HEADS[head], freeze=FreezeToAdapter(unfreeze_layernorm=True))
-    assert sum("LayerNorm" in name for name in built.owned) == 2 * 5
+    assert sum("LayerNorm" in name for name in built.trainable) == 2 * 5
     train(built)
     export(built, load_tokenizer(built.base), tmp_path / "out", outputs=HEAD, spec=spec, peft=peft)
     loaded = load_exported(tmp_path / "out", model_spec=spec, peft=peft, outputs=HEAD)
@@ -185,7 +185,7 @@ def test_the_library_itself_loads_the_export_and_answers_the_same(peft: Any, tin
 def test_the_frozen_model_rests_and_the_trial_leaves_no_trace(peft: Any, tiny_bert: Path) -> None:
     first = make(tiny_bert, peft, head=LinearHead(), dropout=Dropouts(head=0))
     second = make(tiny_bert, peft, head=LinearHead())
-    first.module.train()
+    first.train()
     assert torch.equal(labels_of(first.module, **batch(first)), labels_of(first.module, **batch(first)))
     both = zip(first.module.parameters(), second.module.parameters(), strict=True)
     assert all(torch.equal(one, two) for one, two in both)

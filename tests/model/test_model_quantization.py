@@ -17,7 +17,7 @@ from tunery.errors import MissingExtra
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.export import export, load_exported
-from tunery.model.trainable import count_parameters, load_owned, owned_state
+from tunery.model.trainable import count_parameters, load_trainable, trainable_state
 from tunery.schema.config.freeze import FreezeToAdapter, NoFreeze
 from tunery.schema.config.model import LinearHead, Model, NativeHead
 from tunery.schema.config.peft import AdaLora, Dora, Lora, LoraPlus, RsLora
@@ -46,7 +46,7 @@ def batch(built: Built) -> dict[str, torch.Tensor]:
 
 
 def train(built: Built, *, steps: int, precision: torch.dtype | None = None) -> None:
-    built.module.train()
+    built.train()
     optimizer = torch.optim.AdamW([part for part in built.module.parameters() if part.requires_grad], lr=0.01)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -99,7 +99,7 @@ def test_it_trains_and_its_export_answers_the_same(
     before = {name: part.detach().clone() for name, part in built.module.named_parameters()}
     train(built, steps=3)
     moved = {name for name, part in built.module.named_parameters() if not torch.equal(part, before[name])}
-    assert moved == built.owned
+    assert moved == built.trainable
     export(built, load_tokenizer(built.base), tmp_path / "out", outputs=HEAD, spec=model, peft=peft)  # type: ignore[arg-type]
     loaded = load_exported(tmp_path / "out", model_spec=model, peft=peft, outputs=HEAD)  # type: ignore[arg-type]
     torch.testing.assert_close(answer(loaded, built), answer(built.module, built), atol=1e-5, rtol=0)
@@ -109,7 +109,7 @@ def test_it_trains_and_its_export_answers_the_same(
 def test_owned_state_carries_the_training_into_a_new_model(kind: str, tiny_bert: Path) -> None:
     built, other = make(spec(tiny_bert, kind)), make(spec(tiny_bert, kind))
     train(built, steps=2)
-    load_owned(other, owned_state(built))
+    load_trainable(other, trainable_state(built))
     assert torch.equal(answer(other.module, built), answer(built.module, built))
 
 
@@ -130,7 +130,7 @@ def test_gradients_are_those_of_the_unpacked_weights_also_after_an_evaluation(ki
     answer(built.module, built)
     for one in (built, plain):
         train_once(one)
-    for name in built.owned:
+    for name in built.trainable:
         torch.testing.assert_close(gradient(built, name), gradient(plain, name), atol=1e-6, rtol=1e-4)
 
 
@@ -145,7 +145,7 @@ def test_half_precision_leaves_the_biases_alone(kind: str, tiny_bert: Path) -> N
 def test_unfrozen_norms_are_trained_beside_it(kind: str, tiny_bert: Path) -> None:
     built = make(spec(tiny_bert, kind), Lora(), FreezeToAdapter(unfreeze_layernorm=True))
     train(built, steps=1)
-    assert sum("LayerNorm" in name for name in built.owned) == 2 * 5
+    assert sum("LayerNorm" in name for name in built.trainable) == 2 * 5
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -168,7 +168,7 @@ def test_importing_is_silent() -> None:
 
 def train_once(built: Built) -> None:
     torch.manual_seed(5)
-    built.module.train()
+    built.train()
     logits = labels_of(built.module, **batch(built))
     torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2, 0])).backward()
 

@@ -15,7 +15,7 @@ from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.build import Built
 from tunery.model.reference import pretrained_state, reference_of
-from tunery.model.trainable import owned_state
+from tunery.model.trainable import trainable_state
 from tunery.schema.config.freeze import FreezeEncoder, FreezeLayers, FreezeToAdapter
 from tunery.schema.config.model import LinearHead, MlpHead, Model
 from tunery.schema.config.peft import BitFit, LayerNormTuning, Lora
@@ -46,7 +46,7 @@ def random_states() -> list[Any]:
 def train(built: Built, folder: Path) -> None:
     """Two steps in which only the tokens of one batch are seen."""
     optimizer = torch.optim.AdamW(
-        [part for name, part in built.module.named_parameters() if name in built.owned], lr=1e-4, weight_decay=0
+        [part for name, part in built.module.named_parameters() if name in built.trainable], lr=1e-4, weight_decay=0
     )
     for _ in range(2):
         labels_of(built.module, **batch_for(folder, built)).square().sum().backward()
@@ -59,12 +59,12 @@ def train(built: Built, folder: Path) -> None:
 def test_all_that_was_pretrained_is_found_by_its_name(family: str, what: str, request: pytest.FixtureRequest) -> None:
     folder, changes = request.getfixturevalue(family), TRAINED[what]
     built = make(folder, **changes)
-    before = owned_state(built)
+    before = trainable_state(built)
     train(built, folder)
     states = random_states()
     values = pretrained_state(built, spec=spec_of(folder, changes), outputs=HEAD)
     assert random_states() == states
-    assert values.keys() == built.owned - built.head_names - built.adapter_names != set()
+    assert values.keys() == built.trainable - built.roles.head - built.roles.adapter != set()
     assert all(torch.equal(value, before[name]) for name, value in values.items())
 
 
@@ -79,7 +79,7 @@ def test_trained_weights_are_stored_as_what_differs_and_come_back(
     load = reference_of(built, spec=spec_of(folder, changes), outputs=HEAD)
     assert load is not None
     objects, reference = Objects(tmp_path), Reference(built.base_digest, load)
-    state = owned_state(built)
+    state = trainable_state(built)
     digest, size = objects.put(state, reference=reference)
     assert size < 0.85 * Objects(tmp_path / "alone").put(state).bytes
     again = make(folder, **changes)

@@ -35,7 +35,7 @@ def test_a_model_without_biases_is_refused(family: str) -> None:
 def test_only_what_was_trained_is_saved(tiny_bert: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     built = build(Model(name=str(tiny_bert), head=LinearHead()), outputs=LABELS, peft=BitFit(), freeze=NoFreeze())
-    METHODS[BitFit].save(built.carrier, tmp_path, base=built.base)
+    METHODS[BitFit].save(built.pretrained, tmp_path, base=built.base)
     saved = load_file(tmp_path / "adapter_model.safetensors")
-    assert saved.keys() == {name.removeprefix("backbone.") for name in built.owned if not name.startswith("heads.")}
+    assert saved.keys() == {name.removeprefix("backbone.") for name in built.trainable if not name.startswith("heads.")}
     assert all(name.endswith("bias") for name in saved)

@@ -65,7 +65,7 @@ def test_a_row_answers_alone_as_in_a_batch_whatever_the_config_calls_padding(
         folder = saved(family, tmp_path)
     built = made(folder, head)
     with torch.no_grad():
-        for name in sorted(built.head_names):
+        for name in sorted(built.roles.head):
             built.module.get_parameter(name).mul_(20)  # answers far apart
     draw = torch.Generator().manual_seed(0)
     rows = [torch.randint(8, 200, (length,), generator=draw).tolist() for length in (2, 3, 5, 9, 17, 28)]
@@ -94,7 +94,7 @@ def test_every_parameter_of_an_export_comes_from_its_files(family: str, tmp_path
     assert all(torch.equal(part, loaded.pop(name)) for name, part in built.module.named_parameters())
     assert not loaded
     tensors = load_file(folder / "model.safetensors")
-    lost = next(name for name in tensors if name in built.head_names)
+    lost = next(name for name in tensors if name in built.roles.head)
     save_file({name: part for name, part in tensors.items() if name != lost}, folder / "model.safetensors")
     with pytest.raises(ModelError, match=f"must hold all of its weights, but .* lacks 1 of them.*{lost}"):
         load_exported(folder, model_spec=spec, peft=NoPeft(), outputs=LABELS)
@@ -166,7 +166,7 @@ def test_a_parallel_adapter_reads_the_input_of_its_block_and_nothing_else(tokens
 
 
 def test_the_trial_leaves_no_trace(tiny_bert: Path) -> None:
-    module: Any = made(tiny_bert, peft=Lora(r=2)).module.train()
+    module: Any = made(tiny_bert, peft=Lora(r=2)).train()
     modes = [part.training for part in module.modules()]
     weights = {name: part.clone() for name, part in module.state_dict().items()}
     random = torch.random.get_rng_state()

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from model_answers import labels_of
 from tunery.errors import RunError
 from tunery.model.build import Built, build
-from tunery.optim.adversarial import ADVERSARIES, CleanPass, MovedPass, make_adversary
+from tunery.optim.adversarial import ADVERSARIAL, CleanTraining, PerturbedTraining, make_adversarial_training
 from tunery.schema.config.freeze import NoFreeze
 from tunery.schema.config.model import Model
 from tunery.schema.config.peft import Houlsby, Lora, NoPeft, Prefix, Prompt
@@ -49,7 +49,7 @@ class Net(nn.Module):
 
 
 def run(spec: Adversarial, net: Net, forward: Callable[[], Tensor] | None = None) -> Tensor:
-    return make_adversary(spec, net.words).backward(forward or net, lambda loss: loss.backward())  # type: ignore[no-untyped-call]
+    return make_adversarial_training(spec, net.words).backward(forward or net, lambda loss: loss.backward())  # type: ignore[no-untyped-call]
 
 
 def gradients(net: nn.Module) -> list[Tensor]:
@@ -66,13 +66,13 @@ def radius(net: Net, epsilon: float) -> Tensor:
 
 
 def test_the_union_is_the_table() -> None:
-    assert set(ADVERSARIES) == set(alternatives(Adversarial))
+    assert set(ADVERSARIAL) == set(alternatives(Adversarial))
 
 
 @pytest.mark.parametrize("spec", [NoAdversary(), Fgm(epsilon=0), Pgd(epsilon=0)], ids=str)
 def test_off_is_one_clean_pass(spec: Adversarial) -> None:
     net, plain = Net(), Net()
-    assert isinstance(make_adversary(spec, net.words), CleanPass)
+    assert isinstance(make_adversarial_training(spec, net.words), CleanTraining)
     loss, expected = run(spec, net), plain()
     expected.backward()
     assert torch.equal(loss, expected) and not loss.requires_grad and len(net.seen) == 1
@@ -170,7 +170,7 @@ def test_an_overflow_moves_nothing() -> None:
     """The loss scale of fp16 is found by overflowing; that step is skipped, and its second pass must not be NaN."""
     net = Net()
     seen: list[Tensor] = []
-    adversary = make_adversary(Fgm(epsilon=0.1), net.words)
+    adversary = make_adversarial_training(Fgm(epsilon=0.1), net.words)
     adversary.backward(net, lambda loss: (seen.append(loss), (loss * 1e38 * 1e5).backward())[0])  # type: ignore[no-untyped-call]
     assert seen[0] == seen[1]
 
@@ -179,7 +179,7 @@ def test_an_overflow_moves_nothing() -> None:
 def test_the_scale_of_the_loss_does_not_matter(scale: float) -> None:
     net, scaled = Net(), Net()
     run(Fgm(epsilon=0.3), net)
-    make_adversary(Fgm(epsilon=0.3), scaled.words).backward(scaled, lambda loss: (loss * scale).backward())  # type: ignore[no-untyped-call]
+    make_adversarial_training(Fgm(epsilon=0.3), scaled.words).backward(scaled, lambda loss: (loss * scale).backward())  # type: ignore[no-untyped-call]
     assert torch.allclose(net.moves()[1], scaled.moves()[1], atol=1e-6)
 
 
@@ -232,14 +232,14 @@ def test_every_kind_of_model_can_be_moved(tiny_bert: Path, method: str, head: st
         losses.append(loss_of(built))
         return losses[-1]
 
-    MovedPass(built.embeddings, epsilon=0.5, moves=2, length=0.6).backward(
+    PerturbedTraining(built.embeddings, epsilon=0.5, moves=2, length=0.6).backward(
         forward,
         lambda loss: loss.backward(),  # type: ignore[no-untyped-call]
     )
     assert len(losses) == 3 and losses[0] < losses[2]
     named = dict(built.module.named_parameters())
     assert all(torch.equal(before[name], weight) for name, weight in named.items())
-    assert {name for name, weight in named.items() if weight.grad is not None} <= built.owned
+    assert {name for name, weight in named.items() if weight.grad is not None} <= built.trainable
     assert torch.equal(loss_of(built), losses[0])
 
 
@@ -250,9 +250,9 @@ def test_with_gradient_checkpointing_and_bf16(tiny_bert: Path) -> None:
     for checkpointing in (False, True):
         torch.manual_seed(0)
         built = build(spec, outputs=labels, peft=Lora(r=4), freeze=NoFreeze(), gradient_checkpointing=checkpointing)
-        built.module.train()
+        built.train()
         torch.manual_seed(1)
-        MovedPass(built.embeddings, epsilon=0.1, moves=3, length=0.5).backward(
+        PerturbedTraining(built.embeddings, epsilon=0.1, moves=3, length=0.5).backward(
             lambda built=built: loss_of(built, autocast=True),
             lambda loss: loss.backward(),  # type: ignore[no-untyped-call]
         )

@@ -12,18 +12,19 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from tunery.errors import ModelError
+from tunery.model.backbones.families import norm_parameters, norm_pattern
 from tunery.model.build import Built, build
 from tunery.model.peft.methods import METHODS
-from tunery.optim.groups import SPARED, Group, Rates, Roles, parameter_groups
+from tunery.optim.groups import NO_DECAY, Group, LearningRates, Roles, parameter_groups
 from tunery.schema.config.freeze import FreezeLayers, NoFreeze
 from tunery.schema.config.model import LinearHead, Model, NativeHead
-from tunery.schema.config.optim import Spared
+from tunery.schema.config.optim import NoDecay
 from tunery.schema.config.peft import Dora, Library, Lora, LoraPlus, NoPeft
 from tunery.schema.config.task import LabelOutput
 
 HEAD = {"labels": LabelOutput(labels=("no", "maybe", "yes"), problem="single_label")}
-RATES = Rates(encoder=1.0, head=7.0, adapter=3.0)
-KINDS: tuple[Spared, ...] = get_args(Spared)
+RATES = LearningRates(encoder=1.0, head=7.0, adapter=3.0)
+KINDS: tuple[NoDecay, ...] = get_args(NoDecay)
 
 
 class Gamma(nn.Module):
@@ -42,8 +43,8 @@ class Net(nn.Module):
 
 
 def roles_of(**given: Any) -> Roles:
-    nothing = {"head": (), "adapter": (), "depth_of": lambda name: 1, "layers": 1, "lr_scale": {}, "never_decayed": ()}
-    return Roles(**{**nothing, **given})
+    no_names = dict.fromkeys(("head", "adapter", "norms", "no_decay"), ())
+    return Roles(**{**no_names, "lr_scale": {}, "depth_of": lambda name: 1, "layers": 1, **given})
 
 
 def groups_of(module: nn.Module, roles: Roles | None = None, **changes: Any) -> list[Group]:
@@ -58,14 +59,7 @@ def rules(module: nn.Module, groups: list[Group]) -> dict[str, Group]:
 
 
 def built_groups(built: Built, **changes: Any) -> dict[str, Group]:
-    roles = Roles(
-        head=built.head_names,
-        adapter=built.adapter_names,
-        depth_of=built.depth_of,
-        layers=built.layers,
-        lr_scale=built.lr_scale,
-        never_decayed=built.undecayed,
-    )
+    roles = Roles(**vars(built.roles))
     return rules(built.module, groups_of(built.module, roles, **changes))
 
 
@@ -93,9 +87,10 @@ def test_groups_partition_the_trainable_parameters_by_role_rate_and_decay(
     some = st.sets(st.sampled_from(sorted(trained))) if trained else st.just(set[str]())
     head, adapter, fixed = data.draw(some), data.draw(some), data.draw(some)
     depth, scale = {name: data.draw(st.integers(0, 4)) for name in trained}, dict.fromkeys(data.draw(some), 0.5)
-    roles = Roles(head, adapter, depth.__getitem__, 3, scale, fixed)
+    norms = data.draw(some)
+    roles = Roles(head, adapter, norms, fixed, scale, depth.__getitem__, 3)
     no_decay = data.draw(st.sets(st.sampled_from(KINDS)))
-    rates = Rates(1.0, 7.0, 3.0, layerwise_decay=0.5)
+    rates = LearningRates(1.0, 7.0, 3.0, layerwise_decay=0.5)
     groups = groups_of(module, roles, rates=rates, no_decay=no_decay, loss=loss)
 
     everything = [*trained.values(), *([loss.weight] if learned else [])]
@@ -106,8 +101,8 @@ def test_groups_partition_the_trainable_parameters_by_role_rate_and_decay(
         layers_below_the_top = 0 if role == "head" else 3 - min(3, depth[name])
         expected = {"head": 7.0, "adapter": 3.0, "encoder": 1.0}[role] * scale.get(name, 1) / 2**layers_below_the_top
         assert (group["role"], group["lr"]) == (role, expected)
-        spared = name in fixed or (name.endswith("bias") and "bias" in no_decay)
-        assert group["weight_decay"] == (0.0 if spared else 0.1)
+        is_norm, is_bias = name in norms and "norm" in no_decay, name.endswith("bias") and "bias" in no_decay
+        assert group["weight_decay"] == (0.0 if name in fixed or is_norm or is_bias else 0.1)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +118,18 @@ def test_groups_partition_the_trainable_parameters_by_role_rate_and_decay(
 )
 def test_the_kinds_that_are_named_are_spared_and_no_others(no_decay: Any, decayed: set[str]) -> None:
     net = Net()
-    found = rules(net, groups_of(net, no_decay=no_decay))
+    found = rules(net, groups_of(net, roles_of(norms=("norm.weight", "norm.bias")), no_decay=no_decay))
     assert {name for name, group in found.items() if group["weight_decay"]} == decayed
 
 
 def test_what_has_another_neutral_value_never_decays() -> None:
     net = Net()
-    found = rules(net, groups_of(net, roles_of(never_decayed={"linear.weight"}), no_decay=()))
+    found = rules(net, groups_of(net, roles_of(no_decay={"linear.weight"}), no_decay=()))
     assert [name for name, group in found.items() if not group["weight_decay"]] == ["linear.weight"]
 
 
 def test_schema_and_table_list_the_same_kinds() -> None:
-    assert set(SPARED) == set(KINDS)
+    assert set(NO_DECAY) == set(KINDS)
 
 
 def test_a_learned_loss_has_the_rate_of_the_head_and_no_decay() -> None:
@@ -152,7 +147,7 @@ def test_a_tied_weight_is_one_parameter_and_spared_wherever_it_stands_first(firs
     assert [g["weight_decay"] for g in groups for part in g["params"] if part is table.weight] == [0.0]
 
 
-@pytest.mark.parametrize("role", ["head", "adapter", "never_decayed", "lr_scale"])
+@pytest.mark.parametrize("role", ["head", "adapter", "norms", "no_decay", "lr_scale"])
 def test_a_name_that_matches_nothing_is_refused(role: str) -> None:
     net = Net()
     net.linear.weight.requires_grad = False
@@ -178,13 +173,13 @@ def test_rates_fall_from_layer_to_layer_in_every_family(
     name: str, head: Any, peft: Any, request: pytest.FixtureRequest
 ) -> None:
     built = make(request.getfixturevalue(name), peft=peft, head=head)
-    found = built_groups(built, rates=Rates(1.0, 7.0, 3.0, layerwise_decay=0.5))
-    assert found.keys() == built.owned
+    found = built_groups(built, rates=LearningRates(1.0, 7.0, 3.0, layerwise_decay=0.5))
+    assert found.keys() == built.trainable
     for parameter, group in found.items():
         layer = LAYER.search(parameter)
         stem = re.search(r"embeddings|wte|wpe", parameter)
         below = 1 - int(layer[1]) if layer else 2 if stem else 0
-        expected = 7.0 if parameter in built.head_names else (3.0 if "lora" in parameter else 1.0) / 2**below
+        expected = 7.0 if parameter in built.roles.head else (3.0 if "lora" in parameter else 1.0) / 2**below
         assert group["lr"] == expected, parameter
     whole_model = isinstance(peft, NoPeft)
     assert {group["lr"] for group in found.values()} >= ({0.25, 0.5, 1.0, 7.0} if whole_model else {1.5, 3.0, 7.0})
@@ -197,10 +192,10 @@ def test_every_method_sorts_all_that_it_trains(kind: Any, head: Any, tiny_bert: 
     built = make(tiny_bert, peft=spec, head=head)
     found = built_groups(built, no_decay=())
     assert {name: group["role"] for name, group in found.items()} == {
-        name: "head" if name in built.head_names else "adapter" if name in built.adapter_names else "encoder"
-        for name in built.owned
+        name: "head" if name in built.roles.head else "adapter" if name in built.roles.adapter else "encoder"
+        for name in built.trainable
     }
-    assert {name for name, group in found.items() if not group["weight_decay"]} == built.undecayed
+    assert {name for name, group in found.items() if not group["weight_decay"]} == built.roles.no_decay
 
 
 def test_lora_plus_learns_faster_on_top_of_the_rate_of_adapters(tiny_bert: Path) -> None:
@@ -213,7 +208,7 @@ def test_lora_plus_learns_faster_on_top_of_the_rate_of_adapters(tiny_bert: Path)
 def test_frozen_layers_are_in_no_group(tiny_bert: Path) -> None:
     built = make(tiny_bert, freeze=FreezeLayers(n=1))
     found = built_groups(built)
-    assert found.keys() == built.owned
+    assert found.keys() == built.trainable
     assert not any(".layer.0." in name or "embeddings" in name for name in found)
 
 
@@ -230,7 +225,7 @@ def test_norms_and_tables_are_known_in_every_family(family: str) -> None:
     named = dict(model.named_parameters())
     spared = {kind: set[str]() for kind in KINDS}
     for kind in KINDS:
-        found = rules(model, groups_of(model, no_decay=(kind,)))
+        found = rules(model, groups_of(model, roles_of(norms=norm_parameters(model)), no_decay=(kind,)))
         spared[kind] = {name for name, group in found.items() if not group["weight_decay"]}
     flat = {name for name, part in named.items() if part.ndim == 1}
     weights = {name for name in flat if name.endswith("weight")}
@@ -240,9 +235,39 @@ def test_norms_and_tables_are_known_in_every_family(family: str) -> None:
     assert spared["embedding"] == {name for name in named if TABLE.search(name)} - flat
 
 
+class OddNORM(nn.RMSNorm):
+    """torch's own under another name."""
+
+
+class GemmaNorm(nn.Module):
+    """A family's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(4))
+
+
+class AttentionNorm(nn.Module):
+    """A block that is called after the norm in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.query = nn.GroupNorm(2, 4), nn.Linear(4, 4)
+
+
+def test_model_and_optimizer_have_one_rule_of_what_is_a_norm() -> None:
+    module = nn.ModuleDict({"a": nn.BatchNorm1d(4), "b": OddNORM(4), "c": GemmaNorm(), "d": AttentionNorm()})
+    norms = {"a.weight", "a.bias", "b.weight", "c.gain", "d.inner.weight", "d.inner.bias"}
+    assert norm_parameters(module) == norms
+    pattern = re.compile(norm_pattern(module, prefix=""))
+    assert {name for name, _ in module.named_modules() if pattern.fullmatch(name)} == {"a", "b", "c", "d.inner"}
+    found = rules(module, groups_of(module, roles_of(norms=norm_parameters(module)), no_decay=("norm",)))
+    assert {name for name, group in found.items() if not group["weight_decay"]} == norms
+
+
 def test_a_language_model_with_a_tied_decoder_adds_up() -> None:
     model = AutoModelForMaskedLM.from_config(AutoConfig.for_model("bert", **TINY, tie_word_embeddings=True))
-    groups = groups_of(model)
+    groups = groups_of(model, roles_of(norms=norm_parameters(model)))
     count = sum(1 for _ in model.parameters())
     assert sum(len(group["params"]) for group in groups) == count
     tied = model.get_input_embeddings().weight

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tunery.errors import ConfigError, MissingExtra
-from tunery.optim.groups import Rates, Roles
+from tunery.optim.groups import LearningRates, Roles
 from tunery.optim.optimizers import OPTIMIZERS, PAGED, QUANT, check_device, make_optimizer
 from tunery.schema.config import optim as schema
 
@@ -17,8 +17,8 @@ BITS = {schema.AdamW8bit: (False, 8), schema.PagedAdamW: (True, 32), schema.Page
 
 
 def optimizer_of(spec: Any, module: nn.Module) -> Optimizer:
-    roles = Roles(head=(), adapter=(), depth_of=lambda name: 1, layers=1, lr_scale={}, never_decayed=())
-    return make_optimizer(spec, module, rates=Rates(0.01, 0.01, 0.01), roles=roles, loss=nn.Identity())
+    roles = Roles((), (), (), (), lr_scale={}, depth_of=lambda name: 1, layers=1)
+    return make_optimizer(spec, module, rates=LearningRates(0.01, 0.01, 0.01), roles=roles, loss=nn.Identity())
 
 
 @pytest.mark.parametrize("warmup_init", [False, True])

@@ -27,9 +27,9 @@ from tunery.tasks.combine import SIGMOID, SOFTMAX
 from tunery.tasks.table import make_task
 from tunery.train.artifacts import publish as publishing
 from tunery.train.ensembles.combination import BLENDS, Blend, Judge, selected
-from tunery.train.ensembles.ensemble import Panel, Soup, gain_of, gains, write_ensemble
+from tunery.train.ensembles.ensemble import Members, Soup, gain_of, gains, write_ensemble
 from tunery.train.ensembles.members import Member, member_of
-from tunery.train.ensembles.soup import Pot, greedy
+from tunery.train.ensembles.soup import WeightAverage, greedy
 from tunery.train.fit import fit
 from tunery.train.predict.inference import evaluate
 from tunery.train.predict.predict_file import predict_file
@@ -155,7 +155,7 @@ def test_a_gain_is_measured_where_nothing_was_chosen(tiny_bert: Path, tmp_path: 
     """Two members know one half of validation each, and are wrong on the other: what is chosen by one half fails."""
     base = config(str(tiny_bert), write_rows(tmp_path))
     blank: Any = [Known(number, np.zeros((24, 2), np.float32), base) for number in (4, 7)]
-    panel = Panel(blank)
+    panel = Members(blank)
     (one, other), back = panel.halves
     assert len(back) == 2 and sorted([*one, *other]) == list(range(24)) and abs(len(one) - len(other)) <= 2
     right = np.eye(2)[panel.judge.truth["labels"]] * 8 - 4
@@ -181,7 +181,7 @@ def test_half_of_the_rows_need_two_of_them(tiny_bert: Path, tmp_path: Path) -> N
 def test_members_answer_as_their_trials_do(study: Callable[..., list[Member]], tmp_path: Path) -> None:
     members = study(0, 4)
     for member in members:
-        panel = Panel([member])
+        panel = Members([member])
         assert panel.judge.value(member.answers, panel.rows, fitted_on=panel.rows) == member.record.value
     assert members[0].shape != members[1].shape
 
@@ -191,21 +191,21 @@ def test_only_weights_that_mean_the_same_are_averaged(study: Callable[..., list[
     with pytest.raises(
         ModelError, match="needs two trials that share base, method and shapes .* of the trials 3, 1 do"
     ):
-        Pot([narrow, first])
+        WeightAverage([narrow, first])
     with pytest.raises(ModelError, match=r"no two of the trials 2, 0 do; choose other trials, or --method mean"):
-        Pot([scaled, lora])
-    pot = Pot([scaled, second, lora, first, narrow])
+        WeightAverage([scaled, lora])
+    pot = WeightAverage([scaled, second, lora, first, narrow])
     assert pot.places == (1, 3) and scaled.shape == lora.shape != narrow.shape
     assert np.allclose(pot.answers((3,))["logits"], first.answers["logits"], atol=1e-5)
 
 
 def test_a_soup_is_the_mean_of_the_weights(study: Callable[..., list[Member]]) -> None:
     members = study(1, 4)
-    pot = Pot(members)
-    pot.cook((0, 1))
+    pot = WeightAverage(members)
+    pot.average((0, 1))
     mixed = dict(pot.model.built.module.named_parameters())
     one, other = (dict(member.restored().built.module.named_parameters()) for member in members)
-    for name in pot.model.built.owned:
+    for name in pot.model.built.trainable:
         assert torch.allclose(mixed[name], (one[name] + other[name]) / 2, atol=1e-7)
     assert any(not torch.allclose(one[name], other[name], atol=1e-4) for name in one)
 
@@ -273,5 +273,5 @@ def test_multilabel_ensembles_have_thresholds_of_their_own(tiny_bert: Path, tmp_
 def test_a_soup_in_which_all_stay_names_all(study: Callable[..., list[Member]], monkeypatch: Any) -> None:
     members = study(1, 0, 4)
     monkeypatch.setattr("tunery.train.ensembles.ensemble.greedy", lambda order, merit: tuple(order))
-    chosen = Soup(Panel(members)).choose(np.arange(24))
+    chosen = Soup(Members(members)).choose(np.arange(24))
     assert sorted(chosen.places) == [0, 2] and chosen.blend.weights == (0.5, 0.5)

@@ -100,7 +100,7 @@ def asked(tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
         store = StudyStore(out, wanted.checkpoint, direction="maximize", candidates=candidates or 0, say=said.append)
         monkeypatch.setattr(StudyStore, "used", lambda self: others)
         sizes, folder = Sizes(10 * MB, 20 * MB, 1 * MB), store.run(candidates and out / "trials" / "3")
-        require_room(sizes, wanted.checkpoint, store=store, folder=folder, n_jobs=n_jobs)
+        require_room(sizes, wanted.checkpoint, store=store, folder=folder, n_jobs=n_jobs if candidates else None)
         assert not out.exists()
         return said
 
@@ -174,6 +174,6 @@ def test_a_run_that_has_begun_is_let_pass(tiny_bert: Path, tmp_path: Path) -> No
     sizes = sizes_of(assemble(tight, prepare(tight)))
     store = StudyStore(tmp_path / "other", tight.checkpoint, direction="maximize")
     with pytest.raises(FolderError, match="max_disk allows 1 B"):
-        require_room(sizes, tight.checkpoint, store=store, folder=store.run(), n_jobs=1)
+        require_room(sizes, tight.checkpoint, store=store, folder=store.run(), n_jobs=None)
     save_point(store.run(), 10, key="any")
-    require_room(sizes, tight.checkpoint, store=store, folder=store.run(), n_jobs=1)
+    require_room(sizes, tight.checkpoint, store=store, folder=store.run(), n_jobs=None)

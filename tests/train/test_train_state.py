@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tunery.errors import RunError
-from tunery.optim.groups import Rates, Roles
+from tunery.optim.groups import LearningRates, Roles
 from tunery.optim.optimizers import OPTIMIZERS, PAGED, make_optimizer
 from tunery.store.objects.objects import Objects
 from tunery.train.loop.state import STORABLE, pack, random_state, restore_random_state, unpack
@@ -136,9 +136,9 @@ KINDS = [
 
 
 def stepped(spec: Any, module: nn.ParameterDict, steps: int, *, optimizer: Optimizer | None = None) -> Optimizer:
-    roles = Roles(head=(), adapter=(), depth_of=lambda name: 1, layers=1, lr_scale={}, never_decayed=())
+    roles = Roles((), (), (), (), lr_scale={}, depth_of=lambda name: 1, layers=1)
     optimizer = optimizer or make_optimizer(
-        spec, module, rates=Rates(0.02, 0.02, 0.02), roles=roles, loss=nn.Identity()
+        spec, module, rates=LearningRates(0.02, 0.02, 0.02), roles=roles, loss=nn.Identity()
     )
     for _ in range(steps):
         for part in module.values():

@@ -120,7 +120,7 @@ class _Comparison:
     signals: Signals = field(default_factory=Signals)
 
     def run(self) -> ComparisonResult:
-        with self.signals.listening(), self.signals.noting():
+        with self.signals.handled(), self.signals.deferred():
             for number, cell in enumerate(self.cells, start=1):
                 if cell.folder.result() is None:
                     self._train(cell, number)

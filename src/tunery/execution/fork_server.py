@@ -20,7 +20,7 @@ from tunery.execution.run_process import train
 from tunery.execution.runner import Outcome
 from tunery.model.backbones.backbone import base_digest
 from tunery.model.backbones.catalog import Base
-from tunery.model.build import load_carrier
+from tunery.model.build import load_base
 from tunery.optim.optimizers import QUANT
 from tunery.schema import RunConfig
 from tunery.schema.config.model import Model
@@ -157,5 +157,5 @@ def _warm_up(config: RunConfig, *, trust_remote_code: bool) -> None:
 @cache
 def _load(spec: Model, base: Base, outputs: tuple[tuple[str, Output], ...]) -> None:
     """Read the base once: its files are mapped, so that all trials share the pages, and its code is imported."""
-    load_carrier(spec, base=base, outputs=dict(outputs))
+    load_base(spec, base=base, outputs=dict(outputs))
     base_digest(base)

@@ -19,7 +19,7 @@ def lead(plan: Plan, runner: Runner, signals: Signals, *, shared: bool, observer
 
     trial_loop = TrialLoop(plan, runner, shared=shared, leave=lambda: signals.by, observer=observer)
     try:
-        with signals.noting():
+        with signals.deferred():
             trial_loop.run(total=plan.base.search.n_trials)
     except StudyFailed:
         write_records(summary(), plan.out)
@@ -33,5 +33,5 @@ def follow(
 ) -> int:
     """Trials until none is left, or `at_most`, of a study that another process leads. Returns how many."""
     trial_loop = TrialLoop(plan, runner, shared=True, leave=lambda: signals.by, observer=observer)
-    with signals.noting():
+    with signals.deferred():
         return trial_loop.run(at_most=at_most)

@@ -105,7 +105,7 @@ def search(
     require_readable(base.data)
     signals = Signals()
     patience = Patience(say=observer.say, leave=lambda: signals.by)
-    with closing(engine), signals.listening():
+    with closing(engine), signals.handled():
         engine.warm_up(base, trust_remote_code=trust_remote_code)
         from tunery.hpo.session import lead  # takes seconds, in which the runner gets ready
         from tunery.train.setup.prepare import prepare
@@ -166,7 +166,7 @@ def work(
         base = _base(space)
         require_readable(base.data)
         runner = make_runner("processes", n_jobs=base.search.n_jobs, gpus_per_trial=None)
-        with closing(runner), signals.listening():
+        with closing(runner), signals.handled():
             runner.warm_up(base, trust_remote_code=trust_remote_code)
             from tunery.hpo.session import follow
             from tunery.train.setup.prepare import prepare

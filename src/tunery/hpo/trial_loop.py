@@ -30,7 +30,7 @@ from tunery.schema.results.run import RunResult
 from tunery.schema.results.study import TrialRecord
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
-from tunery.train.fit import finish
+from tunery.train.conclude import finish
 
 _FAILED: Final = ("failed", "refused", "out_of_memory", "completed")
 """Outcomes without a result that are failures; a run that says `completed` leaves one."""

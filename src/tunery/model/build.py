@@ -1,6 +1,6 @@
 """A spec becomes a module that is ready to train."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -19,12 +19,13 @@ from tunery.model.backbones.backbone import (
 from tunery.model.backbones.catalog import Base, resolve
 from tunery.model.backbones.checkpointing import checkpoint_activations
 from tunery.model.backbones.dropout import AS_PRETRAINED, Dropouts
-from tunery.model.backbones.freeze import Pretrained
+from tunery.model.backbones.families import norm_parameters
+from tunery.model.backbones.freeze import PretrainedModules
 from tunery.model.backbones.freeze import freeze as apply_freeze
-from tunery.model.backbones.structure import Anatomy, study
+from tunery.model.backbones.structure import ModelStructure, find_layers
 from tunery.model.heads.heads import PooledHead, assemble, loading_of, make_heads
 from tunery.model.heads.pooling import first_token
-from tunery.model.peft.method import Carrier, Regulator, Wrapped
+from tunery.model.peft.method import LoadedBase, RankAllocator, Wrapped
 from tunery.model.peft.methods import METHODS, plain_name
 from tunery.model.trial_pass import check_answers
 from tunery.schema.config.freeze import Freeze, frozen_in_eval
@@ -37,39 +38,57 @@ BACKBONE = "backbone."
 
 
 @dataclass(frozen=True)
+class ParameterRoles:
+    """What the trained parameters are for, by their names in `Built.module`."""
+
+    head: frozenset[str]
+    """Those that were never pretrained: what the checkpoint lacks, and a head that it has for other labels."""
+    adapter: frozenset[str]
+    """Those that the method added."""
+    norms: frozenset[str]
+    """Those of norms (`families.is_norm`)."""
+    no_decay: frozenset[str]
+    """Those that weight decay would pull away from their neutral value."""
+    lr_scale: Mapping[str, float]
+    """Factor on the learning rate, where it is not 1."""
+    depth_of: Callable[[str], int]
+    """0 for embeddings, 1..`layers` for the layers, `layers` + 1 for the head."""
+    layers: int
+
+
+@dataclass(frozen=True)
 class Built:
-    """A module ready to train, and what is known of its parameters."""
+    """A module ready to train, and what is known of it."""
 
     module: nn.Module
     """To be asked with `heads.answers_of`."""
     outputs: Outputs
     """What it answers."""
-    owned: frozenset[str]
+    trainable: frozenset[str]
     """Names of the trained parameters, as in `module.named_parameters()`."""
-    head_names: frozenset[str]
-    """Those of them that were never pretrained: what the checkpoint lacks, and a head that it has for other labels."""
-    adapter_names: frozenset[str]
-    """Those of them that the method added."""
-    depth_of: Callable[[str], int]
-    """0 for embeddings, 1..L for the layers, L + 1 for the head."""
-    layers: int
-    """L."""
+    roles: ParameterRoles
     embeddings: nn.Module
     """The table of token embeddings: (batch, tokens) -> (batch, tokens, hidden)."""
     base: Base
     base_digest: str
-    carrier: nn.Module
+    pretrained: nn.Module
     """The part that `save_pretrained` writes: the module itself, or its backbone under heads of ours."""
     heads: nn.ModuleDict | None
     """The heads by the names of the outputs, where they are ours and not the architecture's."""
-    lr_scale: Mapping[str, float]
-    """Name of a trained parameter -> factor on its learning rate, where it is not 1."""
-    undecayed: frozenset[str]
-    """Names of trained parameters that weight decay would pull away from their neutral value."""
-    regulator: Regulator | None
-    """What the method does to itself while it is trained, if anything."""
+    rank_allocator: RankAllocator | None
+    """What moves the ranks of the method's updates while it is trained, if anything does."""
     frozen_in_eval: bool | None
     """Whether frozen layers run in eval mode; None where nothing is frozen."""
+    frozen: tuple[nn.Module, ...]
+    """The pretrained modules that stay in eval mode while the rest is trained."""
+
+    def train(self) -> nn.Module:
+        """The module in training mode, what stays in eval mode apart. Called before every training step."""
+        self.module.train()
+        for module in self.frozen:
+            # transformers computes activations again in the backward pass only in modules whose own flag says training
+            module.training = vars(module).get("gradient_checkpointing", False)
+        return self.module
 
 
 def build(
@@ -97,43 +116,46 @@ def build(
     """
     base = base or resolve(spec)
     tokenizer = tokenizer or load_tokenizer(base)
-    carrier, fresh = load_carrier(spec, base=base, outputs=outputs, tokenizer=tokenizer, dropout=dropout)
-    heads = make_heads(spec.head, outputs, width=carrier.model.config.hidden_size, dropout=dropout.head)
-    inner = frozenset(name.removeprefix(carrier.prefix) for name in fresh if name.startswith(carrier.prefix))
-    thawed = apply_freeze(freeze, carrier.backbone, carrier.anatomy, fresh=inner)
-    whole = (*carrier.trained_whole, *(carrier.prefix + name for name in thawed))
-    pretrained, there = Pretrained(carrier.backbone), {name for name, _ in carrier.model.named_parameters()}
-    wrapped = METHODS[type(peft)].wrap(peft, replace(carrier, trained_whole=whole))
-    _check_length(spec, carrier, virtual=wrapped.virtual_tokens)
+    loaded, fresh = load_base(spec, base=base, outputs=outputs, tokenizer=tokenizer, dropout=dropout)
+    heads = make_heads(spec.head, outputs, width=loaded.model.config.hidden_size, dropout=dropout.head)
+    fresh_inside = frozenset(name.removeprefix(loaded.prefix) for name in fresh if name.startswith(loaded.prefix))
+    unfrozen = apply_freeze(freeze, loaded.backbone, loaded.structure, fresh=fresh_inside)
+    whole = (*loaded.trained_whole, *(loaded.prefix + name for name in unfrozen))
+    before, in_checkpoint = PretrainedModules(loaded.backbone), dict(loaded.model.named_parameters()).keys()
+    wrapped = METHODS[type(peft)].wrap(peft, replace(loaded, trained_whole=whole))
+    _check_length(spec, loaded, virtual=wrapped.virtual_tokens)
     if gradient_checkpointing:
-        checkpoint_activations(carrier.model)
-    resting = frozen_in_eval(freeze, peft)
-    if resting:
-        pretrained.rest_where_frozen()
-    built = _describe(
-        wrapped,
-        carrier=carrier,
-        heads=heads,
+        checkpoint_activations(loaded.model)
+    module, in_eval = assemble(wrapped.module, heads), frozen_in_eval(freeze, peft)
+    trainable = frozenset(name for name, parameter in module.named_parameters() if parameter.requires_grad)
+    built = Built(
+        module=module,
         outputs=outputs,
-        fresh=fresh,
-        there=there,
+        trainable=trainable,
+        roles=_roles(module, trainable, loaded, wrapped, heads=heads, fresh=fresh, in_checkpoint=in_checkpoint),
+        embeddings=cast(PreTrainedModel, loaded.backbone).get_input_embeddings(),
         base=base,
-        resting=resting,
+        base_digest=base_digest(base),
+        pretrained=wrapped.module,
+        heads=heads,
+        rank_allocator=wrapped.rank_allocator,
+        frozen_in_eval=in_eval,
+        frozen=before.frozen() if in_eval else (),
     )
-    made = {} if heads is None else dict(heads.items())
     if spec.quantization is None:  # 8-bit layers round by what else is in the batch
+        made = {} if heads is None else dict(heads.items())
         check_answers(
-            built.module,
+            module,
             tokenizer,
             outputs=outputs,
-            config=carrier.model.config,
+            config=loaded.model.config,
             max_length=spec.max_length,
             cls=[name for name, head in made.items() if isinstance(head, PooledHead) and head.pool is first_token],
         )
     return built
 
 
-def load_carrier(
+def load_base(
     spec: Model,
     *,
     base: Base,
@@ -141,8 +163,8 @@ def load_carrier(
     tokenizer: PreTrainedTokenizerBase | None = None,
     dropout: Dropouts = AS_PRETRAINED,
     complete: bool = False,
-) -> tuple[Carrier, frozenset[str]]:
-    """The pretrained part with its anatomy, and the names of its parameters that were never pretrained.
+) -> tuple[LoadedBase, frozenset[str]]:
+    """The pretrained part with its structure, and the names of its parameters that were never pretrained.
 
     Args:
         tokenizer: of the texts; None: that of the base.
@@ -164,11 +186,11 @@ def load_carrier(
             "export it again"
         )
     prefix = _prefix(model)
-    anatomy = study(model.get_submodule(prefix.removesuffix(".")))
+    structure = find_layers(model.get_submodule(prefix.removesuffix(".")))
     outside = {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
-    _check_weights(base, anatomy, missing=[name.removeprefix(prefix) for name in missing - outside])
+    _check_weights(base, structure, missing=[name.removeprefix(prefix) for name in missing - outside])
     fresh = missing if _has_head_for(base, outputs) else missing | outside
-    return Carrier(model, anatomy, prefix, _holders(model, prefix, missing | outside), loading.task_type), fresh
+    return LoadedBase(model, structure, prefix, _holders(model, prefix, missing | outside), loading.task_type), fresh
 
 
 def _has_head_for(base: Base, outputs: Outputs) -> bool:
@@ -177,50 +199,43 @@ def _has_head_for(base: Base, outputs: Outputs) -> bool:
     return labels == [pretrained_labels(base)]
 
 
-def _describe(
+def _roles(
+    module: nn.Module,
+    trainable: frozenset[str],
+    loaded: LoadedBase,
     wrapped: Wrapped,
     *,
-    carrier: Carrier,
     heads: nn.ModuleDict | None,
-    outputs: Outputs,
     fresh: frozenset[str],
-    there: set[str],
-    base: Base,
-    resting: bool | None,
-) -> Built:
-    """Put the heads on and sort the parameters of the finished module."""
-    module, within = assemble(wrapped.module, heads), "" if heads is None else BACKBONE
-    names = frozenset(name for name, parameter in module.named_parameters() if parameter.requires_grad)
-    ours = () if heads is None else (f"heads.{name}" for name, _ in heads.named_parameters())
-    new = {*(within + name for name in fresh), *ours}
-    head_names = frozenset(name for name in names if plain_name(name) in new)
-    anatomy, backbone = carrier.anatomy, within + carrier.prefix
+    in_checkpoint: Collection[str],
+) -> ParameterRoles:
+    """Sort the trained parameters of the finished module.
+
+    Args:
+        fresh: names in the loaded model of those that were never pretrained.
+        in_checkpoint: names of all parameters of the loaded model.
+    """
+    within, structure = "" if heads is None else BACKBONE, loaded.structure
+    own_heads = () if heads is None else (f"heads.{name}" for name, _ in heads.named_parameters())
+    new, backbone = {*(within + name for name in fresh), *own_heads}, within + loaded.prefix
+    head = frozenset(name for name in trainable if plain_name(name) in new)
 
     def depth_of(name: str) -> int:
         plain = plain_name(name)
         if plain in new or not plain.startswith(backbone):
-            return anatomy.count + 1
-        return anatomy.depth_of(plain.removeprefix(backbone))
+            return structure.count + 1
+        return structure.depth_of(plain.removeprefix(backbone))
 
-    return Built(
-        module=module,
-        outputs=outputs,
-        owned=names,
-        head_names=head_names,
-        adapter_names=frozenset(
-            name for name in names - head_names if plain_name(name).removeprefix(within) not in there
+    return ParameterRoles(
+        head=head,
+        adapter=frozenset(
+            name for name in trainable - head if plain_name(name).removeprefix(within) not in in_checkpoint
         ),
-        depth_of=depth_of,
-        layers=anatomy.count,
-        embeddings=cast(PreTrainedModel, carrier.backbone).get_input_embeddings(),
-        base=base,
-        base_digest=base_digest(base),
-        carrier=wrapped.module,
-        heads=heads,
+        norms=norm_parameters(module) & trainable,
+        no_decay=frozenset(within + name for name in wrapped.no_decay),
         lr_scale={within + name: factor for name, factor in wrapped.lr_scale.items()},
-        undecayed=frozenset(within + name for name in wrapped.undecayed),
-        regulator=wrapped.regulator,
-        frozen_in_eval=resting,
+        depth_of=depth_of,
+        layers=structure.count,
     )
 
 
@@ -236,9 +251,9 @@ def _holders(model: PreTrainedModel, prefix: str, fresh: frozenset[str]) -> tupl
     return tuple(sorted({*outside, *(inside if prefix else ())}))
 
 
-def _check_weights(base: Base, anatomy: Anatomy, *, missing: list[str]) -> None:
+def _check_weights(base: Base, structure: ModelStructure, *, missing: list[str]) -> None:
     """Refuse a checkpoint without pretrained layers: training would start from noise and nobody would know."""
-    pretrained = sorted(name for name in missing if name.startswith(anatomy.path) or anatomy.depth_of(name) == 0)
+    pretrained = sorted(name for name in missing if name.startswith(structure.path) or structure.depth_of(name) == 0)
     if pretrained:
         raise ModelError(
             f"the checkpoint must hold the weights of every layer, but {base.name!r} lacks {len(pretrained)} "
@@ -246,8 +261,8 @@ def _check_weights(base: Base, anatomy: Anatomy, *, missing: list[str]) -> None:
         )
 
 
-def _check_length(spec: Model, carrier: Carrier, *, virtual: int) -> None:
-    longest = longest_input(carrier.backbone)
+def _check_length(spec: Model, loaded: LoadedBase, *, virtual: int) -> None:
+    longest = longest_input(loaded.backbone)
     if longest is not None and spec.max_length > longest - virtual:
         but = f" and peft.tokens={virtual} of them are taken" if virtual else ""
         raise ModelError(

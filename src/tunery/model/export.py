@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from tunery.errors import ModelError, reason_of
 from tunery.model.backbones.backbone import quiet, require_weights
 from tunery.model.backbones.catalog import exported_base, recorded_base, resolve
-from tunery.model.build import Built, load_carrier
+from tunery.model.build import Built, load_base
 from tunery.model.heads.heads import assemble, make_heads
 from tunery.model.peft.methods import METHODS
 from tunery.schema.config.model import Model
@@ -34,7 +34,7 @@ def export(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
-        METHODS[type(peft)].save(built.carrier, folder, base=built.base)
+        METHODS[type(peft)].save(built.pretrained, folder, base=built.base)
     _write_rest(folder, tokenizer, built.heads, outputs=outputs, spec=spec)
 
 
@@ -134,7 +134,7 @@ def _read(
     else:
         source = recorded_base(spec, base, trust_remote_code=trust_remote_code)
         require_weights(source, base)
-    carrier, _ = load_carrier(spec, base=source, outputs=outputs, tokenizer=tokenizer, complete=whole)
+    carrier, _ = load_base(spec, base=source, outputs=outputs, tokenizer=tokenizer, complete=whole)
     model = METHODS[type(apart)].load(apart, carrier, folder)
     heads = make_heads(spec.head, outputs, width=carrier.model.config.hidden_size)
     if heads is not None:

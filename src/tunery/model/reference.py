@@ -9,7 +9,7 @@ from torch import Tensor
 from tunery.errors import ModelError
 from tunery.model.backbones.backbone import base_digest
 from tunery.model.backbones.quantization import true_sizes
-from tunery.model.build import BACKBONE, Built, load_carrier
+from tunery.model.build import BACKBONE, Built, load_base
 from tunery.model.peft.methods import plain_name
 from tunery.schema.config.model import Model
 from tunery.schema.config.task import Outputs
@@ -33,7 +33,7 @@ def reference_of(built: Built, *, spec: Model, outputs: Outputs) -> Callable[[],
 
 
 def pretrained_state(built: Built, *, spec: Model, outputs: Outputs) -> dict[str, Tensor]:
-    """The values that the trained parameters had before training, on the CPU, by their names in `built.owned`.
+    """The values that the trained parameters had before training, on the CPU, by their names in `built.trainable`.
 
     Heads, adapters and what the checkpoint lacks are left out: they had none. No random state moves.
 
@@ -46,10 +46,10 @@ def pretrained_state(built: Built, *, spec: Model, outputs: Outputs) -> dict[str
             f"{built.base_digest} then; put them back"
         )
     with torch.random.fork_rng(devices=()):
-        carrier, _ = load_carrier(spec, base=built.base, outputs=outputs)
-    values, within = dict(carrier.model.named_parameters()), "" if built.heads is None else BACKBONE
+        loaded, _ = load_base(spec, base=built.base, outputs=outputs)
+    values, within = dict(loaded.model.named_parameters()), "" if built.heads is None else BACKBONE
     return {name: values[plain_name(name).removeprefix(within)].detach() for name in _pretrained(built)}
 
 
 def _pretrained(built: Built) -> frozenset[str]:
-    return built.owned - built.head_names - built.adapter_names
+    return built.trainable - built.roles.head - built.roles.adapter

@@ -8,7 +8,7 @@ from torch import Tensor
 from tunery.errors import ModelError, enumerated
 from tunery.model.backbones.quantization import true_sizes
 from tunery.model.build import Built
-from tunery.model.peft.originals import spare_parameters
+from tunery.model.peft.originals import original_parameters
 from tunery.schema.results.run import Parameters
 
 _SHOWN = 5
@@ -17,31 +17,31 @@ _SHOWN = 5
 
 def count_parameters(built: Built) -> Parameters:
     """Trained parameters, and all that a forward pass reads (the originals of what peft trains a copy of left out)."""
-    sizes, spare = true_sizes(built.module), spare_parameters(built.module)
-    trainable = sum(sizes[name] for name in built.owned)
+    sizes, spare = true_sizes(built.module), original_parameters(built.module)
+    trainable = sum(sizes[name] for name in built.trainable)
     total = sum(sizes[name] for name, part in built.module.named_parameters() if part not in spare)
     return Parameters(
         trainable=trainable,
         total=total,
         percent=100 * trainable / total,
         frozen_in_eval=built.frozen_in_eval,
-        ranks=built.regulator.ranks() if built.regulator else None,
+        ranks=built.rank_allocator.ranks() if built.rank_allocator else None,
     )
 
 
-def owned_state(built: Built) -> dict[str, Tensor]:
+def trainable_state(built: Built) -> dict[str, Tensor]:
     """Copies of the trained parameters, on the CPU and contiguous."""
     found = dict(built.module.named_parameters())
-    return {name: found[name].detach().to("cpu", copy=True).contiguous() for name in sorted(built.owned)}
+    return {name: found[name].detach().to("cpu", copy=True).contiguous() for name in sorted(built.trainable)}
 
 
-def load_owned(built: Built, state: Mapping[str, Tensor]) -> None:
+def load_trainable(built: Built, state: Mapping[str, Tensor]) -> None:
     """Put trained parameters back.
 
     Raises:
         ModelError: a name is missing or unknown, or a shape differs; nothing was changed.
     """
-    found = {name: part for name, part in built.module.named_parameters() if name in built.owned}
+    found = {name: part for name, part in built.module.named_parameters() if name in built.trainable}
     if problems := _differences(found, state):
         rule = "saved parameters must be exactly those the config trains"
         shown = enumerated(problems, _SHOWN, letters=200, separator="; ")

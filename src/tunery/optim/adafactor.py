@@ -6,7 +6,7 @@ from transformers.optimization import Adafactor
 
 
 @final
-class RateInSight(Adafactor):
+class AdafactorWithLr(Adafactor):
     """transformers' Adafactor; with `relative_step` each group's `lr` is the rate of its last step, so that logs are
     true (Shazeer & Stern 2018, arXiv 1804.04235, section 8). The scale of each tensor comes on top."""
 

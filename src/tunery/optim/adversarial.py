@@ -22,7 +22,7 @@ _LIFT = 2.0**10
 """Gradients that are only normalised are taken of the loss times this, or fp16 would round most of them to zero."""
 
 
-class Adversary(ABC):
+class AdversarialTraining(ABC):
     """Runs all passes of one micro-batch; the trainer calls it in place of forward and backward."""
 
     @abstractmethod
@@ -36,7 +36,7 @@ class Adversary(ABC):
 
 
 @final
-class CleanPass(Adversary):
+class CleanTraining(AdversarialTraining):
     """One pass over the texts as they are."""
 
     def backward(self, forward: Forward, backward: Backward) -> Tensor:
@@ -47,7 +47,7 @@ class CleanPass(Adversary):
 
 
 @final
-class MovedPass(Adversary):
+class PerturbedTraining(AdversarialTraining):
     """A clean pass, and one over texts that were moved to where the loss is higher; the gradients of both add up.
 
     Each text starts where it is and makes `moves` moves along the gradient, normalised over the text (Miyato et al.
@@ -143,23 +143,23 @@ def _normalised(gradient: Tensor) -> Tensor:
     return (scaled / _lengths(scaled)).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _within(embeddings: nn.Module, *, epsilon: float, moves: int = 1, length: float = 1.0) -> Adversary:
+def _within(embeddings: nn.Module, *, epsilon: float, moves: int = 1, length: float = 1.0) -> AdversarialTraining:
     """Without room to move there is one clean pass, as without an adversary."""
-    return MovedPass(embeddings, epsilon=epsilon, moves=moves, length=length) if epsilon else CleanPass()
+    return PerturbedTraining(embeddings, epsilon=epsilon, moves=moves, length=length) if epsilon else CleanTraining()
 
 
-ADVERSARIES: dict[type[Spec], Callable[[Any, nn.Module], Adversary]] = {
-    NoAdversary: lambda spec, embeddings: CleanPass(),
+ADVERSARIAL: dict[type[Spec], Callable[[Any, nn.Module], AdversarialTraining]] = {
+    NoAdversary: lambda spec, embeddings: CleanTraining(),
     Fgm: lambda spec, embeddings: _within(embeddings, epsilon=spec.epsilon),
     Pgd: lambda spec, embeddings: _within(embeddings, epsilon=spec.epsilon, moves=spec.steps, length=spec.step_size),
 }
 
 
-def make_adversary(spec: Adversarial, embeddings: nn.Module) -> Adversary:
+def make_adversarial_training(spec: Adversarial, embeddings: nn.Module) -> AdversarialTraining:
     """What runs the passes of a micro-batch.
 
     Args:
         spec: which adversary.
         embeddings: the table of token embeddings of the model, ids (rows, tokens) -> (rows, tokens, hidden).
     """
-    return ADVERSARIES[type(spec)](spec, embeddings)
+    return ADVERSARIAL[type(spec)](spec, embeddings)

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from tunery.errors import ModelError, enumerated
-from tunery.schema.config.optim import Spared
+from tunery.schema.config.optim import NoDecay
 
 Group = dict[str, Any]
 """What torch calls a parameter group: `params`, `lr`, `weight_decay`, and what they are for under `role`."""
 
 
 @dataclass(frozen=True)
-class Rates:
+class LearningRates:
     """Peak learning rates by what a parameter is for."""
 
     encoder: float
@@ -35,13 +35,15 @@ class Roles:
     """Those that were never pretrained."""
     adapter: Collection[str]
     """Those that a PEFT method added."""
+    norms: Collection[str]
+    """Those of norms."""
+    no_decay: Collection[str]
+    """Those whose neutral value is not zero."""
+    lr_scale: Mapping[str, float]
+    """Factor on the learning rate, where it is not 1."""
     depth_of: Callable[[str], int]
     """0 for embeddings, 1 to `layers` for the layers, `layers` + 1 for the head."""
     layers: int
-    lr_scale: Mapping[str, float]
-    """Factor on the learning rate, where it is not 1."""
-    never_decayed: Collection[str]
-    """Those whose neutral value is not zero."""
 
 
 class _Rule(NamedTuple):
@@ -52,102 +54,90 @@ class _Rule(NamedTuple):
     role: str
 
 
-_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm1d)
+def _biases(module: nn.Module, roles: Roles) -> Iterable[nn.Parameter]:
+    return (part for name, part in module.named_parameters(remove_duplicate=False) if name.endswith("bias"))
 
 
-def _is_norm(holder: nn.Module) -> bool:
-    """Families define norms of their own, which share no base class but end alike: `LlamaRMSNorm`, `T5LayerNorm`."""
-    return isinstance(holder, _NORMS) or type(holder).__name__.lower().endswith("norm")
+def _of_norms(module: nn.Module, roles: Roles) -> Iterable[nn.Parameter]:
+    return (module.get_parameter(name) for name in roles.norms)
 
 
-SPARED: dict[Spared, Callable[[nn.Module, str], bool]] = {
-    "bias": lambda holder, name: name.endswith("bias"),
-    "norm": lambda holder, name: _is_norm(holder),
-    "embedding": lambda holder, name: isinstance(holder, nn.Embedding),
+def _of_embeddings(module: nn.Module, roles: Roles) -> Iterable[nn.Parameter]:
+    tables = (holder for holder in module.modules() if isinstance(holder, nn.Embedding))
+    return (part for table in tables for part in table.parameters(recurse=False))
+
+
+NO_DECAY: dict[NoDecay, Callable[[nn.Module, Roles], Iterable[nn.Parameter]]] = {
+    "bias": _biases,
+    "norm": _of_norms,
+    "embedding": _of_embeddings,
 }
-"""Kind -> whether a parameter is of it, by the module that holds it directly and its name there."""
+"""Kind -> the parameters of a module that are of it."""
 
 
 def parameter_groups(
     module: nn.Module,
     roles: Roles,
     *,
-    rates: Rates,
+    rates: LearningRates,
     weight_decay: float,
-    no_decay: Collection[Spared],
+    no_decay: Collection[NoDecay],
     loss: nn.Module,
 ) -> list[Group]:
     """Optimizer groups over all trainable parameters: one for each role, learning rate and weight decay.
 
-    The rate is that of the role (`rates`) times `roles.lr_scale`; outside the head it is also multiplied by
+    The learning rate is that of the role (`rates`) times `roles.lr_scale`; outside the head it is also multiplied by
     `rates.layerwise_decay` for every layer between the parameter and the top one (Howard & Ruder 2018, arXiv
     1801.06146, section 3.2). The parameters of `loss` learn as the head does and never decay. Tied weights are one
-    parameter, spared if any of the places where they are used is.
+    parameter, without decay if any of the places where they are used is.
 
     Args:
-        weight_decay: of all parameters that are not spared.
-        no_decay: kinds of parameters that are spared; those in `roles.never_decayed` are spared in any case.
+        weight_decay: of all parameters but those without decay.
+        no_decay: kinds of parameters without decay; those in `roles.no_decay` never have any.
 
     Raises:
         ModelError: `roles` names what is no trainable parameter, or the groups do not add up to all there are.
     """
     named = _trainable(module)
     _check_names(roles, named)
-    spared = _spared(module, no_decay) | {named[name] for name in roles.never_decayed}
-    parts: dict[_Rule, list[nn.Parameter]] = {}
+    undecayed = {part for kind in no_decay for part in NO_DECAY[kind](module, roles)}
+    undecayed |= {named[name] for name in roles.no_decay}
+    groups: dict[_Rule, list[nn.Parameter]] = {}
     for name, part in named.items():
-        role = _role(name, roles)
-        rule = _Rule(_rate(name, role, roles=roles, rates=rates), 0.0 if part in spared else weight_decay, role)
-        parts.setdefault(rule, []).append(part)
+        role = "head" if name in roles.head else "adapter" if name in roles.adapter else "encoder"
+        rule = _Rule(_lr(name, role, roles=roles, rates=rates), 0.0 if part in undecayed else weight_decay, role)
+        groups.setdefault(rule, []).append(part)
     learned = _trainable(loss)
     if learned:
-        parts[_Rule(rates.head, 0.0, "loss")] = list(learned.values())
-    groups = [{"params": members, **rule._asdict()} for rule, members in parts.items()]
-    _check_sum(groups, [*named.items(), *((f"loss.{name}", part) for name, part in learned.items())])
-    return groups
+        groups[_Rule(rates.head, 0.0, "loss")] = list(learned.values())
+    _check_sum(groups.values(), [*named.items(), *((f"loss.{name}", part) for name, part in learned.items())])
+    return [{"params": members, **rule._asdict()} for rule, members in groups.items()]
 
 
 def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: part for name, part in module.named_parameters() if part.requires_grad}
 
 
-def _spared(module: nn.Module, kinds: Collection[Spared]) -> set[nn.Parameter]:
-    rules = [SPARED[kind] for kind in kinds]
-    return {
-        part
-        for holder in module.modules()
-        for name, part in holder.named_parameters(recurse=False)
-        if any(rule(holder, name) for rule in rules)
-    }
-
-
-def _role(name: str, roles: Roles) -> str:
-    if name in roles.head:
-        return "head"
-    return "adapter" if name in roles.adapter else "encoder"
-
-
-def _rate(name: str, role: str, *, roles: Roles, rates: Rates) -> float:
-    rate = {"head": rates.head, "adapter": rates.adapter, "encoder": rates.encoder}[role]
+def _lr(name: str, role: str, *, roles: Roles, rates: LearningRates) -> float:
+    lr = {"head": rates.head, "adapter": rates.adapter, "encoder": rates.encoder}[role]
     below = 0 if role == "head" else roles.layers - min(roles.depth_of(name), roles.layers)
-    return rate * roles.lr_scale.get(name, 1.0) * rates.layerwise_decay**below
+    return lr * roles.lr_scale.get(name, 1.0) * rates.layerwise_decay**below
 
 
 def _check_names(roles: Roles, named: Collection[str]) -> None:
     """Refuse a name that matches nothing: its parameter would silently learn by another's rule."""
-    strangers = sorted({*roles.head, *roles.adapter, *roles.lr_scale, *roles.never_decayed}.difference(named))
-    if strangers:
+    ruled = {*roles.head, *roles.adapter, *roles.norms, *roles.no_decay, *roles.lr_scale}
+    if unknown := sorted(ruled.difference(named)):
         raise ModelError(
             "every name that has a rule must be that of a trainable parameter, but "
-            f"{enumerated(strangers, 5, letters=120)} is not; this is a fault of tunery or of the PEFT method, "
+            f"{enumerated(unknown, 5, letters=120)} is not; this is a fault of tunery or of the PEFT method, "
             "please report it"
         )
 
 
-def _check_sum(groups: Iterable[Group], expected: Iterable[tuple[str, nn.Parameter]]) -> None:
-    times = Counter(part for group in groups for part in group["params"])
-    wrong = sorted(name for name, part in expected if times[part] != 1)
-    if wrong:
+def _check_sum(groups: Iterable[Sequence[nn.Parameter]], expected: Iterable[tuple[str, nn.Parameter]]) -> None:
+    times = Counter(part for members in groups for part in members)
+    if wrong := sorted(name for name, part in expected if times[part] != 1):
         raise ModelError(
             "every trainable parameter must be in one optimizer group, once, but "
             f"{enumerated(wrong, 5, letters=120)} is not; this is a fault of tunery, please report it"

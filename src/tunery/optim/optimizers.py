@@ -20,8 +20,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tunery.errors import ConfigError, MissingExtra, Problem
-from tunery.optim.adafactor import RateInSight
-from tunery.optim.groups import Group, Rates, Roles, parameter_groups
+from tunery.optim.adafactor import AdafactorWithLr
+from tunery.optim.groups import Group, LearningRates, Roles, parameter_groups
 from tunery.optim.lamb_novograd import Lamb, NovoGrad
 from tunery.schema.config import optim as schema
 
@@ -49,7 +49,7 @@ def _radam(groups: list[Group], spec: schema.RAdam) -> Optimizer:
 
 
 def _adafactor(groups: list[Group], spec: schema.Adafactor) -> Optimizer:
-    return RateInSight(  # type: ignore[no-untyped-call]
+    return AdafactorWithLr(  # type: ignore[no-untyped-call]
         groups,
         clip_threshold=spec.clip_threshold,
         decay_rate=-spec.decay_rate,
@@ -112,7 +112,9 @@ PAGED: Final = (schema.PagedAdamW, schema.PagedAdamW8bit)
 """Those that move state between the memories of host and GPU; elsewhere bitsandbytes only warns and does not."""
 
 
-def make_optimizer(spec: schema.Optim, module: nn.Module, *, rates: Rates, roles: Roles, loss: nn.Module) -> Optimizer:
+def make_optimizer(
+    spec: schema.Optim, module: nn.Module, *, rates: LearningRates, roles: Roles, loss: nn.Module
+) -> Optimizer:
     """The optimizer of `spec` over the trainable parameters of `module` and `loss`, which are where they will stay.
 
     Raises:

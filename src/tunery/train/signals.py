@@ -48,17 +48,17 @@ class Signals:
         return self.by is not None
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def handled(self) -> Iterator[None]:
         """Let signals end the block.
 
         Raises:
-            Interrupted: out of the block, at once; but see `noting`.
+            Interrupted: out of the block, at once; but see `deferred`.
         """
         with on_signals(self._hear):
             yield
 
     @contextmanager
-    def noting(self) -> Iterator[None]:
+    def deferred(self) -> Iterator[None]:
         """Only note the first signal within the block, which looks for it where it can stop; a second one ends it."""
         self._noted = True
         try:

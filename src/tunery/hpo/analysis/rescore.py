@@ -22,7 +22,7 @@ from tunery.store.inventory import trials_in
 from tunery.store.objects.objects import Objects
 from tunery.store.records import read_record
 from tunery.store.study import StudyStore
-from tunery.train.fit import finish
+from tunery.train.conclude import finish
 
 Run = Callable[[Job], Outcome]
 """Trains a run, from its resume point where it has one."""

@@ -25,7 +25,7 @@ from tunery.errors import ModelError, TuneryError, reason_of
 from tunery.model.backbones.catalog import HUB, Base
 from tunery.model.backbones.hub import folder_of, weight_files
 from tunery.model.backbones.quantization import loading_options, make_trainable
-from tunery.model.backbones.structure import study
+from tunery.model.backbones.structure import find_layers
 from tunery.model.heads.heads import Loading
 from tunery.schema.config.task import LabelOutput, Outputs
 from tunery.schema.reading.json_text import NotJson, parse_json
@@ -320,7 +320,7 @@ def _giant(base: Base, what: str, size: int) -> ModelError:
 
 def _path_of_layers(loading: Loading, config: PretrainedConfig, options: dict[str, Any]) -> str:
     """Where the layers will be, told by a model without memory."""
-    return study(_without_memory(loading, config, options)).path
+    return find_layers(_without_memory(loading, config, options)).path
 
 
 def _without_memory(loading: Loading, config: PretrainedConfig, options: dict[str, Any]) -> PreTrainedModel:

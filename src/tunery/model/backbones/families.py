@@ -149,9 +149,24 @@ def is_transposed(layer: nn.Module, targets: Iterable[Target]) -> bool:
     return any(isinstance(layer.get_submodule(name), Conv1D) for target in targets for name in layout[target])
 
 
+_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm1d)
+
+
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a layer norm or RMS norm: torch's own, or one of the classes that families define."""
-    return isinstance(module, nn.LayerNorm | nn.RMSNorm) or type(module).__name__.endswith(("LayerNorm", "RMSNorm"))
+    """Whether a module is a norm with weights: torch's own, or one that a family defines.
+
+    The latter share no base class, but hold their weights themselves and end alike: `LlamaRMSNorm`, `T5LayerNorm`.
+    """
+    if isinstance(module, _NORMS):
+        return True
+    has_weights = next(module.parameters(recurse=False), None) is not None
+    return has_weights and type(module).__name__.lower().endswith("norm")
+
+
+def norm_parameters(module: nn.Module) -> frozenset[str]:
+    """Names of the parameters that norms hold, as in `module.named_parameters()`."""
+    held = {part for holder in module.modules() if is_norm(holder) for part in holder.parameters(recurse=False)}
+    return frozenset(name for name, part in module.named_parameters() if part in held)
 
 
 def norm_pattern(backbone: nn.Module, *, prefix: str) -> str:

@@ -1,26 +1,24 @@
 """Which pretrained parameters stay as they are, and that what stays runs without dropout."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, final
 
 from torch import nn
 
 from tunery.errors import ModelError
 from tunery.model.backbones.families import is_norm
-from tunery.model.backbones.structure import Anatomy
-from tunery.model.peft.originals import spare_parameters
+from tunery.model.backbones.structure import ModelStructure
+from tunery.model.peft.originals import original_parameters
 from tunery.schema.config.freeze import FreezeEncoder, FreezeLayers, FreezeToAdapter, Freezing, NoFreeze
 from tunery.schema.spec import Spec
 
-Freezer = Callable[[Any, nn.Module, Anatomy], Iterable[nn.Module]]
+Freezer = Callable[[Any, nn.Module, ModelStructure], Iterable[nn.Module]]
 
 POOLER = "pooler"
 """What every family that has a pretrained pooler calls it."""
 
 
-def freeze(spec: Spec, backbone: nn.Module, anatomy: Anatomy, *, fresh: frozenset[str]) -> tuple[str, ...]:
+def freeze(spec: Spec, backbone: nn.Module, structure: ModelStructure, *, fresh: frozenset[str]) -> tuple[str, ...]:
     """Freeze what the spec says; parameters in `fresh` were never pretrained and stay trainable.
 
     Returns:
@@ -29,7 +27,7 @@ def freeze(spec: Spec, backbone: nn.Module, anatomy: Anatomy, *, fresh: frozense
     Raises:
         ModelError: more layers are to be frozen than there are, or a part is to be trained that there is not.
     """
-    for module in FREEZERS[type(spec)](spec, backbone, anatomy):
+    for module in FREEZERS[type(spec)](spec, backbone, structure):
         module.requires_grad_(False)
     for name, parameter in backbone.named_parameters():
         if name in fresh:
@@ -40,61 +38,28 @@ def freeze(spec: Spec, backbone: nn.Module, anatomy: Anatomy, *, fresh: frozense
     return kept
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A module as it was before a method changed it."""
-
-    module: nn.Module
-    parent: nn.Module | None
-    parameters: tuple[nn.Parameter, ...]
-    """Its own and those of everything below it."""
-
-
 @final
-class Pretrained:
-    """The modules of a pretrained model, remembered before a PEFT method is put on it."""
+class PretrainedModules:
+    """The modules of a pretrained model and their parameters, remembered before a PEFT method is put on it."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        parents = {child: parent for parent in model.modules() for child in parent.children()}
-        self._parts = [_Part(part, parents.get(part), tuple(part.parameters())) for part in model.modules()]
+        self._parent = {child: parent for parent in model.modules() for child in parent.children()}
+        self._parameters = {module: tuple(module.parameters()) for module in model.modules()}
 
-    def rest_where_frozen(self) -> bool:
-        """Pin eval mode on every pretrained module that has parameters and whose pretrained parameters are all frozen.
+    def frozen(self) -> tuple[nn.Module, ...]:
+        """Every pretrained module that has parameters, all of whose pretrained parameters are frozen now.
 
-        A module without parameters, dropout above all, goes with its parent. What a method has added follows the mode
-        it is given. Returns whether any module rests now.
+        A module without parameters, dropout above all, goes with its parent. What a method has added is not among them.
         """
-        trained = self._trained()
-        resting: set[nn.Module] = set()
-        for part in self._parts:  # parents come before their children
-            frozen = not any(parameter in trained for parameter in part.parameters)
-            if frozen if part.parameters else part.parent in resting:
-                resting.add(part.module)
-                _pin(part.module)
-        return bool(resting)
-
-    def _trained(self) -> set[nn.Parameter]:
-        """Pretrained parameters that are trained, be it in a copy that peft has made of their module."""
-        here = {parameter for part in self._parts for parameter in part.parameters if parameter.requires_grad}
-        return here | spare_parameters(self._model)
-
-
-def _pin(module: nn.Module) -> None:
-    """Let the instance's own `train` shadow its class's: correct at once, at any depth, with no hook in the forward.
-
-    A partial and not a bound method: the model can then be copied and pickled.
-    """
-    vars(module)["train"] = partial(_rest, module)
-    module.train(module.training)
-
-
-def _rest(module: nn.Module, mode: bool = True) -> nn.Module:
-    # transformers computes activations again in the backward pass only in modules whose own flag says training
-    module.training = mode and vars(module).get("gradient_checkpointing", False)
-    for child in module.children():
-        child.train(mode)
-    return module
+        trained = {part for parts in self._parameters.values() for part in parts if part.requires_grad}
+        trained |= original_parameters(self._model)  # peft trains a copy of their module
+        frozen: dict[nn.Module, None] = {}
+        for module, parameters in self._parameters.items():  # parents come before their children
+            is_frozen = trained.isdisjoint(parameters) if parameters else self._parent.get(module) in frozen
+            if is_frozen:
+                frozen[module] = None
+        return tuple(frozen)
 
 
 def _unfrozen(spec: Freezing, backbone: nn.Module) -> Iterable[str]:
@@ -114,24 +79,24 @@ def _found(flag: str, names: list[str]) -> list[str]:
     return names
 
 
-def _nothing(spec: Spec, backbone: nn.Module, anatomy: Anatomy) -> Iterable[nn.Module]:
+def _nothing(spec: Spec, backbone: nn.Module, structure: ModelStructure) -> Iterable[nn.Module]:
     return ()
 
 
-def _encoder(spec: FreezeEncoder, backbone: nn.Module, anatomy: Anatomy) -> Iterable[nn.Module]:
+def _encoder(spec: FreezeEncoder, backbone: nn.Module, structure: ModelStructure) -> Iterable[nn.Module]:
     return (backbone,)
 
 
-def _lowest_layers(spec: FreezeLayers, backbone: nn.Module, anatomy: Anatomy) -> Iterable[nn.Module]:
-    if spec.n > anatomy.count:
+def _lowest_layers(spec: FreezeLayers, backbone: nn.Module, structure: ModelStructure) -> Iterable[nn.Module]:
+    if spec.n > structure.count:
         raise ModelError(
-            f"`freeze.n <= number of layers` must hold, but got n={spec.n} and the model has {anatomy.count} layers; "
+            f"`freeze.n <= number of layers` must hold, but got n={spec.n} and the model has {structure.count} layers; "
             "lower freeze.n, or take freeze.strategy=freeze_encoder"
         )
     if spec.n == 0:
         return ()
-    stem = [backbone.get_submodule(name) for name in anatomy.stem]
-    return [*stem, *(anatomy.layer(backbone, index) for index in range(spec.n))]
+    stem = [backbone.get_submodule(name) for name in structure.stem]
+    return [*stem, *(structure.layer(backbone, index) for index in range(spec.n))]
 
 
 FREEZERS: dict[type[Spec], Freezer] = {

@@ -8,7 +8,7 @@ from tunery.errors import ModelError
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class ModelStructure:
     """The parts of a backbone, by module name within it."""
 
     path: str
@@ -30,7 +30,7 @@ class Anatomy:
         return backbone.get_submodule(f"{self.path}.{index}")
 
 
-def study(backbone: nn.Module) -> Anatomy:
+def find_layers(backbone: nn.Module) -> ModelStructure:
     """Find the layers: the module list that holds the most parameters.
 
     Raises:
@@ -41,7 +41,7 @@ def study(backbone: nn.Module) -> Anatomy:
         raise ModelError(f"{type(backbone).__name__} has no list of layers; tunery works with transformer encoders")
     path = max(sizes, key=lambda name: sizes[name])
     count = sum(1 for _ in backbone.get_submodule(path).children())
-    return Anatomy(path, count, _stem(backbone, path))
+    return ModelStructure(path, count, _stem(backbone, path))
 
 
 def _stem(backbone: nn.Module, path: str) -> tuple[str, ...]:

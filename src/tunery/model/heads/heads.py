@@ -131,9 +131,9 @@ def make_heads(spec: Head, outputs: Outputs, *, width: int, dropout: float | Non
     return nn.ModuleDict(made)
 
 
-def assemble(carrier: nn.Module, heads: nn.ModuleDict | None) -> nn.Module:
+def assemble(model: nn.Module, heads: nn.ModuleDict | None) -> nn.Module:
     """Join the pretrained part and our heads, if there are any."""
-    return carrier if heads is None else HeadedModel(carrier, heads)
+    return model if heads is None else HeadedModel(model, heads)
 
 
 def _pooled_linear(spec: LinearHead, *, width: int, labels: int, dropout: float | None) -> nn.Module:

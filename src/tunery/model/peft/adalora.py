@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
 from tunery.model.peft.library import ThroughPeft, low_rank_arguments, without_noise
-from tunery.model.peft.method import Carrier, Method, Regulator, Wrapped
+from tunery.model.peft.method import LoadedBase, Method, RankAllocator, Wrapped
 from tunery.schema.config.peft import AdaLora
 
 _FACTORS = ("lora_A", "lora_B", "lora_E")
@@ -30,15 +30,15 @@ _RANK_PATTERN = "The following rank_pattern keys did not match"
 
 @final
 class AdaptiveRank(Method):
-    """AdaLoRA, with a regulator that moves the ranks."""
+    """AdaLoRA, with a rank_allocator that moves the ranks."""
 
     def __init__(self) -> None:
         self._library = ThroughPeft(_config)
 
-    def wrap(self, spec: AdaLora, carrier: Carrier) -> Wrapped:
+    def wrap(self, spec: AdaLora, loaded: LoadedBase) -> Wrapped:
         """A `PeftModel` around the model; all updates begin with rank `init_r`."""
-        model = self._library.wrap(spec, carrier).module
-        return Wrapped(model, regulator=RankBudget(spec, model))
+        model = self._library.wrap(spec, loaded).module
+        return Wrapped(model, rank_allocator=AdaLoraAllocator(spec, model))
 
     def save(self, model: Any, folder: Path, *, base: Base) -> None:
         """As peft does, with the ranks of the weights that are saved: those of the best epoch, not of the last."""
@@ -52,10 +52,10 @@ class AdaptiveRank(Method):
         finally:
             config.rank_pattern = None
 
-    def load(self, spec: AdaLora, carrier: Carrier, folder: Path) -> nn.Module:
+    def load(self, spec: AdaLora, loaded: LoadedBase, folder: Path) -> nn.Module:
         """A `PeftModel` whose updates have the ranks they were saved with."""
         with without_noise(_RANK_PATTERN):
-            return self._library.load(spec, carrier, folder)
+            return self._library.load(spec, loaded, folder)
 
     def merge(self, spec: AdaLora, model: Any) -> PreTrainedModel:
         """As peft does."""
@@ -87,7 +87,7 @@ class Schedule:
 
 
 @final
-class RankBudget(Regulator):
+class AdaLoraAllocator(RankAllocator):
     """Scores every singular triplet by how much the loss would feel its loss, and switches the least off."""
 
     _schedule: Schedule
@@ -192,7 +192,7 @@ class RankBudget(Regulator):
             layer.lora_E["default"].masked_fill_(~self._kept[name], 0.0)
 
 
-def _config(spec: AdaLora, carrier: Carrier) -> AdaLoraConfig:
+def _config(spec: AdaLora, loaded: LoadedBase) -> AdaLoraConfig:
     """The number of steps is not known yet: `plan` writes it in. `beta1` and `beta2` are for whoever trains on."""
     return AdaLoraConfig(
         init_r=spec.init_r,
@@ -202,7 +202,7 @@ def _config(spec: AdaLora, carrier: Carrier) -> AdaLoraConfig:
         beta2=spec.beta,
         orth_reg_weight=spec.orthogonality,
         total_step=1,
-        **low_rank_arguments(spec, carrier),
+        **low_rank_arguments(spec, loaded),
     )
 
 

@@ -16,7 +16,7 @@ from tunery.model.backbones.catalog import Base
 from tunery.model.backbones.families import closing_norm, layout_of
 from tunery.model.heads.heads import ACTIVATIONS
 from tunery.model.peft.adapter_files import read_trained, write_trained
-from tunery.model.peft.method import Carrier, Method, Wrapped, unmergeable
+from tunery.model.peft.method import LoadedBase, Method, Wrapped, unmergeable
 from tunery.model.peft.tuner import Adapted, AdapterConfig, AdapterLayer, After, AroundNorm, Beside, saved_name
 from tunery.schema.config.peft import Bottleneck, Compacter, Houlsby, Pfeiffer, Target
 
@@ -28,8 +28,8 @@ TURNED = frozenset({"longformer"})
 
 Make = Callable[..., Callable[[], nn.Module]]
 """`(spec, width=)` -> what makes one adapter."""
-Places = Callable[[Any, Carrier], dict[str, Any]]
-"""`(spec, carrier)` -> the fields of `AdapterConfig` that say where."""
+Places = Callable[[Any, LoadedBase], dict[str, Any]]
+"""`(spec, loaded)` -> the fields of `AdapterConfig` that say where."""
 
 
 @final
@@ -62,39 +62,39 @@ def _make_linear(bottleneck: int, *, width: int, activation: str, dropout: float
     return BottleneckAdapter(down, up, activation=ACTIVATIONS[activation](), dropout=dropout)
 
 
-def after_feed_forward(spec: Pfeiffer, carrier: Carrier) -> dict[str, Any]:
+def after_feed_forward(spec: Pfeiffer, loaded: LoadedBase) -> dict[str, Any]:
     """One place per layer, after the feed-forward block.
 
     Where a norm closes the block (BERT and its kin), the adapter reads the normed sum of block and residual, and what
     it adds is normed again: Pfeiffer et al. 2021, as the `adapters` package has it. Where the norm comes first (GPT-2,
     ModernBERT, Llama), nothing stands between the block and the residual, and the adapter follows the block's output.
     """
-    norm = closing_norm(carrier.layer(0))
+    norm = closing_norm(loaded.layer(0))
     if norm is None:
-        return _at(carrier, spec, ("ffn.down",), layer=After)
-    return {"target_modules": [f"{layer}.{norm}" for layer in _layers(spec, carrier)], "layer": AroundNorm}
+        return _at(loaded, spec, ("ffn.down",), layer=After)
+    return {"target_modules": [f"{layer}.{norm}" for layer in _layers(spec, loaded)], "layer": AroundNorm}
 
 
-def after_both_blocks(spec: Houlsby | Compacter, carrier: Carrier) -> dict[str, Any]:
+def after_both_blocks(spec: Houlsby | Compacter, loaded: LoadedBase) -> dict[str, Any]:
     """Two places per layer: on the outputs of attention and feed-forward, before dropout, residual and norm."""
-    return _at(carrier, spec, ("output", "ffn.down"), layer=After)
+    return _at(loaded, spec, ("output", "ffn.down"), layer=After)
 
 
-def beside_both_blocks(spec: Houlsby, carrier: Carrier) -> dict[str, Any]:
+def beside_both_blocks(spec: Houlsby, loaded: LoadedBase) -> dict[str, Any]:
     """The same two places; an adapter reads what enters the block: after the norm, where that comes first.
 
     Raises:
         ModelError: the family lays the input of its attention out in another way than the output.
     """
-    family = carrier.model.config.model_type
+    family = loaded.model.config.model_type
     if family in TURNED:
         raise ModelError(
             f"peft.parallel=true needs an attention that reads (batch, tokens, hidden), but that of {family!r} reads "
             "(tokens, batch, hidden); take peft.parallel=false"
         )
-    layout = layout_of(carrier.layer(0))
+    layout = layout_of(loaded.layer(0))
     sources: dict[Target, str] = {"output": layout["query"][0], "ffn.down": layout["ffn.up"][0]}
-    layers = _layers(spec, carrier)
+    layers = _layers(spec, loaded)
     reads = {
         f"{path}.{layout[target][0]}": (f"{path}.{source}", path)
         for target, source in sources.items()
@@ -103,10 +103,10 @@ def beside_both_blocks(spec: Houlsby, carrier: Carrier) -> dict[str, Any]:
     return {"target_modules": list(reads), "layer": Beside, "reads": reads}
 
 
-def houlsby_places(spec: Houlsby, carrier: Carrier) -> dict[str, Any]:
+def houlsby_places(spec: Houlsby, loaded: LoadedBase) -> dict[str, Any]:
     """After both blocks or beside them, with the scale that the spec asks for."""
     places: Mapping[bool, Places] = {False: after_both_blocks, True: beside_both_blocks}
-    return {**places[spec.parallel](spec, carrier), "scale": spec.scale}
+    return {**places[spec.parallel](spec, loaded), "scale": spec.scale}
 
 
 @final
@@ -117,26 +117,26 @@ class Adapters(Method):
         self._places = places
         self._make = make
 
-    def wrap(self, spec: Any, carrier: Carrier) -> Wrapped:
+    def wrap(self, spec: Any, loaded: LoadedBase) -> Wrapped:
         """Freeze the base, put the adapters in.
 
         Raises:
             ModelError: the model's layers are of no known family, or its width does not suit the method.
         """
-        return Wrapped(self._adapted(spec, carrier))
+        return Wrapped(self._adapted(spec, loaded))
 
     def save(self, model: Adapted, folder: Path, *, base: Base) -> None:
         """The adapters, and what was trained whole."""
         trained = {saved_name(name): part for name, part in model.named_parameters() if part.requires_grad}
         write_trained(trained, folder, peft=model.described, base=base)
 
-    def load(self, spec: Any, carrier: Carrier, folder: Path) -> nn.Module:
+    def load(self, spec: Any, loaded: LoadedBase, folder: Path) -> nn.Module:
         """New adapters on the base, filled from the folder.
 
         Raises:
             ModelError: the folder cannot be read, was saved with other settings, or does not fit the base.
         """
-        model = self._adapted(spec, carrier)
+        model = self._adapted(spec, loaded)
         needed = {saved_name(name) for name, part in model.named_parameters() if part.requires_grad}
         parameters = {saved_name(name): part for name, part in model.named_parameters()}
         read_trained(parameters, folder, needed=needed, peft=model.described)
@@ -148,29 +148,29 @@ class Adapters(Method):
         """
         raise unmergeable(spec, "puts layers with an activation between those of the model")
 
-    def config(self, spec: Any, carrier: Carrier) -> AdapterConfig:
+    def config(self, spec: Any, loaded: LoadedBase) -> AdapterConfig:
         """Where the adapters of a spec go, and what they are."""
-        make = self._make(spec, width=carrier.model.config.hidden_size)
-        return AdapterConfig(make=make, described=spec.model_dump(mode="json"), **self._places(spec, carrier))
+        make = self._make(spec, width=loaded.model.config.hidden_size)
+        return AdapterConfig(make=make, described=spec.model_dump(mode="json"), **self._places(spec, loaded))
 
-    def _adapted(self, spec: Any, carrier: Carrier) -> Adapted:
-        whole = [carrier.model.get_submodule(name) for name in carrier.trained_whole]
-        adapted = Adapted(carrier.model, self.config(spec, carrier))
+    def _adapted(self, spec: Any, loaded: LoadedBase) -> Adapted:
+        whole = [loaded.model.get_submodule(name) for name in loaded.trained_whole]
+        adapted = Adapted(loaded.model, self.config(spec, loaded))
         for module in whole:
             module.requires_grad_(True)
         return adapted
 
 
 def _at(
-    carrier: Carrier, spec: Bottleneck, targets: tuple[Target, ...], *, layer: type[AdapterLayer]
+    loaded: LoadedBase, spec: Bottleneck, targets: tuple[Target, ...], *, layer: type[AdapterLayer]
 ) -> dict[str, Any]:
-    layout = layout_of(carrier.layer(0))
-    names = [f"{path}.{name}" for path in _layers(spec, carrier) for target in targets for name in layout[target]]
+    layout = layout_of(loaded.layer(0))
+    names = [f"{path}.{name}" for path in _layers(spec, loaded) for target in targets for name in layout[target]]
     return {"target_modules": names, "layer": layer}
 
 
-def _layers(spec: Bottleneck, carrier: Carrier) -> list[str]:
+def _layers(spec: Bottleneck, loaded: LoadedBase) -> list[str]:
     """Full names of the layers that get adapters, from the input up."""
-    count = carrier.anatomy.count
+    count = loaded.structure.count
     chosen = range(max(0, count - (TOPMOST[spec.layers] or count)), count)
-    return [f"{carrier.layers}.{index}" for index in chosen]
+    return [f"{loaded.layers}.{index}" for index in chosen]

@@ -12,7 +12,7 @@ from tunery.errors import ModelError, did_you_mean, reason_of
 from tunery.model.backbones.catalog import Base
 from tunery.model.backbones.families import is_transposed
 from tunery.model.peft.library import ThroughPeft, common_arguments, field_names, pattern, without_noise
-from tunery.model.peft.method import Carrier, Method, Wrapped
+from tunery.model.peft.method import LoadedBase, Method, Wrapped
 from tunery.model.trial_pass import on_trial
 from tunery.schema.config.peft import Library, Target
 
@@ -29,37 +29,37 @@ class ByName(Method):
     def __init__(self) -> None:
         self._library = ThroughPeft(config_by_name)
 
-    def wrap(self, spec: Library, carrier: Carrier) -> Wrapped:
+    def wrap(self, spec: Library, loaded: LoadedBase) -> Wrapped:
         """A `PeftModel` around the model.
 
         Raises:
             ModelError: peft has no such class or it no such argument, or the method does not work on this model.
         """
         try:
-            wrapped = self._library.wrap(spec, carrier)
-            _try(wrapped.module, carrier)
+            wrapped = self._library.wrap(spec, loaded)
+            _try(wrapped.module, loaded)
         except ModelError:
             raise
         except Exception as error:  # some forty methods by many hands: they fail in every way there is
-            raise ModelError(f"{_does_not_fit(spec, carrier)}: {reason_of(error)}") from error
-        if idle := _idle(wrapped.module, carrier):
-            raise ModelError(f"{_does_not_fit(spec, carrier)}: it leaves {idle} untrained; take another class")
+            raise ModelError(f"{_does_not_fit(spec, loaded)}: {reason_of(error)}") from error
+        if idle := _idle(wrapped.module, loaded):
+            raise ModelError(f"{_does_not_fit(spec, loaded)}: it leaves {idle} untrained; take another class")
         return wrapped
 
     def save(self, model: Any, folder: Path, *, base: Base) -> None:
         """As peft does."""
         self._library.save(model, folder, base=base)
 
-    def load(self, spec: Library, carrier: Carrier, folder: Path) -> nn.Module:
+    def load(self, spec: Library, loaded: LoadedBase, folder: Path) -> nn.Module:
         """As peft does."""
-        return self._library.load(spec, carrier, folder)
+        return self._library.load(spec, loaded, folder)
 
     def merge(self, spec: Library, model: Any) -> PreTrainedModel:
         """As peft does."""
         return self._library.merge(spec, model)
 
 
-def config_by_name(spec: Library, carrier: Carrier) -> PeftConfig:
+def config_by_name(spec: Library, loaded: LoadedBase) -> PeftConfig:
     """The config, with the head, the task and the target modules filled in where the class knows of them.
 
     Raises:
@@ -68,7 +68,7 @@ def config_by_name(spec: Library, carrier: Carrier) -> PeftConfig:
     kind = _class_named(spec.config)
     known = field_names(kind)
     _check_arguments(spec, known)
-    filled = {name: value for name, value in _filled(spec, carrier, known).items() if name in known}
+    filled = {name: value for name, value in _filled(spec, loaded, known).items() if name in known}
     whole = {*(filled.get("modules_to_save") or ()), *(spec.arguments.get("modules_to_save") or ())}
     both = {"modules_to_save": sorted(whole)} if whole else {}
     with without_noise():
@@ -102,29 +102,29 @@ def _check_arguments(spec: Library, known: frozenset[str]) -> None:
         raise ModelError("peft.target and peft.arguments.target_modules say the same thing; remove one of them")
 
 
-def _filled(spec: Library, carrier: Carrier, known: frozenset[str]) -> dict[str, Any]:
+def _filled(spec: Library, loaded: LoadedBase, known: frozenset[str]) -> dict[str, Any]:
     """What most classes take; nothing about targets where the arguments name modules themselves."""
     if "target_modules" not in known - spec.arguments.keys():
-        return common_arguments(carrier)
+        return common_arguments(loaded)
     targets = spec.target or _DEFAULT_TARGET
-    modules = {"target_modules": pattern(carrier, targets), "fan_in_fan_out": is_transposed(carrier.layer(0), targets)}
-    return {**common_arguments(carrier), **modules}
+    modules = {"target_modules": pattern(loaded, targets), "fan_in_fan_out": is_transposed(loaded.layer(0), targets)}
+    return {**common_arguments(loaded), **modules}
 
 
-def _try(model: nn.Module, carrier: Carrier) -> None:
+def _try(model: nn.Module, loaded: LoadedBase) -> None:
     """One small forward pass."""
-    tokens = torch.ones((1, 4), dtype=torch.long, device=carrier.model.device)
+    tokens = torch.ones((1, 4), dtype=torch.long, device=loaded.model.device)
     with on_trial(model):
         model(input_ids=tokens, attention_mask=tokens)
 
 
-def _idle(model: nn.Module, carrier: Carrier) -> str:
+def _idle(model: nn.Module, loaded: LoadedBase) -> str:
     """What ought to be trained and is not: a module that is to be trained whole, or everything."""
     trained = [name for name, part in model.named_parameters() if part.requires_grad]
-    whole = [name for name in carrier.trained_whole if not any(f".{name}." in f".{other}" for other in trained)]
+    whole = [name for name in loaded.trained_whole if not any(f".{name}." in f".{other}" for other in trained)]
     only_whole = all(".modules_to_save." in name for name in trained)
     return ", ".join(whole) or ("all of the model" if only_whole else "")
 
 
-def _does_not_fit(spec: Library, carrier: Carrier) -> str:
-    return f"peft.config={spec.config} does not work on {type(carrier.model).__name__} with these arguments"
+def _does_not_fit(spec: Library, loaded: LoadedBase) -> str:
+    return f"peft.config={spec.config} does not work on {type(loaded.model).__name__} with these arguments"

@@ -7,7 +7,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from tunery.model.backbones.catalog import Base
-from tunery.model.peft.method import Carrier, Method, Wrapped
+from tunery.model.peft.method import LoadedBase, Method, Wrapped
 from tunery.schema.config.peft import NoPeft
 
 
@@ -15,17 +15,17 @@ from tunery.schema.config.peft import NoPeft
 class Full(Method):
     """The model as it is; saved as a plain transformers folder."""
 
-    def wrap(self, spec: NoPeft, carrier: Carrier) -> Wrapped:
+    def wrap(self, spec: NoPeft, loaded: LoadedBase) -> Wrapped:
         """Nothing is added, nothing is frozen."""
-        return Wrapped(carrier.model)
+        return Wrapped(loaded.model)
 
     def save(self, model: PreTrainedModel, folder: Path, *, base: Base) -> None:
         """`config.json` and `model.safetensors`."""
         model.save_pretrained(folder)
 
-    def load(self, spec: NoPeft, carrier: Carrier, folder: Path) -> nn.Module:
-        """The carrier was read from `folder` itself."""
-        return carrier.model
+    def load(self, spec: NoPeft, loaded: LoadedBase, folder: Path) -> nn.Module:
+        """The loaded was read from `folder` itself."""
+        return loaded.model
 
     def merge(self, spec: NoPeft, model: PreTrainedModel) -> PreTrainedModel:
         """Nothing was added."""

@@ -16,10 +16,10 @@ from transformers import PreTrainedModel
 from tunery.errors import ModelError, reason_of
 from tunery.model.backbones.catalog import Base
 from tunery.model.backbones.families import is_transposed, norm_pattern, target_pattern
-from tunery.model.peft.method import Carrier, Method, Wrapped, unmergeable
+from tunery.model.peft.method import LoadedBase, Method, Wrapped, unmergeable
 from tunery.schema.config.peft import FixedRank, Ia3, LayerNormTuning, LoraPlus, LowRank, Target
 
-ConfigOf = Callable[[Any, Carrier], PeftConfig]
+ConfigOf = Callable[[Any, LoadedBase], PeftConfig]
 LrScaleOf = Callable[[Any, nn.Module], Mapping[str, float]]
 
 _HARMLESS = (
@@ -43,29 +43,29 @@ class ThroughPeft(Method):
         config_of: ConfigOf,
         *,
         lr_scale: LrScaleOf = lambda spec, model: {},
-        undecayed: str | None = None,
+        no_decay: str | None = None,
     ) -> None:
         """Args:
         config_of: makes the library's config; `trained_whole` and the task type are its business too.
         lr_scale: names the parameters whose learning rate is not the common one.
-        undecayed: what the library calls parameters that weight decay must not touch, by a part of the name.
+        no_decay: what the library calls parameters that weight decay must not touch, by a part of the name.
         """
         self._config_of = config_of
         self._lr_scale = lr_scale
-        self._undecayed = undecayed
+        self._no_decay = no_decay
 
-    def wrap(self, spec: Any, carrier: Carrier) -> Wrapped:
+    def wrap(self, spec: Any, loaded: LoadedBase) -> Wrapped:
         """A `PeftModel` around the model.
 
         Raises:
             ModelError: the model's layers are of no known family.
         """
-        config = self._config_of(spec, carrier)
+        config = self._config_of(spec, loaded)
         with without_noise():
-            model = get_peft_model(carrier.model, config)
+            model = get_peft_model(loaded.model, config)
         names = (name for name, _ in model.named_parameters())
-        undecayed = frozenset(name for name in names if self._undecayed is not None and self._undecayed in name)
-        return Wrapped(model, lr_scale=self._lr_scale(spec, model), undecayed=undecayed)
+        no_decay = frozenset(name for name in names if self._no_decay is not None and self._no_decay in name)
+        return Wrapped(model, lr_scale=self._lr_scale(spec, model), no_decay=no_decay)
 
     def save(self, model: Any, folder: Path, *, base: Base) -> None:
         """Write `adapter_model.safetensors`, and a config that names the base as this machine finds it."""
@@ -77,7 +77,7 @@ class ThroughPeft(Method):
         model.save_pretrained(folder, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # the library's empty model card
 
-    def load(self, spec: Any, carrier: Carrier, folder: Path) -> nn.Module:
+    def load(self, spec: Any, loaded: LoadedBase, folder: Path) -> nn.Module:
         """Put a saved adapter on its base.
 
         Raises:
@@ -90,7 +90,7 @@ class ThroughPeft(Method):
         try:
             with without_noise():
                 warnings.filterwarnings("error", message=_LOST)
-                return PeftModel.from_pretrained(carrier.model, str(folder.resolve()), local_files_only=True).eval()
+                return PeftModel.from_pretrained(loaded.model, str(folder.resolve()), local_files_only=True).eval()
         except MemoryError:
             raise
         except Exception as error:  # what the library makes of a bad file has no common type
@@ -113,22 +113,22 @@ class ThroughPeft(Method):
         return merged
 
 
-def lora_config(spec: FixedRank, carrier: Carrier, **options: Any) -> LoraConfig:
+def lora_config(spec: FixedRank, loaded: LoadedBase, **options: Any) -> LoraConfig:
     """LoRA, and its relatives by the library's own switches: `use_dora`, `use_rslora`."""
-    return LoraConfig(r=spec.r, **low_rank_arguments(spec, carrier), **options)
+    return LoraConfig(r=spec.r, **low_rank_arguments(spec, loaded), **options)
 
 
-def dora_config(spec: FixedRank, carrier: Carrier) -> LoraConfig:
+def dora_config(spec: FixedRank, loaded: LoadedBase) -> LoraConfig:
     """DoRA: the columns' magnitudes are trained apart from their directions."""
-    return lora_config(spec, carrier, use_dora=True)
+    return lora_config(spec, loaded, use_dora=True)
 
 
-def rslora_config(spec: FixedRank, carrier: Carrier) -> LoraConfig:
+def rslora_config(spec: FixedRank, loaded: LoadedBase) -> LoraConfig:
     """LoRA with updates scaled by alpha / sqrt(r)."""
-    return lora_config(spec, carrier, use_rslora=True)
+    return lora_config(spec, loaded, use_rslora=True)
 
 
-def ia3_config(spec: Ia3, carrier: Carrier) -> IA3Config:
+def ia3_config(spec: Ia3, loaded: LoadedBase) -> IA3Config:
     """Scales on the outputs of key and value, and on the input of the matrix that leads down again.
 
     The library asks that what scales inputs be among the targets, by a pattern of its own.
@@ -136,17 +136,17 @@ def ia3_config(spec: Ia3, carrier: Carrier) -> IA3Config:
     down: tuple[Target, ...] = ("ffn.down",) if spec.ffn else ()
     targets: tuple[Target, ...] = ("key", "value", *down)
     return IA3Config(
-        target_modules=pattern(carrier, targets),
-        feedforward_modules=pattern(carrier, down) if down else [],
-        fan_in_fan_out=is_transposed(carrier.layer(0), targets),
-        **common_arguments(carrier),
+        target_modules=pattern(loaded, targets),
+        feedforward_modules=pattern(loaded, down) if down else [],
+        fan_in_fan_out=is_transposed(loaded.layer(0), targets),
+        **common_arguments(loaded),
     )
 
 
-def layernorm_config(spec: LayerNormTuning, carrier: Carrier) -> LNTuningConfig:
+def layernorm_config(spec: LayerNormTuning, loaded: LoadedBase) -> LNTuningConfig:
     """Weights and biases of every norm in the backbone."""
-    names = norm_pattern(carrier.backbone, prefix=carrier.prefix)
-    return LNTuningConfig(target_modules=names, **common_arguments(carrier))
+    names = norm_pattern(loaded.backbone, prefix=loaded.prefix)
+    return LNTuningConfig(target_modules=names, **common_arguments(loaded))
 
 
 def faster_b(spec: LoraPlus, model: nn.Module) -> dict[str, float]:
@@ -157,26 +157,26 @@ def faster_b(spec: LoraPlus, model: nn.Module) -> dict[str, float]:
     }
 
 
-def low_rank_arguments(spec: LowRank, carrier: Carrier) -> dict[str, Any]:
+def low_rank_arguments(spec: LowRank, loaded: LoadedBase) -> dict[str, Any]:
     """What the configs of all low-rank methods take."""
     return {
         "lora_alpha": spec.alpha,
         "lora_dropout": spec.dropout,
         "bias": spec.bias,
-        "target_modules": pattern(carrier, spec.target),
-        "fan_in_fan_out": is_transposed(carrier.layer(0), spec.target),
-        **common_arguments(carrier),
+        "target_modules": pattern(loaded, spec.target),
+        "fan_in_fan_out": is_transposed(loaded.layer(0), spec.target),
+        **common_arguments(loaded),
     }
 
 
-def common_arguments(carrier: Carrier) -> dict[str, Any]:
+def common_arguments(loaded: LoadedBase) -> dict[str, Any]:
     """What the configs of all methods take that leave the head to the library."""
-    return {"task_type": carrier.task_type, "modules_to_save": list(carrier.trained_whole) or None}
+    return {"task_type": loaded.task_type, "modules_to_save": list(loaded.trained_whole) or None}
 
 
-def pattern(carrier: Carrier, targets: tuple[Target, ...]) -> str:
+def pattern(loaded: LoadedBase, targets: tuple[Target, ...]) -> str:
     """The target modules of all layers, as the library matches names."""
-    return target_pattern(carrier.layer(0), path=carrier.layers, targets=targets)
+    return target_pattern(loaded.layer(0), path=loaded.layers, targets=targets)
 
 
 def field_names(config: type[PeftConfig]) -> frozenset[str]:

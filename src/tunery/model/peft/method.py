@@ -11,15 +11,15 @@ from transformers import PreTrainedModel
 
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
-from tunery.model.backbones.structure import Anatomy
+from tunery.model.backbones.structure import ModelStructure
 
 
 @dataclass(frozen=True)
-class Carrier:
+class LoadedBase:
     """The pretrained part, as a method needs to see it."""
 
     model: PreTrainedModel
-    anatomy: Anatomy
+    structure: ModelStructure
     prefix: str
     """Where the backbone is within the model: `bert.`, or empty."""
     trained_whole: tuple[str, ...]
@@ -36,14 +36,14 @@ class Carrier:
     @property
     def layers(self) -> str:
         """Name of the list of layers within the model."""
-        return self.prefix + self.anatomy.path
+        return self.prefix + self.structure.path
 
     def layer(self, index: int) -> nn.Module:
         """One layer, counted from the input."""
-        return self.anatomy.layer(self.backbone, index)
+        return self.structure.layer(self.backbone, index)
 
 
-class Regulator(ABC):
+class RankAllocator(ABC):
     """What a method does to itself while it is trained. Called by the trainer, in this order in every step."""
 
     @abstractmethod
@@ -79,9 +79,9 @@ class Wrapped:
     """To be called in the model's place."""
     lr_scale: Mapping[str, float] = field(default_factory=dict)
     """Parameter name in `module` -> factor on the learning rate, where it is not 1."""
-    undecayed: frozenset[str] = frozenset()
+    no_decay: frozenset[str] = frozenset()
     """Names of parameters whose neutral value is not zero, so that weight decay would do harm."""
-    regulator: Regulator | None = None
+    rank_allocator: RankAllocator | None = None
     virtual_tokens: int = 0
     """How many tokens are put before those of the text; they need positions too."""
 
@@ -90,15 +90,15 @@ class Method(ABC):
     """One way to make a model trainable. Draws random numbers from torch's global generator only."""
 
     @abstractmethod
-    def wrap(self, spec: Any, carrier: Carrier) -> Wrapped:
-        """Mark what is trained, or add it, and freeze the rest; `carrier.trained_whole` is trained in any case."""
+    def wrap(self, spec: Any, loaded: LoadedBase) -> Wrapped:
+        """Mark what is trained, or add it, and freeze the rest; `loaded.trained_whole` is trained in any case."""
 
     @abstractmethod
     def save(self, model: Any, folder: Path, *, base: Base) -> None:
         """Write the wrapped model: so that the ecosystem's own loader reads it, where the method is standard."""
 
     @abstractmethod
-    def load(self, spec: Any, carrier: Carrier, folder: Path) -> nn.Module:
+    def load(self, spec: Any, loaded: LoadedBase, folder: Path) -> nn.Module:
         """Read back what `save` wrote, onto a freshly loaded base, in eval mode and never to be trained."""
 
     @abstractmethod

@@ -14,7 +14,7 @@ def original_of(module: nn.Module) -> nn.Module | None:
     return module.base_layer if isinstance(module, LNTuningLayer) else None
 
 
-def spare_parameters(module: nn.Module) -> set[nn.Parameter]:
+def original_parameters(module: nn.Module) -> set[nn.Parameter]:
     """The parameters of all originals in `module`."""
     found = (original_of(part) for part in module.modules())
     return {parameter for original in found if original is not None for parameter in original.parameters()}

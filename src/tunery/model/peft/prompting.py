@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from tunery.errors import ModelError, reason_of
 from tunery.model.backbones.catalog import Base
 from tunery.model.peft.library import ThroughPeft, common_arguments
-from tunery.model.peft.method import Carrier, Method, Wrapped, unmergeable
+from tunery.model.peft.method import LoadedBase, Method, Wrapped, unmergeable
 from tunery.model.trial_pass import on_trial
 from tunery.schema.config.peft import Prefix, Prompt
 
@@ -32,23 +32,23 @@ class VirtualTokens(Method):
     their separator alone.
     """
 
-    def __init__(self, config_of: Callable[[Any, Carrier], PeftConfig]) -> None:
+    def __init__(self, config_of: Callable[[Any, LoadedBase], PeftConfig]) -> None:
         """Args:
         config_of: makes the library's config.
         """
         self._library = ThroughPeft(config_of)
 
-    def wrap(self, spec: Prefix | Prompt, carrier: Carrier) -> Wrapped:
+    def wrap(self, spec: Prefix | Prompt, loaded: LoadedBase) -> Wrapped:
         """A `PeftModel` around the model; its token states, if it returns any, are those of the text.
 
         Raises:
             ModelError: the architecture cannot take virtual tokens, or answers with them in a wrong way.
         """
-        refusal = f"peft.method={spec.method} does not work on {type(carrier.model).__name__}"
+        refusal = f"peft.method={spec.method} does not work on {type(loaded.model).__name__}"
         remedy = "take another peft.method, for example lora, or another model"
         try:
-            model: Any = _text_only(self._library.wrap(spec, carrier).module, carrier)
-            _try(model, carrier)
+            model: Any = _text_only(self._library.wrap(spec, loaded).module, loaded)
+            _try(model, loaded)
         except _FAILURES as error:
             raise ModelError(f"{refusal} ({reason_of(error)}); {remedy}") from error
         except _Useless as error:
@@ -59,9 +59,9 @@ class VirtualTokens(Method):
         """As peft does."""
         self._library.save(model, folder, base=base)
 
-    def load(self, spec: Prefix | Prompt, carrier: Carrier, folder: Path) -> nn.Module:
+    def load(self, spec: Prefix | Prompt, loaded: LoadedBase, folder: Path) -> nn.Module:
         """As peft does."""
-        return _text_only(self._library.load(spec, carrier, folder), carrier)
+        return _text_only(self._library.load(spec, loaded, folder), loaded)
 
     def merge(self, spec: Prefix | Prompt, model: Any) -> PreTrainedModel:
         """Raises:
@@ -74,32 +74,32 @@ class _Useless(Exception):
     """The method runs, and does not do what it is for."""
 
 
-def prefix_config(spec: Prefix, carrier: Carrier) -> PrefixTuningConfig:
+def prefix_config(spec: Prefix, loaded: LoadedBase) -> PrefixTuningConfig:
     """Keys and values themselves are trained, without the re-parametrisation of Li & Liang 2021, section 4.3."""
-    return PrefixTuningConfig(num_virtual_tokens=spec.tokens, **_sizes(carrier), **common_arguments(carrier))
+    return PrefixTuningConfig(num_virtual_tokens=spec.tokens, **_sizes(loaded), **common_arguments(loaded))
 
 
-def prompt_config(spec: Prompt, carrier: Carrier) -> PromptTuningConfig:
+def prompt_config(spec: Prompt, loaded: LoadedBase) -> PromptTuningConfig:
     """Starts from the embeddings of random words (Lester et al. 2021, section 3.2)."""
     return PromptTuningConfig(
         num_virtual_tokens=spec.tokens,
-        **_sizes(carrier),
-        num_layers=carrier.anatomy.count,
+        **_sizes(loaded),
+        num_layers=loaded.structure.count,
         prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB,
-        **common_arguments(carrier),
+        **common_arguments(loaded),
     )
 
 
-def _sizes(carrier: Carrier) -> dict[str, Any]:
+def _sizes(loaded: LoadedBase) -> dict[str, Any]:
     """What the library does not find by itself in every family."""
-    config = carrier.model.config
+    config = loaded.model.config
     return {"token_dim": config.hidden_size, "num_attention_heads": config.num_attention_heads}
 
 
-def _text_only(model: Any, carrier: Carrier) -> nn.Module:
+def _text_only(model: Any, loaded: LoadedBase) -> nn.Module:
     """Let a backbone under a head of ours return as many states as the text has tokens."""
     module: nn.Module = model
-    if carrier.task_type == "FEATURE_EXTRACTION":
+    if loaded.task_type == "FEATURE_EXTRACTION":
         module.register_forward_pre_hook(_drop_token_types, with_kwargs=True)
         module.register_forward_hook(_trim, with_kwargs=True)
     return module
@@ -115,11 +115,11 @@ def _trim(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> 
     return output
 
 
-def _try(model: Any, carrier: Carrier) -> None:
+def _try(model: Any, loaded: LoadedBase) -> None:
     """Ask a small question, with other weights too; they are put back."""
     virtual: Tensor = model.prompt_encoder["default"].embedding.weight
     before = virtual.detach().clone()
-    answer = partial(_answer, model, carrier)
+    answer = partial(_answer, model, loaded)
     with on_trial(model):
         alone, padded = answer(padding=0), answer(padding=3)
         virtual.add_(1)
@@ -131,9 +131,9 @@ def _try(model: Any, carrier: Carrier) -> None:
         raise _Useless("its answer would depend on how far a text is padded; model.head.kind=linear may help")
 
 
-def _answer(model: nn.Module, carrier: Carrier, *, padding: int) -> Tensor:
+def _answer(model: nn.Module, loaded: LoadedBase, *, padding: int) -> Tensor:
     """Logits or token states of one text of a few words."""
-    pad, device = carrier.model.config.pad_token_id, carrier.model.device
+    pad, device = loaded.model.config.pad_token_id, loaded.model.device
     words = torch.tensor([number for number in range(1, _TEXT + 2) if number != pad][:_TEXT], device=device)
     ids = torch.cat([words, words.new_full((padding,), pad)])
     mask = torch.cat([torch.ones_like(words), words.new_zeros(padding)])

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
 from tunery.model.peft.adapter_files import read_trained, write_trained
-from tunery.model.peft.method import Carrier, Method, Wrapped
+from tunery.model.peft.method import LoadedBase, Method, Wrapped
 from tunery.schema.config.peft import BitFit
 
 Select = Callable[[nn.Module], list[str]]
@@ -41,32 +41,32 @@ class Selection(Method):
         self._select = select
         self._described = spec.model_dump(mode="json")
 
-    def wrap(self, spec: Any, carrier: Carrier) -> Wrapped:
+    def wrap(self, spec: Any, loaded: LoadedBase) -> Wrapped:
         """The model as it is, with other parameters frozen.
 
         Raises:
             ModelError: there is nothing to select.
         """
-        selected = self._select(carrier.backbone)
-        carrier.model.requires_grad_(False)
+        selected = self._select(loaded.backbone)
+        loaded.model.requires_grad_(False)
         for name in selected:
-            carrier.backbone.get_parameter(name).requires_grad_(True)
-        for name in carrier.trained_whole:
-            carrier.model.get_submodule(name).requires_grad_(True)
-        return Wrapped(carrier.model)
+            loaded.backbone.get_parameter(name).requires_grad_(True)
+        for name in loaded.trained_whole:
+            loaded.model.get_submodule(name).requires_grad_(True)
+        return Wrapped(loaded.model)
 
     def save(self, model: nn.Module, folder: Path, *, base: Base) -> None:
         """What was trained, and nothing else."""
         trained = {name: part for name, part in model.named_parameters() if part.requires_grad}
         write_trained(trained, folder, peft=self._described, base=base)
 
-    def load(self, spec: Any, carrier: Carrier, folder: Path) -> nn.Module:
+    def load(self, spec: Any, loaded: LoadedBase, folder: Path) -> nn.Module:
         """The base, with the saved parameters in it.
 
         Raises:
             ModelError: the folder cannot be read, was saved by another method, or does not fit the base.
         """
-        model = self.wrap(spec, carrier).module
+        model = self.wrap(spec, loaded).module
         parameters = dict(model.named_parameters())
         needed = {name for name, part in parameters.items() if part.requires_grad}
         read_trained(parameters, folder, needed=needed, peft=self._described)

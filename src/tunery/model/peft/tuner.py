@@ -5,8 +5,7 @@ the model to itself. peft's registry takes no names but its own, so the classes 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast, final
 
@@ -14,14 +13,12 @@ from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import Tensor, nn
 
-from tunery.errors import ModelError, did_you_mean
-
 DEFAULT = "default"
-"""Name of the adapter that a method adds; peft calls its own so, too."""
+"""What peft calls the one adapter that a method adds."""
 
 
 class AdapterLayer(nn.Module, BaseTunerLayer, ABC):
-    """Stands in the place of one pretrained module, and holds one adapter per name."""
+    """Stands in the place of one pretrained module, and holds its adapter."""
 
     adapter_layer_names = ("bottleneck",)
 
@@ -35,48 +32,43 @@ class AdapterLayer(nn.Module, BaseTunerLayer, ABC):
 
     @abstractmethod
     def forward(self, states: Tensor) -> Tensor:
-        """What the base layer returns, and what the active adapters add. Last dimension of the result: hidden."""
+        """What the base layer returns, and what the adapter adds. Last dimension of the result: hidden."""
 
-    def put(self, name: str, adapter: nn.Module) -> None:
-        """Add an adapter where the base layer's weights are."""
-        self.bottleneck[name] = adapter.to(next(self.base_layer.parameters()).device).train(self.training)
+    def put(self, adapter: nn.Module) -> None:
+        """Add the adapter where the base layer's weights are."""
+        self.bottleneck[DEFAULT] = adapter.to(next(self.base_layer.parameters()).device).train(self.training)
 
     def listen(self, source: nn.Module, *, within: nn.Module) -> None:
         """Called with the module that is first to read the block's input, where the config names one, and with the
         transformer layer that both are in."""
 
-    def active(self) -> Iterator[nn.Module]:
-        """The adapters that take part in a forward pass, first to last."""
-        names = () if self.disable_adapters else self.active_adapters
-        return (self.bottleneck[name] for name in names if name in self.bottleneck)
+    def added(self, states: Tensor) -> Tensor:
+        """scale * adapter(states), (batch, tokens, hidden)"""
+        return cast(Tensor, self.scale * self.bottleneck[DEFAULT](states))
 
 
 @final
 class After(AdapterLayer):
-    """Adapters on the output y of a linear layer: y + scale * adapter(y)."""
+    """An adapter on the output y of a linear layer: y + scale * adapter(y)."""
 
     def forward(self, states: Tensor) -> Tensor:
         """(batch, tokens, in) -> (batch, tokens, hidden)"""
         states = self.base_layer(states)
-        for adapter in self.active():
-            states = states + self.scale * adapter(states)
-        return states
+        return states + self.added(states)
 
 
 @final
 class AroundNorm(AdapterLayer):
-    """Adapters at the norm over a sum s of block and residual: norm(s + scale * adapter(norm(s)))."""
+    """An adapter at the norm over a sum s of block and residual: norm(s + scale * adapter(norm(s)))."""
 
     def forward(self, states: Tensor) -> Tensor:
         """(batch, tokens, hidden) -> (batch, tokens, hidden)"""
-        for adapter in self.active():
-            states = states + self.scale * adapter(self.base_layer(states))
-        return cast(Tensor, self.base_layer(states))
+        return cast(Tensor, self.base_layer(states + self.added(self.base_layer(states))))
 
 
 @final
 class Beside(AdapterLayer):
-    """Adapters parallel to a block: what they make of the block's input x is added to its last layer's output."""
+    """An adapter parallel to a block: what it makes of the block's input x is added to its last layer's output."""
 
     def __init__(self, base_layer: nn.Module, *, scale: float) -> None:
         super().__init__(base_layer, scale=scale)
@@ -100,16 +92,13 @@ class Beside(AdapterLayer):
     def forward(self, states: Tensor) -> Tensor:
         """(batch, tokens, in) -> (batch, tokens, hidden)"""
         # Taken and forgotten, so that no graph outlives its step; a checkpointed block is run, and noticed, anew.
-        block_input, self._seen = self._seen, None
-        states = self.base_layer(states)
-        for adapter in self.active():
-            states = states + self.scale * adapter(block_input)
-        return states
+        block_input, self._seen = cast(Tensor, self._seen), None
+        return cast(Tensor, self.base_layer(states) + self.added(block_input))
 
 
 @dataclass
 class AdapterConfig(PeftConfig):
-    """Where one named adapter goes and what it is made of."""
+    """Where the adapters go and what they are made of."""
 
     target_modules: list[str] = field(default_factory=list)
     """Full names of the modules that are adapted."""
@@ -126,33 +115,10 @@ class AdapterConfig(PeftConfig):
 
 @final
 class Tuner(BaseTuner):
-    """Puts adapters into a model and switches between them (`set_adapter`, `disable_adapter_layers`)."""
+    """Puts adapters into a model."""
 
     prefix = "bottleneck"
     tuner_layer_cls = AdapterLayer
-
-    def add_adapter(self, name: str, config: AdapterConfig) -> None:
-        """Add another adapter, inactive and frozen until `set_adapter(name)`.
-
-        Raises:
-            ModelError: there is an adapter of that name.
-        """
-        if name in self.peft_config:
-            raise ModelError(f"every adapter must have a name of its own, but {name!r} is taken; choose another")
-        self.peft_config[name] = config
-        self.inject_adapter(self.model, name)
-
-    def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
-        """Make one or several adapters take part, in that order, and train; all others rest.
-
-        Raises:
-            ModelError: there is no adapter of that name; peft itself would go on without any.
-        """
-        names = [adapter_name] if isinstance(adapter_name, str) else adapter_name
-        for name in names:
-            if name not in self.peft_config:
-                raise ModelError(f"no adapter is called {name!r}; {did_you_mean(name, self.peft_config)}")
-        super().set_adapter(names, inference_mode=inference_mode)
 
     @staticmethod
     def _check_target_module_exists(peft_config: Any, key: str) -> bool:
@@ -168,24 +134,13 @@ class Tuner(BaseTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
-        shared = _takes(target, peft_config)
-        layer = cast(AdapterLayer, target) if shared else self._replace(peft_config, target, current_key)
-        layer.put(adapter_name, peft_config.make())
-
-    def _replace(self, config: AdapterConfig, target: nn.Module, name: str) -> AdapterLayer:
-        model = cast(nn.Module, self.model)
-        layer = config.layer(target, scale=config.scale)
+        layer = peft_config.layer(target, scale=peft_config.scale)
         layer.train(target.training)
-        if name in config.reads:
-            source, within = map(model.get_submodule, config.reads[name])
+        if current_key in peft_config.reads:
+            source, within = map(self.model.get_submodule, peft_config.reads[current_key])
             layer.listen(source, within=within)
-        model.set_submodule(name, layer)
-        return layer
-
-
-def _takes(target: nn.Module, config: AdapterConfig) -> bool:
-    """Whether another adapter can share the layer that stands here already."""
-    return type(target) is config.layer and target.scale == config.scale
+        layer.put(peft_config.make())
+        self.model.set_submodule(current_key, layer)
 
 
 @final
@@ -202,21 +157,12 @@ class Adapted(nn.Module):
 
     @property
     def described(self) -> Mapping[str, Any]:
-        """What is written beside the saved weights of the adapter `default`."""
+        """What is written beside the saved weights."""
         return cast(AdapterConfig, self.base_model.peft_config[DEFAULT]).described
-
-    @contextmanager
-    def without_adapters(self) -> Iterator[None]:
-        """Within, the model answers like its base (and like its own head, where that was trained)."""
-        self.base_model.disable_adapter_layers()
-        try:
-            yield
-        finally:
-            self.base_model.enable_adapter_layers()
 
 
 def saved_name(name: str) -> str:
-    """A parameter's name in the model itself, for the adapter `default` without its name."""
+    """A parameter's name in the model itself."""
     for wrapping, plain in (
         ("base_model.model.", ""),
         ("base_layer.", ""),

@@ -19,7 +19,7 @@ HeadRate = Annotated[
 ]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
-Spared = Literal["bias", "norm", "embedding"]
+NoDecay = Literal["bias", "norm", "embedding"]
 
 _BETAS = ((0.9, 0.999), (0.9, 0.98), (0.95, 0.999))
 _EPS = (1e-8, 1e-7, 1e-6)
@@ -42,7 +42,7 @@ class Optimizer(Spec):
     3.2): the top layer has `lr`, the embeddings the least; 1 is off."""
     weight_decay: Annotated[float, Field(ge=0, le=1000), Range(0.0, 0.1)] = 0.01
     """How strongly weights are pulled to zero."""
-    no_decay: tuple[Spared, ...] = ("bias", "norm", "embedding")
+    no_decay: tuple[NoDecay, ...] = ("bias", "norm", "embedding")
     """What weight decay spares; with an empty list it takes every weight."""
 
     @property

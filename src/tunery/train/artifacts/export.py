@@ -22,7 +22,7 @@ from tunery.store.disk.ownership import temporary
 from tunery.store.disk.run_lock import read_study
 from tunery.store.exported import CARD, exported_in, require_new
 from tunery.store.folder import RunFolder
-from tunery.train.artifacts.publish import export_checked, passing
+from tunery.train.artifacts.publish import export_checked, scratch_folder
 from tunery.train.artifacts.restore import restore
 from tunery.train.artifacts.verify import require_same
 from tunery.train.predict.inference import load, read_card, tokenizer_of
@@ -63,7 +63,7 @@ def export_run(
     require_new(target, run)
     kept = _chosen(run, trial=trial, step=step)
     require_writable(target.parent)
-    with passing(temporary(target)) as staging:
+    with scratch_folder(temporary(target)) as staging:
         source, staged = kept.exported(staging / "kept", trust_remote_code=trust_remote_code), staging / "export"
         _WRITERS[merge](source, staged, trust_remote_code)
         live = load(source, trust_remote_code=trust_remote_code)

@@ -33,19 +33,19 @@ def publish(built: Built, prepared: Prepared, config: RunConfig, *, best: Checkp
         ExportMismatch: when another process cannot read it, or does not get the live model's answers on validation
             rows; nothing has changed then.
     """
-    with passing(temporary(folder)) as staged:
+    with scratch_folder(temporary(folder)) as staged:
         export_checked(built, prepared, config, best=best, folder=staged)
         replace_folder(staged, folder)
     return load(folder, trust_remote_code=prepared.base.trust_remote_code)
 
 
-def rehearse(built: Built, prepared: Prepared, config: RunConfig, *, best: CheckpointRecord, staging: Path) -> None:
+def verify(built: Built, prepared: Prepared, config: RunConfig, *, best: CheckpointRecord, staging: Path) -> None:
     """Do all of `publish` but the publishing: what a trial scored counts if its weights survive the export.
 
     Raises:
         ExportMismatch: as `publish` does.
     """
-    with passing(staging):
+    with scratch_folder(staging):
         export_checked(built, prepared, config, best=best, folder=staging)
 
 
@@ -98,7 +98,7 @@ def naming_the_disk(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def passing(folder: Path) -> Iterator[Path]:
+def scratch_folder(folder: Path) -> Iterator[Path]:
     """A folder that is not there before, nor afterwards."""
     remove_tree(folder)
     try:

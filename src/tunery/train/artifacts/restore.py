@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tunery.errors import DataError
 from tunery.model.build import Built
-from tunery.model.trainable import load_owned
+from tunery.model.trainable import load_trainable
 from tunery.schema import RunConfig
 from tunery.schema.results.run import CheckpointRecord, DataRecord
 from tunery.store.disk.run_lock import data_changes
@@ -46,5 +46,5 @@ def restore(
     if data is not None and (changed := data_changes(data, prepared.record())):
         raise DataError(f"the weights were trained with other data: {changed}; put back what was there")
     built = build_seeded(config, prepared)
-    load_owned(built, objects.get(record.digest, reference=base_of(built, config, prepared)))
+    load_trainable(built, objects.get(record.digest, reference=base_of(built, config, prepared)))
     return Restored(config, prepared, built)

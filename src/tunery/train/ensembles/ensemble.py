@@ -24,16 +24,16 @@ from tunery.store.exported import CARD
 from tunery.store.records import read_record
 from tunery.tasks.combine import Combiner
 from tunery.tasks.task import Task
-from tunery.train.artifacts.publish import export_checked, passing
+from tunery.train.artifacts.publish import export_checked, scratch_folder
 from tunery.train.ensembles.combination import BLENDS, Blend, Judge, Rows
 from tunery.train.ensembles.members import Member
-from tunery.train.ensembles.soup import Places, Pot, greedy
+from tunery.train.ensembles.soup import Places, WeightAverage, greedy
 from tunery.train.predict.scoring import score
 from tunery.train.setup.prepare import data_record, prepare
 
 
 @final
-class Panel:
+class Members:
     """Members, how they are judged, and the halves of validation on which they are chosen and measured in turn."""
 
     def __init__(self, members: Sequence[Member]) -> None:
@@ -83,7 +83,7 @@ class Chosen(NamedTuple):
 class Method(ABC):
     """One way to make a panel answer as one."""
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: Members) -> None:
         """Raises:
         ModelError: when these members cannot be joined in this way.
         """
@@ -106,7 +106,7 @@ class Method(ABC):
 class Blending(Method):
     """The members' answers become one."""
 
-    def __init__(self, panel: Panel, *, name: str) -> None:
+    def __init__(self, panel: Members, *, name: str) -> None:
         super().__init__(panel)
         self._choose = BLENDS[name]
         self._combiner = _combiner_of(panel)
@@ -144,7 +144,7 @@ class Blending(Method):
         }
 
 
-def _combiner_of(panel: Panel) -> Combiner:
+def _combiner_of(panel: Members) -> Combiner:
     """Raises:
     ModelError: answers of this task cannot become one.
     """
@@ -159,9 +159,9 @@ def _combiner_of(panel: Panel) -> Combiner:
 class Soup(Method):
     """The members' weights become one model's."""
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: Members) -> None:
         super().__init__(panel)
-        self._pot = Pot(panel.members)
+        self._pot = WeightAverage(panel.members)
 
     def choose(self, rows: Rows) -> Chosen:
         """Best first, each stays unless it makes the soup worse."""
@@ -172,7 +172,7 @@ class Soup(Method):
 
     def write(self, chosen: Chosen, folder: Path) -> dict[str, Any]:
         """One folder, which other tools load."""
-        self._pot.cook(chosen.places)
+        self._pot.average(chosen.places)
         model, judge = self._pot.model, self.panel.judge
         metrics = score(judge.task, chosen.answers, judge.truth)
         first = self.panel.members[chosen.places[0]].record
@@ -182,7 +182,7 @@ class Soup(Method):
         return card
 
 
-METHODS: Final[Mapping[str, Callable[[Panel], Method]]] = {
+METHODS: Final[Mapping[str, Callable[[Members], Method]]] = {
     **{name: partial(Blending, name=name) for name in BLENDS},
     "soup": Soup,
 }
@@ -213,7 +213,7 @@ def gains(members: Sequence[Member]) -> tuple[tuple[EnsembleGain, ...], tuple[st
     Args:
         members: best first.
     """
-    panel = Panel(members)
+    panel = Members(members)
     found, notes = [], []
     for name, make in METHODS.items():
         try:
@@ -243,14 +243,14 @@ def write_ensemble(name: str, members: Sequence[Member], out: Path) -> Path:
     """
     target = out.resolve()
     require_writable(target.parent)
-    method = METHODS[name](Panel(members))
+    method = METHODS[name](Members(members))
     measured, chosen = gain(name, method), method.choose(method.panel.rows)
     told = {
         "method": name,
         "trials": [members[place].trial for place in chosen.places],
         "gain": None if measured is None else measured.model_dump(),
     }
-    with passing(temporary(target)) as staged:
+    with scratch_folder(temporary(target)) as staged:
         card = {**method.write(chosen, staged), "ensemble": told}
         write_text(staged / CARD, json.dumps(card, indent=1, ensure_ascii=False))
         replace_folder(staged, target)

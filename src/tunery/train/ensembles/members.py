@@ -89,4 +89,4 @@ def network_of(model: Restored) -> Network:
 
 def _shape_of(built: Built) -> Hashable:
     found = dict(built.module.named_parameters())
-    return built.base_digest, tuple((name, tuple(found[name].shape)) for name in sorted(built.owned))
+    return built.base_digest, tuple((name, tuple(found[name].shape)) for name in sorted(built.trainable))

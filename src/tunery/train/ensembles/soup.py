@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tunery.data.row_table import RowTable, gap
 from tunery.errors import ModelError
-from tunery.model.trainable import load_owned
+from tunery.model.trainable import load_trainable
 from tunery.train.artifacts.verify import ROWS, TOLERANCE
 from tunery.train.ensembles.members import Member, network_of
 from tunery.train.predict.inference import Network
@@ -35,7 +35,7 @@ def greedy(order: Sequence[int], merit: Callable[[Places], float]) -> Places:
 
 
 @final
-class Pot:
+class WeightAverage:
     """The model that soups are cooked in, and the members whose weights mean the same in it."""
 
     def __init__(self, members: Sequence[Member]) -> None:
@@ -61,10 +61,10 @@ class Pot:
         """Of their soup, on all validation rows; worked out once."""
         key = frozenset(chosen)
         if key not in self._known:
-            self._known[key] = self.cook(chosen).answers(self.model.prepared.splits.validation.examples)
+            self._known[key] = self.average(chosen).answers(self.model.prepared.splits.validation.examples)
         return self._known[key]
 
-    def cook(self, chosen: Places) -> Network:
+    def average(self, chosen: Places) -> Network:
         """Put the mean of their weights into the model."""
         total = self._state(chosen[0])
         kinds = {name: tensor.dtype for name, tensor in total.items()}
@@ -72,14 +72,14 @@ class Pot:
         for place in chosen[1:]:
             for name, tensor in self._state(place).items():
                 total[name] += tensor
-        load_owned(self.model.built, {name: (t / len(chosen)).to(kinds[name]) for name, t in total.items()})
+        load_trainable(self.model.built, {name: (t / len(chosen)).to(kinds[name]) for name, t in total.items()})
         return self._network
 
     def _answers_alike(self, place: int) -> bool:
         """Whether a member's weights give its own answers in this model; a factor beside them may be another."""
         member = self._members[place]
         rows = self.model.prepared.splits.validation.examples[:ROWS]
-        answers = self.cook((place,)).answers(rows, precision="fp32")
+        answers = self.average((place,)).answers(rows, precision="fp32")
         return gap(answers.flat(), member.probes.flat()) <= TOLERANCE
 
     def _state(self, place: int) -> dict[str, Tensor]:

@@ -9,8 +9,8 @@ from typing import Any, Final, final
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tunery.model.build import Built
-from tunery.model.peft.method import Regulator
-from tunery.model.trainable import owned_state
+from tunery.model.peft.method import RankAllocator
+from tunery.model.trainable import trainable_state
 from tunery.schema import RunConfig
 from tunery.schema.config.checkpoint import Checkpoint
 from tunery.schema.results.direction import Direction, is_better
@@ -84,17 +84,17 @@ class Record(TrainerCallback):
 
 
 @final
-class Regulate(TrainerCallback):
+class AllocateRanks(TrainerCallback):
     """Lets a method change itself after every optimizer step, before the gradients are cleared."""
 
-    def __init__(self, regulator: Regulator) -> None:
-        self._regulator = regulator
+    def __init__(self, rank_allocator: RankAllocator) -> None:
+        self._rank_allocator = rank_allocator
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """The Trainer counts the step only after this event."""
-        self._regulator.after_step(state.global_step + 1)
+        self._rank_allocator.after_step(state.global_step + 1)
 
 
 @final
@@ -112,7 +112,7 @@ class FollowMetric(TrainerCallback):
 
 @final
 class KeepBest(TrainerCallback):
-    """Stores the owned weights of the best epoch so far, and of those with the same value."""
+    """Stores the trained weights of the best epoch so far, and of those with the same value."""
 
     def __init__(
         self, store: StudyStore, folder: RunFolder, built: Built, *, config: RunConfig, reference: Reference | None
@@ -138,7 +138,7 @@ class KeepBest(TrainerCallback):
         )
         if all(record.step != new.step for record in keep(self._folder.kept(), new)):
             return
-        weights = owned_state(self._built)
+        weights = trainable_state(self._built)
 
         def store() -> None:
             digest, size = self._folder.objects.put(weights, reference=self._reference)
@@ -204,12 +204,13 @@ class SaveResumePoints(TrainerCallback):
         signals: Signals,
         snapshot: Callable[[], Snapshot],
         reference: Reference | None,
-        spent: Callable[[int], object],
+        write_progress: Callable[[int], object],
     ) -> None:
         """Args:
         snapshot: what is saved, after the step that was taken last.
         reference: what the weights are stored against.
-        spent: is told, before every point, of the bytes that all points of this process would take uncompressed.
+        write_progress: is told, before every point, of the bytes that all points of this process would take
+            uncompressed.
         """
         self._store = store
         self._folder = folder
@@ -217,7 +218,7 @@ class SaveResumePoints(TrainerCallback):
         self._signals = signals
         self._snapshot = snapshot
         self._reference = reference
-        self._spent = spent
+        self._write_progress = write_progress
         self.written_bytes = 0
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -235,7 +236,7 @@ class SaveResumePoints(TrainerCallback):
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Record what the run has cost by now, for whoever judges it after this epoch."""
-        self._store.write(_RECORD, partial(self._spent, self.written_bytes))
+        self._store.write(_RECORD, partial(self._write_progress, self.written_bytes))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Publish a resume point and free what it replaces."""
@@ -248,7 +249,7 @@ class SaveResumePoints(TrainerCallback):
         return isinstance(self._rule.every, int) and step % self._rule.every == 0
 
     def _publish(self, snapshot: Snapshot, step: int) -> None:
-        self._spent(self.written_bytes)
+        self._write_progress(self.written_bytes)
         publish(snapshot, self._folder, step=step, reference=self._reference)
 
 

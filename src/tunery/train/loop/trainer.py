@@ -28,8 +28,8 @@ from tunery.data.batches import EpochBatches, MicroBatch
 from tunery.errors import NonFiniteLoss
 from tunery.model.build import Built
 from tunery.model.heads.heads import answers_of
-from tunery.model.trainable import load_owned, owned_state
-from tunery.optim.adversarial import Adversary
+from tunery.model.trainable import load_trainable, trainable_state
+from tunery.optim.adversarial import AdversarialTraining
 from tunery.optim.objective import Objective
 from tunery.optim.schedules import Schedule
 from tunery.schema import RunConfig
@@ -57,7 +57,7 @@ class EpochLoader(DataLoader[Any]):
 
 @final
 class TuneryTrainer(Trainer):
-    """Steps over token-budget passes, scores through a function, saves only owned parameters.
+    """Steps over token-budget passes, scores through a function, saves only trained parameters.
 
     One batch of the loader is one optimizer step: a list of passes whose gradients add up to that of the step's loss,
     so that memory settings never change the optimisation.
@@ -70,7 +70,7 @@ class TuneryTrainer(Trainer):
         *,
         loader: EpochLoader,
         objective: Objective,
-        adversary: Adversary,
+        adversarial: AdversarialTraining,
         watch: LossWatch,
         precision: str,
         lr: float,
@@ -82,7 +82,7 @@ class TuneryTrainer(Trainer):
         self._loader = loader
         self._objective = objective
         objective.module.to(arguments.device)
-        self._adversary = adversary
+        self._adversarial = adversarial
         self._precision = precision
         self._lr = lr
         self._make_optimizer = optimizer
@@ -137,7 +137,7 @@ class TuneryTrainer(Trainer):
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Forward and backward over the passes of one step; returns its loss, without penalties."""
-        model.train()
+        self._built.train()
         self._objective.module.zero_grad()  # the Trainer clears the gradients of the model only
         passes: Sequence[MicroBatch] = inputs
         units: Counter[str] = Counter()
@@ -148,9 +148,9 @@ class TuneryTrainer(Trainer):
             self._count(micro.inputs["attention_mask"])
             batch, targets = self._moved(micro.inputs), self._moved(micro.targets)
             share = partial(self._share_of_loss, model, batch, targets, units)
-            self._step_loss += self._adversary.backward(share, self.accelerator.backward)
-        if self._built.regulator is not None:
-            self.accelerator.backward(self._built.regulator.penalty())
+            self._step_loss += self._adversarial.backward(share, self.accelerator.backward)
+        if self._built.rank_allocator is not None:
+            self.accelerator.backward(self._built.rank_allocator.penalty())
         self._watch.note(self._step_loss, step=self.state.global_step + 1, lr=self._step_lr)
         return self._step_loss.clone()
 
@@ -189,29 +189,29 @@ class TuneryTrainer(Trainer):
             NonFiniteLoss: the weights are not finite any more.
             RunError: the optimizer has a state that cannot be stored.
         """
-        weights = owned_state(self._built)
+        weights = trainable_state(self._built)
         require_finite(weights, step=self.state.global_step, lr=self._step_lr)
         packed = pack(self._parts(), name="state")
         return Snapshot({"trainer": asdict(self.state), "state": packed.document}, weights, packed.tensors)
 
     def _parts(self) -> dict[str, Any]:
-        scaler, regulator = self.accelerator.scaler, self._built.regulator
+        scaler, rank_allocator = self.accelerator.scaler, self._built.rank_allocator
         return {
             "optimizer": cast(Optimizer, self.optimizer).state_dict(),
             "schedule": cast(Schedule, self.lr_scheduler).state_dict(),
             "scaler": scaler.state_dict() if scaler else None,
-            "regulator": regulator.state() if regulator else None,
+            "regulator": rank_allocator.state() if rank_allocator else None,
             "loss": dict(self._objective.module.state_dict()),
             "random": random_state(),
         }
 
     def restore(self, snapshot: Snapshot) -> None:
         """Let `go_on` train on from a snapshot as if nothing had come between."""
-        load_owned(self._built, snapshot.weights)
+        load_trainable(self._built, snapshot.weights)
         parts = unpack(snapshot.documents["state"], snapshot.state)
         self._objective.module.load_state_dict(parts.pop("loss"))
-        if self._built.regulator is not None:
-            self._built.regulator.load(parts["regulator"])
+        if self._built.rank_allocator is not None:
+            self._built.rank_allocator.load(parts["regulator"])
         self.add_callback(_OnceReady(partial(self._restore, parts)))
         self._resume_from = Path(str(self.args.output_dir))
         self._resume_from.mkdir(parents=True, exist_ok=True)

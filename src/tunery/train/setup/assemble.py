@@ -15,7 +15,7 @@ from tunery.model.backbones.dropout import Dropouts
 from tunery.model.build import Built, build
 from tunery.model.reference import reference_of
 from tunery.optim.curves import warmup_steps
-from tunery.optim.groups import Rates, Roles
+from tunery.optim.groups import LearningRates, Roles
 from tunery.optim.objective import Objective
 from tunery.optim.optimizers import check_device, make_optimizer
 from tunery.optim.schedules import Schedule, make_schedule
@@ -51,20 +51,13 @@ class Assembled:
         return make_optimizer(
             config.optim,
             built.module,
-            rates=Rates(
+            rates=LearningRates(
                 encoder=config.lr,
                 head=config.head_lr,
                 adapter=config.optim.adapter_lr or config.lr,
                 layerwise_decay=config.optim.layerwise_lr_decay,
             ),
-            roles=Roles(
-                head=built.head_names,
-                adapter=built.adapter_names,
-                depth_of=built.depth_of,
-                layers=built.layers,
-                lr_scale=built.lr_scale,
-                never_decayed=built.undecayed,
-            ),
+            roles=Roles(**vars(built.roles)),
             loss=self.objective.module,
         )
 
@@ -125,8 +118,8 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
     steps = min(whole, config.train.max_steps or whole)
     _all_at_once(partial(check_device, config.optim, device.type), partial(warmup_steps, config.schedule, total=steps))
     built = build_seeded(config, prepared)
-    if built.regulator is not None:
-        built.regulator.plan(steps)
+    if built.rank_allocator is not None:
+        built.rank_allocator.plan(steps)
     built.module.to(device)  # the Trainer leaves quantised models where they are
     return Assembled(
         config=config,

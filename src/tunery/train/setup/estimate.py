@@ -100,13 +100,13 @@ _DEMANDS: Final = {
 }
 
 
-def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: RunFolder, n_jobs: int) -> None:
+def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: RunFolder, n_jobs: int | None) -> None:
     """Refuse a run that will not find room on its disk, and say how much the others will take.
 
     A run that has begun is let pass: it was looked at then, and can go on from where it is once there is room.
 
     Args:
-        n_jobs: runs at once, where it is a trial.
+        n_jobs: trials that are trained at once, where it is one; None: it is a run of its own.
 
     Raises:
         FolderError: when `max_disk` or the file system is too small; nothing has been written.
@@ -114,8 +114,7 @@ def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: R
     if folder.kept() or folder.resume.points():
         return
     demand, used = _DEMANDS[rule.low_disk], store.used()
-    is_trial = folder.path != store.root
-    all_kept = store.most_kept if is_trial else 0
+    all_kept = 0 if n_jobs is None else store.most_kept
     trials = min(1, all_kept) if demand.frees_others else all_kept
     least, there = estimate(sizes, demand.rule(rule), trials=trials), min(used, trials * sizes.weights)
     others = 0 if demand.frees_others else used - there
@@ -130,7 +129,7 @@ def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: R
         refused = f"the file system of {str(folder.path)!r} has {size_text(disk.free)} free"
         reserve = f" and checkpoint.min_free keeps {size_text(kept_free)} of it" if kept_free else ""
         raise FolderError(f"{refused}{reserve}, but this run needs {least}; choose another --out, {remedy}")
-    most = estimate(sizes, rule, trials=all_kept, runs=n_jobs if is_trial else 1)
+    most = estimate(sizes, rule, trials=all_kept, runs=n_jobs or 1)
     if not used and most.peak > WORTH_SAYING * disk.free:  # the first trial speaks for the study
         store.say(f"disk: {most}, {size_text(disk.free)} free")
 
@@ -164,11 +163,11 @@ def _parts(*parts: Part) -> Estimate:
 def sizes_of(run: Assembled) -> Sizes:
     """Bytes of what the run will write, compression left out of account."""
     found = dict(run.built.module.named_parameters())
-    owned = [found[name] for name in run.built.owned]
-    weights = sum(part.nbytes + PER_TENSOR for part in owned) + PER_TENSOR
-    learned = [*owned, *(part for part in run.objective.module.parameters() if part.requires_grad)]
-    regulated = sum(REGULATED * (found[name].nbytes + PER_TENSOR) for name in run.built.adapter_names)
-    state = _state_bytes(run, learned) + (regulated if run.built.regulator else 0) + RANDOM
+    trainable = [found[name] for name in run.built.trainable]
+    weights = sum(part.nbytes + PER_TENSOR for part in trainable) + PER_TENSOR
+    learned = [*trainable, *(part for part in run.objective.module.parameters() if part.requires_grad)]
+    regulated = sum(REGULATED * (found[name].nbytes + PER_TENSOR) for name in run.built.roles.adapter)
+    state = _state_bytes(run, learned) + (regulated if run.built.rank_allocator else 0) + RANDOM
     documents = DOCUMENTS + run.config.checkpoint.co_best * PER_PAIR * len(run.prepared.task.labels) ** 2
     return Sizes(weights, weights + state + documents, _export_bytes(run, weights) + DOCUMENTS)
 

@@ -11,7 +11,7 @@ from tunery.data.row_table import gap
 from tunery.data.splitting import text_key
 from tunery.errors import DataError, ModelError
 from tunery.model.export import load_exported
-from tunery.model.trainable import load_owned, owned_state
+from tunery.model.trainable import load_trainable, trainable_state
 from tunery.schema.reading.fields import written_name
 from tunery.schema.results.run import Start
 from tunery.store.exported import exported_in
@@ -58,11 +58,11 @@ def begin_with(
         )
     found = dict(before.named_parameters())
     try:
-        load_owned(run.built, {name: found[name] for name in run.built.owned & found.keys()})
+        load_trainable(run.built, {name: found[name] for name in run.built.trainable & found.keys()})
     except ModelError as error:
         raise ModelError(f"the weights of {str(source)!r} do not fit this config: {error} {_MERGED}") from error
     _require_same_answers(run, before, source)
-    return Start(run=str(source.resolve()), digest=_digest(owned_state(run.built)), step=card.step)
+    return Start(run=str(source.resolve()), digest=_digest(trainable_state(run.built)), step=card.step)
 
 
 def _refuse_other_kind(run: Assembled, card: Card, source: Path) -> None:

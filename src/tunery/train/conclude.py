@@ -1,0 +1,130 @@
+"""The end of a run: the best epoch is restored, its export is checked, and the result is written."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from tunery.model.trainable import count_parameters, load_trainable
+from tunery.schema import RunConfig
+from tunery.schema.results.record import Objective, Status
+from tunery.schema.results.run import CheckpointRecord, Metrics, Progress, RunResult
+from tunery.store.disk.files import size
+from tunery.store.folder import RunFolder
+from tunery.store.study import StudyStore
+from tunery.tracking.jsonl import read_metrics
+from tunery.train.artifacts.publish import publish, verify
+from tunery.train.loop.callbacks import history
+from tunery.train.loop.clock import Clock
+from tunery.train.notes import Curves, notes_of
+from tunery.train.setup.assemble import Assembled
+
+
+class TestScores(NamedTuple):
+    """What is known of test; nothing, where a study scores its winner alone."""
+
+    metrics: dict[str, Any] | None = None
+    without_block: tuple[float | None, ...] = ()
+    """The objective without each block of rows in turn (`Predictor.jackknife`)."""
+
+
+UNSCORED: Final = TestScores()
+
+
+def conclude(
+    run: Assembled,
+    store: StudyStore,
+    folder: RunFolder,
+    progress: Progress,
+    *,
+    is_trial: bool,
+    clock: Clock,
+    export_bytes: int,
+    texts: bool | None,
+) -> RunResult:
+    """Restore the best epoch, check its export, and write the result.
+
+    Args:
+        is_trial: whether the export is thrown away then, and nothing is scored on test: a study does both for its
+            winner.
+        export_bytes: of the export, at most.
+        texts: whether the rows of test that are answered worst are recorded with their texts; None: no such rows are.
+    """
+    best = folder.best()
+    if best is None:
+        raise RuntimeError("training ended without a scored epoch")
+    load_trainable(run.built, folder.objects.get(best.digest, reference=run.reference))
+    parameters = count_parameters(run.built)  # with the ranks of the best epoch
+    test = UNSCORED
+    if is_trial:
+        staged = folder.staging / "export"
+        store.export(export_bytes, lambda: verify(run.built, run.prepared, run.config, best=best, staging=staged))
+    else:
+        exported = folder.path / "best"
+        predictor = store.export(
+            export_bytes, lambda: publish(run.built, run.prepared, run.config, best=best, folder=exported)
+        )
+        split = run.prepared.splits.test
+        with clock.phase("evaluate"):
+            answers = predictor.answers(split.examples)
+            test = TestScores(*predictor.jackknife(split.examples, answers))
+        if texts is not None:
+            folder.write_worst_rows(predictor.worst_rows(split, answers, texts=texts))
+    progress = progress.model_copy(update={"parameters": parameters, "seconds": clock.seconds()})
+    return finish(store, folder, run.config, "completed", progress=progress, test=test)
+
+
+def finish(
+    store: StudyStore,
+    folder: RunFolder,
+    config: RunConfig,
+    status: Status,
+    *,
+    progress: Progress,
+    test: TestScores = UNSCORED,
+    reason: str | None = None,
+) -> RunResult:
+    """Write `result.json` from what is on disk and `progress`: the run is finished. What nothing needs now is freed."""
+    best, kept, exported = folder.best(), folder.kept(), size(folder.path / "best")
+    result = RunResult(
+        status=status,
+        objective=Objective(name=config.objective, value=best.value if best else None, direction=config.direction),
+        metrics=Metrics(
+            validation=best.metrics if best else {}, test=test.metrics, test_without_block=test.without_block
+        ),
+        parameters=progress.parameters,
+        seconds=progress.seconds,
+        memory=progress.memory,
+        # once exported, the best epoch need not be kept twice
+        disk_bytes=exported + sum(record.bytes for record in kept if not (exported and record.kind == "best")),
+        written_bytes=progress.written_bytes,
+        tokens=progress.tokens,
+        epochs=progress.epochs,
+        best_epoch=math.ceil(best.epoch) if best else None,
+        config=config.model_dump(mode="json"),
+        environment=progress.environment,
+        base=progress.base,
+        data=progress.data,
+        started_from=progress.started_from,
+        checkpoints=kept,
+        reason=reason,
+        finished_at=datetime.now(UTC),
+        notes=_notes(config, folder, progress, best) if status == "completed" else (),
+    )
+    folder.write_result(result)
+    store.tidy()
+    folder.close()
+    return result
+
+
+def _notes(config: RunConfig, folder: RunFolder, progress: Progress, best: CheckpointRecord | None) -> tuple[str, ...]:
+    if progress.data is None or best is None:
+        return ()
+    lines = [line for line in read_metrics(folder.metrics, "train/loss") if line["name"] == "train/loss"]
+    losses = [(line["epoch"], value) for line in lines if (value := line["value"]) is not None]
+    curves = Curves(
+        loss=history(folder.metrics, "loss"),
+        objective=history(folder.metrics, config.objective),
+        training=[value for epoch, value in losses if epoch > math.ceil(progress.epochs) - 1],
+        epochs=progress.epochs,
+    )
+    return notes_of(config, progress.data, curves, best.metrics)

@@ -1,0 +1,183 @@
+"""One run in this process: from its newest resume point, or the start, to the end of training."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, final
+
+from transformers import TrainerCallback
+
+from tunery.errors import Interrupted
+from tunery.hardware import peak_memory
+from tunery.model.trainable import count_parameters
+from tunery.optim.adversarial import make_adversarial_training
+from tunery.schema.results.run import Memory, Progress, Start, Tokens
+from tunery.store.folder import RunFolder
+from tunery.store.study import StudyStore
+from tunery.tracking.table import make_trackers
+from tunery.train.loop.callbacks import AllocateRanks, FollowMetric, KeepBest, Record, SaveResumePoints, StopEarly
+from tunery.train.loop.clock import Clock
+from tunery.train.loop.finite import LossWatch, StopWhereNotFinite
+from tunery.train.loop.resume import read
+from tunery.train.loop.trainer import TuneryTrainer, training_arguments
+from tunery.train.predict.scoring import answers_about, score
+from tunery.train.setup.assemble import Assembled
+from tunery.train.setup.environment import changed_environment, environment
+from tunery.train.signals import Signals
+
+
+@final
+class Training:
+    """A trainer with its callbacks, and what the run has cost by now, earlier processes included."""
+
+    def __init__(
+        self,
+        run: Assembled,
+        store: StudyStore,
+        folder: RunFolder,
+        callbacks: Sequence[TrainerCallback],
+        *,
+        clock: Clock,
+        signals: Signals,
+        started_from: Start | None,
+    ) -> None:
+        """Args:
+        callbacks: act after tunery's own.
+        started_from: the run that this one went on from.
+        """
+        config, built, watch = run.config, run.built, LossWatch(run.device)
+        self._run = run
+        self._store = store
+        self._folder = folder
+        self._clock = clock
+        self._signals = signals
+        self._started_from = started_from
+        self._before = folder.progress()
+        self._trainer = TuneryTrainer(
+            built,
+            training_arguments(config, folder.staging, device=run.device, precision=run.precision),
+            loader=run.loader(),
+            objective=run.objective,
+            watch=watch,
+            adversarial=make_adversarial_training(config.regularization.adversarial, built.embeddings),
+            precision=run.precision,
+            lr=config.lr,
+            optimizer=run.optimizer,
+            schedule=run.schedule,
+            score=self._score,
+        )
+        self._stop_early = StopEarly(folder.metrics, config)
+        self._saver = SaveResumePoints(
+            store,
+            folder,
+            config.checkpoint,
+            signals=signals,
+            snapshot=self._trainer.snapshot,
+            reference=run.reference,
+            write_progress=self._write_progress,
+        )
+        # in the order in which they have to act: what is not finite is neither logged nor kept
+        for callback in (
+            *([AllocateRanks(built.rank_allocator)] if built.rank_allocator else []),
+            StopWhereNotFinite(watch, log_every=config.train.log_every, rows_of=run.row_ids),
+            Record(make_trackers(config.tracking, folder.path), config=config, measured=self._trainer.measured),
+            KeepBest(store, folder, built, config=config, reference=run.reference),
+            FollowMetric(config.objective, self._trainer.observe),
+            self._stop_early,
+            self._saver,
+            *callbacks,
+        ):
+            self._trainer.add_callback(callback)
+
+    def finish(self, *, start_over: Callable[[], object] | None) -> Progress:
+        """Train to the end. Returns what the run has cost.
+
+        Args:
+            start_over: gives the model the weights that the run began with, where a resume point should have made that
+                needless, and there is none.
+
+        Raises:
+            Interrupted: when something asked to leave; a resume point was saved, if the config keeps any.
+        """
+        run, signals = self._run, self._signals
+        try:
+            with signals.deferred(), self._clock.phase("train"):
+                step = self._resume()
+                if step is None and start_over is not None:
+                    start_over()
+                if step is None or (step < run.steps and not self._stop_early.is_over(step)):
+                    self._trainer.go_on()
+                # accelerate has wrapped `forward` for its mixed precision; scoring and export do without
+                self._trainer.accelerator.unwrap_model(run.built.module, keep_fp32_wrapper=False)
+        except BaseException:
+            with suppress(OSError):  # a full disk must not hide what happened
+                self._write_progress(self._saver.written_bytes)
+            raise
+        progress = self._write_progress(self._saver.written_bytes)
+        if signals.came():
+            goes_on = "resumes it" if run.config.checkpoint.keep_last else "starts it over"
+            step = self._trainer.state.global_step
+            raise Interrupted(f"{signals.by} came at step {step}; the same command {goes_on}")
+        return progress
+
+    def _resume(self) -> int | None:
+        """Go back to the newest whole resume point. Returns its step; None where there is none."""
+        run, before = self._run, self._before.environment
+        latest = self._store.take_up(self._folder, partial(read, objects=self._folder.objects, reference=run.reference))
+        if latest is None:
+            return None
+        point, snapshot = latest
+        self._trainer.restore(snapshot)
+        now = environment(run.device, precision=run.precision, reason=run.precision_reason)
+        if before is not None and (changed := changed_environment(before, now)):
+            self._store.say(
+                f"goes on under other conditions ({changed}): the last digits may differ from those of an unbroken run"
+            )
+        return point.step
+
+    def _score(self) -> dict[str, Any]:
+        """Metrics of validation."""
+        run, prepared = self._run, self._run.prepared
+        with self._clock.phase("evaluate"):
+            answers = answers_about(
+                prepared.encoded["validation"],
+                run.built.module,
+                prepared.task,
+                pad_id=prepared.tokenizer.pad_token_id,
+                batch_size=run.config.train.eval_batch_size,
+                device=run.device,
+                precision=run.precision,
+            )
+            return score(prepared.task, answers, prepared.truth["validation"])
+
+    def _write_progress(self, written_bytes: int) -> Progress:
+        """Record what the run has cost by now.
+
+        Args:
+            written_bytes: that all resume points of this process would take uncompressed.
+        """
+        run, before, trainer = self._run, self._before, self._trainer
+        progress = Progress(
+            parameters=count_parameters(run.built),
+            seconds=self._clock.seconds(),
+            memory=_higher(before.memory, peak_memory(run.device)),
+            tokens=Tokens(
+                real=before.tokens.real + trainer.tokens.real,
+                processed=before.tokens.processed + trainer.tokens.processed,
+            ),
+            epochs=round(trainer.state.epoch or before.epochs, 4),
+            written_bytes=before.written_bytes + written_bytes,
+            environment=environment(run.device, precision=run.precision, reason=run.precision_reason),
+            base=run.built.base_digest,
+            data=run.prepared.record(),
+            started_from=self._started_from,
+        )
+        self._folder.write_progress(progress)
+        return progress
+
+
+def _higher(before: Memory, now: Memory) -> Memory:
+    """The peak over the processes that a run has had."""
+    device = [peak for peak in (before.device_peak_bytes, now.device_peak_bytes) if peak is not None]
+    host = max(before.host_peak_bytes, now.host_peak_bytes)
+    return Memory(host_peak_bytes=host, device_peak_bytes=max(device, default=None))
