@@ -26,10 +26,10 @@ from tunery.store.objects.objects import Objects
 from tunery.tasks.combine import SIGMOID, SOFTMAX
 from tunery.tasks.table import make_task
 from tunery.train.artifacts import publish as publishing
-from tunery.train.ensembles.combination import BLENDS, Blend, Judge, selected
+from tunery.train.ensembles.combination import COMBINATIONS, Combination, Scorer, ensemble_selection
 from tunery.train.ensembles.ensemble import Members, Soup, gain_of, gains, write_ensemble
 from tunery.train.ensembles.members import Member, member_of
-from tunery.train.ensembles.soup import WeightAverage, greedy
+from tunery.train.ensembles.soup import WeightAverage, greedy_soup
 from tunery.train.fit import fit
 from tunery.train.predict.inference import evaluate
 from tunery.train.predict.predict_file import predict_file
@@ -87,16 +87,16 @@ def test_probabilities_become_logits_again_and_back(logits: Any) -> None:
 def test_a_mean_is_of_probabilities_and_a_vote_counts_members() -> None:
     sure, torn, other = np.array([[9.0, 0.0]]), np.array([[0.0, 0.1]]), np.array([[0.0, 0.2]])
     soft = SOFTMAX.probabilities
-    mean = soft(Blend.even(3)([sure, torn, other], combiner=SOFTMAX))
+    mean = soft(Combination.even(3)([sure, torn, other], combiner=SOFTMAX))
     assert mean == pytest.approx((soft(sure) + soft(torn) + soft(other)) / 3) and mean.argmax() == 0
-    vote = soft(Blend.even(3, (None,) * 3)([sure, torn, other], combiner=SOFTMAX))
+    vote = soft(Combination.even(3, (None,) * 3)([sure, torn, other], combiner=SOFTMAX))
     assert vote == pytest.approx((np.array([[1.0, 2.0]]) + mean) / 4) and vote.argmax() == 1
 
 
 def test_of_equal_votes_the_mean_decides_and_members_vote_with_their_own_thresholds() -> None:
     two = [np.array([[3.0, -1.0]]), np.array([[-0.1, -1.0]])]
     cuts = ((0.5, 0.2), (0.5, 0.9))
-    found = sigmoid(Blend.even(2, cuts)(two, combiner=SIGMOID))[0]
+    found = sigmoid(Combination.even(2, cuts)(two, combiner=SIGMOID))[0]
     assert found == pytest.approx((np.array([1, 1]) + (sigmoid(two[0]) + sigmoid(two[1]))[0] / 2) / 3)
     assert list(found >= 0.5) == [True, False]
 
@@ -106,20 +106,20 @@ def test_weights_are_what_makes_the_mean_best() -> None:
     rng = np.random.default_rng(0)
     parts = list(rng.random((3, 40, 2)))
     truth = 0.75 * parts[2] + 0.25 * parts[0]
-    assert selected(parts, lambda mixed: -float(np.abs(mixed - truth).sum())) == (0.25, 0.0, 0.75)
-    assert selected(parts, lambda mixed: -np.inf) == (1 / 3,) * 3
-    assert selected(parts, lambda mixed: 0.0) == (1.0, 0.0, 0.0)  # of equals the first
+    assert ensemble_selection(parts, lambda mixed: -float(np.abs(mixed - truth).sum())) == (0.25, 0.0, 0.75)
+    assert ensemble_selection(parts, lambda mixed: -np.inf) == (1 / 3,) * 3
+    assert ensemble_selection(parts, lambda mixed: 0.0) == (1.0, 0.0, 0.0)  # of equals the first
 
 
 def test_a_soup_takes_what_does_not_make_it_worse() -> None:
     value = {(2,): 0.5, (2, 0): 0.5, (2, 0, 1): 0.4, (2, 0, 3): 0.9}
-    assert greedy([2, 0, 1, 3], value.__getitem__) == (2, 0, 3)
+    assert greedy_soup([2, 0, 1, 3], value.__getitem__) == (2, 0, 3)
 
 
-def judge(kind: str = "classification") -> tuple[Judge, np.ndarray[Any, Any]]:
+def judge(kind: str = "classification") -> tuple[Scorer, np.ndarray[Any, Any]]:
     task = make_task(ClassificationTask() if kind == "classification" else MultilabelTask(), ("bad", "good"))
     examples = [Example(str(n), labels=(("bad", "good")[n % 2],)) for n in range(8)]
-    return Judge(task, task.truth(examples), "f1_macro", "maximize"), np.arange(8)
+    return Scorer(task, task.truth(examples), "f1_macro", "maximize"), np.arange(8)
 
 
 def test_thresholds_are_of_the_rows_that_choose() -> None:
@@ -158,7 +158,7 @@ def test_a_gain_is_measured_where_nothing_was_chosen(tiny_bert: Path, tmp_path: 
     panel = Members(blank)
     (one, other), back = panel.halves
     assert len(back) == 2 and sorted([*one, *other]) == list(range(24)) and abs(len(one) - len(other)) <= 2
-    right = np.eye(2)[panel.judge.truth["labels"]] * 8 - 4
+    right = np.eye(2)[panel.scorer.truth["labels"]] * 8 - 4
     for member, half in zip(blank, (one, other), strict=True):
         logits = -right
         logits[half] = right[half] * 2
@@ -182,7 +182,7 @@ def test_members_answer_as_their_trials_do(study: Callable[..., list[Member]], t
     members = study(0, 4)
     for member in members:
         panel = Members([member])
-        assert panel.judge.value(member.answers, panel.rows, fitted_on=panel.rows) == member.record.value
+        assert panel.scorer.value(member.answers, panel.rows, fitted_on=panel.rows) == member.record.value
     assert members[0].shape != members[1].shape
 
 
@@ -194,23 +194,23 @@ def test_only_weights_that_mean_the_same_are_averaged(study: Callable[..., list[
         WeightAverage([narrow, first])
     with pytest.raises(ModelError, match=r"no two of the trials 2, 0 do; choose other trials, or --method mean"):
         WeightAverage([scaled, lora])
-    pot = WeightAverage([scaled, second, lora, first, narrow])
-    assert pot.places == (1, 3) and scaled.shape == lora.shape != narrow.shape
-    assert np.allclose(pot.answers((3,))["logits"], first.answers["logits"], atol=1e-5)
+    average = WeightAverage([scaled, second, lora, first, narrow])
+    assert average.indices == (1, 3) and scaled.shape == lora.shape != narrow.shape
+    assert np.allclose(average.answers((3,))["logits"], first.answers["logits"], atol=1e-5)
 
 
 def test_a_soup_is_the_mean_of_the_weights(study: Callable[..., list[Member]]) -> None:
     members = study(1, 4)
-    pot = WeightAverage(members)
-    pot.average((0, 1))
-    mixed = dict(pot.model.built.module.named_parameters())
+    average = WeightAverage(members)
+    average.average((0, 1))
+    mixed = dict(average.model.built.module.named_parameters())
     one, other = (dict(member.restored().built.module.named_parameters()) for member in members)
-    for name in pot.model.built.trainable:
+    for name in average.model.built.trainable:
         assert torch.allclose(mixed[name], (one[name] + other[name]) / 2, atol=1e-7)
     assert any(not torch.allclose(one[name], other[name], atol=1e-4) for name in one)
 
 
-@pytest.mark.parametrize("method", [*BLENDS, "soup"])
+@pytest.mark.parametrize("method", [*COMBINATIONS, "soup"])
 def test_what_is_written_answers_as_what_was_chosen(
     study: Callable[..., list[Member]], tmp_path: Path, method: str
 ) -> None:
@@ -261,7 +261,7 @@ def test_a_member_that_answers_otherwise_from_disk_lets_nothing_be_written(
 
 def test_multilabel_ensembles_have_thresholds_of_their_own(tiny_bert: Path, tmp_path: Path) -> None:
     members = trained(tiny_bert, tmp_path / "study", [0, 4], kind="multilabel")(0, 4)
-    for method in BLENDS:
+    for method in COMBINATIONS:
         write_ensemble(method, members, tmp_path / method)
         card = json.loads((tmp_path / method / "tunery.json").read_text())
         assert len(card["task"]["state"]["thresholds"]) == 2
@@ -270,8 +270,6 @@ def test_multilabel_ensembles_have_thresholds_of_their_own(tiny_bert: Path, tmp_
         assert load(tmp_path / method).predict(TEXTS)[0].label is None
 
 
-def test_a_soup_in_which_all_stay_names_all(study: Callable[..., list[Member]], monkeypatch: Any) -> None:
-    members = study(1, 0, 4)
-    monkeypatch.setattr("tunery.train.ensembles.ensemble.greedy", lambda order, merit: tuple(order))
-    chosen = Soup(Members(members)).choose(np.arange(24))
-    assert sorted(chosen.places) == [0, 2] and chosen.blend.weights == (0.5, 0.5)
+def test_a_soup_in_which_all_stay_names_all(study: Callable[..., list[Member]]) -> None:
+    chosen = Soup(Members(study(1, 0, 4)), keep=lambda order, merit: tuple(order)).choose(np.arange(24))
+    assert sorted(chosen.indices) == [0, 2] and chosen.combination.weights == (0.5, 0.5)

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Any, Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunery.data.metrics import Floats
 from tunery.data.row_table import RowTable
+from tunery.errors import ModelError
 from tunery.schema.results.direction import Direction, minimized
 from tunery.tasks.combine import Combiner, Logits
 from tunery.tasks.task import State, Task
@@ -21,14 +22,28 @@ _ROUNDS: Final = 20
 """Members put into a weighted ensemble, each as often as it helps."""
 
 
+def combiner_of(task: Task, kind: str, *, remedy: str) -> Combiner:
+    """How answers of several models of a task become one.
+
+    Args:
+        kind: `task.kind` of the config.
+
+    Raises:
+        ModelError: they cannot; the message ends with the remedy.
+    """
+    if task.combiner is None:
+        raise ModelError(f"answers of several models of task {kind!r} cannot become one; {remedy}")
+    return task.combiner
+
+
 @final
 @dataclass(frozen=True)
-class Blend:
+class Combination:
     """What was chosen for an ensemble: with it and the members' logits, the ensemble answers."""
 
     weights: tuple[float, ...]
     """Of the members; they sum to 1."""
-    cuts: tuple[tuple[float, ...] | None, ...] | None
+    thresholds: tuple[tuple[float, ...] | None, ...] | None
     """Every member's own thresholds, by which it votes; None where nobody votes."""
 
     def __call__(self, logits: Sequence[Logits], *, combiner: Combiner) -> Logits:
@@ -37,27 +52,32 @@ class Blend:
         Votes are counted with the mean probability as one more vote, which is never a whole one and so only decides
         where as many are for as against.
         """
-        each = [combiner.probabilities(part) for part in logits]
-        mean = sum((weight * part for weight, part in zip(self.weights, each, strict=True)), np.zeros_like(each[0]))
-        if self.cuts is None:
+        each = [combiner.probabilities(member) for member in logits]
+        zero = np.zeros_like(each[0])
+        mean = sum((weight * member for weight, member in zip(self.weights, each, strict=True)), zero)
+        if self.thresholds is None:
             return combiner.logits(mean)
-        votes = sum((combiner.votes(p, cut) for p, cut in zip(each, self.cuts, strict=True)), np.zeros_like(mean))
+        votes = sum((combiner.votes(member, own) for member, own in zip(each, self.thresholds, strict=True)), zero)
         return combiner.logits((votes + mean) / (len(each) + 1))
 
     @classmethod
-    def even(cls, members: int, cuts: tuple[tuple[float, ...] | None, ...] | None = None) -> "Blend":
+    def even(cls, members: int, thresholds: tuple[tuple[float, ...] | None, ...] | None = None) -> "Combination":
         """Equal weights."""
-        return cls((1 / members,) * members, cuts)
+        return cls((1 / members,) * members, thresholds)
 
-    def only(self, places: Sequence[int]) -> "Blend":
+    def of(self, indices: Sequence[int]) -> "Combination":
         """The same of some members, those that are left out having no weight."""
-        cuts = None if self.cuts is None else tuple(self.cuts[place] for place in places)
-        return Blend(tuple(self.weights[place] for place in places), cuts)
+        thresholds = None if self.thresholds is None else tuple(self.thresholds[index] for index in indices)
+        return Combination(tuple(self.weights[index] for index in indices), thresholds)
+
+    def document(self) -> dict[str, Any]:
+        """As `tunery.json` has it under `blend`."""
+        return {"weights": self.weights, "cuts": self.thresholds}
 
 
 @final
 @dataclass(frozen=True)
-class Judge:
+class Scorer:
     """Scores answers about the validation rows by the objective."""
 
     task: Task
@@ -75,11 +95,11 @@ class Judge:
         Args:
             fitted_on: rows that the task's state is fitted on; by default each part of the rows has that of the others.
         """
-        some, truth = answers.take(rows), self.truth.take(rows)
+        of_rows, truth = answers.take(rows), self.truth.take(rows)
         if fitted_on is None:
-            metrics = self.task.fitted_score(some, truth)
+            metrics = self.task.fitted_score(of_rows, truth)
         else:
-            metrics = self.task.score(some, truth, self.state(answers, fitted_on))
+            metrics = self.task.score(of_rows, truth, self.state(answers, fitted_on))
         value: float | None = metrics[self.objective]
         return value
 
@@ -89,43 +109,42 @@ class Judge:
         return -math.inf if value is None else -minimized(value, self.direction)
 
 
-Choose = Callable[[Sequence[Logits], Judge, Rows, Combiner], Blend]
+Choose = Callable[[Sequence[Logits], Scorer, Rows, Combiner], Combination]
 """Logits of the members on all rows, and the rows that may be looked at."""
 
 
-def _mean(logits: Sequence[Logits], judge: Judge, rows: Rows, combiner: Combiner) -> Blend:
-    return Blend.even(len(logits))
+def _mean(logits: Sequence[Logits], scorer: Scorer, rows: Rows, combiner: Combiner) -> Combination:
+    return Combination.even(len(logits))
 
 
-def _weighted(logits: Sequence[Logits], judge: Judge, rows: Rows, combiner: Combiner) -> Blend:
-    each = [combiner.probabilities(part) for part in logits]
+def _weighted(logits: Sequence[Logits], scorer: Scorer, rows: Rows, combiner: Combiner) -> Combination:
+    def merit(mean: Floats) -> float:
+        return scorer.merit(RowTable({"logits": combiner.logits(mean)}), rows)
 
-    def merit(mixed: Floats) -> float:
-        return judge.merit(RowTable({"logits": combiner.logits(mixed)}), rows)
-
-    return Blend(selected(each, merit), None)
+    return Combination(ensemble_selection([combiner.probabilities(member) for member in logits], merit), None)
 
 
-def _vote(logits: Sequence[Logits], judge: Judge, rows: Rows, combiner: Combiner) -> Blend:
-    states = [judge.state(RowTable({"logits": part}), rows) for part in logits]
-    return Blend.even(len(logits), tuple(None if state is None else tuple(state["thresholds"]) for state in states))
+def _vote(logits: Sequence[Logits], scorer: Scorer, rows: Rows, combiner: Combiner) -> Combination:
+    states = [scorer.state(RowTable({"logits": member}), rows) for member in logits]
+    thresholds = tuple(None if state is None else tuple(state["thresholds"]) for state in states)
+    return Combination.even(len(logits), thresholds)
 
 
-BLENDS: Final[Mapping[str, Choose]] = {"mean": _mean, "weighted": _weighted, "vote": _vote}
+COMBINATIONS: Final[Mapping[str, Choose]] = {"mean": _mean, "weighted": _weighted, "vote": _vote}
 
 
-def selected(each: Sequence[Floats], merit: Callable[[Floats], float]) -> tuple[float, ...]:
+def ensemble_selection(each: Sequence[Floats], merit: Callable[[Floats], float]) -> tuple[float, ...]:
     """Weights that sum to 1: of 20 rounds, each of which puts in once more whichever member makes the mean best, those
     after the best round.
 
     Ensemble selection with replacement (Caruana et al. 2004, section 2); of equals the first.
     """
     counts, total = np.zeros(len(each)), np.zeros_like(each[0])
-    best, weights = -math.inf, Blend.even(len(each)).weights
+    best, weights = -math.inf, Combination.even(len(each)).weights
     for size in range(1, _ROUNDS + 1):
-        merits = [merit((total + part) / size) for part in each]
-        place = int(np.argmax(merits))
-        total, counts[place] = total + each[place], counts[place] + 1
-        if merits[place] > best:
-            best, weights = merits[place], tuple((counts / size).tolist())
+        merits = [merit((total + member) / size) for member in each]
+        index = int(np.argmax(merits))
+        total, counts[index] = total + each[index], counts[index] + 1
+        if merits[index] > best:
+            best, weights = merits[index], tuple((counts / size).tolist())
     return weights

@@ -2,8 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -22,19 +21,18 @@ from tunery.store.disk.files import replace_folder, require_writable, write_text
 from tunery.store.disk.ownership import temporary
 from tunery.store.exported import CARD
 from tunery.store.records import read_record
-from tunery.tasks.combine import Combiner
 from tunery.tasks.task import Task
 from tunery.train.artifacts.publish import export_checked, scratch_folder
-from tunery.train.ensembles.combination import BLENDS, Blend, Judge, Rows
+from tunery.train.ensembles.combination import COMBINATIONS, Combination, Rows, Scorer, combiner_of
 from tunery.train.ensembles.members import Member
-from tunery.train.ensembles.soup import Places, WeightAverage, greedy
+from tunery.train.ensembles.soup import Indices, WeightAverage, greedy_soup
 from tunery.train.predict.scoring import score
 from tunery.train.setup.prepare import data_record, prepare
 
 
 @final
 class Members:
-    """Members, how they are judged, and the halves of validation on which they are chosen and measured in turn."""
+    """Members, how they are scored, and the halves of validation on which they are chosen and measured in turn."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         """Args:
@@ -43,22 +41,26 @@ class Members:
         config = members[0].config
         prepared = prepare(config, base=members[0].base, trust_remote_code=members[0].trust_remote_code)
         examples = prepared.splits.validation.examples
-        self.members = tuple(members)
+        self.each = tuple(members)
         self.answers = tuple(member.answers for member in members)
-        self.judge = Judge(prepared.task, prepared.truth["validation"], config.objective, config.direction)
+        self.scorer = Scorer(prepared.task, prepared.truth["validation"], config.objective, config.direction)
         self.rows: Rows = np.arange(len(examples))
         self.data = data_record(prepared.splits)
         self.halves = _halves(examples, prepared.task, seed=config.data.seed)
 
+    def trials(self, indices: Iterable[int]) -> tuple[int, ...]:
+        """Numbers of the trials of some members."""
+        return tuple(self.each[index].trial for index in indices)
+
     def measured(self, choose: Callable[[Rows], RowTable]) -> float | None:
         """The objective of what is chosen on one half and scored on the other, the mean of both ways; None where it is
         undefined in one of them."""
-        values = [self.judge.value(choose(one), other, fitted_on=one) for one, other in self.halves]
+        values = [self.scorer.value(choose(one), other, fitted_on=one) for one, other in self.halves]
         return None if None in values or not values else fmean(value for value in values if value is not None)
 
     def best_alone(self, rows: Rows) -> RowTable:
         """Answers of the member that is best on some rows, on all rows; of equals the first."""
-        return max(self.answers, key=lambda answers: self.judge.merit(answers, rows))
+        return max(self.answers, key=lambda answers: self.scorer.merit(answers, rows))
 
 
 def _halves(examples: Sequence[Example], task: Task, *, seed: int) -> tuple[tuple[Rows, Rows], ...]:
@@ -74,20 +76,20 @@ class Chosen(NamedTuple):
 
     answers: RowTable
     """On all validation rows."""
-    places: Places
+    indices: Indices
     """Of its members."""
-    blend: Blend
+    combination: Combination
     """Of their answers; for a soup, of their weights."""
 
 
 class Method(ABC):
-    """One way to make a panel answer as one."""
+    """One way to make members answer as one."""
 
-    def __init__(self, panel: Members) -> None:
+    def __init__(self, members: Members) -> None:
         """Raises:
         ModelError: when these members cannot be joined in this way.
         """
-        self.panel = panel
+        self.members = members
 
     @abstractmethod
     def choose(self, rows: Rows) -> Chosen:
@@ -103,107 +105,99 @@ class Method(ABC):
 
 
 @final
-class Blending(Method):
+class CombinedAnswers(Method):
     """The members' answers become one."""
 
-    def __init__(self, panel: Members, *, name: str) -> None:
-        super().__init__(panel)
-        self._choose = BLENDS[name]
-        self._combiner = _combiner_of(panel)
-        self._logits = [answers["logits"] for answers in panel.answers]
+    def __init__(self, members: Members, *, name: str) -> None:
+        super().__init__(members)
+        self._choose = COMBINATIONS[name]
+        kind, remedy = members.each[0].config.task.kind, "--method soup takes the mean of their weights"
+        self._combiner = combiner_of(members.scorer.task, kind, remedy=remedy)
+        self._logits = [answers["logits"] for answers in members.answers]
 
     def choose(self, rows: Rows) -> Chosen:
         """All members answer; those without weight are left out."""
-        blend = self._choose(self._logits, self.panel.judge, rows, self._combiner)
-        places = tuple(place for place, weight in enumerate(blend.weights) if weight > 0)
-        kept = blend.only(places)
-        logits = kept([self._logits[place] for place in places], combiner=self._combiner)
-        return Chosen(RowTable({"logits": logits}), places, kept)
+        combination = self._choose(self._logits, self.members.scorer, rows, self._combiner)
+        indices = tuple(index for index, weight in enumerate(combination.weights) if weight > 0)
+        kept = combination.of(indices)
+        logits = kept([self._logits[index] for index in indices], combiner=self._combiner)
+        return Chosen(RowTable({"logits": logits}), indices, kept)
 
     def write(self, chosen: Chosen, folder: Path) -> dict[str, Any]:
         """A folder for every member."""
-        names = []
-        for place in chosen.places:
-            member = self.panel.members[place]
+        members, names = [self.members.each[index] for index in chosen.indices], []
+        for member in members:
             model, name = member.restored(), f"members/{member.trial}"
             export_checked(model.built, model.prepared, model.config, best=member.record, folder=folder / name)
             names.append(name)
-        return {**self._card(chosen), "members": names, "blend": asdict(chosen.blend)}
-
-    def _card(self, chosen: Chosen) -> dict[str, Any]:
-        """What every exported folder says about itself."""
-        judge, rows = self.panel.judge, self.panel.rows
-        value, config = judge.value(chosen.answers, rows), self.panel.members[chosen.places[0]].config
-        state = judge.state(chosen.answers, rows)
+        scorer, rows, config = self.members.scorer, self.members.rows, members[0].config
+        state, value = scorer.state(chosen.answers, rows), scorer.value(chosen.answers, rows)
         return {
             "format": CARD_FORMAT,
             "config": config.model_dump(mode="json"),
-            "task": {"kind": config.task.kind, "labels": judge.task.labels, "state": state},
-            "data": self.panel.data.model_dump(mode="json"),
+            "task": {"kind": config.task.kind, "labels": scorer.task.labels, "state": state},
+            "data": self.members.data.model_dump(mode="json"),
             "weights": {"step": 0, "epoch": 0.0, "value": value, "unfinished": False},
+            "members": names,
+            "blend": chosen.combination.document(),
         }
-
-
-def _combiner_of(panel: Members) -> Combiner:
-    """Raises:
-    ModelError: answers of this task cannot become one.
-    """
-    if (combiner := panel.judge.task.combiner) is None:
-        kind = panel.members[0].config.task.kind
-        rule = f"answers of several models of task {kind!r} cannot become one"
-        raise ModelError(f"{rule}; --method soup takes the mean of their weights")
-    return combiner
 
 
 @final
 class Soup(Method):
     """The members' weights become one model's."""
 
-    def __init__(self, panel: Members) -> None:
-        super().__init__(panel)
-        self._pot = WeightAverage(panel.members)
+    def __init__(
+        self, members: Members, *, keep: Callable[[Sequence[int], Callable[[Indices], float]], Indices] = greedy_soup
+    ) -> None:
+        """Args:
+        keep: which stay, of indices that come best first, by what a mean is worth.
+        """
+        super().__init__(members)
+        self._keep = keep
+        self._mean = WeightAverage(members.each)
 
     def choose(self, rows: Rows) -> Chosen:
         """Best first, each stays unless it makes the soup worse."""
-        judge = self.panel.judge
-        order = sorted(self._pot.places, key=lambda place: -judge.merit(self.panel.answers[place], rows))
-        places = greedy(order, lambda chosen: judge.merit(self._pot.answers(chosen), rows))
-        return Chosen(self._pot.answers(places), places, Blend.even(len(places)))
+        scorer, answers = self.members.scorer, self.members.answers
+        order = sorted(self._mean.indices, key=lambda index: -scorer.merit(answers[index], rows))
+        indices = self._keep(order, lambda chosen: scorer.merit(self._mean.answers(chosen), rows))
+        return Chosen(self._mean.answers(indices), indices, Combination.even(len(indices)))
 
     def write(self, chosen: Chosen, folder: Path) -> dict[str, Any]:
         """One folder, which other tools load."""
-        self._pot.average(chosen.places)
-        model, judge = self._pot.model, self.panel.judge
-        metrics = score(judge.task, chosen.answers, judge.truth)
-        first = self.panel.members[chosen.places[0]].record
-        record = first.model_copy(update={"value": metrics[judge.objective], "metrics": metrics})
+        self._mean.average(chosen.indices)
+        model, scorer = self._mean.model, self.members.scorer
+        metrics = score(scorer.task, chosen.answers, scorer.truth)
+        first = self.members.each[chosen.indices[0]].record
+        record = first.model_copy(update={"value": metrics[scorer.objective], "metrics": metrics})
         export_checked(model.built, model.prepared, model.config, best=record, folder=folder)
         card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
         return card
 
 
 METHODS: Final[Mapping[str, Callable[[Members], Method]]] = {
-    **{name: partial(Blending, name=name) for name in BLENDS},
+    **{name: partial(CombinedAnswers, name=name) for name in COMBINATIONS},
     "soup": Soup,
 }
 
 
 def gain(name: str, method: Method) -> EnsembleGain | None:
     """What an ensemble is worth on rows that chose nothing of it; None where the objective is undefined there."""
-    panel, used = method.panel, set[int]()
+    members, used = method.members, set[int]()
 
     def choose(rows: Rows) -> RowTable:
         chosen = method.choose(rows)
-        used.update(chosen.places)
+        used.update(chosen.indices)
         return chosen.answers
 
-    value, single = panel.measured(choose), panel.measured(panel.best_alone)
+    value, single = members.measured(choose), members.measured(members.best_alone)
     if value is None or single is None:
         return None
-    trials = tuple(panel.members[place].trial for place in sorted(used))
-    better = minimized(single, panel.judge.direction) - minimized(value, panel.judge.direction) + 0.0  # and not -0.0
+    direction = members.scorer.direction
+    better = minimized(single, direction) - minimized(value, direction) + 0.0  # and not -0.0
     return EnsembleGain.model_validate(
-        {"method": name, "trials": trials, "value": value, "single": single, "gain": better}
+        {"method": name, "trials": members.trials(sorted(used)), "value": value, "single": single, "gain": better}
     )
 
 
@@ -213,19 +207,18 @@ def gains(members: Sequence[Member]) -> tuple[tuple[EnsembleGain, ...], tuple[st
     Args:
         members: best first.
     """
-    panel = Members(members)
-    found, notes = [], []
+    together, measured, notes = Members(members), list[EnsembleGain](), list[str]()
     for name, make in METHODS.items():
         try:
-            told = gain(name, make(panel))
+            gained = gain(name, make(together))
         except ModelError as error:
             notes.append(f"no ensemble by {name!r}: {error}")
             continue
-        if told is None:
+        if gained is None:
             notes.append(f"no ensemble by {name!r}: the validation rows are too few to choose on one half of them")
         else:
-            found.append(told)
-    return tuple(found), tuple(notes)
+            measured.append(gained)
+    return tuple(measured), tuple(notes)
 
 
 def write_ensemble(name: str, members: Sequence[Member], out: Path) -> Path:
@@ -243,15 +236,16 @@ def write_ensemble(name: str, members: Sequence[Member], out: Path) -> Path:
     """
     target = out.resolve()
     require_writable(target.parent)
-    method = METHODS[name](Members(members))
-    measured, chosen = gain(name, method), method.choose(method.panel.rows)
-    told = {
+    together = Members(members)
+    method = METHODS[name](together)
+    measured, chosen = gain(name, method), method.choose(together.rows)
+    ensemble = {
         "method": name,
-        "trials": [members[place].trial for place in chosen.places],
+        "trials": together.trials(chosen.indices),
         "gain": None if measured is None else measured.model_dump(),
     }
     with scratch_folder(temporary(target)) as staged:
-        card = {**method.write(chosen, staged), "ensemble": told}
+        card = {**method.write(chosen, staged), "ensemble": ensemble}
         write_text(staged / CARD, json.dumps(card, indent=1, ensure_ascii=False))
         replace_folder(staged, target)
     return out

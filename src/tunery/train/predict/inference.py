@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -14,7 +13,7 @@ from tunery.data.examples import Example, Split, Splits
 from tunery.data.reading.given import Text, examples_from
 from tunery.data.row_table import Array, RowTable
 from tunery.data.splitting import text_key
-from tunery.errors import DataError, FolderError, ModelError, RequestError, enumerated
+from tunery.errors import DataError, FolderError, RequestError, enumerated
 from tunery.hardware import pick_device, pick_precision
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.backbones.catalog import exported_base
@@ -34,7 +33,7 @@ from tunery.tasks.combine import Combiner
 from tunery.tasks.table import make_task
 from tunery.tasks.task import State, Task
 from tunery.tasks.worst_rows import worst_rows
-from tunery.train.ensembles.combination import Blend
+from tunery.train.ensembles.combination import Combination, combiner_of
 from tunery.train.predict.scoring import answers_about
 from tunery.train.setup.prepare import current_splits, data_record
 
@@ -80,15 +79,15 @@ class Network:
 class Ensemble:
     """Several models that answer as one; each has a tokenizer and a length of its own."""
 
-    def __init__(self, members: Sequence[Answerer], blend: Blend, *, combiner: Combiner) -> None:
+    def __init__(self, members: Sequence[Answerer], combination: Combination, *, combiner: Combiner) -> None:
         self._members = tuple(members)
-        self._blend = blend
+        self._combination = combination
         self._combiner = combiner
 
     def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
-        """Logits, float64 (rows, labels), of the blended probabilities."""
+        """Logits, float64 (rows, labels), of the combined probabilities."""
         each = [member.answers(examples, precision=precision)["logits"] for member in self._members]
-        return RowTable({"logits": self._blend(each, combiner=self._combiner)})
+        return RowTable({"logits": self._combination(each, combiner=self._combiner)})
 
 
 @final
@@ -199,8 +198,15 @@ def load(path: str | Path, *, trust_remote_code: bool = False) -> Predictor:
         ModelError: when the model cannot be loaded, or needs code that this call does not permit.
     """
     folder = exported_in(Path(path))
-    card, read = read_card(folder), partial(_network, trust_remote_code=trust_remote_code)
-    model = read(folder, card) if card.blend is None else _ensemble(folder, card, card.blend, read)
+    card = read_card(folder)
+    if card.combination is None:
+        model: Answerer = _network(folder, card, trust_remote_code=trust_remote_code)
+    else:
+        remedy = f"name a member of {str(folder)!r}"
+        combiner = combiner_of(card.task, card.config.task.kind, remedy=remedy)
+        paths = [folder / name for name in card.members]
+        members = [_network(path, read_card(path), trust_remote_code=trust_remote_code) for path in paths]
+        model = Ensemble(members, card.combination, combiner=combiner)
     return Predictor(model, task=card.task, config=card.config, state=card.state)
 
 
@@ -218,14 +224,6 @@ def _network(folder: Path, card: "Card", *, trust_remote_code: bool) -> Network:
     return Network(module, tokenizer, config=card.config, task=card.task)
 
 
-def _ensemble(folder: Path, card: "Card", blend: Blend, read: Callable[[Path, "Card"], Network]) -> Ensemble:
-    members = [read(folder / name, read_card(folder / name)) for name in card.members]
-    if card.task.combiner is None:
-        rule = f"answers of several models of task {card.config.task.kind!r} cannot become one"
-        raise ModelError(f"{rule}; name a member of {str(folder)!r}")
-    return Ensemble(members, blend, combiner=card.task.combiner)
-
-
 @dataclass(frozen=True)
 class Card:
     """What an exported folder says about itself."""
@@ -240,7 +238,7 @@ class Card:
     """Digest of the base that it was trained on; None for an ensemble, whose members have one each."""
     step: int
     """The optimizer step that its weights are of; 0 for an ensemble."""
-    blend: Blend | None
+    combination: Combination | None
     """How an ensemble's members answer as one; None for a single model."""
     members: tuple[str, ...]
     """Folders of an ensemble's members, within this one."""
@@ -253,13 +251,20 @@ def read_card(folder: Path) -> Card:
         FolderError: it is missing, or not what was written there.
         ConfigError: the config in it breaks a rule.
     """
-    told = read_record(folder / CARD, ModelCard)
-    if told is None:
+    record = read_record(folder / CARD, ModelCard)
+    if record is None:
         raise FolderError(f"an exported folder must hold {CARD}, but {str(folder)!r} does not")
-    config = validate(told.config, source=str(folder / CARD))
-    blend = None if told.blend is None else Blend(**dict(told.blend))
-    task = make_task(config.task, told.task.labels)
-    return Card(config, task, told.task.state, told.data, told.base, told.weights.step, blend, told.members)
+    config = validate(record.config, source=str(folder / CARD))
+    return Card(
+        config=config,
+        task=make_task(config.task, record.task.labels),
+        state=record.task.state,
+        data=record.data,
+        base=record.base,
+        step=record.weights.step,
+        combination=None if record.blend is None else Combination(record.blend.weights, record.blend.cuts),
+        members=record.members,
+    )
 
 
 def tokenizer_of(folder: Path, config: RunConfig, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:

@@ -67,7 +67,7 @@ def begin_with(
 
 def _refuse_other_kind(run: Assembled, card: Card, source: Path) -> None:
     """What can be told without reading any weights."""
-    if card.blend is not None:
+    if card.combination is not None:
         raise ModelError(f"a run starts from one model, but {str(source)!r} is an ensemble; name one of its members")
     ours, theirs = run.prepared.task.labels, card.task.labels
     if ours != theirs:
