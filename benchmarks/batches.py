@@ -16,7 +16,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from tunery.data.batches import (
-    PASS_TOKENS,
+    OVERHEAD,
     Collator,
     EncodedDataset,
     EpochBatches,
@@ -86,10 +86,10 @@ def learned(encoded: Encoded, labels: Any, *, by_length: bool, seed: int) -> flo
     return float(np.mean(guesses == labels[TRAIN:]))
 
 
-def padding(lengths: Any, *, by_length: bool, pass_tokens: int) -> tuple[float, float]:
+def padding(lengths: Any, *, by_length: bool, overhead: int) -> tuple[float, float]:
     """Padded tokens for each token of the texts, and passes a step."""
     plan = EpochBatches(lengths, batch_size=BATCH, seed=0, by_length=by_length).rows(0)
-    steps = [micro_batches(rows, lengths, max_tokens=BUDGET, pass_tokens=pass_tokens) for rows in plan]
+    steps = [micro_batches(rows, lengths, max_tokens=BUDGET, overhead=overhead) for rows in plan]
     padded = sum(len(rows) * int(lengths[rows].max()) for passes in steps for rows in passes)
     return padded / int(lengths.sum()), float(np.mean([len(passes) for passes in steps]))
 
@@ -99,8 +99,8 @@ def describe(name: str, lengths: Any, labels: Any) -> None:
     told = length_tells_labels(lengths, labels, batch_size=BATCH)
     print(f"{name}: tunery takes {'random rows' if told else 'rows of similar length'}")
     for by_length in (True, False):
-        for what, tokens in (("one pass", ONE_PASS), ("cut by length", PASS_TOKENS)):
-            ratio, passes = padding(lengths, by_length=by_length, pass_tokens=tokens)
+        for what, tokens in (("one pass", ONE_PASS), ("cut by length", OVERHEAD)):
+            ratio, passes = padding(lengths, by_length=by_length, overhead=tokens)
             way = "similar length" if by_length else "random"
             print(f"  {way:14}  {what:13}  {ratio:.3f} padded tokens a token, {passes:.1f} passes a step")
 

@@ -109,7 +109,7 @@ def test_a_step_is_the_same_however_it_is_cut_into_passes(kind: str, tmp_path: P
     module = build(spec, outputs=task.outputs, peft=NoPeft(), freeze=NoFreeze()).module.eval()
     rows, losses, gradients = [dataset[0, row] for row in range(12)], [], []
     for most in (10**6, 64):
-        passes = Collator(tokenizer.pad_token_id, max_tokens=most, pass_tokens=most)(rows)
+        passes = Collator(tokenizer.pad_token_id, max_tokens=most, overhead=most)(rows)
         assert (len(passes) == 1) == (most == 10**6)
         assert all(len(entry) == len(part.inputs["input_ids"]) for part in passes for entry in part.targets.values())
         units: dict[str, int] = {}

@@ -63,19 +63,19 @@ def test_micro_batches_hold_every_row_once_within_the_budget(lengths: Any, max_t
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(1, 120), st.integers(0, 60))
-def test_no_other_way_to_cut_a_step_costs_less(lengths: list[int], max_tokens: int, pass_tokens: int) -> None:
+def test_no_other_way_to_cut_a_step_costs_less(lengths: list[int], max_tokens: int, overhead: int) -> None:
     widths = np.array(lengths)
     ordered = sorted(range(len(lengths)), key=lambda row: -lengths[row])
 
     def cost(passes: list[list[int]]) -> float:
         sizes = [len(part) * int(widths[part].max()) for part in passes]
         fits = all(size <= max_tokens or len(part) == 1 for size, part in zip(sizes, passes, strict=True))
-        return sum(sizes) + pass_tokens * len(sizes) if fits else np.inf
+        return sum(sizes) + overhead * len(sizes) if fits else np.inf
 
     cuts = product([False, True], repeat=len(lengths) - 1)
     ends = ([0, *(place for place, cut in enumerate(chosen, start=1) if cut), len(lengths)] for chosen in cuts)
     every = [cost([ordered[low:high] for low, high in pairwise(places)]) for places in ends]
-    ours = micro_batches(range(len(lengths)), widths, max_tokens=max_tokens, pass_tokens=pass_tokens)
+    ours = micro_batches(range(len(lengths)), widths, max_tokens=max_tokens, overhead=overhead)
     assert cost(ours) == min(every)
     assert [row for part in ours for row in part] == ordered, "longest first"
 
@@ -101,7 +101,7 @@ def test_where_length_tells_the_label_steps_are_random_and_padding_stays_low() -
     assert (
         np.mean([len(set(labels[batch])) for batch in alike]) < 1.2 < 2.9 < np.mean([len(set(labels[b])) for b in fair])
     )
-    assert padding(fair, lengths) < padding(alike, lengths, pass_tokens=10**6) + 0.03
+    assert padding(fair, lengths) < padding(alike, lengths, overhead=10**6) + 0.03
     batches = EpochBatches(lengths, batch_size=16, seed=0, by_length=False)
     assert batches.rows(0) == fair != batches.rows(1)
 

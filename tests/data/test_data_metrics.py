@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from row_tables import label_table, logit_table
 from tunery.data.metrics import best_threshold, expected_calibration_error, log_softmax, sigmoid
 from tunery.errors import NonFiniteLoss
 from tunery.schema.config.task import ClassificationTask, MultilabelTask
@@ -31,7 +32,7 @@ def one_label(seed: int, *, rows: int, labels: int) -> tuple[Any, Any]:
 def test_classification_agrees_with_scikit_learn(seed: int, rows: int, labels: int) -> None:
     logits, targets = one_label(seed, rows=rows, labels=labels)
     guesses, names = logits.argmax(axis=1), [str(k) for k in range(labels)]
-    ours = Classification(names).metrics(logits, targets, thresholds=None)
+    ours = Classification(names).score(logit_table(logits), label_table(targets), None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for average in ("macro", "micro", "weighted"):
@@ -53,7 +54,7 @@ def test_areas_agree_with_scikit_learn(seed: int, labels: int) -> None:
     logits, targets = one_label(seed, rows=80, labels=labels)
     probabilities, truth = np.exp(log_softmax(logits.astype(np.float64))), targets[:, None] == np.arange(labels)
     here = [k for k in range(labels) if truth[:, k].any()]
-    ours = Classification([str(k) for k in range(labels)]).metrics(logits, targets, thresholds=None)
+    ours = Classification([str(k) for k in range(labels)]).score(logit_table(logits), label_table(targets), None)
     roc = np.mean([sk.roc_auc_score(truth[:, k], probabilities[:, k]) for k in here])
     precision = np.mean([sk.average_precision_score(truth[:, k], probabilities[:, k]) for k in here])
     assert (ours["roc_auc"], ours["pr_auc"]) == (pytest.approx(roc, abs=1e-9), pytest.approx(precision, abs=1e-9))
@@ -69,7 +70,7 @@ def test_rows_with_equal_odds_tie(seed: int, labels: int, spread: int) -> None:
     odds = np.array([[-math.log(math.fsum(np.exp(rest))) for rest in row] for row in others])
     truth = targets[:, None] == np.arange(labels)
     here = [k for k in range(labels) if truth[:, k].any()]
-    ours = Classification([str(k) for k in range(labels)]).metrics(logits, targets, thresholds=None)
+    ours = Classification([str(k) for k in range(labels)]).score(logit_table(logits), label_table(targets), None)
     if len(here) > 1:
         assert ours["roc_auc"] == pytest.approx(np.mean([sk.roc_auc_score(truth[:, k], odds[:, k]) for k in here]))
         precision = np.mean([sk.average_precision_score(truth[:, k], odds[:, k]) for k in here])
@@ -83,9 +84,8 @@ def test_multilabel_agrees_with_scikit_learn(seed: int, rows: int, labels: int) 
     targets = (generator.random((rows, labels)) < generator.random(labels)).astype(np.float32)
     logits = generator.normal(size=(rows, labels)).round(1) + targets
     view = Multilabel([str(k) for k in range(labels)])
-    cuts = view.calibrate(logits, targets)
-    ours = view.metrics(logits, targets, thresholds=cuts)
-    assert cuts is not None
+    state = view.fit_state(logit_table(logits), label_table(targets))
+    ours, cuts = view.score(logit_table(logits), label_table(targets), state), state["thresholds"]
     truth, given_labels, probabilities = targets > 0, sigmoid(logits) >= np.array(cuts), sigmoid(logits)
     columns = range(labels)
     f1 = np.array([sk.f1_score(truth[:, k], given_labels[:, k], zero_division=0) for k in columns])
@@ -135,9 +135,9 @@ def test_a_tuned_threshold_stands_in_the_middle_of_its_gap() -> None:
 
 def test_extreme_logits_stay_finite() -> None:
     logits = np.array([[1e4, -1e4], [-1e4, 1e4], [1e4, -1e4]], dtype=np.float32)
-    one = Classification(["a", "b"]).metrics(logits, np.array([0, 1, 1]), thresholds=None)
+    one = Classification(["a", "b"]).score(logit_table(logits), label_table(np.array([0, 1, 1])), None)
     assert one["loss"] == pytest.approx(2e4 / 3)
-    many = Multilabel(["a", "b"]).metrics(logits, (logits > 0).astype(np.float32), thresholds=None)
+    many = Multilabel(["a", "b"]).score(logit_table(logits), label_table((logits > 0).astype(np.float32)), None)
     assert many["loss"] == 0.0 and many["f1_macro"] == 1.0
     scalars = [value for metrics in (one, many) for value in metrics.values() if isinstance(value, float)]
     assert np.isfinite(scalars).all()

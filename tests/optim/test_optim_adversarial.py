@@ -232,7 +232,7 @@ def test_every_kind_of_model_can_be_moved(tiny_bert: Path, method: str, head: st
         losses.append(loss_of(built))
         return losses[-1]
 
-    PerturbedTraining(built.embeddings, epsilon=0.5, moves=2, length=0.6).backward(
+    PerturbedTraining(built.embeddings, epsilon=0.5, steps=2, step_size=0.6).backward(
         forward,
         lambda loss: loss.backward(),  # type: ignore[no-untyped-call]
     )
@@ -252,7 +252,7 @@ def test_with_gradient_checkpointing_and_bf16(tiny_bert: Path) -> None:
         built = build(spec, outputs=labels, peft=Lora(r=4), freeze=NoFreeze(), gradient_checkpointing=checkpointing)
         built.train()
         torch.manual_seed(1)
-        PerturbedTraining(built.embeddings, epsilon=0.1, moves=3, length=0.5).backward(
+        PerturbedTraining(built.embeddings, epsilon=0.1, steps=3, step_size=0.5).backward(
             lambda built=built: loss_of(built, autocast=True),
             lambda loss: loss.backward(),  # type: ignore[no-untyped-call]
         )

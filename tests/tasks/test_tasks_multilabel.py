@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from row_tables import label_table, logit_table
 from tunery.data.metrics import sigmoid
 from tunery.schema.config.task import MultilabelTask
 from tunery.tasks.multilabel import FEW, Multilabel
@@ -21,8 +22,8 @@ def view(labels: int) -> Multilabel:
     return Multilabel([str(k) for k in range(labels)])
 
 
-def labels_a_row(task: Multilabel, logits: Any, thresholds: Any) -> float:
-    return float(np.mean([len(answer.labels) for answer in task.decide(logits, thresholds=thresholds)]))
+def labels_a_row(task: Multilabel, logits: Any, state: Any) -> float:
+    return float(np.mean([len(answer.labels) for answer in task.answer(logit_table(logits), state)]))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -31,15 +32,16 @@ def test_on_noise_labels_are_given_about_as_often_as_they_are_true(count: int, s
     rate = np.full(27, 1.17 / 27)
     logits, targets = rows(count, rate=rate, signal=0.0, seed=seed)
     task = view(27)
-    thresholds = task.calibrate(logits, targets)
+    state = task.fit_state(logit_table(logits), label_table(targets))
     others, _ = rows(2_000, rate=rate, signal=0.0, seed=100 + seed)
-    assert 0.7 * targets.sum(1).mean() < labels_a_row(task, others, thresholds) < 1.4 * targets.sum(1).mean()
+    assert 0.7 * targets.sum(1).mean() < labels_a_row(task, others, state) < 1.4 * targets.sum(1).mean()
 
 
 def test_a_label_that_cannot_be_told_is_not_given_to_every_row() -> None:
     """F1 alone would be highest there."""
     logits, targets = rows(2_000, rate=np.full(5, 0.1), signal=0.0, seed=0)
-    assert labels_a_row(view(5), logits, view(5).calibrate(logits, targets)) <= 2 * targets.sum(1).mean()
+    state = view(5).fit_state(logit_table(logits), label_table(targets))
+    assert labels_a_row(view(5), logits, state) <= 2 * targets.sum(1).mean()
 
 
 def test_labels_with_few_positives_share_a_threshold_and_the_others_have_their_own() -> None:
@@ -48,7 +50,7 @@ def test_labels_with_few_positives_share_a_threshold_and_the_others_have_their_o
     logits[:, 1] += 1.0
     few = targets.sum(0) < FEW
     assert few.tolist() == [False, False, True, True, True, True]
-    thresholds = np.array(view(6).calibrate(logits, targets))
+    thresholds = np.array(view(6).fit_state(logit_table(logits), label_table(targets))["thresholds"])
     assert len(set(thresholds[few])) == 1 and len(set(thresholds)) == 3
     given = sigmoid(logits)[:, few] >= thresholds[few]
     assert abs(given.sum() - targets[:, few].sum()) <= 1, "given together as often as they are true"
@@ -59,26 +61,29 @@ def test_scores_of_validation_are_those_of_other_rows() -> None:
     rate = np.full(20, 0.08)
     logits, targets = rows(400, rate=rate, signal=0.0, seed=0)
     task = view(20)
-    thresholds = task.calibrate(logits, targets)
-    others = rows(4_000, rate=rate, signal=0.0, seed=1)
-    honest = task.tuned_metrics(logits, targets)["f1_micro"]
-    flattering = task.metrics(logits, targets, thresholds=thresholds)["f1_micro"]
-    true = task.metrics(*others, thresholds=thresholds)["f1_micro"]
+    state = task.fit_state(logit_table(logits), label_table(targets))
+    other_logits, other_targets = rows(4_000, rate=rate, signal=0.0, seed=1)
+    honest = task.fitted_score(logit_table(logits), label_table(targets))["f1_micro"]
+    flattering = task.score(logit_table(logits), label_table(targets), state)["f1_micro"]
+    true = task.score(logit_table(other_logits), label_table(other_targets), state)["f1_micro"]
     assert flattering > true + 0.02 and abs(honest - true) < 0.02
 
 
 def test_what_needs_no_threshold_is_the_same_either_way() -> None:
     logits, targets = rows(60, rate=np.array([0.3, 0.1]), signal=1.0, seed=0)
     task = view(2)
-    ours, plain = task.tuned_metrics(logits, targets), task.metrics(logits, targets, thresholds=None)
+    tables = logit_table(logits), label_table(targets)
+    ours, plain = task.fitted_score(*tables), task.score(*tables, None)
     assert all(ours[name] == plain[name] for name in ("roc_auc", "pr_auc", "loss"))
-    assert ours == task.tuned_metrics(logits.copy(), targets), "the folds are always the same"
+    assert ours == task.fitted_score(*tables), "the folds are always the same"
     fixed = Multilabel.build(MultilabelTask(threshold=0.2), labels=("a", "b"))
-    assert fixed.tuned_metrics(logits, targets) == fixed.metrics(logits, targets, thresholds=(0.2, 0.2))
+    assert fixed.fitted_score(*tables) == fixed.score(*tables, {"thresholds": [0.2, 0.2]})
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_a_handful_of_rows(count: int) -> None:
     logits, targets = rows(count, rate=np.array([0.5, 0.5, 0.0]), signal=1.0, seed=count)
-    assert view(3).tuned_metrics(logits, targets)["f1_macro"] <= 1.0
-    assert view(3).calibrate(logits, np.zeros_like(targets)) == (0.5, 0.5, 0.5)
+    assert view(3).fitted_score(logit_table(logits), label_table(targets))["f1_macro"] <= 1.0
+    assert view(3).fit_state(logit_table(logits), label_table(np.zeros_like(targets))) == {
+        "thresholds": [0.5, 0.5, 0.5]
+    }

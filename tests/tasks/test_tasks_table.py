@@ -5,6 +5,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from row_tables import label_table, logit_table
 from tunery.data.examples import Example, Split
 from tunery.errors import DataError
 from tunery.schema.config.data import Data
@@ -28,15 +29,15 @@ def test_every_task_reports_its_metrics_as_plain_data(spec: Any) -> None:
     import json
 
     task = make_task(spec, ("a", "b", "c"))
-    targets = task.numbers([Example(text="t", labels=(name,)) for name in "abcab"])
-    logits = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
-    cuts = task.calibrate(logits, targets)
-    metrics = task.metrics(logits, targets, thresholds=cuts)
+    labels = task.truth([Example(text="t", labels=(name,)) for name in "abcab"])
+    logits = logit_table(np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32))
+    state = task.fit_state(logits, labels)
+    metrics = task.score(logits, labels, state)
     assert all(type(metrics[name]) is float for name in spec.metrics)
     assert set(metrics["per_label"]) == set(task.labels)
     assert json.loads(json.dumps(metrics)) == metrics
     assert task.outputs["labels"].labels == task.labels
-    for prediction in task.decide(logits, thresholds=cuts):
+    for prediction in task.answer(logits, state):
         assert set(prediction.labels) <= set(task.labels) and list(prediction.probabilities) == list("abc")
 
 
@@ -58,8 +59,8 @@ def test_classification_answers() -> None:
     task = make_task(ClassificationTask(), ("a", "b"))
     targets = task.numbers([Example(text="t", labels=("b",)), Example(text="t", labels=("a",))])
     assert targets.dtype == np.int64 and targets.tolist() == [1, 0]
-    assert task.calibrate(np.zeros((2, 2)), targets) is None
-    (answer,) = task.decide(np.array([[0.0, np.log(3)]]), thresholds=None)
+    assert task.fit_state(logit_table(np.zeros((2, 2))), label_table(targets)) is None
+    (answer,) = task.answer(logit_table(np.array([[0.0, np.log(3)]])), None)
     assert (answer.label, answer.labels) == ("b", ("b",))
     assert answer.probabilities == pytest.approx({"a": 0.25, "b": 0.75})
 
@@ -68,13 +69,13 @@ def test_multilabel_answers() -> None:
     task = make_task(MultilabelTask(), ("a", "b"))
     targets = task.numbers([Example(text="t", labels=("b", "a")), Example(text="t")])
     assert targets.dtype == np.float32 and targets.tolist() == [[1, 1], [0, 0]]
-    logits = np.array([[2.0, -2.0], [1.0, -3.0]])
-    both, neither = task.decide(logits, thresholds=(0.8, 0.1))
+    logits = logit_table(np.array([[2.0, -2.0], [1.0, -3.0]]))
+    both, neither = task.answer(logits, {"thresholds": [0.8, 0.1]})
     assert (both.label, both.labels, neither.labels) == (None, ("a", "b"), ())
     fixed = make_task(MultilabelTask(threshold=0.9), ("a", "b"))
-    assert fixed.calibrate(logits, targets) == (0.9, 0.9)
-    assert [answer.labels for answer in fixed.decide(logits, thresholds=None)] == [(), ()]
-    assert [answer.labels for answer in task.decide(logits, thresholds=None)] == [("a",), ("a",)]
+    assert fixed.fit_state(logits, label_table(targets)) == {"thresholds": [0.9, 0.9]}
+    assert [answer.labels for answer in fixed.answer(logits, None)] == [(), ()]
+    assert [answer.labels for answer in task.answer(logits, None)] == [("a",), ("a",)]
 
 
 @pytest.mark.parametrize("spec", [ClassificationTask(), MultilabelTask()])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from row_tables import logit_table
 from tunery.data.examples import Example, Split
 from tunery.data.row_table import RowTable
 from tunery.schema.config.task import ClassificationTask, MultilabelTask
@@ -49,11 +50,11 @@ def test_the_losses_of_all_rows_have_the_loss_of_the_split_as_their_mean(
     spec: ClassificationTask | MultilabelTask,
 ) -> None:
     task = make_task(spec, ("a", "b", "c"))
-    targets = task.numbers([Example(text="t", labels=(name,)) for name in "abcab"])
-    logits = 5 * np.random.default_rng(0).normal(size=(5, 3))
-    losses = task.row_losses(logits, targets)
+    labels = task.truth([Example(text="t", labels=(name,)) for name in "abcab"])
+    logits = logit_table(5 * np.random.default_rng(0).normal(size=(5, 3)))
+    losses = task.losses(logits, labels)
     assert losses.shape == (5,)
-    assert losses.mean() == pytest.approx(task.metrics(logits, targets, thresholds=None)["loss"])
+    assert losses.mean() == pytest.approx(task.score(logits, labels, None)["loss"])
 
 
 def test_however_long_and_many_texts_are_the_record_is_small() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from row_tables import logit_table
 from tunery.data.examples import Example
 from tunery.schema import RunConfig
 from tunery.schema.reading.document import validate
@@ -29,7 +30,7 @@ def data(**labels: int) -> DataRecord:
 
 def scored(config: RunConfig, logits: np.ndarray, labels: list[tuple[str, ...]], names: list[str]) -> dict[str, Any]:
     task = make_task(config.task, names)
-    return task.metrics(logits, task.numbers([Example("", None, labels=given) for given in labels]), thresholds=None)
+    return task.score(logit_table(logits), task.truth([Example("", None, labels=given) for given in labels]), None)
 
 
 def two_labels(strength: float, *, shift: float = 0.0) -> dict[str, Any]:

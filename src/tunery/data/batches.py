@@ -22,8 +22,8 @@ Place = tuple[int, int]
 """(epoch, row)"""
 
 _STEPS_PER_POOL = 50
-PASS_TOKENS = 16
-"""Padded tokens that another pass has to save, on a CPU. A pass takes as long as 15 to 60 tokens beside its own."""
+OVERHEAD = 16
+"""Padded tokens that another micro-batch has to save, on a CPU: it takes as long as 15 to 60 tokens beside its own."""
 MOST_EXCESS = 0.25
 """By how much batches of similar length may raise the variance of a step's label mix above that of random batches."""
 
@@ -54,7 +54,7 @@ class Item(NamedTuple):
 
 
 class MicroBatch(NamedTuple):
-    """The features of one pass, padded on the right to the longest of them."""
+    """The features of one forward pass, padded on the right to the longest of them."""
 
     inputs: dict[str, Tensor]
     """`input_ids`, `attention_mask` and, where the model asks for them, `token_type_ids`: int64 (features, tokens)."""
@@ -111,28 +111,28 @@ def length_tells_labels(lengths: Lengths, targets: npt.NDArray[Any], *, batch_si
 
 
 def micro_batches(
-    rows: Sequence[int], lengths: Lengths, *, max_tokens: int, pass_tokens: int = PASS_TOKENS
+    rows: Sequence[int], lengths: Lengths, *, max_tokens: int, overhead: int = OVERHEAD
 ) -> list[list[int]]:
-    """Split one step's rows into passes of at most `max_tokens` padded tokens, longest rows first.
+    """Split one step's rows into micro-batches of at most `max_tokens` padded tokens, longest rows first.
 
-    Of all ways to cut the rows in the order of their lengths, the one with the fewest padded tokens, where every pass
-    counts for `pass_tokens` more. A single row that is longer than the budget makes a pass of its own.
+    Of all ways to cut the rows in the order of their lengths, the one with the fewest padded tokens, where every
+    micro-batch counts for `overhead` more. A single row that is longer than the budget makes one of its own.
     """
     left = sorted(rows, key=lambda row: (-int(lengths[row]), row))
     longest = np.array([lengths[row] for row in left], dtype=np.int64)
-    # cost[end]: of the best passes over the first `end` rows, the last of which begins at start[end]
+    # cost[end]: of the best micro-batches of the first `end` rows, the last of which begins at start[end]
     cost, start = np.zeros(len(left) + 1), [0] * (len(left) + 1)
     for end in range(1, len(left) + 1):
         size = np.arange(end, 0, -1)
         padded = size * longest[:end]
-        total = np.where((padded <= max_tokens) | (size == 1), cost[:end] + padded + pass_tokens, np.inf)
+        total = np.where((padded <= max_tokens) | (size == 1), cost[:end] + padded + overhead, np.inf)
         start[end] = int(total.argmin())
         cost[end] = total[start[end]]
-    passes, end = [], len(left)
+    cuts, end = [], len(left)
     while end:
-        passes.append(left[start[end] : end])
+        cuts.append(left[start[end] : end])
         end = start[end]
-    return passes[::-1]
+    return cuts[::-1]
 
 
 def eval_batches(lengths: Lengths, *, batch_size: int) -> list[list[int]]:
@@ -207,14 +207,14 @@ class Collator:
         pad_id: int,
         *,
         max_tokens: int,
-        pass_tokens: int = PASS_TOKENS,
+        overhead: int = OVERHEAD,
         token_dropout: float = 0.0,
         seed: int = 0,
         special_ids: frozenset[int] = frozenset(),
     ) -> None:
         self._pad_id = pad_id
         self._max_tokens = max_tokens
-        self._pass_tokens = pass_tokens
+        self._overhead = overhead
         self._token_dropout = token_dropout
         self._seed = seed
         self._special_ids = np.array(sorted(special_ids), dtype=np.int32)
@@ -223,13 +223,21 @@ class Collator:
         """With `token_dropout`, the attention mask is 0 for hidden tokens too; ids and positions stay as they are."""
         items = [item for row in rows for item in row]
         lengths = np.array([len(item.ids) for item in items], dtype=np.int64)
-        passes = micro_batches(range(len(items)), lengths, max_tokens=self._max_tokens, pass_tokens=self._pass_tokens)
-        chosen = ([items[index] for index in places] for places in passes)
-        return [_stacked(part, [self._visible(item) for item in part], pad_id=self._pad_id) for part in chosen]
+        cuts = micro_batches(range(len(items)), lengths, max_tokens=self._max_tokens, overhead=self._overhead)
+        return [self._stacked([items[index] for index in indices]) for indices in cuts]
+
+    def _stacked(self, items: Sequence[Item]) -> MicroBatch:
+        first, type_ids = items[0], [item.type_ids for item in items if item.type_ids is not None]
+        masks = [self._visible(item) for item in items]
+        inputs = _inputs([item.ids for item in items], type_ids, masks, pad_id=self._pad_id)
+        targets = {name: torch.from_numpy(np.stack([item.targets[name] for item in items])) for name in first.targets}
+        for name in first.token_targets:
+            targets[name] = _padded([item.token_targets[name] for item in items], NO_TARGET)
+        return MicroBatch(inputs, targets)
 
     def _visible(self, item: Item) -> npt.NDArray[np.int64]:
         if self._token_dropout == 0:
-            return _all_visible(item)
+            return np.ones(len(item.ids), dtype=np.int64)
         generator = row_generator(self._seed, epoch=item.epoch, row=item.feature, purpose="token_dropout")
         special = np.isin(item.ids, self._special_ids)
         return visible_tokens(special, generator.random(len(special)), dropout=self._token_dropout)
@@ -252,30 +260,25 @@ def visible_tokens(
     return result
 
 
-def _all_visible(item: Item) -> npt.NDArray[np.int64]:
-    return np.ones(len(item.ids), dtype=np.int64)
-
-
 def pad(encoded: Encoded, features: Sequence[int], *, pad_id: int) -> dict[str, Tensor]:
     """The inputs of one forward pass over these features, as in a `MicroBatch`."""
-    types = encoded.type_ids
-    items = [
-        Item(0, number, encoded.ids[number], None if types is None else types[number], {}, {}) for number in features
-    ]
-    return _stacked(items, [_all_visible(item) for item in items], pad_id=pad_id).inputs
+    ids = [encoded.ids[feature] for feature in features]
+    type_ids = [encoded.type_ids[feature] for feature in features] if encoded.type_ids is not None else []
+    return _inputs(ids, type_ids, [np.ones(len(row), dtype=np.int64) for row in ids], pad_id=pad_id)
 
 
-def _stacked(items: Sequence[Item], visible: Sequence[npt.NDArray[np.int64]], *, pad_id: int) -> MicroBatch:
-    inputs = {
-        "input_ids": _padded([item.ids for item in items], pad_id),
-        "attention_mask": _padded(visible, 0),
-    }
-    if items[0].type_ids is not None:
-        inputs["token_type_ids"] = _padded([item.type_ids for item in items], 0)
-    targets = {name: torch.from_numpy(np.stack([item.targets[name] for item in items])) for name in items[0].targets}
-    for name in items[0].token_targets:
-        targets[name] = _padded([item.token_targets[name] for item in items], NO_TARGET)
-    return MicroBatch(inputs, targets)
+def _inputs(
+    ids: Sequence[npt.NDArray[np.int32]],
+    type_ids: Sequence[npt.NDArray[np.int8]],
+    masks: Sequence[npt.NDArray[np.int64]],
+    *,
+    pad_id: int,
+) -> dict[str, Tensor]:
+    """Args:
+    type_ids: empty where the model does not ask for them.
+    """
+    inputs = {"input_ids": _padded(ids, pad_id), "attention_mask": _padded(masks, 0)}
+    return inputs | ({"token_type_ids": _padded(type_ids, 0)} if type_ids else {})
 
 
 def _padded(rows: Sequence[Any], filler: int) -> Tensor:

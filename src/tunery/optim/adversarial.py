@@ -1,6 +1,6 @@
-"""Training on texts that were moved against the model: what is moved is what the token embeddings put out.
+"""Adversarial training: what the token embeddings put out is perturbed against the model.
 
-The weights are never touched: a forward hook adds the move, and it is there only while the passes of a micro-batch run.
+The weights are never touched: a forward hook adds the perturbation, and it is there only while a micro-batch is run.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ _LIFT = 2.0**10
 
 
 class AdversarialTraining(ABC):
-    """Runs all passes of one micro-batch; the trainer calls it in place of forward and backward."""
+    """Runs one micro-batch, once or several times; the trainer calls it in place of forward and backward."""
 
     @abstractmethod
     def backward(self, forward: Forward, backward: Backward) -> Tensor:
@@ -37,7 +37,7 @@ class AdversarialTraining(ABC):
 
 @final
 class CleanTraining(AdversarialTraining):
-    """One pass over the texts as they are."""
+    """Forward and backward once, over the texts as they are."""
 
     def backward(self, forward: Forward, backward: Backward) -> Tensor:
         """Forward, backward."""
@@ -48,63 +48,66 @@ class CleanTraining(AdversarialTraining):
 
 @final
 class PerturbedTraining(AdversarialTraining):
-    """A clean pass, and one over texts that were moved to where the loss is higher; the gradients of both add up.
+    """Once over the texts as they are, and once over texts perturbed to where the loss is higher; the gradients of both
+    add up.
 
-    Each text starts where it is and makes `moves` moves along the gradient, normalised over the text (Miyato et al.
-    2017, arXiv 1605.07725, equations 5 and 6); a text that has left the ball around its start is put back on its
-    surface (Madry et al. 2018, arXiv 1706.06083, section 2.1). One move of the ball's radius is FGM.
+    The perturbation of each text starts at zero and makes `steps` steps along the gradient, normalised over the text
+    (Miyato et al. 2017, arXiv 1605.07725, equations 5 and 6); one that has left the ball around zero is put back on its
+    surface (Madry et al. 2018, arXiv 1706.06083, section 2.1). One step of the ball's radius is FGM.
     """
 
-    def __init__(self, embeddings: nn.Module, *, epsilon: float, moves: int, length: float) -> None:
+    def __init__(self, embeddings: nn.Module, *, epsilon: float, steps: int, step_size: float) -> None:
         """Args:
         embeddings: token ids (rows, tokens) -> (rows, tokens, hidden).
         epsilon: radius of the ball, as a share of the length of the text's embeddings.
-        moves: how many moves are made.
-        length: of one move, as a share of the radius.
+        steps: how many steps are made.
+        step_size: length of one step, as a share of the radius.
         """
         self._embeddings = embeddings
         self._epsilon = epsilon
-        self._moves = moves
-        self._length = length
+        self._steps = steps
+        self._step_size = step_size
 
     def backward(self, forward: Forward, backward: Backward) -> Tensor:
-        """The first gradient comes from the clean pass itself; those between leave nothing in the weights.
+        """The first gradient comes from the unperturbed texts; those between leave nothing in the weights.
 
         Raises:
             RunError: the model did not use its token embeddings.
         """
-        tap = _Tap()
-        with tap.on(self._embeddings):
+        hook = _EmbeddingHook()
+        with hook.on(self._embeddings):
             clean = forward()
             backward(clean)
-            gradient, texts = tap.gradient(), tap.texts
-            radius = self._epsilon * _lengths(texts * _used(gradient))
-            move = self._moved(torch.zeros_like(gradient), gradient, radius)
-            for _ in range(self._moves - 1):
-                tap.move = move.requires_grad_()
-                (gradient,) = torch.autograd.grad(forward() * _LIFT, tap.move)
-                move = self._moved(move.detach(), gradient, radius)
-            tap.move = move
+            gradient = hook.gradient()
+            # with padding, a text would be longer in another batch: (rows, tokens, 1) of those that the loss depends on
+            used = (gradient != 0).any(dim=2, keepdim=True)
+            radius = self._epsilon * _lengths(hook.embedded * used)
+            perturbation = self._further(torch.zeros_like(gradient), gradient, radius)
+            for _ in range(self._steps - 1):
+                hook.perturbation = perturbation.requires_grad_()
+                (gradient,) = torch.autograd.grad(forward() * _LIFT, hook.perturbation)
+                perturbation = self._further(perturbation.detach(), gradient, radius)
+            hook.perturbation = perturbation
             backward(forward())
         return clean.detach()
 
-    def _moved(self, move: Tensor, gradient: Tensor, radius: Tensor) -> Tensor:
-        """One move further, and back onto the ball."""
-        further = move + self._length * radius * _normalised(gradient)
+    def _further(self, perturbation: Tensor, gradient: Tensor, radius: Tensor) -> Tensor:
+        """One step further, and back onto the ball."""
+        further = perturbation + self._step_size * radius * _normalised(gradient)
         return further * (radius / _lengths(further)).nan_to_num(nan=1.0).clamp(max=1.0)
 
 
 @final
-class _Tap:
-    """What the embeddings put out in the first pass, and what is added to it; both (rows, tokens, hidden)."""
+class _EmbeddingHook:
+    """What the embeddings put out the first time, and what is added to it; both (rows, tokens, hidden)."""
 
     def __init__(self) -> None:
-        self.texts = torch.empty(0)
-        self.move: Tensor | None = None
+        self.embedded = torch.empty(0)
+        self.perturbation: Tensor | None = None
 
     @contextmanager
     def on(self, embeddings: nn.Module) -> Iterator[None]:
-        """Add the move in every pass within; the first pass starts at zero."""
+        """Add the perturbation whenever the embeddings are used within; it starts at zero."""
         handle = embeddings.register_forward_hook(self._add)
         try:
             yield
@@ -112,28 +115,23 @@ class _Tap:
             handle.remove()
 
     def _add(self, module: nn.Module, args: Any, output: Tensor) -> Tensor:
-        if self.move is None:
-            self.texts = output.detach().float()
-            self.move = torch.zeros_like(self.texts, requires_grad=True)
-        return output + self.move.to(output.dtype)
+        if self.perturbation is None:
+            self.embedded = output.detach().float()
+            self.perturbation = torch.zeros_like(self.embedded, requires_grad=True)
+        return output + self.perturbation.to(output.dtype)
 
     def gradient(self) -> Tensor:
-        """Of what was propagated back, with respect to the move."""
-        if self.move is None or self.move.grad is None:
-            rule = "adversarial training moves what the token embeddings put out"
+        """Of what was propagated back, with respect to the perturbation."""
+        if self.perturbation is None or self.perturbation.grad is None:
+            rule = "adversarial training perturbs what the token embeddings put out"
             raise RunError(f"{rule}, but the model did not use them; write regularization.adversarial=none")
-        return self.move.grad
+        return self.perturbation.grad
 
 
 def _lengths(texts: Tensor) -> Tensor:
     """(rows, tokens, hidden) -> (rows, 1, 1)"""
     lengths: Tensor = torch.linalg.vector_norm(texts, dim=(1, 2), keepdim=True)
     return lengths
-
-
-def _used(gradient: Tensor) -> Tensor:
-    """Tokens that the loss depends on: with padding, a text would be longer in another batch. (rows, tokens, 1)"""
-    return (gradient != 0).any(dim=2, keepdim=True)
 
 
 def _normalised(gradient: Tensor) -> Tensor:
@@ -143,23 +141,27 @@ def _normalised(gradient: Tensor) -> Tensor:
     return (scaled / _lengths(scaled)).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _within(embeddings: nn.Module, *, epsilon: float, moves: int = 1, length: float = 1.0) -> AdversarialTraining:
-    """Without room to move there is one clean pass, as without an adversary."""
-    return PerturbedTraining(embeddings, epsilon=epsilon, moves=moves, length=length) if epsilon else CleanTraining()
+def _fgm(spec: Fgm, embeddings: nn.Module) -> AdversarialTraining:
+    return PerturbedTraining(embeddings, epsilon=spec.epsilon, steps=1, step_size=1.0)
+
+
+def _pgd(spec: Pgd, embeddings: nn.Module) -> AdversarialTraining:
+    return PerturbedTraining(embeddings, epsilon=spec.epsilon, steps=spec.steps, step_size=spec.step_size)
 
 
 ADVERSARIAL: dict[type[Spec], Callable[[Any, nn.Module], AdversarialTraining]] = {
     NoAdversary: lambda spec, embeddings: CleanTraining(),
-    Fgm: lambda spec, embeddings: _within(embeddings, epsilon=spec.epsilon),
-    Pgd: lambda spec, embeddings: _within(embeddings, epsilon=spec.epsilon, moves=spec.steps, length=spec.step_size),
+    Fgm: _fgm,
+    Pgd: _pgd,
 }
 
 
 def make_adversarial_training(spec: Adversarial, embeddings: nn.Module) -> AdversarialTraining:
-    """What runs the passes of a micro-batch.
+    """What runs the micro-batches. With `epsilon: 0` there is nothing to perturb, and each is run once.
 
     Args:
-        spec: which adversary.
+        spec: how texts are perturbed.
         embeddings: the table of token embeddings of the model, ids (rows, tokens) -> (rows, tokens, hidden).
     """
-    return ADVERSARIAL[type(spec)](spec, embeddings)
+    is_off = isinstance(spec, Fgm | Pgd) and not spec.epsilon
+    return CleanTraining() if is_off else ADVERSARIAL[type(spec)](spec, embeddings)

@@ -13,8 +13,8 @@ from tunery.schema.results.direction import Direction, minimized
 
 @final
 @dataclass(frozen=True)
-class Place:
-    """Where a step stands in what is left after the warm-up."""
+class Progress:
+    """How far a step is in what is left after the warm-up."""
 
     done: int
     """Steps since the end of the warm-up."""
@@ -33,16 +33,16 @@ def half_cosine(share: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * share))
 
 
-def restarting_cosine(place: Place, *, cycles: int, growth: float) -> float:
+def restarting_cosine(progress: Progress, *, cycles: int, growth: float) -> float:
     """Half cosines one after the other, each `growth` times as long as the one before; 0 at the very end.
 
-    Places are compared in units of the first cycle times `left`, whole numbers for a whole `growth`, so that a cycle
+    Steps are compared in units of the first cycle times `left`, whole numbers for a whole `growth`, so that a cycle
     begins exactly at its step (section 3 of the same paper).
     """
-    if place.done >= place.left:
+    if progress.done >= progress.left:
         return 0.0
-    lengths = [place.left * growth**cycle for cycle in range(cycles)]
-    passed = place.done * sum(lengths) / place.left
+    lengths = [progress.left * growth**cycle for cycle in range(cycles)]
+    passed = progress.done * sum(lengths) / progress.left
     for length in lengths[:-1]:
         if passed < length:
             return half_cosine(passed / length)
@@ -50,17 +50,17 @@ def restarting_cosine(place: Place, *, cycles: int, growth: float) -> float:
     return half_cosine(passed / lengths[-1])
 
 
-def one_cycle(place: Place, *, rise: float, start: float, end: float) -> float:
+def one_cycle(progress: Progress, *, rise: float, start: float, end: float) -> float:
     """From `start` to 1 in the first `rise` of all steps, then to `end`, both along half a cosine.
 
     The first step is at `start`, the last at `end`, and the peak where the rise has taken its share of the steps, the
     first one included; a rise of less than two steps begins at the peak (Smith & Topin 2018, arXiv 1708.07120).
     """
-    last, peak = place.left - 1, rise * place.left - 1.0
-    if place.done < peak:
-        return _between(1.0, start, half_cosine(place.done / peak))
+    last, peak = progress.left - 1, rise * progress.left - 1.0
+    if progress.done < peak:
+        return _between(1.0, start, half_cosine(progress.done / peak))
     peak = max(0.0, peak)
-    fallen = min(1.0, (place.done - peak) / (last - peak)) if last > peak else 0.0
+    fallen = min(1.0, (progress.done - peak) / (last - peak)) if last > peak else 0.0
     return _between(end, 1.0, half_cosine(fallen))
 
 
@@ -69,36 +69,36 @@ def _between(low: float, high: float, share: float) -> float:
     return (1.0 - share) * low + share * high
 
 
-def _flat(spec: Any, place: Place) -> float:
+def _flat(spec: Any, progress: Progress) -> float:
     return 1.0
 
 
-def _linear(spec: schema.Linear, place: Place) -> float:
-    return 1.0 - place.share
+def _linear(spec: schema.Linear, progress: Progress) -> float:
+    return 1.0 - progress.share
 
 
-def _cosine(spec: schema.Cosine, place: Place) -> float:
-    return half_cosine(place.share)
+def _cosine(spec: schema.Cosine, progress: Progress) -> float:
+    return half_cosine(progress.share)
 
 
-def _cosine_restart(spec: schema.CosineRestart, place: Place) -> float:
-    return restarting_cosine(place, cycles=spec.num_cycles, growth=spec.T_mult)
+def _cosine_restart(spec: schema.CosineRestart, progress: Progress) -> float:
+    return restarting_cosine(progress, cycles=spec.num_cycles, growth=spec.T_mult)
 
 
-def _polynomial(spec: schema.Polynomial, place: Place) -> float:
-    return float((1.0 - place.share) ** spec.power)
+def _polynomial(spec: schema.Polynomial, progress: Progress) -> float:
+    return float((1.0 - progress.share) ** spec.power)
 
 
-def _exponential(spec: schema.Exponential, place: Place) -> float:
-    return float(spec.gamma ** (place.done / place.steps_per_epoch))
+def _exponential(spec: schema.Exponential, progress: Progress) -> float:
+    return float(spec.gamma ** (progress.done / progress.steps_per_epoch))
 
 
-def _one_cycle(spec: schema.OneCycle, place: Place) -> float:
+def _one_cycle(spec: schema.OneCycle, progress: Progress) -> float:
     start = 1.0 / spec.div_factor
-    return one_cycle(place, rise=spec.pct_start, start=start, end=start / spec.final_div_factor)
+    return one_cycle(progress, rise=spec.pct_start, start=start, end=start / spec.final_div_factor)
 
 
-CURVES: Final[dict[type[Any], Callable[[Any, Place], float]]] = {
+CURVES: Final[dict[type[Any], Callable[[Any, Progress], float]]] = {
     schema.NoSchedule: _flat,
     schema.Constant: _flat,
     schema.ConstantWarmup: _flat,
@@ -143,14 +143,14 @@ def factor(spec: schema.Schedule, step: int, *, warmup: int, total: int, steps_p
     """Factor on the peak learning rate at `step` (0-based) of `total`; `warmup` steps rise to the peak first."""
     if step < warmup:
         return rising(step, warmup=warmup)
-    place = Place(min(step, total) - warmup, max(1, total - warmup), steps_per_epoch)
-    return CURVES[type(spec)](spec, place)
+    progress = Progress(min(step, total) - warmup, max(1, total - warmup), steps_per_epoch)
+    return CURVES[type(spec)](spec, progress)
 
 
 @final
 class PlateauRule:
-    """Counts how often the rate must fall: once more each time that more than `patience` epochs in a row bring no
-    improvement of more than `threshold`."""
+    """Counts how often the learning rate must fall: once more each time that more than `patience` epochs in a row bring
+    no improvement of more than `threshold`."""
 
     def __init__(self, *, direction: Direction, patience: int, threshold: float) -> None:
         self._direction = direction

@@ -1,4 +1,4 @@
-"""Losses per row, so that the passes of one step add up to the mean over its rows whatever their sizes.
+"""Losses per row, so that the micro-batches of one step add up to the mean over its rows whatever their sizes.
 
 All of them read soft targets, compute in float32 when logits come in less, and stay finite however sure the model is.
 """
@@ -138,7 +138,7 @@ class SigmoidFocal(FocalLoss):
 
 
 @final
-class Blend(RowLoss):
+class WeightedSum(RowLoss):
     """`share` of one loss, and the rest of another."""
 
     def __init__(self, first: RowLoss, second: RowLoss, *, share: float) -> None:
@@ -285,7 +285,7 @@ _FOCAL_PARTS: Final[dict[str, type[Focal] | type[AdaptiveFocal]]] = {"focal": Fo
 
 def _hybrid(spec: Hybrid, rows: TrainingRows) -> RowLoss:
     bce, focal = _BCE_PARTS[spec.bce], _FOCAL_PARTS[spec.focal](gamma=spec.gamma)
-    return Blend(LOSSES[type(bce)](bce, rows), LOSSES[type(focal)](focal, rows), share=spec.alpha)
+    return WeightedSum(LOSSES[type(bce)](bce, rows), LOSSES[type(focal)](focal, rows), share=spec.alpha)
 
 
 LOSSES: Final[dict[type[Spec], Callable[[Any, TrainingRows], RowLoss]]] = {

@@ -1,4 +1,4 @@
-"""What training minimises: terms that are sums over units (rows, tokens), so that passes of one step add up exactly."""
+"""What training minimises: terms that are sums over units (rows, tokens), so that micro-batches add up exactly."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,9 +12,10 @@ Tensors = Mapping[str, Tensor]
 
 
 class Objective(ABC):
-    """The sum over terms of weight * sum / units, where sum and units are those of all passes of a step.
+    """The sum over terms of weight * sum / units, where sum and units are those of all micro-batches of a step.
 
-    So the loss of a step does not depend on how its rows are cut into passes, whether a term counts rows or tokens.
+    So the loss of a step does not depend on how its rows are cut into micro-batches, whether a term counts rows or
+    tokens.
     """
 
     module: nn.Module
@@ -24,11 +25,11 @@ class Objective(ABC):
 
     @abstractmethod
     def units(self, targets: Tensors) -> Mapping[str, int]:
-        """Term -> how many units the rows of one pass have. `targets` are on the CPU."""
+        """Term -> how many units the rows of one micro-batch have. `targets` are on the CPU."""
 
     @abstractmethod
     def sums(self, outputs: Tensors, targets: Tensors) -> Tensors:
-        """Term -> its sum over the units of one pass, ().
+        """Term -> its sum over the units of one micro-batch, ().
 
         Args:
             outputs: of the model by name, float32.
@@ -39,10 +40,10 @@ class Objective(ABC):
         return {}
 
     def share(self, outputs: Tensors, targets: Tensors, *, units: Mapping[str, int]) -> Tensor:
-        """What one pass adds to the loss of its step.
+        """What one micro-batch adds to the loss of its step.
 
         Args:
-            units: of all passes of the step. A term without units in a step adds nothing to it.
+            units: of all micro-batches of the step. A term without units in a step adds nothing to it.
         """
         terms = [
             self.weights[name] * (total / units[name] if units[name] else 0.0 * total)

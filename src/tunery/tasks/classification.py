@@ -10,7 +10,6 @@ from tunery.data.checks.check import LABEL_CHECKS, Check
 from tunery.data.examples import Annotation, Example, RowReader
 from tunery.data.metrics import (
     Counts,
-    Floats,
     areas,
     confusion_matrix,
     cross_entropy,
@@ -22,13 +21,15 @@ from tunery.data.metrics import (
     one_against_rest,
 )
 from tunery.data.reading.cells import BadCell, label_of
+from tunery.data.row_table import Array, RowTable
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.config.data import Data
 from tunery.schema.config.task import ClassificationTask
 from tunery.schema.results.prediction import Prediction
 from tunery.schema.results.run import SplitRecord
-from tunery.tasks.combine import SOFTMAX, Combiner, Logits
-from tunery.tasks.labels import LabelTask, Numbers, Thresholds
+from tunery.tasks.combine import SOFTMAX, Combiner
+from tunery.tasks.labels import LabelTask, Numbers
+from tunery.tasks.task import State
 
 
 class Classification(LabelTask):
@@ -61,15 +62,12 @@ class Classification(LabelTask):
             raise DataError(f"label {bad[0]!r} is unknown to the model; {did_you_mean(bad[0], self.labels)}")
         return np.array([position[example.labels[0]] for example in examples], dtype=np.int64)
 
-    def calibrate(self, logits: Logits, targets: Numbers) -> Thresholds | None:
-        return None
-
-    def metrics(self, logits: Logits, targets: Numbers, *, thresholds: Thresholds | None) -> dict[str, Any]:
+    def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
         """Areas are one label against the rest, averaged over the labels.
 
         As in scikit-learn, F1 macro is taken over the labels that are true or given somewhere in these rows.
         """
-        z = finite(logits)
+        z, targets = finite(answers["logits"]), truth["labels"]
         confusion = confusion_matrix(targets, z.argmax(axis=1), labels=len(self.labels))
         counts = Counts(hits=np.diag(confusion), given=confusion.sum(axis=0), actual=confusion.sum(axis=1))
         odds = one_against_rest(z)
@@ -84,13 +82,16 @@ class Classification(LabelTask):
             "confusion_matrix": confusion.tolist(),
         }
 
-    def row_losses(self, logits: Logits, targets: Numbers) -> Floats:
-        return cross_entropy(finite(logits), targets)
+    def losses(self, answers: RowTable, truth: RowTable) -> Array:
+        """Plain cross-entropy."""
+        return cross_entropy(finite(answers["logits"]), truth["labels"])
 
-    def decide(self, logits: Logits, *, thresholds: Thresholds | None) -> list[Prediction]:
-        probabilities = np.exp(log_softmax(finite(logits)))
+    def answer(self, answers: RowTable, state: State | None) -> list[Prediction]:
+        """The most probable label, from its threshold on."""
+        probabilities = np.exp(log_softmax(finite(answers["logits"])))
         best, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-        given = confidence >= np.array(thresholds or (0.0,) * len(self.labels))[best]
+        thresholds = np.zeros(len(self.labels)) if state is None else np.array(state["thresholds"])
+        given = confidence >= thresholds[best]
         return [
             Prediction(
                 label=self.labels[index] if is_given else None,

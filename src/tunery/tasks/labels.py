@@ -1,4 +1,4 @@
-"""What tasks share that give a text labels: one vector of logits a row, and metrics over all of them."""
+"""What tasks share that give a text labels: one vector of logits a row."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tunery.data.examples import Example
-from tunery.data.metrics import Floats
 from tunery.data.row_table import Array, RowTable
 from tunery.schema import RunConfig
 from tunery.schema.config.task import LabelOutput, Outputs
-from tunery.schema.results.prediction import Prediction
-from tunery.tasks.combine import Logits
 from tunery.tasks.task import State, Task
 
 if TYPE_CHECKING:
@@ -24,42 +21,19 @@ if TYPE_CHECKING:
     from tunery.optim.objective import Objective
 
 Numbers = npt.NDArray[Any]
-Thresholds = tuple[float, ...]
 
 
 class LabelTask(Task):
-    """Over logits (rows, labels). Its state are `thresholds`: the probability per label from which it is given."""
+    """Answers are a column `logits` (rows, labels), the truth a column `labels` (`numbers`).
+
+    The state are `thresholds`: the probability per label from which it is given.
+    """
 
     problem: ClassVar[Literal["single_label", "multi_label"]]
 
     @abstractmethod
     def numbers(self, examples: Sequence[Example]) -> Numbers:
         """Labels as numbers: int64 (rows,) or float32 (rows, labels). Raises `DataError` for an unknown label."""
-
-    @abstractmethod
-    def calibrate(self, logits: Logits, targets: Numbers) -> Thresholds | None:
-        """Thresholds from validation, or None where the task has none."""
-
-    @abstractmethod
-    def metrics(self, logits: Logits, targets: Numbers, *, thresholds: Thresholds | None) -> dict[str, Any]:
-        """Every metric of the spec, and per-label detail. A metric that is undefined on these rows is None.
-
-        Raises:
-            NonFiniteLoss: a logit is NaN or infinite.
-        """
-
-    def tuned_metrics(self, logits: Logits, targets: Numbers) -> dict[str, Any]:
-        """`metrics` of the very rows that thresholds are tuned on, as fair as on other rows."""
-        return self.metrics(logits, targets, thresholds=None)
-
-    @abstractmethod
-    def row_losses(self, logits: Logits, targets: Numbers) -> Floats:
-        """Plain cross-entropy of each row, (rows,); `metrics` gives their mean as `loss`."""
-
-    @abstractmethod
-    def decide(self, logits: Logits, *, thresholds: Thresholds | None) -> list[Prediction]:
-        """The answer for each row. A label is given from its threshold on; where only one can be given, that is the
-        most probable."""
 
     @property
     def outputs(self) -> Outputs:
@@ -102,30 +76,9 @@ class LabelTask(Task):
         """All logits are 0."""
         return RowTable({"logits": np.zeros((len(truth), len(self.labels)))})
 
-    def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
-        """`metrics`."""
-        return self.metrics(answers["logits"], truth["labels"], thresholds=_thresholds(state))
-
-    def losses(self, answers: RowTable, truth: RowTable) -> Array:
-        """`row_losses`."""
-        return self.row_losses(answers["logits"], truth["labels"])
-
-    def fit_state(self, answers: RowTable, truth: RowTable) -> State | None:
-        """The thresholds, if there are any."""
-        thresholds = self.calibrate(answers["logits"], truth["labels"])
-        return None if thresholds is None else {"thresholds": list(thresholds)}
-
-    def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
-        """`tuned_metrics`."""
-        return self.tuned_metrics(answers["logits"], truth["labels"])
-
     def state_at(self, threshold: float) -> State:
         """The same threshold for all labels."""
         return {"thresholds": [threshold] * len(self.labels)}
-
-    def answer(self, answers: RowTable, state: State | None) -> list[Prediction]:
-        """`decide`."""
-        return self.decide(answers["logits"], thresholds=_thresholds(state))
 
     @staticmethod
     def one_answer(metrics: Mapping[str, Any], *, rows: int) -> str | None:
@@ -136,7 +89,3 @@ class LabelTask(Task):
         if not (alike and differ):
             return None
         return " and ".join(repr(name) for name, row in per_label.items() if row["predicted"] == rows) or "no label"
-
-
-def _thresholds(state: State | None) -> Thresholds | None:
-    return None if state is None else tuple(state["thresholds"])

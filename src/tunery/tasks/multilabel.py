@@ -22,16 +22,18 @@ from tunery.data.metrics import (
 )
 from tunery.data.reading.cells import BadCell, flag_of, names_of
 from tunery.data.rng import row_generator
+from tunery.data.row_table import Array, RowTable
 from tunery.errors import DataError, did_you_mean, enumerated
 from tunery.schema.config.data import Data
 from tunery.schema.config.task import MultilabelTask
 from tunery.schema.results.finding import Finding
 from tunery.schema.results.prediction import Prediction
 from tunery.schema.results.run import SplitRecord
-from tunery.tasks.combine import SIGMOID, Combiner, Logits
-from tunery.tasks.labels import LabelTask, Numbers, Thresholds
+from tunery.tasks.combine import SIGMOID, Combiner
+from tunery.tasks.labels import LabelTask, Numbers
+from tunery.tasks.task import State
 
-UNTUNED = 0.5
+UNTUNED: Final = 0.5
 FEW: Final = 25
 """Positive rows from which a label has a threshold of its own. With fewer, the recall by which it would be chosen has a
 standard error above a tenth (0.5 / sqrt(25), where it is one half), which is more than a better threshold gains."""
@@ -89,61 +91,64 @@ class Multilabel(LabelTask):
                 result[row, position[label]] = 1.0
         return result
 
-    def calibrate(self, logits: Logits, targets: Numbers) -> Thresholds | None:
+    def fit_state(self, answers: RowTable, truth: RowTable) -> State:
         """One threshold per label with the highest F1; all equal where the config fixes the number.
 
         Labels with fewer than 25 positive rows share one, by which they are given together as often as they are true;
         where all of them have fewer than that, it is found over all labels.
         """
         if self._fixed is not None:
-            return (self._fixed,) * len(self.labels)
-        truth = targets > 0
-        return _tuned(sigmoid(finite(logits)), truth, few=truth.sum(axis=0) < FEW)
+            return self.state_at(self._fixed)
+        is_true = truth["labels"] > 0
+        thresholds = _tuned(sigmoid(finite(answers["logits"])), is_true, few=is_true.sum(axis=0) < FEW)
+        return {"thresholds": thresholds.tolist()}
 
-    def tuned_metrics(self, logits: Logits, targets: Numbers) -> dict[str, Any]:
+    def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
         """Each fifth of the rows, drawn at random, is judged by thresholds that were tuned on the other four."""
-        thresholds = self.calibrate(logits, targets)
+        state = self.fit_state(answers, truth)
         if self._fixed is not None:
-            return self.metrics(logits, targets, thresholds=thresholds)
-        probabilities, truth = sigmoid(finite(logits)), targets > 0
-        few = truth.sum(axis=0) < FEW
-        fold = row_generator(0, epoch=0, row=0, purpose="folds").permutation(len(truth)) % FOLDS
-        given = np.zeros_like(truth)
+            return self.score(answers, truth, state)
+        probabilities, is_true = sigmoid(finite(answers["logits"])), truth["labels"] > 0
+        few = is_true.sum(axis=0) < FEW
+        fold = row_generator(0, epoch=0, row=0, purpose="folds").permutation(len(is_true)) % FOLDS
+        given = np.zeros_like(is_true)
         for number in range(FOLDS):
             own, others = fold == number, fold != number
-            given[own] = self._given(probabilities[own], _tuned(probabilities[others], truth[others], few=few))
-        return self._judged(logits, targets, given=given, thresholds=thresholds)
+            given[own] = probabilities[own] >= _tuned(probabilities[others], is_true[others], few=few)
+        return self._metrics(answers, truth, given=given, thresholds=self._thresholds(state))
 
-    def metrics(self, logits: Logits, targets: Numbers, *, thresholds: Thresholds | None) -> dict[str, Any]:
+    def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
         """As in scikit-learn, F1 macro is taken over all labels; one that is neither true nor given counts 0."""
-        given = self._given(sigmoid(finite(logits)), self._cuts(thresholds))
-        return self._judged(logits, targets, given=given, thresholds=thresholds)
+        thresholds = self._thresholds(state)
+        given = sigmoid(finite(answers["logits"])) >= thresholds
+        return self._metrics(answers, truth, given=given, thresholds=thresholds)
 
-    def _judged(
-        self, logits: Logits, targets: Numbers, *, given: Bools, thresholds: Thresholds | None
-    ) -> dict[str, Any]:
-        z, truth, cuts = finite(logits), targets > 0, self._cuts(thresholds)
-        counts = Counts(hits=(given & truth).sum(axis=0), given=given.sum(axis=0), actual=truth.sum(axis=0))
-        each = [areas(z[:, k], truth[:, k]) for k in range(len(self.labels))]
+    def _metrics(self, answers: RowTable, truth: RowTable, *, given: Bools, thresholds: Floats) -> dict[str, Any]:
+        z, targets = finite(answers["logits"]), truth["labels"]
+        is_true = targets > 0
+        counts = Counts(hits=(given & is_true).sum(axis=0), given=given.sum(axis=0), actual=is_true.sum(axis=0))
+        each = [areas(z[:, k], is_true[:, k]) for k in range(len(self.labels))]
         detail = counts.per_label(self.labels)
-        for label, cut, pair in zip(self.labels, cuts, each, strict=True):
+        for label, threshold, pair in zip(self.labels, thresholds.tolist(), each, strict=True):
             roc, precision = pair or (None, None)
-            detail[label].update(roc_auc=roc, pr_auc=precision, threshold=cut)
+            detail[label].update(roc_auc=roc, pr_auc=precision, threshold=threshold)
         return {
             **counts.averages(np.ones(len(self.labels), dtype=np.bool_)),
-            "subset_accuracy": float((given == truth).all(axis=1).mean()),
+            "subset_accuracy": float((given == is_true).all(axis=1).mean()),
             **mean_areas(each),
             "loss": float(binary_cross_entropy(z, targets).mean()),
             "per_label": detail,
         }
 
-    def row_losses(self, logits: Logits, targets: Numbers) -> Floats:
-        result: Floats = binary_cross_entropy(finite(logits), targets).mean(axis=1)
-        return result
+    def losses(self, answers: RowTable, truth: RowTable) -> Array:
+        """Plain sigmoid cross-entropy, the mean over the labels."""
+        losses: Array = binary_cross_entropy(finite(answers["logits"]), truth["labels"]).mean(axis=1)
+        return losses
 
-    def decide(self, logits: Logits, *, thresholds: Thresholds | None) -> list[Prediction]:
-        probabilities = sigmoid(finite(logits))
-        given = self._given(probabilities, self._cuts(thresholds))
+    def answer(self, answers: RowTable, state: State | None) -> list[Prediction]:
+        """Every label from its threshold on."""
+        probabilities = sigmoid(finite(answers["logits"]))
+        given = probabilities >= self._thresholds(state)
         confidence = np.where(given, probabilities, 1 - probabilities).min(axis=1)
         names = np.array(self.labels, dtype=object)
         return [
@@ -169,22 +174,21 @@ class Multilabel(LabelTask):
         terms = (share * math.log(share) + (1 - share) * math.log1p(-share) for share in shares)
         return -sum(terms) / len(metrics["per_label"])
 
-    def _cuts(self, thresholds: Thresholds | None) -> Thresholds:
-        return thresholds or (self._fixed or UNTUNED,) * len(self.labels)
+    def _thresholds(self, state: State | None) -> Floats:
+        """(labels,)"""
+        if state is None:
+            return np.full(len(self.labels), UNTUNED if self._fixed is None else self._fixed)
+        return np.array(state["thresholds"], dtype=np.float64)
 
-    def _given(self, probabilities: Floats, thresholds: Thresholds) -> Bools:
-        result: Bools = probabilities >= np.array(thresholds)
-        return result
 
-
-def _tuned(probabilities: Floats, truth: Bools, *, few: Bools) -> Thresholds:
-    """A threshold for each label; one for all labels that have `few` positive rows (labels,)."""
-    pool = few if truth[:, few].sum() >= FEW else np.ones_like(few)
-    shared = matching_threshold(probabilities[:, pool].ravel(), truth[:, pool].ravel(), otherwise=UNTUNED)
-    own = (best_threshold(probabilities[:, k], truth[:, k], otherwise=shared) for k in np.flatnonzero(~few))
-    result = np.full(len(few), shared)
-    result[~few] = list(own)
-    return tuple(result.tolist())
+def _tuned(probabilities: Floats, is_true: Bools, *, few: Bools) -> Floats:
+    """A threshold for each label (labels,); one for all labels that have `few` positive rows (labels,)."""
+    pool = few if is_true[:, few].sum() >= FEW else np.ones_like(few)
+    shared = matching_threshold(probabilities[:, pool].ravel(), is_true[:, pool].ravel(), otherwise=UNTUNED)
+    thresholds = np.full(len(few), shared)
+    for k in np.flatnonzero(~few):
+        thresholds[k] = best_threshold(probabilities[:, k], is_true[:, k], otherwise=shared)
+    return thresholds
 
 
 def _one_column(column: str, *, separator: str) -> RowReader:

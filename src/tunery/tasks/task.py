@@ -3,9 +3,9 @@
 `data` reads and splits rows by it, `model` builds the outputs that it asks for, `train` asks it for targets, objective,
 metrics and answers. A task holds names and numbers: it must not know files, and no model.
 
-The *objective* of a task sees the outputs of one pass of training. For everything else the task *reduces* outputs at
-once to the little that its metrics need of a text, so that nobody holds all outputs of a split: a `RowTable`, of which
-any rows can be scored. Thresholds, jackknife and ensembles live on that.
+The *objective* of a task sees the outputs of one micro-batch of training. For everything else the task *reduces*
+outputs at once to the little that its metrics need of a text, so that nobody holds all outputs of a split: a
+`RowTable`, of which any rows can be scored. Thresholds, jackknife and ensembles live on that.
 """
 
 from abc import ABC, abstractmethod

@@ -57,10 +57,10 @@ class EpochLoader(DataLoader[Any]):
 
 @final
 class TuneryTrainer(Trainer):
-    """Steps over token-budget passes, scores through a function, saves only trained parameters.
+    """Steps over micro-batches of a token budget, scores through a function, saves only trained parameters.
 
-    One batch of the loader is one optimizer step: a list of passes whose gradients add up to that of the step's loss,
-    so that memory settings never change the optimisation.
+    One batch of the loader is one optimizer step: a list of micro-batches whose gradients add up to that of the step's
+    loss, so that memory settings never change the optimisation.
     """
 
     def __init__(
@@ -136,17 +136,19 @@ class TuneryTrainer(Trainer):
         return float(self._lr * group["lr"] / group["initial_lr"])
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """Forward and backward over the passes of one step; returns its loss, without penalties."""
+        """Forward and backward over the micro-batches of one step; returns its loss, without penalties."""
         self._built.train()
         self._objective.module.zero_grad()  # the Trainer clears the gradients of the model only
-        passes: Sequence[MicroBatch] = inputs
+        micro_batches: Sequence[MicroBatch] = inputs
         units: Counter[str] = Counter()
-        for micro in passes:
-            units.update(self._objective.units(micro.targets))
+        for micro_batch in micro_batches:
+            units.update(self._objective.units(micro_batch.targets))
         self._step_loss, self._step_lr = torch.zeros((), device=self.args.device), self._next_lr()
-        for micro in passes:
-            self._count(micro.inputs["attention_mask"])
-            batch, targets = self._moved(micro.inputs), self._moved(micro.targets)
+        for micro_batch in micro_batches:
+            mask = micro_batch.inputs["attention_mask"]
+            real, processed = int(mask.sum()), mask.numel()
+            self.tokens = Tokens(real=self.tokens.real + real, processed=self.tokens.processed + processed)
+            batch, targets = self._moved(micro_batch.inputs), self._moved(micro_batch.targets)
             share = partial(self._share_of_loss, model, batch, targets, units)
             self._step_loss += self._adversarial.backward(share, self.accelerator.backward)
         if self._built.rank_allocator is not None:
@@ -160,14 +162,10 @@ class TuneryTrainer(Trainer):
     def _share_of_loss(
         self, model: nn.Module, batch: Mapping[str, Tensor], targets: Mapping[str, Tensor], units: Mapping[str, int]
     ) -> Tensor:
-        """What one pass adds to the loss of the step, which has so many units."""
+        """What one micro-batch adds to the loss of the step, which has so many units."""
         with autocast(self.args.device, self._precision):
             outputs = answers_of(model, batch, self._built.outputs)
         return self._objective.share({name: output.float() for name, output in outputs.items()}, targets, units=units)
-
-    def _count(self, mask: Tensor) -> None:
-        real, processed = int(mask.sum()), mask.numel()
-        self.tokens = Tokens(real=self.tokens.real + real, processed=self.tokens.processed + processed)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Score the validation split and tell the callbacks."""

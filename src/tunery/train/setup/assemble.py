@@ -8,7 +8,7 @@ import torch
 from torch.optim import Optimizer
 from transformers import set_seed
 
-from tunery.data.batches import PASS_TOKENS, Collator, EncodedDataset, EpochBatches, length_tells_labels
+from tunery.data.batches import OVERHEAD, Collator, EncodedDataset, EpochBatches, length_tells_labels
 from tunery.errors import ConfigError, Problem
 from tunery.hardware import pick_device, pick_precision, reset_peak_memory, use_precision
 from tunery.model.backbones.dropout import Dropouts
@@ -25,8 +25,9 @@ from tunery.train.loop.finite import rows_of_step
 from tunery.train.loop.trainer import EpochLoader
 from tunery.train.setup.prepare import Prepared
 
-_PASS_TOKENS_ELSEWHERE = 1024
-"""On a GPU a pass of few tokens takes as long as one of many, since starting its kernels takes longer than they do."""
+_OVERHEAD_ON_GPU = 1024
+"""A micro-batch of few tokens takes as long as one of many there, since starting its kernels takes longer than they
+do."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Assembled:
         return rows_of_step(self.batches, self.prepared.splits.train.examples, step)
 
     def loader(self) -> EpochLoader:
-        """One batch is one optimizer step: a list of passes."""
+        """One batch is one optimizer step: a list of micro-batches."""
         prepared, train, tokenizer = self.prepared, self.config.train, self.prepared.tokenizer
         workers = train.workers
         return EpochLoader(
@@ -85,7 +86,7 @@ class Assembled:
             collate_fn=Collator(
                 tokenizer.pad_token_id,
                 max_tokens=train.micro_batch_tokens,
-                pass_tokens=PASS_TOKENS if self.device.type == "cpu" else _PASS_TOKENS_ELSEWHERE,
+                overhead=OVERHEAD if self.device.type == "cpu" else _OVERHEAD_ON_GPU,
                 token_dropout=self.config.regularization.token_dropout,
                 seed=self.config.seed,
                 special_ids=frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id},
