@@ -29,9 +29,15 @@ def pretend_cuda(monkeypatch: pytest.MonkeyPatch, *capability: int) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
 
 
-def test_every_precision_has_a_rule_on_every_device() -> None:
-    precisions = get_args(Model.model_fields["precision"].annotation)
-    assert set(hardware.RULES) == {(device, precision) for device in ("cpu", "cuda") for precision in precisions}
+PRECISIONS: tuple[str, ...] = get_args(Model.model_fields["precision"].annotation)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_of_the_config_is_what_it_is_called_on_a_gpu_that_has_it(
+    monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    pretend_cuda(monkeypatch, 9, 0)
+    assert pick_precision(precision, CUDA)[0] == ("bf16" if precision == "auto" else precision)
 
 
 def test_a_cpu_with_amx_takes_bf16(cpu_info: Path) -> None:

@@ -3,7 +3,6 @@
 import re
 import resource
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -38,7 +37,7 @@ def pick_precision(requested: str, device: torch.device) -> Choice:
     Raises:
         RequestError: the device cannot compute in the precision asked for.
     """
-    return RULES[device.type, requested](device)
+    return _on_cpu(requested) if device.type == "cpu" else _on_cuda(requested, device)
 
 
 def use_precision(precision: str, device: torch.device) -> None:
@@ -65,94 +64,45 @@ def reset_peak_memory(device: torch.device) -> None:
 def peak_memory(device: torch.device) -> Memory:
     """Highest memory in bytes: resident in this process, and allocated on the device."""
     on_device = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-    return Memory(host_peak_bytes=_host_peak(), device_peak_bytes=on_device)
-
-
-def _cpu_auto(device: torch.device) -> Choice:
-    if _cpu_has_amx():
-        return "bf16", "bf16: the CPU has AMX matrix units"
-    return "fp32", "fp32: the CPU has no bf16 matrix units (AMX)"
-
-
-def _cpu_bf16(device: torch.device) -> Choice:
-    note = "the CPU has AMX matrix units" if _cpu_has_amx() else "slow, the CPU has no AMX matrix units"
-    return "bf16", f"bf16: asked for ({note})"
-
-
-def _cpu_fp16(device: torch.device) -> Choice:
-    raise RequestError("model.precision=fp16 needs a CUDA device, but got a CPU; write model.precision=auto")
-
-
-def _cpu_tf32(device: torch.device) -> Choice:
-    raise RequestError("model.precision=tf32 needs a CUDA device, but got a CPU; write model.precision=fp32")
-
-
-def _cuda_auto(device: torch.device) -> Choice:
-    name, capability = _cuda_facts(device)
-    if capability >= AMPERE:
-        return "bf16", f"bf16: {name} has it in hardware; {_REST}"
-    return "fp16", f"fp16 with loss scaling: {name} (compute capability {_dotted(capability)}) has no bf16 in hardware"
-
-
-def _cuda_fp32(device: torch.device) -> Choice:
-    return "fp32", "fp32: asked for (strict, TF32 is off)"
-
-
-def _cuda_tf32(device: torch.device) -> Choice:
-    _require_ampere("tf32", device)
-    return "tf32", "tf32: asked for (fp32 with matrix products in TF32)"
-
-
-def _cuda_bf16(device: torch.device) -> Choice:
-    _require_ampere("bf16", device)
-    return "bf16", f"bf16: asked for; {_REST}"
-
-
-def _cuda_fp16(device: torch.device) -> Choice:
-    rest = f"; {_REST}" if _cuda_facts(device)[1] >= AMPERE else ""
-    return "fp16", f"fp16: asked for, with loss scaling{rest}"
-
-
-def _require_ampere(precision: str, device: torch.device) -> None:
-    name, capability = _cuda_facts(device)
-    if capability < AMPERE:
-        rule = f"model.precision={precision} needs compute capability >= {_dotted(AMPERE)}"
-        raise RequestError(f"{rule}, but {name} has {_dotted(capability)}; write model.precision=auto")
-
-
-def _cpu_fp32(device: torch.device) -> Choice:
-    return "fp32", "fp32: asked for"
-
-
-RULES: dict[tuple[str, str], Callable[[torch.device], Choice]] = {
-    ("cpu", "auto"): _cpu_auto,
-    ("cpu", "fp32"): _cpu_fp32,
-    ("cpu", "tf32"): _cpu_tf32,
-    ("cpu", "bf16"): _cpu_bf16,
-    ("cpu", "fp16"): _cpu_fp16,
-    ("cuda", "auto"): _cuda_auto,
-    ("cuda", "fp32"): _cuda_fp32,
-    ("cuda", "tf32"): _cuda_tf32,
-    ("cuda", "bf16"): _cuda_bf16,
-    ("cuda", "fp16"): _cuda_fp16,
-}
-
-
-def _cuda_facts(device: torch.device) -> tuple[str, tuple[int, int]]:
-    return torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
-
-
-def _dotted(capability: tuple[int, int]) -> str:
-    return f"{capability[0]}.{capability[1]}"
-
-
-def _cpu_has_amx() -> bool:
-    return bool(CPU_INFO.is_file() and re.search(r"\bamx_bf16\b", CPU_INFO.read_text()))
-
-
-def _host_peak() -> int:
-    """From the kernel's high-water mark: `getrusage` would count what the parent process once held."""
     if PROC_STATUS.is_file() and (mark := re.search(r"VmHWM:\s*(\d+) kB", PROC_STATUS.read_text())):
-        return int(mark[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        host = int(mark[1]) * 1024  # `getrusage` would count what the parent process once held
+    else:
+        host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Memory(host_peak_bytes=host, device_peak_bytes=on_device)
+
+
+def _on_cpu(requested: str) -> Choice:
+    has_amx = CPU_INFO.is_file() and re.search(r"\bamx_bf16\b", CPU_INFO.read_text()) is not None
+    match requested:
+        case "auto" if has_amx:
+            return "bf16", "bf16: the CPU has AMX matrix units"
+        case "auto":
+            return "fp32", "fp32: the CPU has no bf16 matrix units (AMX)"
+        case "bf16":
+            matrix_units = "the CPU has AMX matrix units" if has_amx else "slow, the CPU has no AMX matrix units"
+            return "bf16", f"bf16: asked for ({matrix_units})"
+        case "fp32":
+            return "fp32", "fp32: asked for"
+    instead = "auto" if requested == "fp16" else "fp32"
+    rule = f"model.precision={requested} needs a CUDA device"
+    raise RequestError(f"{rule}, but got a CPU; write model.precision={instead}")
+
+
+def _on_cuda(requested: str, device: torch.device) -> Choice:
+    name, capability = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
+    is_ampere, version = capability >= AMPERE, ".".join(map(str, capability))
+    if requested in ("bf16", "tf32") and not is_ampere:
+        rule = f"model.precision={requested} needs compute capability >= {'.'.join(map(str, AMPERE))}"
+        raise RequestError(f"{rule}, but {name} has {version}; write model.precision=auto")
+    match requested:
+        case "auto" if is_ampere:
+            return "bf16", f"bf16: {name} has it in hardware; {_REST}"
+        case "auto":
+            return "fp16", f"fp16 with loss scaling: {name} (compute capability {version}) has no bf16 in hardware"
+        case "bf16":
+            return "bf16", f"bf16: asked for; {_REST}"
+        case "fp16":
+            return "fp16", "fp16: asked for, with loss scaling" + (f"; {_REST}" if is_ampere else "")
+        case "tf32":
+            return "tf32", "tf32: asked for (fp32 with matrix products in TF32)"
+    return "fp32", "fp32: asked for (strict, TF32 is off)"

@@ -252,9 +252,9 @@ def test_a_head_that_comes_with_the_base_is_new_unless_it_is_for_these_labels(ti
     same = make(tmp_path)
     names = {"classifier.weight", "classifier.bias"}
     assert not same.roles.head and names <= same.trainable
-    assert {same.depth_of(name) for name in names} == {same.layers + 1}
+    assert {same.roles.depth_of(name) for name in names} == {same.roles.layers + 1}
     others = {"labels": LabelOutput(labels=("bad", "fair", "good"), problem="single_label")}
-    assert make(tmp_path, outputs=others).head_names == make(tiny_bert).head_names >= names
+    assert make(tmp_path, outputs=others).roles.head == make(tiny_bert).roles.head >= names
     adapted = make(tmp_path, peft=Lora(r=2))
     trained = {plain_name(name) for name in adapted.trainable - adapted.roles.adapter}
     assert names <= trained and not adapted.roles.head, "a head of texts is trained whatever the method"

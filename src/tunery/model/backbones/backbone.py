@@ -13,7 +13,9 @@ from typing import Any, Final, TypeVar, cast
 import torch
 from torch import nn
 from transformers import (
+    MODEL_MAPPING,
     AutoConfig,
+    AutoModel,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
@@ -161,8 +163,10 @@ def load_pretrained(
     before = config.pad_token_id
     config.pad_token_id = config.get_text_config().pad_token_id = tokenizer.pad_token_id
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
-    if _pools_for_nobody(loading, config):
-        options["add_pooling_layer"] = False
+    if loading.auto_class is AutoModel and type(config) in MODEL_MAPPING:
+        kind: Any = MODEL_MAPPING[type(config)]  # of some families a tuple of classes, which have no such argument
+        if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
+            options["add_pooling_layer"] = False  # a head of ours does not read it
     _refuse_giant(base, loading, config, options)
     if quantization is not None:
         options |= loading_options(quantization, layers=_path_of_layers(loading, config, options))
@@ -265,13 +269,6 @@ def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     return f"sha256:{digest.hexdigest()}"
-
-
-def _pools_for_nobody(loading: Loading, config: PretrainedConfig) -> bool:
-    """Whether the architecture would bring a pooler that our own head does not read."""
-    if loading.task_type == "SEQ_CLS" or type(config) not in loading.auto_class._model_mapping:
-        return False
-    return "add_pooling_layer" in inspect.signature(loading.auto_class._model_mapping[type(config)].__init__).parameters
 
 
 def _refuse_giant(base: Base, loading: Loading, config: PretrainedConfig, options: dict[str, Any]) -> None:

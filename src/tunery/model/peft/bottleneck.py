@@ -23,12 +23,12 @@ from tunery.schema.config.peft import Bottleneck, Compacter, Houlsby, Pfeiffer, 
 TOPMOST: Mapping[str, int | None] = {"all": None, "top4": 4, "top8": 8}
 """Value of `peft.layers` -> how many layers, counted from the output."""
 
-TURNED = frozenset({"longformer"})
+TOKENS_FIRST = frozenset({"longformer"})
 """Families whose query sees (tokens, batch, hidden), and so not the block's input as the block's output is laid out."""
 
 Make = Callable[..., Callable[[], nn.Module]]
 """`(spec, width=)` -> what makes one adapter."""
-Places = Callable[[Any, LoadedBase], dict[str, Any]]
+Placement = Callable[[Any, LoadedBase], dict[str, Any]]
 """`(spec, loaded)` -> the fields of `AdapterConfig` that say where."""
 
 
@@ -65,7 +65,7 @@ def _make_linear(bottleneck: int, *, width: int, activation: str, dropout: float
 def after_feed_forward(spec: Pfeiffer, loaded: LoadedBase) -> dict[str, Any]:
     """One place per layer, after the feed-forward block.
 
-    Where a norm closes the block (BERT and its kin), the adapter reads the normed sum of block and residual, and what
+    Where a norm closes the block (models like BERT), the adapter reads the normed sum of block and residual, and what
     it adds is normed again: Pfeiffer et al. 2021, as the `adapters` package has it. Where the norm comes first (GPT-2,
     ModernBERT, Llama), nothing stands between the block and the residual, and the adapter follows the block's output.
     """
@@ -87,7 +87,7 @@ def beside_both_blocks(spec: Houlsby, loaded: LoadedBase) -> dict[str, Any]:
         ModelError: the family lays the input of its attention out in another way than the output.
     """
     family = loaded.model.config.model_type
-    if family in TURNED:
+    if family in TOKENS_FIRST:
         raise ModelError(
             f"peft.parallel=true needs an attention that reads (batch, tokens, hidden), but that of {family!r} reads "
             "(tokens, batch, hidden); take peft.parallel=false"
@@ -103,18 +103,18 @@ def beside_both_blocks(spec: Houlsby, loaded: LoadedBase) -> dict[str, Any]:
     return {"target_modules": list(reads), "layer": Beside, "reads": reads}
 
 
-def houlsby_places(spec: Houlsby, loaded: LoadedBase) -> dict[str, Any]:
+def houlsby_placement(spec: Houlsby, loaded: LoadedBase) -> dict[str, Any]:
     """After both blocks or beside them, with the scale that the spec asks for."""
-    places: Mapping[bool, Places] = {False: after_both_blocks, True: beside_both_blocks}
-    return {**places[spec.parallel](spec, loaded), "scale": spec.scale}
+    place = beside_both_blocks if spec.parallel else after_both_blocks
+    return {**place(spec, loaded), "scale": spec.scale}
 
 
 @final
 class Adapters(Method):
-    """Adapters in the places that `places` names, each made by `make`; saved in tunery's own format."""
+    """Adapters where `placement` says, each made by `make`; saved in tunery's own format."""
 
-    def __init__(self, *, places: Places, make: Make) -> None:
-        self._places = places
+    def __init__(self, *, placement: Placement, make: Make) -> None:
+        self._placement = placement
         self._make = make
 
     def wrap(self, spec: Any, loaded: LoadedBase) -> Wrapped:
@@ -151,7 +151,7 @@ class Adapters(Method):
     def config(self, spec: Any, loaded: LoadedBase) -> AdapterConfig:
         """Where the adapters of a spec go, and what they are."""
         make = self._make(spec, width=loaded.model.config.hidden_size)
-        return AdapterConfig(make=make, described=spec.model_dump(mode="json"), **self._places(spec, loaded))
+        return AdapterConfig(make=make, described=spec.model_dump(mode="json"), **self._placement(spec, loaded))
 
     def _adapted(self, spec: Any, loaded: LoadedBase) -> Adapted:
         whole = [loaded.model.get_submodule(name) for name in loaded.trained_whole]

@@ -1,7 +1,13 @@
 """The parameter-efficient methods: spec class -> method. Adding one is a file and a line in `METHODS`."""
 
 from tunery.model.peft.adalora import AdaptiveRank
-from tunery.model.peft.bottleneck import Adapters, after_both_blocks, after_feed_forward, houlsby_places, linear_adapter
+from tunery.model.peft.bottleneck import (
+    Adapters,
+    after_both_blocks,
+    after_feed_forward,
+    houlsby_placement,
+    linear_adapter,
+)
 from tunery.model.peft.by_name import ByName
 from tunery.model.peft.compacter import phm_adapter
 from tunery.model.peft.full import Full
@@ -43,9 +49,9 @@ METHODS: dict[type[Spec], Method] = {
     Dora: ThroughPeft(dora_config, no_decay="lora_magnitude_vector"),
     RsLora: ThroughPeft(rslora_config),
     AdaLora: AdaptiveRank(),
-    Pfeiffer: Adapters(places=after_feed_forward, make=linear_adapter),
-    Houlsby: Adapters(places=houlsby_places, make=linear_adapter),
-    Compacter: Adapters(places=after_both_blocks, make=phm_adapter),
+    Pfeiffer: Adapters(placement=after_feed_forward, make=linear_adapter),
+    Houlsby: Adapters(placement=houlsby_placement, make=linear_adapter),
+    Compacter: Adapters(placement=after_both_blocks, make=phm_adapter),
     Ia3: ThroughPeft(ia3_config, no_decay="ia3_l"),
     BitFit: Selection(biases, spec=BitFit()),
     LayerNormTuning: ThroughPeft(layernorm_config),

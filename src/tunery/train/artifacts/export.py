@@ -65,7 +65,10 @@ def export_run(
     require_writable(target.parent)
     with scratch_folder(temporary(target)) as staging:
         source, staged = kept.exported(staging / "kept", trust_remote_code=trust_remote_code), staging / "export"
-        _WRITERS[merge](source, staged, trust_remote_code)
+        if merge:
+            _write_merged(source, staged, trust_remote_code=trust_remote_code)
+        else:
+            shutil.copytree(source, staged)
         live = load(source, trust_remote_code=trust_remote_code)
         require_same(staged, live, _PROBES, trust_remote_code=trust_remote_code)
         replace_folder(staged, target)
@@ -82,11 +85,7 @@ def require_idle(root: Path) -> None:
         raise FolderError(f"{str(root)!r} is in use by {who}, who may remove what is read; wait for it")
 
 
-def _copy(source: Path, folder: Path, trust_remote_code: bool) -> None:
-    shutil.copytree(source, folder)
-
-
-def _merge(source: Path, folder: Path, trust_remote_code: bool) -> None:
+def _write_merged(source: Path, folder: Path, *, trust_remote_code: bool) -> None:
     card = read_card(source)
     export_merged(
         source,
@@ -99,9 +98,6 @@ def _merge(source: Path, folder: Path, trust_remote_code: bool) -> None:
         trust_remote_code=trust_remote_code,
     )
     shutil.copyfile(source / CARD, folder / CARD)
-
-
-_WRITERS = {False: _copy, True: _merge}
 
 
 @dataclass(frozen=True)
