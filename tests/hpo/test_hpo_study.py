@@ -37,6 +37,7 @@ from tunery.hpo.study import work
 from tunery.schema.results.study import StudyResult, TrialRecord
 from tunery.store.disk.files import remove_tree, size
 from tunery.store.folder import RunFolder
+from tunery.train import conclude
 
 
 def document(model: Path, folder: Path, **sections: Any) -> dict[str, Any]:
@@ -366,12 +367,12 @@ def test_a_trial_whose_export_answers_otherwise_has_no_value(
 ) -> None:
     calls: list[int] = []
 
-    def rehearse(*_: Any, **__: Any) -> None:
+    def verify(*_: Any, **__: Any) -> None:
         calls.append(1)
         if len(calls) == 1:
             raise ExportMismatch("its head was lost")
 
-    monkeypatch.setattr("tunery.train.fit.rehearse", rehearse)
+    monkeypatch.setattr(conclude, "verify", verify)
     result = search(document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"}), out=tmp_path / "study")
     assert [(trial.status, trial.reason) for trial in result.trials] == [
         ("failed", "ExportMismatch: its head was lost"),

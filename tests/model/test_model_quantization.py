@@ -156,7 +156,7 @@ def test_a_copy_answers_the_same(kind: str, twin: Callable[[nn.Module], nn.Modul
 
 
 def test_the_library_is_asked_for_where_it_is_missing(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunery.model.backbones.quantization.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # so it looks to Python where it is not installed
     with pytest.raises(MissingExtra, match=r"bitsandbytes is not installed. Type: pip install 'tunery\[quant\]'"):
         make(spec(tiny_bert, "nf4"))
 

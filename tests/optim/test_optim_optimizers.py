@@ -1,5 +1,6 @@
 """What single optimizers do beside their contract: devices, libraries, and a rate of their own."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ def test_all_others_work_anywhere(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", QUANT, ids=lambda kind: kind().name)
 def test_a_missing_library_is_named(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunery.optim.optimizers.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # so it looks to Python where it is not installed
     message = r"bitsandbytes is not installed. Type: pip install 'tunery\[quant\]'"
     with pytest.raises(MissingExtra, match=message):
         check_device(kind(), "cuda")

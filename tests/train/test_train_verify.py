@@ -19,8 +19,7 @@ from tunery import load
 from tunery.data.examples import Example
 from tunery.data.row_table import RowTable
 from tunery.errors import ExportMismatch
-from tunery.train.artifacts import verify
-from tunery.train.artifacts.verify import Reader, answers_from, require_same
+from tunery.train.artifacts.verify import READER, Reader, answers_from, require_same
 from tunery.train.fit import fit
 from tunery.train.predict.inference import Predictor
 
@@ -49,13 +48,12 @@ def live(best: Path) -> Predictor:
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Reader]]:
+def start() -> Iterator[Callable[[str], Reader]]:
     """Starts readers that are a few lines of Python."""
     readers: list[Reader] = []
 
     def make(script: str) -> Reader:
-        monkeypatch.setattr(verify, "_COMMAND", (sys.executable, "-S", "-c", script))
-        readers.append(Reader())
+        readers.append(Reader((sys.executable, "-S", "-c", script)))
         return readers[-1]
 
     yield make
@@ -66,9 +64,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Reader]]:
 def test_another_process_gives_the_logits_and_stays(best: Path, live: Predictor) -> None:
     there = answers_from(best, ROWS)["logits"]
     assert np.allclose(there, live.logits(ROWS, precision="fp32"), atol=1e-6) and there.dtype == np.float32
-    first = verify._READER.pid
+    first = READER.pid
     answers_from(best, ROWS)
-    assert first is not None and verify._READER.pid == first != os.getpid()
+    assert first is not None and READER.pid == first != os.getpid()
     require_same(best, live, ROWS)
 
 

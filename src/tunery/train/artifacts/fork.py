@@ -19,24 +19,29 @@ class Fork:
         """Args:
         work: what the copy does with its questions and answers; it ends when `work` does.
         """
-        (questions, into), (out, answers) = os.pipe(), os.pipe()
+        (questions, stdin), (stdout, answers) = os.pipe(), os.pipe()
         self.returncode: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
-            os.close(into)
-            os.close(out)
-            _be(work, os.fdopen(questions, "rb"), os.fdopen(answers, "wb"))
+            os.close(stdin)
+            os.close(stdout)
+            try:
+                work(os.fdopen(questions, "rb"), os.fdopen(answers, "wb"))
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
         os.close(questions)
         os.close(answers)
-        self.stdin, self.stdout = os.fdopen(into, "wb"), os.fdopen(out, "rb")
+        self.stdin, self.stdout = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb")
 
     def poll(self) -> int | None:
         """How it ended, as `Popen` tells it; None while it lives."""
-        return self._bury(os.WNOHANG)
+        return self._reap(os.WNOHANG)
 
     def wait(self) -> int:
         """The same, in time."""
-        code = self._bury(0)
+        code = self._reap(0)
         return 0 if code is None else code
 
     def kill(self) -> None:
@@ -45,17 +50,8 @@ class Fork:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
-    def _bury(self, options: int) -> int | None:
+    def _reap(self, options: int) -> int | None:
         if self.returncode is None:
             pid, status = os.waitpid(self.pid, options)
             self.returncode = os.waitstatus_to_exitcode(status) if pid else None
         return self.returncode
-
-
-def _be(work: Callable[[BinaryIO, BinaryIO], None], questions: BinaryIO, answers: BinaryIO) -> None:
-    try:
-        work(questions, answers)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)

@@ -40,7 +40,7 @@ def publish(built: Built, prepared: Prepared, config: RunConfig, *, best: Checkp
 
 
 def verify(built: Built, prepared: Prepared, config: RunConfig, *, best: CheckpointRecord, staging: Path) -> None:
-    """Do all of `publish` but the publishing: what a trial scored counts if its weights survive the export.
+    """Export the live model to a scratch folder and compare: what a trial scored counts if its weights survive that.
 
     Raises:
         ExportMismatch: as `publish` does.
@@ -76,7 +76,7 @@ def export_checked(
         "data": data_record(prepared.splits).model_dump(mode="json"),
         "weights": {"step": best.step, "epoch": best.epoch, "value": best.value, "unfinished": unfinished},
     }
-    with naming_the_disk(folder):
+    with os_errors_of_libraries(folder):
         export(built, prepared.tokenizer, folder, outputs=task.outputs, spec=config.model, peft=config.peft)
         write(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False).encode(errors="replace"))
     live = Network(built.module, prepared.tokenizer, config=config, task=task)
@@ -85,15 +85,15 @@ def export_checked(
 
 
 @contextmanager
-def naming_the_disk(path: Path) -> Iterator[None]:
+def os_errors_of_libraries(path: Path) -> Iterator[None]:
     """Raise `OSError` where safetensors or tokenizers fail to write: their own errors hide that it was the disk."""
     try:
         with naming(path):
             yield
     except Exception as error:
-        if (found := _OS_ERROR.search(str(error))) is None:
+        if (match := _OS_ERROR.search(str(error))) is None:
             raise
-        number = int(found[1])
+        number = int(match[1])
         raise OSError(number, os.strerror(number), str(path)) from error
 
 

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, final
+from typing import IO, Any, Final, final
 
 import numpy as np
 import torch
@@ -28,12 +28,12 @@ from tunery.train.artifacts.reader import serve
 from tunery.train.exit_text import death
 from tunery.train.predict.inference import Answerer
 
-_COMMAND = (sys.executable, "-P", "-m", "tunery.train.artifacts.reader")
-ROWS = 32
+COMMAND: Final = (sys.executable, "-P", "-m", "tunery.train.artifacts.reader")
+ROWS: Final = 32
 """Rows on which two models are compared."""
-TOLERANCE = 1e-4
+TOLERANCE: Final = 1e-4
 """Largest difference, in fp32, between answers that count as the same (`row_table.gap`)."""
-_NOTHING = "nothing was published"
+_NOTHING: Final = "nothing was published"
 
 
 def require_same(folder: Path, live: Answerer, examples: Sequence[Example], *, trust_remote_code: bool = False) -> None:
@@ -66,7 +66,7 @@ def answers_from(folder: Path, examples: Sequence[Example], *, trust_remote_code
         "threads": torch.get_num_threads(),
         "trust_remote_code": trust_remote_code,
     }
-    head, body = _READER.ask(question)
+    head, body = READER.ask(question)
     if "error" in head:
         rule = f"the exported model must be readable in another process, but {str(folder)!r} is not"
         raise ExportMismatch(f"{rule} ({head['error']}); {_NOTHING}")
@@ -82,7 +82,11 @@ Process = subprocess.Popen[bytes] | Fork
 class Reader:
     """The other process, from this one's side. One question at a time, from whichever thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+        """Args:
+        command: starts the process.
+        """
+        self._command = command
         self._lock = threading.Lock()
         self._process: Process | None = None
         atexit.register(self.end)
@@ -103,17 +107,29 @@ class Reader:
         """
         with self._lock:
             process = self._running()
+            stdin, stdout = _pipes(process)
             try:
-                return _exchange(process, question)
+                with suppress(BrokenPipeError):  # it died already: its exit code says how
+                    stdin.write(f"{json.dumps(question)}\n".encode())
+                    stdin.flush()
+                line = stdout.readline()
+                if line.endswith(b"\n"):
+                    head = json.loads(line)
+                    size = head.get("bytes", 0)
+                    body = stdout.read(size)
+                    if len(body) == size:
+                        return head, body
+                ending = death(process.wait())
+                raise ExportMismatch(f"the process that reads the exported model back {ending}; {_NOTHING}")
             except BaseException:
                 process.kill()  # a late answer must not be taken for the next one's
-                self._let_go(process)
+                self._end(process)
                 raise
 
     def end(self) -> None:
         """Called when this process ends, in its own time."""
         if self._process is not None:
-            self._let_go(self._process)
+            self._end(self._process)
 
     def disown(self) -> None:
         """Called in a fork of this process: the reader is its parent's, and must not live as long as the fork."""
@@ -124,31 +140,17 @@ class Reader:
 
     def _running(self) -> Process:
         if self._process is not None and self._process.poll() is not None:
-            self._let_go(self._process)
+            self._end(self._process)
         if self._process is None:
             pipe = subprocess.PIPE
             # a session of its own: a Ctrl-C is meant for this process, which may have questions left
-            self._process = subprocess.Popen(_COMMAND, stdin=pipe, stdout=pipe, start_new_session=True)
+            self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, start_new_session=True)
         return self._process
 
-    def _let_go(self, process: Process) -> None:
+    def _end(self, process: Process) -> None:
         _close(process)
         process.wait()
         self._process = None
-
-
-def _exchange(process: Process, question: Mapping[str, Any]) -> Answer:
-    into, out = _pipes(process)
-    with suppress(BrokenPipeError):  # it died already: its exit code says how
-        into.write(f"{json.dumps(question)}\n".encode())
-        into.flush()
-    head = out.readline()
-    if head.endswith(b"\n"):
-        found = json.loads(head)
-        body = out.read(found.get("bytes", 0))
-        if len(body) == found.get("bytes", 0):
-            return found, body
-    raise ExportMismatch(f"the process that reads the exported model back {death(process.wait())}; {_NOTHING}")
 
 
 def _pipes(process: Process) -> tuple[IO[bytes], IO[bytes]]:
@@ -163,9 +165,9 @@ def _close(process: Process) -> None:
             pipe.close()
 
 
-_READER = Reader()
+READER: Final = Reader()
 
 
 def read_from_a_fork() -> None:
     """Let exports be read by a copy of this process, as it is now: without a model, without CUDA, with one thread."""
-    _READER.fork()
+    READER.fork()
