@@ -185,18 +185,14 @@ def load_base(
             f"them in another shape than its labels and config.json ask for: {', '.join(sorted(missing)[:5])}; "
             "export it again"
         )
-    prefix = _prefix(model)
+    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
     structure = find_layers(model.get_submodule(prefix.removesuffix(".")))
     outside = {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
     _check_weights(base, structure, missing=[name.removeprefix(prefix) for name in missing - outside])
-    fresh = missing if _has_head_for(base, outputs) else missing | outside
-    return LoadedBase(model, structure, prefix, _holders(model, prefix, missing | outside), loading.task_type), fresh
-
-
-def _has_head_for(base: Base, outputs: Outputs) -> bool:
-    """Whether the head that a base may bring was trained for these very labels: that of others answers about others."""
+    # a head that was trained for other labels answers about others, whatever its shape
     labels = [output.labels for output in outputs.values() if isinstance(output, LabelOutput)]
-    return labels == [pretrained_labels(base)]
+    fresh = missing if labels == [pretrained_labels(base)] else missing | outside
+    return LoadedBase(model, structure, prefix, _holders(model, prefix, missing | outside), loading.task_type), fresh
 
 
 def _roles(
@@ -237,11 +233,6 @@ def _roles(
         depth_of=depth_of,
         layers=structure.count,
     )
-
-
-def _prefix(model: PreTrainedModel) -> str:
-    """Where the backbone is within the model; empty where the model is the backbone."""
-    return "" if model.base_model is model else f"{model.base_model_prefix}."
 
 
 def _holders(model: PreTrainedModel, prefix: str, fresh: frozenset[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from tunery.errors import ModelError, reason_of
@@ -16,6 +17,8 @@ _SHORT, _LONG = "one", "one two three four five six seven eight nine ten"
 _TOLERANCE = 1e-3
 """Largest difference between answers that count as equal, as a share of the largest logit; float32 needs 1e-5."""
 _FAILURES = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, AssertionError, NotImplementedError)
+
+_COLUMNS = ("input_ids", "token_type_ids")
 
 Row = Mapping[str, Sequence[int]]
 """What a tokenizer makes of one text: `input_ids`, and `token_type_ids` where the model asks for them."""
@@ -84,7 +87,7 @@ def _refuse_read_padding(alone: Tensor, beside: Tensor, *, tokens: int, config: 
 
 @contextmanager
 def on_trial(model: nn.Module) -> Iterator[None]:
-    """Within, the model is in eval mode for a few silent forward passes; modes and random state are as before then."""
+    """Within, the model is in eval mode for a few forward passes; modes and random state are as before afterwards."""
     modes = {module: module.training for module in model.modules()}
     with torch.no_grad(), torch.random.fork_rng(devices=()), without_noise():
         model.eval()
@@ -111,20 +114,18 @@ def _answers(
 ) -> dict[str, Tensor]:
     """Every output; the rows are padded on the right, as in training."""
     device = next(module.parameters()).device
-    columns = {name: [row[name] for row in rows] for name in ("input_ids", "token_type_ids") if name in rows[0]}
-    columns["attention_mask"] = [[1] * len(row["input_ids"]) for row in rows]
-    fillers = {"input_ids": int(tokenizer.pad_token_id)}
-    batch = {name: _padded(column, fillers.get(name, 0)).to(device) for name, column in columns.items()}
+    columns = {name: [torch.tensor(row[name]) for row in rows] for name in rows[0] if name in _COLUMNS}
+    columns["attention_mask"] = [torch.ones_like(ids) for ids in columns["input_ids"]]
+    padding = {"input_ids": int(tokenizer.pad_token_id)}
+    batch = {
+        name: pad_sequence(column, batch_first=True, padding_value=padding.get(name, 0)).to(device)
+        for name, column in columns.items()
+    }
     return {name: answer.float() for name, answer in answers_of(module, batch, outputs).items()}
-
-
-def _padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
-    longest = max(map(len, rows))
-    return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows])
 
 
 def _with_another_word(row: Row, tokenizer: PreTrainedTokenizerBase) -> Row:
     first, *rest = row["input_ids"]
-    known = (tokenizer.pad_token_id, *rest[:1])
-    other = next(token for token in range(tokenizer.vocab_size) if token not in known)
+    taken = (tokenizer.pad_token_id, *rest[:1])
+    other = next(token for token in range(tokenizer.vocab_size) if token not in taken)
     return {**row, "input_ids": [first, *([other] if rest else []), *rest[1:]]}

@@ -69,44 +69,20 @@ def _between(low: float, high: float, share: float) -> float:
     return (1.0 - share) * low + share * high
 
 
-def _flat(spec: Any, progress: Progress) -> float:
-    return 1.0
-
-
-def _linear(spec: schema.Linear, progress: Progress) -> float:
-    return 1.0 - progress.share
-
-
-def _cosine(spec: schema.Cosine, progress: Progress) -> float:
-    return half_cosine(progress.share)
-
-
-def _cosine_restart(spec: schema.CosineRestart, progress: Progress) -> float:
-    return restarting_cosine(progress, cycles=spec.num_cycles, growth=spec.T_mult)
-
-
-def _polynomial(spec: schema.Polynomial, progress: Progress) -> float:
-    return float((1.0 - progress.share) ** spec.power)
-
-
-def _exponential(spec: schema.Exponential, progress: Progress) -> float:
-    return float(spec.gamma ** (progress.done / progress.steps_per_epoch))
-
-
 def _one_cycle(spec: schema.OneCycle, progress: Progress) -> float:
     start = 1.0 / spec.div_factor
     return one_cycle(progress, rise=spec.pct_start, start=start, end=start / spec.final_div_factor)
 
 
 CURVES: Final[dict[type[Any], Callable[[Any, Progress], float]]] = {
-    schema.NoSchedule: _flat,
-    schema.Constant: _flat,
-    schema.ConstantWarmup: _flat,
-    schema.Linear: _linear,
-    schema.Cosine: _cosine,
-    schema.CosineRestart: _cosine_restart,
-    schema.Polynomial: _polynomial,
-    schema.Exponential: _exponential,
+    **dict.fromkeys((schema.NoSchedule, schema.Constant, schema.ConstantWarmup), lambda spec, progress: 1.0),
+    schema.Linear: lambda spec, progress: 1.0 - progress.share,
+    schema.Cosine: lambda spec, progress: half_cosine(progress.share),
+    schema.CosineRestart: lambda spec, progress: restarting_cosine(
+        progress, cycles=spec.num_cycles, growth=spec.T_mult
+    ),
+    schema.Polynomial: lambda spec, progress: float((1.0 - progress.share) ** spec.power),
+    schema.Exponential: lambda spec, progress: float(spec.gamma ** (progress.done / progress.steps_per_epoch)),
     schema.OneCycle: _one_cycle,
 }
 """Factor on the peak after the warm-up, for each schedule that is known before the training."""

@@ -87,14 +87,15 @@ class SigmoidCrossEntropy(RowLoss):
 
     def __init__(self, problem: Kind, *, smoothing: float, positive_weights: Tensor | None = None) -> None:
         super().__init__()
-        self._indicators, self._smoothing = _INDICATORS[problem], smoothing
+        self._problem: Kind = problem
+        self._smoothing = smoothing
         self.register_buffer("positive_weights", positive_weights, persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """(rows, labels), (rows,) or (rows, labels) -> (rows,)"""
         logits = _precise(logits)
-        soft = _smooth(self._indicators(targets, logits.shape[1]).to(logits.dtype), self._smoothing)
-        weights = self.positive_weights
+        indicators = _indicators(targets, logits.shape[1], self._problem)
+        soft, weights = _smooth(indicators.to(logits.dtype), self._smoothing), self.positive_weights
         return F.binary_cross_entropy_with_logits(logits, soft, pos_weight=weights, reduction="none").mean(dim=1)
 
 
@@ -217,16 +218,9 @@ def _smooth(indicators: Tensor, smoothing: float) -> Tensor:
     return indicators * (1 - smoothing) + smoothing / 2
 
 
-def _one_hot(targets: Tensor, labels: int) -> Tensor:
-    return F.one_hot(targets, labels)
-
-
-def _as_given(targets: Tensor, labels: int) -> Tensor:
-    return targets
-
-
-_INDICATORS: Final[dict[Kind, Callable[[Tensor, int], Tensor]]] = {"single_label": _one_hot, "multi_label": _as_given}
-"""(rows,) or (rows, labels) -> (rows, labels) of zeros and ones; one label of n is each label against the rest."""
+def _indicators(targets: Tensor, labels: int, problem: Kind) -> Tensor:
+    """(rows,) or (rows, labels) -> (rows, labels) of zeros and ones; one label of n is each label against the rest."""
+    return F.one_hot(targets, labels) if problem == "single_label" else targets
 
 
 def _log_rest(log_p: Tensor) -> Tensor:
@@ -239,21 +233,11 @@ def _log_rest(log_p: Tensor) -> Tensor:
     return torch.where(likeliest, others, rest)
 
 
-def _unweighted(targets: np.ndarray, labels: int) -> None:
-    return None
-
-
-_WEIGHINGS: Final[dict[str | None, Callable[[np.ndarray, int], Tensor | None]]] = {
-    None: _unweighted,
-    "balanced": balanced,
-}
-
-
 def _cross_entropy(spec: CrossEntropy, rows: TrainingRows) -> RowLoss:
     if rows.problem != "single_label":
         message = f"{spec.name!r} needs exactly one label a row, but rows have any number; take bce, or another loss"
         raise ConfigError([Problem("task.loss.name", message)])
-    weights = _WEIGHINGS[spec.class_weights](rows.targets, rows.labels)
+    weights = balanced(rows.targets, rows.labels) if spec.class_weights == "balanced" else None
     return SoftmaxCrossEntropy(smoothing=rows.smoothing, weights=weights)
 
 
@@ -262,7 +246,7 @@ def _bce(spec: Bce, rows: TrainingRows) -> RowLoss:
 
 
 def _weighted_bce(spec: WeightedBce, rows: TrainingRows) -> RowLoss:
-    indicators = _INDICATORS[rows.problem](torch.from_numpy(rows.targets), rows.labels)
+    indicators = _indicators(torch.from_numpy(rows.targets), rows.labels, rows.problem)
     weights = positive_weights(indicators, largest=spec.max_weight)
     return SigmoidCrossEntropy(rows.problem, smoothing=rows.smoothing, positive_weights=weights)
 

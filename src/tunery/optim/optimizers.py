@@ -5,7 +5,7 @@ every one against a transcription of that paper. What the papers leave open, and
 
 - RAdam is torch's: it adapts from the step at which the length of the moving average is above 5, as the authors'
   code has it (`>= 5`), where the paper has 4; with a second decay rate of 0.999 that is one step later.
-- Lamb and NovoGrad are our own (`per_tensor.py`). pytorch_optimizer 4.1 has both, but its Lamb divides by the first
+- Lamb and NovoGrad are our own (`lamb_novograd.py`). pytorch_optimizer 4.1 has both, but its Lamb divides by the first
   bias correction alone, so that the first step is ten times as long as the learning rate says, and caps norms of
   weights at 10; its NovoGrad writes into the gradients, which AdaLoRA reads after the step.
 """
@@ -28,26 +28,6 @@ from tunery.schema.config import optim as schema
 Build = Callable[[list[Group], Any], Optimizer]
 
 
-def _adamw(groups: list[Group], spec: schema.AdamW) -> Optimizer:
-    return torch.optim.AdamW(groups, betas=spec.betas, eps=spec.eps, fused=True)
-
-
-def _adam(groups: list[Group], spec: schema.Adam) -> Optimizer:
-    return torch.optim.Adam(groups, betas=spec.betas, eps=spec.eps, fused=True)
-
-
-def _sgd(groups: list[Group], spec: schema.Sgd) -> Optimizer:
-    return torch.optim.SGD(groups, fused=True)
-
-
-def _sgd_momentum(groups: list[Group], spec: schema.SgdMomentum) -> Optimizer:
-    return torch.optim.SGD(groups, momentum=spec.momentum, nesterov=spec.nesterov, fused=True)
-
-
-def _radam(groups: list[Group], spec: schema.RAdam) -> Optimizer:
-    return torch.optim.RAdam(groups, betas=spec.betas, eps=spec.eps, decoupled_weight_decay=True)
-
-
 def _adafactor(groups: list[Group], spec: schema.Adafactor) -> Optimizer:
     return AdafactorWithLr(  # type: ignore[no-untyped-call]
         groups,
@@ -60,12 +40,14 @@ def _adafactor(groups: list[Group], spec: schema.Adafactor) -> Optimizer:
     )
 
 
-def _lamb(groups: list[Group], spec: schema.Lamb) -> Optimizer:
-    return Lamb(groups, betas=spec.betas, eps=spec.eps)
+def _from_bitsandbytes(name: str) -> Build:
+    def build(groups: list[Group], spec: schema.WithMoments) -> Optimizer:
+        _check_extra(spec)
+        kind = getattr(import_module("bitsandbytes.optim"), name)
+        optimizer: Optimizer = kind(groups, betas=spec.betas, eps=spec.eps)
+        return optimizer
 
-
-def _novograd(groups: list[Group], spec: schema.NovoGrad) -> Optimizer:
-    return NovoGrad(groups, betas=spec.betas, eps=spec.eps)
+    return build
 
 
 def _adabelief(groups: list[Group], spec: schema.AdaBelief) -> Optimizer:
@@ -80,25 +62,19 @@ def _lion(groups: list[Group], spec: schema.Lion) -> Optimizer:
     return Lion(groups, betas=spec.betas, weight_decouple=True)
 
 
-def _from_bitsandbytes(name: str) -> Build:
-    def build(groups: list[Group], spec: schema.WithMoments) -> Optimizer:
-        _check_extra(spec)
-        kind = getattr(import_module("bitsandbytes.optim"), name)
-        optimizer: Optimizer = kind(groups, betas=spec.betas, eps=spec.eps)
-        return optimizer
-
-    return build
-
-
 OPTIMIZERS: Final[dict[type[schema.Optimizer], Build]] = {
-    schema.AdamW: _adamw,
-    schema.Adam: _adam,
+    schema.AdamW: lambda groups, spec: torch.optim.AdamW(groups, betas=spec.betas, eps=spec.eps, fused=True),
+    schema.Adam: lambda groups, spec: torch.optim.Adam(groups, betas=spec.betas, eps=spec.eps, fused=True),
     schema.Adafactor: _adafactor,
-    schema.RAdam: _radam,
-    schema.Lamb: _lamb,
-    schema.Sgd: _sgd,
-    schema.SgdMomentum: _sgd_momentum,
-    schema.NovoGrad: _novograd,
+    schema.RAdam: lambda groups, spec: torch.optim.RAdam(
+        groups, betas=spec.betas, eps=spec.eps, decoupled_weight_decay=True
+    ),
+    schema.Lamb: lambda groups, spec: Lamb(groups, betas=spec.betas, eps=spec.eps),
+    schema.Sgd: lambda groups, spec: torch.optim.SGD(groups, fused=True),
+    schema.SgdMomentum: lambda groups, spec: torch.optim.SGD(
+        groups, momentum=spec.momentum, nesterov=spec.nesterov, fused=True
+    ),
+    schema.NovoGrad: lambda groups, spec: NovoGrad(groups, betas=spec.betas, eps=spec.eps),
     schema.AdaBelief: _adabelief,
     schema.Lion: _lion,
     schema.AdamW8bit: _from_bitsandbytes("AdamW8bit"),

@@ -110,10 +110,6 @@ class Plateau(Scaled):
         super().load_state_dict(state_dict)
 
 
-def _untouched(spec: schema.NoSchedule, optimizer: Optimizer, **_: Any) -> Schedule:
-    return Untouched(optimizer)
-
-
 def _curve(
     spec: schema.Schedule, optimizer: Optimizer, *, total: int, steps_per_epoch: int, direction: Direction
 ) -> Schedule:
@@ -134,7 +130,7 @@ def _plateau(
 
 SCHEDULES: Final[dict[type[Any], Callable[..., Schedule]]] = {
     **dict.fromkeys(CURVES, _curve),
-    schema.NoSchedule: _untouched,
+    schema.NoSchedule: lambda spec, optimizer, **_: Untouched(optimizer),
     schema.ReducePlateau: _plateau,
 }
 

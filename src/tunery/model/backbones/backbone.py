@@ -169,7 +169,7 @@ def load_pretrained(
             options["add_pooling_layer"] = False  # a head of ours does not read it
     _refuse_giant(base, loading, config, options)
     if quantization is not None:
-        options |= loading_options(quantization, layers=_path_of_layers(loading, config, options))
+        options |= loading_options(quantization, layers=find_layers(_without_memory(loading, config, options)).path)
     model, info = _or_model_error(
         base,
         lambda: loading.auto_class.from_pretrained(
@@ -243,15 +243,12 @@ def require_weights(base: Base, digest: str) -> None:
     """
     now = base_digest(base) if digest.startswith(HUB) else weights_digest(folder_of(base))
     if now != digest:
+        source = f" ({base.source})" if base.source != base.name else ""
         raise ModelError(
             f"what was trained needs the base that it was trained on, {_shortened(digest)}, but the weights of "
-            f"{_named(base)} are {_shortened(now)} now; put the old ones back, or train anew in another "
+            f"{base.name!r}{source} are {_shortened(now)} now; put the old ones back, or train anew in another "
             "folder"
         )
-
-
-def _named(base: Base) -> str:
-    return repr(base.name) + (f" ({base.source})" if str(base.source) != base.name else "")
 
 
 def _shortened(digest: str) -> str:
@@ -283,28 +280,21 @@ def _refuse_giant(base: Base, loading: Loading, config: PretrainedConfig, option
     width, most = getattr(shape, "hidden_size", None), max(2 * size, _HARMLESS)
     if not size or not isinstance(width, int):
         return
-    counts = {"layers": _layers(shape), "experts": _experts(shape)}
+    numbers = {name: value for name, value in shape.to_dict().items() if type(value) is int}
+    # the largest number of experts that a config names; how many of them a token goes to is not more
+    experts = max((number for name, number in numbers.items() if "experts" in name), default=0)
+    layers = getattr(shape, "num_hidden_layers", 0)
+    counts = {"layers": layers if isinstance(layers, int) else 0, "experts": experts}
     if width * width > most:
         raise _giant(base, f"hidden_size={width:,}, which makes {width * width:,} parameters or more", size)
     for part, count in counts.items():
         if count > _MANY and width * count > 2 * size:
             raise _giant(base, f"{count:,} {part}, which make {width * count:,} parameters or more", size)
-    if any(width * number > most for number in shape.to_dict().values() if type(number) is int):
+    if any(width * number > most for number in numbers.values()):
         model = _or_model_error(base, lambda: _without_memory(loading, config, options))
         count = sum(parameter.numel() for parameter in model.parameters())
         if count > most + 2 * width * width:  # a pooler and a head may be new
             raise _giant(base, f"{count:,} parameters", size)
-
-
-def _layers(shape: PretrainedConfig) -> int:
-    found = getattr(shape, "num_hidden_layers", 0)
-    return found if isinstance(found, int) else 0
-
-
-def _experts(shape: PretrainedConfig) -> int:
-    """The largest number of experts that a config names; how many of them a token goes to is not more."""
-    found = [value for name, value in shape.to_dict().items() if "experts" in name and type(value) is int]
-    return max(found, default=0)
 
 
 def _giant(base: Base, what: str, size: int) -> ModelError:
@@ -313,11 +303,6 @@ def _giant(base: Base, what: str, size: int) -> ModelError:
         f"{rule}, but that of {base.name!r} says {what}, and its weights have {size_text(size)}; put back the "
         "file that is not as it was"
     )
-
-
-def _path_of_layers(loading: Loading, config: PretrainedConfig, options: dict[str, Any]) -> str:
-    """Where the layers will be, told by a model without memory."""
-    return find_layers(_without_memory(loading, config, options)).path
 
 
 def _without_memory(loading: Loading, config: PretrainedConfig, options: dict[str, Any]) -> PreTrainedModel:
@@ -338,15 +323,12 @@ def _or_model_error(base: Base, load: Callable[[], T]) -> T:
                 f"{base.name!r} cannot be loaded without code that comes with it: read the Python files of "
                 f"{base.source!r}, then add --trust-remote-code to this command (trust_remote_code=True in Python)"
             ) from error
-        reason = _broken_document(base) or _reason(error)
+        reason = reason_of(error)
+        if isinstance(error, UnpicklingError) or "weights_only" in str(error):  # torch advises to run what it refused
+            reason = "its weights are a pickle with more in it than tensors, which would run as code; take safetensors"
+        reason = _broken_document(base) or reason
         where = f"{base.name!r}" if base.source == base.name else f"{base.name!r} ({base.source})"
         raise ModelError(f"{where} cannot be loaded: {reason}") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnpicklingError) or "weights_only" in str(error):  # torch advises to run what it refused
-        return "its weights are a pickle with more in it than tensors, which would run as code; take safetensors"
-    return reason_of(error)
 
 
 def _broken_document(base: Base) -> str | None:

@@ -1,6 +1,6 @@
 """Names of base models: aliases, local folders and Hub ids become one `Base`. Knows no torch."""
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -131,7 +131,7 @@ def _named(spec: Model) -> Base:
         return _local(spec, folder)
     if entry := CATALOG.get(spec.name):
         return _aliased(spec, entry)
-    if _looks_like_hub_id(spec.name):
+    if re.fullmatch(r"(?![.~])[^/ ]+/[^/ ]+", spec.name):
         return _hub(spec, spec.name)
     rule = "`model.name` must be an existing folder, an alias or a Hub id (owner/name)"
     raise ModelError(f"{rule}, but got {spec.name!r}; {did_you_mean(spec.name, CATALOG)}")
@@ -139,18 +139,18 @@ def _named(spec: Model) -> Base:
 
 def catalog_rows() -> list[dict[str, Any]]:
     """One row per alias, for `tunery models`."""
-    return [{"alias": alias, **_row(entry)} for alias, entry in CATALOG.items()]
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    return {
-        "hub": entry.hub,
-        "family": entry.family,
-        "parameters_millions": entry.parameters,
-        "max_length": entry.max_length,
-        "license": entry.license,
-        "where": _where(entry),
-    }
+    return [
+        {
+            "alias": alias,
+            "hub": entry.hub,
+            "family": entry.family,
+            "parameters_millions": entry.parameters,
+            "max_length": entry.max_length,
+            "license": entry.license,
+            "where": _where(entry),
+        }
+        for alias, entry in CATALOG.items()
+    ]
 
 
 def _where(entry: Entry) -> str:
@@ -168,23 +168,15 @@ def _aliased(spec: Model, entry: Entry) -> Base:
 
 def _local(spec: Model, folder: Path) -> Base:
     if not (folder / "config.json").is_file():
-        what = _contents(folder)
+        way = f"to train on from it, keep its base as model.name and begin with --from {folder}"
+        if (folder / "adapter_config.json").is_file():
+            what = f"a PEFT adapter; {way} (if it is tunery's), or merge it into its base first"
+        else:
+            what = f"a run; {way}" if (folder / "best").is_dir() else "no model"
         raise ModelError(f"a model folder must hold config.json, but {str(folder)!r} does not: it holds {what}")
     if spec.revision is not None:
         raise ModelError(f"only a Hub model has a revision, but {spec.name!r} is a folder; remove model.revision")
     return Base(spec.name, str(folder.resolve()), None, local=True)
-
-
-def _contents(folder: Path) -> str:
-    """What a folder holds that is no model by itself, and how to train on from it."""
-    way = f"to train on from it, keep its base as model.name and begin with --from {folder}"
-    if _is_adapter(folder):
-        return f"a PEFT adapter; {way} (if it is tunery's), or merge it into its base first"
-    return f"a run; {way}" if (folder / "best").is_dir() else "no model"
-
-
-def _is_adapter(folder: Path) -> bool:
-    return (folder / "adapter_config.json").is_file()
 
 
 def _hub(spec: Model, hub: str) -> Base:
@@ -194,13 +186,5 @@ def _hub(spec: Model, hub: str) -> Base:
 def _packaged(entry: Entry) -> Path | None:
     """The folder inside the package, found without importing the package."""
     found = find_spec(entry.package) if entry.package else None
-    return next((folder for folder in _model_folders(found) if folder.is_dir()), None)
-
-
-def _model_folders(found: Any) -> Iterator[Path]:
-    yield from (Path(place) / "model" for place in (found and found.submodule_search_locations) or ())
-
-
-def _looks_like_hub_id(name: str) -> bool:
-    owner, slash, model = name.partition("/")
-    return bool(owner and slash and model) and "/" not in model and not name.startswith((".", "~")) and " " not in name
+    folders = (Path(package) / "model" for package in (found and found.submodule_search_locations) or ())
+    return next((folder for folder in folders if folder.is_dir()), None)

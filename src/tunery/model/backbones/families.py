@@ -113,10 +113,10 @@ def layout_of(layer: nn.Module) -> Layout:
     for layout in LAYOUTS.values():
         if all(name in modules for names in layout.values() for name in names):
             return layout
-    there = ", ".join(name for name, module in modules.items() if _is_matrix(module))
+    matrices = (name for name in modules if getattr(getattr(modules[name], "weight", None), "ndim", None) == 2)
     raise ModelError(
         f"PEFT methods need the parts of a known family ({', '.join(LAYOUTS)}), but this model's layers have other "
-        f"ones: {there}; take peft.method=full, or another model"
+        f"ones: {', '.join(matrices)}; take peft.method=full, or another model"
     )
 
 
@@ -181,8 +181,3 @@ def norm_pattern(backbone: nn.Module, *, prefix: str) -> str:
     if not names:
         raise ModelError(f"the model must have layer norms to train, but {type(backbone).__name__} has none")
     return rf"{re.escape(prefix)}(?:{'|'.join(names)})"
-
-
-def _is_matrix(module: nn.Module) -> bool:
-    weight = getattr(module, "weight", None)
-    return isinstance(weight, nn.Parameter) and weight.ndim == 2

@@ -32,10 +32,25 @@ def freeze(spec: Spec, backbone: nn.Module, structure: ModelStructure, *, fresh:
     for name, parameter in backbone.named_parameters():
         if name in fresh:
             parameter.requires_grad_(True)
-    kept = tuple(_unfrozen(spec, backbone)) if isinstance(spec, Freezing) else ()
-    for name in kept:
+    unfrozen: list[str] = []
+    if isinstance(spec, Freezing) and spec.unfreeze_layernorm:
+        norms = [name for name, module in backbone.named_modules() if is_norm(module)]
+        unfrozen += _required(norms, "unfreeze_layernorm", what="layer norm")
+    if isinstance(spec, Freezing) and spec.unfreeze_pooler:
+        poolers = [name for name, _ in backbone.named_children() if name == POOLER]
+        unfrozen += _required(poolers, "unfreeze_pooler", what="pooler")
+    for name in unfrozen:
         backbone.get_submodule(name).requires_grad_(True)
-    return kept
+    return tuple(unfrozen)
+
+
+def _required(names: list[str], flag: str, *, what: str) -> list[str]:
+    if not names:
+        raise ModelError(
+            f"freeze.{flag}=true needs a model with a {what}, but the part of the pretrained model that is used here "
+            f"has none; remove it (only model.head.kind=native reads a pooler)"
+        )
+    return names
 
 
 @final
@@ -62,31 +77,6 @@ class PretrainedModules:
         return tuple(frozen)
 
 
-def _unfrozen(spec: Freezing, backbone: nn.Module) -> Iterable[str]:
-    if spec.unfreeze_layernorm:
-        yield from _found("unfreeze_layernorm", [name for name, part in backbone.named_modules() if is_norm(part)])
-    if spec.unfreeze_pooler:
-        yield from _found("unfreeze_pooler", [name for name, _ in backbone.named_children() if name == POOLER])
-
-
-def _found(flag: str, names: list[str]) -> list[str]:
-    if not names:
-        what = {"unfreeze_layernorm": "layer norm", "unfreeze_pooler": "pooler"}[flag]
-        raise ModelError(
-            f"freeze.{flag}=true needs a model with a {what}, but the part of the pretrained model that is used here "
-            f"has none; remove it (only model.head.kind=native reads a pooler)"
-        )
-    return names
-
-
-def _nothing(spec: Spec, backbone: nn.Module, structure: ModelStructure) -> Iterable[nn.Module]:
-    return ()
-
-
-def _encoder(spec: FreezeEncoder, backbone: nn.Module, structure: ModelStructure) -> Iterable[nn.Module]:
-    return (backbone,)
-
-
 def _lowest_layers(spec: FreezeLayers, backbone: nn.Module, structure: ModelStructure) -> Iterable[nn.Module]:
     if spec.n > structure.count:
         raise ModelError(
@@ -100,8 +90,8 @@ def _lowest_layers(spec: FreezeLayers, backbone: nn.Module, structure: ModelStru
 
 
 FREEZERS: dict[type[Spec], Freezer] = {
-    NoFreeze: _nothing,
-    FreezeEncoder: _encoder,
+    NoFreeze: lambda spec, backbone, structure: (),
+    FreezeEncoder: lambda spec, backbone, structure: (backbone,),
     FreezeLayers: _lowest_layers,
-    FreezeToAdapter: _nothing,
+    FreezeToAdapter: lambda spec, backbone, structure: (),  # the method freezes what it does not train
 }

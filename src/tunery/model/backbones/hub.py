@@ -1,7 +1,7 @@
 """A base model becomes a folder on this machine: the local cache first, then the Hub, patiently."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -47,23 +47,20 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _download(base: Base, sleep: Sleep) -> Path:
     problem: Exception | None = None
-    for _ in _tries(sleep):
+    for delay in (0.0, *(() if constants.HF_HUB_OFFLINE else DELAYS)):
+        if delay:
+            sleep(delay)
         try:
             return _fetch(base)
         except GatedRepoError as error:
             raise ModelError(f"{base.source!r} asks for a login: accept its terms, then `hf auth login`") from error
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-            raise ModelError(_unknown(base)) from error
+            at = f" at revision {base.revision!r}" if base.revision else ""
+            rule = f"the Hub has no model {base.source!r}{at}"
+            raise ModelError(f"{rule}; {did_you_mean(base.name, CATALOG)}") from error
         except TRANSIENT as error:
             problem = error
     raise ModelError(_unreachable(base, problem)) from problem
-
-
-def _tries(sleep: Sleep) -> Iterator[None]:
-    yield
-    for delay in () if constants.HF_HUB_OFFLINE else DELAYS:
-        sleep(delay)
-        yield
 
 
 def _fetch(base: Base) -> Path:
@@ -75,11 +72,6 @@ def _fetch(base: Base) -> Path:
         if weight_files(folder):
             return folder
     raise ModelError(f"{base.source!r} has no weights for PyTorch (*.safetensors, *.bin); choose another model")
-
-
-def _unknown(base: Base) -> str:
-    at = f" at revision {base.revision!r}" if base.revision else ""
-    return f"the Hub has no model {base.source!r}{at}; {did_you_mean(base.name, CATALOG)}"
 
 
 def _unreachable(base: Base, problem: Exception | None) -> str:

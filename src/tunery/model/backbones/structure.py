@@ -36,21 +36,17 @@ def find_layers(backbone: nn.Module) -> ModelStructure:
     Raises:
         ModelError: the backbone has no list of layers.
     """
-    sizes = {name: _size(part) for name, part in backbone.named_modules() if isinstance(part, nn.ModuleList)}
+    sizes = {
+        name: sum(parameter.numel() for parameter in part.parameters())
+        for name, part in backbone.named_modules()
+        if isinstance(part, nn.ModuleList)
+    }
     if not sizes:
         raise ModelError(f"{type(backbone).__name__} has no list of layers; tunery works with transformer encoders")
     path = max(sizes, key=lambda name: sizes[name])
-    count = sum(1 for _ in backbone.get_submodule(path).children())
-    return ModelStructure(path, count, _stem(backbone, path))
-
-
-def _stem(backbone: nn.Module, path: str) -> tuple[str, ...]:
     holder, _, own = path.rpartition(".")
-    names = [name for name, _ in backbone.named_children()]
-    before = names[: names.index(path.partition(".")[0])]
-    shared = [f"{holder}.{name}" for name, _ in backbone.get_submodule(holder).named_children() if name != own]
-    return (*before, *(shared if holder else ()))
-
-
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    children = [name for name, _ in backbone.named_children()]
+    before = children[: children.index(path.partition(".")[0])]
+    beside = [name for name, _ in backbone.get_submodule(holder).named_children() if name != own] if holder else []
+    count = sum(1 for _ in backbone.get_submodule(path).children())
+    return ModelStructure(path, count, stem=(*before, *(f"{holder}.{name}" for name in beside)))

@@ -124,11 +124,13 @@ def make_heads(spec: Head, outputs: Outputs, *, width: int, dropout: float | Non
     """
     if isinstance(spec, NativeHead):
         return None
-    made = {
-        name: HEADS[type(output), type(spec)](spec, width=width, labels=len(output.labels), dropout=dropout)
-        for name, output in outputs.items()
-    }
-    return nn.ModuleDict(made)
+    sizes = {"width": width, "dropout": OWN_HEAD if dropout is None else dropout}
+    return nn.ModuleDict(
+        {
+            name: HEADS[type(output), type(spec)](spec, labels=len(output.labels), **sizes)
+            for name, output in outputs.items()
+        }
+    )
 
 
 def assemble(model: nn.Module, heads: nn.ModuleDict | None) -> nn.Module:
@@ -136,33 +138,13 @@ def assemble(model: nn.Module, heads: nn.ModuleDict | None) -> nn.Module:
     return model if heads is None else HeadedModel(model, heads)
 
 
-def _pooled_linear(spec: LinearHead, *, width: int, labels: int, dropout: float | None) -> nn.Module:
-    return PooledHead(_linear_layers(width, labels, dropout), pool=POOLINGS[spec.pooling])
+def _linear_layers(spec: LinearHead, *, width: int, labels: int, dropout: float) -> nn.Module:
+    return nn.Sequential(nn.Dropout(dropout), _linear(width, labels))
 
 
-def _pooled_mlp(spec: MlpHead, *, width: int, labels: int, dropout: float | None) -> nn.Module:
-    return PooledHead(_mlp_layers(spec, width, labels, dropout), pool=POOLINGS[spec.pooling])
-
-
-def _token_linear(spec: LinearHead, *, width: int, labels: int, dropout: float | None) -> nn.Module:
-    return TokenHead(_linear_layers(width, labels, dropout))
-
-
-def _token_mlp(spec: MlpHead, *, width: int, labels: int, dropout: float | None) -> nn.Module:
-    return TokenHead(_mlp_layers(spec, width, labels, dropout))
-
-
-def _linear_layers(width: int, labels: int, dropout: float | None) -> nn.Module:
-    return nn.Sequential(_dropout(dropout), _linear(width, labels))
-
-
-def _mlp_layers(spec: MlpHead, width: int, labels: int, dropout: float | None) -> nn.Module:
-    hidden = (_dropout(dropout), _linear(width, spec.hidden), ACTIVATIONS[spec.activation]())
-    return nn.Sequential(*hidden, _dropout(dropout), _linear(spec.hidden, labels))
-
-
-def _dropout(asked: float | None) -> nn.Dropout:
-    return nn.Dropout(OWN_HEAD if asked is None else asked)
+def _mlp_layers(spec: MlpHead, *, width: int, labels: int, dropout: float) -> nn.Module:
+    hidden = (nn.Dropout(dropout), _linear(width, spec.hidden), ACTIVATIONS[spec.activation]())
+    return nn.Sequential(*hidden, nn.Dropout(dropout), _linear(spec.hidden, labels))
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:
@@ -173,9 +155,11 @@ def _linear(inputs: int, outputs: int) -> nn.Linear:
 
 
 HEADS: Final[Mapping[tuple[type[Output], type[Spec]], Callable[..., nn.Module]]] = {
-    (LabelOutput, LinearHead): _pooled_linear,
-    (LabelOutput, MlpHead): _pooled_mlp,
-    (TokenOutput, LinearHead): _token_linear,
-    (TokenOutput, MlpHead): _token_mlp,
+    (LabelOutput, LinearHead): lambda spec, **sizes: PooledHead(
+        _linear_layers(spec, **sizes), pool=POOLINGS[spec.pooling]
+    ),
+    (LabelOutput, MlpHead): lambda spec, **sizes: PooledHead(_mlp_layers(spec, **sizes), pool=POOLINGS[spec.pooling]),
+    (TokenOutput, LinearHead): lambda spec, **sizes: TokenHead(_linear_layers(spec, **sizes)),
+    (TokenOutput, MlpHead): lambda spec, **sizes: TokenHead(_mlp_layers(spec, **sizes)),
 }
 """What builds a head of ours, by what is asked for and how."""

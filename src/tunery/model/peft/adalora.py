@@ -30,7 +30,7 @@ _RANK_PATTERN = "The following rank_pattern keys did not match"
 
 @final
 class AdaptiveRank(Method):
-    """AdaLoRA, with a rank_allocator that moves the ranks."""
+    """AdaLoRA, with an allocator that moves the ranks."""
 
     def __init__(self) -> None:
         self._library = ThroughPeft(_config)
@@ -88,7 +88,7 @@ class Schedule:
 
 @final
 class AdaLoraAllocator(RankAllocator):
-    """Scores every singular triplet by how much the loss would feel its loss, and switches the least off."""
+    """Scores every singular triplet by how much the loss depends on it, and switches the least off."""
 
     _schedule: Schedule
 
@@ -124,8 +124,12 @@ class AdaLoraAllocator(RankAllocator):
         As peft computes it, with norms where equation 4 has their squares; peft itself adds it only to a loss of the
         model's own.
         """
-        grams = [gram for _, layer in _layers(self._model) for gram in _grams(layer)]
-        distances = [torch.linalg.norm(gram - torch.eye(len(gram), device=gram.device)) for gram in grams]
+        distances = []
+        for _, layer in _layers(self._model):
+            factors: Any = layer
+            right, left = factors.lora_A["default"], factors.lora_B["default"]
+            for gram in (right @ right.T, left.T @ left):  # (r, r), the identity where the factors are orthogonal
+                distances.append(torch.linalg.norm(gram - torch.eye(len(gram), device=gram.device)))
         return self._spec.orthogonality * torch.stack(distances).mean()
 
     @torch.no_grad()
@@ -161,31 +165,33 @@ class AdaLoraAllocator(RankAllocator):
         return ("sensitivity", self._sensitivity), ("uncertainty", self._uncertainty), ("kept", self._kept)
 
     def _score_entries(self) -> None:
-        """Smooth |weight x gradient| and how far it strays from its mean (equations 8, 9 and 10)."""
+        """Smooth |weight x gradient|, and its distance from its mean (equations 8, 9 and 10)."""
         beta = self._spec.beta
         for name, layer in _layers(self._model):
             for factor in _FACTORS:
-                part: nn.Parameter = getattr(layer, factor)["default"]
+                weight: nn.Parameter = getattr(layer, factor)["default"]
+                zero, key = torch.zeros_like(weight), f"{name}/{factor}"
+                gradient = zero if weight.grad is None else weight.grad
                 # fp16 skips a step whose gradients overflowed, and so do the averages
-                felt = (part * torch.nan_to_num(_gradient(part), nan=0, posinf=0, neginf=0)).abs()
-                key = f"{name}/{factor}"
-                mean = beta * self._sensitivity.get(key, torch.zeros_like(part)) + (1 - beta) * felt
-                stray = beta * self._uncertainty.get(key, torch.zeros_like(part)) + (1 - beta) * (felt - mean).abs()
-                self._sensitivity[key], self._uncertainty[key] = mean, stray
+                sensitivity = (weight * torch.nan_to_num(gradient, nan=0, posinf=0, neginf=0)).abs()
+                mean = beta * self._sensitivity.get(key, zero) + (1 - beta) * sensitivity
+                distance = (sensitivity - mean).abs()
+                self._uncertainty[key] = beta * self._uncertainty.get(key, zero) + (1 - beta) * distance
+                self._sensitivity[key] = mean
 
     def _choose(self, budget: int) -> dict[str, Tensor]:
         """The `budget` triplets with the highest scores, as a mask (r, 1) per update."""
-        scores = {name: self._triplets(name) for name, _ in _layers(self._model)}
+        scores: dict[str, Tensor] = {}
+        for name, _ in _layers(self._model):
+            keys = [f"{name}/{factor}" for factor in _FACTORS]
+            right, left, value = (self._sensitivity[key] * self._uncertainty[key] for key in keys)
+            # that of a triplet's value, and the means of its vectors' (equation 7), (r,)
+            scores[name] = value.flatten() + right.mean(dim=1) + left.mean(dim=0)
         every = torch.cat(list(scores.values()))
         chosen = torch.zeros_like(every, dtype=torch.bool)
         chosen[every.topk(budget).indices] = True
-        masks = torch.split(chosen, [len(part) for part in scores.values()])
+        masks = torch.split(chosen, [len(score) for score in scores.values()])
         return {name: mask[:, None].clone() for name, mask in zip(scores, masks, strict=True)}
-
-    def _triplets(self, name: str) -> Tensor:
-        """Score of each triplet of an update, (r,): its value's, and the means of its vectors' (equation 7)."""
-        right, left, value = (self._sensitivity[f"{name}/{f}"] * self._uncertainty[f"{name}/{f}"] for f in _FACTORS)
-        return value.flatten() + right.mean(dim=1) + left.mean(dim=0)
 
     def _switch_off(self) -> None:
         for name, layer in _layers(self._model):
@@ -217,13 +223,3 @@ def _values(layer: AdaLoraLayer) -> Tensor:
     """The singular values, (r, 1)."""
     values: Tensor = layer.lora_E["default"].detach()
     return values
-
-
-def _grams(layer: Any) -> tuple[Tensor, Tensor]:
-    """Two matrices (r, r) that are the identity where the factors are orthogonal."""
-    right, left = layer.lora_A["default"], layer.lora_B["default"]
-    return right @ right.T, left.T @ left
-
-
-def _gradient(part: nn.Parameter) -> Tensor:
-    return torch.zeros_like(part) if part.grad is None else part.grad

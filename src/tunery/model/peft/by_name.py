@@ -37,13 +37,15 @@ class ByName(Method):
         """
         try:
             wrapped = self._library.wrap(spec, loaded)
-            _try(wrapped.module, loaded)
+            tokens = torch.ones((1, 4), dtype=torch.long, device=loaded.model.device)
+            with on_trial(wrapped.module):
+                wrapped.module(input_ids=tokens, attention_mask=tokens)
         except ModelError:
             raise
         except Exception as error:  # some forty methods by many hands: they fail in every way there is
             raise ModelError(f"{_does_not_fit(spec, loaded)}: {reason_of(error)}") from error
-        if idle := _idle(wrapped.module, loaded):
-            raise ModelError(f"{_does_not_fit(spec, loaded)}: it leaves {idle} untrained; take another class")
+        if untrained := _untrained(wrapped.module, loaded):
+            raise ModelError(f"{_does_not_fit(spec, loaded)}: it leaves {untrained} untrained; take another class")
         return wrapped
 
     def save(self, model: Any, folder: Path, *, base: Base) -> None:
@@ -111,14 +113,7 @@ def _filled(spec: Library, loaded: LoadedBase, known: frozenset[str]) -> dict[st
     return {**common_arguments(loaded), **modules}
 
 
-def _try(model: nn.Module, loaded: LoadedBase) -> None:
-    """One small forward pass."""
-    tokens = torch.ones((1, 4), dtype=torch.long, device=loaded.model.device)
-    with on_trial(model):
-        model(input_ids=tokens, attention_mask=tokens)
-
-
-def _idle(model: nn.Module, loaded: LoadedBase) -> str:
+def _untrained(model: nn.Module, loaded: LoadedBase) -> str:
     """What ought to be trained and is not: a module that is to be trained whole, or everything."""
     trained = [name for name, part in model.named_parameters() if part.requires_grad]
     whole = [name for name in loaded.trained_whole if not any(f".{name}." in f".{other}" for other in trained)]

@@ -16,7 +16,7 @@ from tunery.model.backbones.structure import ModelStructure
 
 @dataclass(frozen=True)
 class LoadedBase:
-    """The pretrained part, as a method needs to see it."""
+    """A base model that has been read, as a method needs to see it."""
 
     model: PreTrainedModel
     structure: ModelStructure
@@ -44,7 +44,8 @@ class LoadedBase:
 
 
 class RankAllocator(ABC):
-    """What a method does to itself while it is trained. Called by the trainer, in this order in every step."""
+    """Moves ranks between the updates of a method while it is trained, as PEFT's class of that name does. Called by the
+    trainer, in this order in every step."""
 
     @abstractmethod
     def plan(self, total_steps: int) -> None:
@@ -82,6 +83,7 @@ class Wrapped:
     no_decay: frozenset[str] = frozenset()
     """Names of parameters whose neutral value is not zero, so that weight decay would do harm."""
     rank_allocator: RankAllocator | None = None
+    """What moves ranks while the model is trained, if anything does."""
     virtual_tokens: int = 0
     """How many tokens are put before those of the text; they need positions too."""
 
