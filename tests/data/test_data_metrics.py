@@ -145,17 +145,17 @@ def test_extreme_logits_stay_finite() -> None:
 
 def test_confidence_that_rounds_to_one_still_ranks() -> None:
     logits = np.array([[100.0, 0, 0], [90.0, 0, 0], [80.0, 0, 0], [70.0, 0, 0]])
-    metrics = Classification(["a", "b", "c"]).metrics(logits, np.array([0, 0, 1, 2]), thresholds=None)
+    metrics = Classification(["a", "b", "c"]).score(logit_table(logits), label_table(np.array([0, 0, 1, 2])), None)
     assert metrics["roc_auc"] == pytest.approx((1 + 2 / 3 + 1) / 3)
 
 
 def test_undefined_values_are_none_or_zero() -> None:
-    metrics = Classification(["a", "b", "c"]).metrics(np.eye(3)[[0, 0]], np.array([0, 0]), thresholds=None)
+    metrics = Classification(["a", "b", "c"]).score(logit_table(np.eye(3)[[0, 0]]), label_table(np.array([0, 0])), None)
     assert metrics["roc_auc"] is None and metrics["pr_auc"] is None
     assert metrics["mcc"] == 0.0
     assert metrics["f1_macro"] == 1.0, "labels that occur nowhere do not count"
     assert metrics["per_label"]["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0, "predicted": 0}
-    alone = Classification(["a"]).metrics(np.zeros((2, 1)), np.array([0, 0]), thresholds=None)
+    alone = Classification(["a"]).score(logit_table(np.zeros((2, 1))), label_table(np.array([0, 0])), None)
     assert alone["accuracy"] == 1.0 and alone["loss"] == 0.0
 
 
@@ -167,4 +167,6 @@ def test_calibration_error_by_hand() -> None:
 
 def test_logits_that_are_not_finite_are_refused() -> None:
     with pytest.raises(NonFiniteLoss, match="logits must be finite, but 1 of 4 are not; try a lower optim.lr"):
-        Classification(["a", "b"]).metrics(np.array([[0, np.nan], [0, 1]]), np.array([0, 1]), thresholds=None)
+        Classification(["a", "b"]).score(
+            logit_table(np.array([[0, np.nan], [0, 1]])), label_table(np.array([0, 1])), None
+        )
