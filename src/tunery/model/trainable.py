@@ -1,4 +1,4 @@
-"""What was trained: counting it, taking it out, putting it back. Decided by ownership, never by matching names."""
+"""What was trained: counting it, taking it out, putting it back. What requires a gradient decides, never a name."""
 
 from collections.abc import Mapping
 

@@ -26,7 +26,7 @@ from tunery.train.setup.assemble import assemble
 from tunery.train.setup.estimate import require_room, sizes_of
 from tunery.train.setup.prepare import prepare
 from tunery.train.setup.start import begin_with
-from tunery.train.signals import Signals, nobody
+from tunery.train.signals import Signals, no_stop
 
 
 def fit(
@@ -37,7 +37,7 @@ def fit(
     start_from: str | Path | None = None,
     study: Path | None = None,
     say: Callable[[str], None] = ignore,
-    stop: Callable[[], str | None] = nobody,
+    stop: Callable[[], str | None] = no_stop,
     trust_remote_code: bool = False,
     texts: bool | None = None,
 ) -> RunResult:
@@ -75,7 +75,7 @@ def fit(
         direction=config.direction,
         candidates=config.search.candidates,
         say=say,
-        stopping=signals.came,
+        stopping=signals.stop_requested,
     )
     folder = store.run(Path(out))
     refuse_other(folder.path, document, record="result.json", root=root)

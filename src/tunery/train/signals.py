@@ -12,38 +12,38 @@ from tunery.errors import Interrupted
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def nobody() -> None:
-    """Nobody asks to leave."""
+def no_stop() -> None:
+    """Nothing asks to leave."""
 
 
 @contextmanager
-def on_signals(hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Have SIGINT and SIGTERM call `hear` while the block runs; only the main thread of a process can."""
+def on_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM call `handler` while the block runs; only the main thread of a process can."""
     main = threading.current_thread() is threading.main_thread()
     before: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS if main}
     try:
         for number in before:
-            signal.signal(number, hear)
+            signal.signal(number, handler)
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 @final
 class Signals:
     """What asks to leave, if anything: a signal, or another."""
 
-    def __init__(self, stop: Callable[[], str | None] = nobody) -> None:
+    def __init__(self, stop: Callable[[], str | None] = no_stop) -> None:
         """Args:
         stop: what else asks to leave, if anything; asked wherever a signal is looked for.
         """
         self.by: str | None = None
         self._stop = stop
-        self._noted = False
+        self._deferred = False
 
-    def came(self) -> bool:
-        """Whether one has come while they were only noted, or something else asks to leave."""
+    def stop_requested(self) -> bool:
+        """Whether one has come while they were deferred, or something else asks to leave."""
         self.by = self.by or self._stop()
         return self.by is not None
 
@@ -54,19 +54,19 @@ class Signals:
         Raises:
             Interrupted: out of the block, at once; but see `deferred`.
         """
-        with on_signals(self._hear):
+        with on_signals(self._handle):
             yield
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
         """Only note the first signal within the block, which looks for it where it can stop; a second one ends it."""
-        self._noted = True
+        self._deferred = True
         try:
             yield
         finally:
-            self._noted = False
+            self._deferred = False
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         again, self.by = self.by is not None, signal.Signals(number).name
-        if again or not self._noted:
+        if again or not self._deferred:
             raise Interrupted(f"{self.by} came; the same command starts or resumes the work")

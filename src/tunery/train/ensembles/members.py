@@ -8,7 +8,6 @@ from typing import final
 import torch
 
 from tunery.data.row_table import RowTable
-from tunery.model.build import Built
 from tunery.schema import RunConfig
 from tunery.schema.results.run import CheckpointRecord, DataRecord
 from tunery.store.objects.objects import Objects
@@ -75,7 +74,8 @@ def member_of(
     network = network_of(model)
     rows = model.prepared.splits.validation.examples
     answers, probes = network.answers(rows), network.answers(rows[:ROWS], precision="fp32")
-    shape = _shape_of(model.built)
+    named, trainable = dict(model.built.module.named_parameters()), sorted(model.built.trainable)
+    shape = model.built.base_digest, tuple((name, tuple(named[name].shape)) for name in trainable)
     del model, network
     gc.collect()  # models are full of cycles
     torch.cuda.empty_cache()
@@ -85,8 +85,3 @@ def member_of(
 def network_of(model: Restored) -> Network:
     """A restored model, to be asked."""
     return Network(model.built.module, model.prepared.tokenizer, config=model.config, task=model.prepared.task)
-
-
-def _shape_of(built: Built) -> Hashable:
-    found = dict(built.module.named_parameters())
-    return built.base_digest, tuple((name, tuple(found[name].shape)) for name in sorted(built.trainable))

@@ -223,7 +223,7 @@ class SaveResumePoints(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Leave after the step in which a signal came; at the end of an epoch the score is still taken."""
-        stop = self._signals.came()
+        stop = self._signals.stop_requested()
         control.should_training_stop |= stop
         if not _is_epoch_end(state):
             control.should_save = self._rule.keep_last > 0 and (stop or self._is_due(state.global_step))

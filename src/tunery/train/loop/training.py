@@ -114,7 +114,7 @@ class Training:
                 self._write_progress(self._saver.written_bytes)
             raise
         progress = self._write_progress(self._saver.written_bytes)
-        if signals.came():
+        if signals.stop_requested():
             goes_on = "resumes it" if run.config.checkpoint.keep_last else "starts it over"
             step = self._trainer.state.global_step
             raise Interrupted(f"{signals.by} came at step {step}; the same command {goes_on}")

@@ -97,13 +97,6 @@ class Assembled:
         )
 
 
-def _batches(config: RunConfig, prepared: Prepared) -> EpochBatches:
-    lengths, size = prepared.encoded["train"].tokens_of_rows(), config.train.batch_size
-    labels = prepared.task.label_numbers(prepared.truth["train"])
-    fair = labels is None or not length_tells_labels(lengths, labels, batch_size=size)
-    return EpochBatches(lengths, batch_size=size, seed=config.seed, by_length=fair)
-
-
 def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
     """Choose device and precision, plan the steps, load the model.
 
@@ -114,7 +107,10 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
     reset_peak_memory(device)
     precision, reason = pick_precision(config.model.precision, device)
     use_precision(precision, device)
-    batches = _batches(config, prepared)
+    lengths, size = prepared.encoded["train"].tokens_of_rows(), config.train.batch_size
+    labels = prepared.task.label_numbers(prepared.truth["train"])
+    by_length = labels is None or not length_tells_labels(lengths, labels, batch_size=size)
+    batches = EpochBatches(lengths, batch_size=size, seed=config.seed, by_length=by_length)
     whole = len(batches) * config.train.epochs
     steps = min(whole, config.train.max_steps or whole)
     _all_at_once(partial(check_device, config.optim, device.type), partial(warmup_steps, config.schedule, total=steps))

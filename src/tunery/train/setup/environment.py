@@ -19,7 +19,7 @@ def environment(device: torch.device, *, precision: str, reason: str) -> Environ
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return Environment(
         python=platform.python_version(),
-        packages={package: found for package in _PACKAGES if (found := _version(package))},
+        packages={package: installed for package in _PACKAGES if (installed := _version(package))},
         platform=platform.platform(),
         device=f"{device.type}: {name}, {threads} thread{'' if threads == 1 else 's'}",
         precision=precision,
@@ -29,9 +29,9 @@ def environment(device: torch.device, *, precision: str, reason: str) -> Environ
 
 def changed_environment(before: Environment, now: Environment) -> str:
     """What of all that the last bits of a result depend on is another, in words; empty where nothing is."""
-    found = [(package, before.packages.get(package), now.packages.get(package)) for package in _COMPUTING]
-    found += [("device", before.device, now.device), ("precision", before.precision, now.precision)]
-    return "; ".join(f"{what} was {old} and is {new}" for what, old, new in found if old != new)
+    pairs = [(package, before.packages.get(package), now.packages.get(package)) for package in _COMPUTING]
+    pairs += [("device", before.device, now.device), ("precision", before.precision, now.precision)]
+    return "; ".join(f"{what} was {old} and is {new}" for what, old, new in pairs if old != new)
 
 
 @cache

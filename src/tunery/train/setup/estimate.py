@@ -5,11 +5,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerBase
 
 from tunery.errors import FolderError
 from tunery.optim.optimizers import OPTIMIZERS
@@ -32,8 +31,8 @@ PER_PAIR: Final = 8
 """Bytes of one number in a confusion matrix, which the metrics of every kept epoch have."""
 RANDOM: Final = 2**13
 """Bytes of the states of torch's random generators."""
-REGULATED: Final = 3
-"""Numbers per parameter that a method keeps which regulates itself (AdaLoRA: two averages, and what the cut left)."""
+ALLOCATOR: Final = 3
+"""Numbers per parameter that a rank allocator keeps (AdaLoRA: two averages, and what the cut left)."""
 
 
 WORTH_SAYING: Final = 0.02
@@ -89,14 +88,15 @@ class _Demand(NamedTuple):
     """Whether what other trials hold may go; the weights of the best of them stay."""
 
 
-def _squeezed(rule: Checkpoint) -> Checkpoint:
-    return rule.model_copy(update={"keep_last": min(1, rule.keep_last), "co_best": 1})
-
-
 _DEMANDS: Final = {
     "stop": _Demand(lambda rule: rule, needs_room=True, keeps_free=True, frees_others=False),
     "wait": _Demand(lambda rule: rule, needs_room=False, keeps_free=False, frees_others=False),
-    "evict": _Demand(_squeezed, needs_room=True, keeps_free=False, frees_others=True),
+    "evict": _Demand(
+        lambda rule: rule.model_copy(update={"keep_last": min(1, rule.keep_last), "co_best": 1}),
+        needs_room=True,
+        keeps_free=False,
+        frees_others=True,
+    ),
 }
 
 
@@ -153,7 +153,7 @@ def estimate(sizes: Sizes, rule: Checkpoint, *, trials: int = 0, runs: int = 1) 
         Part(runs, "export", sizes.export),
         kept,
     )
-    return max(training, ending, key=lambda found: found.peak)
+    return max(training, ending, key=lambda moment: moment.peak)
 
 
 def _parts(*parts: Part) -> Estimate:
@@ -162,50 +162,44 @@ def _parts(*parts: Part) -> Estimate:
 
 def sizes_of(run: Assembled) -> Sizes:
     """Bytes of what the run will write, compression left out of account."""
-    found = dict(run.built.module.named_parameters())
-    trainable = [found[name] for name in run.built.trainable]
-    weights = sum(part.nbytes + PER_TENSOR for part in trainable) + PER_TENSOR
-    learned = [*trainable, *(part for part in run.objective.module.parameters() if part.requires_grad)]
-    regulated = sum(REGULATED * (found[name].nbytes + PER_TENSOR) for name in run.built.roles.adapter)
-    state = _state_bytes(run, learned) + (regulated if run.built.rank_allocator else 0) + RANDOM
-    documents = DOCUMENTS + run.config.checkpoint.co_best * PER_PAIR * len(run.prepared.task.labels) ** 2
-    return Sizes(weights, weights + state + documents, _export_bytes(run, weights) + DOCUMENTS)
+    module, built, config = run.built.module, run.built, run.config
+    named = dict(module.named_parameters())
+    trained = [named[name] for name in built.trainable]
+    weights = sum(parameter.nbytes + PER_TENSOR for parameter in trained) + PER_TENSOR
+    of_loss = [parameter for parameter in run.objective.module.parameters() if parameter.requires_grad]
+    state = _state_bytes(run, [*trained, *of_loss]) + RANDOM
+    if built.rank_allocator is not None:
+        state += sum(ALLOCATOR * (named[name].nbytes + PER_TENSOR) for name in built.roles.adapter)
+    documents = DOCUMENTS + config.checkpoint.co_best * PER_PAIR * len(run.prepared.task.labels) ** 2
+    exported = [*module.parameters(), *module.buffers()] if isinstance(config.peft, NoPeft) else []
+    export = max(weights, sum(tensor.nbytes + PER_TENSOR for tensor in exported))
+    with tempfile.TemporaryDirectory() as folder:
+        run.prepared.tokenizer.save_pretrained(folder)
+        export += size(Path(folder))
+    return Sizes(weights, weights + state + documents, export + DOCUMENTS)
 
 
 def _state_bytes(run: Assembled, parameters: list[nn.Parameter]) -> int:
     """Bytes of the optimizer's state, measured: one step over small tensors, one for every shape."""
-    shapes = {_small(part) for part in parameters}
+    shapes = {_small(parameter) for parameter in parameters}
     small = {key: nn.Parameter(torch.ones(key[0], dtype=key[1], device=run.device)) for key in sorted(shapes, key=str)}
     spec = run.config.optim
     group = {"params": list(small.values()), "lr": run.config.lr, "weight_decay": spec.weight_decay, "role": "encoder"}
     optimizer = OPTIMIZERS[type(spec)]([group], spec)
-    for part in small.values():
-        part.grad = torch.ones_like(part)
+    for parameter in small.values():
+        parameter.grad = torch.ones_like(parameter)
     optimizer.step()
-    states = {key: pack(dict(optimizer.state[part]), name="state").tensors for key, part in small.items()}
+    states = {key: pack(dict(optimizer.state[parameter]), name="state").tensors for key, parameter in small.items()}
     total = 0
-    for part in parameters:
-        tensors = states[_small(part)].values()
-        share = sum(tensor.nbytes for tensor in tensors) / small[_small(part)].nbytes
-        total += round(share * part.nbytes) + PER_TENSOR * len(tensors)
+    for parameter in parameters:
+        tensors = states[_small(parameter)].values()
+        share = sum(tensor.nbytes for tensor in tensors) / small[_small(parameter)].nbytes
+        total += round(share * parameter.nbytes) + PER_TENSOR * len(tensors)
     return total
 
 
-def _small(part: nn.Parameter) -> tuple[tuple[int, ...], torch.dtype]:
-    return tuple(min(length, SMALL) for length in part.shape), part.dtype
-
-
-def _export_bytes(run: Assembled, weights: int) -> int:
-    whole = isinstance(run.config.peft, NoPeft)
-    module = run.built.module
-    parts: list[Any] = [*module.parameters(), *module.buffers()] if whole else []
-    return max(weights, sum(int(part.nbytes) + PER_TENSOR for part in parts)) + _tokenizer_bytes(run.prepared.tokenizer)
-
-
-def _tokenizer_bytes(tokenizer: PreTrainedTokenizerBase) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
-        return size(Path(folder))
+def _small(parameter: nn.Parameter) -> tuple[tuple[int, ...], torch.dtype]:
+    return tuple(min(length, SMALL) for length in parameter.shape), parameter.dtype
 
 
 def _existing(path: Path) -> Path:

@@ -60,9 +60,9 @@ def prepare(config: RunConfig, *, base: str | None = None, trust_remote_code: bo
 
 def examine(config: RunConfig, *, base: str | None = None, trust_remote_code: bool = False) -> Prepared:
     """The same as `prepare`, fatal findings included."""
-    found = _base(config.model, base, trust_remote_code=trust_remote_code)
+    model = _base(config.model, base, trust_remote_code=trust_remote_code)
     files = _file_states(config.data)
-    prepared = _prepared(config.data, config.task.of_rows(), found, config.model.max_length, files)
+    prepared = _prepared(config.data, config.task.of_rows(), model, config.model.max_length, files)
     undefined = tuple(_undefined_metrics(config, prepared))
     return replace(prepared, findings=(*undefined, *prepared.findings)) if undefined else prepared
 
@@ -84,17 +84,14 @@ def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Findin
         scored = prepared.task.score(prepared.task.untrained(truth), truth, None)
         for metric in dict.fromkeys(metrics):
             if scored[metric] is None:
+                key = "search.objective" if metric == config.objective else "train.early_stopping.metric"
                 yield Finding(
                     level="fatal" if name == "validation" else "warning",
                     code="undefined_metric",
                     split=name,
                     message=f"{metric} needs a label that some rows of {name} have and others have not, but there is "
-                    f"none; choose another {_key_of(metric, config)}, or other rows for {name}",
+                    f"none; choose another {key}, or other rows for {name}",
                 )
-
-
-def _key_of(metric: str, config: RunConfig) -> str:
-    return "search.objective" if metric == config.objective else "train.early_stopping.metric"
 
 
 def current_splits(config: RunConfig) -> Splits:
@@ -108,8 +105,10 @@ def current_splits(config: RunConfig) -> Splits:
 
 def data_record(splits: Splits, findings: Sequence[Finding] = ()) -> DataRecord:
     """What is remembered of the data."""
-    told = (f"{finding.level}: {finding.message}" for finding in findings)
-    return DataRecord(splits={split.name: _split_record(split) for split in splits}, findings=(*splits.notes, *told))
+    messages = (f"{finding.level}: {finding.message}" for finding in findings)
+    return DataRecord(
+        splits={split.name: _split_record(split) for split in splits}, findings=(*splits.notes, *messages)
+    )
 
 
 def _file_states(data: Data) -> tuple[tuple[int, int] | None, ...]:

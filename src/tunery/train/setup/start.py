@@ -56,9 +56,9 @@ def begin_with(
             base=card.base,
             trust_remote_code=trust_remote_code,
         )
-    found = dict(before.named_parameters())
+    weights = dict(before.named_parameters())
     try:
-        load_trainable(run.built, {name: found[name] for name in run.built.trainable & found.keys()})
+        load_trainable(run.built, {name: weights[name] for name in run.built.trainable & weights.keys()})
     except ModelError as error:
         raise ModelError(f"the weights of {str(source)!r} do not fit this config: {error} {_MERGED}") from error
     _require_same_answers(run, before, source)
@@ -129,8 +129,8 @@ def _require_same_answers(run: Assembled, before: nn.Module, source: Path) -> No
 
 def _digest(state: Mapping[str, Tensor]) -> str:
     """SHA-256 over the parameters in the order of their names."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return f"sha256:{found.hexdigest()}"
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return f"sha256:{digest.hexdigest()}"
