@@ -24,23 +24,9 @@ class Combiner(NamedTuple):
     """1 where a label is given, else 0; from probabilities and the member's own thresholds."""
 
 
-def _softmax(logits: Logits) -> Floats:
-    probabilities: Floats = np.exp(log_softmax(finite(logits)))
-    return probabilities
-
-
-def _log(probabilities: Floats) -> Floats:
-    logits: Floats = np.log(np.maximum(probabilities, _LEAST))
-    return logits
-
-
 def _one_vote(probabilities: Floats, thresholds: Thresholds | None) -> Floats:
     votes: Floats = np.eye(probabilities.shape[1])[probabilities.argmax(axis=1)]
     return votes
-
-
-def _sigmoid(logits: Logits) -> Floats:
-    return sigmoid(finite(logits))
 
 
 def _log_odds(probabilities: Floats) -> Floats:
@@ -49,11 +35,15 @@ def _log_odds(probabilities: Floats) -> Floats:
     return logits
 
 
-def _votes_by_label(probabilities: Floats, thresholds: Thresholds | None) -> Floats:
-    return (probabilities >= np.array(thresholds)).astype(np.float64)
-
-
-SOFTMAX: Final = Combiner(_softmax, _log, _one_vote)
+SOFTMAX: Final = Combiner(
+    probabilities=lambda logits: np.exp(log_softmax(finite(logits))),
+    logits=lambda probabilities: np.log(np.maximum(probabilities, _LEAST)),
+    votes=_one_vote,
+)
 """One label a row."""
-SIGMOID: Final = Combiner(_sigmoid, _log_odds, _votes_by_label)
+SIGMOID: Final = Combiner(
+    probabilities=lambda logits: sigmoid(finite(logits)),
+    logits=_log_odds,
+    votes=lambda probabilities, thresholds: (probabilities >= np.array(thresholds)).astype(np.float64),
+)
 """Any number of labels a row."""

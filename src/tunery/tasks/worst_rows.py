@@ -26,26 +26,22 @@ def worst_rows(task: Task, split: Split, answers: RowTable, *, state: State | No
     """
     examples = split.examples
     losses = task.losses(answers, task.truth(examples))
-    places = np.argsort(-losses, kind="stable")[:MOST_ROWS].tolist()
-    told = task.answer(answers.take(places), state)
+    worst = np.argsort(-losses, kind="stable")[:MOST_ROWS].tolist()
+    predictions = task.answer(answers.take(worst), state)
     rows = tuple(
-        _row(examples[place], answer, id=examples[place].name(place), loss=float(losses[place]), texts=texts)
-        for place, answer in zip(places, told, strict=True)
+        _row(examples[row], prediction, id=examples[row].name(row), loss=float(losses[row]), texts=texts)
+        for row, prediction in zip(worst, predictions, strict=True)
     )
     return WorstRows(split=split.name, total=len(examples), rows=rows)
 
 
-def _row(example: Example, answer: Prediction, *, id: str, loss: float, texts: bool) -> WorstRow:
+def _row(example: Example, prediction: Prediction, *, id: str, loss: float, texts: bool) -> WorstRow:
+    lines = [" ".join(text.split()) for text in (example.text, example.text_pair) if text is not None] if texts else []
     return WorstRow(
         id=id,
         loss=loss,
         labels=example.labels,
-        answer=answer.labels,
-        probabilities={label: answer.probabilities[label] for label in (*example.labels, *answer.labels)},
-        texts=[_excerpt(text) for text in (example.text, example.text_pair) if text is not None] if texts else (),
+        answer=prediction.labels,
+        probabilities={label: prediction.probabilities[label] for label in (*example.labels, *prediction.labels)},
+        texts=[Excerpt(text=text[:MOST_CHARACTERS], is_cut=len(text) > MOST_CHARACTERS) for text in lines],
     )
-
-
-def _excerpt(text: str) -> Excerpt:
-    line = " ".join(text.split())
-    return Excerpt(text=line[:MOST_CHARACTERS], is_cut=len(line) > MOST_CHARACTERS)

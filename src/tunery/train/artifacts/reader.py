@@ -21,7 +21,6 @@ import numpy as np
 import torch
 
 from tunery.data.examples import Example
-from tunery.data.row_table import Array
 from tunery.errors import reason_of
 from tunery.train.library_warnings import quiet_libraries
 from tunery.train.predict.inference import load
@@ -56,21 +55,16 @@ def answer(question: dict[str, Any], answers: BinaryIO) -> None:
     """Write the answers, or why there are none."""
     body, head = io.BytesIO(), dict[str, Any]()
     try:
-        np.savez(body, **cast(dict[str, Any], _answers(**question)))
+        os.chdir(question["cwd"])
+        torch.set_num_threads(question["threads"])
+        model = load(Path(question["folder"]), trust_remote_code=question["trust_remote_code"])
+        examples = [Example(*text) for text in question["texts"]]
+        np.savez(body, **cast(dict[str, Any], model.answers(examples, precision="fp32").flat()))
         head["bytes"] = body.tell()
     except Exception as error:  # whatever keeps a folder from being read is what was asked
         head["error"] = reason_of(error)
     answers.write(f"{json.dumps(head)}\n".encode() + body.getvalue())
     answers.flush()
-
-
-def _answers(
-    folder: str, texts: list[tuple[str, str | None]], cwd: str, threads: int, trust_remote_code: bool
-) -> dict[str, Array]:
-    os.chdir(cwd)
-    torch.set_num_threads(threads)
-    model = load(Path(folder), trust_remote_code=trust_remote_code)
-    return model.answers([Example(*text) for text in texts], precision="fp32").flat()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from tunery.data.batches import EpochBatches
 from tunery.data.examples import Example
-from tunery.errors import NonFiniteLoss
+from tunery.errors import NonFiniteLoss, enumerated
 
 _SHOWN = 8
 """Row ids in a message; all of them are in the exception."""
@@ -39,7 +39,7 @@ class LossWatch:
         now = torch.stack([torch.full_like(wide, step), torch.full_like(wide, lr), wide])
         self._first = torch.where((self._first[0] == 0) & ~torch.isfinite(wide), now, self._first)
 
-    def found(self) -> BadStep | None:
+    def bad_step(self) -> BadStep | None:
         """The bad step, if there was one. Waits for the device."""
         step, lr, loss = self._first.tolist()
         return BadStep(int(step), lr, loss) if step else None
@@ -76,18 +76,12 @@ class StopWhereNotFinite(TrainerCallback):
         self._look()
 
     def _look(self) -> None:
-        if (bad := self._watch.found()) is None:
+        if (bad := self._watch.bad_step()) is None:
             return
         rows = tuple(self._rows_of(bad.step))
-        where = f"at step {bad.step} (lr {bad.lr:.2e}, {_named(rows)})"
+        where = f"at step {bad.step} (lr {bad.lr:.2e}, rows {enumerated(rows, _SHOWN)})"
         message = f"the loss must stay finite, but is {bad.loss} {where}; {_REMEDY}"
         raise NonFiniteLoss(message, step=bad.step, lr=bad.lr, rows=rows)
-
-
-def _named(rows: Sequence[str]) -> str:
-    rest = len(rows) - _SHOWN
-    shown = ", ".join(rows[:_SHOWN])
-    return f"rows {shown} and {rest} more" if rest > 0 else f"rows {shown}"
 
 
 def rows_of_step(batches: EpochBatches, examples: Sequence[Example], step: int) -> tuple[str, ...]:
@@ -95,8 +89,8 @@ def rows_of_step(batches: EpochBatches, examples: Sequence[Example], step: int) 
 
     The rows of a step follow from the seed, so nothing has to be remembered for this.
     """
-    epoch, place = divmod(step - 1, len(batches))
-    return tuple(examples[row].name(row) for row in batches.rows(epoch)[place])
+    epoch, batch = divmod(step - 1, len(batches))
+    return tuple(examples[row].name(row) for row in batches.rows(epoch)[batch])
 
 
 def require_finite(state: Mapping[str, Tensor], *, step: int, lr: float) -> None:

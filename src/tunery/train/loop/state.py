@@ -29,7 +29,7 @@ class Packed(NamedTuple):
     document: Any
     """What JSON can hold; whatever it cannot is an object with one key that says how to read it."""
     tensors: dict[str, Tensor]
-    """By their place in the tree, on the CPU. They may be the live ones: store them before the next step."""
+    """By their path in the tree, on the CPU. They may be the live ones: store them before the next step."""
 
 
 def pack(tree: Any, *, name: str) -> Packed:
@@ -49,16 +49,16 @@ def pack(tree: Any, *, name: str) -> Packed:
 def unpack(document: Any, tensors: Mapping[str, Tensor]) -> Any:
     """The tree that was taken apart: types, keys, numbers and tensors are what they were."""
     if isinstance(document, list):
-        return [unpack(part, tensors) for part in document]
+        return [unpack(value, tensors) for value in document]
     if not isinstance(document, dict):
         return document
-    ((tag, content),) = document.items()
-    return _UNPACK[tag](content, tensors)
+    ((kind, content),) = document.items()
+    return _UNPACK[kind](content, tensors)
 
 
 _UNPACK: Final[dict[str, Callable[[Any, Mapping[str, Tensor]], Any]]] = {
     "float": lambda content, tensors: float(content),
-    "tuple": lambda content, tensors: tuple(unpack(part, tensors) for part in content),
+    "tuple": lambda content, tensors: tuple(unpack(value, tensors) for value in content),
     "dict": lambda content, tensors: {key: unpack(value, tensors) for key, value in content},
     "tensor": lambda content, tensors: tensors[content],
 }
@@ -86,7 +86,7 @@ class _Packer:
         return self._pack[type(value)](value, path)
 
     def _list(self, values: Any, path: str) -> list[Any]:
-        return [self.document(value, f"{path}[{place}]") for place, value in enumerate(values)]
+        return [self.document(value, f"{path}[{index}]") for index, value in enumerate(values)]
 
     def _dict(self, values: dict[Any, Any], path: str) -> dict[str, Any]:
         """Pairs, because the keys of JSON are text."""
@@ -98,15 +98,11 @@ class _Packer:
     def _tensor(self, value: Tensor, path: str) -> dict[str, str]:
         """A tensor that stands in several places (bitsandbytes has such tables) is stored once."""
         if id(value) not in self._seen:
+            if value.layout is not torch.strided or value.is_meta or value.dtype not in STORABLE:
+                raise _not_storable(path, f"is a tensor of {value.dtype}, {value.layout}, on {value.device}")
             self._seen[id(value)] = path
-            self.tensors[path] = _plain(value, path)
+            self.tensors[path] = value.detach().cpu().contiguous()
         return {"tensor": self._seen[id(value)]}
-
-
-def _plain(value: Tensor, path: str) -> Tensor:
-    if value.layout is not torch.strided or value.is_meta or value.dtype not in STORABLE:
-        raise _not_storable(path, f"is a tensor of {value.dtype}, {value.layout}, on {value.device}")
-    return value.detach().cpu().contiguous()
 
 
 def _not_storable(path: str, what: str) -> RunError:

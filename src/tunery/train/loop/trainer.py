@@ -130,11 +130,6 @@ class TuneryTrainer(Trainer):
         """Of the step that was taken last: its loss, the learning rate, and what the loss has learned so far."""
         return {"loss": self._step_loss.item(), "lr": self._step_lr, **self._objective.learned()}
 
-    def _next_lr(self) -> float:
-        """`optim.lr` as the schedule has moved it for the step to come; groups with rates of their own move alike."""
-        group = cast(Optimizer, self.optimizer).param_groups[0]
-        return float(self._lr * group["lr"] / group["initial_lr"])
-
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Forward and backward over the micro-batches of one step; returns its loss, without penalties."""
         self._built.train()
@@ -143,7 +138,9 @@ class TuneryTrainer(Trainer):
         units: Counter[str] = Counter()
         for micro_batch in micro_batches:
             units.update(self._objective.units(micro_batch.targets))
-        self._step_loss, self._step_lr = torch.zeros((), device=self.args.device), self._next_lr()
+        group = cast(Optimizer, self.optimizer).param_groups[0]  # groups with rates of their own move alike
+        self._step_lr = float(self._lr * group["lr"] / group["initial_lr"])
+        self._step_loss = torch.zeros((), device=self.args.device)
         for micro_batch in micro_batches:
             mask = micro_batch.inputs["attention_mask"]
             real, processed = int(mask.sum()), mask.numel()
@@ -189,12 +186,8 @@ class TuneryTrainer(Trainer):
         """
         weights = trainable_state(self._built)
         require_finite(weights, step=self.state.global_step, lr=self._step_lr)
-        packed = pack(self._parts(), name="state")
-        return Snapshot({"trainer": asdict(self.state), "state": packed.document}, weights, packed.tensors)
-
-    def _parts(self) -> dict[str, Any]:
         scaler, rank_allocator = self.accelerator.scaler, self._built.rank_allocator
-        return {
+        parts = {
             "optimizer": cast(Optimizer, self.optimizer).state_dict(),
             "schedule": cast(Schedule, self.lr_scheduler).state_dict(),
             "scaler": scaler.state_dict() if scaler else None,
@@ -202,6 +195,8 @@ class TuneryTrainer(Trainer):
             "loss": dict(self._objective.module.state_dict()),
             "random": random_state(),
         }
+        packed = pack(parts, name="state")
+        return Snapshot({"trainer": asdict(self.state), "state": packed.document}, weights, packed.tensors)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Let `go_on` train on from a snapshot as if nothing had come between."""

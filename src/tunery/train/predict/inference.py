@@ -116,8 +116,8 @@ class Predictor:
     @property
     def thresholds(self) -> tuple[float, ...] | None:
         """Probability per label from which it is given, where they were tuned or fixed."""
-        found = (self.state or {}).get("thresholds")
-        return None if found is None else tuple(found)
+        thresholds = (self.state or {}).get("thresholds")
+        return None if thresholds is None else tuple(thresholds)
 
     def predict(self, texts: str | Iterable[Text], *, threshold: float | None = None) -> list[Prediction]:
         """Label, or labels, and probabilities for every text, in order.
@@ -321,8 +321,8 @@ def _refuse_trained_rows(card: "Card", splits: Splits, split: str) -> str:
         )
     if training := data_changes(card.data, now, names=["train"]):
         raise DataError(f"{changed}; {training}: whether training rows are in it cannot be told any more; {restore}")
-    known, rows = {text_key(example) for example in splits.train.examples}, getattr(splits, split).examples
-    if twice := sum(text_key(example) in known for example in rows):
+    trained, rows = {text_key(example) for example in splits.train.examples}, getattr(splits, split).examples
+    if twice := sum(text_key(example) in trained for example in rows):
         raise DataError(f"{changed}, and {twice:,} of them are training rows; remove them, or {restore}")
     return changed
 
@@ -346,9 +346,9 @@ def trained_rows(path: str | Path, examples: Sequence[Example]) -> str:
     card = read_card(exported_in(Path(path)))
     unknown = "whether the model was trained on some of these rows could not be looked at"
     try:
-        known = training_texts(card) - {""}
+        trained = training_texts(card) - {""}
     except RequestError as error:
         return f"{unknown}: {error}"
-    seen = sum(text_key(example) in known for example in examples)
+    seen = sum(text_key(example) in trained for example in examples)
     count = f"{seen:,} of these {len(examples):,} rows"
     return f"warning: the model was trained on {count}, which makes the scores too good; remove them" if seen else ""

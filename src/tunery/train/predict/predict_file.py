@@ -104,9 +104,9 @@ def predict_file(
     data_without_id = data.model_copy(update={"id": None})
     examples = examples_of(rows, data_without_id, reader=_UNLABELLED, source=_name(source), remedy=_OTHER_NAMES)
     predictions = predictor.answer(examples, threshold=answer.threshold)
-    tell = partial(_as_object if written_as == ".jsonl" else _as_cells, predictor.task, data, answer)
-    told = [tell(prediction) for prediction in predictions]
-    records = [{**_kept(row, answer.keep, told=new), **new} for row, new in zip(rows, told, strict=True)]
+    columns_of = partial(_as_object if written_as == ".jsonl" else _as_cells, predictor.task, data, answer)
+    answered = [columns_of(prediction) for prediction in predictions]
+    records = [{**_kept(row, answer.keep, beside=new), **new} for row, new in zip(rows, answered, strict=True)]
     text = WRITERS[written_as](records)
     if target == STANDARD:
         sys.stdout.buffer.write((shown(text) if sys.stdout.isatty() else text).encode(errors="replace"))
@@ -142,8 +142,8 @@ def evaluate_file(
     reader = TASKS[type(task)].reader(data)
     data = data.model_copy(update={"id": None})
     examples = examples_of(rows, data, reader=reader, source=_name(source), remedy=_OTHER_NAMES)
-    if told := trained_rows(run, examples):
-        say(told)
+    if warning := trained_rows(run, examples):
+        say(warning)
     return predictor.score(examples)
 
 
@@ -170,38 +170,41 @@ def _refuse_missing(keep: tuple[str, ...] | None, data: Data, rows: Sequence[Row
         raise DataError(f"{source}: {rule}, but there is none; {remedy}")
 
 
-def _kept(row: Row, keep: tuple[str, ...] | None, *, told: Collection[str]) -> Row:
-    """What the output has of a row of the input; a column with the name of one that is told gets another."""
+def _kept(row: Row, keep: tuple[str, ...] | None, *, beside: Collection[str]) -> Row:
+    """What the output has of a row of the input; a column with the name of one beside it gets another."""
     cells = row if keep is None else {column: row.get(column) for column in keep}
     named: Row = {}
     for column, cell in cells.items():
         name = column
-        while name in told or (name != column and name in cells):
+        while name in beside or (name != column and name in cells):
             name = f"input_{name}"
         named[name] = cell
     return named
 
 
 def _as_object(task: Task, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
-    """What a line of jsonl tells."""
-    told = [*task.columns(prediction, data).items(), ("confidence", rounded(prediction.confidence))]
-    ranked = _ranked(prediction)
+    """What a line of jsonl has."""
+    columns = [*task.columns(prediction, data).items(), ("confidence", rounded(prediction.confidence))]
     if answer.top_k is not None:
-        told.append(("top", [{"label": label, "probability": p} for label, p in ranked[: answer.top_k]]))
+        top = _ranked(prediction)[: answer.top_k]
+        columns.append(("top", [{"label": label, "probability": probability} for label, probability in top]))
     if answer.probabilities:
-        told.append(("probabilities", {label: rounded(p) for label, p in prediction.probabilities.items()}))
-    return _distinct(told)
+        columns.append(("probabilities", {label: rounded(p) for label, p in prediction.probabilities.items()}))
+    return _distinct(columns)
 
 
 def _as_cells(task: Task, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
-    """What a line of a table tells: a column for every number, and a list of labels in one cell."""
-    told = [*task.columns(prediction, data).items(), ("confidence", rounded(prediction.confidence))]
-    told = [(n, joined(v, separator=data.label_separator) if isinstance(v, list) else v) for n, v in told]
-    for place, (label, p) in enumerate(_ranked(prediction)[: answer.top_k or 0], start=1):
-        told += [(f"top_{place}", label), (f"top_{place}_p", p)]
+    """What a line of a table has: a column for every number, and a list of labels in one cell."""
+    columns = [
+        (name, joined(value, separator=data.label_separator) if isinstance(value, list) else value)
+        for name, value in task.columns(prediction, data).items()
+    ]
+    columns.append(("confidence", rounded(prediction.confidence)))
+    for rank, (label, probability) in enumerate(_ranked(prediction)[: answer.top_k or 0], start=1):
+        columns += [(f"top_{rank}", label), (f"top_{rank}_p", probability)]
     if answer.probabilities:
-        told += [(f"p_{label}", rounded(p)) for label, p in prediction.probabilities.items()]
-    return _distinct(told)
+        columns += [(f"p_{label}", rounded(p)) for label, p in prediction.probabilities.items()]
+    return _distinct(columns)
 
 
 def _ranked(prediction: Prediction) -> list[tuple[str, float]]:
@@ -209,8 +212,8 @@ def _ranked(prediction: Prediction) -> list[tuple[str, float]]:
     return [(label, rounded(p)) for label, p in sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])]
 
 
-def _distinct(told: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in told]
+def _distinct(columns: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in columns]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise DataError(f"columns of predictions must differ, but a label has the name of another column: {twice!r}")
-    return dict(told)
+    return dict(columns)
