@@ -2,11 +2,11 @@
 
 import math
 import shutil
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import final
+from typing import Final
 
 from tunery.data.examples import Example
 from tunery.errors import FolderError
@@ -14,11 +14,11 @@ from tunery.model.export import export_merged
 from tunery.schema.reading.document import validate
 from tunery.schema.reading.yaml_text import read_yaml
 from tunery.schema.results.ranking import ranking_key
-from tunery.schema.results.run import CheckpointRecord, RunResult
+from tunery.schema.results.run import CheckpointRecord
 from tunery.schema.results.study import StudyResult
 from tunery.store.disk.files import replace_folder, require_writable
 from tunery.store.disk.lock import holder
-from tunery.store.disk.ownership import temporary
+from tunery.store.disk.ownership import TRIALS, temporary
 from tunery.store.disk.run_lock import read_study
 from tunery.store.exported import CARD, exported_in, require_new
 from tunery.store.folder import RunFolder
@@ -27,7 +27,9 @@ from tunery.train.artifacts.restore import restore
 from tunery.train.artifacts.verify import require_same
 from tunery.train.predict.inference import load, read_card, tokenizer_of
 
-_FIRST, _LAST = (-math.inf,), (math.inf, math.inf)
+_FIRST: Final[tuple[float, ...]] = (-math.inf,)
+_LAST: Final[tuple[float, ...]] = (math.inf, math.inf)
+"""Ranks of a winner, and of a trial without a value."""
 _SENTENCE = "It was not the film that we had hoped for, but the last of its seven parts was worth the long wait."
 _PROBES = tuple(Example(_SENTENCE[:end]) for end in range(6, len(_SENTENCE), 6))
 """Texts on which two folders are compared: the data that a model was trained on may be gone by now."""
@@ -61,10 +63,10 @@ def export_run(
     """
     target = out.resolve()
     require_new(target, run)
-    kept = _chosen(run, trial=trial, step=step)
+    kept = _chosen(run, trial=trial, step=step, trust_remote_code=trust_remote_code)
     require_writable(target.parent)
     with scratch_folder(temporary(target)) as staging:
-        source, staged = kept.exported(staging / "kept", trust_remote_code=trust_remote_code), staging / "export"
+        source, staged = kept.exported(staging / "kept"), staging / "export"
         if merge:
             _write_merged(source, staged, trust_remote_code=trust_remote_code)
         else:
@@ -101,67 +103,25 @@ def _write_merged(source: Path, folder: Path, *, trust_remote_code: bool) -> Non
 
 
 @dataclass(frozen=True)
-class _Kept(ABC):
+class _Kept:
     """Weights that are there."""
 
     trial: int | None
     step: int
-    standing: tuple[float, ...]
+    rank: tuple[float, ...]
     """Orders the trials of a study: the least is the best."""
-
-    @abstractmethod
-    def exported(self, staging: Path, *, trust_remote_code: bool) -> Path:
-        """An exported folder of them, which may be written to `staging`."""
+    exported: Callable[[Path], Path]
+    """Gives an exported folder of them, which may be written to the folder that it is called with."""
 
     def __str__(self) -> str:
         return f"step {self.step}" if self.trial is None else f"trial {self.trial} step {self.step}"
 
 
-@final
-@dataclass(frozen=True)
-class _Published(_Kept):
-    """A folder that was exported when the work was done."""
-
-    folder: Path
-
-    def exported(self, staging: Path, *, trust_remote_code: bool) -> Path:
-        """They are."""
-        return self.folder
-
-
-@final
-@dataclass(frozen=True)
-class _Stored(_Kept):
-    """An object."""
-
-    root: Path
-    """Of the study, or the run itself."""
-    folder: RunFolder
-    record: CheckpointRecord
-    unfinished: bool
-
-    def exported(self, staging: Path, *, trust_remote_code: bool) -> Path:
-        """The model is built again as the run built it."""
-        require_idle(self.root)
-        path = self.folder.path / "config.yaml"
-        config = validate(read_yaml(path), source=str(path))
-        told = self.folder.result() or self.folder.progress()
-        model = restore(
-            config,
-            self.record,
-            self.folder.objects,
-            data=told.data,
-            base=told.base,
-            trust_remote_code=trust_remote_code,
-        )
-        export_checked(
-            model.built, model.prepared, model.config, best=self.record, folder=staging, unfinished=self.unfinished
-        )
-        return staging
-
-
-def _chosen(run: Path, *, trial: int | None, step: int | None) -> _Kept:
-    every = sorted(_kept(run), key=lambda kept: (kept.standing, kept.trial or 0, kept.step))
+def _chosen(run: Path, *, trial: int | None, step: int | None, trust_remote_code: bool) -> _Kept:
+    every = sorted(
+        (*_published(run), *_stored(run, trust_remote_code=trust_remote_code)),
+        key=lambda kept: (kept.rank, kept.trial or 0, kept.step),
+    )
     if not every:
         exported_in(run)  # says why there is none
     for kept in every:
@@ -173,41 +133,80 @@ def _chosen(run: Path, *, trial: int | None, step: int | None) -> _Kept:
     raise FolderError(f"{rule}; {str(run)!r} keeps {there}")
 
 
-def _kept(run: Path) -> Iterator[_Kept]:
-    """All there is; what is exported already comes before the same as an object."""
-    study, root = read_study(run), RunFolder(run)
-    trials = sorted(int(path.name) for path in run.glob("trials/*") if path.name.isdecimal())
-    open_ended = study is None or not {record.number for record in study.trials}.issuperset(trials)
-    yield from _published(run, study, open_ended=open_ended)
-    yield from _stored(root, root, trial=None, unfinished=root.result() is None)
-    for number in trials:
-        folder = RunFolder(run / "trials" / str(number), objects=root.objects)
-        yield from _stored(root, folder, trial=number, unfinished=open_ended)
+def _published(run: Path) -> Iterator[_Kept]:
+    """What was exported when the work was done, which comes before the same as an object.
 
-
-def _published(run: Path, study: StudyResult | None, *, open_ended: bool) -> Iterator[_Published]:
-    """Of a study that has ended, the winner; by its mean over seeds, and so not always the trial of the best value."""
+    Of a study that has ended, that is the winner: by its mean over seeds, so not always the trial of the best value.
+    """
+    study = read_study(run)
     for folder in (run, run / "best"):
-        if (folder / CARD).is_file():
-            step, winner = read_card(folder).step, study.best if study else None
-            if study is None or winner is None:
-                yield _Published(None, step, (), folder)
-            else:
-                place = ranking_key(winner.value, _loss_of(winner.number, study), direction=study.direction)
-                yield _Published(winner.number, step, place if open_ended else _FIRST, folder)
+        if not (folder / CARD).is_file():
+            continue
+        step, winner = read_card(folder).step, study.best if study else None
+        export = partial(_published_folder, folder)
+        if study is None or winner is None:
+            yield _Kept(None, step, (), export)
+            continue
+        rank = _FIRST
+        if not _has_ended(study, _trials(run)):
+            loss = next((trial.loss for trial in study.trials if trial.number == winner.number), None)
+            rank = ranking_key(winner.value, loss, direction=study.direction)
+        yield _Kept(winner.number, step, rank, export)
 
 
-def _loss_of(number: int, study: StudyResult) -> float | None:
-    return next((trial.loss for trial in study.trials if trial.number == number), None)
+def _published_folder(folder: Path, staging: Path) -> Path:
+    return folder
 
 
-def _stored(root: RunFolder, folder: RunFolder, *, trial: int | None, unfinished: bool) -> Iterator[_Stored]:
-    place = () if trial is None else _standing(folder.result())
-    for record in folder.kept():
-        yield _Stored(trial, record.step, place, root.path, folder, record, unfinished)
+def _stored(run: Path, *, trust_remote_code: bool) -> Iterator[_Kept]:
+    """What is kept as objects."""
+    root, trials = RunFolder(run), _trials(run)
+    export_object = partial(_export_object, root=run, trust_remote_code=trust_remote_code)
+    for record in root.kept():
+        yield _Kept(None, record.step, (), partial(export_object, record, root, unfinished=not root.is_finished()))
+    unfinished = not _has_ended(read_study(run), trials)
+    for number in trials:
+        folder, rank = RunFolder(run / TRIALS / str(number), objects=root.objects), _LAST
+        result = folder.result()
+        if result is not None and result.status == "completed":
+            rank = ranking_key(result.objective.value, result.loss, direction=result.objective.direction)
+        for record in folder.kept():
+            yield _Kept(number, record.step, rank, partial(export_object, record, folder, unfinished=unfinished))
 
 
-def _standing(result: RunResult | None) -> tuple[float, ...]:
-    if result is None or result.status != "completed":
-        return _LAST
-    return ranking_key(result.objective.value, result.loss, direction=result.objective.direction)
+def _trials(run: Path) -> list[int]:
+    return sorted(int(path.name) for path in run.glob(f"{TRIALS}/*") if path.name.isdecimal())
+
+
+def _has_ended(study: StudyResult | None, trials: Sequence[int]) -> bool:
+    """Whether the record of a study knows all of its trials."""
+    return study is not None and {trial.number for trial in study.trials}.issuperset(trials)
+
+
+def _export_object(
+    record: CheckpointRecord,
+    folder: RunFolder,
+    staging: Path,
+    *,
+    root: Path,
+    unfinished: bool,
+    trust_remote_code: bool,
+) -> Path:
+    """Build the model again as the run in `folder` built it, and export it to `staging`.
+
+    Args:
+        root: of the study, or the run itself.
+    """
+    require_idle(root)
+    path = folder.path / "config.yaml"
+    config, progress = validate(read_yaml(path), source=str(path)), folder.result() or folder.progress()
+    model = restore(
+        config,
+        record,
+        folder.objects,
+        data=progress.data,
+        base=progress.base,
+        trust_remote_code=trust_remote_code,
+    )
+    export_checked(model.built, model.prepared, model.config, best=record, folder=staging, unfinished=unfinished)
+    return staging
