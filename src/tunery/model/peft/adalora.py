@@ -2,20 +2,19 @@
 (Zhang et al. 2023, arXiv 2303.10512). The layers are peft's; when ranks are taken, and which, is decided here."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
 import torch
 from peft import AdaLoraConfig
 from peft.tuners.adalora import AdaLoraLayer
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
-from tunery.model.peft.library import ThroughPeft, low_rank_arguments, without_noise
-from tunery.model.peft.method import LoadedBase, Method, RankAllocator, Wrapped
+from tunery.model.peft.library import load_adapter, low_rank_arguments, save_adapter, through_peft, without_noise
+from tunery.model.peft.method import LoadedBase, RankAllocator, Wrapped
 from tunery.schema.config.peft import AdaLora
 
 _FACTORS = ("lora_A", "lora_B", "lora_E")
@@ -26,40 +25,6 @@ _RANK_ZERO = r"Adapter 'default': \d+ LoRA tensor\(s\) have invalid shape"
 
 _RANK_PATTERN = "The following rank_pattern keys did not match"
 """LoRA, which AdaLoRA inherits from, does not know how AdaLoRA writes ranks down."""
-
-
-@final
-class AdaptiveRank(Method):
-    """AdaLoRA, with an allocator that moves the ranks."""
-
-    def __init__(self) -> None:
-        self._library = ThroughPeft(_config)
-
-    def wrap(self, spec: AdaLora, loaded: LoadedBase) -> Wrapped:
-        """A `PeftModel` around the model; all updates begin with rank `init_r`."""
-        model = self._library.wrap(spec, loaded).module
-        return Wrapped(model, rank_allocator=AdaLoraAllocator(spec, model))
-
-    def save(self, model: Any, folder: Path, *, base: Base) -> None:
-        """As peft does, with the ranks of the weights that are saved: those of the best epoch, not of the last."""
-        config = model.peft_config["default"]
-        config.rank_pattern = {
-            f"{name}.lora_E": _values(layer).ne(0).flatten().tolist() for name, layer in _layers(model)
-        }
-        try:
-            with without_noise(_RANK_ZERO):
-                self._library.save(model, folder, base=base)
-        finally:
-            config.rank_pattern = None
-
-    def load(self, spec: AdaLora, loaded: LoadedBase, folder: Path) -> nn.Module:
-        """A `PeftModel` whose updates have the ranks they were saved with."""
-        with without_noise(_RANK_PATTERN):
-            return self._library.load(spec, loaded, folder)
-
-    def merge(self, spec: AdaLora, model: Any) -> PreTrainedModel:
-        """As peft does."""
-        return self._library.merge(spec, model)
 
 
 @dataclass(frozen=True)
@@ -223,3 +188,32 @@ def _values(layer: AdaLoraLayer) -> Tensor:
     """The singular values, (r, 1)."""
     values: Tensor = layer.lora_E["default"].detach()
     return values
+
+
+_THROUGH_PEFT: Final = through_peft(_config)
+
+
+def _wrap(spec: AdaLora, loaded: LoadedBase) -> Wrapped:
+    """All updates begin with rank `init_r`."""
+    model = _THROUGH_PEFT.wrap(spec, loaded).module
+    return Wrapped(model, rank_allocator=AdaLoraAllocator(spec, model))
+
+
+def _save(model: Any, folder: Path, *, base: Base) -> None:
+    """As peft does, with the ranks of the weights that are saved: those of the best epoch, not of the last."""
+    config = model.peft_config["default"]
+    config.rank_pattern = {f"{name}.lora_E": _values(layer).ne(0).flatten().tolist() for name, layer in _layers(model)}
+    try:
+        with without_noise(_RANK_ZERO):
+            save_adapter(model, folder, base=base)
+    finally:
+        config.rank_pattern = None
+
+
+def _load(spec: AdaLora, loaded: LoadedBase, folder: Path) -> nn.Module:
+    """With updates of the ranks that they were saved with."""
+    with without_noise(_RANK_PATTERN):
+        return load_adapter(spec, loaded, folder)
+
+
+ADALORA: Final = replace(_THROUGH_PEFT, wrap=_wrap, save=_save, load=_load)

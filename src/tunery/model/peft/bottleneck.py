@@ -1,5 +1,5 @@
 """Bottleneck adapters: Pfeiffer et al. 2021 (arXiv 2005.00247), Houlsby et al. 2019 (arXiv 1902.00751), and the
-parallel form of He et al. 2022 (arXiv 2110.04366). `Adapters` is told where they go and what they are.
+parallel form of He et al. 2022 (arXiv 2110.04366). `adapters` is told where they go and what they are.
 """
 
 import math
@@ -109,56 +109,33 @@ def houlsby_placement(spec: Houlsby, loaded: LoadedBase) -> dict[str, Any]:
     return {**place(spec, loaded), "scale": spec.scale}
 
 
-@final
-class Adapters(Method):
+def adapters(*, placement: Placement, make: Make) -> Method:
     """Adapters where `placement` says, each made by `make`; saved in tunery's own format."""
 
-    def __init__(self, *, placement: Placement, make: Make) -> None:
-        self._placement = placement
-        self._make = make
+    def adapted(spec: Any, loaded: LoadedBase) -> Adapted:
+        width = loaded.model.config.hidden_size
+        described, whole = spec.model_dump(mode="json"), [*map(loaded.model.get_submodule, loaded.trained_whole)]
+        config = AdapterConfig(make=make(spec, width=width), described=described, **placement(spec, loaded))
+        model = Adapted(loaded.model, config)
+        for module in whole:
+            module.requires_grad_(True)
+        return model
 
-    def wrap(self, spec: Any, loaded: LoadedBase) -> Wrapped:
-        """Freeze the base, put the adapters in.
-
-        Raises:
-            ModelError: the model's layers are of no known family, or its width does not suit the method.
-        """
-        return Wrapped(self._adapted(spec, loaded))
-
-    def save(self, model: Adapted, folder: Path, *, base: Base) -> None:
-        """The adapters, and what was trained whole."""
-        trained = {saved_name(name): part for name, part in model.named_parameters() if part.requires_grad}
+    def save(model: Adapted, folder: Path, *, base: Base) -> None:
+        trained = {saved_name(name): weight for name, weight in model.named_parameters() if weight.requires_grad}
         write_trained(trained, folder, peft=model.described, base=base)
 
-    def load(self, spec: Any, loaded: LoadedBase, folder: Path) -> nn.Module:
-        """New adapters on the base, filled from the folder.
-
-        Raises:
-            ModelError: the folder cannot be read, was saved with other settings, or does not fit the base.
-        """
-        model = self._adapted(spec, loaded)
-        needed = {saved_name(name) for name, part in model.named_parameters() if part.requires_grad}
-        parameters = {saved_name(name): part for name, part in model.named_parameters()}
+    def load(spec: Any, loaded: LoadedBase, folder: Path) -> nn.Module:
+        model = adapted(spec, loaded)
+        parameters = {saved_name(name): weight for name, weight in model.named_parameters()}
+        needed = {name for name, weight in parameters.items() if weight.requires_grad}
         read_trained(parameters, folder, needed=needed, peft=model.described)
         return model.requires_grad_(False).eval()
 
-    def merge(self, spec: Any, model: Adapted) -> PreTrainedModel:
-        """Raises:
-        ModelError: always, for an adapter is not linear.
-        """
+    def merge(spec: Any, model: Adapted) -> PreTrainedModel:
         raise unmergeable(spec, "puts layers with an activation between those of the model")
 
-    def config(self, spec: Any, loaded: LoadedBase) -> AdapterConfig:
-        """Where the adapters of a spec go, and what they are."""
-        make = self._make(spec, width=loaded.model.config.hidden_size)
-        return AdapterConfig(make=make, described=spec.model_dump(mode="json"), **self._placement(spec, loaded))
-
-    def _adapted(self, spec: Any, loaded: LoadedBase) -> Adapted:
-        whole = [loaded.model.get_submodule(name) for name in loaded.trained_whole]
-        adapted = Adapted(loaded.model, self.config(spec, loaded))
-        for module in whole:
-            module.requires_grad_(True)
-        return adapted
+    return Method(lambda spec, loaded: Wrapped(adapted(spec, loaded)), save, load, merge)
 
 
 def _at(

@@ -1,18 +1,16 @@
 """Any other method of the installed peft, by the name of its config class."""
 
-from pathlib import Path
-from typing import Any, final
+from dataclasses import replace
+from typing import Any, Final
 
 import torch
 from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftConfig
 from torch import nn
-from transformers import PreTrainedModel
 
 from tunery.errors import ModelError, did_you_mean, reason_of
-from tunery.model.backbones.catalog import Base
 from tunery.model.backbones.families import is_transposed
-from tunery.model.peft.library import ThroughPeft, common_arguments, field_names, pattern, without_noise
-from tunery.model.peft.method import LoadedBase, Method, Wrapped
+from tunery.model.peft.library import common_arguments, field_names, pattern, through_peft, without_noise
+from tunery.model.peft.method import LoadedBase, Wrapped
 from tunery.model.trial_pass import on_trial
 from tunery.schema.config.peft import Library, Target
 
@@ -20,45 +18,6 @@ _DEFAULT_TARGET: tuple[Target, ...] = ("query", "value")
 
 _OURS = {"AdaLoraConfig": "adalora", "PrefixTuningConfig": "prefix", "PromptTuningConfig": "prompt"}
 """Classes that do nothing, or not enough, without what tunery adds to them -> the method that does."""
-
-
-@final
-class ByName(Method):
-    """Whatever peft has; tried on four tokens before it is trained."""
-
-    def __init__(self) -> None:
-        self._library = ThroughPeft(config_by_name)
-
-    def wrap(self, spec: Library, loaded: LoadedBase) -> Wrapped:
-        """A `PeftModel` around the model.
-
-        Raises:
-            ModelError: peft has no such class or it no such argument, or the method does not work on this model.
-        """
-        try:
-            wrapped = self._library.wrap(spec, loaded)
-            tokens = torch.ones((1, 4), dtype=torch.long, device=loaded.model.device)
-            with on_trial(wrapped.module):
-                wrapped.module(input_ids=tokens, attention_mask=tokens)
-        except ModelError:
-            raise
-        except Exception as error:  # some forty methods by many hands: they fail in every way there is
-            raise ModelError(f"{_does_not_fit(spec, loaded)}: {reason_of(error)}") from error
-        if untrained := _untrained(wrapped.module, loaded):
-            raise ModelError(f"{_does_not_fit(spec, loaded)}: it leaves {untrained} untrained; take another class")
-        return wrapped
-
-    def save(self, model: Any, folder: Path, *, base: Base) -> None:
-        """As peft does."""
-        self._library.save(model, folder, base=base)
-
-    def load(self, spec: Library, loaded: LoadedBase, folder: Path) -> nn.Module:
-        """As peft does."""
-        return self._library.load(spec, loaded, folder)
-
-    def merge(self, spec: Library, model: Any) -> PreTrainedModel:
-        """As peft does."""
-        return self._library.merge(spec, model)
 
 
 def config_by_name(spec: Library, loaded: LoadedBase) -> PeftConfig:
@@ -121,5 +80,28 @@ def _untrained(model: nn.Module, loaded: LoadedBase) -> str:
     return ", ".join(whole) or ("all of the model" if only_whole else "")
 
 
-def _does_not_fit(spec: Library, loaded: LoadedBase) -> str:
-    return f"peft.config={spec.config} does not work on {type(loaded.model).__name__} with these arguments"
+_THROUGH_PEFT: Final = through_peft(config_by_name)
+
+
+def _wrap(spec: Library, loaded: LoadedBase) -> Wrapped:
+    """Tried on four tokens before it is trained.
+
+    Raises:
+        ModelError: peft has no such class or it no such argument, or the method does not work on this model.
+    """
+    rule = f"peft.config={spec.config} does not work on {type(loaded.model).__name__} with these arguments"
+    try:
+        wrapped = _THROUGH_PEFT.wrap(spec, loaded)
+        tokens = torch.ones((1, 4), dtype=torch.long, device=loaded.model.device)
+        with on_trial(wrapped.module):
+            wrapped.module(input_ids=tokens, attention_mask=tokens)
+    except ModelError:
+        raise
+    except Exception as error:  # some forty methods by many hands: they fail in every way there is
+        raise ModelError(f"{rule}: {reason_of(error)}") from error
+    if untrained := _untrained(wrapped.module, loaded):
+        raise ModelError(f"{rule}: it leaves {untrained} untrained; take another class")
+    return wrapped
+
+
+BY_NAME: Final = replace(_THROUGH_PEFT, wrap=_wrap)

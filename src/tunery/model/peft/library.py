@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 from peft import IA3Config, LNTuningConfig, LoraConfig, PeftConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
@@ -34,98 +34,79 @@ _LOST = "Found missing adapter keys"
 """How the library's warning begins that a folder lacks weights, which it then draws at random."""
 
 
-@final
-class ThroughPeft(Method):
-    """A method of the library, and its own format on disk."""
+def through_peft(
+    config_of: ConfigOf, *, lr_scale: LrScaleOf = lambda spec, model: {}, no_decay: str | None = None
+) -> Method:
+    """A method of the library, and its own format on disk.
 
-    def __init__(
-        self,
-        config_of: ConfigOf,
-        *,
-        lr_scale: LrScaleOf = lambda spec, model: {},
-        no_decay: str | None = None,
-    ) -> None:
-        """Args:
+    Args:
         config_of: makes the library's config; `trained_whole` and the task type are its business too.
         lr_scale: names the parameters whose learning rate is not the common one.
         no_decay: what the library calls parameters that weight decay must not touch, by a part of the name.
-        """
-        self._config_of = config_of
-        self._lr_scale = lr_scale
-        self._no_decay = no_decay
+    """
 
-    def wrap(self, spec: Any, loaded: LoadedBase) -> Wrapped:
-        """A `PeftModel` around the model.
-
-        Raises:
-            ModelError: the model's layers are of no known family.
-        """
-        config = self._config_of(spec, loaded)
+    def wrap(spec: Any, loaded: LoadedBase) -> Wrapped:
+        config = config_of(spec, loaded)
         with without_noise():
             model = get_peft_model(loaded.model, config)
         names = (name for name, _ in model.named_parameters())
-        no_decay = frozenset(name for name in names if self._no_decay is not None and self._no_decay in name)
-        return Wrapped(model, lr_scale=self._lr_scale(spec, model), no_decay=no_decay)
+        neutral = frozenset(name for name in names if no_decay is not None and no_decay in name)
+        return Wrapped(model, lr_scale=lr_scale(spec, model), no_decay=neutral)
 
-    def save(self, model: Any, folder: Path, *, base: Base) -> None:
-        """Write `adapter_model.safetensors`, and a config that names the base as this machine finds it."""
-        config = model.peft_config["default"]
-        config.base_model_name_or_path = base.source
-        config.revision = base.revision
-        if "modules_to_save" in field_names(type(config)) and config.modules_to_save:
-            config.modules_to_save = sorted(set(config.modules_to_save))
-        model.save_pretrained(folder, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)  # the library's empty model card
+    return Method(wrap, save_adapter, load_adapter, merge_adapter)
 
-    def load(self, spec: Any, loaded: LoadedBase, folder: Path) -> nn.Module:
-        """Put a saved adapter on its base.
 
-        Raises:
-            ModelError: the folder lacks a file of the adapter, which the library would then ask the Hub for, or the
-                adapter does not fit the base.
-        """
-        for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
-            if not (folder / name).is_file():
-                raise ModelError(f"an adapter must hold {name}, but {str(folder)!r} does not; export the run again")
-        try:
-            with without_noise():
-                warnings.filterwarnings("error", message=_LOST)
-                return PeftModel.from_pretrained(loaded.model, str(folder.resolve()), local_files_only=True).eval()
-        except MemoryError:
-            raise
-        except Exception as error:  # what the library makes of a bad file has no common type
-            raise ModelError(f"the adapter in {str(folder)!r} does not fit its base: {reason_of(error)}") from error
+def save_adapter(model: Any, folder: Path, *, base: Base) -> None:
+    """Write `adapter_model.safetensors`, and a config that names the base as this machine finds it."""
+    config = model.peft_config["default"]
+    config.base_model_name_or_path = base.source
+    config.revision = base.revision
+    if "modules_to_save" in field_names(type(config)) and config.modules_to_save:
+        config.modules_to_save = sorted(set(config.modules_to_save))
+    model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # the library's empty model card
 
-    def merge(self, spec: Any, model: Any) -> PreTrainedModel:
-        """By the library's own `merge_and_unload`, and what that leaves undone.
 
-        Raises:
-            ModelError: the library does not merge this method.
-        """
-        try:
-            with without_noise():
-                merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
-        except (NotImplementedError, AttributeError, ValueError) as error:
-            raise unmergeable(spec, f"is not merged by peft ({reason_of(error)})") from error
-        for name, part in list(merged.named_modules()):
-            if isinstance(part, ModulesToSaveWrapper):  # LNTuning leaves a trained head in its wrapper
-                merged.set_submodule(name, part.modules_to_save[part.active_adapters[0]])
-        return merged
+def load_adapter(spec: Any, loaded: LoadedBase, folder: Path) -> nn.Module:
+    """Put a saved adapter on its base.
+
+    Raises:
+        ModelError: the folder lacks a file of the adapter, which the library would then ask the Hub for, or the adapter
+            does not fit the base.
+    """
+    for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
+        if not (folder / name).is_file():
+            raise ModelError(f"an adapter must hold {name}, but {str(folder)!r} does not; export the run again")
+    try:
+        with without_noise():
+            warnings.filterwarnings("error", message=_LOST)
+            return PeftModel.from_pretrained(loaded.model, str(folder.resolve()), local_files_only=True).eval()
+    except MemoryError:
+        raise
+    except Exception as error:  # what the library makes of a bad file has no common type
+        raise ModelError(f"the adapter in {str(folder)!r} does not fit its base: {reason_of(error)}") from error
+
+
+def merge_adapter(spec: Any, model: Any) -> PreTrainedModel:
+    """By the library's own `merge_and_unload`, and what that leaves undone.
+
+    Raises:
+        ModelError: the library does not merge this method.
+    """
+    try:
+        with without_noise():
+            merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
+    except (NotImplementedError, AttributeError, ValueError) as error:
+        raise unmergeable(spec, f"is not merged by peft ({reason_of(error)})") from error
+    for name, part in list(merged.named_modules()):
+        if isinstance(part, ModulesToSaveWrapper):  # LNTuning leaves a trained head in its wrapper
+            merged.set_submodule(name, part.modules_to_save[part.active_adapters[0]])
+    return merged
 
 
 def lora_config(spec: FixedRank, loaded: LoadedBase, **options: Any) -> LoraConfig:
     """LoRA, and its relatives by the library's own switches: `use_dora`, `use_rslora`."""
     return LoraConfig(r=spec.r, **low_rank_arguments(spec, loaded), **options)
-
-
-def dora_config(spec: FixedRank, loaded: LoadedBase) -> LoraConfig:
-    """DoRA: the columns' magnitudes are trained apart from their directions."""
-    return lora_config(spec, loaded, use_dora=True)
-
-
-def rslora_config(spec: FixedRank, loaded: LoadedBase) -> LoraConfig:
-    """LoRA with updates scaled by alpha / sqrt(r)."""
-    return lora_config(spec, loaded, use_rslora=True)
 
 
 def ia3_config(spec: Ia3, loaded: LoadedBase) -> IA3Config:

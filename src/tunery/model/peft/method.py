@@ -1,10 +1,10 @@
 """The seam between a model and a way of training it. `peft.METHODS` lists the ways."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -88,28 +88,37 @@ class Wrapped:
     """How many tokens are put before those of the text; they need positions too."""
 
 
-class Method(ABC):
+class Save(Protocol):
+    """Writes a wrapped model: so that the ecosystem's own loader reads it, where the method is standard."""
+
+    def __call__(self, model: Any, folder: Path, *, base: Base) -> None: ...
+
+
+@dataclass(frozen=True)
+class Method:
     """One way to make a model trainable. Draws random numbers from torch's global generator only."""
 
-    @abstractmethod
-    def wrap(self, spec: Any, loaded: LoadedBase) -> Wrapped:
-        """Mark what is trained, or add it, and freeze the rest; `loaded.trained_whole` is trained in any case."""
+    wrap: Callable[[Any, LoadedBase], Wrapped]
+    """`(spec, loaded)`: mark what is trained, or add it, and freeze the rest; `loaded.trained_whole` is trained in any
+    case.
 
-    @abstractmethod
-    def save(self, model: Any, folder: Path, *, base: Base) -> None:
-        """Write the wrapped model: so that the ecosystem's own loader reads it, where the method is standard."""
+    Raises:
+        ModelError: the model has not what the method needs.
+    """
+    save: Save
+    load: Callable[[Any, LoadedBase, Path], nn.Module]
+    """`(spec, loaded, folder)`: read back what `save` wrote, onto a freshly loaded base, in eval mode and never to be
+    trained.
 
-    @abstractmethod
-    def load(self, spec: Any, loaded: LoadedBase, folder: Path) -> nn.Module:
-        """Read back what `save` wrote, onto a freshly loaded base, in eval mode and never to be trained."""
+    Raises:
+        ModelError: the folder cannot be read, or does not fit the base.
+    """
+    merge: Callable[[Any, Any], PreTrainedModel]
+    """`(spec, model)`: fold what `load` has read into the model's own weights, so that nothing of the method is left.
 
-    @abstractmethod
-    def merge(self, spec: Any, model: Any) -> PreTrainedModel:
-        """Fold what `load` has read into the model's own weights, so that nothing of the method is left.
-
-        Raises:
-            ModelError: the method is no change of weights.
-        """
+    Raises:
+        ModelError: the method is no change of weights.
+    """
 
 
 def unmergeable(spec: Any, why: str) -> ModelError:

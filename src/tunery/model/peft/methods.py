@@ -1,28 +1,22 @@
 """The parameter-efficient methods: spec class -> method. Adding one is a file and a line in `METHODS`."""
 
-from tunery.model.peft.adalora import AdaptiveRank
+from functools import partial
+
+from tunery.model.peft.adalora import ADALORA
 from tunery.model.peft.bottleneck import (
-    Adapters,
+    adapters,
     after_both_blocks,
     after_feed_forward,
     houlsby_placement,
     linear_adapter,
 )
-from tunery.model.peft.by_name import ByName
+from tunery.model.peft.by_name import BY_NAME
 from tunery.model.peft.compacter import phm_adapter
-from tunery.model.peft.full import Full
-from tunery.model.peft.library import (
-    ThroughPeft,
-    dora_config,
-    faster_b,
-    ia3_config,
-    layernorm_config,
-    lora_config,
-    rslora_config,
-)
+from tunery.model.peft.full import FULL
+from tunery.model.peft.library import faster_b, ia3_config, layernorm_config, lora_config, through_peft
 from tunery.model.peft.method import Method
-from tunery.model.peft.prompting import VirtualTokens, prefix_config, prompt_config
-from tunery.model.peft.selection import Selection, biases
+from tunery.model.peft.prompting import prefix_config, prompt_config, virtual_tokens
+from tunery.model.peft.selection import biases, selection
 from tunery.schema.config.peft import (
     AdaLora,
     BitFit,
@@ -43,21 +37,21 @@ from tunery.schema.config.peft import (
 from tunery.schema.spec import Spec
 
 METHODS: dict[type[Spec], Method] = {
-    NoPeft: Full(),
-    Lora: ThroughPeft(lora_config),
-    LoraPlus: ThroughPeft(lora_config, lr_scale=faster_b),
-    Dora: ThroughPeft(dora_config, no_decay="lora_magnitude_vector"),
-    RsLora: ThroughPeft(rslora_config),
-    AdaLora: AdaptiveRank(),
-    Pfeiffer: Adapters(placement=after_feed_forward, make=linear_adapter),
-    Houlsby: Adapters(placement=houlsby_placement, make=linear_adapter),
-    Compacter: Adapters(placement=after_both_blocks, make=phm_adapter),
-    Ia3: ThroughPeft(ia3_config, no_decay="ia3_l"),
-    BitFit: Selection(biases, spec=BitFit()),
-    LayerNormTuning: ThroughPeft(layernorm_config),
-    Prefix: VirtualTokens(prefix_config),
-    Prompt: VirtualTokens(prompt_config),
-    Library: ByName(),
+    NoPeft: FULL,
+    Lora: through_peft(lora_config),
+    LoraPlus: through_peft(lora_config, lr_scale=faster_b),
+    Dora: through_peft(partial(lora_config, use_dora=True), no_decay="lora_magnitude_vector"),
+    RsLora: through_peft(partial(lora_config, use_rslora=True)),
+    AdaLora: ADALORA,
+    Pfeiffer: adapters(placement=after_feed_forward, make=linear_adapter),
+    Houlsby: adapters(placement=houlsby_placement, make=linear_adapter),
+    Compacter: adapters(placement=after_both_blocks, make=phm_adapter),
+    Ia3: through_peft(ia3_config, no_decay="ia3_l"),
+    BitFit: selection(biases, spec=BitFit()),
+    LayerNormTuning: through_peft(layernorm_config),
+    Prefix: virtual_tokens(prefix_config),
+    Prompt: virtual_tokens(prompt_config),
+    Library: BY_NAME,
 }
 
 

@@ -1,9 +1,10 @@
 """Virtual tokens before those of the text: prefix and prompt tuning, through peft."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import torch
 from peft import PeftConfig, PrefixTuningConfig, PromptTuningConfig, PromptTuningInit
@@ -11,8 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tunery.errors import ModelError, reason_of
-from tunery.model.backbones.catalog import Base
-from tunery.model.peft.library import ThroughPeft, common_arguments
+from tunery.model.peft.library import common_arguments, through_peft
 from tunery.model.peft.method import LoadedBase, Method, Wrapped, unmergeable
 from tunery.model.trial_pass import on_trial
 from tunery.schema.config.peft import Prefix, Prompt
@@ -24,22 +24,19 @@ _TEXT = 4
 """Tokens of the text that a new model is tried on."""
 
 
-@final
-class VirtualTokens(Method):
+def virtual_tokens(config_of: Callable[[Any, LoadedBase], PeftConfig]) -> Method:
     """A method of the library that puts tokens before the text; tried on a few tokens before it is trained.
 
     Under a head of ours, token types are not read (the library drops them): the segments of a pair are told apart by
     their separator alone.
-    """
 
-    def __init__(self, config_of: Callable[[Any, LoadedBase], PeftConfig]) -> None:
-        """Args:
+    Args:
         config_of: makes the library's config.
-        """
-        self._library = ThroughPeft(config_of)
+    """
+    library = through_peft(config_of)
 
-    def wrap(self, spec: Prefix | Prompt, loaded: LoadedBase) -> Wrapped:
-        """A `PeftModel` around the model; its token states, if it returns any, are those of the text.
+    def wrap(spec: Prefix | Prompt, loaded: LoadedBase) -> Wrapped:
+        """Token states, if the model returns any, are those of the text.
 
         Raises:
             ModelError: the architecture cannot take virtual tokens, or answers with them in a wrong way.
@@ -47,7 +44,7 @@ class VirtualTokens(Method):
         refusal = f"peft.method={spec.method} does not work on {type(loaded.model).__name__}"
         remedy = "take another peft.method, for example lora, or another model"
         try:
-            model: Any = _text_only(self._library.wrap(spec, loaded).module, loaded)
+            model: Any = _text_only(library.wrap(spec, loaded).module, loaded)
             _try(model, loaded)
         except _FAILURES as error:
             raise ModelError(f"{refusal} ({reason_of(error)}); {remedy}") from error
@@ -55,19 +52,13 @@ class VirtualTokens(Method):
             raise ModelError(f"{refusal}: {error}; {remedy}") from error
         return Wrapped(model, virtual_tokens=spec.tokens)
 
-    def save(self, model: Any, folder: Path, *, base: Base) -> None:
-        """As peft does."""
-        self._library.save(model, folder, base=base)
+    def load(spec: Prefix | Prompt, loaded: LoadedBase, folder: Path) -> nn.Module:
+        return _text_only(library.load(spec, loaded, folder), loaded)
 
-    def load(self, spec: Prefix | Prompt, loaded: LoadedBase, folder: Path) -> nn.Module:
-        """As peft does."""
-        return _text_only(self._library.load(spec, loaded, folder), loaded)
-
-    def merge(self, spec: Prefix | Prompt, model: Any) -> PreTrainedModel:
-        """Raises:
-        ModelError: always, for there is no weight to fold the tokens into.
-        """
+    def merge(spec: Prefix | Prompt, model: Any) -> PreTrainedModel:
         raise unmergeable(spec, "puts virtual tokens before the text")
+
+    return replace(library, wrap=wrap, load=load, merge=merge)
 
 
 class _Useless(Exception):

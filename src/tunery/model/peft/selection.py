@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, final
 
 from torch import nn
-from transformers import PreTrainedModel
 
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
@@ -30,24 +28,15 @@ def biases(backbone: nn.Module) -> list[str]:
     return names
 
 
-@final
-class Selection(Method):
+def selection(select: Select, *, spec: BitFit) -> Method:
     """Trains the selected parameters and freezes the rest; saves only what it trained.
 
     The spec is not at hand when the model is saved, so a selection belongs to one value of it.
     """
+    described = spec.model_dump(mode="json")
 
-    def __init__(self, select: Select, *, spec: BitFit) -> None:
-        self._select = select
-        self._described = spec.model_dump(mode="json")
-
-    def wrap(self, spec: Any, loaded: LoadedBase) -> Wrapped:
-        """The model as it is, with other parameters frozen.
-
-        Raises:
-            ModelError: there is nothing to select.
-        """
-        selected = self._select(loaded.backbone)
+    def wrap(spec: BitFit, loaded: LoadedBase) -> Wrapped:
+        selected = select(loaded.backbone)
         loaded.model.requires_grad_(False)
         for name in selected:
             loaded.backbone.get_parameter(name).requires_grad_(True)
@@ -55,23 +44,15 @@ class Selection(Method):
             loaded.model.get_submodule(name).requires_grad_(True)
         return Wrapped(loaded.model)
 
-    def save(self, model: nn.Module, folder: Path, *, base: Base) -> None:
-        """What was trained, and nothing else."""
-        trained = {name: part for name, part in model.named_parameters() if part.requires_grad}
-        write_trained(trained, folder, peft=self._described, base=base)
+    def save(model: nn.Module, folder: Path, *, base: Base) -> None:
+        trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        write_trained(trained, folder, peft=described, base=base)
 
-    def load(self, spec: Any, loaded: LoadedBase, folder: Path) -> nn.Module:
-        """The base, with the saved parameters in it.
-
-        Raises:
-            ModelError: the folder cannot be read, was saved by another method, or does not fit the base.
-        """
-        model = self.wrap(spec, loaded).module
+    def load(spec: BitFit, loaded: LoadedBase, folder: Path) -> nn.Module:
+        model = wrap(spec, loaded).module
         parameters = dict(model.named_parameters())
-        needed = {name for name, part in parameters.items() if part.requires_grad}
-        read_trained(parameters, folder, needed=needed, peft=self._described)
+        needed = {name for name, parameter in parameters.items() if parameter.requires_grad}
+        read_trained(parameters, folder, needed=needed, peft=described)
         return model.requires_grad_(False).eval()
 
-    def merge(self, spec: Any, model: PreTrainedModel) -> PreTrainedModel:
-        """What was trained are the model's own weights."""
-        return model
+    return Method(wrap, save, load, merge=lambda spec, model: model)
