@@ -11,6 +11,7 @@
 - bottleneck.py, compacter.py: adapters of ours; tuner.py: how they sit in a model; selection.py: training a part of it
 - adapter_files.py: what our own methods save
 - build.py: all of it joined, `build(spec) -> Built`
+- mismatches.py: how saved tensors differ from parameters
 - trainable.py: what was trained: counting, saving, loading it
 - export.py: a folder that plain transformers or PEFT loads
 """

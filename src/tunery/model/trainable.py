@@ -8,6 +8,7 @@ from torch import Tensor
 from tunery.errors import ModelError, enumerated
 from tunery.model.backbones.quantization import true_sizes
 from tunery.model.build import Built
+from tunery.model.mismatches import mismatches
 from tunery.model.peft.originals import original_parameters
 from tunery.schema.results.run import Parameters
 
@@ -17,9 +18,9 @@ _SHOWN = 5
 
 def count_parameters(built: Built) -> Parameters:
     """Trained parameters, and all that a forward pass reads (the originals of what peft trains a copy of left out)."""
-    sizes, spare = true_sizes(built.module), original_parameters(built.module)
+    sizes, originals = true_sizes(built.module), original_parameters(built.module)
     trainable = sum(sizes[name] for name in built.trainable)
-    total = sum(sizes[name] for name, part in built.module.named_parameters() if part not in spare)
+    total = sum(sizes[name] for name, parameter in built.module.named_parameters() if parameter not in originals)
     return Parameters(
         trainable=trainable,
         total=total,
@@ -31,8 +32,8 @@ def count_parameters(built: Built) -> Parameters:
 
 def trainable_state(built: Built) -> dict[str, Tensor]:
     """Copies of the trained parameters, on the CPU and contiguous."""
-    found = dict(built.module.named_parameters())
-    return {name: found[name].detach().to("cpu", copy=True).contiguous() for name in sorted(built.trainable)}
+    parameters = dict(built.module.named_parameters())
+    return {name: parameters[name].detach().to("cpu", copy=True).contiguous() for name in sorted(built.trainable)}
 
 
 def load_trainable(built: Built, state: Mapping[str, Tensor]) -> None:
@@ -41,23 +42,11 @@ def load_trainable(built: Built, state: Mapping[str, Tensor]) -> None:
     Raises:
         ModelError: a name is missing or unknown, or a shape differs; nothing was changed.
     """
-    found = {name: part for name, part in built.module.named_parameters() if name in built.trainable}
-    if problems := _differences(found, state):
+    parameters = {name: parameter for name, parameter in built.module.named_parameters() if name in built.trainable}
+    if problems := mismatches(parameters, state, needed=parameters.keys()):
         rule = "saved parameters must be exactly those the config trains"
         shown = enumerated(problems, _SHOWN, letters=200, separator="; ")
         raise ModelError(f"{rule}, but {shown}. Was it saved with another config?")
     with torch.no_grad():
-        for name, parameter in found.items():
+        for name, parameter in parameters.items():
             parameter.copy_(state[name])
-
-
-def _differences(found: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    missing = [f"{name} is missing" for name in sorted(found.keys() - state.keys())]
-    unknown = [f"{name} is unknown" for name in sorted(state.keys() - found.keys())]
-    both = sorted(found.keys() & state.keys())
-    shapes = [
-        f"{name} has shape {tuple(state[name].shape)} and not {tuple(found[name].shape)}"
-        for name in both
-        if state[name].shape != found[name].shape
-    ]
-    return [*missing, *unknown, *shapes]

@@ -103,10 +103,10 @@ def parameter_groups(
     undecayed = {part for kind in no_decay for part in NO_DECAY[kind](module, roles)}
     undecayed |= {named[name] for name in roles.no_decay}
     groups: dict[_Rule, list[nn.Parameter]] = {}
-    for name, part in named.items():
+    for name, parameter in named.items():
         role = "head" if name in roles.head else "adapter" if name in roles.adapter else "encoder"
-        rule = _Rule(_lr(name, role, roles=roles, rates=rates), 0.0 if part in undecayed else weight_decay, role)
-        groups.setdefault(rule, []).append(part)
+        rule = _Rule(_lr(name, role, roles=roles, rates=rates), 0.0 if parameter in undecayed else weight_decay, role)
+        groups.setdefault(rule, []).append(parameter)
     learned = _trainable(loss)
     if learned:
         groups[_Rule(rates.head, 0.0, "loss")] = list(learned.values())

@@ -95,17 +95,17 @@ def _at_chance(metrics: Mapping[str, Any], chance: float) -> bool:
 def _not_learned(
     config: RunConfig, data: DataRecord, curves: Curves, metrics: Mapping[str, Any], *, chance: float
 ) -> str:
-    told = f"validation loss {metrics['loss']:.3f} is no better than that of the class frequencies ({chance:.3f})"
+    finding = f"validation loss {metrics['loss']:.3f} is no better than that of the class frequencies ({chance:.3f})"
     if curves.training and _is_plain(config):
         reached = fmean(curves.training)
         own = TASKS[type(config.task)].chance_loss(data.splits["train"], metrics)
         if own is not None and reached < (1 - LEAST_R_SQUARED) * own:
             return (
-                f"{told}, though the training loss is {reached:.3f} (class frequencies: {own:.3f}): what was learned "
-                f"holds for the training rows only; `tunery check` looks for causes in the data"
+                f"{finding}, though the training loss is {reached:.3f} (class frequencies: {own:.3f}): what was "
+                f"learned holds for the training rows only; `tunery check` looks for causes in the data"
             )
     longer = _longer(config, curves.epochs)
-    return f"{told}: the model has not learned; try another optim.lr (now {config.lr:g}) or {longer}"
+    return f"{finding}: the model has not learned; try another optim.lr (now {config.lr:g}) or {longer}"
 
 
 def _is_plain(config: RunConfig) -> bool:

@@ -50,8 +50,8 @@ def fit(
     """
     config = config_from(config)
     if not RunFolder(Path(out)).is_finished():
-        for told in far_rates(config):
-            say(f"warning: {told}")
+        for warning in far_rates(config):
+            say(f"warning: {warning}")
     result = run.fit(
         config,
         callbacks,

@@ -68,11 +68,11 @@ def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
     folder = folder_of(base)
 
     def load() -> PreTrainedTokenizerBase:
-        found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=base.trust_remote_code)
-        if found.pad_token is None:
-            found.pad_token = found.eos_token
-        found("a word", "and another", truncation=True, max_length=8)  # some settings are looked at only now
-        return cast(PreTrainedTokenizerBase, found)
+        loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=base.trust_remote_code)
+        if loaded.pad_token is None:
+            loaded.pad_token = loaded.eos_token
+        loaded("a word", "and another", truncation=True, max_length=8)  # some settings are looked at only now
+        return cast(PreTrainedTokenizerBase, loaded)
 
     tokenizer = _or_model_error(base, load)
     if tokenizer.pad_token is None:

@@ -185,6 +185,6 @@ def _hub(spec: Model, hub: str) -> Base:
 
 def _packaged(entry: Entry) -> Path | None:
     """The folder inside the package, found without importing the package."""
-    found = find_spec(entry.package) if entry.package else None
-    folders = (Path(package) / "model" for package in (found and found.submodule_search_locations) or ())
+    package = find_spec(entry.package) if entry.package else None
+    folders = (Path(path) / "model" for path in (package and package.submodule_search_locations) or ())
     return next((folder for folder in folders if folder.is_dir()), None)

@@ -101,27 +101,23 @@ def set_backbone_dropouts(config: PretrainedConfig, dropouts: Dropouts) -> None:
         _write(config, "attention", dropouts.attention)
 
 
-def _write(config: PretrainedConfig, place: str, value: float) -> None:
-    for field in _fields(config, place, value):
-        setattr(config, field, value)
-
-
-def _fields(config: PretrainedConfig, place: str, value: float) -> tuple[str, ...]:
-    family, asked = config.model_type, f"regularization.{place}_dropout={value}"
+def _write(config: PretrainedConfig, where: str, probability: float) -> None:
+    family, asked = config.model_type, f"regularization.{where}_dropout={probability}"
     if family not in FIELDS:
         raise ModelError(
             f"{asked} needs a family whose dropouts are known ({', '.join(sorted(FIELDS))}), but this model is of "
             f"{family!r}; remove it, or take another model"
         )
-    found: tuple[str, ...] = getattr(FIELDS[family], place)
-    if not found:
-        missing, remedy = getattr(_REFUSALS, place)
+    fields: tuple[str, ...] = getattr(FIELDS[family], where)
+    if not fields:
+        missing, remedy = getattr(_REFUSALS, where)
         raise ModelError(f"{asked} needs {missing.format(family=family)}; {remedy}")
-    return found
+    for field in fields:
+        setattr(config, field, probability)
 
 
 def _pin_head(config: PretrainedConfig) -> None:
-    known = FIELDS.get(config.model_type, Fields((), (), ()))
-    for field in known.head:
+    fields = FIELDS.get(config.model_type, Fields((), (), ()))
+    for field in fields.head:
         if getattr(config, field, None) is None:
-            setattr(config, field, getattr(config, known.encoder[0]))
+            setattr(config, field, getattr(config, fields.encoder[0]))

@@ -18,6 +18,7 @@ from typing_extensions import TypedDict  # Python 3.11's own does not do for pyd
 
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
+from tunery.model.mismatches import mismatches
 from tunery.schema.reading.validation import shown
 
 WEIGHTS = "adapter_model.safetensors"
@@ -39,7 +40,7 @@ _DESCRIPTION: Final = TypeAdapter(Description)
 def write_trained(parameters: Mapping[str, Tensor], folder: Path, *, peft: Mapping[str, Any], base: Base) -> None:
     """Write both files."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: part.detach().cpu().contiguous() for name, part in parameters.items()}, folder / WEIGHTS)
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in parameters.items()}, folder / WEIGHTS)
     document = {"peft": dict(peft), "base": {"source": base.source, "revision": base.revision}}
     (folder / DESCRIPTION).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -56,7 +57,7 @@ def read_trained(parameters: Mapping[str, Tensor], folder: Path, *, needed: Set[
         ModelError: a file is missing or unreadable, or does not fit; nothing was changed.
     """
     saved_peft, state = _read(folder)
-    if problems := [*_settings(saved_peft, peft), *_misfits(parameters, state, needed=needed)]:
+    if problems := [*_settings(saved_peft, peft), *mismatches(parameters, state, needed=needed)]:
         raise ModelError(f"the adapter in {str(folder)!r} does not fit its base and config: {'; '.join(problems)}")
     with torch.no_grad():
         for name, tensor in state.items():
@@ -86,14 +87,3 @@ def _settings(saved: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
         for name in names
         if saved.get(name) != asked.get(name)
     ]
-
-
-def _misfits(parameters: Mapping[str, Tensor], state: Mapping[str, Tensor], *, needed: Set[str]) -> list[str]:
-    missing = [f"{name} is missing" for name in sorted(needed - state.keys())]
-    unknown = [f"{name} is unknown" for name in sorted(state.keys() - parameters.keys())]
-    shapes = [
-        f"{name} has shape {tuple(state[name].shape)} and not {tuple(parameters[name].shape)}"
-        for name in sorted(state.keys() & parameters.keys())
-        if state[name].shape != parameters[name].shape
-    ]
-    return [*missing, *unknown, *shapes]

@@ -27,9 +27,9 @@ def config_by_name(spec: Library, loaded: LoadedBase) -> PeftConfig:
         ModelError: the class or one of the arguments is unknown, or refused.
     """
     kind = _class_named(spec.config)
-    known = field_names(kind)
-    _check_arguments(spec, known)
-    filled = {name: value for name, value in _filled(spec, loaded, known).items() if name in known}
+    accepted = field_names(kind)
+    _check_arguments(spec, accepted)
+    filled = {name: value for name, value in _filled(spec, loaded, accepted).items() if name in accepted}
     whole = {*(filled.get("modules_to_save") or ()), *(spec.arguments.get("modules_to_save") or ())}
     both = {"modules_to_save": sorted(whole)} if whole else {}
     with without_noise():
@@ -51,21 +51,21 @@ def _class_named(name: str) -> type[PeftConfig]:
     return classes[name]
 
 
-def _check_arguments(spec: Library, known: frozenset[str]) -> None:
-    if unknown := sorted(spec.arguments.keys() - known):
+def _check_arguments(spec: Library, accepted: frozenset[str]) -> None:
+    if unknown := sorted(spec.arguments.keys() - accepted):
         raise ModelError(
             f"peft.arguments must be keyword arguments of {spec.config}, but got {', '.join(unknown)}; "
-            f"{did_you_mean(unknown[0], known)}"
+            f"{did_you_mean(unknown[0], accepted)}"
         )
-    if spec.target is not None and "target_modules" not in known:
+    if spec.target is not None and "target_modules" not in accepted:
         raise ModelError(f"peft.target needs a method with target modules, but {spec.config} has none; remove it")
     if spec.target is not None and "target_modules" in spec.arguments:
         raise ModelError("peft.target and peft.arguments.target_modules say the same thing; remove one of them")
 
 
-def _filled(spec: Library, loaded: LoadedBase, known: frozenset[str]) -> dict[str, Any]:
+def _filled(spec: Library, loaded: LoadedBase, accepted: frozenset[str]) -> dict[str, Any]:
     """What most classes take; nothing about targets where the arguments name modules themselves."""
-    if "target_modules" not in known - spec.arguments.keys():
+    if "target_modules" not in accepted - spec.arguments.keys():
         return common_arguments(loaded)
     targets = spec.target or _DEFAULT_TARGET
     modules = {"target_modules": pattern(loaded, targets), "fan_in_fan_out": is_transposed(loaded.layer(0), targets)}

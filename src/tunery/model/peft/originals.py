@@ -16,5 +16,5 @@ def original_of(module: nn.Module) -> nn.Module | None:
 
 def original_parameters(module: nn.Module) -> set[nn.Parameter]:
     """The parameters of all originals in `module`."""
-    found = (original_of(part) for part in module.modules())
-    return {parameter for original in found if original is not None for parameter in original.parameters()}
+    originals = (original_of(place) for place in module.modules())
+    return {parameter for original in originals if original is not None for parameter in original.parameters()}

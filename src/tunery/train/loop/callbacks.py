@@ -163,7 +163,7 @@ def epochs_to_keep(
     equal = [*kept, new] if kept and new.value == best else [new]
     ordered = sorted(equal, key=lambda record: (record.metrics["loss"], record.step))[:most]
     return tuple(
-        record.model_copy(update={"kind": "co_best" if place else "best"}) for place, record in enumerate(ordered)
+        record.model_copy(update={"kind": "co_best" if rank else "best"}) for rank, record in enumerate(ordered)
     )
 
 
