@@ -107,10 +107,13 @@ def _write_rest(
 ) -> None:
     with quiet():
         tokenizer.save_pretrained(folder)
-    document = {"head": spec.head.model_dump(), "outputs": {name: part.model_dump() for name, part in outputs.items()}}
+    document = {
+        "head": spec.head.model_dump(),
+        "outputs": {name: output.model_dump() for name, output in outputs.items()},
+    }
     (folder / HEAD_CONFIG).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if heads is not None:
-        state = {name: part.detach().cpu().contiguous() for name, part in heads.state_dict().items()}
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in heads.state_dict().items()}
         save_file(state, folder / HEAD_WEIGHTS)
 
 

@@ -55,7 +55,7 @@ class _Rule(NamedTuple):
 
 
 def _biases(module: nn.Module, roles: Roles) -> Iterable[nn.Parameter]:
-    return (part for name, part in module.named_parameters(remove_duplicate=False) if name.endswith("bias"))
+    return (parameter for name, parameter in module.named_parameters(remove_duplicate=False) if name.endswith("bias"))
 
 
 def _of_norms(module: nn.Module, roles: Roles) -> Iterable[nn.Parameter]:
@@ -64,7 +64,7 @@ def _of_norms(module: nn.Module, roles: Roles) -> Iterable[nn.Parameter]:
 
 def _of_embeddings(module: nn.Module, roles: Roles) -> Iterable[nn.Parameter]:
     tables = (holder for holder in module.modules() if isinstance(holder, nn.Embedding))
-    return (part for table in tables for part in table.parameters(recurse=False))
+    return (parameter for table in tables for parameter in table.parameters(recurse=False))
 
 
 NO_DECAY: dict[NoDecay, Callable[[nn.Module, Roles], Iterable[nn.Parameter]]] = {
@@ -100,7 +100,7 @@ def parameter_groups(
     """
     named = _trainable(module)
     _check_names(roles, named)
-    undecayed = {part for kind in no_decay for part in NO_DECAY[kind](module, roles)}
+    undecayed = {parameter for kind in no_decay for parameter in NO_DECAY[kind](module, roles)}
     undecayed |= {named[name] for name in roles.no_decay}
     groups: dict[_Rule, list[nn.Parameter]] = {}
     for name, parameter in named.items():
@@ -110,12 +110,12 @@ def parameter_groups(
     learned = _trainable(loss)
     if learned:
         groups[_Rule(rates.head, 0.0, "loss")] = list(learned.values())
-    _check_sum(groups.values(), [*named.items(), *((f"loss.{name}", part) for name, part in learned.items())])
+    _check_sum(groups.values(), [*named.items(), *((f"loss.{name}", parameter) for name, parameter in learned.items())])
     return [{"params": members, **rule._asdict()} for rule, members in groups.items()]
 
 
 def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: part for name, part in module.named_parameters() if part.requires_grad}
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
 
 
 def _lr(name: str, role: str, *, roles: Roles, rates: LearningRates) -> float:
@@ -136,8 +136,8 @@ def _check_names(roles: Roles, named: Collection[str]) -> None:
 
 
 def _check_sum(groups: Iterable[Sequence[nn.Parameter]], expected: Iterable[tuple[str, nn.Parameter]]) -> None:
-    times = Counter(part for members in groups for part in members)
-    if wrong := sorted(name for name, part in expected if times[part] != 1):
+    times = Counter(parameter for members in groups for parameter in members)
+    if wrong := sorted(name for name, parameter in expected if times[parameter] != 1):
         raise ModelError(
             "every trainable parameter must be in one optimizer group, once, but "
             f"{enumerated(wrong, 5, letters=120)} is not; this is a fault of tunery, please report it"

@@ -201,9 +201,9 @@ def longest_input(backbone: nn.Module) -> int | None:
 
 
 def _position_table(backbone: nn.Module) -> nn.Embedding | None:
-    for name, part in backbone.named_modules():
-        if isinstance(part, nn.Embedding) and name.rpartition(".")[2] in ("position_embeddings", "wpe"):
-            return part
+    for name, module in backbone.named_modules():
+        if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in ("position_embeddings", "wpe"):
+            return module
     return None
 
 

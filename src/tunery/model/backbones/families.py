@@ -165,8 +165,10 @@ def is_norm(module: nn.Module) -> bool:
 
 def norm_parameters(module: nn.Module) -> frozenset[str]:
     """Names of the parameters that norms hold, as in `module.named_parameters()`."""
-    held = {part for holder in module.modules() if is_norm(holder) for part in holder.parameters(recurse=False)}
-    return frozenset(name for name, part in module.named_parameters() if part in held)
+    held = {
+        parameter for holder in module.modules() if is_norm(holder) for parameter in holder.parameters(recurse=False)
+    }
+    return frozenset(name for name, parameter in module.named_parameters() if parameter in held)
 
 
 def norm_pattern(backbone: nn.Module, *, prefix: str) -> str:

@@ -67,7 +67,7 @@ class PretrainedModules:
 
         A module without parameters, dropout above all, goes with its parent. What a method has added is not among them.
         """
-        trained = {part for parts in self._parameters.values() for part in parts if part.requires_grad}
+        trained = {parameter for parts in self._parameters.values() for parameter in parts if parameter.requires_grad}
         trained |= original_parameters(self._model)  # peft trains a copy of their module
         frozen: dict[nn.Module, None] = {}
         for module, parameters in self._parameters.items():  # parents come before their children

@@ -48,5 +48,5 @@ def make_trainable(model: PreTrainedModel) -> None:
 def true_sizes(module: nn.Module) -> dict[str, int]:
     """Number of values in every parameter, by its name; two 4-bit values are stored as one number."""
     sizes = {name: parameter.numel() for name, parameter in module.named_parameters()}
-    linear = {f"{name}.weight": part for name, part in module.named_modules() if isinstance(part, nn.Linear)}
-    return sizes | {name: part.in_features * part.out_features for name, part in linear.items() if name in sizes}
+    linear = {f"{name}.weight": layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
+    return sizes | {name: layer.in_features * layer.out_features for name, layer in linear.items() if name in sizes}

@@ -37,9 +37,9 @@ def find_layers(backbone: nn.Module) -> ModelStructure:
         ModelError: the backbone has no list of layers.
     """
     sizes = {
-        name: sum(parameter.numel() for parameter in part.parameters())
-        for name, part in backbone.named_modules()
-        if isinstance(part, nn.ModuleList)
+        name: sum(parameter.numel() for parameter in module.parameters())
+        for name, module in backbone.named_modules()
+        if isinstance(module, nn.ModuleList)
     }
     if not sizes:
         raise ModelError(f"{type(backbone).__name__} has no list of layers; tunery works with transformer encoders")

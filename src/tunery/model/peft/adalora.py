@@ -110,17 +110,19 @@ class AdaLoraAllocator(RankAllocator):
 
     def state(self) -> dict[str, Tensor]:
         """The moving averages by parameter, and what was kept at the last cut."""
-        return {f"{what}:{name}": part.detach().clone() for what, kind in self._memory() for name, part in kind.items()}
+        return {
+            f"{what}:{name}": tensor.detach().clone() for what, kind in self._memory() for name, tensor in kind.items()
+        }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Put the averages and the last cut back, where the model is."""
         devices = {name: layer.lora_E["default"].device for name, layer in _layers(self._model)}
-        for what, kind in self._memory():
-            kind.clear()
-            for key, part in state.items():
+        for what, tensors in self._memory():
+            tensors.clear()
+            for key, tensor in state.items():
                 name = key.removeprefix(f"{what}:")
                 if name != key:
-                    kind[name] = part.to(devices[name.partition("/")[0]])
+                    tensors[name] = tensor.to(devices[name.partition("/")[0]])
 
     def ranks(self) -> dict[str, int]:
         """How many singular values of an update are not zero; before the first step, all are."""

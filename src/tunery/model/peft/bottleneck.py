@@ -57,8 +57,8 @@ def linear_adapter(spec: Bottleneck, *, width: int) -> Callable[[], nn.Module]:
 def _make_linear(bottleneck: int, *, width: int, activation: str, dropout: float) -> nn.Module:
     down, up = nn.Linear(width, bottleneck), nn.Linear(bottleneck, width)
     nn.init.kaiming_uniform_(down.weight, a=math.sqrt(5))
-    for part in (down.bias, up.weight, up.bias):
-        nn.init.zeros_(part)
+    for tensor in (down.bias, up.weight, up.bias):
+        nn.init.zeros_(tensor)
     return BottleneckAdapter(down, up, activation=ACTIVATIONS[activation](), dropout=dropout)
 
 

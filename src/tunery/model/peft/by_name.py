@@ -74,7 +74,7 @@ def _filled(spec: Library, loaded: LoadedBase, accepted: frozenset[str]) -> dict
 
 def _untrained(model: nn.Module, loaded: LoadedBase) -> str:
     """What ought to be trained and is not: a module that is to be trained whole, or everything."""
-    trained = [name for name, part in model.named_parameters() if part.requires_grad]
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     whole = [name for name in loaded.trained_whole if not any(f".{name}." in f".{other}" for other in trained)]
     only_whole = all(".modules_to_save." in name for name in trained)
     return ", ".join(whole) or ("all of the model" if only_whole else "")

@@ -98,9 +98,9 @@ def merge_adapter(spec: Any, model: Any) -> PreTrainedModel:
             merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
     except (NotImplementedError, AttributeError, ValueError) as error:
         raise unmergeable(spec, f"is not merged by peft ({reason_of(error)})") from error
-    for name, part in list(merged.named_modules()):
-        if isinstance(part, ModulesToSaveWrapper):  # LNTuning leaves a trained head in its wrapper
-            merged.set_submodule(name, part.modules_to_save[part.active_adapters[0]])
+    for name, module in list(merged.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):  # LNTuning leaves a trained head in its wrapper
+            merged.set_submodule(name, module.modules_to_save[module.active_adapters[0]])
     return merged
 
 
@@ -162,7 +162,7 @@ def pattern(loaded: LoadedBase, targets: tuple[Target, ...]) -> str:
 
 def field_names(config: type[PeftConfig]) -> frozenset[str]:
     """The keyword arguments of a config class."""
-    return frozenset(part.name for part in fields(config) if part.init)
+    return frozenset(field.name for field in fields(config) if field.init)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def biases(backbone: nn.Module) -> list[str]:
     Raises:
         ModelError: the backbone has none.
     """
-    names = [name for name, part in backbone.named_parameters() if name.endswith("bias")]
+    names = [name for name, parameter in backbone.named_parameters() if name.endswith("bias")]
     if not names:
         kind = type(backbone).__name__
         raise ModelError(f"peft.method=bitfit needs biases to train, but {kind} has none; take layernorm or lora")

@@ -29,7 +29,7 @@ class Snapshot(NamedTuple):
 
     def nbytes(self) -> int:
         """Bytes of all tensors."""
-        return sum(tensor.nbytes for part in (self.weights, self.state) for tensor in part.values())
+        return sum(tensor.nbytes for tensors in (self.weights, self.state) for tensor in tensors.values())
 
     def room(self) -> int:
         """Most bytes that the point takes on disk."""

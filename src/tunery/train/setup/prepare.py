@@ -132,8 +132,8 @@ def _prepared(data: Data, spec: TaskSpec, base: Base, max_length: int, files: ob
     load_config(base, outputs=task.outputs, tokenizer=tokenizer)  # refuses a tokenizer that is not the model's
     targets = {split.name: task.targets(split.examples, encoded[split.name]) for split in splits}
     truth = {split.name: task.truth(split.examples) for split in splits}
-    lengths = {name: part.tokens_of_rows() for name, part in encoded.items()}
-    truncated = {name: part.truncated for name, part in encoded.items()}
+    lengths = {name: features.tokens_of_rows() for name, features in encoded.items()}
+    truncated = {name: features.truncated for name, features in encoded.items()}
     findings = inspect(
         splits,
         task.checks,
@@ -142,8 +142,8 @@ def _prepared(data: Data, spec: TaskSpec, base: Base, max_length: int, files: ob
         lengths=lengths,
         truncated=truncated,
         max_length=max_length,
-        unknown={name: part.unknown for name, part in encoded.items()},
-        alike={name: part.alike for name, part in encoded.items()},
+        unknown={name: features.unknown for name, features in encoded.items()},
+        alike={name: features.alike for name, features in encoded.items()},
     )
     return Prepared(task, base, tokenizer, splits, encoded, targets, truth, tuple(findings))
 
