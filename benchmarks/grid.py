@@ -29,7 +29,7 @@ from tunery.schema.reading.document import validate
 from tunery.schema.results.record import Objective
 from tunery.schema.results.run import Metrics, Progress, RunResult, Seconds
 from tunery.schema.results.study import StudyResult
-from tunery.schema.space.sampled import domains, realise, with_domains
+from tunery.schema.space.sampled import domains, sample, with_domains
 from tunery.store.folder import RunFolder
 
 EARLY = 5
@@ -114,7 +114,7 @@ def play(document: dict[str, Any], curves: Curves, *, seed: int, sampler: str, p
     """One study over the recorded curves."""
     settings = {**document["search"], "sampler": sampler, "pruner": pruner}
     space = with_domains({**document, "seed": seed, "search": settings})
-    base = validate(realise(space, lambda path, _: domains(space)[path].values[0]))  # type: ignore[union-attr]
+    base = validate(sample(space, lambda path, _: domains(space)[path].values[0]))  # type: ignore[union-attr]
     runner, top = Replay(curves), max(map(best_of, curves.values()))
     with tempfile.TemporaryDirectory() as folder:
         study = open_study(sqlite_url(Path(folder)), name="replay", directions=["maximize"])

@@ -1,4 +1,4 @@
-"""tunery: fine-tuning that is thrifty with disk, memory and hours, and that proves its results."""
+"""tunery: fine-tuning that saves disk, memory and time, and tests its results."""
 
 from importlib import import_module
 from logging import LogRecord, getLogger

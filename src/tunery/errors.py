@@ -28,7 +28,7 @@ _LETTERS: Final = 60
 _PATH: Final = 120
 """Characters of the path of a problem that a message shows; `Problem.path` has all."""
 _REASON: Final = 500
-"""Characters of a message that ours repeats, where what is in a file or in another library decides its length."""
+"""Characters that a message repeats of a file, or of a message of another library."""
 _PROBLEMS: Final = 20
 """Problems of a config that a message lists; `ConfigError.problems` has all."""
 
@@ -49,7 +49,7 @@ class TuneryError(Exception):
 
 
 class RequestError(TuneryError):
-    """The request cannot be carried out as it stands; nothing was started."""
+    """The request cannot be carried out; nothing was started."""
 
 
 class ConfigError(RequestError):
@@ -124,7 +124,7 @@ class Interrupted(TuneryError):
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error of another library says, for a message of ours: its type and one line of a readable length."""
+    """What an error of another library says, for a message: its type and one line of a readable length."""
     return f"{type(error).__name__}: {shortened(str(error))}"
 
 

@@ -41,7 +41,7 @@ def show_every_character() -> None:
 class Terminal(Console):
     """Standard output or standard error, for people: no text is taken for markup, and no control character is sent.
 
-    Where nobody reads any more (`tunery … | head`), the rest is dropped and the work goes on.
+    Where the reader has gone (`tunery … | head`), the rest is dropped and the work goes on.
     """
 
     def __init__(self, *, elsewhere: int | None = None, **options: Any) -> None:

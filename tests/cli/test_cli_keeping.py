@@ -217,9 +217,9 @@ FAILURES: dict[str, tuple[Callable[[], BaseException], int, str]] = {
     "disk": (
         lambda: OSError(28, "No space left on device", "runs/x/objects/y"),
         1,
-        "error: runs/x/objects/y: No space left on device; once that is mended, the same command resumes",
+        "error: runs/x/objects/y: No space left on device; once that is fixed, the same command resumes",
     ),
-    "nameless": (lambda: OSError("broken"), 1, "error: broken; once that is mended, the same command resumes"),
+    "nameless": (lambda: OSError("broken"), 1, "error: broken; once that is fixed, the same command resumes"),
 }
 
 

@@ -34,10 +34,10 @@ def test_a_search_is_told_line_by_line(capsys: pytest.CaptureFixture[str]) -> No
     assert (
         len(gains) == 2 and "weighted mean of trials" in gains[1] and "of the best single trial (+0.0064)" in gains[1]
     )
-    assert "15 completed, 40 pruned, 5 failed; 2.5 h of computing" in lines
+    assert "15 completed, 40 pruned, 5 failed; 2.5 h of run time" in lines
     assert "40 of 60 ended trials (67 %) were stopped early, all of them by epoch 3." in text
     assert "That saved an estimated 3.7 h." in text and "pruned: 35 by epoch 2, 40 by epoch 3" in lines
-    assert f"{len(study.front)} trials are on the front of macro F1, peak memory and training time" in text
+    assert f"{len(study.front)} trials are Pareto-optimal in macro F1, peak memory and training time" in text
     assert f"note: {study.notes[0]}" in lines and any("with notes: see leaderboard.csv" in line for line in lines)
     header = next(place for place, line in enumerate(lines) if line.split()[:2] == ["trial", "f1_macro"])
     assert int(lines[header + 1].split()[0]) in study.front
@@ -81,7 +81,7 @@ def test_a_plain_study_says_nothing_of_what_it_has_not(capsys: pytest.CaptureFix
         assert word not in text
 
 
-@pytest.mark.parametrize(("trials", "line"), [(0, "no trial; 0.0 s of computing"), (2, "2 failed; 6.0 s of computing")])
+@pytest.mark.parametrize(("trials", "line"), [(0, "no trial; 0.0 s of run time"), (2, "2 failed; 6.0 s of run time")])
 def test_a_study_without_a_winner_is_told(capsys: pytest.CaptureFixture[str], trials: int, line: str) -> None:
     lines = told(make_empty_study(trials=trials), capsys)
     assert line in lines and not any("best:" in text for text in lines)

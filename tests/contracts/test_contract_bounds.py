@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 from tunery.schema.config.run import RunConfig
 from tunery.schema.reading.fields import element, is_numeric, members, type_text
-from tunery.schema.reading.validation import refusals
+from tunery.schema.reading.validation import value_problems
 from tunery.schema.spec import Spec
 
 
@@ -52,7 +52,7 @@ def test_the_json_schema_knows_both_bounds_of_every_number() -> None:
 def test_absurd_values_are_refused_with_the_bound(path: str) -> None:
     words = ("less than", "greater than", "finite", type_text(FIELDS[path]))
     for value in (10**30, -(10**30), 10**4000, 1e300, -1e300, 1e400):
-        (problem,) = refusals(value, FIELDS[path], path, searched=False)
+        (problem,) = value_problems(value, FIELDS[path], path, searched=False)
         assert problem.path == path
         assert any(word in problem.message for word in words)
         assert len(problem.message) < 400

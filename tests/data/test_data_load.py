@@ -116,7 +116,7 @@ def test_suffix_and_kind_are_judged_before_anything_is_read(tmp_path: Path) -> N
             b'{"a": 1}\n{"a": ' + b"9" * 5000 + b"}",
             "line 2 is not JSON: a number has more than 4,300 digits",
         ),
-        ("a.jsonl", b'{"a": 1, "a": 2}', "line 1 is not JSON: the key 'a' stands twice in one object"),
+        ("a.jsonl", b'{"a": 1, "a": 2}', "line 1 is not JSON: the key 'a' is there twice in one object"),
         ("a.parquet", b"PAR1 not really", "not readable as parquet"),
         ("a.xlsx", b"x", "the suffix must be one of .csv, .tsv, .jsonl, .json, .parquet, but got '.xlsx'"),
     ],

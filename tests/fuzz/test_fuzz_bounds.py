@@ -98,7 +98,7 @@ REFUSED: Final[dict[str, tuple[str, Callable[[], bytes], str]]] = {
     "a long number": ("a.json", times(b"9", before=b"[", after=b"]"), "digits"),
     "lists in lists": ("a.json", times(b"["), "too deeply"),
     "objects in objects": ("a.json", times(b'{"a":'), "too deeply"),
-    "a key that stands twice": (
+    "a duplicate key": (
         "a.jsonl",
         numbered(b'"%d":1', before=b'{"a":1,', between=b",", after=b',"a":1}'),
         "'a'",

@@ -21,7 +21,7 @@ from tunery.hpo.storage.trial_queue import TrialQueue
 from tunery.hpo.trial_loop import NOTES, TrialLoop
 from tunery.schema.reading.document import validate
 from tunery.schema.results.run import Memory, Parameters, Progress, Seconds
-from tunery.schema.space.sampled import realise, with_domains
+from tunery.schema.space.sampled import sample, with_domains
 from tunery.store.folder import RunFolder
 
 Act = Callable[[Job], Outcome | None]
@@ -73,7 +73,7 @@ class Bench:
                 "search": {key: value for key, value in settings.items() if key != "optim"},
             }
         )
-        self.base = validate(realise(self.document, lambda _, domain: getattr(domain, "low", None) or domain.values[0]))
+        self.base = validate(sample(self.document, lambda _, domain: getattr(domain, "low", None) or domain.values[0]))
         self.out = folder / "study"
         self.out.mkdir()
         directions: list[Any] = ["maximize", *("minimize" for _ in self.base.objectives[1:])]

@@ -54,7 +54,7 @@ def test_the_page_has_its_parts_in_order(eight: tuple[ComparisonResult, Page]):
         "Costs",
         "What a score costs",
         "Runs",
-        "How the numbers were made",
+        "How the numbers were computed",
         "Data",
         "Environment",
     ]
@@ -62,7 +62,7 @@ def test_the_page_has_its_parts_in_order(eight: tuple[ComparisonResult, Page]):
 
 def test_the_verdicts_come_before_the_numbers(eight: tuple[ComparisonResult, Page]):
     result, read = eight
-    ahead = "Ahead by mean macro F1 on test, over 3 seeds: full fine-tuning with 0.8632"
+    ahead = "Best mean macro F1 on test, over 3 seeds: full fine-tuning with 0.8632"
     assert read.text_of("h1") == [f"{ahead}; 5 of 7 differ significantly from full fine-tuning."]
     texts = [text for _, text in read.texts]
     assert [text for text in texts if text in result.verdicts] == list(result.verdicts)

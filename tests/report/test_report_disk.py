@@ -62,7 +62,7 @@ def test_of_many_items_the_largest_are_shown_and_the_rest_is_summed():
 
 def test_orphans_are_told_apart_and_nothing_kept_is_said():
     told = in_words(page_of(make_storage(orphans=3)).texts)
-    assert "3 orphans, 6 kB, that nothing needs: tunery clean finds and removes them." in " ".join(told.split())
+    assert "3 orphans, 6 kB, that nothing refers to: tunery clean --delete removes them." in " ".join(told.split())
     assert "left by a process" not in told
     empty = Storage(items=(), bytes=0, record_bytes=12, keep_all_bytes=0)
     told = in_words(page_of(empty).texts)

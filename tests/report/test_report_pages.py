@@ -40,7 +40,7 @@ def test_the_headline_says_who_won_and_what_it_cost(sixty: tuple[StudyResult, Pa
     best, words = study.best, " ".join(text for _, text in page.texts)
     value, test = f"{best.value:.4f}", f"{best.test['f1_macro']:.4f}"
     assert page.text_of("h1") == [f"Trial {best.number} won with macro F1 {value} on validation and {test} on test."]
-    assert "Of 60 trials, 15 completed, 40 were pruned and 5 failed, in 2.5 h of computing." in words
+    assert "Of 60 trials, 15 completed, 40 were pruned and 5 failed, in 2.5 h of run time." in words
     assert "saved an estimated 3.7 h" in words
     assert "99.5 % saved" in words
     assert page.text_of("h2") == [

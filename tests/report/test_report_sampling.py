@@ -31,5 +31,5 @@ def test_the_best_indices_hold_nothing_worse_than_the_others(values: list[float]
 
 def test_a_sample_says_so():
     assert sample_note(5, 5) == ""
-    told = "Drawn are 400 of 10,000 trials: the front and an even sample of the others."
-    assert sample_note(400, 10_000, kept="the front") == told
+    told = "400 of 10,000 trials are drawn: the Pareto-optimal ones and an even sample of the others."
+    assert sample_note(400, 10_000, kept="the Pareto-optimal ones") == told

@@ -22,7 +22,7 @@ def test_thousands_of_trials_make_a_light_page_that_says_what_it_leaves_out():
     assert len(text.encode()) < 4_000_000
     notes = " ".join(page.text_of("p"))
     assert f"Shown are the first {FIRST_ROWS} and the last {LAST_ROWS} of 4,000; leaderboard.csv" in notes
-    assert sum("Drawn are" in text for text in page.text_of("figcaption")) == 4
+    assert sum(" trials are drawn: " in text for text in page.text_of("figcaption")) == 4
     failed = [trial for trial in study.trials if trial.status == "failed"]
     assert page.text_of("td").count(failed[0].reason) == LAST_ROWS
 
@@ -69,9 +69,9 @@ def test_a_winner_by_its_mean_over_seeds_is_called_so(searched: tuple[StudyResul
 def test_several_objectives_are_named_in_sentence_tile_and_table(searched: tuple[StudyResult, Page]):
     study, page = searched
     words = " ".join(page.text_of("p"))
-    assert "Kept low beside it: peak memory and training time." in words
-    assert f"{len(study.front)} trials are on the front of macro F1, peak memory and training time" in words
-    assert page.texts[page.texts.index(("dt", "On the front")) + 1] == ("dd", str(len(study.front)))
+    assert "Minimized beside it: peak memory and training time." in words
+    assert f"{len(study.front)} trials are Pareto-optimal in macro F1, peak memory and training time" in words
+    assert page.texts[page.texts.index(("dt", "Pareto-optimal")) + 1] == ("dd", str(len(study.front)))
     drawn = page.text_of("text")
     assert {str(number) for number in study.front} <= set(drawn)
     assert {"peak memory (GB), log scale", "training time (min), log scale"} <= set(drawn)

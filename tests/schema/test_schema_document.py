@@ -158,7 +158,7 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"optim": {"adapter_lr": 0.1}},
-        "optim.adapter_lr: peft.method='full' adds no parameters, so nothing would learn at",
+        "optim.adapter_lr: peft.method='full' adds no parameters, so this rate has no",
     ),
     (
         {"peft": "lora", "regularization": {"encoder_dropout": 0.1, "head_dropout": 0.1}},
@@ -191,7 +191,7 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ({"data": {"train": "train", "revision": "c"}}, "data.revision: only a Hub data set has a revision; remove it"),
     (
         {"task": {"kind": "multilabel"}, "data": {"train": "a", "labels": ["b", "c", "b"]}},
-        "data.labels: every column stands there once, but got 'b' 2 times",
+        "data.labels: every column is named once, but got 'b' 2 times",
     ),
     ({"task": {"kind": "multilabel"}, "data": {"train": "a", "labels": []}}, "data.labels: there must be at least one"),
     ({"data": {"train": "a", "label": "text"}}, "data.label: the model reads the column 'text' as its text"),
@@ -318,7 +318,7 @@ def write(folder: Path, text: str | bytes) -> Path:
         ("# only a comment", "but this file is empty"),
         ("- a", "but this file is a list"),
         (b"name: a\nname2: \xff\n", r"a config must be UTF-8, but byte 15 \(line 2\) is 0xff"),
-        ("seed: 1\nseed: 2", "line 2, column 1: the key 'seed' stands twice"),
+        ("seed: 1\nseed: 2", "line 2, column 1: the key 'seed' is there twice"),
         ("task: [", "not valid YAML: line 1, column 8"),
     ],
 )

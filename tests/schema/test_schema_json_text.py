@@ -27,7 +27,7 @@ def test_json_is_read_as_the_standard_library_does(value: object) -> None:
         ("", "line 1, column 1: Expecting value"),
         ("[" * 100_000, "lists and objects are nested too deeply"),
         ('{"a":' * 100_000, "lists and objects are nested too deeply"),
-        ('{"a": 1, "b": 2, "a": 3}', "the key 'a' stands twice in one object"),
+        ('{"a": 1, "b": 2, "a": 3}', "the key 'a' is there twice in one object"),
         (f"[1,\n {'9' * 5000}]", "line 2, column 2: a number has more than 4,300 digits"),
     ],
 )

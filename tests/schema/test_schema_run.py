@@ -19,7 +19,7 @@ from tunery.schema.reading.fields import alternatives, default_domain, element, 
 from tunery.schema.reading.validation import ends
 from tunery.schema.reading.yaml_text import dump_yaml, parse_yaml
 from tunery.schema.space.check import check_space
-from tunery.schema.space.sampled import domains, realise, with_domains
+from tunery.schema.space.sampled import domains, sample, with_domains
 from tunery.schema.spec import Choices, Range, Spec
 
 BASE: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
@@ -197,7 +197,7 @@ def test_a_trial_has_no_key_that_is_foreign_to_its_branch(space: dict[str, Any],
         asked[path] = data.draw(st.sampled_from(ends(domain)))
         return asked[path]
 
-    trial = realise(space, choose)
+    trial = sample(space, choose)
     assert set(asked) <= set(domains(space))
     assert not domains(trial)
     for section in ("peft", "freeze", "optim", "schedule"):
@@ -217,7 +217,7 @@ def test_what_check_space_accepts_has_a_legal_trial(space: dict[str, Any]) -> No
         assume(False)
     together = {path: ends(domain) for path, domain in domains(space).items() if path in IN_RULES}
     trials = (
-        realise(space, _choosing(dict(zip(together, chosen, strict=True)))) for chosen in product(*together.values())
+        sample(space, _choosing(dict(zip(together, chosen, strict=True)))) for chosen in product(*together.values())
     )
     assert any(map(is_legal, trials))
 

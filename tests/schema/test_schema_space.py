@@ -15,7 +15,7 @@ from tunery.schema.space.sampled import (
     fields_at,
     integer_paths,
     may_be_unset,
-    realise,
+    sample,
     with_domains,
 )
 from tunery.schema.spec import Choices, Range
@@ -152,10 +152,10 @@ def test_a_parameter_is_asked_for_only_where_it_exists() -> None:
         asked.append(path)
         return domain.values[0]
 
-    assert realise(document, choose)["peft"] == {"method": "none"}
+    assert sample(document, choose)["peft"] == {"method": "none"}
     assert asked == ["peft.method"]
-    realised = realise(document, lambda path, domain: domain.values[-1])
-    assert realised["peft"] == {"method": "lora", "r": 8, "alpha": 3}
+    sampled = sample(document, lambda path, domain: domain.values[-1])
+    assert sampled["peft"] == {"method": "lora", "r": 8, "alpha": 3}
 
 
 def test_default_domains_open_what_is_not_fixed() -> None:
@@ -206,14 +206,14 @@ def test_what_stands_under_a_choice_is_for_that_choice_alone() -> None:
         asked.append(path)
         return method if path == "peft.method" else 8 if path == "peft.r" else 0.2
 
-    assert realise(document, lambda p, d: choose(p, d, "lora"))["peft"] == {"method": "lora", "r": 8, "alpha": 3}
+    assert sample(document, lambda p, d: choose(p, d, "lora"))["peft"] == {"method": "lora", "r": 8, "alpha": 3}
     assert asked == ["peft.method", "peft.r"]
     asked.clear()
-    dora = realise(document, lambda p, d: choose(p, d, "dora"))["peft"]
+    dora = sample(document, lambda p, d: choose(p, d, "dora"))["peft"]
     assert dora == {"method": "dora", "alpha": 3, "dropout": 0.2, "r": 2}, "the block wins"
     assert asked == ["peft.method", "peft.dora.dropout"]
-    assert realise(document, lambda p, d: choose(p, d, "ia3"))["peft"] == {"method": "ia3"}
-    assert realise(document, lambda p, d: "dora" if p == "peft.method" else UNSET)["peft"] == {
+    assert sample(document, lambda p, d: choose(p, d, "ia3"))["peft"] == {"method": "ia3"}
+    assert sample(document, lambda p, d: "dora" if p == "peft.method" else UNSET)["peft"] == {
         "method": "dora",
         "alpha": 3,
         "r": 2,
@@ -247,5 +247,5 @@ def test_default_domains_leave_a_wrong_value_for_the_check() -> None:
 
 def test_every_end_of_a_default_domain_is_legal_alone() -> None:
     document = with_default_domains({**BASE, "peft": "lora", "model": {"head": "mlp"}})
-    validate(realise(document, lambda path, domain: domain.low if isinstance(domain, Range) else domain.values[0]))
-    validate(realise(document, lambda path, domain: domain.high if isinstance(domain, Range) else domain.values[-1]))
+    validate(sample(document, lambda path, domain: domain.low if isinstance(domain, Range) else domain.values[0]))
+    validate(sample(document, lambda path, domain: domain.high if isinstance(domain, Range) else domain.values[-1]))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tunery.schema.reading.fields import ends
 from tunery.schema.space.default import with_default_domains
 from tunery.schema.space.parameters import parameters
-from tunery.schema.space.sampled import domains, realise, with_domains
+from tunery.schema.space.sampled import domains, sample, with_domains
 from tunery.schema.spec import Domain
 
 LEAST: dict[str, Any] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
@@ -60,7 +60,7 @@ def test_a_parameter_is_asked_for_exactly_where_its_choices_are_made(random: Any
         asked[path] = random.choice(ends(domain))
         return asked[path]
 
-    realise(DEFAULT, choose)
+    sample(DEFAULT, choose)
 
     def exists(conditions: Mapping[str, tuple[str, ...]]) -> bool:
         return all(asked.get(choice) in names for choice, names in conditions.items())

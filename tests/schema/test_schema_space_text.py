@@ -11,7 +11,7 @@ from tunery.schema.space.check import check_space
 from tunery.schema.space.default import with_default_domains
 from tunery.schema.space.parameters import parameters
 from tunery.schema.space.sampled import domains, with_domains
-from tunery.schema.space.yaml_file import default_space, flow, in_words, said
+from tunery.schema.space.yaml_file import default_space, domain_text, first_sentence, value_yaml
 from tunery.schema.spec import Choices, Range
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "space.yaml"
@@ -61,7 +61,7 @@ def test_every_parameter_has_its_words() -> None:
     ],
 )
 def test_domains_read_back_as_they_are_written(domain: Range | Choices, text: str, words: str) -> None:
-    assert (flow(domain), in_words(domain)) == (text, words)
+    assert (value_yaml(domain), domain_text(domain)) == (text, words)
     plain = parse_yaml(text, source="text")
     if isinstance(domain, Choices):
         assert tuple(tuple(v) if isinstance(v, list) else v for v in plain) == domain.values
@@ -81,4 +81,4 @@ def test_domains_read_back_as_they_are_written(domain: Range | Choices, text: st
     ],
 )
 def test_the_first_words_of_a_docstring(doc: str | None, words: str) -> None:
-    assert said(doc) == words
+    assert first_sentence(doc) == words

@@ -58,8 +58,8 @@ def test_merge_keys_are_no_duplicates() -> None:
     assert parse_yaml(text, source="text")["optim"] == {"lr": 1, "name": "adamw"}
 
 
-def test_a_key_that_stands_twice_is_refused_with_its_line() -> None:
-    with pytest.raises(ConfigError, match=r"line 3, column 1: the key 'seed' stands twice"):
+def test_a_duplicate_key_is_refused_with_its_line() -> None:
+    with pytest.raises(ConfigError, match=r"line 3, column 1: the key 'seed' is there twice"):
         parse_yaml("seed: 1\nname: a\nseed: 2\n", source="text")
 
 
@@ -96,7 +96,7 @@ _REPEATED = "a: &a [1, 1]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\
         ('a: "\\ud83d"', r"line 1, column 4: .* holds half of a surrogate pair"),
         ("[" * 50_000, r"line 1, column 101: nested more than 100 levels deep"),
         ("- " * 50_000, r"nested more than 100 levels deep"),
-        ("a: &a {b: *a}", r"line 1, column 11: an alias repeats what it stands in"),
+        ("a: &a {b: *a}", r"line 1, column 11: an alias repeats what it is part of"),
         (_REPEATED, r"line 6, column \d+: more than 100,000 keys and values in all"),
         ("- &a " + "[" * 60 + "]" * 60 + "\n- " + "[" * 60 + "*a" + "]" * 60, r"line 2, .*nested more than 100 levels"),
         ("a: {<<: 3}", r"expected a mapping or list of mappings"),

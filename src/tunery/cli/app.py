@@ -57,7 +57,7 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Fine-tuning that is thrifty with disk, memory and hours, and that proves its results."""
+    """Fine-tuning that saves disk, memory and time, and tests its results."""
 
 
 def main(arguments: list[str] | None = None) -> None:

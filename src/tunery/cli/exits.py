@@ -61,5 +61,5 @@ def _told(error: BaseException) -> tuple[str | None, int]:
         return str(error), 2 if isinstance(error, RequestError) else 1
     if isinstance(error, OSError):
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        return f"{what}; once that is mended, the same command resumes", 1
+        return f"{what}; once that is fixed, the same command resumes", 1
     return f"{type(error).__name__}: {error}", 1

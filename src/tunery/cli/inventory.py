@@ -36,9 +36,9 @@ def stored(storage: Storage, page: Path | None) -> None:
 
 
 def orphans(found: Sequence[StoredItem], folder: Path, *, deleted: bool) -> None:
-    """What nothing needs, and whether it was removed."""
+    """What is unreferenced, and whether it was removed."""
     if not found:
-        _say(f"nothing to clean: everything in {folder} is needed")
+        _say(f"nothing to clean: everything in {folder} is referenced")
         return
     _listed(found)
     total = size_text(sum(item.bytes for item in found))

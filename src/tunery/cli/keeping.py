@@ -26,7 +26,7 @@ def clean(
     delete: Annotated[bool, typer.Option("--delete", help="Remove what was found; without it nothing is.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find what nothing in a folder needs any more: leftovers of crashes, weights that no record names."""
+    """Find what is unreferenced in a folder: leftovers of crashes, weights that no record names."""
     from tunery.cli import inventory
     from tunery.store.cleaning import clean_run
 

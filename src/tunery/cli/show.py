@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tunery.report.pages.components import told_once
+from tunery.report.pages.components import without_repeats
 from tunery.schema.results.comparison import ComparisonResult
 from tunery.schema.results.finding import Finding
 from tunery.schema.results.run import DataRecord, RunResult
@@ -80,7 +80,7 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
         return
     table = Table("metric", "validation", "test", box=None, pad_edge=False)
     validation, test = run.metrics.validation, run.metrics.test or {}
-    for name in told_once(validation, (validation, test), run.objective.name):
+    for name in without_repeats(validation, (validation, test), run.objective.name):
         if isinstance(validation[name], float | int | None):
             table.add_row(name, number(validation[name]), number(test.get(name)))
     terminal = Terminal()
@@ -125,8 +125,8 @@ def study(record: StudyResult, folder: Path, *, as_json: bool) -> None:
     for line in study_text.told(record):
         terminal.print(plain(line), soft_wrap=not terminal.is_terminal)
     terminal.say(_saved(record.disk.bytes, record.disk.keep_all_bytes))
-    places = f"model:  {folder / 'best'}\nreport: {folder / 'report.html'}\nboard:  {folder / 'leaderboard.csv'}"
-    terminal.say(places)
+    terminal.say(f"model:       {folder / 'best'}\nreport:      {folder / 'report.html'}")
+    terminal.say(f"leaderboard: {folder / 'leaderboard.csv'}")
 
 
 def comparison(record: ComparisonResult, folder: Path, *, as_json: bool) -> None:
@@ -172,7 +172,7 @@ def metrics(scores: Mapping[str, Any], *, of: str, name: str, as_json: bool) -> 
         write_json({of: name, "metrics": scores})
         return
     table = Table("metric", name, box=None, pad_edge=False)
-    for metric in told_once(scores, (scores,), ""):
+    for metric in without_repeats(scores, (scores,), ""):
         if isinstance(scores[metric], float | int | None):
             table.add_row(metric, number(scores[metric]))
     Terminal().print(table)

@@ -12,7 +12,7 @@ from tunery.schema.reading.document import Document
 from tunery.schema.reading.fields import members, tag_of, written
 from tunery.schema.space.default import rates_left_out, space_of
 from tunery.schema.space.parameters import Parameter, parameters
-from tunery.schema.space.yaml_file import in_words
+from tunery.schema.space.yaml_file import domain_text
 from tunery.schema.spec import Choices, Domain, Spec
 from tunery.terminal import Terminal, write_json
 
@@ -66,7 +66,7 @@ def _tree(name: str, found: Sequence[Parameter]) -> Tree:
             shown = ", ".join(written(name, _members(choice)) for name in names)
             parent = branches.get((choice, names)) or choices[choice].add(Text(shown, "cyan"))
             branches[choice, names] = parent
-        choices[path] = parent.add(Text.assemble((path, "bold"), f": {in_words(written(domain, _members(path)))}"))
+        choices[path] = parent.add(Text.assemble((path, "bold"), f": {domain_text(written(domain, _members(path)))}"))
     return root
 
 

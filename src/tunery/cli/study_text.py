@@ -26,7 +26,7 @@ from tunery.report.text.study_sentences import (
 from tunery.schema.results.study import StudyResult
 
 _ROWS: Final = 10
-"""Best trials that are listed, and trials of the front."""
+"""Best trials that are listed, and Pareto-optimal ones."""
 
 _MOST_IMPORTANT: Final = 5
 
@@ -47,9 +47,9 @@ def leaderboard(study: StudyResult, width: int) -> Table:
     fixed = ["rank", "number", "status", "value", *([MEAN] if study.rescored else [])]
     fixed += [*map(cost_column, costs_of(study)), "epochs", "seconds"]
     paths = [path for path in searched(study) if any(row[path] is not None for row in rows)]
-    judged = [row.path for row in importance_rows(study) if row.path in paths]
+    by_importance = [row.path for row in importance_rows(study) if row.path in paths]
     wanted = sorted(fixed, key=lambda key: (key not in ("number", "value"), fixed.index(key)))
-    wanted += [*judged, *(path for path in paths if path not in judged)]
+    wanted += [*by_importance, *(path for path in paths if path not in by_importance)]
     headings = _headings([*fixed, *paths]) | {cost_column(cost): COST_WORDS[cost].name for cost in costs_of(study)}
     texts = _as_text(study)
     cells = {key: [texts.get(key, _cell)(row[key]) for row in rows] for key in wanted}
@@ -63,7 +63,7 @@ def leaderboard(study: StudyResult, width: int) -> Table:
 
 
 def _fitting(columns: Mapping[str, Sequence[str]], width: int) -> set[str]:
-    """Those of the columns, the most wanted first, that stand beside one another in `width`."""
+    """Those of the columns, the most wanted first, that fit beside one another into `width`."""
     shown, room = set[str](), width + _GAP
     for key, texts in columns.items():
         need = max(map(len, texts)) + _GAP
@@ -96,7 +96,7 @@ def _unless_none(text: Callable[[Any], str], value: Any) -> str:
 
 
 def front(study: StudyResult) -> Table:
-    """The trials that no other beats in one objective without losing in another, best first."""
+    """The Pareto-optimal trials, best first."""
     costs = [COST_WORDS[cost].name for cost in costs_of(study)]
     table = Table("trial", study.objective, *costs, box=None, pad_edge=False)
     for column in table.columns:
@@ -115,7 +115,7 @@ def told(study: StudyResult) -> Iterator[str]:
     yield from filter(None, [importance_line(study, most=_MOST_IMPORTANT)])
     yield from _ensembles(study)
     counts = ", ".join(f"{count:,} {status}" for status, count in study.counts.items() if count and status != "total")
-    yield f"{counts or 'no trial'}; {duration(study.seconds)} of computing"
+    yield f"{counts or 'no trial'}; {duration(study.seconds)} of run time"
     yield from _pruned(study)
     yield from (f"note: {note}" for note in study.notes)
     noted = sum(bool(trial.notes) for trial in study.trials)

@@ -19,7 +19,7 @@ class StudyConsole:
     """One line when a trial ends; until then its own process shows its epochs, or draws a bar where it runs alone.
 
     Trials may end in several threads while bars are drawn by other processes: a line is written at once, from the left,
-    over the bar that stands there. The bar is drawn again below it.
+    over the bar that is there. The bar is drawn again below it.
     """
 
     def __init__(self, terminal: Terminal) -> None:

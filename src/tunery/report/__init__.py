@@ -1,6 +1,6 @@
 """Records become numbers, numbers become charts, charts become pages. Reads no run folder and knows no ML stack.
 
-compute.py and its kin draw no line, charts.py and its kin compute no number, pages only place what they return.
+`compute` draws nothing, `charts` computes nothing, `pages` puts their results in order.
 """
 
 from tunery.report.charts.comparison_picture import comparison_png

@@ -28,7 +28,7 @@ class Spec(BaseModel):
 
 
 class _Sized:
-    """Stands for a long container where it is printed."""
+    """Replaces a long container where it is printed."""
 
     def __init__(self, value: Sized) -> None:
         self._value = value

@@ -14,7 +14,7 @@ from tunery.schema.config.run import RunConfig
 from tunery.schema.reading.document import Document, normalise, validate
 from tunery.schema.reading.fields import TAGS
 from tunery.schema.space.parameters import parameters
-from tunery.schema.space.sampled import UNSET, config_path, domains, integer_paths, may_be_unset, realise
+from tunery.schema.space.sampled import UNSET, config_path, domains, integer_paths, may_be_unset, sample
 from tunery.schema.spec import Choices, Domain, Range
 
 Params = dict[str, Any]
@@ -86,7 +86,7 @@ class Space:
             taken[path] = value
             return self.decoded(path, value)
 
-        document = realise(self.document, pick)
+        document = sample(self.document, pick)
         return taken, document
 
     def silent(self, problems: Iterable[Problem], paths: Collection[str]) -> set[str]:

@@ -12,7 +12,7 @@ from tunery.schema.config.rules import broken_rules
 from tunery.schema.config.run import RunConfig
 from tunery.schema.reading.document import Document, read_section
 from tunery.schema.space.parameters import Parameter
-from tunery.schema.space.sampled import UNSET, realise
+from tunery.schema.space.sampled import UNSET, sample
 from tunery.schema.spec import Choices, Domain, Range
 
 LIMIT: Final = 10_000
@@ -198,4 +198,4 @@ class _Rules:
         def pick(path: str, _: Domain) -> Any:
             return self._space.decoded(path, chosen[path]) if path in chosen else UNSET
 
-        return read_section(name, realise(part, pick))
+        return read_section(name, sample(part, pick))

@@ -7,7 +7,7 @@ from tunery.errors import ConfigError
 from tunery.hpo.search_space.distributions import Params, Space, Steps, encode
 from tunery.schema import RunConfig
 from tunery.schema.reading.document import Document, validate
-from tunery.schema.space.sampled import UNSET, config_path, fields_at, opens_branch, realise
+from tunery.schema.space.sampled import UNSET, config_path, fields_at, opens_branch, sample
 from tunery.schema.spec import Choices, Domain
 
 FIRST: Final = 4
@@ -62,7 +62,7 @@ def _defaults(space: Space, known: Mapping[str, Any]) -> Params:
         reached.append(path)
         return known.get(path, UNSET)
 
-    config = validate(realise(space.document, choose))
+    config = validate(sample(space.document, choose))
     return {path: _value_at(config, config_path(path)) for path in reached}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tunery.report.charts.cost_axes import Place, logarithmic, name_points, stairs
-from tunery.report.charts.figure import STAND_INS, Ink, Size, clipped, drawn_figure
+from tunery.report.charts.figure import PLACEHOLDERS, Palette, Size, clipped, render_figure
 from tunery.report.compute.comparison import Cost, Interval, Intervals, Spot, TradeOff
 from tunery.report.pages.markup import Html
 from tunery.report.text.formatting import metric_name, score, short_count, signed
@@ -35,17 +35,17 @@ class Rows(NamedTuple):
         return _AROUND + ROW * len(self.methods)
 
 
-Panel = Callable[["Axes", Rows, Ink], None]
+Panel = Callable[["Axes", Rows, Palette], None]
 
 
 def score_panel(scores: Intervals, *, objective: str) -> Panel:
     """Mean, interval and seeds of every method; a dashed line marks the baseline's mean."""
 
-    def draw(axes: "Axes", rows: Rows, ink: Ink) -> None:
+    def draw(axes: "Axes", rows: Rows, palette: Palette) -> None:
         against = next((row.value for row in scores.rows if row.method == rows.baseline), None)
         if against is not None and scores.limits.low <= against <= scores.limits.high:
-            axes.axvline(against, color=ink["muted"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        _interval_rows(axes, scores, rows, ink, text=score)
+            axes.axvline(against, color=palette["muted"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        _interval_rows(axes, scores, rows, palette, text=score)
         axes.set_title(f"{metric_name(objective)} on test")
 
     return draw
@@ -54,9 +54,9 @@ def score_panel(scores: Intervals, *, objective: str) -> Panel:
 def difference_panel(differences: Intervals) -> Panel:
     """Difference of every method to the baseline; hollow where no test bears it out."""
 
-    def draw(axes: "Axes", rows: Rows, ink: Ink) -> None:
-        axes.axvline(0, color=ink["muted"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        _interval_rows(axes, differences, rows, ink, text=signed)
+    def draw(axes: "Axes", rows: Rows, palette: Palette) -> None:
+        axes.axvline(0, color=palette["muted"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        _interval_rows(axes, differences, rows, palette, text=signed)
         axes.set_title(f"difference to the baseline, {clipped(rows.baseline, 22)}")
 
     return draw
@@ -65,13 +65,13 @@ def difference_panel(differences: Intervals) -> Panel:
 def bar_panel(cost: Cost) -> Panel:
     """A bar from zero for every method."""
 
-    def draw(axes: "Axes", rows: Rows, ink: Ink) -> None:
+    def draw(axes: "Axes", rows: Rows, palette: Palette) -> None:
         for place, method in enumerate(rows.methods):
             value = cost.values.get(method)
-            axes.barh(place, value or 0.0, height=0.5, color=ink[_colour(method, rows)])
-            _beside(axes, place, "\N{EN DASH}" if value is None else _short(value), ink)
+            axes.barh(place, value or 0.0, height=0.5, color=palette[_colour(method, rows)])
+            _beside(axes, place, "\N{EN DASH}" if value is None else _short(value), palette)
         axes.set_xlim(0, 1.04 * max(cost.values.values(), default=1.0))
-        _method_axis(axes, rows, ink)
+        _method_axis(axes, rows, palette)
         axes.set_title(cost.title)
 
     return draw
@@ -80,13 +80,13 @@ def bar_panel(cost: Cost) -> Panel:
 def log_panel(cost: Cost) -> Panel:
     """A dot for every method on a logarithmic axis."""
 
-    def draw(axes: "Axes", rows: Rows, ink: Ink) -> None:
+    def draw(axes: "Axes", rows: Rows, palette: Palette) -> None:
         for place, method in enumerate(rows.methods):
             value = cost.values.get(method)
             if value is not None:
-                axes.scatter(value, place, s=50, color=ink[_colour(method, rows)], zorder=3)
-            _beside(axes, place, "\N{EN DASH}" if value is None else short_count(value), ink)
-        _method_axis(axes, rows, ink)
+                axes.scatter(value, place, s=50, color=palette[_colour(method, rows)], zorder=3)
+            _beside(axes, place, "\N{EN DASH}" if value is None else short_count(value), palette)
+        _method_axis(axes, rows, palette)
         logarithmic(axes, list(cost.values.values()))
         axes.set_title(f"{cost.title}, log scale")
 
@@ -100,12 +100,12 @@ def rows_chart(name: str, panels: Sequence[Panel], rows: Rows, *, size: Size, la
         shape = (len(panels), 1) if size.narrow else (1, len(panels))
         grid = figure.subplots(*shape, squeeze=False)
         for place, (panel, axes) in enumerate(zip(panels, grid.flat, strict=True)):
-            panel(axes, rows._replace(narrow=size.narrow), STAND_INS)
+            panel(axes, rows._replace(narrow=size.narrow), PLACEHOLDERS)
             if place and not size.narrow:
                 axes.set_yticklabels([])
 
     height = rows.pixels * (len(panels) if size.narrow else 1)
-    return drawn_figure(name, draw, size=size._replace(height=height), label=label)
+    return render_figure(name, draw, size=size._replace(height=height), label=label)
 
 
 def trade_off_chart(trades: Sequence[TradeOff], *, objective: str, baseline: str, size: Size, label: str) -> Html:
@@ -119,23 +119,25 @@ def trade_off_chart(trades: Sequence[TradeOff], *, objective: str, baseline: str
         found = figure.subplot_mosaic(layout, height_ratios=[4, 3] if below and not size.narrow else None)
         charts = [found[str(place)] for place in range(len(trades))]
         for axes, trade in zip(charts, trades, strict=True):
-            draw_trade_off(axes, trade, objective=objective, ink=STAND_INS)
-        label_spots(figure, list(zip(charts, trades, strict=True)), baseline=baseline, ink=STAND_INS)
+            draw_trade_off(axes, trade, objective=objective, palette=PLACEHOLDERS)
+        label_spots(figure, list(zip(charts, trades, strict=True)), baseline=baseline, palette=PLACEHOLDERS)
 
-    return drawn_figure("trade-off", draw, size=size, label=label)
+    return render_figure("trade-off", draw, size=size, label=label)
 
 
-def draw_trade_off(axes: "Axes", trade: TradeOff, *, objective: str, ink: Ink) -> None:
+def draw_trade_off(axes: "Axes", trade: TradeOff, *, objective: str, palette: Palette) -> None:
     """One point per method, the front as a line; names are added when the layout is known."""
     if trade.cost.logarithmic:
         logarithmic(axes, list(trade.cost.values.values()))
     front = list(zip(*_stairs(trade), strict=True))
     if front:
-        axes.plot(*front, color=ink["best"], linewidth=1.6, zorder=2)
+        axes.plot(*front, color=palette["best"], linewidth=1.6, zorder=2)
     for spot in trade.spots:
         beyond = "v" if spot.score < spot.shown else "^"
         mark = "o" if spot.score == spot.shown else beyond
-        axes.scatter(spot.cost, spot.shown, s=46, marker=mark, color=ink["best" if spot.on_front else "done"], zorder=3)
+        axes.scatter(
+            spot.cost, spot.shown, s=46, marker=mark, color=palette["best" if spot.on_front else "done"], zorder=3
+        )
     axes.margins(x=0.06)
     axes.set_ylim(trade.limits.low, trade.limits.high)
     axes.grid(visible=True, axis="both")
@@ -144,17 +146,19 @@ def draw_trade_off(axes: "Axes", trade: TradeOff, *, objective: str, ink: Ink) -
     axes.set_xlabel(trade.cost.title + (", log scale" if trade.cost.logarithmic else ""))
 
 
-def label_spots(figure: "Figure", charts: Sequence[tuple["Axes", TradeOff]], *, baseline: str, ink: Ink) -> None:
+def label_spots(
+    figure: "Figure", charts: Sequence[tuple["Axes", TradeOff]], *, baseline: str, palette: Palette
+) -> None:
     """Write every method's name beside its point; the layout of the figure stays as it is from here on."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes, trade in charts:
-        _label(axes, trade, baseline=baseline, ink=ink)
+        _label(axes, trade, baseline=baseline, palette=palette)
 
 
-def _label(axes: "Axes", trade: TradeOff, *, baseline: str, ink: Ink) -> None:
+def _label(axes: "Axes", trade: TradeOff, *, baseline: str, palette: Palette) -> None:
     names = [_spot_name(spot, baseline) for spot in trade.spots]
-    name_points(axes, names, [(spot.cost, spot.shown) for spot in trade.spots], line=_stairs(trade), ink=ink)
+    name_points(axes, names, [(spot.cost, spot.shown) for spot in trade.spots], line=_stairs(trade), palette=palette)
 
 
 def _spot_name(spot: Spot, baseline: str) -> str:
@@ -166,28 +170,28 @@ def _stairs(trade: TradeOff) -> list[Place]:
     return stairs([(spot.cost, spot.shown) for spot in trade.front])
 
 
-def _interval_rows(axes: "Axes", found: Intervals, rows: Rows, ink: Ink, *, text: Callable[[Any], str]) -> None:
+def _interval_rows(axes: "Axes", found: Intervals, rows: Rows, palette: Palette, *, text: Callable[[Any], str]) -> None:
     by_method = {row.method: row for row in found.rows}
     axes.set_xlim(found.limits.low, found.limits.high)
     for place, method in enumerate(rows.methods):
-        row, colour = by_method[method], ink[_colour(method, rows)]
-        _beside(axes, place, text(row.value), ink)
+        row, colour = by_method[method], palette[_colour(method, rows)]
+        _beside(axes, place, text(row.value), palette)
         if row.value is None:
             continue
         if found.limits.low <= row.value <= found.limits.high:
-            _interval(axes, row, (row.value, place), colour=colour, ink=ink)
+            _interval(axes, row, (row.value, place), colour=colour, palette=palette)
         else:
             _arrow(axes, row.value > found.limits.high, place, colour)
-    _method_axis(axes, rows, ink)
+    _method_axis(axes, rows, palette)
 
 
-def _interval(axes: "Axes", row: Interval, at: tuple[float, int], *, colour: str, ink: Ink) -> None:
+def _interval(axes: "Axes", row: Interval, at: tuple[float, int], *, colour: str, palette: Palette) -> None:
     value, place = at
     if row.low is not None and row.high is not None:
         axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2.4, solid_capstyle="butt", zorder=2)
     if len(row.dots) > 1:
         axes.scatter(row.dots, [place + 0.3] * len(row.dots), s=14, color=colour, alpha=0.6, linewidth=0, zorder=3)
-    face = colour if row.certain else ink["panel"]
+    face = colour if row.certain else palette["panel"]
     axes.scatter([value], [place], s=52, facecolor=face, edgecolor=colour, linewidth=1.6, zorder=4)
 
 
@@ -197,17 +201,17 @@ def _arrow(axes: "Axes", right: bool, place: int, colour: str) -> None:
     axes.scatter(0.988 if right else 0.012, place, s=52, marker=">" if right else "<", color=colour, transform=across)
 
 
-def _beside(axes: "Axes", place: int, text: str, ink: Ink) -> None:
+def _beside(axes: "Axes", place: int, text: str, palette: Palette) -> None:
     """The number itself, in a column to the right of the chart."""
     across = axes.get_yaxis_transform()
-    axes.text(1.02, place, text, transform=across, ha="left", va="center", fontsize=11, color=ink["muted"])
+    axes.text(1.02, place, text, transform=across, ha="left", va="center", fontsize=11, color=palette["muted"])
 
 
-def _method_axis(axes: "Axes", rows: Rows, ink: Ink) -> None:
+def _method_axis(axes: "Axes", rows: Rows, palette: Palette) -> None:
     from matplotlib.ticker import MaxNLocator
 
     names = [clipped(name, 16 if rows.narrow else 24) for name in rows.methods]
-    axes.set_yticks(range(len(names)), labels=names, color=ink["ink"])
+    axes.set_yticks(range(len(names)), labels=names, color=palette["ink"])
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.xaxis.set_major_locator(MaxNLocator(4 if rows.narrow else 5, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))
     axes.grid(visible=True, axis="x")

@@ -12,7 +12,7 @@ from tunery.report.charts.comparison_charts import (
     log_panel,
     score_panel,
 )
-from tunery.report.charts.figure import Ink, Size, clipped, daylight, painted
+from tunery.report.charts.figure import Palette, Size, clipped, light_palette, render_png
 from tunery.report.compute.comparison import memory_cost, ranked, score_intervals, time_cost, trade_off, trainable_cost
 from tunery.report.text.formatting import metric_name, plural
 from tunery.report.text.method_names import comparison_to_read
@@ -27,21 +27,23 @@ _WIDTH = 1600
 
 def comparison_png(result: ComparisonResult) -> bytes:
     """Score, trainable parameters, training time, peak memory, and score against time, 1600 pixels wide, as PNG."""
-    result, ink = comparison_to_read(result), daylight()
+    result, palette = comparison_to_read(result), light_palette()
     height = 420 + 2 * max(300, 40 + (ROW + 5) * len(result.methods))
-    return painted(lambda figure: _fill(figure, result, ink), size=Size(_WIDTH, height, narrow=False), ink=ink)
+    return render_png(
+        lambda figure: _fill(figure, result, palette), size=Size(_WIDTH, height, narrow=False), palette=palette
+    )
 
 
-def _fill(figure: "Figure", result: ComparisonResult, ink: Ink) -> None:
+def _fill(figure: "Figure", result: ComparisonResult, palette: Palette) -> None:
     found = figure.subplot_mosaic([["score", "parameters"], ["time", "memory"], ["trade", "trade"]])
     rows = Rows(tuple(method.method for method in ranked(result)), result.baseline)
     for name, panel in _panels(result).items():
-        panel(found[name], rows, ink)
+        panel(found[name], rows, palette)
     title = f"{clipped(result.name, 60)}: {plural(len(result.methods), 'method')}, {plural(len(result.seeds), 'seed')}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=16, color=ink["ink"])
-    told = "dot: mean; line: 95 % interval; small dots: seeds; grey: baseline; orange: on the front of score and time"
-    figure.supxlabel(told, x=0.01, ha="left", fontsize=11, color=ink["muted"])
-    _trade(figure, found["trade"], result, ink)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=16, color=palette["ink"])
+    told = "dot: mean; line: 95 % interval; small dots: seeds; grey: baseline; orange: Pareto-optimal in score and time"
+    figure.supxlabel(told, x=0.01, ha="left", fontsize=11, color=palette["muted"])
+    _trade(figure, found["trade"], result, palette)
 
 
 def _panels(result: ComparisonResult) -> dict[str, Panel]:
@@ -53,8 +55,8 @@ def _panels(result: ComparisonResult) -> dict[str, Panel]:
     }
 
 
-def _trade(figure: "Figure", axes: "Axes", result: ComparisonResult, ink: Ink) -> None:
+def _trade(figure: "Figure", axes: "Axes", result: ComparisonResult, palette: Palette) -> None:
     trade = trade_off(result, time_cost(result))
-    draw_trade_off(axes, trade, objective=result.objective, ink=ink)
+    draw_trade_off(axes, trade, objective=result.objective, palette=palette)
     axes.set_title(f"{metric_name(result.objective)} on test against training time")
-    label_spots(figure, [(axes, trade)], baseline=result.baseline, ink=ink)
+    label_spots(figure, [(axes, trade)], baseline=result.baseline, palette=palette)

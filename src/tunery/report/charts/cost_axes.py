@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from tunery.report.charts.figure import Ink
+from tunery.report.charts.figure import Palette
 from tunery.report.charts.label_placement import Box, Pixel, placed
 from tunery.report.text.formatting import short_count
 
@@ -19,7 +19,7 @@ _FAR: Final = 15
 
 
 def stairs(corners: Sequence[Place]) -> list[Place]:
-    """A line through corners that rises where a point stands, not between two: the best to be had for so much."""
+    """A line through corners that rises at a point, not between two: the best to be had for so much."""
     found: list[Place] = []
     for x, y in corners:
         found += [(x, found[-1][1])] if found else []
@@ -28,9 +28,9 @@ def stairs(corners: Sequence[Place]) -> list[Place]:
 
 
 def name_points(
-    axes: "Axes", names: Sequence[str], points: Sequence[Place], *, line: Sequence[Place], ink: Ink
+    axes: "Axes", names: Sequence[str], points: Sequence[Place], *, line: Sequence[Place], palette: Palette
 ) -> None:
-    """Write a name beside every point, off `line` where there is room. The layout of the figure has to be settled."""
+    """Write a name beside every point, off `line` where there is room. The layout of the figure must be final."""
     texts = [axes.text(0, 0, name, fontsize=11, ha="center", va="center", zorder=5) for name in names]
     sizes = [(extent.width + 4, extent.height + 2) for extent in (text.get_window_extent() for text in texts)]
     frame = axes.get_window_extent()
@@ -44,7 +44,7 @@ def name_points(
         end = box.nearest(point)
         if math.dist(end, point) > _FAR:
             xs, ys = zip(*back.transform([point, end]), strict=True)
-            axes.plot(xs, ys, color=ink["muted"], linewidth=0.8, zorder=2)
+            axes.plot(xs, ys, color=palette["muted"], linewidth=0.8, zorder=2)
 
 
 def _pixel(axes: "Axes", x: float, y: float) -> Pixel:

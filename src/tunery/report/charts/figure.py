@@ -33,7 +33,7 @@ _NAMED: Final = ("ink", "muted", "grid", "best", "done", "stopped", "failed", "p
 VARIABLES: Final = (*_NAMED, *(f"shade{i}" for i in range(SHADES)))
 """CSS variables of the page that drawings use, without the leading hyphens."""
 
-STAND_INS: Final = {name: f"#fe01{i:02x}" for i, name in enumerate(VARIABLES)}
+PLACEHOLDERS: Final = {name: f"#fe01{i:02x}" for i, name in enumerate(VARIABLES)}
 """Matplotlib wants colours; these are replaced by `var(--name)` in the finished drawing."""
 
 _PAGE_DPI = 72
@@ -41,60 +41,60 @@ _PAGE_DPI = 72
 
 _PICTURE_DPI = 96
 
-Ink = Mapping[str, str]
-"""Colour by the name of the page's variable: `STAND_INS` for a page, `daylight()` for a picture."""
+Palette = Mapping[str, str]
+"""Colour by the name of the page's variable: `PLACEHOLDERS` for a page, `light_palette()` for a picture."""
 
 
 def clipped(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def drawn(name: str, draw: "Callable[[Axes], None]", *, size: Size, label: str) -> Html:
+def render_chart(name: str, draw: "Callable[[Axes], None]", *, size: Size, label: str) -> Html:
     """Make a figure of one chart, let `draw` fill it, return it as an `<svg>` element."""
-    return drawn_figure(name, lambda figure: draw(figure.add_subplot()), size=size, label=label)
+    return render_figure(name, lambda figure: draw(figure.add_subplot()), size=size, label=label)
 
 
-def drawn_figure(name: str, draw: "Callable[[Figure], None]", *, size: Size, label: str) -> Html:
+def render_figure(name: str, draw: "Callable[[Figure], None]", *, size: Size, label: str) -> Html:
     """Make a figure, let `draw` put charts into it, return it as an `<svg>` element."""
     unique = f"{name}-{'narrow' if size.narrow else 'wide'}"
     buffer = io.StringIO()
-    with _figure(size, ink=STAND_INS, dots_per_inch=_PAGE_DPI, salt=unique) as figure:
+    with _figure(size, palette=PLACEHOLDERS, dots_per_inch=_PAGE_DPI, salt=unique) as figure:
         draw(figure)
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     return _inline(buffer.getvalue(), unique=unique, label=label)
 
 
-def painted(draw: "Callable[[Figure], None]", *, size: Size, ink: Ink) -> bytes:
+def render_png(draw: "Callable[[Figure], None]", *, size: Size, palette: Palette) -> bytes:
     """Make a figure, let `draw` put charts into it, return it as the bytes of a PNG file of that size in pixels."""
     buffer = io.BytesIO()
-    with _figure(size, ink=ink, dots_per_inch=_PICTURE_DPI, salt=None) as figure:
-        figure.set_facecolor(ink["panel"])
+    with _figure(size, palette=palette, dots_per_inch=_PICTURE_DPI, salt=None) as figure:
+        figure.set_facecolor(palette["panel"])
         figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
         draw(figure)
         figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
-def daylight() -> Ink:
+def light_palette() -> Palette:
     """The page's colours on a light background, read from its style sheet."""
     css = files("tunery.report").joinpath("templates", "page.css").read_text(encoding="utf-8")
     return dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", css[: css.index("}")]))
 
 
 @contextmanager
-def _figure(size: Size, *, ink: Ink, dots_per_inch: int, salt: str | None) -> "Iterator[Figure]":
+def _figure(size: Size, *, palette: Palette, dots_per_inch: int, salt: str | None) -> "Iterator[Figure]":
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    style: Any = {**_style(ink), "svg.hashsalt": salt}
+    style: Any = {**_style(palette), "svg.hashsalt": salt}
     inches = (size.width / dots_per_inch, size.height / dots_per_inch)
     with rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield Figure(figsize=inches, dpi=dots_per_inch, layout="constrained")
 
 
-def _style(ink: Ink) -> dict[str, Any]:
+def _style(palette: Palette) -> dict[str, Any]:
     return {
         "svg.fonttype": "none",
         "text.parse_math": False,
@@ -104,9 +104,9 @@ def _style(ink: Ink) -> dict[str, Any]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.spines.left": False,
-        "axes.edgecolor": ink["muted"],
-        "axes.labelcolor": ink["muted"],
-        "axes.titlecolor": ink["ink"],
+        "axes.edgecolor": palette["muted"],
+        "axes.labelcolor": palette["muted"],
+        "axes.titlecolor": palette["ink"],
         "axes.titlelocation": "left",
         "axes.titlesize": 12,
         "axes.titlepad": 10,
@@ -114,11 +114,11 @@ def _style(ink: Ink) -> dict[str, Any]:
         "axes.grid": True,
         "axes.grid.axis": "y",
         "axes.formatter.useoffset": False,
-        "grid.color": ink["grid"],
+        "grid.color": palette["grid"],
         "grid.linewidth": 1,
-        "text.color": ink["ink"],
-        "xtick.color": ink["muted"],
-        "ytick.color": ink["muted"],
+        "text.color": palette["ink"],
+        "xtick.color": palette["muted"],
+        "ytick.color": palette["muted"],
         "ytick.left": False,
         "path.simplify": True,
         "path.simplify_threshold": 0.2,
@@ -137,6 +137,6 @@ def _inline(svg: str, *, unique: str, label: str) -> Html:
     box = re.search(r'viewBox="[^"]*"', svg)
     head = f'<svg {box[0] if box else ""} role="img" aria-label="{escape(label)}">'
     svg = head + svg[svg.index(">") + 1 :]
-    for variable, colour in STAND_INS.items():
+    for variable, colour in PLACEHOLDERS.items():
         svg = svg.replace(colour, f"var(--{variable})")
     return Html(re.sub(r"\n\s*", "\n", svg))

@@ -71,7 +71,7 @@ class _Room(NamedTuple):
 
 
 def _best(boxes: Iterator[Box], point: Pixel, room: _Room) -> Box:
-    """The nearest box that is in nobody's way; where none is, the one that is least."""
+    """The nearest box that covers nothing; where there is none, the one that covers least."""
     cheapest: tuple[float, Box] | None = None
     for box in boxes:
         nuisance = _nuisance(box, point, room)

@@ -1,4 +1,4 @@
-"""Where the values of a parameter stand on an axis: on a linear or logarithmic one, or in a row of categories."""
+"""Positions of the values of a parameter on an axis: on a linear or logarithmic one, or in a row of categories."""
 
 import math
 from collections import Counter
@@ -25,7 +25,7 @@ Scale = Literal["linear", "log", "category"]
 
 @final
 class Missing:
-    """Stands for a parameter that a trial does not have; None is a value."""
+    """In place of the value of a parameter that a trial does not have; None is a value."""
 
 
 class Axis(NamedTuple):

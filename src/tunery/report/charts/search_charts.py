@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from tunery.report.charts.cost_axes import logarithmic, name_points, stairs
-from tunery.report.charts.figure import STAND_INS, Size, clipped, drawn, drawn_figure
+from tunery.report.charts.figure import PLACEHOLDERS, Size, clipped, render_chart, render_figure
 from tunery.report.charts.parallel import SHADES
 from tunery.report.charts.slices import Dot, Slice, Slices
 from tunery.report.compute.pareto_front import Plane, Spot
@@ -52,20 +52,20 @@ def slice_chart(found: Slices, *, best: int | None, size: Size) -> Html:
 
     height = size.height * rows
     label = "The objective against the most important parameters"
-    return drawn_figure("slices", draw, size=size._replace(height=height), label=label)
+    return render_figure("slices", draw, size=size._replace(height=height), label=label)
 
 
 def _slice(axes: "Axes", panel: Slice, *, best: int | None, width: float) -> None:
     area = 16 if len(panel.dots) < _MANY else 7
     pruned = [dot for dot in panel.dots if dot.status == "pruned"]
     completed = [dot for dot in panel.dots if dot.status == "completed"]
-    axes.scatter(*_places(pruned), s=2 * area, marker="x", linewidth=1.3, color=STAND_INS["stopped"], alpha=0.9)
-    axes.scatter(*_places(completed), s=area, color=STAND_INS["done"], alpha=0.75, linewidth=0)
+    axes.scatter(*_places(pruned), s=2 * area, marker="x", linewidth=1.3, color=PLACEHOLDERS["stopped"], alpha=0.9)
+    axes.scatter(*_places(completed), s=area, color=PLACEHOLDERS["done"], alpha=0.75, linewidth=0)
     winner = [dot for dot in panel.dots if dot.number == best]
-    axes.scatter(*_places(winner), s=80, facecolor="none", edgecolor=STAND_INS["best"], linewidth=2, zorder=5)
+    axes.scatter(*_places(winner), s=80, facecolor="none", edgecolor=PLACEHOLDERS["best"], linewidth=2, zorder=5)
     reach = 0.32 / len(panel.axis.ticks)
     for centre, middle in panel.middles:
-        axes.plot([centre - reach, centre + reach], [middle, middle], color=STAND_INS["ink"], linewidth=2, zorder=4)
+        axes.plot([centre - reach, centre + reach], [middle, middle], color=PLACEHOLDERS["ink"], linewidth=2, zorder=4)
     axes.set_title(clipped(panel.axis.name, 34) + (" (log)" if panel.axis.kind == "log" else ""))
     axes.set_xlim(-0.03, 1.03)
     _slice_ticks(axes, panel, width=width)
@@ -107,7 +107,7 @@ def front_chart(found: Sequence[Plane], *, objective: str, best: int | None, siz
 
     height = size.height * rows
     label = f"{metric_name(objective)} against what a trial costs"
-    return drawn_figure("front", draw, size=size._replace(height=height), label=label)
+    return render_figure("front", draw, size=size._replace(height=height), label=label)
 
 
 def _plane(axes: "Axes", plane: Plane, *, objective: str, best: int | None) -> None:
@@ -116,12 +116,12 @@ def _plane(axes: "Axes", plane: Plane, *, objective: str, best: int | None) -> N
     area = 22 if len(plane.spots) < _MANY else 9
     behind = [spot for spot in plane.spots if not spot.on_front]
     front = [spot for spot in plane.spots if spot.on_front]
-    axes.scatter(*_at(behind), s=area, color=STAND_INS["done"], alpha=0.6, linewidth=0)
+    axes.scatter(*_at(behind), s=area, color=PLACEHOLDERS["done"], alpha=0.6, linewidth=0)
     corners = stairs(plane.stairs)
-    axes.plot([x for x, _ in corners], [y for _, y in corners], color=STAND_INS["best"], linewidth=1.6, zorder=2)
-    axes.scatter(*_at(front), s=46, color=STAND_INS["best"], zorder=3)
+    axes.plot([x for x, _ in corners], [y for _, y in corners], color=PLACEHOLDERS["best"], linewidth=1.6, zorder=2)
+    axes.scatter(*_at(front), s=46, color=PLACEHOLDERS["best"], zorder=3)
     winner = [spot for spot in plane.spots if spot.number == best]
-    axes.scatter(*_at(winner), s=130, facecolor="none", edgecolor=STAND_INS["best"], linewidth=2, zorder=4)
+    axes.scatter(*_at(winner), s=130, facecolor="none", edgecolor=PLACEHOLDERS["best"], linewidth=2, zorder=4)
     axes.set_ylim(plane.limits.low, plane.limits.high)
     axes.margins(x=0.06)
     axes.grid(visible=True, axis="both")
@@ -141,7 +141,7 @@ def _name_front(axes: "Axes", plane: Plane) -> None:
         return
     points = [(spot.cost, spot.value) for spot in front]
     line = stairs(plane.stairs)
-    name_points(axes, [str(spot.number) for spot in front], points, line=line, ink=STAND_INS)
+    name_points(axes, [str(spot.number) for spot in front], points, line=line, palette=PLACEHOLDERS)
 
 
 def reach_chart(found: Reach, *, size: Size) -> Html:
@@ -151,13 +151,13 @@ def reach_chart(found: Reach, *, size: Size) -> Html:
         from matplotlib.ticker import MaxNLocator
 
         _bars(axes, found, size) if found.bars else _grid(axes, found.blocks)
-        axes.set_title("epochs run", color=STAND_INS["muted"])
+        axes.set_title("epochs run", color=PLACEHOLDERS["muted"])
         axes.set_xlabel("trial")
         axes.tick_params(length=3)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(6, integer=True))
 
-    return drawn("reach", draw, size=size, label="How many epochs the trials ran")
+    return render_chart("reach", draw, size=size, label="How many epochs the trials ran")
 
 
 def _bars(axes: "Axes", found: Reach, size: Size) -> None:
@@ -166,7 +166,7 @@ def _bars(axes: "Axes", found: Reach, size: Size) -> None:
     for status, colour in _STATUS.items():
         bars = [bar for bar in found.bars if bar.status == status]
         numbers, tops = [bar.number for bar in bars], [bar.epochs for bar in bars]
-        axes.vlines(numbers, 0, tops, color=STAND_INS[colour], linewidth=width)
+        axes.vlines(numbers, 0, tops, color=PLACEHOLDERS[colour], linewidth=width)
     axes.set_xlim(first - 0.7, last + 0.7)
     axes.set_ylim(0, 1.04 * max(bar.epochs for bar in found.bars))
 
@@ -179,7 +179,7 @@ def _grid(axes: "Axes", blocks: Sequence[Block]) -> None:
         group = [block for block in blocks if block.share > 0 and bisect_right(SHADE_FROM, block.share) == shade]
         if group:
             path = Path.make_compound_path(*(Path(_corners(block), closed=True) for block in group))
-            axes.add_collection(PathCollection([path], facecolor=STAND_INS[f"shade{shade}"], linewidth=0))
+            axes.add_collection(PathCollection([path], facecolor=PLACEHOLDERS[f"shade{shade}"], linewidth=0))
     axes.set_xlim(blocks[0].first, blocks[-1].end)
     axes.set_ylim(0, max(block.epoch_end for block in blocks))
 

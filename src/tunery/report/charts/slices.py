@@ -34,7 +34,7 @@ class Slice(NamedTuple):
     axis: Axis
     dots: tuple[Dot, ...]
     middles: tuple[tuple[float, float], ...]
-    """Of an axis of categories: where each stands and the median of its completed trials."""
+    """Of an axis of categories: the position of each and the median of its completed trials."""
 
 
 class Slices(NamedTuple):

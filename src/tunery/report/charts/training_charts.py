@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tunery.report.charts.figure import STAND_INS, Size, clipped, drawn
+from tunery.report.charts.figure import PLACEHOLDERS, Size, clipped, render_chart
 from tunery.report.charts.parallel import SHADES, Parallel
 from tunery.report.charts.parameter_axes import Axis
 from tunery.report.compute.run_and_study import Curve, Curves, History, Limits, RunCurves, Series
@@ -35,16 +35,18 @@ def history_chart(history: History, *, objective: str, best: int | None, size: S
         for status, (colour, marker) in _MARKS.items():
             points = [(p.number, p.value) for p in history.points if p.status == status]
             big = 2 * area if marker == "x" else area
-            axes.scatter(*_columns(points), s=big, marker=marker, linewidth=1.5, color=STAND_INS[colour], alpha=0.9)
-        axes.step(*_columns(history.best), where="post", color=STAND_INS["best"], linewidth=2)
+            axes.scatter(*_columns(points), s=big, marker=marker, linewidth=1.5, color=PLACEHOLDERS[colour], alpha=0.9)
+        axes.step(*_columns(history.best), where="post", color=PLACEHOLDERS["best"], linewidth=2)
         ring = [(p.number, p.value) for p in history.points if p.number == best]
-        axes.scatter(*_columns(ring), s=90, facecolor="none", edgecolor=STAND_INS["best"], linewidth=2, zorder=5)
+        axes.scatter(*_columns(ring), s=90, facecolor="none", edgecolor=PLACEHOLDERS["best"], linewidth=2, zorder=5)
         numbers = [p.number for p in history.points]
         room = 0.6 + (max(numbers) - min(numbers)) / 100
         axes.set_xlim(min(numbers) - room, max(numbers) + room)
         _scale(axes, x="trial", y=objective, limits=history.limits)
 
-    return drawn("history", draw, size=size, label=f"{metric_name(objective)} of every trial and the best so far")
+    return render_chart(
+        "history", draw, size=size, label=f"{metric_name(objective)} of every trial and the best so far"
+    )
 
 
 def curves_chart(curves: Curves, *, objective: str, best: int | None, size: Size) -> Html:
@@ -58,15 +60,15 @@ def curves_chart(curves: Curves, *, objective: str, best: int | None, size: Size
         _bundle(axes, map(_path, stopped), colour="stopped", width=thin, alpha=_faint(len(stopped)))
         _bundle(axes, map(_path, others), colour="done", width=1.3 * thin, alpha=0.6)
         ends = [point for curve in stopped for point in _ends(curve)]
-        axes.scatter(*_columns(ends), s=44 * thin, marker="x", linewidth=1.5, color=STAND_INS["stopped"], zorder=3)
+        axes.scatter(*_columns(ends), s=44 * thin, marker="x", linewidth=1.5, color=PLACEHOLDERS["stopped"], zorder=3)
         _bundle(axes, map(_path, winner), colour="best", width=2.6, alpha=1)
         lone = [(1, curve.values[0]) for curve in curves.curves if len(curve.values) == 1 and curve.stopped_at is None]
-        axes.scatter(*_columns(lone), s=18, color=STAND_INS["done"])
+        axes.scatter(*_columns(lone), s=18, color=PLACEHOLDERS["done"])
         longest = max((len(curve.values) for curve in curves.curves), default=1)
         axes.set_xlim(0.9, max(2, longest) + 0.1)
         _scale(axes, x="epoch", y=objective, limits=curves.limits)
 
-    return drawn("curves", draw, size=size, label=f"{metric_name(objective)} of every trial after each epoch")
+    return render_chart("curves", draw, size=size, label=f"{metric_name(objective)} of every trial after each epoch")
 
 
 def parallel_chart(parallel: Parallel, *, best: int | None, size: Size) -> Html:
@@ -89,7 +91,7 @@ def parallel_chart(parallel: Parallel, *, best: int | None, size: Size) -> Html:
         span = (-0.35, len(parallel.axes) - 0.45)
         axes.set(xlim=(-0.02, 1.02), ylim=span[::-1]) if size.narrow else axes.set(xlim=span, ylim=(-0.04, 1.02))
 
-    return drawn("parallel", draw, size=size, label="Parameters of every trial and the objective they led to")
+    return render_chart("parallel", draw, size=size, label="Parameters of every trial and the objective they led to")
 
 
 def loss_chart(curves: RunCurves, *, size: Size) -> Html:
@@ -102,7 +104,7 @@ def loss_chart(curves: RunCurves, *, size: Size) -> Html:
         drawn = [s for s in (curves.train_loss, curves.validation.get("loss")) if s]
         _scale(axes, x=curves.unit, y="loss", limits=_limits(drawn))
 
-    return drawn("loss", draw, size=size, label="Training and validation loss")
+    return render_chart("loss", draw, size=size, label="Training and validation loss")
 
 
 def rate_chart(curves: RunCurves, *, size: Size) -> Html:
@@ -114,7 +116,7 @@ def rate_chart(curves: RunCurves, *, size: Size) -> Html:
         _scale(axes, x=curves.unit, y="learning rate", limits=Limits(0.0, 1.05 * (highest or 1.0), 0))
         axes.yaxis.set_major_formatter("{x:g}")
 
-    return drawn("rate", draw, size=size, label="Learning rate")
+    return render_chart("rate", draw, size=size, label="Learning rate")
 
 
 def metric_chart(curves: RunCurves, *, objective: str, best_epoch: int | None, size: Size) -> Html:
@@ -125,10 +127,10 @@ def metric_chart(curves: RunCurves, *, objective: str, best_epoch: int | None, s
         _lines(axes, series, colour="done", width=2, marker="o")
         points = list(zip(series.x, series.y, strict=True))
         restored = points[best_epoch - 1 : best_epoch] if best_epoch else []
-        axes.scatter(*_columns(restored), s=90, facecolor="none", edgecolor=STAND_INS["best"], linewidth=2, zorder=5)
+        axes.scatter(*_columns(restored), s=90, facecolor="none", edgecolor=PLACEHOLDERS["best"], linewidth=2, zorder=5)
         _scale(axes, x=curves.unit, y=objective, limits=_limits([series]))
 
-    return drawn("metric", draw, size=size, label=f"{metric_name(objective)} on the validation split")
+    return render_chart("metric", draw, size=size, label=f"{metric_name(objective)} on the validation split")
 
 
 def _columns(points: Iterable[tuple[float, float | None]]) -> tuple[list[float], list[float]]:
@@ -151,9 +153,11 @@ def _bundle(axes: "Axes", paths: Iterable[np.ndarray], *, colour: str, width: fl
 
     pieces = [piece for path in paths for piece in _pieces(path)]
     lines = [piece for piece in pieces if len(piece) > 1]
-    axes.add_collection(LineCollection(lines, colors=STAND_INS[colour], linewidths=width, alpha=alpha), autolim=False)
+    axes.add_collection(
+        LineCollection(lines, colors=PLACEHOLDERS[colour], linewidths=width, alpha=alpha), autolim=False
+    )
     dots = [tuple(piece[0]) for piece in pieces if len(piece) == 1]
-    axes.scatter(*_columns(dots), s=4 * width**2, color=STAND_INS[colour], alpha=alpha)
+    axes.scatter(*_columns(dots), s=4 * width**2, color=PLACEHOLDERS[colour], alpha=alpha)
 
 
 def _faint(lines: int) -> float:
@@ -174,7 +178,7 @@ def _turned(path: np.ndarray, size: Size) -> np.ndarray:
 def _parameter_axis(axes: "Axes", axis: Axis, *, place: int, size: Size) -> None:
     """A line with ticks and a name: upright on a wide page, lying on a narrow one."""
     line, ends = [place, place], [0, 1]
-    axes.plot(*((ends, line) if size.narrow else (line, ends)), color=STAND_INS["muted"], linewidth=1, zorder=3)
+    axes.plot(*((ends, line) if size.narrow else (line, ends)), color=PLACEHOLDERS["muted"], linewidth=1, zorder=3)
     name = _wrapped(axis.name)
     halo = _halo()
     if size.narrow:
@@ -186,12 +190,12 @@ def _parameter_axis(axes: "Axes", axis: Axis, *, place: int, size: Size) -> None
         x, y = (position, place + 0.1) if size.narrow else (place + 0.05, position)
         side = "left" if position == 0 else "right" if position == 1 else "center"
         how: dict[str, Any] = {"ha": side, "va": "top"} if size.narrow else {"ha": "left", "va": "center"}
-        axes.text(x, y, short, fontsize=11, color=STAND_INS["muted"], zorder=6, **how, **halo)
+        axes.text(x, y, short, fontsize=11, color=PLACEHOLDERS["muted"], zorder=6, **how, **halo)
 
 
 def _halo() -> dict[str, Any]:
     """A patch in the colour of the panel behind a text, so that lines do not cross it."""
-    return {"bbox": {"facecolor": STAND_INS["panel"], "edgecolor": "none", "pad": 1.2, "alpha": 0.75}}
+    return {"bbox": {"facecolor": PLACEHOLDERS["panel"], "edgecolor": "none", "pad": 1.2, "alpha": 0.75}}
 
 
 def _wrapped(name: str) -> str:
@@ -204,7 +208,7 @@ def _lines(
 ) -> None:
     if series is not None:
         y = [np.nan if value is None else value for value in series.y]
-        axes.plot(series.x, y, color=STAND_INS[colour], linewidth=width, alpha=alpha, marker=marker, markersize=4)
+        axes.plot(series.x, y, color=PLACEHOLDERS[colour], linewidth=width, alpha=alpha, marker=marker, markersize=4)
 
 
 def _limits(series: Sequence[Series]) -> Limits:
@@ -218,7 +222,7 @@ def _limits(series: Sequence[Series]) -> Limits:
 def _scale(axes: "Axes", *, x: str, y: str, limits: Limits) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_title(metric_name(y), color=STAND_INS["muted"])
+    axes.set_title(metric_name(y), color=PLACEHOLDERS["muted"])
     axes.set_xlabel(x)
     axes.set_ylim(limits.low, limits.high)
     axes.yaxis.set_major_locator(MaxNLocator(5))

@@ -26,7 +26,7 @@ class Interval(NamedTuple):
     dots: tuple[float, ...] = ()
     """One per seed."""
     certain: bool = True
-    """Whether it is to be drawn as something that a test bears out."""
+    """Whether it is to be drawn as significant."""
 
 
 class Intervals(NamedTuple):
@@ -64,7 +64,7 @@ class Spot(NamedTuple):
 
 
 class TradeOff(NamedTuple):
-    """Score against one cost; the front has those that no other method beats in one without losing in the other."""
+    """Score against one cost; the front has the methods that are Pareto-optimal."""
 
     cost: Cost
     spots: tuple[Spot, ...]

@@ -67,16 +67,16 @@ def saved_sentence(kept: int, keep_all: int) -> str:
 
 
 def records_sentence(storage: Storage) -> str:
-    """Records are counted apart."""
-    return f"{size(storage.record_bytes)} of records (metrics, logs, reports, configs, database), counted apart"
+    """Records are counted separately."""
+    return f"{size(storage.record_bytes)} of records (metrics, logs, reports, configs, database), counted separately"
 
 
 def orphans_sentence(orphans: Sequence[StoredItem]) -> str:
-    """How much nothing needs, and what removes it; empty where there is no such thing."""
+    """What is unreferenced, and what removes it; empty where there is no such thing."""
     if not orphans:
         return ""
     total = size(sum(item.bytes for item in orphans))
-    return f"{plural(len(orphans), 'orphan')}, {total}, that nothing needs: `tunery clean` finds and removes them"
+    return f"{plural(len(orphans), 'orphan')}, {total}, that nothing refers to: `tunery clean --delete` removes them"
 
 
 def short_path(path: str) -> str:

@@ -16,8 +16,8 @@ EVALUATORS: Final = {
 }
 """Evaluator -> how it is called, and what its numbers say."""
 
-_JUDGED = 2_000
-"""Trials that a parameter without a computed importance is judged by."""
+_MOST_TRIALS = 2_000
+"""Trials from which the order of parameters without a computed importance is estimated."""
 
 
 class ImportanceRow(NamedTuple):
@@ -30,16 +30,16 @@ class ImportanceRow(NamedTuple):
 
 
 def evaluators(study: StudyResult) -> list[str]:
-    """Those that judged the parameters of this study."""
+    """Those that were computed for this study."""
     return [name for name in EVALUATORS if study.importance.get(name)]
 
 
 def importance_rows(study: StudyResult) -> list[ImportanceRow]:
-    """All judged parameters, most important first: by the mean of what the evaluators say of each."""
-    judged = [{row.path: row for row in study.importance[name]} for name in evaluators(study)]
+    """All parameters with an importance, most important first: by the mean of what the evaluators say of each."""
+    by_evaluator = [{row.path: row for row in study.importance[name]} for name in evaluators(study)]
     rows = []
-    for path in dict.fromkeys(path for shares in judged for path in shares):
-        found = [shares.get(path) for shares in judged]
+    for path in dict.fromkeys(path for shares in by_evaluator for path in shares):
+        found = [shares.get(path) for shares in by_evaluator]
         shares = tuple(finite(row.share) if row else None for row in found)
         rows.append(ImportanceRow(path, shares, max(row.trials for row in found if row)))
     return sorted(rows, key=lambda row: -fmean([share for share in row.shares if share is not None] or [0.0]))
@@ -51,10 +51,10 @@ def most_important(study: StudyResult, columns: Mapping[str, Sequence[Any]], val
     `columns` holds one value for every trial, `Missing` where it has none, `values` what each trial reached.
     """
     place = {row.path: index for index, row in enumerate(importance_rows(study))}
-    judged = sorted(place.keys() & columns.keys(), key=place.__getitem__)
-    if judged:
-        return [*judged, *(path for path in columns if path not in place)]
-    some = sampled(len(values), _JUDGED)
+    ordered = sorted(place.keys() & columns.keys(), key=place.__getitem__)
+    if ordered:
+        return [*ordered, *(path for path in columns if path not in place)]
+    some = sampled(len(values), _MOST_TRIALS)
     reached = [values[index] for index in some]
     related = {path: relatedness([column[index] for index in some], reached) for path, column in columns.items()}
     return sorted(columns, key=lambda path: -related[path])

@@ -24,7 +24,7 @@ class Spot(NamedTuple):
     """In the unit of its plane."""
     value: float
     on_front: bool
-    """Whether no other trial beats it in one objective without losing in another, all objectives counted."""
+    """Whether it is Pareto-optimal, all objectives counted."""
 
 
 class Plane(NamedTuple):
@@ -34,7 +34,7 @@ class Plane(NamedTuple):
     """Name and unit of the cost."""
     logarithmic: bool
     spots: tuple[Spot, ...]
-    """In the order of the trials, sampled where there are many; the front is complete."""
+    """In the order of the trials, sampled where there are many; the Pareto-optimal ones are complete."""
     stairs: tuple[tuple[float, float], ...]
     """Costs and values that are Pareto-optimal in this plane, from the cheapest on."""
     limits: Limits
@@ -44,7 +44,7 @@ class Plane(NamedTuple):
 
 
 class FrontRow(NamedTuple):
-    """A trial of the front in words."""
+    """A Pareto-optimal trial and its costs in words."""
 
     trial: TrialRecord
     costs: tuple[str, ...]
@@ -57,7 +57,7 @@ def costs_of(study: StudyResult) -> tuple[str, ...]:
 
 
 def front_rows(study: StudyResult) -> list[FrontRow]:
-    """The trials of the front, best value first."""
+    """The Pareto-optimal trials, best value first."""
     by_number = {trial.number: trial for trial in study.trials}
     trials = [by_number[number] for number in study.front if number in by_number]
     ordered = sorted(trials, key=lambda trial: ranking_key(finite(trial.value), None, direction=study.direction))

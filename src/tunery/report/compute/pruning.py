@@ -14,7 +14,7 @@ MOST_BARS = 120
 """Up to so many trials each have a bar of their own."""
 
 _COLUMNS, _ROWS = 60, 20
-"""Of the drawing that stands in for more bars, at most."""
+"""Of the drawing that replaces more bars, at most."""
 
 
 class Pruning(NamedTuple):
@@ -29,7 +29,7 @@ class Pruning(NamedTuple):
     """`EARLY_EPOCHS`, or the last epoch after which a trial was stopped."""
     by_epoch: tuple["Stopped", ...]
     seconds_saved: float | None
-    """Estimate; None without a completed trial to judge by."""
+    """Estimate; None without a completed trial to estimate from."""
 
 
 class Stopped(NamedTuple):

@@ -22,7 +22,7 @@ def best_indices(values: Sequence[float], direction: Direction, *, most: int) ->
 
 
 def sample_note(drawn: int, of: int, *, kept: str = "the best ones") -> str:
-    """`Drawn are 400 of 10,000 trials: the best ones and …`; empty where all are drawn."""
+    """`400 of 10,000 trials are drawn: the best ones and …`; empty where all are."""
     if drawn >= of:
         return ""
-    return f"Drawn are {drawn:,} of {of:,} trials: {kept} and an even sample of the others."
+    return f"{drawn:,} of {of:,} trials are drawn: {kept} and an even sample of the others."

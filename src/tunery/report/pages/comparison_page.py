@@ -90,7 +90,7 @@ def comparison_headline(result: ComparisonResult) -> str:
         shared = f"{plural(len(tied), 'method')} share the best mean {name} on test, {score(first.mean)}"
         return f"{shared}{_doubt(result)}."
     over = f", over {plural(first.seeds, 'seed')}" if first.seeds > 1 else ""
-    return f"Ahead by mean {name} on test{over}: {first.method} with {score(first.mean)}{_reservation(result)}."
+    return f"Best mean {name} on test{over}: {first.method} with {score(first.mean)}{_reservation(result)}."
 
 
 def _reservation(result: ComparisonResult) -> str:
@@ -130,7 +130,7 @@ def _tiles(result: ComparisonResult) -> Html:
     rows = [("Methods", f"{len(result.methods)}", f"baseline: {result.baseline}")]
     rows.append(("Seeds", f"{len(result.seeds)}", "of every method, the same for all"))
     rows.append(("Runs", f"{len(result.cells)}", f"{failed} failed" if failed else "all completed"))
-    rows.append(("Computing", duration(result.seconds), "all runs together"))
+    rows.append(("Run time", duration(result.seconds), "all runs together"))
     if result.best:
         rows.append(("Kept", result.best.method, f"seed {result.best.seed}, the best on validation"))
     rows.append(saved_tile(result.disk.bytes, result.disk.keep_all_bytes))
@@ -233,7 +233,7 @@ def _costs(result: ComparisonResult) -> Html:
     def draw(size: Size) -> Html:
         return rows_chart("costs", panels, _rows(result), size=size, label="Costs of every method")
 
-    note = "Means over the seeds. Bars start at zero; the numbers of parameters stand on a logarithmic axis."
+    note = "Means over the seeds. Bars start at zero; the axis of parameters is logarithmic."
     return section("Costs", figure(draw, wide=(_WIDE, 0), phone_height=0, caption=note))
 
 
@@ -249,7 +249,7 @@ def _trade_offs(result: ComparisonResult) -> Html | None:
         sized = size._replace(height=height)
         return trade_off_chart(trades, objective=result.objective, baseline=result.baseline, size=sized, label=label)
 
-    marks = legend(("best", "dot", "on the front: no method beats it in one without losing in the other"))
+    marks = legend(("best", "dot", "Pareto-optimal: no method is better in one and not worse in the other"))
     note = (
         f"{cost_axes_sentence(result.direction)} Differences between neighbours may be chance: see the intervals above."
     )
@@ -296,8 +296,8 @@ _MADE = (
     "Differences to the baseline are paired: same seed, same test rows. Their interval and p come from a t test whose"
     " variance has a part for the seeds and a part for the choice of test rows. Significant means that the difference"
     " holds at 5 % after Holm's correction for the number of methods. Not significant does not mean equal.",
-    "Whoever now picks a method because of its test score will find that score optimistic for new data, the more so the"
-    " more methods were compared. The model that was kept was chosen on validation.",
+    "A method that is chosen by its test score has an optimistic one, the more so the more methods were compared. The"
+    " model that was kept was chosen on validation.",
     "Seconds are wall-clock time of one run at a time on the machine below; tokens per second leave padding out; peak"
     " memory is that of the training process.",
 )
@@ -306,4 +306,4 @@ _MADE = (
 def _made(result: ComparisonResult) -> Html:
     seeds = ", ".join(str(seed) for seed in result.seeds)
     lines = [*_MADE, f"Seeds: {seeds}."]
-    return section("How the numbers were made", tag("ul", [tag("li", line) for line in lines], class_="findings"))
+    return section("How the numbers were computed", tag("ul", [tag("li", line) for line in lines], class_="findings"))

@@ -22,7 +22,7 @@ COUNTS: Final = ("support", "predicted")
 _PHONE: Final = 360
 
 _ONE_ROW: Final = 6
-"""Key figures that stand in one row; more stand in rows of four."""
+"""Key figures that fit into one row; more are in rows of four."""
 
 
 def section(title: str, *children: Child, long: bool = False) -> Html:
@@ -105,7 +105,7 @@ def config_block(config: Mapping[str, Any], *, chosen: Container[str] = ()) -> H
 def metrics_table(validation: Mapping[str, Any], test: Mapping[str, Any], *, objective: str) -> Html | None:
     """The scalar metrics of both splits, the objective first."""
     left, right = scalars(validation), scalars(test)
-    names = sorted(told_once({**left, **right}, (left, right), objective), key=lambda name: name != objective)
+    names = sorted(without_repeats({**left, **right}, (left, right), objective), key=lambda name: name != objective)
     if not names:
         return None
     splits = [(title, values) for title, values in (("validation", left), ("test", right)) if values]
@@ -116,8 +116,8 @@ def metrics_table(validation: Mapping[str, Any], test: Mapping[str, Any], *, obj
     return tag("div", table([("metric", None), *((title, "n") for title, _ in splits)], rows), class_="compact")
 
 
-def told_once(names: Iterable[str], splits: Iterable[Mapping[str, Any]], objective: str) -> list[str]:
-    """`names` without micro F1 where it is accuracy, as it always is for one label of n."""
+def without_repeats(names: Iterable[str], splits: Iterable[Mapping[str, Any]], objective: str) -> list[str]:
+    """`names` without micro F1 where it is accuracy, as it always is in single-label tasks."""
     equal = all("accuracy" in split and split.get("f1_micro") == split["accuracy"] for split in splits if split)
     return [name for name in names if name != "f1_micro" or not equal or objective == "f1_micro"]
 

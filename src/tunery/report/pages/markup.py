@@ -28,7 +28,7 @@ def join(children: Iterable[Child]) -> Html:
 
 
 def prose(text: str) -> Html:
-    """A sentence, with what stands between backticks as code."""
+    """A sentence, with what is between backticks as code."""
     parts = text.split("`")
     if len(parts) % 2 == 0:  # one backtick has no other
         return join([text])

@@ -36,7 +36,7 @@ def history_section(study: StudyResult) -> Html:
     marks += [("best", "ring", f"trial {_winner(study)}, the winner")] if study.best else []
     caption = _beyond(found.limits.hidden, "trial")
     if len(found.points) < found.of:
-        caption += f" Drawn are an even sample of {len(found.points):,} of {found.of:,} trials and the line of all."
+        caption += f" An even sample of {len(found.points):,} of {found.of:,} trials is drawn; the line is of all."
     return section("History", legend(*marks), figure(draw, wide=_WIDE, phone_height=270, caption=caption.strip()))
 
 
@@ -67,8 +67,8 @@ def curves_section(study: StudyResult, stopped: Pruning) -> Html | None:
 
 
 _HOW_SAVED = (
-    " The estimate: each stopped trial's own seconds per epoch, times the epochs that it did not run, judged by how"
-    " long completed trials ran."
+    " The estimate: each stopped trial's own seconds per epoch, times the epochs that it did not run, for as long as"
+    " completed trials ran."
 )
 
 
@@ -128,13 +128,13 @@ def front_section(study: StudyResult) -> Html | None:
     def draw(size: Size) -> Html:
         return front_chart(found, objective=study.objective, best=_winner(study), size=size)
 
-    marks = [("done", "dot", "completed"), ("best", "dot", "on the front")]
+    marks = [("done", "dot", "completed"), ("best", "dot", "Pareto-optimal")]
     wins = f"trial {_winner(study)}, the winner by {metric_name(study.objective)}"
     marks += [("best", "ring", wins)] if study.best else []
     caption = cost_axes_sentence(study.direction)
-    caption += " A trial may be on the front for a cost that another drawing shows." if len(found) > 1 else ""
+    caption += " A trial may be Pareto-optimal because of a cost that another drawing shows." if len(found) > 1 else ""
     caption += f" {_beyond(found[0].limits.hidden, 'trial')}" if found[0].limits.hidden else ""
-    caption += f" {sample_note(len(found[0].spots), found[0].of, kept='the front')}"
+    caption += f" {sample_note(len(found[0].spots), found[0].of, kept='the Pareto-optimal ones')}"
     drawing = figure(draw, wide=(1040, 380), phone_height=300, caption=caption.strip())
     told = tag("p", front_sentence(study), class_="quiet")
     return section("What a score costs", told, legend(*marks), drawing, front_table(study))
@@ -152,7 +152,7 @@ def parallel_section(study: StudyResult) -> Html | None:
     marks = [("", "ramp", "completed, worst to best"), ("stopped", "line", "pruned")]
     marks += [("best", "line", f"trial {_winner(study)}, the winner")] if study.best else []
     note = "One line per trial. A line breaks where its trial has no such parameter."
-    left_out = f"Not drawn, being less important here: {_named(found.left_out)}." if found.left_out else ""
+    left_out = f"Less important and not drawn: {_named(found.left_out)}." if found.left_out else ""
     caption = f"{left_out} {sample_note(len(found.lines), found.of)}".strip()
     drawing = figure(draw, wide=(1040, 400), phone_height=30 + 62 * len(found.axes), caption=caption)
     return section("Parameters", tag("p", note, class_="quiet"), legend(*marks), drawing)

@@ -92,10 +92,10 @@ def _counted(study: StudyResult) -> str:
     counts = {status: sum(trial.status == status for trial in study.trials) for status in verbs}
     counts = {status: count for status, count in counts.items() if count or status == "completed"}
     told = [f"{count:,} {verbs[status][count != 1]}" for status, count in counts.items()]
-    return f"Of {plural(len(study.trials), 'trial')}, {listed(told)}, in {duration(study.seconds)} of computing."
+    return f"Of {plural(len(study.trials), 'trial')}, {listed(told)}, in {duration(study.seconds)} of run time."
 
 
-def _thrift(study: StudyResult, stopped: Pruning) -> str:
+def _savings(study: StudyResult, stopped: Pruning) -> str:
     told = []
     if stopped.seconds_saved:
         told.append(f"Stopping early saved an estimated {duration(stopped.seconds_saved)}.")
@@ -112,10 +112,10 @@ def _headline(study: StudyResult, stopped: Pruning) -> Html:
         tag("p", study.name, class_="name"),
         _remarks(study.doubts),
         tag("h1", headline(study)),
-        tag("p", f"{_counted(study)} {_thrift(study, stopped)}", class_="lead"),
+        tag("p", f"{_counted(study)} {_savings(study, stopped)}", class_="lead"),
         _remarks(study.notes),
         tag("p", objective_sentence(study.objective, study.direction, split="validation"), class_="quiet"),
-        tag("p", f"Kept low beside it: {cost_names(study)}.", class_="quiet") if costs_of(study) else None,
+        tag("p", f"Minimized beside it: {cost_names(study)}.", class_="quiet") if costs_of(study) else None,
     )
 
 
@@ -132,10 +132,10 @@ def _tiles(study: StudyResult, stopped: Pruning) -> Html:
             rows.append(("Over seeds", score(again.mean), f"mean of {plural(len(again.values), 'seed')} on validation"))
         rows.append(("Test", score(study.best.test.get(study.objective)), f"{name}, read once"))
     if costs_of(study):
-        rows.append(("On the front", f"{len(study.front):,}", f"of {plural(len(study.objectives), 'objective')}"))
+        rows.append(("Pareto-optimal", f"{len(study.front):,}", f"of {plural(len(study.objectives), 'objective')}"))
     share = percent(stopped.stopped / stopped.ended) if stopped.ended else "0 %"
     rows.append(("Trials", f"{len(study.trials):,}", f"{share} stopped early"))
-    rows.append(("Computing", duration(study.seconds), "all trials together"))
+    rows.append(("Run time", duration(study.seconds), "all trials together"))
     if stopped.seconds_saved:
         rows.append(("Time saved", duration(stopped.seconds_saved), "by stopping early, estimated"))
     rows.append(saved_tile(study.disk.bytes, study.disk.keep_all_bytes))

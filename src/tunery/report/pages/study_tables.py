@@ -61,11 +61,11 @@ def _rescored_row(again: Rescored, seeds: Sequence[int], *, wins: bool) -> Html:
 
 
 def front_table(study: StudyResult) -> Html:
-    """The trials of the front in numbers."""
+    """The Pareto-optimal trials in numbers."""
     rows = [_front_row(row.trial, study) for row in front_rows(study)]
     header = [("trial", "n"), (metric_name(study.objective), "n"), *((cost, "n") for cost in costs_of(study))]
     content = tag("div", table(header, rows, sortable=True, tall=False, class_="dense"), class_="compact")
-    return collapsed(f"All {plural(len(rows), 'trial')} of the front", content, when=len(rows) > MOST_OPEN)
+    return collapsed(f"All {plural(len(rows), 'Pareto-optimal trial')}", content, when=len(rows) > MOST_OPEN)
 
 
 def _front_row(trial: TrialRecord, study: StudyResult) -> Html:

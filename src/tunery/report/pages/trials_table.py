@@ -36,7 +36,9 @@ def trials_section(study: StudyResult) -> Html:
     body = [_row(row, columns, wins=row["number"] == best) for row in shown]
     content = table([(one.title, "n" if one.numeric else None) for one in columns], body, sortable=True)
     note = "Click a column to sort by it. Only completed trials are ranked."
-    note += " Those that were trained again with other seeds stand first, by their mean." if study.rescored else ""
+    note += (
+        " Those that were trained again with other seeds come first, ordered by their mean." if study.rescored else ""
+    )
     note += _left_out(len(rows), len(shown))
     return section("Leaderboard", tag("p", note, class_="quiet"), content, long=True)
 

@@ -25,7 +25,7 @@ def _notes(found: WorstRows) -> Iterator[str]:
     wrong = sum(set(row.labels) != set(row.answer) for row in found.rows)
     told = f"{len(found.rows):,} of {plural(found.total, 'row')} of {found.split} with the highest loss"
     yield f"The {told}; {wrong:,} of them got a wrong answer. The label in the data may be wrong, too."
-    yield "Beside a label stands the probability that the model gives it; bold is what makes an answer wrong."
+    yield "The percentage is the probability that the model gives a label; bold labels make the answer wrong."
     if found.split == "test":
         yield "A model that is changed because of these rows needs other rows for an honest test."
     if not found.has_texts:

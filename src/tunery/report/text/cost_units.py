@@ -13,11 +13,11 @@ SIZES: Final[Units] = ((1e9, 1e9, "GB"), (0, 1e6, "MB"))
 PLAIN: Final[Units] = ((0, 1, ""),)
 
 LOG_FROM = 10
-"""Ratio of the largest to the smallest cost from which points stand on a logarithmic axis."""
+"""Ratio of the largest to the smallest cost from which the axis is logarithmic."""
 
 
 class CostWords(NamedTuple):
-    """How a cost among the objectives is called and counted."""
+    """Name, unit and text of a cost among the objectives."""
 
     name: str
     units: Units

@@ -23,7 +23,7 @@ METRIC_NAMES: Final[dict[str, tuple[str, str]]] = {
 """Metric -> how it is called in a sentence, and what it says."""
 
 DASH = "\N{EN DASH}"
-"""Stands where there is no number."""
+"""Written where there is no number."""
 
 _MINUS = "\N{MINUS SIGN}"
 _GAP = "\N{NO-BREAK SPACE}"

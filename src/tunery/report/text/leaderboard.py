@@ -48,7 +48,7 @@ def leaderboard_rows(study: StudyResult) -> list[dict[str, Any]]:
     """One row per trial, best first: completed ones, then pruned, running and failed ones.
 
     Completed trials are ordered by value, equals by their loss; those that were trained again with
-    other seeds stand first, by their mean.
+    other seeds come first, ordered by their mean.
     Only completed trials with a value have a rank; the others, and parameters that do not exist in a trial, are None.
     """
     paths, more, again = searched(study), extras(study), {row.number: row for row in study.rescored}

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tunery.errors import enumerated
 from tunery.report.compute.importance import EVALUATORS, evaluators, importance_rows
 from tunery.report.compute.pareto_front import costs_of
 from tunery.report.compute.pruning import Pruning
@@ -59,18 +60,15 @@ def pruned_sentence(found: Pruning) -> str:
 
 
 def cost_names(study: StudyResult) -> str:
-    """What the study kept low beside the objective."""
+    """The costs that the study minimized beside the objective."""
     return listed([COST_WORDS[cost].name for cost in costs_of(study)])
 
 
 def front_sentence(study: StudyResult) -> str:
-    """How many trials are worth a look with several objectives."""
-    costs = cost_names(study)
-    on_front = "trial is" if len(study.front) == 1 else "trials are"
-    told = (
-        f"{len(study.front):,} {on_front} on the front of {metric_name(study.objective)}, {costs}: no other beats one"
-    )
-    return f"{told} of them in one objective without losing in another."
+    """With several objectives, how many trials are Pareto-optimal."""
+    measures = listed([metric_name(study.objective), *(COST_WORDS[cost].name for cost in costs_of(study))])
+    count = f"{plural(len(study.front), 'trial')} {'is' if len(study.front) == 1 else 'are'} Pareto-optimal"
+    return f"{count} in {measures}: no other is better in one of them and not worse in the rest."
 
 
 def rescored_sentence(study: StudyResult) -> str:
@@ -92,7 +90,7 @@ def _best_value(study: StudyResult) -> Rescored | None:
 
 
 def importance_line(study: StudyResult, *, most: int) -> str:
-    """The most important parameters with their shares; empty where none was judged."""
+    """The most important parameters with their shares; empty where none was computed."""
     names = evaluators(study)
     if not names:
         return ""
@@ -117,6 +115,4 @@ def gain_measure(study: StudyResult) -> str:
 
 def numbers_text(numbers: tuple[int, ...], most: int = _MOST_NAMED) -> str:
     """Numbers of trials, the first ones where they are many."""
-    shown = [f"{number}" for number in numbers[:most]]
-    more = len(numbers) - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more else "")
+    return enumerated([*map(str, numbers)], most)

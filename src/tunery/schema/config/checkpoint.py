@@ -31,5 +31,5 @@ class Checkpoint(Spec):
     """What happens when `max_disk` or `min_free` would be crossed: `evict` frees, step by step, what is least needed
     (what only the end of the study may need, then spare resume points, then all but the best epoch of every trial,
     then all but the best trial) and goes on while there is room at all; `stop` frees nothing and ends resumably; `wait`
-    frees nothing and waits for room on the file system; where only `max_disk` is crossed, which nobody else will mend,
+    frees nothing and waits for room on the file system; where only `max_disk` is crossed, and waiting does not help,
     it ends as `stop` does."""

@@ -10,7 +10,7 @@ Gamma = Annotated[float, Field(ge=0, le=100), Range(1.0, 5.0)]
 
 
 class CrossEntropy(Spec):
-    """Softmax cross-entropy: one label of n."""
+    """Softmax cross-entropy, for single-label tasks."""
 
     name: Literal["ce"] = "ce"
     class_weights: Annotated[Literal["balanced"] | None, Choices((None, "balanced"))] = None
@@ -18,7 +18,7 @@ class CrossEntropy(Spec):
 
 
 class Bce(Spec):
-    """Sigmoid cross-entropy, the mean over the labels; for one label of n, each label against the rest."""
+    """Sigmoid cross-entropy, the mean over the labels; in single-label tasks, each label against the rest."""
 
     name: Literal["bce"] = "bce"
 

@@ -46,7 +46,7 @@ def _objective_exists(task: Task, search: Search) -> Iterator[Problem]:
             rule = f"after the metric come costs ({', '.join(COSTS)}), but got {cost!r}"
             yield Problem("search.objective", f"{rule}; {did_you_mean(cost, COSTS)}")
         elif costs.count(cost) > 1:
-            yield Problem("search.objective", f"every cost stands there once, but got {cost!r} twice")
+            yield Problem("search.objective", f"every cost is named once, but got {cost!r} twice")
 
 
 def _sampler_fits_the_objectives(task: Task, search: Search) -> Iterator[Problem]:
@@ -78,7 +78,7 @@ def _mode_agrees(task: Task, train: Train, search: Search) -> Iterator[Problem]:
 
 
 def objective_of(task: Task, search: Search) -> str:
-    """Name of the validation metric that judges a run."""
+    """Name of the validation metric by which runs are ranked."""
     return objectives_of(task, search)[0]
 
 
@@ -155,7 +155,7 @@ def _own_rate_is_one_rate(peft: Peft, optim: Optim) -> Iterator[Problem]:
 
 def _adapter_rate_has_an_adapter(peft: Peft, optim: Optim) -> Iterator[Problem]:
     if optim.adapter_lr is not None and isinstance(peft, NoPeft | BitFit | LayerNormTuning):
-        message = f"peft.method={written_name(type(peft))!r} adds no parameters, so nothing would learn at this rate; "
+        message = f"peft.method={written_name(type(peft))!r} adds no parameters, so this rate has no effect; "
         yield Problem("optim.adapter_lr", message + "use optim.lr")
 
 
@@ -221,9 +221,7 @@ def _a_column_has_one_meaning(task: Task, data: Data) -> Iterator[Problem]:
         yield Problem("data.labels", "there must be at least one label column, but the list is empty")
     for column in dict.fromkeys(labels):
         if labels.count(column) > 1:
-            yield Problem(
-                f"data.{key}", f"every column stands there once, but got {column!r} {labels.count(column)} times"
-            )
+            yield Problem(f"data.{key}", f"every column is named once, but got {column!r} {labels.count(column)} times")
         if column in (data.text, data.text_pair):
             yield Problem(
                 f"data.{key}", f"the model reads the column {column!r} as its text, so it cannot be the label"

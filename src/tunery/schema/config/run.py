@@ -29,7 +29,7 @@ from tunery.schema.config.tracking import Tracker
 from tunery.schema.config.train import Train
 from tunery.schema.reading.fields import written_name
 from tunery.schema.reading.short_forms import written_out
-from tunery.schema.reading.validation import section_refusals
+from tunery.schema.reading.validation import section_problems
 from tunery.schema.results.direction import Direction
 from tunery.schema.spec import Spec
 
@@ -85,7 +85,7 @@ class RunConfig(Spec):
         """Keywords are read as a file is: with short forms, and refused with every problem at once."""
         if isinstance(given, Mapping):
             given = written_out(given, cls.model_fields)
-            if problems := list(section_refusals(given, cls.model_fields, searched=False)):
+            if problems := list(section_problems(given, cls.model_fields, searched=False)):
                 raise ConfigError(problems)
         try:
             return read(given)
@@ -129,7 +129,7 @@ class RunConfig(Spec):
 
     @property
     def objective(self) -> str:
-        """Name of the validation metric that judges this run."""
+        """Name of the validation metric by which runs are ranked."""
         return objective_of(self.task, self.search)
 
     @property

@@ -152,7 +152,7 @@ class Search(Spec):
     sampler: Sampler = Tpe()
     """Proposes the next configuration."""
     pruner: Pruner = MedianPruner()
-    """Judges a running trial after each epoch."""
+    """Decides after each epoch whether a running trial is stopped."""
     max_failures: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """Failed trials in a row that end the study."""
     n_jobs: Annotated[int, Field(ge=1, le=1024)] = 1

@@ -14,7 +14,7 @@ from tunery.schema.results.comparison import ComparisonResult
 from tunery.schema.results.run import RunResult
 from tunery.schema.results.storage import Storage
 from tunery.schema.results.study import StudyResult
-from tunery.schema.space.yaml_file import default_space, in_words
+from tunery.schema.space.yaml_file import default_space, domain_text
 from tunery.schema.spec import Choices, Domain, Spec
 
 Pictures = Mapping[tuple[str, str], str]
@@ -193,7 +193,7 @@ def _domain(domain: Domain | None) -> str:
         return ""
     if isinstance(domain, Choices):
         return ", ".join(f"`{json.dumps(value)}`" for value in domain.values)
-    return in_words(domain)
+    return domain_text(domain)
 
 
 def _said(field: FieldInfo) -> str:

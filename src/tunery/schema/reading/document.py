@@ -16,7 +16,7 @@ from tunery.schema.config.run import RunConfig
 from tunery.schema.reading.fields import branches, members, tag_name, tag_of
 from tunery.schema.reading.short_forms import written_out
 from tunery.schema.reading.utf8 import has_utf8_path
-from tunery.schema.reading.validation import section_refusals
+from tunery.schema.reading.validation import section_problems
 from tunery.schema.reading.yaml_text import parse_yaml, read_yaml
 from tunery.schema.spec import Choices, Spec
 
@@ -165,9 +165,9 @@ def validate(document: Document, *, source: str = "config") -> RunConfig:
         ConfigError: with all problems at once; ranges are refused, because one run has one value.
     """
     document = normalise(document)
-    problems = list(misfits(document, searched=False))
+    problems = list(document_problems(document, searched=False))
     sections: dict[str, Any] = {}
-    for name in sound(problems):
+    for name in valid_sections(problems):
         try:
             sections[name] = read_section(name, document)
         except ConfigError as error:
@@ -183,19 +183,19 @@ def with_absolute_names(config: RunConfig) -> RunConfig:
     return validate(anchored(config.model_dump(mode="json"), Path.cwd()))
 
 
-def misfits(document: Document, *, searched: bool) -> Iterator[Problem]:
+def document_problems(document: Document, *, searched: bool) -> Iterator[Problem]:
     """Everything the schema refuses in a document, section by section; rules between sections are not asked."""
-    return section_refusals(document, RunConfig.model_fields, searched=searched)
+    return section_problems(document, RunConfig.model_fields, searched=searched)
 
 
-def sound(problems: Iterable[Problem]) -> list[str]:
+def valid_sections(problems: Iterable[Problem]) -> list[str]:
     """The sections that none of the problems is about."""
     broken = {problem.path.partition(".")[0] for problem in problems}
     return [name for name in RunConfig.model_fields if name not in broken]
 
 
 def read_section(name: str, document: Document) -> Any:
-    """The value of one section of a document that has no misfits there; its default where the document is silent.
+    """The value of one section of a document that has no problems there; its default where the document is silent.
 
     Raises:
         ConfigError: when a rule inside the section is broken.

@@ -1,4 +1,4 @@
-"""Reads the schema itself: which choices a field has, what values it takes, and what stands beside it."""
+"""Reads the schema itself: which choices a field has, what values it takes, and its default range."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -45,7 +45,7 @@ def tag_name(spec: type[Spec]) -> str | None:
 
 
 def members(field: FieldInfo) -> Mapping[str, type[Spec]]:
-    """The spec classes a field may hold, by tag value; one that is no choice stands under the empty string."""
+    """The spec classes a field may hold, by tag value; the key of one that is no choice is the empty string."""
     annotation: Any = field.annotation
     return _members(annotation)
 
@@ -77,7 +77,7 @@ def recorded_name(name: Any, specs: Mapping[str, type[Spec]]) -> Any:
 
 
 def ends(value: Any) -> tuple[Any, ...]:
-    """The values that stand for a domain: both ends of a range, all choices; a plain value stands for itself."""
+    """The values by which a domain is checked: both ends of a range, all choices; a plain value is the only one."""
     if isinstance(value, Range):
         return (value.low, value.high)
     return value.values if isinstance(value, Choices) else (value,)

@@ -1,4 +1,4 @@
-"""JSON in which no key stands twice. Whatever is wrong with a text is one kind of error, with its place."""
+"""JSON without duplicate keys. Whatever is wrong with a text is one kind of error, with its place."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def parse_json(text: str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        NotJson: no JSON, a key that stands twice in one object, a number or a nesting beyond what Python reads.
+        NotJson: no JSON, a duplicate key, a number or a nesting beyond what Python reads.
     """
     try:
         return _DECODER.decode(text)
@@ -81,7 +81,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise NotJson(f"the key {next(key for key in counts if counts[key] > 1)!r} stands twice in one object")
+        raise NotJson(f"the key {next(key for key in counts if counts[key] > 1)!r} is there twice in one object")
     return found
 
 

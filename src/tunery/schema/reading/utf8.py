@@ -17,7 +17,7 @@ class NotUtf8(ValueError):
 
 
 def has_utf8_path(path: Path) -> bool:
-    """Whether the absolute path can stand in a config, a record or a URL, which are text."""
+    """Whether the absolute path can be written into a config, a record or a URL, which are text."""
     try:
         str(path.absolute()).encode()
     except UnicodeEncodeError:

@@ -33,7 +33,7 @@ _MOST_STEPS: Final = 2**53
 """Of a range: floats tell no more apart."""
 
 
-def section_refusals(
+def section_problems(
     document: Mapping[Any, Any], fields: Mapping[str, FieldInfo], *, searched: bool
 ) -> Iterator[Problem]:
     """Everything the schema refuses in a document, section by section."""
@@ -44,7 +44,7 @@ def section_refusals(
             yield Problem(str(name), f"unknown section; {meant}")
     for name, field in fields.items():
         if name in document:
-            yield from refusals(document[name], field, name, searched=searched)
+            yield from value_problems(document[name], field, name, searched=searched)
         elif field.is_required():
             yield Problem(name, "this section is required")
 
@@ -53,7 +53,7 @@ def _has_key(field: FieldInfo, key: Any) -> bool:
     return any(key in spec.model_fields for spec in members(field).values())
 
 
-def refusals(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iterator[Problem]:
+def value_problems(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iterator[Problem]:
     """Everything the schema refuses about `value` in the place of `field`.
 
     With `searched`, `value` may hold a `Range` or `Choices`: every end and every choice is checked. A key is
@@ -64,7 +64,7 @@ def refusals(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iter
         return  # a spec was checked when it was made
     if item is not None and isinstance(value, list | tuple):
         for position, entry in enumerate(value):
-            yield from refusals(entry, item, f"{path}.{position}", searched=searched)
+            yield from value_problems(entry, item, f"{path}.{position}", searched=searched)
     elif item is not None and isinstance(value, str) and value in members(item):
         yield Problem(path, f"must be a list; write [{value}]")
     elif members(field):
@@ -165,7 +165,7 @@ def _of_keys(
             continue
         fields = [spec.model_fields[key] for spec in chosen.values() if key in spec.model_fields]
         place = f"{path}.{key}"
-        yield from dict.fromkeys(p for inner in fields for p in refusals(value, inner, place, searched=searched))
+        yield from dict.fromkeys(p for inner in fields for p in value_problems(value, inner, place, searched=searched))
 
 
 def _of_block(
@@ -177,7 +177,7 @@ def _of_block(
     elif name not in chosen:
         yield Problem(place, f"{name!r} is none of the choices of {path}.{tag}; add it there, or remove this")
     elif tag in keys:
-        yield Problem(f"{place}.{tag}", f"the choice stands in {path}.{tag}; remove this key")
+        yield Problem(f"{place}.{tag}", f"the choice is made in {path}.{tag}; remove this key")
     else:
         yield from _of_keys(keys, {name: chosen[name]}, field, place, searched=searched)
 

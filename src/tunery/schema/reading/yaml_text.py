@@ -1,4 +1,4 @@
-"""YAML as version 1.2 reads it: `1e-5` is a number, `no` is a word, and no key stands twice."""
+"""YAML as version 1.2 reads it: `1e-5` is a number, `no` is a word, and a duplicate key is an error."""
 
 import math
 import re
@@ -68,7 +68,7 @@ class _Loader(yaml.SafeLoader):
         """The next node; no document may hold more than `_MOST`, counted with what its aliases repeat.
 
         Raises:
-            ComposerError: it does, or an alias stands inside what it repeats.
+            ComposerError: it does, or an alias is inside what it repeats.
         """
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         place = event.start_mark
@@ -79,7 +79,7 @@ class _Loader(yaml.SafeLoader):
         self._above -= 1
         if isinstance(event, yaml.AliasEvent):
             if node not in self._extents:
-                raise yaml.composer.ComposerError(None, None, "an alias repeats what it stands in", place)
+                raise yaml.composer.ComposerError(None, None, "an alias repeats what it is part of", place)
             self._nodes += self._extents[node].nodes
         else:
             self._nodes += 1
@@ -104,7 +104,7 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, Hashable):  # refused below, too
                 continue
             if key in seen:
-                raise _refused(f"the key {key!r} stands twice in one mapping", key_node)
+                raise _refused(f"the key {key!r} is there twice in one mapping", key_node)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
@@ -237,5 +237,5 @@ def dump_yaml(value: Any, *, width: float = 120) -> str:
 
 
 def yaml_line(value: Any) -> str:
-    """A value on one line, as it may stand behind a key or within a list."""
+    """A value on one line, as it may follow a key or within a list."""
     return dump_yaml([value], width=math.inf).strip()[1:-1]

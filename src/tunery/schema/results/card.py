@@ -54,7 +54,7 @@ class CardTask(Record):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if len(set(self.labels)) < len(self.labels):
-            raise ValueError("a label stands twice")
+            raise ValueError("a label is there twice")
         thresholds = (self.state or {}).get("thresholds")
         if thresholds is not None and (
             not isinstance(thresholds, list) or not all(isinstance(part, float | int) for part in thresholds)

@@ -21,7 +21,7 @@ class Record(Spec):
 
 
 class Objective(Record):
-    """The number a run is judged by: its best epoch on the validation split."""
+    """The number by which runs are ranked: that of the best epoch on the validation split."""
 
     name: str
     value: float | None

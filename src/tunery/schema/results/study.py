@@ -89,7 +89,7 @@ class StudyResult(Record):
     pruned_by_epoch: dict[Count, Count] = {}
     """How many trials were stopped after that many epochs."""
     seconds_saved: float | None = None
-    """Estimated seconds that stopping early saved; null without a completed trial to judge by."""
+    """Estimated seconds that stopping early saved; null without a completed trial to estimate from."""
     objectives: tuple[str, ...] = ()
     """The objective, then the costs beside it."""
     scales: dict[str, Literal["linear", "log", "category"]] = {}
@@ -102,7 +102,7 @@ class StudyResult(Record):
     """By evaluator, `ped_anova` and `fanova`, most important first."""
     ensembles: tuple[EnsembleGain, ...] = ()
     doubts: tuple[str, ...] = ()
-    """What makes the winner's scores doubtful; told before the winner is."""
+    """What makes the winner's scores doubtful; reported before the winner."""
     notes: tuple[str, ...] = ()
     """What else the study has to say of itself: a space that was exhausted, members whose weights were gone."""
     disk: Disk

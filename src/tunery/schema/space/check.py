@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 
 from tunery.errors import ConfigError, Problem
 from tunery.schema.config.rules import RULES, Rule, sections_read
-from tunery.schema.reading.document import Document, misfits, normalise, read_section, sound
+from tunery.schema.reading.document import Document, document_problems, normalise, read_section, valid_sections
 from tunery.schema.reading.fields import ends
-from tunery.schema.space.sampled import domains, opens_branch, realise
+from tunery.schema.space.sampled import domains, opens_branch, sample
 from tunery.schema.spec import Domain
 
 _SAME_FOR_ALL: Final = ("name", "task.kind", "data", "checkpoint", "tracking", "search")
@@ -25,17 +25,17 @@ def check_space(document: Document) -> None:
         ConfigError: with all problems at once.
     """
     document = normalise(document)
-    problems = list(misfits(document, searched=True))
+    problems = list(document_problems(document, searched=True))
     for path in domains(document):
         if any(f"{path}.".startswith(f"{place}.") for place in _SAME_FOR_ALL):
             problems.append(Problem(path, "the trials of a study have this in common; write one value"))
     variants: dict[str, list[Variant]] = {}
-    for name in sound(problems):
+    for name in valid_sections(problems):
         try:
             variants[name] = _variants(name, document)
         except ConfigError as error:
             problems += error.problems
-    problems += dict.fromkeys(problem for _, problem in _hopeless(variants))
+    problems += dict.fromkeys(problem for _, problem in _always_refused(variants))
     if problems:
         raise ConfigError(problems, source="the search space")
 
@@ -48,16 +48,16 @@ class Variant(NamedTuple):
     section: Any
 
 
-def dead_values(document: Document) -> set[tuple[str, Any]]:
+def always_refused_values(document: Document) -> set[tuple[str, Any]]:
     """Pairs of a domain's path and a value that the rules between sections refuse in every combination.
 
     Nothing is said of sections that are wrong in themselves.
     """
     document, variants = normalise(document), dict[str, list[Variant]]()
-    for name in sound(misfits(document, searched=True)):
+    for name in valid_sections(document_problems(document, searched=True)):
         with suppress(ConfigError):
             variants[name] = _variants(name, document)
-    return {pair for pairs, _ in _hopeless(variants) for pair in pairs}
+    return {pair for pairs, _ in _always_refused(variants) for pair in pairs}
 
 
 def _variants(name: str, document: Document) -> list[Variant]:
@@ -91,15 +91,15 @@ def _asked(section: Document, values: Mapping[str, Any]) -> list[str]:
         asked.append(path)
         return values[path]
 
-    realise(section, choose)
+    sample(section, choose)
     return asked
 
 
 def _variant(name: str, section: Document, values: dict[str, Any]) -> Variant:
-    return Variant(values, read_section(name, realise(section, lambda path, _: values[path])))
+    return Variant(values, read_section(name, sample(section, lambda path, _: values[path])))
 
 
-def _hopeless(variants: Mapping[str, list[Variant]]) -> Iterator[tuple[set[tuple[str, Any]], Problem]]:
+def _always_refused(variants: Mapping[str, list[Variant]]) -> Iterator[tuple[set[tuple[str, Any]], Problem]]:
     """Pairs of path and value that no variant has without being refused, with what is said about them. There are no
     pairs where nothing in the section is searched."""
     refused = list(_dead_ends(variants))

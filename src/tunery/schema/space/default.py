@@ -1,4 +1,4 @@
-"""The space that a study searches by itself: the ranges that stand beside the schema's fields."""
+"""The space that a study searches by itself: the default ranges of the schema's fields."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -6,10 +6,10 @@ from typing import Any, Final
 from pydantic.fields import FieldInfo
 
 from tunery.schema.config.run import FROZEN_ENCODER_LR, RunConfig
-from tunery.schema.reading.document import Document, misfits
+from tunery.schema.reading.document import Document, document_problems
 from tunery.schema.reading.fields import branches, default_domain, ends, is_block, members, tag_of, written_name
 from tunery.schema.reading.short_forms import expanded
-from tunery.schema.space.check import check_space, dead_values
+from tunery.schema.space.check import always_refused_values, check_space
 from tunery.schema.space.sampled import domains, with_domains
 from tunery.schema.spec import Choices, Domain, Range, Spec
 
@@ -44,9 +44,13 @@ def with_default_domains(document: Document) -> Document:
     own = set(domains(written))
     while True:
         opened = _opened_document(written, dead)
-        found = {(path, value) for path, value in dead_values(opened) if path not in own}
+        found = {(path, value) for path, value in always_refused_values(opened) if path not in own}
         if found <= dead:
-            return opened if "optim.lr" in own or any(misfits(opened, searched=True)) else _with_near_rates(opened)
+            return (
+                opened
+                if "optim.lr" in own or any(document_problems(opened, searched=True))
+                else _with_near_rates(opened)
+            )
         dead |= found
 
 

@@ -79,18 +79,18 @@ def domains(document: Mapping[str, Any], prefix: str = "") -> dict[str, Domain]:
     return found
 
 
-def realise(document: Document, choose: Choose) -> Document:
+def sample(document: Document, choose: Choose) -> Document:
     """Replace every domain by what `choose(path, domain)` returns, parents first; `UNSET` leaves a key out.
 
     A parameter is asked for only where the choices above it make it exist (define by run): with
     `peft.method` chosen as `full`, `peft.r` is left out, not drawn and thrown away.
     """
     fields = RunConfig.model_fields
-    chosen = {key: _realised(v, fields[key], key, choose) if key in fields else v for key, v in document.items()}
+    chosen = {key: _sampled_value(v, fields[key], key, choose) if key in fields else v for key, v in document.items()}
     return {key: value for key, value in chosen.items() if value is not UNSET}
 
 
-def _realised(value: Any, field: FieldInfo, path: str, choose: Choose) -> Any:
+def _sampled_value(value: Any, field: FieldInfo, path: str, choose: Choose) -> Any:
     if isinstance(value, Range | Choices):
         return choose(path, value)
     if not isinstance(value, Mapping) or not members(field):
@@ -108,10 +108,11 @@ def _realised(value: Any, field: FieldInfo, path: str, choose: Choose) -> Any:
         if key not in foreign and key not in block and not is_block(key, sub, field)
     }
     places |= {key: (sub, f"{path}.{name}.{key}") for key, sub in block.items()}
-    realised = {
-        key: _realised(sub, inner[key], place, choose) if key in inner else sub for key, (sub, place) in places.items()
+    sampled = {
+        key: _sampled_value(sub, inner[key], place, choose) if key in inner else sub
+        for key, (sub, place) in places.items()
     }
-    return {key: sub for key, sub in realised.items() if sub is not UNSET}
+    return {key: sub for key, sub in sampled.items() if sub is not UNSET}
 
 
 def integer_paths(document: Document) -> frozenset[str]:
@@ -125,7 +126,7 @@ def fields_at(path: str) -> list[FieldInfo]:
 
 
 def config_path(path: str) -> str:
-    """Where the value of a parameter stands in the config of a trial: `peft.lora.r` becomes `peft.r`."""
+    """The path of a parameter in the config of a trial: `peft.lora.r` becomes `peft.r`."""
     return _walk(path)[1]
 
 

@@ -23,7 +23,7 @@ _PREFACE: Final = """\
 #
 # Everything that a study searches by itself where a config fixes nothing: {count} parameters, {conditional} of them
 # only where a choice above them makes them exist. Written from the schema by `tunery schema space`. To narrow it, put
-# one value, a shorter list or a smaller range in the place of what stands here, or take a line out, which fixes its
+# one value, a shorter list or a smaller range in the place of what is here, or take a line out, which fixes its
 # default. A mapping under the name of a choice (`prefix: {{tokens: ...}}`) is for that choice alone.
 """
 _FIXED: Final[Document] = {"task": {"kind": "classification"}, "data": {"train": "train.csv"}}
@@ -40,12 +40,12 @@ def default_space() -> str:
 
 
 def _section(name: str, value: Any, field: FieldInfo) -> str:
-    return "\n".join(_of_key(name, value, field, said(field.description), indent=0)) + "\n"
+    return "\n".join(_of_key(name, value, field, first_sentence(field.description), indent=0)) + "\n"
 
 
 def _of_key(key: str, value: Any, field: FieldInfo, comment: str, *, indent: int) -> Iterator[str]:
     if not isinstance(value, Mapping):
-        yield from _line(f"{key}: {flow(value)}", comment, indent=indent)
+        yield from _line(f"{key}: {value_yaml(value)}", comment, indent=indent)
     elif value:  # nothing beneath a key would read as null
         yield from _line(f"{key}:", comment, indent=indent)
         yield from _inside(value, field, indent=indent + 2)
@@ -55,16 +55,16 @@ def _inside(value: Mapping[str, Any], field: FieldInfo, *, indent: int) -> Itera
     tag, chosen = tag_of(field), branches(value, field)
     for key, inner in value.items():
         if is_block(key, inner, field):
-            yield from _line(f"{key}:", said(chosen[key].__doc__), indent=indent)
+            yield from _line(f"{key}:", first_sentence(chosen[key].__doc__), indent=indent)
             for name, sub in inner.items():
                 own = chosen[key].model_fields[name]
-                yield from _of_key(name, sub, own, said(own.description), indent=indent + 2)
+                yield from _of_key(name, sub, own, first_sentence(own.description), indent=indent + 2)
         elif key == tag:
-            yield from _line(f"{key}: {flow(written(inner, chosen))}", "", indent=indent)
+            yield from _line(f"{key}: {value_yaml(written(inner, chosen))}", "", indent=indent)
         else:
             owners = owners_of(key, value, chosen)
             own = chosen[owners[0]].model_fields[key]
-            yield from _of_key(key, inner, own, said(own.description) + _only(owners, chosen), indent=indent)
+            yield from _of_key(key, inner, own, first_sentence(own.description) + _only(owners, chosen), indent=indent)
 
 
 def _only(owners: tuple[str, ...], chosen: Mapping[str, type[Spec]]) -> str:
@@ -88,27 +88,27 @@ def _line(text: str, comment: str, *, indent: int) -> Iterator[str]:
     yield textwrap.fill(text, _WIDTH, initial_indent=margin, subsequent_indent=f"{margin}  ", break_on_hyphens=False)
 
 
-def flow(value: Any) -> str:
+def value_yaml(value: Any) -> str:
     """A value or a domain on one line, as a config writes it."""
     if isinstance(value, Range):
         options = {"log": True} if value.log else {"step": value.step} if value.step is not None else {}
         keys = {"low": value.low, "high": value.high, **options}
-        return f"{{{', '.join(f'{key}: {flow(inner)}' for key, inner in keys.items())}}}"
+        return f"{{{', '.join(f'{key}: {value_yaml(inner)}' for key, inner in keys.items())}}}"
     if isinstance(value, Choices | tuple | list):
-        return f"[{', '.join(map(flow, value.values if isinstance(value, Choices) else value))}]"
+        return f"[{', '.join(map(value_yaml, value.values if isinstance(value, Choices) else value))}]"
     return yaml_line(value)
 
 
-def said(text: str | None) -> str:
+def first_sentence(text: str | None) -> str:
     """The first words of a docstring, up to where its first sentence ends or turns."""
     words = " ".join(cleandoc(text or "").split())
     end = _SENTENCE.search(words)
     return f"{words[: end.start()]}." if end else words
 
 
-def in_words(domain: Domain) -> str:
+def domain_text(domain: Domain) -> str:
     """A domain as people say it: `1e-05 to 0.002, logarithmic`."""
     if isinstance(domain, Choices):
-        return ", ".join(map(flow, domain.values))
+        return ", ".join(map(value_yaml, domain.values))
     step = "" if domain.step is None else f", in steps of {domain.step:g}"
     return f"{domain.low:g} to {domain.high:g}{', logarithmic' if domain.log else step}"
