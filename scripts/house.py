@@ -32,6 +32,7 @@ def main() -> None:
     tests = sum(_lines(path) for path in TESTS.rglob("*.py"))
     source = sum(piece.lines for piece in files)
     _print("source", f"{len(files)} files, {source} lines", "")
+    _print("functions per 1,000 lines", f"{1000 * len(functions) / source:.1f}", "<= 45")
     _print("median function", f"{median(lengths):g} lines", "<= 10")
     _print("95th percentile", f"{quantiles(lengths, n=20)[-1]:g} lines", "< 50")
     _print("longest function", str(max(functions)), "")

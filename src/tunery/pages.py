@@ -29,24 +29,25 @@ def write_page(path: Path, *, texts: bool = True) -> Path | None:
         for run in run_folders(path):
             RunFolder(run).forget_texts()
     if (comparison := read_comparison(path)) is not None:
-        return draw_comparison(comparison, path)
+        return write_comparison_page(comparison, path)
     if (study := read_study(path)) is not None:
-        return draw_study(study, path, storage_of(path))
+        return write_study_page(study, path, storage_of(path))
     return write_run_page(path) if RunFolder(path).is_finished() else None
 
 
-def draw_study(study: StudyResult, out: Path, storage: Storage) -> Path:
-    """Write the page of a study, with the curves of its best trial, or of the first."""
+def write_study_page(study: StudyResult, out: Path, storage: Storage) -> Path:
+    """Write the page of a study, with the record of its best trial, or of the first."""
     page = out / "report.html"
-    drawn = [study.best.number] if study.best else [trial.number for trial in study.trials[:1]]
-    found = {number: RunFolder(out / TRIALS / str(number)).result() for number in drawn}
-    results = {number: result for number, result in found.items() if result is not None}
-    worst = RunFolder(out / TRIALS / str(study.best.number)).worst_rows() if study.best else None
+    number = study.best.number if study.best else next((trial.number for trial in study.trials), None)
+    run = RunFolder(out / TRIALS / str(number))
+    result = None if number is None else run.result()
+    results = {} if number is None or result is None else {number: result}
+    worst = run.worst_rows() if study.best else None
     write_text(page, study_html(study, results=results, storage=storage, worst=worst))
     return page
 
 
-def draw_comparison(result: ComparisonResult, out: Path) -> Path:
+def write_comparison_page(result: ComparisonResult, out: Path) -> Path:
     """Write the page of a comparison."""
     page = out / "report.html"
     write_text(page, comparison_html(result, storage=storage_of(out)))

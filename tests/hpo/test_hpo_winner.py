@@ -154,7 +154,7 @@ def _weights_on_disk(out: Path) -> list[Path]:
     return [path for name in ("objects", "best") for path in (out / name).rglob("*") if path.is_file()]
 
 
-STEPS = ("publish", "measure", "importances", "storage_of", "leaderboard_csv", "draw_study")
+STEPS = ("publish", "measure", "importances", "storage_of", "leaderboard_csv", "write_study_page")
 
 
 def test_the_winners_notes_make_the_study_doubtful_and_so_does_that_all_trials_answer_alike(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_records import make_empty_study, make_searched_study
 
-from tunery.report.compute.pareto_front import MOST_SPOTS, cost_text, front_rows, planes
+from tunery.report.compute.pareto_front import MOST_SPOTS, cost_text, pareto_trials, planes
 from tunery.report.text.cost_units import COST_WORDS, unit_for, wide
 from tunery.schema.config.search import COSTS
 from tunery.schema.results.pareto import pareto_front
@@ -69,7 +69,7 @@ def test_a_trial_without_a_cost_is_not_drawn_and_a_dash_in_words():
 
 def test_rows_of_the_front_are_best_first():
     made = make_searched_study(60, objectives=("f1_macro", "memory", "parameters"))
-    rows = front_rows(made)
-    values = [row.trial.value for row in rows]
-    assert {row.trial.number for row in rows} == set(made.front) and values == sorted(values, reverse=True)
+    rows = pareto_trials(made)
+    values = [trial.value for trial in rows]
+    assert {trial.number for trial in rows} == set(made.front) and values == sorted(values, reverse=True)
     assert all(row.costs[0].endswith("B") for row in rows)

@@ -32,7 +32,7 @@ def guarded(command: Callable[[], object], *, as_json: bool, secrets: Secrets | 
         raise
     except (Exception, KeyboardInterrupt) as error:
         secrets = secrets or Secrets()
-        message, code = _told(error)
+        message, code = _message_and_code(error)
         if message is None:
             return code
         if code == 1 and not isinstance(error, TuneryError | OSError):
@@ -40,19 +40,19 @@ def guarded(command: Callable[[], object], *, as_json: bool, secrets: Secrets | 
         message = secrets.masked(message)
         write_error(f"{'stopped' if code == INTERRUPTED else 'error'}: {message}")
         if as_json:
-            found = error.problems if isinstance(error, ConfigError) else ()
-            problems = [{key: secrets.masked(text) for key, text in problem._asdict().items()} for problem in found]
+            of_config = error.problems if isinstance(error, ConfigError) else ()
+            problems = [{key: secrets.masked(text) for key, text in problem._asdict().items()} for problem in of_config]
             kind = type(error).__name__
             write_json({"error": {"kind": kind, "message": message, "problems": problems}, "exit_code": code})
         return code
     return code if isinstance(code, int) else 0
 
 
-def _told(error: BaseException) -> tuple[str | None, int]:
+def _message_and_code(error: BaseException) -> tuple[str | None, int]:
     """What to say of an error, None where it has been said, and the exit code."""
     if isinstance(error, _USAGE):
-        told = error.format_message()  # empty where the help was printed in its place
-        return f"{told.rstrip('.')}{' See' if told.endswith('?') else '; see'} --help" if told else None, 2
+        usage = error.format_message()  # empty where the help was printed in its place
+        return f"{usage.rstrip('.')}{' See' if usage.endswith('?') else '; see'} --help" if usage else None, 2
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return "stopped; the same command starts or resumes the work", INTERRUPTED
     if isinstance(error, Interrupted):

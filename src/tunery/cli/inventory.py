@@ -35,13 +35,13 @@ def stored(storage: Storage, page: Path | None) -> None:
     _say(f"written: {page}" if page else "no report.html yet: it is written when the work is finished")
 
 
-def orphans(found: Sequence[StoredItem], folder: Path, *, deleted: bool) -> None:
+def orphans(items: Sequence[StoredItem], folder: Path, *, deleted: bool) -> None:
     """What is unreferenced, and whether it was removed."""
-    if not found:
+    if not items:
         _say(f"nothing to clean: everything in {folder} is referenced")
         return
-    _listed(found)
-    total = size_text(sum(item.bytes for item in found))
+    _listed(items)
+    total = size_text(sum(item.bytes for item in items))
     _say(f"{total} removed" if deleted else f"{total} in all; nothing was removed; add --delete to remove it")
 
 

@@ -30,9 +30,9 @@ def clean(
     from tunery.cli import inventory
     from tunery.store.cleaning import clean_run
 
-    found = clean_run(run, delete=delete)
+    items = clean_run(run, delete=delete)
     if as_json:
-        orphans, total = [item.model_dump(mode="json") for item in found], sum(item.bytes for item in found)
+        orphans, total = [item.model_dump(mode="json") for item in items], sum(item.bytes for item in items)
         write_json({"orphans": orphans, "bytes": total, "deleted": delete})
         return
-    inventory.orphans(found, run, deleted=delete)
+    inventory.orphans(items, run, deleted=delete)

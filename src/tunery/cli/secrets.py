@@ -38,13 +38,13 @@ class Secrets:
 
 
 def _passwords(text: str) -> Iterator[str]:
-    found = _URL.search(text)
-    if found is None:
+    url = _URL.search(text)
+    if url is None:
         return
-    user, at, _ = found["rest"].rpartition("@")
+    user, at, _ = url["rest"].rpartition("@")
     if at and ":" in user:
         yield user.partition(":")[2]
-    yield from _PARAMETER.findall(found["rest"])
+    yield from _PARAMETER.findall(url["rest"])
 
 
 def _spellings(secret: str) -> Iterator[str]:

@@ -8,7 +8,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tunery.report.pages.components import without_repeats
+from tunery.report.compute.disk import saved_sentence
+from tunery.report.compute.run_and_study import without_repeats
+from tunery.report.text.formatting import cell_text, score
 from tunery.schema.results.comparison import ComparisonResult
 from tunery.schema.results.finding import Finding
 from tunery.schema.results.run import DataRecord, RunResult
@@ -19,20 +21,9 @@ from tunery.terminal import Terminal, write_json
 _COLOURS = {"fatal": "red", "warning": "yellow", "info": "dim"}
 
 
-def number(value: Any) -> str:
-    """A metric as people read it."""
-    return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
 def plain(text: str) -> str:
     """What reports say, with spaces that a terminal can break and a search can find."""
     return text.replace("\N{NO-BREAK SPACE}", " ")
-
-
-def _saved(kept: int, keep_all: int) -> str:
-    from tunery.report.compute.disk import saved_sentence
-
-    return plain(saved_sentence(kept, keep_all))
 
 
 def line(as_json: bool, document: Mapping[str, Any], text: str) -> None:
@@ -40,13 +31,13 @@ def line(as_json: bool, document: Mapping[str, Any], text: str) -> None:
     write_json(document) if as_json else Terminal().say(text)
 
 
-def init(found: Any, path: Path, *, as_json: bool) -> None:
+def init(guess: Any, path: Path, *, as_json: bool) -> None:
     """What `init` saw and wrote."""
     if as_json:
-        write_json({"config": str(path), "guess": found.summary()})
+        write_json({"config": str(path), "guess": guess.summary()})
         return
     terminal = Terminal()
-    for line in found.explain():
+    for line in guess.explain():
         terminal.print(line)
     typed = shlex.quote(str(path))
     terminal.say(f"\nwritten: {path}\nnext:    tunery check {typed}\n         tunery train {typed}")
@@ -64,12 +55,12 @@ def check(data: DataRecord, findings: Sequence[Finding], *, as_json: bool) -> No
     for name, split in data.splits.items():
         table.add_row(name, str(split.rows), str(len(split.labels)), split.source)
     terminal.print(table)
-    told = Table.grid(padding=(0, 2))
+    listed = Table.grid(padding=(0, 2))
     for finding in findings:
-        told.add_row(Text(finding.level, _COLOURS[finding.level]), Text(finding.message))
+        listed.add_row(Text(finding.level, _COLOURS[finding.level]), Text(finding.message))
         for example in finding.examples:
-            told.add_row("", Text(f"  {example}", "dim"))
-    terminal.print(told)
+            listed.add_row("", Text(f"  {example}", "dim"))
+    terminal.print(listed)
     terminal.print("fatal findings: this data would be refused" if fatal else "no fatal finding")
 
 
@@ -82,7 +73,7 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
     validation, test = run.metrics.validation, run.metrics.test or {}
     for name in without_repeats(validation, (validation, test), run.objective.name):
         if isinstance(validation[name], float | int | None):
-            table.add_row(name, number(validation[name]), number(test.get(name)))
+            table.add_row(name, score(validation[name]), score(test.get(name)))
     terminal = Terminal()
     terminal.print(table)
     for note in run.notes:
@@ -94,7 +85,7 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
         facts.append(run.environment.precision_reason)
     facts.append(f"peak memory {size_text(run.memory.peak)}")
     terminal.print("; ".join(facts))
-    terminal.say(_saved(run.disk_bytes, run.written_bytes))
+    terminal.say(plain(saved_sentence(run.disk_bytes, run.written_bytes)))
     terminal.say(f"model:  {folder / 'best'}\nreport: {folder / 'report.html'}")
 
 
@@ -122,9 +113,9 @@ def study(record: StudyResult, folder: Path, *, as_json: bool) -> None:
         terminal.say()
         terminal.print(study_text.front(record))
     terminal.say()
-    for line in study_text.told(record):
+    for line in study_text.sentences(record):
         terminal.print(plain(line), soft_wrap=not terminal.is_terminal)
-    terminal.say(_saved(record.disk.bytes, record.disk.keep_all_bytes))
+    terminal.say(plain(saved_sentence(record.disk.bytes, record.disk.keep_all_bytes)))
     terminal.say(f"model:       {folder / 'best'}\nreport:      {folder / 'report.html'}")
     terminal.say(f"leaderboard: {folder / 'leaderboard.csv'}")
 
@@ -154,16 +145,10 @@ def comparison(record: ComparisonResult, folder: Path, *, as_json: bool) -> None
     for line in record.verdicts:
         terminal.say(line)
     terminal.print(f"{len(record.cells)} runs, {record.seconds:.0f} s")
-    terminal.say(_saved(record.disk.bytes, record.disk.keep_all_bytes))
+    terminal.say(plain(saved_sentence(record.disk.bytes, record.disk.keep_all_bytes)))
     best = f" ({record.best.method}, seed {record.best.seed})" if record.best else ""
     places = f"model:  {folder / 'best'}{best}\nreport: {folder / 'report.html'}\ntable:  {folder / 'comparison.csv'}"
     terminal.say(f"{places}\nchart:  {folder / 'comparison.png'}")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def metrics(scores: Mapping[str, Any], *, of: str, name: str, as_json: bool) -> None:
@@ -174,7 +159,7 @@ def metrics(scores: Mapping[str, Any], *, of: str, name: str, as_json: bool) -> 
     table = Table("metric", name, box=None, pad_edge=False)
     for metric in without_repeats(scores, (scores,), ""):
         if isinstance(scores[metric], float | int | None):
-            table.add_row(metric, number(scores[metric]))
+            table.add_row(metric, score(scores[metric]))
     Terminal().print(table)
 
 
@@ -188,5 +173,5 @@ def models(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     for key, heading in columns.items():
         table.add_column(heading, no_wrap=key != "hub", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row[key]) for key in columns))
+        table.add_row(*(cell_text(row[key]) for key in columns))
     Terminal().print(table)

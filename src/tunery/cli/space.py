@@ -7,13 +7,14 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tunery.hpo.search_space.grid import LIMIT, size
+from tunery.report.text.formatting import plural
 from tunery.schema.config.run import RunConfig
 from tunery.schema.reading.document import Document
 from tunery.schema.reading.fields import members, tag_of, written
 from tunery.schema.space.default import rates_left_out, space_of
 from tunery.schema.space.parameters import Parameter, parameters
 from tunery.schema.space.yaml_file import domain_text
-from tunery.schema.spec import Choices, Domain, Spec
+from tunery.schema.spec import Choices, Spec
 from tunery.terminal import Terminal, write_json
 
 _ENDLESS: Final = 100_000
@@ -29,37 +30,35 @@ def show_space(document: Document, *, as_json: bool) -> None:
         ConfigError: when the space is wrong.
     """
     document = space_of(document)
-    found, configurations = list(parameters(document)), size(document)
-    conditional = sum(bool(parameter.when) for parameter in found)
-    for told in rates_left_out(document):
-        Terminal(stderr=True).say(f"warning: {told}")
+    searched, configurations = list(parameters(document)), size(document)
+    conditional = sum(bool(parameter.when) for parameter in searched)
+    for sentence in rates_left_out(document):
+        Terminal(stderr=True).say(f"warning: {sentence}")
     if as_json:
-        counts = {"parameters": len(found), "conditional": conditional, "configurations": configurations}
-        write_json({"parameters": [_record(parameter) for parameter in found], "counts": counts})
+        counts = {"parameters": len(searched), "conditional": conditional, "configurations": configurations}
+        write_json({"parameters": [_record(parameter) for parameter in searched], "counts": counts})
         return
     terminal = Terminal(elsewhere=_ENDLESS)
-    terminal.print(_tree(str(document.get("name", "space")), found))
-    count = f"{len(found)} parameter{'' if len(found) == 1 else 's'}"
-    terminal.say(f"{count}, {conditional} of them conditional; {_counted(configurations)}")
+    terminal.print(_tree(str(document.get("name", "space")), searched))
+    terminal.say(f"{plural(len(searched), 'parameter')}, {conditional} of them conditional; {_counted(configurations)}")
 
 
 def _record(parameter: Parameter) -> dict[str, Any]:
-    when = {path: list(names) for path, names in parameter.when.items()}
-    return {"path": parameter.path, "domain": _domain_record(parameter.domain), "when": when}
-
-
-def _domain_record(domain: Domain) -> dict[str, Any]:
+    domain = parameter.domain
     if isinstance(domain, Choices):
-        return {"choices": list(domain.values)}
-    return {"low": domain.low, "high": domain.high, "log": domain.log, "step": domain.step}
+        record: dict[str, Any] = {"choices": list(domain.values)}
+    else:
+        record = {"low": domain.low, "high": domain.high, "log": domain.log, "step": domain.step}
+    when = {path: list(names) for path, names in parameter.when.items()}
+    return {"path": parameter.path, "domain": record, "when": when}
 
 
-def _tree(name: str, found: Sequence[Parameter]) -> Tree:
+def _tree(name: str, searched: Sequence[Parameter]) -> Tree:
     """A parameter hangs under those names of the nearest choice above it that make it exist."""
     root = Tree(Text(name, "bold"))
     choices: dict[str, Tree] = {}
     branches: dict[tuple[str, tuple[str, ...]], Tree] = {}
-    for path, domain, _, when in found:
+    for path, domain, _, when in searched:
         parent = root
         if when:
             choice, names = list(when.items())[-1]

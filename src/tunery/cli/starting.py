@@ -57,11 +57,11 @@ def init(
             raise RequestError(f"{rule}, but {str(path)!r} is not; rename it")
     if out is not None:
         require_free(out, sources=[data], overwrite=overwrite)
-    found = guess(data, text=text, label=label, kind=kind.value if kind else None)
-    path = out or Path(f"{suggested_name(found)}.yaml")
-    text_of_config = render(found, folder=path.parent, name=path.stem)
+    data_guess = guess(data, text=text, label=label, kind=kind.value if kind else None)
+    path = out or Path(f"{suggested_name(data_guess)}.yaml")
+    text_of_config = render(data_guess, folder=path.parent, name=path.stem)
     write_output(path, text_of_config, sources=[data], overwrite=overwrite)
-    show.init(found, path, as_json=as_json)
+    show.init(data_guess, path, as_json=as_json)
 
 
 def check(

@@ -1,16 +1,16 @@
 """A study for a terminal: a table as wide as there is room, and what there is to say in lines."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
 from rich.table import Table
 
+from tunery.errors import shortened
 from tunery.report.compute.importance import importance_rows
-from tunery.report.compute.pareto_front import costs_of, front_rows
+from tunery.report.compute.pareto_front import cost_text, costs_of, pareto_trials
 from tunery.report.compute.pruning import pruning
 from tunery.report.text.cost_units import COST_WORDS
-from tunery.report.text.formatting import DASH, duration, plural, score, value_text
+from tunery.report.text.formatting import cell_text, duration, plural, score, value_text
 from tunery.report.text.leaderboard import MEAN, cost_column, leaderboard_rows, searched
 from tunery.report.text.method_names import study_to_read
 from tunery.report.text.numbers import finite
@@ -34,7 +34,7 @@ _EPOCHS: Final = 8
 """Epochs whose pruned trials are counted one by one."""
 
 _LONGEST: Final = 24
-"""Letters of one cell."""
+"""Characters of one cell."""
 
 _GAP: Final = 2
 """Columns of the terminal between two of the table."""
@@ -44,22 +44,31 @@ def leaderboard(study: StudyResult, width: int) -> Table:
     """The best trials; of the searched parameters those that fit into `width`, the most important ones first."""
     study = study_to_read(study)
     rows = leaderboard_rows(study)[:_ROWS]
-    fixed = ["rank", "number", "status", "value", *([MEAN] if study.rescored else [])]
-    fixed += [*map(cost_column, costs_of(study)), "epochs", "seconds"]
+    costs = {cost_column(cost): COST_WORDS[cost] for cost in costs_of(study)}
+    fixed = ["rank", "number", "status", "value", *([MEAN] if study.rescored else []), *costs, "epochs", "seconds"]
     paths = [path for path in searched(study) if any(row[path] is not None for row in rows)]
     by_importance = [row.path for row in importance_rows(study) if row.path in paths]
-    wanted = sorted(fixed, key=lambda key: (key not in ("number", "value"), fixed.index(key)))
-    wanted += [*by_importance, *(path for path in paths if path not in by_importance)]
-    headings = _headings([*fixed, *paths]) | {cost_column(cost): COST_WORDS[cost].name for cost in costs_of(study)}
-    texts = _as_text(study)
-    cells = {key: [texts.get(key, _cell)(row[key]) for row in rows] for key in wanted}
-    shown = _fitting({key: [headings[key], *cells[key]] for key in wanted}, width)
+    columns, wanted = [*fixed, *paths], dict.fromkeys(["number", "value", *fixed, *by_importance, *paths])
+    headings = _headings(columns) | {column: words.name for column, words in costs.items()}
+    texts: dict[str, Callable[[Any], str]] = {column: words.text for column, words in costs.items()}
+    texts |= {"value": score, MEAN: score, "seconds": "{:,.0f}".format}
+    cells = {
+        key: [shortened(cell_text(row[key], texts.get(key, value_text)), _LONGEST) for row in rows] for key in wanted
+    }
+    fitting = _fitting({key: [headings[key], *cells[key]] for key in wanted}, width)
+    shown = [key for key in columns if key in fitting]
     table = Table(box=None, pad_edge=False)
-    for key in (key for key in [*fixed, *paths] if key in shown):
+    for key in shown:
         table.add_column(headings[key], no_wrap=True)
-    for place in range(len(rows)):
-        table.add_row(*(cells[key][place] for key in [*fixed, *paths] if key in shown))
+    for row in zip(*(cells[key] for key in shown), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _headings(keys: Sequence[str]) -> dict[str, str]:
+    """Column names for a narrow screen: the last part of a path where it is unique."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return {key: short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)}
 
 
 def _fitting(columns: Mapping[str, Sequence[str]], width: int) -> set[str]:
@@ -73,53 +82,33 @@ def _fitting(columns: Mapping[str, Sequence[str]], width: int) -> set[str]:
     return shown
 
 
-def _headings(keys: Sequence[str]) -> dict[str, str]:
-    """Column names for a narrow screen: the last part of a path where it is clear."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return {key: short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)}
-
-
-def _cell(value: Any) -> str:
-    text = DASH if value is None else value_text(value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _as_text(study: StudyResult) -> dict[str, Callable[[Any], str]]:
-    """Columns that have a way of their own to be written."""
-    costs = {cost_column(cost): COST_WORDS[cost].text for cost in costs_of(study)}
-    known = {"value": score, MEAN: score, "seconds": "{:,.0f}".format, **costs}
-    return {key: partial(_unless_none, text) for key, text in known.items()}
-
-
-def _unless_none(text: Callable[[Any], str], value: Any) -> str:
-    return DASH if value is None else text(value)
-
-
 def front(study: StudyResult) -> Table:
     """The Pareto-optimal trials, best first."""
     costs = [COST_WORDS[cost].name for cost in costs_of(study)]
     table = Table("trial", study.objective, *costs, box=None, pad_edge=False)
     for column in table.columns:
         column.no_wrap, column.justify = True, "right"
-    for row in front_rows(study)[:_ROWS]:
-        table.add_row(str(row.trial.number), score(row.trial.value), *row.costs)
+    for trial in pareto_trials(study)[:_ROWS]:
+        table.add_row(str(trial.number), score(trial.value), *(cost_text(trial, cost) for cost in costs_of(study)))
     return table
 
 
-def told(study: StudyResult) -> Iterator[str]:
+def sentences(study: StudyResult) -> Iterator[str]:
     """One line each: who won, what decided, what ensembles gain, what pruning saved, what is to be noted.
 
     What makes the winner's scores doubtful is no part of it: it is said before the leaderboard.
     """
     yield from _winner(study)
-    yield from filter(None, [importance_line(study, most=_MOST_IMPORTANT)])
+    if line := importance_line(study, most=_MOST_IMPORTANT):
+        yield line
     yield from _ensembles(study)
     counts = ", ".join(f"{count:,} {status}" for status, count in study.counts.items() if count and status != "total")
     yield f"{counts or 'no trial'}; {duration(study.seconds)} of run time"
     yield from _pruned(study)
     yield from (f"note: {note}" for note in study.notes)
     noted = sum(bool(trial.notes) for trial in study.trials)
-    yield from [f"{plural(noted, 'trial')} with notes: see leaderboard.csv"] if noted else []
+    if noted:
+        yield f"{plural(noted, 'trial')} with notes: see leaderboard.csv"
 
 
 def _winner(study: StudyResult) -> Iterator[str]:
@@ -135,10 +124,10 @@ def _winner(study: StudyResult) -> Iterator[str]:
 
 
 def _ensembles(study: StudyResult) -> Iterator[str]:
-    better = [found for found in study.ensembles if finite(found.gain) is not None and found.gain > 0]
-    yield from (f"ensemble: {ensemble_line(study, found)}" for found in better)
+    better = [ensemble for ensemble in study.ensembles if finite(ensemble.gain) is not None and ensemble.gain > 0]
+    yield from (f"ensemble: {ensemble_line(study, ensemble)}" for ensemble in better)
     if study.ensembles and not better:
-        names = ", ".join(ENSEMBLES[found.method] for found in study.ensembles)
+        names = ", ".join(ENSEMBLES[ensemble.method] for ensemble in study.ensembles)
         yield f"no ensemble gained anything over its best member ({names})"
 
 

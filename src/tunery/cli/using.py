@@ -9,6 +9,7 @@ import typer
 from tunery.cli import show
 from tunery.cli.options import AsJson, Folder, Model, Overwrite, TrustRemoteCode
 from tunery.errors import RequestError
+from tunery.report.text.formatting import score
 from tunery.schema.results.study import EnsembleGain
 from tunery.store.disk.ownership import require_run
 from tunery.store.exported import exported_in, require_new
@@ -55,9 +56,9 @@ def evaluate(
         if columns != Columns():
             raise typer.BadParameter("--text, --text-pair and --label name columns of a file that --input names")
         exported_in(run)
-        from tunery.train.predict.inference import evaluate as score
+        from tunery.train.predict.inference import evaluate as evaluate_split
 
-        scores = score(run, split.value, say=Terminal(stderr=True).say, trust_remote_code=trust_remote_code)
+        scores = evaluate_split(run, split.value, say=Terminal(stderr=True).say, trust_remote_code=trust_remote_code)
         show.metrics(scores, of="split", name=split.value, as_json=as_json)
     else:
         say = Terminal(stderr=True).say
@@ -162,7 +163,7 @@ def ensemble(
 def _worth(gain: EnsembleGain | None) -> str:
     if gain is None:
         return "what it gains is not known: the validation rows are too few to choose on one half of them"
-    scores = f"{show.number(gain.value)}, the best of them alone {show.number(gain.single)}"
+    scores = f"{score(gain.value)}, the best of them alone {score(gain.single)}"
     members = ", ".join(map(str, gain.trials))
     return f"{gain.method} of trials {members}: {scores}, on validation rows that chose nothing of it"
 

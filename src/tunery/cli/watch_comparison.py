@@ -22,13 +22,13 @@ class ComparisonConsole:
 
     def ended(self, record: Cell) -> None:
         """Its score and seconds, or why it failed."""
-        told = f"{method_name(record.method)} seed {record.seed} {record.status}"
+        outcome = f"{method_name(record.method)} seed {record.seed} {record.status}"
         if record.result is None:
-            self.say(f"{told}: {record.reason}")
+            self.say(f"{outcome}: {record.reason}")
             return
         value = "undefined" if record.value is None else f"{record.value:.4f}"
         objective, seconds = record.result.objective.name, record.result.seconds.total
-        self.say(f"{told}: test {objective} {value} in {seconds:.0f} s")
+        self.say(f"{outcome}: test {objective} {value} in {seconds:.0f} s")
 
     def say(self, text: str) -> None:
         """One line, with the place of the cell that is at work."""

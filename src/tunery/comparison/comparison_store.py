@@ -9,7 +9,7 @@ from tunery.comparison.cells import CellJob
 from tunery.comparison.conclusions import conclusions
 from tunery.comparison.summary import method_summaries
 from tunery.execution.runner import Outcome
-from tunery.pages import draw_comparison
+from tunery.pages import write_comparison_page
 from tunery.report import comparison_csv, comparison_png
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.results.comparison import Cell, ComparisonResult
@@ -133,5 +133,5 @@ def write_records(result: ComparisonResult, out: Path) -> None:
     """The comparison's table, picture and page; `comparison.json` comes last."""
     write_text(out / "comparison.csv", comparison_csv(result))
     write_bytes(out / "comparison.png", comparison_png(result))
-    draw_comparison(result, out)
+    write_comparison_page(result, out)
     write_text(out / "comparison.json", result.model_dump_json(indent=1))

@@ -14,7 +14,7 @@ from tunery.hpo.analysis.rescore import Run, candidates, finished_run, rescored
 from tunery.hpo.analysis.trial_records import results_of, trial_folder
 from tunery.hpo.plan import Plan
 from tunery.hpo.samplers.proposal import PARAMS, proposal_of
-from tunery.pages import draw_study
+from tunery.pages import write_study_page
 from tunery.report.text.leaderboard import leaderboard_csv
 from tunery.schema.config.task import TaskSpec
 from tunery.schema.reading.document import validate
@@ -124,7 +124,7 @@ def write_records(result: StudyResult, out: Path) -> StudyResult:
     storage = storage_of(out)
     result = result.model_copy(update={"disk": storage.disk, "finished_at": datetime.now(UTC)})
     write_text(out / "leaderboard.csv", leaderboard_csv(result))
-    draw_study(result, out, storage)
+    write_study_page(result, out, storage)
     write_text(out / "study.json", result.model_dump_json(indent=1))
     return result
 

@@ -13,8 +13,8 @@ _SIZE: Final = re.compile(r"\s*(\d{1,30}(?:\.\d{1,30})?)\s*([kmgt]?b)?\s*", re.I
 
 def in_bytes(value: object) -> object:
     """Bytes of a size with its unit (`20GB`); what is no such text is left to the schema."""
-    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    return round(float(found[1]) * _FACTORS.get((found[2] or "").lower(), 1)) if found else value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    return round(float(match[1]) * _FACTORS.get((match[2] or "").lower(), 1)) if match else value
 
 
 Size = Annotated[

@@ -5,9 +5,10 @@ logarithmic axis, and what a score costs.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tunery.errors import shortened
 from tunery.report.charts.cost_axes import Place, logarithmic, name_points, stairs
-from tunery.report.charts.figure import PLACEHOLDERS, Palette, Size, clipped, render_figure
-from tunery.report.compute.comparison import Cost, Interval, Intervals, Spot, TradeOff
+from tunery.report.charts.figure import PLACEHOLDERS, Palette, Size, render_figure
+from tunery.report.compute.comparison import Cost, Interval, Intervals, TradeOff
 from tunery.report.pages.markup import Html
 from tunery.report.text.formatting import metric_name, score, short_count, signed
 
@@ -57,7 +58,7 @@ def difference_panel(differences: Intervals) -> Panel:
     def draw(axes: "Axes", rows: Rows, palette: Palette) -> None:
         axes.axvline(0, color=palette["muted"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         _interval_rows(axes, differences, rows, palette, text=signed)
-        axes.set_title(f"difference to the baseline, {clipped(rows.baseline, 22)}")
+        axes.set_title(f"difference to the baseline, {shortened(rows.baseline, 22)}")
 
     return draw
 
@@ -66,10 +67,10 @@ def bar_panel(cost: Cost) -> Panel:
     """A bar from zero for every method."""
 
     def draw(axes: "Axes", rows: Rows, palette: Palette) -> None:
-        for place, method in enumerate(rows.methods):
+        for position, method in enumerate(rows.methods):
             value = cost.values.get(method)
-            axes.barh(place, value or 0.0, height=0.5, color=palette[_colour(method, rows)])
-            _beside(axes, place, "\N{EN DASH}" if value is None else _short(value), palette)
+            axes.barh(position, value or 0.0, height=0.5, color=palette[_colour(method, rows)])
+            _beside(axes, position, "\N{EN DASH}" if value is None else _short(value), palette)
         axes.set_xlim(0, 1.04 * max(cost.values.values(), default=1.0))
         _method_axis(axes, rows, palette)
         axes.set_title(cost.title)
@@ -81,11 +82,11 @@ def log_panel(cost: Cost) -> Panel:
     """A dot for every method on a logarithmic axis."""
 
     def draw(axes: "Axes", rows: Rows, palette: Palette) -> None:
-        for place, method in enumerate(rows.methods):
+        for position, method in enumerate(rows.methods):
             value = cost.values.get(method)
             if value is not None:
-                axes.scatter(value, place, s=50, color=palette[_colour(method, rows)], zorder=3)
-            _beside(axes, place, "\N{EN DASH}" if value is None else short_count(value), palette)
+                axes.scatter(value, position, s=50, color=palette[_colour(method, rows)], zorder=3)
+            _beside(axes, position, "\N{EN DASH}" if value is None else short_count(value), palette)
         _method_axis(axes, rows, palette)
         logarithmic(axes, list(cost.values.values()))
         axes.set_title(f"{cost.title}, log scale")
@@ -99,9 +100,9 @@ def rows_chart(name: str, panels: Sequence[Panel], rows: Rows, *, size: Size, la
     def draw(figure: "Figure") -> None:
         shape = (len(panels), 1) if size.narrow else (1, len(panels))
         grid = figure.subplots(*shape, squeeze=False)
-        for place, (panel, axes) in enumerate(zip(panels, grid.flat, strict=True)):
+        for index, (panel, axes) in enumerate(zip(panels, grid.flat, strict=True)):
             panel(axes, rows._replace(narrow=size.narrow), PLACEHOLDERS)
-            if place and not size.narrow:
+            if index and not size.narrow:
                 axes.set_yticklabels([])
 
     height = rows.pixels * (len(panels) if size.narrow else 1)
@@ -112,12 +113,12 @@ def trade_off_chart(trades: Sequence[TradeOff], *, objective: str, baseline: str
     """Score against every cost: the first large, the others below it; on a phone one below the other."""
 
     def draw(figure: "Figure") -> None:
-        below = "".join(str(place) for place in range(1, len(trades)))
-        layout: list[Any] = [[str(place)] for place in range(len(trades))]
+        below = "".join(str(index) for index in range(1, len(trades)))
+        layout: list[Any] = [[str(index)] for index in range(len(trades))]
         if below and not size.narrow:
             layout = [["0"] * len(below), list(below)]
-        found = figure.subplot_mosaic(layout, height_ratios=[4, 3] if below and not size.narrow else None)
-        charts = [found[str(place)] for place in range(len(trades))]
+        axes_by_name = figure.subplot_mosaic(layout, height_ratios=[4, 3] if below and not size.narrow else None)
+        charts = [axes_by_name[str(index)] for index in range(len(trades))]
         for axes, trade in zip(charts, trades, strict=True):
             draw_trade_off(axes, trade, objective=objective, palette=PLACEHOLDERS)
         label_spots(figure, list(zip(charts, trades, strict=True)), baseline=baseline, palette=PLACEHOLDERS)
@@ -153,64 +154,65 @@ def label_spots(
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes, trade in charts:
-        _label(axes, trade, baseline=baseline, palette=palette)
-
-
-def _label(axes: "Axes", trade: TradeOff, *, baseline: str, palette: Palette) -> None:
-    names = [_spot_name(spot, baseline) for spot in trade.spots]
-    name_points(axes, names, [(spot.cost, spot.shown) for spot in trade.spots], line=_stairs(trade), palette=palette)
-
-
-def _spot_name(spot: Spot, baseline: str) -> str:
-    value = "" if spot.score == spot.shown else f" {score(spot.score)}"
-    return clipped(spot.method, 22) + value + (" (baseline)" if spot.method == baseline else "")
+        names = []
+        for spot in trade.spots:
+            value = "" if spot.score == spot.shown else f" {score(spot.score)}"
+            names.append(shortened(spot.method, 22) + value + (" (baseline)" if spot.method == baseline else ""))
+        points = [(spot.cost, spot.shown) for spot in trade.spots]
+        name_points(axes, names, points, line=_stairs(trade), palette=palette)
 
 
 def _stairs(trade: TradeOff) -> list[Place]:
     return stairs([(spot.cost, spot.shown) for spot in trade.front])
 
 
-def _interval_rows(axes: "Axes", found: Intervals, rows: Rows, palette: Palette, *, text: Callable[[Any], str]) -> None:
-    by_method = {row.method: row for row in found.rows}
-    axes.set_xlim(found.limits.low, found.limits.high)
-    for place, method in enumerate(rows.methods):
+def _interval_rows(
+    axes: "Axes", intervals: Intervals, rows: Rows, palette: Palette, *, text: Callable[[Any], str]
+) -> None:
+    by_method = {row.method: row for row in intervals.rows}
+    axes.set_xlim(intervals.limits.low, intervals.limits.high)
+    for position, method in enumerate(rows.methods):
         row, colour = by_method[method], palette[_colour(method, rows)]
-        _beside(axes, place, text(row.value), palette)
+        _beside(axes, position, text(row.value), palette)
         if row.value is None:
             continue
-        if found.limits.low <= row.value <= found.limits.high:
-            _interval(axes, row, (row.value, place), colour=colour, palette=palette)
+        if intervals.limits.low <= row.value <= intervals.limits.high:
+            _interval(axes, row, (row.value, position), colour=colour, palette=palette)
         else:
-            _arrow(axes, row.value > found.limits.high, place, colour)
+            _arrow(axes, row.value > intervals.limits.high, position, colour)
     _method_axis(axes, rows, palette)
 
 
 def _interval(axes: "Axes", row: Interval, at: tuple[float, int], *, colour: str, palette: Palette) -> None:
-    value, place = at
+    value, position = at
     if row.low is not None and row.high is not None:
-        axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2.4, solid_capstyle="butt", zorder=2)
+        axes.plot(
+            [row.low, row.high], [position, position], color=colour, linewidth=2.4, solid_capstyle="butt", zorder=2
+        )
     if len(row.dots) > 1:
-        axes.scatter(row.dots, [place + 0.3] * len(row.dots), s=14, color=colour, alpha=0.6, linewidth=0, zorder=3)
+        axes.scatter(row.dots, [position + 0.3] * len(row.dots), s=14, color=colour, alpha=0.6, linewidth=0, zorder=3)
     face = colour if row.certain else palette["panel"]
-    axes.scatter([value], [place], s=52, facecolor=face, edgecolor=colour, linewidth=1.6, zorder=4)
+    axes.scatter([value], [position], s=52, facecolor=face, edgecolor=colour, linewidth=1.6, zorder=4)
 
 
-def _arrow(axes: "Axes", right: bool, place: int, colour: str) -> None:
+def _arrow(axes: "Axes", right: bool, position: int, colour: str) -> None:
     """The value lies beyond this edge."""
     across = axes.get_yaxis_transform()
-    axes.scatter(0.988 if right else 0.012, place, s=52, marker=">" if right else "<", color=colour, transform=across)
+    axes.scatter(
+        0.988 if right else 0.012, position, s=52, marker=">" if right else "<", color=colour, transform=across
+    )
 
 
-def _beside(axes: "Axes", place: int, text: str, palette: Palette) -> None:
+def _beside(axes: "Axes", position: int, text: str, palette: Palette) -> None:
     """The number itself, in a column to the right of the chart."""
     across = axes.get_yaxis_transform()
-    axes.text(1.02, place, text, transform=across, ha="left", va="center", fontsize=11, color=palette["muted"])
+    axes.text(1.02, position, text, transform=across, ha="left", va="center", fontsize=11, color=palette["muted"])
 
 
 def _method_axis(axes: "Axes", rows: Rows, palette: Palette) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    names = [clipped(name, 16 if rows.narrow else 24) for name in rows.methods]
+    names = [shortened(name, 16 if rows.narrow else 24) for name in rows.methods]
     axes.set_yticks(range(len(names)), labels=names, color=palette["ink"])
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.xaxis.set_major_locator(MaxNLocator(4 if rows.narrow else 5, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from tunery.errors import shortened
 from tunery.report.charts.comparison_charts import (
     ROW,
     Panel,
@@ -12,7 +13,7 @@ from tunery.report.charts.comparison_charts import (
     log_panel,
     score_panel,
 )
-from tunery.report.charts.figure import Palette, Size, clipped, light_palette, render_png
+from tunery.report.charts.figure import Palette, Size, light_palette, render_png
 from tunery.report.compute.comparison import memory_cost, ranked, score_intervals, time_cost, trade_off, trainable_cost
 from tunery.report.text.formatting import metric_name, plural
 from tunery.report.text.method_names import comparison_to_read
@@ -35,15 +36,19 @@ def comparison_png(result: ComparisonResult) -> bytes:
 
 
 def _fill(figure: "Figure", result: ComparisonResult, palette: Palette) -> None:
-    found = figure.subplot_mosaic([["score", "parameters"], ["time", "memory"], ["trade", "trade"]])
+    axes_by_name = figure.subplot_mosaic([["score", "parameters"], ["time", "memory"], ["trade", "trade"]])
     rows = Rows(tuple(method.method for method in ranked(result)), result.baseline)
     for name, panel in _panels(result).items():
-        panel(found[name], rows, palette)
-    title = f"{clipped(result.name, 60)}: {plural(len(result.methods), 'method')}, {plural(len(result.seeds), 'seed')}"
+        panel(axes_by_name[name], rows, palette)
+    title = (
+        f"{shortened(result.name, 60)}: {plural(len(result.methods), 'method')}, {plural(len(result.seeds), 'seed')}"
+    )
     figure.suptitle(title, x=0.01, ha="left", fontsize=16, color=palette["ink"])
-    told = "dot: mean; line: 95 % interval; small dots: seeds; grey: baseline; orange: Pareto-optimal in score and time"
-    figure.supxlabel(told, x=0.01, ha="left", fontsize=11, color=palette["muted"])
-    _trade(figure, found["trade"], result, palette)
+    legend_text = (
+        "dot: mean; line: 95 % interval; small dots: seeds; grey: baseline; orange: Pareto-optimal in score and time"
+    )
+    figure.supxlabel(legend_text, x=0.01, ha="left", fontsize=11, color=palette["muted"])
+    _trade(figure, axes_by_name["trade"], result, palette)
 
 
 def _panels(result: ComparisonResult) -> dict[str, Panel]:

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from tunery.report.pages.components import number_cell, table
 from tunery.report.pages.markup import Html, tag
-from tunery.report.text.formatting import percent, plural
+from tunery.report.text.formatting import count, percent, plural
 
 MOST_LABELS: Final = 20
 """Up to so many labels the whole matrix is shown."""
@@ -42,42 +42,42 @@ def confusion_of(metrics: Mapping[str, Any]) -> Confusion | None:
     return Confusion(labels, tuple(tuple(map(int, row)) for row in matrix))
 
 
-def mix_ups(found: Confusion) -> list[MixUp]:
+def mix_ups(confusion: Confusion) -> list[MixUp]:
     """Every pair of labels that was mixed up, the most frequent first; of equals the one that is more of its label."""
     pairs = [
-        MixUp(label, answer, count, count / sum(row))
-        for label, row in zip(found.labels, found.counts, strict=True)
-        for answer, count in zip(found.labels, row, strict=True)
-        if count and answer != label
+        MixUp(label, answer, number, number / sum(row))
+        for label, row in zip(confusion.labels, confusion.counts, strict=True)
+        for answer, number in zip(confusion.labels, row, strict=True)
+        if number and answer != label
     ]
     return sorted(pairs, key=lambda pair: (-pair.rows, -pair.share))
 
 
 def confusion_parts(metrics: Mapping[str, Any]) -> list[Html]:
     """The matrix, where it can be read, and the most frequent mix-ups; nothing where the metrics have no matrix."""
-    found = confusion_of(metrics)
-    if found is None:
+    confusion = confusion_of(metrics)
+    if confusion is None:
         return []
-    pairs = mix_ups(found)
+    pairs = mix_ups(confusion)
     if not pairs:
         return [tag("p", "No row got a wrong label.", class_="quiet apart")]
-    matrix = [tag("h3", "Confusion matrix"), _matrix(found)] if len(found.labels) <= MOST_LABELS else []
+    matrix = [tag("h3", "Confusion matrix"), _matrix(confusion)] if len(confusion.labels) <= MOST_LABELS else []
     return [*matrix, tag("h3", "Most frequent mix-ups"), *_mix_ups(pairs)]
 
 
-def _matrix(found: Confusion) -> Html:
-    header = [("label \N{RIGHTWARDS ARROW} answer", None), *((label, "n") for label in found.labels)]
+def _matrix(confusion: Confusion) -> Html:
+    header = [("label \N{RIGHTWARDS ARROW} answer", None), *((label, "n") for label in confusion.labels)]
     rows = [
-        tag("tr", tag("th", label, scope="row"), [_cell(count, sum(row)) for count in row])
-        for label, row in zip(found.labels, found.counts, strict=True)
+        tag("tr", tag("th", label, scope="row"), [_cell(number, sum(row)) for number in row])
+        for label, row in zip(confusion.labels, confusion.counts, strict=True)
     ]
     return table(header, rows, class_="confusion")
 
 
-def _cell(count: int, of: int) -> Html:
-    strength = _DARKEST * count / of if of else 0
-    colour = f"background:color-mix(in srgb, var(--done) {strength:.0f}%, transparent)" if count else None
-    return tag("td", f"{count:,}" if count else "\N{MIDDLE DOT}", class_="n", style=colour)
+def _cell(number: int, of: int) -> Html:
+    strength = _DARKEST * number / of if of else 0
+    colour = f"background:color-mix(in srgb, var(--done) {strength:.0f}%, transparent)" if number else None
+    return tag("td", count(number) if number else "\N{MIDDLE DOT}", class_="n", style=colour)
 
 
 def _mix_ups(pairs: Sequence[MixUp]) -> list[Html]:
@@ -86,8 +86,8 @@ def _mix_ups(pairs: Sequence[MixUp]) -> list[Html]:
             "tr",
             tag("td", pair.label),
             tag("td", pair.answer),
-            number_cell(pair.rows, f"{pair.rows:,}"),
-            number_cell(pair.share, percent(pair.share)),
+            number_cell(pair.rows, count),
+            number_cell(pair.share, percent),
         )
         for pair in pairs[:MOST_MIX_UPS]
     ]

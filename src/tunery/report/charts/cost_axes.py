@@ -20,11 +20,11 @@ _FAR: Final = 15
 
 def stairs(corners: Sequence[Place]) -> list[Place]:
     """A line through corners that rises at a point, not between two: the best to be had for so much."""
-    found: list[Place] = []
+    line: list[Place] = []
     for x, y in corners:
-        found += [(x, found[-1][1])] if found else []
-        found.append((x, y))
-    return found
+        line += [(x, line[-1][1])] if line else []
+        line.append((x, y))
+    return line
 
 
 def name_points(
@@ -48,17 +48,17 @@ def name_points(
 
 
 def _pixel(axes: "Axes", x: float, y: float) -> Pixel:
-    found = axes.transData.transform((x, y))
-    return float(found[0]), float(found[1])
+    pixel = axes.transData.transform((x, y))
+    return float(pixel[0]), float(pixel[1])
 
 
 def _along(line: Sequence[Pixel]) -> list[Pixel]:
     """Points on the line, a few pixels apart."""
-    found = []
+    points = []
     for a, b in zip(line, line[1:], strict=False):
         steps = 1 + int(math.dist(a, b) // 5)
-        found += [(a[0] + s / steps * (b[0] - a[0]), a[1] + s / steps * (b[1] - a[1])) for s in range(steps + 1)]
-    return found
+        points += [(a[0] + s / steps * (b[0] - a[0]), a[1] + s / steps * (b[1] - a[1])) for s in range(steps + 1)]
+    return points
 
 
 def logarithmic(axes: "Axes", values: Sequence[float]) -> None:

@@ -45,10 +45,6 @@ Palette = Mapping[str, str]
 """Colour by the name of the page's variable: `PLACEHOLDERS` for a page, `light_palette()` for a picture."""
 
 
-def clipped(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
 def render_chart(name: str, draw: "Callable[[Axes], None]", *, size: Size, label: str) -> Html:
     """Make a figure of one chart, let `draw` fill it, return it as an `<svg>` element."""
     return render_figure(name, lambda figure: draw(figure.add_subplot()), size=size, label=label)

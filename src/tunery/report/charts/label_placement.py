@@ -48,15 +48,15 @@ def placed(points: Sequence[Pixel], sizes: Sequence[Pixel], *, within: Box, avoi
     Greedy: the most crowded point chooses first. `avoided` are places that a name had better not cover, such as a line.
     """
     marks = [Box(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in points]
-    found: dict[int, Box] = {}
+    boxes: dict[int, Box] = {}
     leaders: list[Pixel] = []
     for index in sorted(range(len(points)), key=lambda i: -_neighbours(points, i)):
-        names = list(found.values())
+        names = list(boxes.values())
         others = [*names, *marks[:index], *marks[index + 1 :]]
         room = _Room(within, [*names, *marks], others, leaders, avoided)
-        found[index] = _best(_candidates(points[index], sizes[index]), points[index], room)
-        leaders += _leader(found[index], points[index])
-    return [found[index] for index in range(len(points))]
+        boxes[index] = _best(_candidates(points[index], sizes[index]), points[index], room)
+        leaders += _leader(boxes[index], points[index])
+    return [boxes[index] for index in range(len(points))]
 
 
 class _Room(NamedTuple):

@@ -1,7 +1,6 @@
 """Parallel coordinates (Inselberg 1985): one axis per searched parameter, one line per trial."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from tunery.report.charts.parameter_axes import Axis, linear_axis, parameter_axis
@@ -59,16 +58,10 @@ def parallel(study: StudyResult) -> Parallel | None:
     axes.append(linear_axis(metric_name(study.objective), within(values, view_limits(values, study.direction))))
     merits = [-minimized(value, study.direction) for value in values]
     worst_first = sorted(merit for trial, merit in zip(trials, merits, strict=True) if trial.status == "completed")
-    lines = tuple(
-        Line(trials[i].number, _shade(merits[i], worst_first) if trials[i].status == "completed" else None)
-        for i in chosen
-    )
-    return Parallel(tuple(_only(axis, chosen) for axis in axes), lines, tuple(ranked[MOST_AXES:]), len(trials))
-
-
-def _only(axis: Axis, chosen: Sequence[int]) -> Axis:
-    return axis._replace(positions=tuple(axis.positions[i] for i in chosen))
-
-
-def _shade(merit: float, worst_first: Sequence[float]) -> int:
-    return bisect_left(worst_first, merit) * SHADES // len(worst_first)
+    lines = []
+    for i in chosen:
+        completed = trials[i].status == "completed"
+        shade = bisect_left(worst_first, merits[i]) * SHADES // len(worst_first) if completed else None
+        lines.append(Line(trials[i].number, shade))
+    axes = [axis._replace(positions=tuple(axis.positions[i] for i in chosen)) for axis in axes]
+    return Parallel(tuple(axes), tuple(lines), tuple(ranked[MOST_AXES:]), len(trials))

@@ -50,13 +50,13 @@ def parameter_axis(name: str, values: Sequence[Any], *, scale: Scale | None = No
         scale: how it was searched; None where that is not known, and the values have to tell. What is not all numbers,
             or has no logarithm on a logarithmic scale, is drawn as categories.
     """
-    there = [value for value in values if value is not Missing]
-    numbers = [number for value in there if (number := finite(value)) is not None]
+    existing = [value for value in values if value is not Missing]
+    numbers = [number for value in existing if (number := finite(value)) is not None]
     scale = scale or _looks_like(numbers)
-    if len(numbers) < len(there) or scale == "category" or (scale == "log" and min(numbers) <= 0):
+    if len(numbers) < len(existing) or scale == "category" or (scale == "log" and min(numbers) <= 0):
         return _category(name, values)
-    known = [None if value is Missing else finite(value) for value in values]
-    return _logarithmic(name, known) if scale == "log" else linear_axis(name, known)
+    numbers_or_none = [None if value is Missing else finite(value) for value in values]
+    return _logarithmic(name, numbers_or_none) if scale == "log" else linear_axis(name, numbers_or_none)
 
 
 def _looks_like(numbers: Sequence[float]) -> Scale:
@@ -119,9 +119,9 @@ def _category(name: str, values: Sequence[Any]) -> Axis:
     seen: Counter[int] = Counter()
     positions: list[float | None] = []
     for name_or_none in names:
-        place = None if name_or_none is None else seat.get(name_or_none, len(order) - 1)
-        positions.append(None if place is None else centres[place] + room * 0.6 * _spread(seen[place]))
-        seen.update([] if place is None else [place])
+        category = None if name_or_none is None else seat.get(name_or_none, len(order) - 1)
+        positions.append(None if category is None else centres[category] + room * 0.6 * _spread(seen[category]))
+        seen.update([] if category is None else [category])
     return Axis(name, "category", tuple(zip(centres, order, strict=True)), tuple(positions))
 
 

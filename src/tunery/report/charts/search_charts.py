@@ -4,11 +4,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from tunery.errors import shortened
 from tunery.report.charts.cost_axes import logarithmic, name_points, stairs
-from tunery.report.charts.figure import PLACEHOLDERS, Size, clipped, render_chart, render_figure
+from tunery.report.charts.figure import PLACEHOLDERS, Size, render_chart, render_figure
 from tunery.report.charts.parallel import SHADES
 from tunery.report.charts.slices import Dot, Slice, Slices
-from tunery.report.compute.pareto_front import Plane, Spot
+from tunery.report.compute.pareto_front import Plane, TrialPoint
 from tunery.report.compute.pruning import Block, Reach
 from tunery.report.pages.markup import Html
 from tunery.report.text.formatting import metric_name
@@ -36,18 +37,18 @@ _MOST_NAMED: Final = 10
 """Up to so many trials of a front have their number beside them."""
 
 
-def slice_chart(found: Slices, *, best: int | None, size: Size) -> Html:
+def slice_chart(slices: Slices, *, best: int | None, size: Size) -> Html:
     """One small chart for each parameter, all on one scale of the objective."""
-    columns = 1 if size.narrow else min(SLICES_BESIDE, len(found.panels))
-    rows = -(-len(found.panels) // columns)
+    columns = 1 if size.narrow else min(SLICES_BESIDE, len(slices.panels))
+    rows = -(-len(slices.panels) // columns)
 
     def draw(figure: "Figure") -> None:
         figure.set_layout_engine("constrained", h_pad=0.12)
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-        for axes in grid.flat[len(found.panels) :]:
+        for axes in grid.flat[len(slices.panels) :]:
             axes.set_axis_off()
-        for axes, panel in zip(grid.flat, found.panels, strict=False):
-            axes.set_ylim(found.limits.low, found.limits.high)
+        for axes, panel in zip(grid.flat, slices.panels, strict=False):
+            axes.set_ylim(slices.limits.low, slices.limits.high)
             _slice(axes, panel, best=best, width=size.width / columns)
 
     height = size.height * rows
@@ -66,7 +67,7 @@ def _slice(axes: "Axes", panel: Slice, *, best: int | None, width: float) -> Non
     reach = 0.32 / len(panel.axis.ticks)
     for centre, middle in panel.middles:
         axes.plot([centre - reach, centre + reach], [middle, middle], color=PLACEHOLDERS["ink"], linewidth=2, zorder=4)
-    axes.set_title(clipped(panel.axis.name, 34) + (" (log)" if panel.axis.kind == "log" else ""))
+    axes.set_title(shortened(panel.axis.name, 34) + (" (log)" if panel.axis.kind == "log" else ""))
     axes.set_xlim(-0.03, 1.03)
     _slice_ticks(axes, panel, width=width)
 
@@ -75,34 +76,29 @@ def _slice_ticks(axes: "Axes", panel: Slice, *, width: float) -> None:
     letters = int(0.85 * width / len(panel.axis.ticks) / _LETTER)
     texts = [text for _, text in panel.axis.ticks]
     slanted = max(map(len, texts)) > letters < 7
-    labels = [clipped(text, 14 if slanted else max(4, letters)) for text in texts]
+    labels = [shortened(text, 14 if slanted else max(4, letters)) for text in texts]
     axes.set_xticks([position for position, _ in panel.axis.ticks], labels=labels)
     axes.tick_params(length=3)
     for label, (position, _) in zip(axes.get_xticklabels(), panel.axis.ticks, strict=True):
-        label.set(ha=_side(position, slanted), rotation=30 if slanted else 0, rotation_mode="anchor")
-
-
-def _side(position: float, slanted: bool) -> str:
-    if slanted:
-        return "right"
-    return {0.0: "left", 1.0: "right"}.get(position, "center")
+        side = "right" if slanted else {0.0: "left", 1.0: "right"}.get(position, "center")
+        label.set(ha=side, rotation=30 if slanted else 0, rotation_mode="anchor")
 
 
 def _places(dots: Sequence[Dot]) -> tuple[list[float], list[float]]:
     return [dot.position for dot in dots], [dot.value for dot in dots]
 
 
-def front_chart(found: Sequence[Plane], *, objective: str, best: int | None, size: Size) -> Html:
+def front_chart(planes: Sequence[Plane], *, objective: str, best: int | None, size: Size) -> Html:
     """The objective against every cost: side by side on a page, one below the other on a phone."""
-    rows = len(found) if size.narrow else 1
+    rows = len(planes) if size.narrow else 1
 
     def draw(figure: "Figure") -> None:
-        grid = figure.subplots(rows, len(found) // rows, squeeze=False)
-        for axes, plane in zip(grid.flat, found, strict=True):
+        grid = figure.subplots(rows, len(planes) // rows, squeeze=False)
+        for axes, plane in zip(grid.flat, planes, strict=True):
             _plane(axes, plane, objective=objective, best=best)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-        for axes, plane in zip(grid.flat, found, strict=True):
+        for axes, plane in zip(grid.flat, planes, strict=True):
             _name_front(axes, plane)
 
     height = size.height * rows
@@ -130,7 +126,7 @@ def _plane(axes: "Axes", plane: Plane, *, objective: str, best: int | None) -> N
     axes.set_xlabel(plane.title + (", log scale" if plane.logarithmic else ""))
 
 
-def _at(spots: Sequence[Spot]) -> tuple[list[float], list[float]]:
+def _at(spots: Sequence[TrialPoint]) -> tuple[list[float], list[float]]:
     return [spot.cost for spot in spots], [spot.value for spot in spots]
 
 
@@ -144,13 +140,13 @@ def _name_front(axes: "Axes", plane: Plane) -> None:
     name_points(axes, [str(spot.number) for spot in front], points, line=line, palette=PLACEHOLDERS)
 
 
-def reach_chart(found: Reach, *, size: Size) -> Html:
+def reach_chart(reach: Reach, *, size: Size) -> Html:
     """Epochs that every trial ran: a bar for each, or a grid whose shades say how many of a block got there."""
 
     def draw(axes: "Axes") -> None:
         from matplotlib.ticker import MaxNLocator
 
-        _bars(axes, found, size) if found.bars else _grid(axes, found.blocks)
+        _bars(axes, reach, size) if reach.bars else _grid(axes, reach.blocks)
         axes.set_title("epochs run", color=PLACEHOLDERS["muted"])
         axes.set_xlabel("trial")
         axes.tick_params(length=3)
@@ -160,15 +156,15 @@ def reach_chart(found: Reach, *, size: Size) -> Html:
     return render_chart("reach", draw, size=size, label="How many epochs the trials ran")
 
 
-def _bars(axes: "Axes", found: Reach, size: Size) -> None:
-    first, last = found.bars[0].number, found.bars[-1].number
+def _bars(axes: "Axes", reach: Reach, size: Size) -> None:
+    first, last = reach.bars[0].number, reach.bars[-1].number
     width = max(1.5, min(16.0, 0.62 * size.width / (last - first + 1)))
     for status, colour in _STATUS.items():
-        bars = [bar for bar in found.bars if bar.status == status]
+        bars = [bar for bar in reach.bars if bar.status == status]
         numbers, tops = [bar.number for bar in bars], [bar.epochs for bar in bars]
         axes.vlines(numbers, 0, tops, color=PLACEHOLDERS[colour], linewidth=width)
     axes.set_xlim(first - 0.7, last + 0.7)
-    axes.set_ylim(0, 1.04 * max(bar.epochs for bar in found.bars))
+    axes.set_ylim(0, 1.04 * max(bar.epochs for bar in reach.bars))
 
 
 def _grid(axes: "Axes", blocks: Sequence[Block]) -> None:

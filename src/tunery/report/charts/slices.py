@@ -77,4 +77,4 @@ def _middles(axis: Axis, trials: Sequence[TrialRecord], values: Sequence[float])
     for trial, value, position in zip(trials, values, axis.positions, strict=True):
         if trial.status == "completed" and position is not None:
             reached.setdefault(int(position * len(axis.ticks)), []).append(value)
-    return tuple((axis.ticks[place][0], median(found)) for place, found in sorted(reached.items()))
+    return tuple((axis.ticks[category][0], median(values)) for category, values in sorted(reached.items()))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tunery.report.charts.figure import PLACEHOLDERS, Size, clipped, render_chart
+from tunery.errors import shortened
+from tunery.report.charts.figure import PLACEHOLDERS, Size, render_chart
 from tunery.report.charts.parallel import SHADES, Parallel
 from tunery.report.charts.parameter_axes import Axis
 from tunery.report.compute.run_and_study import Curve, Curves, History, Limits, RunCurves, Series
@@ -59,7 +60,8 @@ def curves_chart(curves: Curves, *, objective: str, best: int | None, size: Size
         others = [curve for curve in curves.curves if curve.stopped_at is None and curve.number != best]
         _bundle(axes, map(_path, stopped), colour="stopped", width=thin, alpha=_faint(len(stopped)))
         _bundle(axes, map(_path, others), colour="done", width=1.3 * thin, alpha=0.6)
-        ends = [point for curve in stopped for point in _ends(curve)]
+        known = [[(i + 1, v) for i, v in enumerate(curve.values) if v is not None] for curve in stopped]
+        ends = [points[-1] for points in known if points]
         axes.scatter(*_columns(ends), s=44 * thin, marker="x", linewidth=1.5, color=PLACEHOLDERS["stopped"], zorder=3)
         _bundle(axes, map(_path, winner), colour="best", width=2.6, alpha=1)
         lone = [(1, curve.values[0]) for curve in curves.curves if len(curve.values) == 1 and curve.stopped_at is None]
@@ -143,10 +145,6 @@ def _path(curve: Curve) -> np.ndarray:
     return np.array([(i + 1, np.nan if v is None else v) for i, v in enumerate(curve.values)], dtype=float)
 
 
-def _ends(curve: Curve) -> list[tuple[float, float]]:
-    return [(float(i + 1), v) for i, v in enumerate(curve.values) if v is not None][-1:]
-
-
 def _bundle(axes: "Axes", paths: Iterable[np.ndarray], *, colour: str, width: float, alpha: float) -> None:
     """Lines of one colour; each is broken where it has no value, and a point alone between two gaps is a dot."""
     from matplotlib.collections import LineCollection
@@ -180,27 +178,23 @@ def _parameter_axis(axes: "Axes", axis: Axis, *, place: int, size: Size) -> None
     line, ends = [place, place], [0, 1]
     axes.plot(*((ends, line) if size.narrow else (line, ends)), color=PLACEHOLDERS["muted"], linewidth=1, zorder=3)
     name = _wrapped(axis.name)
-    halo = _halo()
+    # a patch in the colour of the panel behind a text, so that lines do not cross it
+    halo: Any = {"bbox": {"facecolor": PLACEHOLDERS["panel"], "edgecolor": "none", "pad": 1.2, "alpha": 0.75}}
     if size.narrow:
-        axes.text(0, place - 0.17, clipped(axis.name, 40), ha="left", va="bottom", fontsize=12, zorder=6, **halo)
+        axes.text(0, place - 0.17, shortened(axis.name, 40), ha="left", va="bottom", fontsize=12, zorder=6, **halo)
     else:
         axes.text(place, -0.07, name, ha="center", va="top", fontsize=12, zorder=6)
     for position, text in axis.ticks:
-        short = clipped(text, max(4, 46 // len(axis.ticks)) if size.narrow else _LONGEST_NAME)
+        short = shortened(text, max(4, 46 // len(axis.ticks)) if size.narrow else _LONGEST_NAME)
         x, y = (position, place + 0.1) if size.narrow else (place + 0.05, position)
         side = "left" if position == 0 else "right" if position == 1 else "center"
         how: dict[str, Any] = {"ha": side, "va": "top"} if size.narrow else {"ha": "left", "va": "center"}
         axes.text(x, y, short, fontsize=11, color=PLACEHOLDERS["muted"], zorder=6, **how, **halo)
 
 
-def _halo() -> dict[str, Any]:
-    """A patch in the colour of the panel behind a text, so that lines do not cross it."""
-    return {"bbox": {"facecolor": PLACEHOLDERS["panel"], "edgecolor": "none", "pad": 1.2, "alpha": 0.75}}
-
-
 def _wrapped(name: str) -> str:
     section, dot, key = name.partition(".")
-    return f"{clipped(section, _LONGEST_NAME)}{dot}\n{clipped(key, _LONGEST_NAME)}" if dot else clipped(name, 18)
+    return f"{shortened(section, _LONGEST_NAME)}{dot}\n{shortened(key, _LONGEST_NAME)}" if dot else shortened(name, 18)
 
 
 def _lines(

@@ -52,7 +52,7 @@ class Cost(NamedTuple):
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
 
-class Spot(NamedTuple):
+class MethodPoint(NamedTuple):
     """One method in the plane of cost and score."""
 
     method: str
@@ -67,8 +67,8 @@ class TradeOff(NamedTuple):
     """Score against one cost; the front has the methods that are Pareto-optimal."""
 
     cost: Cost
-    spots: tuple[Spot, ...]
-    front: tuple[Spot, ...]
+    spots: tuple[MethodPoint, ...]
+    front: tuple[MethodPoint, ...]
     """From the cheapest on."""
     limits: Limits
     """Scores that are drawn."""
@@ -106,30 +106,27 @@ def difference_intervals(result: ComparisonResult) -> Intervals | None:
     )
     if all(row.value is None for row in rows):
         return None
-    return Intervals(rows, interval_limits((Interval("", 0.0, None, None), *_by_distance(rows))))
-
-
-def _by_distance(rows: Sequence[Interval]) -> list[Interval]:
-    return sorted(rows, key=lambda row: abs(row.value or 0.0))
+    by_distance = sorted(rows, key=lambda row: abs(row.value or 0.0))
+    return Intervals(rows, interval_limits((Interval("", 0.0, None, None), *by_distance)))
 
 
 def interval_limits(rows: Sequence[Interval]) -> Limits:
     """Limits that hold every interval and every seed, unless the last of the rows are far off all others."""
-    known = [row for row in rows if row.value is not None]
-    if not known:
+    with_value = [row for row in rows if row.value is not None]
+    if not with_value:
         return Limits(0.0, 1.0, 0)
     shown = next(
         (
-            known[:count]
-            for count in range(max(2, math.ceil(len(known) / 2)), len(known))
-            if _reach(known[: count + 1]) > _FAR * _reach(known[:count]) > 0
+            with_value[:count]
+            for count in range(max(2, math.ceil(len(with_value) / 2)), len(with_value))
+            if _reach(with_value[: count + 1]) > _FAR * _reach(with_value[:count]) > 0
         ),
-        known,
+        with_value,
     )
     numbers = _numbers(shown)
     low, high = min(numbers), max(numbers)
     room = 0.06 * (high - low) or max(abs(high) * 0.02, 1e-3)
-    return Limits(low - room, high + room, len(known) - len(shown))
+    return Limits(low - room, high + room, len(with_value) - len(shown))
 
 
 def _reach(rows: Sequence[Interval]) -> float:
@@ -163,8 +160,8 @@ def memory_cost(result: ComparisonResult) -> Cost:
 
 def memory_kind(result: ComparisonResult) -> str:
     """`device` where the memory of a device is known of all methods that ran, else `host`."""
-    known = [method.memory for method in result.methods if method.memory]
-    return "device" if known and all(memory.device_peak_bytes is not None for memory in known) else "host"
+    memories = [method.memory for method in result.methods if method.memory]
+    return "device" if memories and all(memory.device_peak_bytes is not None for memory in memories) else "host"
 
 
 def peak_bytes(method: MethodSummary, where: str) -> int | None:
@@ -182,22 +179,22 @@ def _cost(
     units: Units = PLAIN,
 ) -> Cost:
     raw = {method.method: finite(read(method)) for method in result.methods}
-    known = {method: value for method, value in raw.items() if value}
-    divisor, unit = unit_for(known.values(), units)
-    values = {method: value / divisor for method, value in known.items()}
+    positive = {method: value for method, value in raw.items() if value}
+    divisor, unit = unit_for(positive.values(), units)
+    values = {method: value / divisor for method, value in positive.items()}
     return Cost(name, unit, values, wide(values.values()))
 
 
 def trade_off(result: ComparisonResult, cost: Cost) -> TradeOff:
     """Every method that has both a score and this cost."""
-    known = [
+    scored = [
         (method.method, cost.values[method.method], mean)
         for method in ranked(result)
         if method.method in cost.values and (mean := finite(method.mean)) is not None
     ]
-    limits = interval_limits([Interval(name, score, None, None) for name, _, score in known])
-    best = pareto_front({name: (spent, minimized(score, result.direction)) for name, spent, score in known})
-    spots = tuple(Spot(name, x, score, _inside(score, limits), name in best) for name, x, score in known)
+    limits = interval_limits([Interval(name, score, None, None) for name, _, score in scored])
+    best = pareto_front({name: (spent, minimized(score, result.direction)) for name, spent, score in scored})
+    spots = tuple(MethodPoint(name, x, score, _inside(score, limits), name in best) for name, x, score in scored)
     front = sorted((spot for spot in spots if spot.on_front), key=lambda spot: spot.cost)
     return TradeOff(cost, spots, tuple(front), limits)
 

@@ -59,11 +59,11 @@ def largest(items: Iterable[StoredItem], most: int) -> Shown:
 
 def saved_sentence(kept: int, keep_all: int) -> str:
     """What is kept, against keeping every checkpoint where that would have taken more."""
-    told = f"{size(kept)} of weights and training state"
+    sentence = f"{size(kept)} of weights and training state"
     share = share_saved(kept, keep_all)
     if share is None:
-        return told
-    return f"{told}; keeping every checkpoint would have taken {size(keep_all)}: {percent(share)} saved"
+        return sentence
+    return f"{sentence}; keeping every checkpoint would have taken {size(keep_all)}: {percent(share)} saved"
 
 
 def records_sentence(storage: Storage) -> str:

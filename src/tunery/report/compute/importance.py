@@ -39,9 +39,9 @@ def importance_rows(study: StudyResult) -> list[ImportanceRow]:
     by_evaluator = [{row.path: row for row in study.importance[name]} for name in evaluators(study)]
     rows = []
     for path in dict.fromkeys(path for shares in by_evaluator for path in shares):
-        found = [shares.get(path) for shares in by_evaluator]
-        shares = tuple(finite(row.share) if row else None for row in found)
-        rows.append(ImportanceRow(path, shares, max(row.trials for row in found if row)))
+        importances = [shares.get(path) for shares in by_evaluator]
+        shares = tuple(finite(row.share) if row else None for row in importances)
+        rows.append(ImportanceRow(path, shares, max(row.trials for row in importances if row)))
     return sorted(rows, key=lambda row: -fmean([share for share in row.shares if share is not None] or [0.0]))
 
 
@@ -50,13 +50,13 @@ def most_important(study: StudyResult, columns: Mapping[str, Sequence[Any]], val
 
     `columns` holds one value for every trial, `Missing` where it has none, `values` what each trial reached.
     """
-    place = {row.path: index for index, row in enumerate(importance_rows(study))}
-    ordered = sorted(place.keys() & columns.keys(), key=place.__getitem__)
+    position = {row.path: index for index, row in enumerate(importance_rows(study))}
+    ordered = sorted(position.keys() & columns.keys(), key=position.__getitem__)
     if ordered:
-        return [*ordered, *(path for path in columns if path not in place)]
-    some = sampled(len(values), _MOST_TRIALS)
-    reached = [values[index] for index in some]
-    related = {path: relatedness([column[index] for index in some], reached) for path, column in columns.items()}
+        return [*ordered, *(path for path in columns if path not in position)]
+    indices = sampled(len(values), _MOST_TRIALS)
+    reached = [values[index] for index in indices]
+    related = {path: relatedness([column[index] for index in indices], reached) for path, column in columns.items()}
     return sorted(columns, key=lambda path: -related[path])
 
 
@@ -65,12 +65,7 @@ def varying(trials: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     rows = list(trials)
     paths = dict.fromkeys(path for row in rows for path in row)
     columns = {path: [row.get(path, Missing) for row in rows] for path in paths}
-    return {path: column for path, column in columns.items() if _varies(column)}
-
-
-def _varies(column: Sequence[Any]) -> bool:
-    first = group_name(column[0])
-    return any(group_name(value) != first for value in column)
+    return {path: column for path, column in columns.items() if len(set(map(group_name, column))) > 1}
 
 
 def relatedness(column: Sequence[Any], values: Sequence[float]) -> float:
@@ -104,11 +99,11 @@ def _ranks(values: Sequence[float]) -> list[int]:
 def _grouped(column: Sequence[Any]) -> list[str]:
     """The group of each trial: the name of its category, or the quarter in which its number ranks."""
     numbers = [finite(value) for value in column]
-    known = sorted(number for number in numbers if number is not None)
-    if len(set(known)) <= FEW_NUMBERS:
+    ordered = sorted(number for number in numbers if number is not None)
+    if len(set(ordered)) <= FEW_NUMBERS:
         return [group_name(value) for value in column]
-    place = {number: index for index, number in reversed(list(enumerate(known)))}
+    first_index = {number: index for index, number in reversed(list(enumerate(ordered)))}
     return [
-        group_name(value) if number is None else str(4 * place[number] // len(known))
+        group_name(value) if number is None else str(4 * first_index[number] // len(ordered))
         for value, number in zip(column, numbers, strict=True)
     ]

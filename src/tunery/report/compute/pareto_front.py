@@ -6,6 +6,7 @@ from typing import NamedTuple
 from tunery.report.compute.run_and_study import Limits, view_limits
 from tunery.report.compute.sampling import sampled
 from tunery.report.text.cost_units import COST_WORDS, CostWords, unit_for, wide
+from tunery.report.text.formatting import DASH
 from tunery.report.text.numbers import finite
 from tunery.schema.results.direction import Direction, minimized
 from tunery.schema.results.pareto import pareto_front
@@ -16,7 +17,7 @@ MOST_SPOTS = 800
 """Trials that are drawn in one plane."""
 
 
-class Spot(NamedTuple):
+class TrialPoint(NamedTuple):
     """One completed trial."""
 
     number: int
@@ -33,7 +34,7 @@ class Plane(NamedTuple):
     title: str
     """Name and unit of the cost."""
     logarithmic: bool
-    spots: tuple[Spot, ...]
+    spots: tuple[TrialPoint, ...]
     """In the order of the trials, sampled where there are many; the Pareto-optimal ones are complete."""
     stairs: tuple[tuple[float, float], ...]
     """Costs and values that are Pareto-optimal in this plane, from the cheapest on."""
@@ -43,49 +44,40 @@ class Plane(NamedTuple):
     """Trials of which the spots are a sample."""
 
 
-class FrontRow(NamedTuple):
-    """A Pareto-optimal trial and its costs in words."""
-
-    trial: TrialRecord
-    costs: tuple[str, ...]
-    """One for each cost."""
-
-
 def costs_of(study: StudyResult) -> tuple[str, ...]:
     """Names of the costs beside the objective."""
     return study.objectives[1:]
 
 
-def front_rows(study: StudyResult) -> list[FrontRow]:
+def pareto_trials(study: StudyResult) -> list[TrialRecord]:
     """The Pareto-optimal trials, best value first."""
     by_number = {trial.number: trial for trial in study.trials}
     trials = [by_number[number] for number in study.front if number in by_number]
-    ordered = sorted(trials, key=lambda trial: ranking_key(finite(trial.value), None, direction=study.direction))
-    return [FrontRow(trial, tuple(cost_text(trial, cost) for cost in costs_of(study))) for trial in ordered]
+    return sorted(trials, key=lambda trial: ranking_key(finite(trial.value), None, direction=study.direction))
 
 
 def cost_text(trial: TrialRecord, cost: str) -> str:
     """One cost of a trial as people say it; a dash where it is not known."""
     value = finite(trial.costs.get(cost))
-    return "\N{EN DASH}" if value is None else COST_WORDS[cost].text(value)
+    return DASH if value is None else COST_WORDS[cost].text(value)
 
 
 def planes(study: StudyResult) -> tuple[Plane, ...]:
     """One plane for every cost that any completed trial has."""
-    found = (_plane(study, cost, COST_WORDS[cost]) for cost in costs_of(study))
-    return tuple(plane for plane in found if plane.spots)
+    all_planes = (_plane(study, cost, COST_WORDS[cost]) for cost in costs_of(study))
+    return tuple(plane for plane in all_planes if plane.spots)
 
 
 def _plane(study: StudyResult, cost: str, words: CostWords) -> Plane:
-    known = [
+    scored = [
         (trial.number, spent, value)
         for trial in study.trials
         if trial.status == "completed"
         and (spent := finite(trial.costs.get(cost))) is not None
         and (value := finite(trial.value)) is not None
     ]
-    divisor, unit = unit_for((spent for _, spent, _ in known), words.units)
-    spots = [Spot(number, spent / divisor, value, number in study.front) for number, spent, value in known]
+    divisor, unit = unit_for((spent for _, spent, _ in scored), words.units)
+    spots = [TrialPoint(number, spent / divisor, value, number in study.front) for number, spent, value in scored]
     kept = {index for index, spot in enumerate(spots) if spot.on_front}
     return Plane(
         title=f"{words.name} ({unit})" if unit else words.name,
@@ -97,6 +89,6 @@ def _plane(study: StudyResult, cost: str, words: CostWords) -> Plane:
     )
 
 
-def _pareto_points(spots: Sequence[Spot], direction: Direction) -> tuple[tuple[float, float], ...]:
+def _pareto_points(spots: Sequence[TrialPoint], direction: Direction) -> tuple[tuple[float, float], ...]:
     points = {(spot.cost, spot.value): (spot.cost, minimized(spot.value, direction)) for spot in spots}
     return tuple(sorted(pareto_front(points)))

@@ -1,7 +1,6 @@
 """Records become numbers: what happened in a study, what the store saved, how one run went."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -158,12 +157,12 @@ def learning_curves(study: StudyResult) -> Curves:
         for trial in sorted(study.trials, key=lambda trial: trial.number)
         if (values := tuple(map(finite, trial.history))) and any(value is not None for value in values)
     ]
-    known = [[value for value in curve.values if value is not None] for curve in curves]
-    tops = [best_of(values, study.direction) for values in known]
+    reached = [[value for value in curve.values if value is not None] for curve in curves]
+    tops = [best_of(values, study.direction) for values in reached]
     kept = best_indices(tops, study.direction, most=_BEST_CURVES)
     kept |= {index for index, curve in enumerate(curves) if study.best and curve.number == study.best.number}
     shown = tuple(curves[index] for index in sampled(len(curves), MOST_CURVES, kept=kept))
-    limits = view_limits((value for values in known for value in values), study.direction)
+    limits = view_limits((value for values in reached for value in values), study.direction)
     return Curves(shown, limits, len(curves))
 
 
@@ -190,25 +189,30 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     return {name: finite(value) for name, value in metrics.items() if value is None or isinstance(value, int | float)}
 
 
+def without_repeats(names: Iterable[str], splits: Iterable[Mapping[str, Any]], objective: str) -> list[str]:
+    """`names` without micro F1 where it is accuracy, as it always is in single-label tasks."""
+    equal = all("accuracy" in split and split.get("f1_micro") == split["accuracy"] for split in splits if split)
+    return [name for name in names if name != "f1_micro" or not equal or objective == "f1_micro"]
+
+
 def run_curves(metrics: Sequence[Mapping[str, Any]]) -> RunCurves:
     """Training loss and validation metrics from parsed `metrics.jsonl` lines.
 
     Names are `<split>/<metric>`. Of the training metrics, `train/loss` and `train/lr` are drawn.
     """
     unit = "epoch" if metrics and all(finite(line.get("epoch")) is not None for line in metrics) else "step"
-    found: dict[str, Series] = {}
-    ordered = sorted(metrics, key=lambda line: str(line.get("name")))
-    for name, lines in groupby(ordered, key=lambda line: str(line.get("name"))):
-        found[name] = _series(list(lines), unit)
-    loss, rate = found.get("train/loss"), found.get("train/lr")
-    scores = {name.removeprefix("validation/"): s for name, s in found.items() if name.startswith("validation/")}
+    points: dict[str, list[tuple[float, float | None]]] = {}
+    for line in metrics:
+        point = (finite(line.get(unit)) or 0.0, finite(line.get("value")))
+        points.setdefault(str(line.get("name")), []).append(point)
+    series = {}
+    for name in sorted(points):
+        ordered = sorted(points[name], key=lambda point: point[0])
+        series[name] = Series(tuple(x for x, _ in ordered), tuple(y for _, y in ordered))
+    loss, rate = series.get("train/loss"), series.get("train/lr")
+    scores = {name.removeprefix("validation/"): s for name, s in series.items() if name.startswith("validation/")}
     thin = loss and thinned(loss)
     return RunCurves(unit, thin, thin and smoothed(thin), rate and thinned(rate), scores)
-
-
-def _series(lines: list[Mapping[str, Any]], unit: str) -> Series:
-    points = sorted(((finite(line.get(unit)) or 0.0, finite(line.get("value"))) for line in lines), key=lambda p: p[0])
-    return Series(tuple(x for x, _ in points), tuple(y for _, y in points))
 
 
 def smoothed(series: Series) -> Series:
@@ -229,5 +233,5 @@ def thinned(series: Series) -> Series:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return fmean(numbers) if numbers else None

@@ -1,7 +1,7 @@
 """The page of a comparison: the verdicts, the methods beside one another, what they cost, and every cell."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from tunery.report.charts.comparison_charts import (
     Rows,
@@ -15,7 +15,6 @@ from tunery.report.charts.comparison_charts import (
 from tunery.report.charts.figure import Size
 from tunery.report.compute.comparison import (
     Intervals,
-    TradeOff,
     difference_intervals,
     memory_cost,
     memory_kind,
@@ -43,6 +42,7 @@ from tunery.report.text.comparison_table import comparison_rows, interval
 from tunery.report.text.formatting import (
     DASH,
     cost_axes_sentence,
+    count,
     duration,
     metric_name,
     objective_sentence,
@@ -72,7 +72,8 @@ def _sections(result: ComparisonResult, storage: Storage | None) -> Iterator[Htm
     yield _costs(result)
     yield _trade_offs(result)
     yield _cells(result)
-    yield _made(result)
+    lines = [*_METHOD_NOTES, f"Seeds: {', '.join(map(str, result.seeds))}."]
+    yield section("How the numbers were computed", tag("ul", [tag("li", line) for line in lines], class_="findings"))
     if storage:
         yield disk_section(storage)
     yield data_section(cell.result.data for cell in result.cells if cell.result and cell.result.data)
@@ -110,19 +111,15 @@ def _doubt(result: ComparisonResult) -> str:
 
 
 def _header(result: ComparisonResult) -> Html:
-    verdicts = tag("ul", [_verdict(line) for line in result.verdicts], class_="verdicts") if result.verdicts else None
+    # a line that begins with a space goes on from the one before
+    lines = [tag("li", prose(line.strip()), class_="on" if line.startswith(" ") else None) for line in result.verdicts]
     return tag(
         "header",
         tag("p", result.name, class_="name"),
         tag("h1", comparison_headline(result)),
-        verdicts,
+        tag("ul", lines, class_="verdicts") if lines else None,
         tag("p", objective_sentence(result.objective, result.direction, split="test"), class_="quiet"),
     )
-
-
-def _verdict(line: str) -> Html:
-    """A line that begins with a space goes on from the one before."""
-    return tag("li", prose(line.strip()), class_="on" if line.startswith(" ") else None)
 
 
 def _tiles(result: ComparisonResult) -> Html:
@@ -156,7 +153,7 @@ def _method_row(method: MethodSummary, text: Mapping[str, Any], result: Comparis
     cells = [
         tag("td", tag("span", method.method, class_="method")),
         _two(method.mean, text["score"], interval(method.low, method.high)),
-        _two(method.difference, text["difference"], _difference_interval(method)),
+        _two(method.difference, text["difference"], interval(method.difference_low, method.difference_high, signed)),
         tag("td", test[0], _below(test[1]), data_v=_sorted(method.p_value)),
         _two(parameters and parameters.trainable, text["trainable"], text["percent"]),
         _two(method.seconds, duration(method.seconds), f"total {duration(method.total_seconds)}"),
@@ -180,11 +177,6 @@ def _below(text: str) -> Html | None:
 def _sorted(value: Any) -> str:
     known = finite(value)
     return "" if known is None else repr(known)
-
-
-def _difference_interval(method: MethodSummary) -> str:
-    low, high = finite(method.difference_low), finite(method.difference_high)
-    return DASH if low is None or high is None else f"{signed(low)} to {signed(high)}"
 
 
 def _significance(method: MethodSummary, baseline: str) -> tuple[str, str]:
@@ -220,11 +212,11 @@ def _scores(result: ComparisonResult) -> Html:
 
 def _axis_note(scores: Intervals) -> str:
     low, high, hidden = scores.limits
-    told = f"The score axis runs from {score(low)} to {score(high)}, as far as the data reach, and not from zero: a"
-    told += " distance on it is a difference, not a ratio."
+    note = f"The score axis runs from {score(low)} to {score(high)}, as far as the data reach, and not from zero: a"
+    note += " distance on it is a difference, not a ratio."
     if hidden:
-        told += f" {plural(hidden, 'method')} far off the others: an arrow at the edge, the number beside it."
-    return told
+        note += f" {plural(hidden, 'method')} far off the others: an arrow at the edge, the number beside it."
+    return note
 
 
 def _costs(result: ComparisonResult) -> Html:
@@ -253,12 +245,12 @@ def _trade_offs(result: ComparisonResult) -> Html | None:
     note = (
         f"{cost_axes_sentence(result.direction)} Differences between neighbours may be chance: see the intervals above."
     )
-    note += " A triangle is a method far off the others; its score is written beside it." if _beyond(trades) else ""
+    note += (
+        " A triangle is a method far off the others; its score is written beside it."
+        if any(trade.limits.hidden for trade in trades)
+        else ""
+    )
     return section("What a score costs", marks, figure(draw, wide=(_WIDE, 0), phone_height=0, caption=note))
-
-
-def _beyond(trades: Sequence[TradeOff]) -> bool:
-    return any(trade.limits.hidden for trade in trades)
 
 
 def _cells(result: ComparisonResult) -> Html:
@@ -272,23 +264,22 @@ def _cells(result: ComparisonResult) -> Html:
 def _cell_row(cell: Cell, *, kept: bool) -> Html:
     record = cell.result
     validation, epoch = (record.objective.value, record.best_epoch) if record else (None, None)
-    seconds = finite(record.seconds.total) if record else None
-    told = [cell.reason or record.reason, *record.notes] if record else [cell.reason]
-    notes = "; ".join(filter(None, told))
+    seconds = record.seconds.total if record else None
+    notes = "; ".join(filter(None, [cell.reason or record.reason, *record.notes] if record else [cell.reason]))
     cells: list[Child] = [
         tag("td", tag("span", cell.method, class_="method")),
-        number_cell(cell.seed, str(cell.seed)),
+        number_cell(cell.seed, str),
         tag("td", tag("span", cell.status, class_=f"status {cell.status}")),
-        number_cell(cell.value, score(cell.value)),
-        number_cell(validation, score(validation)),
-        number_cell(epoch, DASH if epoch is None else str(epoch)),
-        number_cell(seconds, DASH if seconds is None else f"{seconds:,.1f}"),
+        number_cell(cell.value),
+        number_cell(validation),
+        number_cell(epoch, str),
+        number_cell(seconds, count),
         tag("td", notes, class_="wide" if notes else None),
     ]
     return tag("tr", join(cells), class_="winner" if kept else None)
 
 
-_MADE = (
+_METHOD_NOTES: Final = (
     "Every method was trained with the same seeds on the same rows. The best epoch of a run was chosen on validation,"
     " and its model, read back from its exported form, was scored on the test rows once.",
     "Intervals of means are bootstrap intervals: seeds and blocks of test rows are drawn anew, 10,000 times, and the"
@@ -301,9 +292,3 @@ _MADE = (
     "Seconds are wall-clock time of one run at a time on the machine below; tokens per second leave padding out; peak"
     " memory is that of the training process.",
 )
-
-
-def _made(result: ComparisonResult) -> Html:
-    seeds = ", ".join(str(seed) for seed in result.seeds)
-    lines = [*_MADE, f"Seeds: {seeds}."]
-    return section("How the numbers were computed", tag("ul", [tag("li", line) for line in lines], class_="findings"))

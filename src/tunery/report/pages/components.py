@@ -6,9 +6,9 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tunery.report.charts.figure import Size
-from tunery.report.compute.run_and_study import class_table, scalars, share_saved
+from tunery.report.compute.run_and_study import class_table, scalars, share_saved, without_repeats
 from tunery.report.pages.markup import Child, Html, join, prose, tag
-from tunery.report.text.formatting import DASH, metric_name, percent, score, size
+from tunery.report.text.formatting import DASH, count, metric_name, percent, score, size
 from tunery.report.text.numbers import finite
 from tunery.schema.reading.yaml_text import dump_yaml
 from tunery.schema.results.run import DataRecord, Environment, SplitRecord
@@ -50,17 +50,23 @@ def figure(draw: Callable[[Size], Html], *, wide: tuple[int, int], phone_height:
 
 def legend(*entries: tuple[str, str, str]) -> Html:
     """Marks and what they mean: colour class, shape (line, dot, cross, ramp), text."""
-    return tag("ul", [tag("li", _mark(colour, shape), text) for colour, shape, text in entries], class_="legend")
+    items = []
+    for colour, shape, text in entries:
+        mark = tag("i", "\N{MULTIPLICATION SIGN}" if shape == "cross" else None, class_=f"{colour} {shape}")
+        items.append(tag("li", mark, text))
+    return tag("ul", items, class_="legend")
 
 
-def _mark(colour: str, shape: str) -> Html:
-    return tag("i", "\N{MULTIPLICATION SIGN}" if shape == "cross" else None, class_=f"{colour} {shape}")
+def number_cell(value: Any, text: Callable[[Any], str] = score, *, missing: str = DASH) -> Html:
+    """A right-aligned cell that sorts by its number, and last where there is none.
 
-
-def number_cell(value: Any, text: str) -> Html:
-    """A right-aligned cell that sorts by `value`, and last where there is none."""
-    known = finite(value)
-    return tag("td", text, class_="n", data_v="" if known is None else repr(known))
+    Args:
+        text: how a number is written.
+        missing: what is written where there is none.
+    """
+    number = finite(value)
+    shown = missing if number is None else text(value)
+    return tag("td", shown, class_="n", data_v="" if number is None else repr(number))
 
 
 def table(
@@ -75,14 +81,13 @@ def table(
 
     A tall one has a height of its own and is scrolled within the page, as sortable ones are unless told otherwise.
     """
-    heads = [_head(name, kind, sortable) for name, kind in header]
+    heads = [
+        tag("th", tag("button", name, type="button") if sortable else name, class_=kind, scope="col")
+        for name, kind in header
+    ]
     classes = " ".join(name for name in ("sortable" if sortable else "", class_) if name)
     body = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_=classes or None)
     return tag("div", body, class_="scroll tall" if (sortable if tall is None else tall) else "scroll")
-
-
-def _head(name: str, class_: str | None, sortable: bool) -> Html:
-    return tag("th", tag("button", name, type="button") if sortable else name, class_=class_, scope="col")
 
 
 def collapsed(summary: str, content: Html, *, when: bool) -> Html:
@@ -109,41 +114,27 @@ def metrics_table(validation: Mapping[str, Any], test: Mapping[str, Any], *, obj
     if not names:
         return None
     splits = [(title, values) for title, values in (("validation", left), ("test", right)) if values]
-    rows = [
-        tag("tr", tag("td", metric_name(name)), [number_cell(v.get(name), score(v.get(name))) for _, v in splits])
-        for name in names
-    ]
+    rows = [tag("tr", tag("td", metric_name(name)), [number_cell(v.get(name)) for _, v in splits]) for name in names]
     return tag("div", table([("metric", None), *((title, "n") for title, _ in splits)], rows), class_="compact")
-
-
-def without_repeats(names: Iterable[str], splits: Iterable[Mapping[str, Any]], objective: str) -> list[str]:
-    """`names` without micro F1 where it is accuracy, as it always is in single-label tasks."""
-    equal = all("accuracy" in split and split.get("f1_micro") == split["accuracy"] for split in splits if split)
-    return [name for name in names if name != "f1_micro" or not equal or objective == "f1_micro"]
 
 
 def classes(metrics: Mapping[str, Any]) -> Html | None:
     """Per-label metrics with a bar for F1; behind a click where there are many labels."""
-    found = class_table(metrics)
-    if found is None:
+    per_label = class_table(metrics)
+    if per_label is None:
         return None
-    shown = found.columns.index("f1") if "f1" in found.columns else None
-    rows = [_class_row(label, found.columns, values, shown) for label, values in found.rows]
-    header: list[tuple[str, str | None]] = [("label", None), *((metric_name(name), "n") for name in found.columns)]
-    content = table([*header, ("", None)] if shown is not None else header, rows)
+    f1 = per_label.columns.index("f1") if "f1" in per_label.columns else None
+    rows = []
+    for label, values in per_label.rows:
+        cells = [
+            number_cell(value, count if name in COUNTS else score)
+            for name, value in zip(per_label.columns, values, strict=True)
+        ]
+        bar = None if f1 is None else tag("td", share_bar(values[f1] or 0.0))
+        rows.append(tag("tr", tag("td", label), cells, bar))
+    header: list[tuple[str, str | None]] = [("label", None), *((metric_name(name), "n") for name in per_label.columns)]
+    content = table([*header, ("", None)] if f1 is not None else header, rows)
     return collapsed(f"All {len(rows)} labels", content, when=len(rows) > MOST_OPEN)
-
-
-def _class_row(label: str, columns: Sequence[str], values: Sequence[float | None], bar: int | None) -> Html:
-    cells = [
-        number_cell(value, _count(value) if name in COUNTS else score(value))
-        for name, value in zip(columns, values, strict=True)
-    ]
-    return tag("tr", tag("td", label), cells, None if bar is None else tag("td", share_bar(values[bar] or 0.0)))
-
-
-def _count(value: float | None) -> str:
-    return DASH if value is None else f"{value:,.0f}"
 
 
 def share_bar(share: float) -> Html:
@@ -166,16 +157,19 @@ def data_section(records: Iterable[DataRecord]) -> Html | None:
         return None
     findings = list(dict.fromkeys(text for record in known for text in record.findings))
     header = [("split", None), ("rows", "n"), ("from", None), ("digest", None)]
-    splits = table(header, [_split_row(name, split) for name, split in known[0].splits.items()])
-    said = tag("ul", [tag("li", prose(text)) for text in findings], class_="findings") if findings else None
+    rows = [
+        tag(
+            "tr",
+            tag("td", name),
+            number_cell(split.rows, count),
+            tag("td", split.source),
+            tag("td", tag("code", split.digest[:12], title=split.digest)),
+        )
+        for name, split in known[0].splits.items()
+    ]
+    listed = tag("ul", [tag("li", prose(text)) for text in findings], class_="findings") if findings else None
     nothing = None if findings else tag("p", "The checks found nothing to report.", class_="quiet")
-    return section("Data", splits, _label_counts(known[0].splits), tag("h3", "Findings"), said, nothing)
-
-
-def _split_row(name: str, split: SplitRecord) -> Html:
-    digest = tag("code", split.digest[:12], title=split.digest)
-    rows = number_cell(split.rows, f"{split.rows:,}")
-    return tag("tr", tag("td", name), rows, tag("td", split.source), tag("td", digest))
+    return section("Data", table(header, rows), _label_counts(known[0].splits), tag("h3", "Findings"), listed, nothing)
 
 
 def _label_counts(splits: Mapping[str, SplitRecord]) -> Html | None:
@@ -183,7 +177,7 @@ def _label_counts(splits: Mapping[str, SplitRecord]) -> Html | None:
     if not labels:
         return None
     rows = [
-        tag("tr", tag("td", label), [_count_cell(split.labels.get(label, 0)) for split in splits.values()])
+        tag("tr", tag("td", label), [number_cell(split.labels.get(label, 0), count) for split in splits.values()])
         for label in labels
     ]
     return tag(
@@ -191,10 +185,6 @@ def _label_counts(splits: Mapping[str, SplitRecord]) -> Html | None:
         tag("summary", f"Rows per label ({len(labels)} labels)"),
         table([("label", None), *((name, "n") for name in splits)], rows),
     )
-
-
-def _count_cell(count: int) -> Html:
-    return number_cell(count, f"{count:,}")
 
 
 def environment_section(environment: Environment) -> Html:

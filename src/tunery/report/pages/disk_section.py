@@ -38,19 +38,18 @@ def _amounts(storage: Storage) -> Html | None:
         return None
     bars = [("kept", storage.bytes), ("every checkpoint", storage.keep_all_bytes)]
     rows = [
-        tag("tr", tag("td", name), tag("td", share_bar(count / most)), number_cell(count, size(count)))
-        for name, count in bars
+        tag("tr", tag("td", name), tag("td", share_bar(stored / most)), number_cell(stored, size))
+        for name, stored in bars
     ]
     return tag("div", tag("table", tag("tbody", rows)), class_="amounts")
 
 
 def _items(items: Iterable[StoredItem]) -> Html:
     shown = largest(items, MOST_OPEN)
-    rest = [tag("tr", tag("td", shown.rest, colspan="3", class_="quiet"))] if shown.more else []
-    header = [("kept", None), ("size", "n"), ("why, and where", None)]
-    return table(header, [*map(_row, shown.items), *rest], class_="stored")
-
-
-def _row(item: StoredItem) -> Html:
-    where = tag("small", tag("code", short_path(item.path), title=item.path))
-    return tag("tr", tag("td", KINDS[item.kind]), number_cell(item.bytes, size(item.bytes)), tag("td", item.why, where))
+    rows = []
+    for item in shown.items:
+        where = tag("small", tag("code", short_path(item.path), title=item.path))
+        rows.append(tag("tr", tag("td", KINDS[item.kind]), number_cell(item.bytes, size), tag("td", item.why, where)))
+    if shown.more:
+        rows.append(tag("tr", tag("td", shown.rest, colspan="3", class_="quiet")))
+    return table([("kept", None), ("size", "n"), ("why, and where", None)], rows, class_="stored")

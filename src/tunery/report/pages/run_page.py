@@ -134,10 +134,10 @@ def _not_alike(config: Mapping[str, Any]) -> Html | None:
 
 def _section_of(config: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     """A section of a recorded config; empty where there is none."""
-    found: Any = config
+    value: Any = config
     for key in keys:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
 
 
 def _rate(curves: RunCurves) -> Html | None:

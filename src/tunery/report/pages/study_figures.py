@@ -1,5 +1,6 @@
 """The drawings of a study's page, each with what a reader has to know to read it."""
 
+from tunery.errors import enumerated
 from tunery.report.charts.figure import Size
 from tunery.report.charts.parallel import parallel
 from tunery.report.charts.search_charts import SHADE_FROM, front_chart, reach_chart, slice_chart
@@ -21,22 +22,22 @@ _WIDE = (1040, 330)
 
 def history_section(study: StudyResult) -> Html:
     """Every value and the best so far."""
-    found = history(study)
-    if not found.points:
+    values = history(study)
+    if not values.points:
         return section("History", tag("p", "No trial has a value.", class_="quiet"))
 
     def draw(size: Size) -> Html:
-        return history_chart(found, objective=study.objective, best=_winner(study), size=size)
+        return history_chart(values, objective=study.objective, best=_winner(study), size=size)
 
-    statuses = {point.status for point in found.points}
+    statuses = {point.status for point in values.points}
     marks = [("done", "dot", "completed")] if "completed" in statuses else []
     marks += [("stopped", "cross", "pruned, at its best epoch")] if "pruned" in statuses else []
     marks += [("", "dot", "running")] if "running" in statuses else []
-    marks += [("best", "line", "best so far")] if found.best else []
+    marks += [("best", "line", "best so far")] if values.best else []
     marks += [("best", "ring", f"trial {_winner(study)}, the winner")] if study.best else []
-    caption = _beyond(found.limits.hidden, "trial")
-    if len(found.points) < found.of:
-        caption += f" An even sample of {len(found.points):,} of {found.of:,} trials is drawn; the line is of all."
+    caption = _beyond(values.limits.hidden, "trial")
+    if len(values.points) < values.of:
+        caption += f" An even sample of {len(values.points):,} of {values.of:,} trials is drawn; the line is of all."
     return section("History", legend(*marks), figure(draw, wide=_WIDE, phone_height=270, caption=caption.strip()))
 
 
@@ -51,17 +52,17 @@ def _beyond(hidden: int, noun: str) -> str:
 
 def curves_section(study: StudyResult, stopped: Pruning) -> Html | None:
     """The objective after each epoch."""
-    found = learning_curves(study)
-    if not found.curves:
+    curves = learning_curves(study)
+    if not curves.curves:
         return None
 
     def draw(size: Size) -> Html:
-        return curves_chart(found, objective=study.objective, best=_winner(study), size=size)
+        return curves_chart(curves, objective=study.objective, best=_winner(study), size=size)
 
     marks = [("done", "line", "not pruned")]
     marks += [("stopped", "cross", "pruned, at its last epoch")] if stopped.stopped else []
     marks += [("best", "line", f"trial {_winner(study)}, the winner")] if study.best else []
-    caption = f"{_beyond(found.limits.hidden, 'value')} {sample_note(len(found.curves), found.of)}".strip()
+    caption = f"{_beyond(curves.limits.hidden, 'value')} {sample_note(len(curves.curves), curves.of)}".strip()
     drawing = figure(draw, wide=_WIDE, phone_height=290, caption=caption)
     return section("Learning curves", legend(*marks), drawing)
 
@@ -74,90 +75,85 @@ _HOW_SAVED = (
 
 def pruning_section(study: StudyResult, stopped: Pruning) -> Html | None:
     """How far every trial came, and how many were stopped by which epoch."""
-    found = reach(study)
-    if found is None:
+    epochs = reach(study)
+    if epochs is None:
         return None
 
     def draw(size: Size) -> Html:
-        return reach_chart(found, size=size)
+        return reach_chart(epochs, size=size)
 
     note = pruned_sentence(stopped) + (_HOW_SAVED if stopped.stopped and stopped.seconds_saved else "")
-    if found.bars:
+    if epochs.bars:
         names = {"completed": "done", "pruned": "stopped", "failed": "failed", "running": ""}
         statuses = {trial.status for trial in study.trials}
         marks = legend(*((colour, "dot", status) for status, colour in names.items() if status in statuses))
     else:
         steps = listed([percent(share) for share in SHADE_FROM])
-        told = f"share of the trials in a column that ran so far; darker from {steps} on"
-        marks = legend(("", "ramp", told))
+        meaning = f"share of the trials in a column that ran so far; darker from {steps} on"
+        marks = legend(("", "ramp", meaning))
     drawing = figure(draw, wide=(1040, 240), phone_height=220)
     return section("Pruning", tag("p", note, class_="quiet"), marks, drawing, pruned_table(stopped))
 
 
 def slices_section(study: StudyResult) -> Html | None:
     """The objective against each of the most important parameters."""
-    found = slices(study)
-    if found is None:
+    panels = slices(study)
+    if panels is None:
         return None
 
     def draw(size: Size) -> Html:
-        return slice_chart(found, best=_winner(study), size=size)
+        return slice_chart(panels, best=_winner(study), size=size)
 
     note = f"What {metric_name(study.objective)} was reached with which value, the most important parameters first."
     marks = [("done", "dot", "completed")]
-    marks += [("stopped", "cross", "pruned, at its best epoch")] if _has_pruned(study) else []
-    marks += [("ink", "line", "median of a category")] if any(panel.middles for panel in found.panels) else []
+    marks += (
+        [("stopped", "cross", "pruned, at its best epoch")]
+        if any(trial.status == "pruned" for trial in study.trials)
+        else []
+    )
+    marks += [("ink", "line", "median of a category")] if any(panel.middles for panel in panels.panels) else []
     marks += [("best", "ring", f"trial {_winner(study)}, the winner")] if study.best else []
-    caption = f"{_beyond(found.limits.hidden, 'trial')} {sample_note(found.drawn, found.of)}".strip()
+    caption = f"{_beyond(panels.limits.hidden, 'trial')} {sample_note(panels.drawn, panels.of)}".strip()
     drawing = figure(draw, wide=(1040, 250), phone_height=210, caption=caption)
     return section("Slices", tag("p", note, class_="quiet"), legend(*marks), drawing)
-
-
-def _has_pruned(study: StudyResult) -> bool:
-    return any(trial.status == "pruned" for trial in study.trials)
 
 
 def front_section(study: StudyResult) -> Html | None:
     """The objective against each cost, with several objectives."""
     if len(study.objectives) < 2:
         return None
-    found = planes(study)
-    if not found:
+    charts = planes(study)
+    if not charts:
         return section("What a score costs", tag("p", "No completed trial has a value and a cost.", class_="quiet"))
 
     def draw(size: Size) -> Html:
-        return front_chart(found, objective=study.objective, best=_winner(study), size=size)
+        return front_chart(charts, objective=study.objective, best=_winner(study), size=size)
 
     marks = [("done", "dot", "completed"), ("best", "dot", "Pareto-optimal")]
     wins = f"trial {_winner(study)}, the winner by {metric_name(study.objective)}"
     marks += [("best", "ring", wins)] if study.best else []
     caption = cost_axes_sentence(study.direction)
-    caption += " A trial may be Pareto-optimal because of a cost that another drawing shows." if len(found) > 1 else ""
-    caption += f" {_beyond(found[0].limits.hidden, 'trial')}" if found[0].limits.hidden else ""
-    caption += f" {sample_note(len(found[0].spots), found[0].of, kept='the Pareto-optimal ones')}"
+    caption += " A trial may be Pareto-optimal because of a cost that another drawing shows." if len(charts) > 1 else ""
+    caption += f" {_beyond(charts[0].limits.hidden, 'trial')}" if charts[0].limits.hidden else ""
+    caption += f" {sample_note(len(charts[0].spots), charts[0].of, kept='the Pareto-optimal ones')}"
     drawing = figure(draw, wide=(1040, 380), phone_height=300, caption=caption.strip())
-    told = tag("p", front_sentence(study), class_="quiet")
-    return section("What a score costs", told, legend(*marks), drawing, front_table(study))
+    sentence = tag("p", front_sentence(study), class_="quiet")
+    return section("What a score costs", sentence, legend(*marks), drawing, front_table(study))
 
 
 def parallel_section(study: StudyResult) -> Html | None:
     """One line per trial through all important parameters."""
-    found = parallel(study)
-    if found is None:
+    lines = parallel(study)
+    if lines is None:
         return None
 
     def draw(size: Size) -> Html:
-        return parallel_chart(found, best=_winner(study), size=size)
+        return parallel_chart(lines, best=_winner(study), size=size)
 
     marks = [("", "ramp", "completed, worst to best"), ("stopped", "line", "pruned")]
     marks += [("best", "line", f"trial {_winner(study)}, the winner")] if study.best else []
     note = "One line per trial. A line breaks where its trial has no such parameter."
-    left_out = f"Less important and not drawn: {_named(found.left_out)}." if found.left_out else ""
-    caption = f"{left_out} {sample_note(len(found.lines), found.of)}".strip()
-    drawing = figure(draw, wide=(1040, 400), phone_height=30 + 62 * len(found.axes), caption=caption)
+    left_out = f"Less important and not drawn: {enumerated(lines.left_out, 12)}." if lines.left_out else ""
+    caption = f"{left_out} {sample_note(len(lines.lines), lines.of)}".strip()
+    drawing = figure(draw, wide=(1040, 400), phone_height=30 + 62 * len(lines.axes), caption=caption)
     return section("Parameters", tag("p", note, class_="quiet"), legend(*marks), drawing)
-
-
-def _named(paths: tuple[str, ...], most: int = 12) -> str:
-    more = len(paths) - most
-    return listed(paths) if more <= 1 else listed([*paths[:most], f"{more} more"])

@@ -91,19 +91,19 @@ def _counted(study: StudyResult) -> str:
     verbs |= {"failed": ("failed", "failed"), "running": ("is still running", "are still running")}
     counts = {status: sum(trial.status == status for trial in study.trials) for status in verbs}
     counts = {status: count for status, count in counts.items() if count or status == "completed"}
-    told = [f"{count:,} {verbs[status][count != 1]}" for status, count in counts.items()]
-    return f"Of {plural(len(study.trials), 'trial')}, {listed(told)}, in {duration(study.seconds)} of run time."
+    parts = [f"{count:,} {verbs[status][count != 1]}" for status, count in counts.items()]
+    return f"Of {plural(len(study.trials), 'trial')}, {listed(parts)}, in {duration(study.seconds)} of run time."
 
 
 def _savings(study: StudyResult, stopped: Pruning) -> str:
-    told = []
+    sentences = []
     if stopped.seconds_saved:
-        told.append(f"Stopping early saved an estimated {duration(stopped.seconds_saved)}.")
+        sentences.append(f"Stopping early saved an estimated {duration(stopped.seconds_saved)}.")
     share = share_saved(study.disk.bytes, study.disk.keep_all_bytes)
     if share is not None:
         kept, every = size(study.disk.bytes), size(study.disk.keep_all_bytes)
-        told.append(f"The disk holds {kept} where every checkpoint would take {every}: {percent(share)} saved.")
-    return " ".join(told)
+        sentences.append(f"The disk holds {kept} where every checkpoint would take {every}: {percent(share)} saved.")
+    return " ".join(sentences)
 
 
 def _headline(study: StudyResult, stopped: Pruning) -> Html:

@@ -1,13 +1,14 @@
 """The table of a study's trials."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from tunery.report.compute.pareto_front import costs_of
 from tunery.report.pages.components import number_cell, section, table
-from tunery.report.pages.markup import Html, join, tag
+from tunery.report.pages.markup import Html, tag
 from tunery.report.text.cost_units import COST_WORDS
-from tunery.report.text.formatting import metric_name, score, value_text
+from tunery.report.text.formatting import count, metric_name, value_text
 from tunery.report.text.leaderboard import MEAN, NOTES, cost_column, leaderboard_rows, searched
 from tunery.report.text.numbers import finite
 from tunery.schema.results.study import StudyResult
@@ -33,35 +34,33 @@ def trials_section(study: StudyResult) -> Html:
     shown = rows if len(rows) <= FIRST_ROWS + LAST_ROWS else [*rows[:FIRST_ROWS], *rows[-LAST_ROWS:]]
     columns = list(_columns(study, shown))
     best = study.best.number if study.best else None
-    body = [_row(row, columns, wins=row["number"] == best) for row in shown]
+    body = []
+    for row in shown:
+        cells = [column.cell(row[column.key]) for column in columns]
+        body.append(tag("tr", cells, class_="winner" if row["number"] == best else None))
     content = table([(one.title, "n" if one.numeric else None) for one in columns], body, sortable=True)
     note = "Click a column to sort by it. Only completed trials are ranked."
-    note += (
-        " Those that were trained again with other seeds come first, ordered by their mean." if study.rescored else ""
-    )
-    note += _left_out(len(rows), len(shown))
+    if study.rescored:
+        note += " Those that were trained again with other seeds come first, ordered by their mean."
+    if len(shown) < len(rows):
+        note += f" Shown are the first {FIRST_ROWS} and the last {LAST_ROWS} of {len(rows):,}; leaderboard.csv beside"
+        note += " this page has all of them."
     return section("Leaderboard", tag("p", note, class_="quiet"), content, long=True)
-
-
-def _left_out(count: int, shown: int) -> str:
-    if shown == count:
-        return ""
-    told = f" Shown are the first {FIRST_ROWS} and the last {LAST_ROWS} of {count:,}; leaderboard.csv beside this page"
-    return f"{told} has all of them."
 
 
 def _columns(study: StudyResult, rows: Sequence[Row]) -> Iterable[Column]:
     """Those that any of the rows needs."""
-    yield Column("rank", "rank", True, _whole)
-    yield Column("number", "number", True, _whole)
-    yield Column("status", "status", False, _status)
-    yield Column("value", metric_name(study.objective), True, _score)
+    yield Column("rank", "rank", True, partial(number_cell, text=str, missing=""))
+    yield Column("number", "number", True, partial(number_cell, text=str, missing=""))
+    yield Column("status", "status", False, lambda status: tag("td", tag("span", status, class_=f"status {status}")))
+    yield Column("value", metric_name(study.objective), True, number_cell)
     if study.rescored:
-        yield Column(MEAN, "mean over seeds", True, _score)
+        yield Column(MEAN, "mean over seeds", True, number_cell)
     for cost in costs_of(study):
-        yield Column(cost_column(cost), COST_WORDS[cost].name, True, _counted(COST_WORDS[cost].text))
-    yield Column("epochs", "epochs", True, _counted(lambda epochs: f"{epochs:.4g}"))
-    yield Column("seconds", "seconds", True, _counted(_seconds))
+        words = COST_WORDS[cost]
+        yield Column(cost_column(cost), words.name, True, partial(number_cell, text=words.text, missing=""))
+    yield Column("epochs", "epochs", True, partial(number_cell, text=value_text, missing=""))
+    yield Column("seconds", "seconds", True, partial(number_cell, text=count, missing=""))
     for path in searched(study):
         values = [row[path] for row in rows if row[path] is not None]
         if values:
@@ -72,40 +71,14 @@ def _columns(study: StudyResult, rows: Sequence[Row]) -> Iterable[Column]:
     yield Column("reason", "reason", False, _wide)
 
 
-def _row(row: Row, columns: Sequence[Column], *, wins: bool) -> Html:
-    return tag("tr", join(column.cell(row[column.key]) for column in columns), class_="winner" if wins else None)
+def _text(value: Any) -> Html:
+    text = "" if value is None else value_text(value)
+    return tag("td", text, class_="text" if len(text) > 20 else None)
 
 
-def _whole(value: int | None) -> Html:
-    return number_cell(value, "" if value is None else str(value))
-
-
-def _score(value: float | None) -> Html:
-    return number_cell(value, score(value))
-
-
-def _counted(text: Callable[[float], str]) -> Callable[[Any], Html]:
-    return lambda value: number_cell(value, "" if finite(value) is None else text(value))
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.1f}"
-
-
-def _status(status: str) -> Html:
-    return tag("td", tag("span", status, class_=f"status {status}"))
+def _number_or_text(value: Any) -> Html:
+    return _text(value) if value is not None and finite(value) is None else number_cell(value, value_text, missing="")
 
 
 def _wide(text: str | None) -> Html:
     return tag("td", text, class_="wide" if text else None)
-
-
-def _number_or_text(value: Any) -> Html:
-    if value is None:
-        return tag("td", class_="n")
-    return number_cell(value, value_text(value)) if finite(value) is not None else _text(value)
-
-
-def _text(value: Any) -> Html:
-    text = "" if value is None else value_text(value)
-    return tag("td", text, class_="text" if len(text) > 20 else None)

@@ -5,32 +5,32 @@ from typing import Final
 
 from tunery.report.pages.components import number_cell, section, table
 from tunery.report.pages.markup import Html, join, tag
-from tunery.report.text.formatting import DASH, percent, plural, score
+from tunery.report.text.formatting import DASH, percent, plural
 from tunery.schema.results.worst_rows import Excerpt, WorstRow, WorstRows
 
 MOST_LABELS: Final = 8
 """Labels of a row that are shown before it is said how many more there are."""
 
 
-def worst_rows_section(found: WorstRows) -> Html:
+def worst_rows_section(worst: WorstRows) -> Html:
     """Row, labels, answer, loss and the beginning of the text, the highest loss first."""
     header: list[tuple[str, str | None]] = [("row", None), ("label", None), ("answer", None), ("loss", "n")]
-    header += [("text", None)] if found.has_texts else []
-    rows = [_row(row, with_text=found.has_texts) for row in found.rows]
-    note = tag("p", " ".join(_notes(found)), class_="quiet")
+    header += [("text", None)] if worst.has_texts else []
+    rows = [_row(row, with_text=worst.has_texts) for row in worst.rows]
+    note = tag("p", " ".join(_notes(worst)), class_="quiet")
     return section("Worst rows", note, table(header, rows, sortable=True, class_="worst"), long=True)
 
 
-def _notes(found: WorstRows) -> Iterator[str]:
-    wrong = sum(set(row.labels) != set(row.answer) for row in found.rows)
-    told = f"{len(found.rows):,} of {plural(found.total, 'row')} of {found.split} with the highest loss"
-    yield f"The {told}; {wrong:,} of them got a wrong answer. The label in the data may be wrong, too."
+def _notes(worst: WorstRows) -> Iterator[str]:
+    wrong = sum(set(row.labels) != set(row.answer) for row in worst.rows)
+    shown = f"{len(worst.rows):,} of {plural(worst.total, 'row')} of {worst.split} with the highest loss"
+    yield f"The {shown}; {wrong:,} of them got a wrong answer. The label in the data may be wrong, too."
     yield "The percentage is the probability that the model gives a label; bold labels make the answer wrong."
-    if found.split == "test":
+    if worst.split == "test":
         yield "A model that is changed because of these rows needs other rows for an honest test."
-    if not found.has_texts:
+    if not worst.has_texts:
         yield "Without texts: they were left out of the record."
-    elif any(text.is_cut for row in found.rows for text in row.texts):
+    elif any(text.is_cut for row in worst.rows for text in row.texts):
         yield "A text that ends in \N{HORIZONTAL ELLIPSIS} goes on; its beginning is shown."
 
 
@@ -40,8 +40,8 @@ def _row(row: WorstRow, *, with_text: bool) -> Html:
         tag("td", tag("code", row.id)),
         tag("td", _labels(row.labels, row, but_for=row.answer)),
         tag("td", _labels(row.answer, row, but_for=row.labels)),
-        number_cell(row.loss, score(row.loss)),
-        tag("td", map(_text, row.texts), class_="excerpt") if with_text else None,
+        number_cell(row.loss),
+        tag("td", [_excerpt(text) for text in row.texts], class_="excerpt") if with_text else None,
     )
 
 
@@ -55,6 +55,6 @@ def _labels(labels: Sequence[str], row: WorstRow, *, but_for: Collection[str]) -
     return join([*shown, tag("div", f"and {more:,} more") if more > 0 else None] if labels else [DASH])
 
 
-def _text(found: Excerpt) -> Html:
-    """A text keeps the direction it is written in to itself."""
-    return tag("div", tag("bdi", found.text), " \N{HORIZONTAL ELLIPSIS}" if found.is_cut else None)
+def _excerpt(text: Excerpt) -> Html:
+    """The direction that a text is written in ends with it."""
+    return tag("div", tag("bdi", text.text), " \N{HORIZONTAL ELLIPSIS}" if text.is_cut else None)

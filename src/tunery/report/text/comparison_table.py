@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from typing import Any, Final
 
 from tunery.report.compute.comparison import memory_kind, peak_bytes, ranked
@@ -76,9 +77,9 @@ def _row(method: MethodSummary, where: str) -> dict[str, Any]:
     }
 
 
-def interval(low: float | None, high: float | None) -> str:
+def interval(low: float | None, high: float | None, text: Callable[[Any], str] = score) -> str:
     """`0.8312 to 0.8514`."""
-    return DASH if finite(low) is None or finite(high) is None else f"{score(low)} to {score(high)}"
+    return DASH if finite(low) is None or finite(high) is None else f"{text(low)} to {text(high)}"
 
 
 def half_interval(low: float | None, high: float | None) -> str:

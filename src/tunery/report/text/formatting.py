@@ -1,6 +1,6 @@
 """Numbers and names as a reader wants them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tunery.report.text.numbers import finite
@@ -101,6 +101,11 @@ def value_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def cell_text(value: Any, text: Callable[[Any], str] = value_text) -> str:
+    """A value in a table of the terminal: a dash where there is none."""
+    return DASH if value is None else text(value)
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as the unit a person would say: `42 s`, `2.5 min`, `12 min`, `3.4 h`."""
     number = finite(seconds)
@@ -118,8 +123,10 @@ def size(count: float) -> str:
     return size_text(count).replace(" ", _GAP)
 
 
-def percent(share: float) -> str:
+def percent(share: float | None) -> str:
     """0.973 -> `97.3 %`, 0.5 -> `50 %`; nearly all and nearly nothing keep a decimal and stay nearly."""
+    if share is None:
+        return DASH
     if 0 < share < 0.05 or 0.95 < share < 1:
         return f"{min(max(100 * share, 0.1), 99.9):.1f}{_GAP}%"
     return f"{100 * share:.0f}{_GAP}%"

@@ -52,9 +52,9 @@ def leaderboard_rows(study: StudyResult) -> list[dict[str, Any]]:
     Only completed trials with a value have a rank; the others, and parameters that do not exist in a trial, are None.
     """
     paths, more, again = searched(study), extras(study), {row.number: row for row in study.rescored}
-    place = {row.number: index for index, row in enumerate(study.rescored)}
+    rescored_place = {row.number: index for index, row in enumerate(study.rescored)}
     rows, rank = [], 0
-    for trial in sorted(study.trials, key=lambda trial: _place(trial, study, place)):
+    for trial in sorted(study.trials, key=lambda trial: _place(trial, study, rescored_place)):
         value = finite(trial.value)
         ranked = trial.status == "completed" and value is not None
         rank += ranked
@@ -64,13 +64,18 @@ def leaderboard_rows(study: StudyResult) -> list[dict[str, Any]]:
     return rows
 
 
-def _beside(trial: TrialRecord, study: StudyResult, again: Rescored | None) -> dict[str, Any]:
+def _beside(trial: TrialRecord, study: StudyResult, rescored: Rescored | None) -> dict[str, Any]:
     """Those of the `extras` that the trial has."""
-    found: dict[str, Any] = {cost_column(cost): finite(trial.costs.get(cost)) for cost in study.objectives[1:]}
-    if again is not None:
-        values = zip(again.seeds, again.values, strict=True)
-        found |= {MEAN: finite(again.mean), **{seed_column(seed): finite(value) for seed, value in values}}
-    return {**found, NOTES: trial.notes} if trial.notes else found
+    values_by_column: dict[str, Any] = {
+        cost_column(cost): finite(trial.costs.get(cost)) for cost in study.objectives[1:]
+    }
+    if rescored is not None:
+        values = zip(rescored.seeds, rescored.values, strict=True)
+        values_by_column |= {
+            MEAN: finite(rescored.mean),
+            **{seed_column(seed): finite(value) for seed, value in values},
+        }
+    return {**values_by_column, NOTES: trial.notes} if trial.notes else values_by_column
 
 
 def leaderboard_csv(study: StudyResult) -> str:

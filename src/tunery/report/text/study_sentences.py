@@ -1,5 +1,6 @@
 """What a study has to say in sentences, for the page and for the terminal."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from tunery.errors import enumerated
@@ -7,7 +8,7 @@ from tunery.report.compute.importance import EVALUATORS, evaluators, importance_
 from tunery.report.compute.pareto_front import costs_of
 from tunery.report.compute.pruning import Pruning
 from tunery.report.text.cost_units import COST_WORDS
-from tunery.report.text.formatting import DASH, duration, listed, metric_name, percent, plural, score, signed
+from tunery.report.text.formatting import duration, listed, metric_name, percent, plural, score, signed
 from tunery.report.text.numbers import finite
 from tunery.schema.results.direction import minimized
 from tunery.schema.results.study import EnsembleGain, Rescored, StudyResult
@@ -44,19 +45,21 @@ def headline(study: StudyResult) -> str:
 
 def winner_again(study: StudyResult) -> Rescored | None:
     """What the winner reached with other seeds, where it was trained again."""
-    found = [again for again in study.rescored if study.best and again.number == study.best.number]
-    return found[0] if found and len(found[0].values) > 1 else None
+    best = study.best.number if study.best else None
+    return next((again for again in study.rescored if again.number == best and len(again.values) > 1), None)
 
 
-def pruned_sentence(found: Pruning) -> str:
+def pruned_sentence(pruning: Pruning) -> str:
     """How many trials were stopped by which epoch, and what that saved."""
-    if not found.stopped:
+    if not pruning.stopped:
         return "No trial was stopped early."
-    share, early = percent(found.stopped / found.ended), percent(found.early / found.ended)
-    told = f"{found.stopped:,} of {plural(found.ended, 'ended trial')} ({share}) were stopped early, "
-    few = f"{found.early:,} of them ({early} of all)"
-    told += f"{'all of them' if found.early == found.stopped else few} by epoch {found.early_epoch}."
-    return f"{told} That saved an estimated {duration(found.seconds_saved)}." if found.seconds_saved else told
+    share, early = percent(pruning.stopped / pruning.ended), percent(pruning.early / pruning.ended)
+    sentence = f"{pruning.stopped:,} of {plural(pruning.ended, 'ended trial')} ({share}) were stopped early, "
+    few = f"{pruning.early:,} of them ({early} of all)"
+    sentence += f"{'all of them' if pruning.early == pruning.stopped else few} by epoch {pruning.early_epoch}."
+    return (
+        f"{sentence} That saved an estimated {duration(pruning.seconds_saved)}." if pruning.seconds_saved else sentence
+    )
 
 
 def cost_names(study: StudyResult) -> str:
@@ -74,19 +77,21 @@ def front_sentence(study: StudyResult) -> str:
 def rescored_sentence(study: StudyResult) -> str:
     """What the extra seeds were for, and whether they changed who won."""
     best = study.rescored[0]
-    told = f"The best {plural(len(study.rescored), 'configuration')} were trained again with other seeds, and the best"
-    told += f" mean counts: {score(best.mean)} of trial {best.number}."
+    sentence = (
+        f"The best {plural(len(study.rescored), 'configuration')} were trained again with other seeds, and the best"
+    )
+    sentence += f" mean counts: {score(best.mean)} of trial {best.number}."
     first = _best_value(study)
     if first is None or first.number == best.number:
-        return told
+        return sentence
     own, mean = score(first.values[0]), score(first.mean)
-    return f"{told} Trial {first.number} had the best value of its own, {own}, but {mean} over the seeds."
+    return f"{sentence} Trial {first.number} had the best value of its own, {own}, but {mean} over the seeds."
 
 
 def _best_value(study: StudyResult) -> Rescored | None:
     """The rescored configuration whose own trial was best; None where a trial has no value."""
-    known = [again for again in study.rescored if again.values]
-    return min(known, key=lambda again: minimized(again.values[0], study.direction)) if known else None
+    rescored = [again for again in study.rescored if again.values]
+    return min(rescored, key=lambda again: minimized(again.values[0], study.direction)) if rescored else None
 
 
 def importance_line(study: StudyResult, *, most: int) -> str:
@@ -94,18 +99,15 @@ def importance_line(study: StudyResult, *, most: int) -> str:
     names = evaluators(study)
     if not names:
         return ""
-    told = [f"{row.path} {' / '.join(map(_share, row.shares))}" for row in importance_rows(study)[:most]]
-    return f"importance ({' / '.join(EVALUATORS[name][0] for name in names)}): {', '.join(told)}"
+    shares = [f"{row.path} {' / '.join(map(percent, row.shares))}" for row in importance_rows(study)[:most]]
+    return f"importance ({' / '.join(EVALUATORS[name][0] for name in names)}): {', '.join(shares)}"
 
 
-def _share(share: float | None) -> str:
-    return DASH if share is None else percent(share)
-
-
-def ensemble_line(study: StudyResult, found: EnsembleGain) -> str:
+def ensemble_line(study: StudyResult, ensemble: EnsembleGain) -> str:
     """One ensemble against its best member."""
-    told = f"{ENSEMBLES[found.method]} of trials {numbers_text(found.trials)}: {gain_measure(study)}"
-    return f"{told} {score(found.value)} against {score(found.single)} of the best single trial ({signed(found.gain)})"
+    sentence = f"{ENSEMBLES[ensemble.method]} of trials {numbers_text(ensemble.trials)}: {gain_measure(study)}"
+    sentence += f" {score(ensemble.value)} against {score(ensemble.single)} of the best single trial"
+    return f"{sentence} ({signed(ensemble.gain)})"
 
 
 def gain_measure(study: StudyResult) -> str:
@@ -113,6 +115,6 @@ def gain_measure(study: StudyResult) -> str:
     return f"2-fold cross-validated {metric_name(study.objective)}"
 
 
-def numbers_text(numbers: tuple[int, ...], most: int = _MOST_NAMED) -> str:
+def numbers_text(numbers: Sequence[int], most: int = _MOST_NAMED) -> str:
     """Numbers of trials, the first ones where they are many."""
     return enumerated([*map(str, numbers)], most)

@@ -174,7 +174,7 @@ def far_rates(config: RunConfig) -> Iterator[str]:
     for key, (rate, default) in rates.items():
         if not default / FAR_RATE <= rate <= default * FAR_RATE:
             ratio = f"{rate / default:.3g} times" if rate > default else f"1/{default / rate:.3g} of"
-            told = (
+            sentence = (
                 f"optim.{key}={rate:.2g} is {ratio} the default, {default:.2g}, for {trained} with {config.optim.name}"
             )
-            yield f"{told}; remove the key to take the default"
+            yield f"{sentence}; remove the key to take the default"

@@ -107,9 +107,9 @@ def _record(title: str, root: type[Spec]) -> str:
         spec = waiting.pop(0)
         blocks += [] if spec is root else [f"## {spec.__name__}\n", f"{_doc(spec)}\n"]
         blocks.append(_record_table(spec.model_fields))
-        found = [inner for field in spec.model_fields.values() for inner in _specs(field) if inner not in done]
-        waiting += dict.fromkeys(found)
-        done |= set(found)
+        nested = [inner for field in spec.model_fields.values() for inner in _specs(field) if inner not in done]
+        waiting += dict.fromkeys(nested)
+        done |= set(nested)
     return "\n".join(blocks)
 
 

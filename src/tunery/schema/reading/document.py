@@ -74,12 +74,12 @@ def anchored(document: Document, folder: Path) -> Document:
             for key, value in section.items()
         }
 
-    found = dict(document)
+    changed = dict(document)
     for name, keys in _PATHS.items():
         section = document.get(name)
         if isinstance(section, Mapping) and not section.get("dataset"):
-            found[name] = within(section, keys)
-    return found
+            changed[name] = within(section, keys)
+    return changed
 
 
 def override(document: Document, assignments: Iterable[str]) -> Document:

@@ -53,8 +53,8 @@ def members(field: FieldInfo) -> Mapping[str, type[Spec]]:
 @cache  # a walk over a space asks thousands of times
 def _members(annotation: Any) -> Mapping[str, type[Spec]]:
     specs = [arg for arg in alternatives(annotation) if isinstance(arg, type) and issubclass(arg, Spec)]
-    found = {spec.model_fields[tag].default if (tag := tag_name(spec)) else "": spec for spec in specs}
-    return MappingProxyType(found)
+    by_tag = {spec.model_fields[tag].default if (tag := tag_name(spec)) else "": spec for spec in specs}
+    return MappingProxyType(by_tag)
 
 
 def written_name(spec: type[Spec]) -> str:
@@ -121,8 +121,8 @@ def is_numeric(field: FieldInfo) -> bool:
 def default_domain(field: FieldInfo) -> Domain | None:
     """The search range that the schema carries beside a field."""
     nested = [m for arg in get_args(field.annotation) if get_origin(arg) is Annotated for m in get_args(arg)[1:]]
-    found = [m for m in [*field.metadata, *nested] if isinstance(m, Range | Choices)]
-    return found[0] if found else None
+    domains = [m for m in [*field.metadata, *nested] if isinstance(m, Range | Choices)]
+    return domains[0] if domains else None
 
 
 def words(annotation: Any) -> list[str]:
@@ -141,8 +141,8 @@ def type_text(field: FieldInfo) -> str:
 def _text(annotation: Any, metadata: Any = ()) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        told = [m.text for m in inner[1:] if isinstance(m, Wording)]
-        return told[0] if told else _text(inner[0], [*inner[1:], *metadata])
+        wordings = [m.text for m in inner[1:] if isinstance(m, Wording)]
+        return wordings[0] if wordings else _text(inner[0], [*inner[1:], *metadata])
     if origin in (Union, UnionType):
         return ", or ".join(_text(arg, metadata) for arg in inner if arg is not type(None))
     if origin is Literal:

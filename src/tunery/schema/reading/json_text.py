@@ -40,16 +40,16 @@ def json_items(text: str) -> Iterator[Any]:
         begin = _BEGIN.match(text)
         if begin is None:
             raise json.JSONDecodeError("Expecting a list", text, 0)
-        place = begin.end()
-        end = _END.match(text, place)
+        position = begin.end()
+        end = _END.match(text, position)
         while end is None:
-            item, place = _DECODER.raw_decode(text, place)
+            item, position = _DECODER.raw_decode(text, position)
             yield item
-            comma, end = _COMMA.match(text, place), _END.match(text, place)
+            comma, end = _COMMA.match(text, position), _END.match(text, position)
             if comma is not None:
-                place = comma.end()
+                position = comma.end()
             elif end is None:
-                raise json.JSONDecodeError("Expecting ',' delimiter", text, place)
+                raise json.JSONDecodeError("Expecting ',' delimiter", text, position)
         if end.end() < len(text):
             raise json.JSONDecodeError("Extra data", text, end.end())
     except (ValueError, RecursionError) as error:
@@ -78,11 +78,11 @@ def _too_long(text: str, reason: str) -> NotJson:
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         counts = Counter(key for key, _ in pairs)
         raise NotJson(f"the key {next(key for key in counts if counts[key] > 1)!r} is there twice in one object")
-    return found
+    return mapping
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)

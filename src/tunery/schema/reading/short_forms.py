@@ -49,8 +49,8 @@ def _inside(value: Mapping[Any, Any], specs: list[type[Spec]]) -> dict[Any, Any]
 
 
 def _key(key: Any, value: Any, specs: list[type[Spec]]) -> Any:
-    found = [spec.model_fields[key] for spec in specs if key in spec.model_fields]
-    return expanded(value, found[0]) if found else value
+    fields = [spec.model_fields[key] for spec in specs if key in spec.model_fields]
+    return expanded(value, fields[0]) if fields else value
 
 
 def _is_name(value: Any) -> bool:

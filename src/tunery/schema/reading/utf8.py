@@ -60,8 +60,8 @@ def _diagnosis(content: bytes, error: UnicodeDecodeError) -> str:
         count = f"{invalid:,} byte{'' if invalid == 1 else 's'}"
         remedy = "correct them there, or drop those bytes alone with `iconv -c -f utf-8 -t utf-8 FILE > NEW`"
         return f"must be UTF-8, as nearly all of it is, but {count} in line{'s'[: len(lines) > 1]} {listed}; {remedy}"
-    place = f"byte {error.start} (line {_line(content, error.start)}) is {content[error.start]:#04x}"
-    return f"must be UTF-8, but {place}; {_one_byte_advice(content)}"
+    bad_byte = f"byte {error.start} (line {_line(content, error.start)}) is {content[error.start]:#04x}"
+    return f"must be UTF-8, but {bad_byte}; {_one_byte_advice(content)}"
 
 
 def _one_byte_advice(content: bytes) -> str:

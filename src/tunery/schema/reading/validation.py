@@ -157,29 +157,33 @@ def _of_keys(
     keys: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], field: FieldInfo, path: str, *, searched: bool
 ) -> Iterator[Problem]:
     blocks = [key for key, value in keys.items() if is_block(key, value, field)]
-    known = {key for spec in chosen.values() for key in spec.model_fields}
-    yield from _unknown_keys([key for key in keys if key not in blocks and key not in known], chosen, field, path)
+    names = {key for spec in chosen.values() for key in spec.model_fields}
+    yield from _unknown_keys([key for key in keys if key not in blocks and key not in names], chosen, field, path)
     for key, value in keys.items():
         if key in blocks:
             yield from _of_block(key, value, chosen, field, path, searched=searched)
             continue
         fields = [spec.model_fields[key] for spec in chosen.values() if key in spec.model_fields]
-        place = f"{path}.{key}"
-        yield from dict.fromkeys(p for inner in fields for p in value_problems(value, inner, place, searched=searched))
+        path_of_key = f"{path}.{key}"
+        yield from dict.fromkeys(
+            p for inner in fields for p in value_problems(value, inner, path_of_key, searched=searched)
+        )
 
 
 def _of_block(
     name: str, keys: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], field: FieldInfo, path: str, *, searched: bool
 ) -> Iterator[Problem]:
-    place, tag = f"{path}.{name}", tag_of(field)
+    path_of_key, tag = f"{path}.{name}", tag_of(field)
     if not searched:
-        yield Problem(place, f"keys for one choice alone are for a study; write them beside {tag}, without {name!r}")
+        yield Problem(
+            path_of_key, f"keys for one choice alone are for a study; write them beside {tag}, without {name!r}"
+        )
     elif name not in chosen:
-        yield Problem(place, f"{name!r} is none of the choices of {path}.{tag}; add it there, or remove this")
+        yield Problem(path_of_key, f"{name!r} is none of the choices of {path}.{tag}; add it there, or remove this")
     elif tag in keys:
-        yield Problem(f"{place}.{tag}", f"the choice is made in {path}.{tag}; remove this key")
+        yield Problem(f"{path_of_key}.{tag}", f"the choice is made in {path}.{tag}; remove this key")
     else:
-        yield from _of_keys(keys, {name: chosen[name]}, field, place, searched=searched)
+        yield from _of_keys(keys, {name: chosen[name]}, field, path_of_key, searched=searched)
 
 
 def _missing_keys(value: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], path: str) -> Iterator[Problem]:
@@ -204,8 +208,10 @@ def _unknown_keys(
     elif foreign:
         belong = f"the keys {', '.join(foreign)} belong to other choices than {here}; remove them"
         yield Problem(path, f"{belong}, or replace all of {path}: {whole}")
-    known = {name for spec in chosen.values() for name in spec.model_fields}
-    yield from (Problem(f"{path}.{key}", f"unknown key; {did_you_mean(key, known)}") for key in keys if not owners[key])
+    allowed = {key for spec in chosen.values() for key in spec.model_fields}
+    for key in keys:
+        if not owners[key]:
+            yield Problem(f"{path}.{key}", f"unknown key; {did_you_mean(key, allowed)}")
 
 
 def _of_value(value: Any, field: FieldInfo, path: str) -> Iterator[Problem]:
@@ -228,11 +234,13 @@ def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
 
 def _worded(detail: ErrorDetails, field: FieldInfo, path: str, value: Any) -> Problem:
     if len(alternatives(field.annotation)) == 1:
-        place = ".".join([path, *(str(part) for part in detail["loc"])])
+        path_of_key = ".".join([path, *(str(part) for part in detail["loc"])])
         if detail["type"] == "literal_error":
-            known = words(field.annotation)
-            return Problem(place, f"unknown choice {shown(detail['input'])}; {did_you_mean(detail['input'], known)}")
+            names = words(field.annotation)
+            return Problem(
+                path_of_key, f"unknown choice {shown(detail['input'])}; {did_you_mean(detail['input'], names)}"
+            )
         if detail["type"] in _BOUND_ERRORS:
             rule = detail["msg"].replace("Input should be", "must be")
-            return Problem(place, f"{rule}, but got {shown(detail['input'])}")
+            return Problem(path_of_key, f"{rule}, but got {shown(detail['input'])}")
     return Problem(path, f"must be {type_text(field)}, but got {shown(value)}")

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from tunery.errors import ConfigError, Problem
+from tunery.errors import ConfigError, Problem, shortened
 from tunery.schema.reading.utf8 import NotUtf8, decode_utf8
 
 _PLAIN: Final[dict[str, tuple[str, str]]] = {
@@ -71,24 +71,24 @@ class _Loader(yaml.SafeLoader):
             ComposerError: it does, or an alias is inside what it repeats.
         """
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        place = event.start_mark
+        mark = event.start_mark
         if self._above == _MOST.levels:
-            raise _too_deep(place)
+            raise _too_deep(mark)
         self._above += 1
         node = super().compose_node(parent, index)
         self._above -= 1
         if isinstance(event, yaml.AliasEvent):
             if node not in self._extents:
-                raise yaml.composer.ComposerError(None, None, "an alias repeats what it is part of", place)
+                raise yaml.composer.ComposerError(None, None, "an alias repeats what it is part of", mark)
             self._nodes += self._extents[node].nodes
         else:
             self._nodes += 1
             self._extents[node] = self._extent(node)
         if self._above + self._extents[node].levels > _MOST.levels:
-            raise _too_deep(place)
+            raise _too_deep(mark)
         if self._nodes > _MOST.nodes:
             message = f"more than {_MOST.nodes:,} keys and values in all"
-            raise yaml.composer.ComposerError(None, None, message, place)
+            raise yaml.composer.ComposerError(None, None, message, mark)
         return node
 
     def _extent(self, node: yaml.Node | None) -> _Extent:
@@ -112,7 +112,7 @@ class _Loader(yaml.SafeLoader):
         """Null, a boolean or a number; an explicit tag does not make one of another word (`!!int abc`)."""
         word = self.construct_scalar(node)
         if re.fullmatch(_PLAIN[kind][0], word) is None:
-            raise _refused(f"{_cut(word)!r} is not of the type {kind}", node)
+            raise _refused(f"{shortened(word, 40)!r} is not of the type {kind}", node)
         try:
             return _VALUES[kind](word)
         except ValueError as error:
@@ -124,11 +124,11 @@ class _Loader(yaml.SafeLoader):
         try:
             return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError as error:
-            raise _refused(f"{_cut(text)!r} holds half of a surrogate pair", node) from error
+            raise _refused(f"{shortened(text, 40)!r} holds half of a surrogate pair", node) from error
 
     def construct_undefined(self, node: yaml.Node) -> Any:
-        known = ", ".join(tag.replace("tag:yaml.org,2002:", "!!") for tag in self.yaml_constructors if tag)
-        raise _refused(f"the tag {node.tag!r} is not one of {known}", node)
+        tags = ", ".join(tag.replace("tag:yaml.org,2002:", "!!") for tag in self.yaml_constructors if tag)
+        raise _refused(f"the tag {node.tag!r} is not one of {tags}", node)
 
 
 _Loader.yaml_constructors = {
@@ -140,16 +140,12 @@ _Loader.yaml_constructors = {
 }
 
 
-def _too_deep(place: Any) -> yaml.MarkedYAMLError:
-    return yaml.composer.ComposerError(None, None, f"nested more than {_MOST.levels} levels deep", place)
+def _too_deep(mark: Any) -> yaml.MarkedYAMLError:
+    return yaml.composer.ComposerError(None, None, f"nested more than {_MOST.levels} levels deep", mark)
 
 
 def _refused(rule: str, node: yaml.Node) -> yaml.MarkedYAMLError:
     return yaml.constructor.ConstructorError(None, None, rule, node.start_mark)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 class _Dumper(yaml.SafeDumper):

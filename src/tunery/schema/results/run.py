@@ -158,8 +158,8 @@ class RunResult(Record):
     @property
     def loss(self) -> float | None:
         """On validation, of the restored best epoch."""
-        found = self.metrics.validation.get("loss")
-        return found if isinstance(found, int | float) else None
+        loss = self.metrics.validation.get("loss")
+        return loss if isinstance(loss, int | float) else None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("status", self.status), ("objective", self.objective.name), ("validation", self.objective.value))

@@ -75,13 +75,14 @@ def _variants(name: str, document: Document) -> list[Variant]:
     return variants
 
 
-def _turns(section: Document, found: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
-    tags = [path for path in found if opens_branch(path)]
-    for place, names in product((0, -1), product(*(ends(found[path]) for path in tags))):
-        here = {path: ends(domain)[place] for path, domain in found.items()} | dict(zip(tags, names, strict=True))
-        there = _asked(section, here)
-        turned = [{path: end} for path in there if path not in tags for end in ends(found[path])]
-        yield from ({path: (here | turn)[path] for path in there} for turn in turned or [{}])
+def _turns(section: Document, domains_by_path: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+    tags = [path for path in domains_by_path if opens_branch(path)]
+    for index, names in product((0, -1), product(*(ends(domains_by_path[path]) for path in tags))):
+        values = {path: ends(domain)[index] for path, domain in domains_by_path.items()}
+        values |= zip(tags, names, strict=True)
+        existing = _asked(section, values)
+        changes = [{path: end} for path in existing if path not in tags for end in ends(domains_by_path[path])]
+        yield from ({path: (values | change)[path] for path in existing} for change in changes or [{}])
 
 
 def _asked(section: Document, values: Mapping[str, Any]) -> list[str]:

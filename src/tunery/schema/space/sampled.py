@@ -70,13 +70,13 @@ def _read_key(key: Any, value: Any, specs: list[type[Spec]]) -> Any:
 
 def domains(document: Mapping[str, Any], prefix: str = "") -> dict[str, Domain]:
     """Every domain in a document that `with_domains` returned, by its dotted path there."""
-    found: dict[str, Domain] = {}
+    by_path: dict[str, Domain] = {}
     for key, value in document.items():
         if isinstance(value, Range | Choices):
-            found[f"{prefix}{key}"] = value
+            by_path[f"{prefix}{key}"] = value
         elif isinstance(value, Mapping):
-            found |= domains(value, f"{prefix}{key}.")
-    return found
+            by_path |= domains(value, f"{prefix}{key}.")
+    return by_path
 
 
 def sample(document: Document, choose: Choose) -> Document:
@@ -138,10 +138,10 @@ def may_be_unset(path: str) -> bool:
 def _walk(path: str) -> tuple[list[FieldInfo], str]:
     section, *keys = path.split(".")
     fields, plain, specs = [RunConfig.model_fields[section]], [section], list[type[Spec]]()
-    for place, key in enumerate(keys):
+    for depth, key in enumerate(keys):
         specs = specs or [spec for field in fields for spec in members(field).values()]
         block = [members(field)[key] for field in fields if key in members(field)]
-        if block and len(specs) > 1 and place + 1 < len(keys):
+        if block and len(specs) > 1 and depth + 1 < len(keys):
             specs = block
             continue
         fields, specs = [spec.model_fields[key] for spec in specs if key in spec.model_fields], []

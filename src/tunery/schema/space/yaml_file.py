@@ -33,8 +33,8 @@ _FIXED: Final[Document] = {"task": {"kind": "classification"}, "data": {"train":
 def default_space() -> str:
     """YAML of the space that `with_default_domains` opens, with the first words of every field as comments."""
     document = with_default_domains(_FIXED)
-    found = list(parameters(document))
-    preface = _PREFACE.format(count=len(found), conditional=sum(bool(parameter.when) for parameter in found))
+    searched = list(parameters(document))
+    preface = _PREFACE.format(count=len(searched), conditional=sum(bool(parameter.when) for parameter in searched))
     fields = RunConfig.model_fields
     return "\n".join([preface, *(_section(name, document[name], fields[name]) for name in fields if name in document)])
 
