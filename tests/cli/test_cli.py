@@ -15,7 +15,9 @@ import yaml
 
 from fake_cells import Fake
 from tiny_runs import write_rows
+from tunery import pages
 from tunery.cli import main
+from tunery.comparison import comparison_store
 from tunery.comparison.compare import compare
 from tunery.optim.plots import schedule_plots
 
@@ -116,8 +118,8 @@ def test_compare_prints_table_verdicts_and_places(
 ) -> None:
     monkeypatch.setitem(compare.__kwdefaults__, "runner", Fake())
     # drawn in the report's own tests
-    monkeypatch.setattr("tunery.comparison.comparison_store.comparison_png", lambda _: b"")
-    monkeypatch.setattr("tunery.pages.comparison_html", lambda *_, **__: "<html></html>")
+    monkeypatch.setattr(comparison_store, "comparison_png", lambda _: b"")
+    monkeypatch.setattr(pages, "comparison_html", lambda *_, **__: "<html></html>")
     out = tmp_path / "comparison"
     command = ["compare", config, "train.epochs=2", "lora:peft.r=4", "--methods", "none,lora,ia3", "--out", out]
     code, printed, told = call(capsys, *command, "--json")

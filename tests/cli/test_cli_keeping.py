@@ -24,9 +24,11 @@ from tunery.schema.reading.document import validate
 from tunery.schema.results.run import CheckpointRecord
 from tunery.schema.results.storage import StoredItem
 from tunery.schema.results.worst_rows import Excerpt, WorstRow, WorstRows
+from tunery.store import cleaning
 from tunery.store.disk.lock import Holder, holder
 from tunery.store.disk.run_lock import claimed
 from tunery.store.folder import RunFolder
+from tunery.train.artifacts import export as exporting
 
 SECRET = Excerpt(text="a secret", is_cut=False)
 CONFIG = {"task": {"kind": "classification"}, "data": {"train": "train.csv", "test": "test.csv"}}
@@ -101,7 +103,7 @@ def test_nobody_can_begin_to_work_while_clean_removes(
         seen.append(holder(path))
         return ()
 
-    monkeypatch.setattr("tunery.store.cleaning.clean", clean)
+    monkeypatch.setattr(cleaning, "clean", clean)
     call(capsys, "clean", run, "--delete")
     call(capsys, "clean", run)
     assert [busy and busy.pid for busy in seen] == [os.getpid(), None]
@@ -184,7 +186,7 @@ def test_export_passes_on_what_is_asked_for(
         asked.append((run, out, given))
         return out
 
-    monkeypatch.setattr("tunery.train.artifacts.export.export_run", export_run)
+    monkeypatch.setattr(exporting, "export_run", export_run)
     (tmp_path / "run").mkdir()
     command = ["export", tmp_path / "run", tmp_path / "out"]
     code, printed, _ = call(capsys, *command, "--trial", "3", "--step", "40", "--merge")

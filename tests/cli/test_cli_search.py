@@ -2,9 +2,7 @@
 
 import json
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,10 +12,13 @@ from test_cli import call
 from tunery.cli.exits import guarded
 from tunery.cli.secrets import Secrets
 from tunery.errors import ConfigError, Problem, RequestError, StudyFailed
+from tunery.hpo import study as studies
+from tunery.hpo.analysis import ensemble as joining
 from tunery.schema.results.storage import Disk
 from tunery.schema.results.study import EnsembleGain, StudyResult
 from tunery.schema.space.yaml_file import default_space
 from tunery.store.disk.run_lock import claimed
+from tunery.train.ensembles import ensemble as ensembles
 
 URL = "postgresql://me:s3cret@host:5432/studies"
 CONFIG: dict[str, Any] = {
@@ -167,7 +168,7 @@ def test_the_options_of_a_search_reach_the_library(
     capsys: pytest.CaptureFixture[str], config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = Called(study())
-    monkeypatch.setattr("tunery.hpo.study.search", search)
+    monkeypatch.setattr(studies, "search", search)
     options = [
         "--trials",
         "7",
@@ -193,7 +194,7 @@ def test_a_worker_joins_and_says_what_it_did(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = Called(3)
-    monkeypatch.setattr("tunery.hpo.study.work", work, raising=False)
+    monkeypatch.setattr(studies, "work", work)
     code, printed, _ = call(
         capsys, "worker", "--storage", URL, "--study", "posts", "--out", tmp_path, "--trials", "3", "--json"
     )
@@ -230,9 +231,8 @@ def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Called:
     monkeypatch.chdir(tmp_path)
     with claimed(Path("study"), {}, record="study.json"):
         pass
-    called, module = Called(Path("joint")), ModuleType("tunery.hpo.analysis.ensemble")
-    module.ensemble = called  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tunery.hpo.analysis.ensemble", module)
+    called = Called(Path("joint"))
+    monkeypatch.setattr(joining, "ensemble", called)
     return called
 
 
@@ -242,7 +242,7 @@ GAIN = EnsembleGain(method="vote", trials=(3, 9), value=0.91, single=0.9, gain=0
 def test_an_ensemble_of_chosen_trials(
     capsys: pytest.CaptureFixture[str], build: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunery.train.ensembles.ensemble.gain_of", Called(GAIN))
+    monkeypatch.setattr(ensembles, "gain_of", Called(GAIN))
     code, printed, _ = call(capsys, "ensemble", "study", "joint", "--trials", "3, 7,9", "--method", "vote", "--json")
     assert code == 0 and json.loads(printed) == {"ensemble": "joint", "gain": GAIN.model_dump(mode="json")}
     assert build.given.pop("trust_remote_code") is False
@@ -256,7 +256,7 @@ def test_an_ensemble_of_chosen_trials(
 def test_an_ensemble_of_too_few_rows_says_so(
     capsys: pytest.CaptureFixture[str], build: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunery.train.ensembles.ensemble.gain_of", Called(None))
+    monkeypatch.setattr(ensembles, "gain_of", Called(None))
     code, printed, _ = call(capsys, "ensemble", "study", "joint")
     assert code == 0 and printed.startswith("what it gains is not known: the validation rows are too few")
     assert json.loads(call(capsys, "ensemble", "study", "joint", "--json")[1])["gain"] is None

@@ -72,4 +72,4 @@ def test_rows_of_the_front_are_best_first():
     rows = pareto_trials(made)
     values = [trial.value for trial in rows]
     assert {trial.number for trial in rows} == set(made.front) and values == sorted(values, reverse=True)
-    assert all(row.costs[0].endswith("B") for row in rows)
+    assert all(cost_text(trial, "memory").endswith("B") for trial in rows)
