@@ -1,5 +1,6 @@
 # make demo    a study on the sample posts, and where its report is
-# make test    everything that must hold before a change is merged
+# make test    lint and the fast tests: minutes
+# make test-slow    the long tables of cases, and four times the examples of every property
 # make test-service    what needs a file system of its own; says so where none may be mounted
 # make fuzz    damaged files for every reader; minutes. Another SEED=7 takes others
 # make lint    the same without the tests
@@ -14,7 +15,7 @@ SEED := 0
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-service fuzz lint docs house clean
+.PHONY: demo test test-slow test-service fuzz lint docs house clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tunery search examples/posts/demo.yaml --out runs/demo
@@ -25,6 +26,12 @@ test: export OMP_NUM_THREADS := 1
 test: lint
 	$(BIN)/pytest -n 2
 
+# tests/fuzz has a target of its own.
+test-slow: export HF_HUB_OFFLINE := 1
+test-slow: export OMP_NUM_THREADS := 1
+test-slow: $(VENV)/.dev
+	$(BIN)/pytest -n 2 --ignore=tests/fuzz --hypothesis-profile=ci -m '(slow or hypothesis) and not (gpu or network or service)'
+
 # A user who may not mount may do so in a namespace of his own, where the system allows one.
 test-service: export HF_HUB_OFFLINE := 1
 test-service: export OMP_NUM_THREADS := 1
@@ -34,7 +41,7 @@ test-service: $(VENV)/.dev
 fuzz: export HF_HUB_OFFLINE := 1
 fuzz: export OMP_NUM_THREADS := 1
 fuzz: $(VENV)/.dev
-	$(BIN)/pytest -n 2 tests/fuzz --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) -m 'not gpu'
+	$(BIN)/pytest -n 2 tests/fuzz --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) -m 'not (gpu or network)'
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -1,5 +1,6 @@
 """Shared fixtures: tiny models made in process, real data where it is there, and no network."""
 
+import gc
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+settings.register_profile("fast", settings.get_profile("ci"), max_examples=25)
+"""`make test`: always the same examples, and a quarter of those that `make test-slow` takes."""
 settings.register_profile("fuzz", max_examples=600, deadline=None, print_blob=True, suppress_health_check=HealthCheck)
 """`make fuzz`: the tests of readers with many more examples; another SEED takes others."""
 
@@ -43,6 +46,13 @@ TINY = {
     "intermediate_size": 64,
     "max_position_embeddings": 512,
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def imported_modules_are_no_garbage() -> None:
+    """transformers' Trainer collects garbage for every run: it need not look at all that was imported before."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from fake_cells import Fake
+from fast_and_slow import slow_but
 from tiny_runs import write_rows
 from tunery import pages
 from tunery.cli import main
@@ -289,7 +290,7 @@ except SystemExit:
     assert done.stderr.strip() == "[]" and "one_cycle" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", slow_but([signal.SIGINT, signal.SIGTERM], signal.SIGINT))
 def test_a_signal_leaves_a_resumable_run(config: Path, tmp_path: Path, number: int) -> None:
     """A real process: exit code 130, then the same command finishes the run."""
     out = tmp_path / "run"

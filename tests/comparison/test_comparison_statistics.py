@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
+from fast_and_slow import examples
 from tunery.comparison.statistics import Score, holm, mean_interval, paired_test, pseudo_values
 
 ROWS, BLOCKS = 600, 30
@@ -97,7 +98,7 @@ def test_an_undefined_block_is_left_out_for_all_and_unequal_blocks_are_not_used(
     assert pseudo_values([first, Score(0.5)]).shape == (2, 0)
 
 
-@settings(max_examples=20)
+@examples(0.2)
 @given(st.lists(st.floats(0.1, 0.9), min_size=2, max_size=5))
 def test_the_interval_holds_the_mean_and_is_the_same_every_time(values: list[float]) -> None:
     low, high = mean_interval(plain(values)) or (1.0, 0.0)

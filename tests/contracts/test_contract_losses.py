@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fast_and_slow import examples
 from tunery.errors import ConfigError
 from tunery.optim.losses import LOSSES, RowLoss, make_loss
 from tunery.schema.config.loss import AdaptiveFocal, Bce, CrossEntropy, Focal, Hybrid, MultiLabelLoss, SingleLabelLoss
@@ -146,7 +147,7 @@ def test_the_gradient_is_that_of_the_loss(spec: Any, problem: str, smoothing: fl
 
 
 @every_loss
-@settings(max_examples=15, deadline=None)
+@examples(0.15)
 @given(cut=st.integers(1, 5), seed=st.integers(0, 99))
 def test_the_passes_of_a_step_add_up(spec: Any, problem: str, smoothing: float, cut: int, seed: int) -> None:
     """No row's loss knows of another row, so gradients and losses of any split sum to those of the whole."""
@@ -348,7 +349,7 @@ def test_balanced_weights_do_nothing_where_labels_are_balanced() -> None:
 # Weights are counted in the training rows.
 
 
-@settings(max_examples=50, deadline=None)
+@examples(0.5)
 @given(seed=st.integers(0, 9999), rows=st.integers(4, 60))
 def test_balanced_weights_are_those_of_scikit_learn_and_1_in_the_mean(seed: int, rows: int) -> None:
     drawn = np.random.default_rng(seed).choice(LABELS, size=rows, p=[0.7, 0.2, 0.05, 0.05])

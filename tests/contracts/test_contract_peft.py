@@ -312,6 +312,7 @@ for folder in map(Path, sys.argv[2:]):
 """
 
 
+@pytest.mark.slow
 def test_an_export_answers_the_same_in_a_fresh_process(tiny_bert: Path, tmp_path: Path) -> None:
     expected: dict[Path, torch.Tensor] = {}
     for method, peft in SPECS.items():

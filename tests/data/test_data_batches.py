@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
@@ -39,7 +39,6 @@ def encoded_of(lengths: Any, *, typed: bool = False) -> Encoded:
     return Encoded(ids=ids, type_ids=types, lengths=count, rows=np.arange(len(ids)), truncated=0)
 
 
-@settings(deadline=None)
 @given(LENGTHS, st.integers(1, 40), st.integers(0, 2**32 - 1), st.integers(0, 99), st.booleans())
 def test_a_plan_holds_every_row_once_in_full_batches(
     lengths: Any, batch_size: int, seed: int, epoch: int, by_length: bool
@@ -51,7 +50,6 @@ def test_a_plan_holds_every_row_once_in_full_batches(
     assert len(plan) == len(EpochBatches(lengths, batch_size=batch_size, seed=seed))
 
 
-@settings(deadline=None)
 @given(LENGTHS, st.integers(1, 600))
 def test_micro_batches_hold_every_row_once_within_the_budget(lengths: Any, max_tokens: int) -> None:
     rows = list(range(0, len(lengths), 2))
@@ -61,7 +59,6 @@ def test_micro_batches_hold_every_row_once_within_the_budget(lengths: Any, max_t
         assert len(part) == 1 or len(part) * max(int(lengths[row]) for row in part) <= max_tokens
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(1, 120), st.integers(0, 60))
 def test_no_other_way_to_cut_a_step_costs_less(lengths: list[int], max_tokens: int, overhead: int) -> None:
     widths = np.array(lengths)
@@ -120,7 +117,6 @@ def test_length_tells_labels_only_where_it_does(several: bool) -> None:
     assert not told(lengths, labels, batch_size=1) and not told(lengths[:20], labels[:20])
 
 
-@settings(deadline=None)
 @given(LENGTHS, st.integers(1, 64))
 def test_eval_batches_hold_every_row_once_longest_first(lengths: Any, batch_size: int) -> None:
     batches = eval_batches(lengths, batch_size=batch_size)
@@ -220,7 +216,6 @@ def masks(dataset: EncodedDataset, rows: Any, *, epoch: int = 0, **options: Any)
     return found
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(3, 40), min_size=1, max_size=30),
     st.floats(0.01, 0.99),

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from fast_and_slow import examples
 from tunery.data.checks.check import ALLOWABLE, ROW_CHECKS, inspect, refuse_fatal
 from tunery.data.checks.duplicates import find_duplicates
 from tunery.data.checks.near_duplicates import Words, similar_pairs
@@ -350,7 +351,7 @@ def test_fatal_findings_come_first() -> None:
     assert levels == sorted(levels, key=["fatal", "warning", "info"].index) and len(set(levels)) == 3
 
 
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 @given(st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=5, max_size=14).map(" ".join), max_size=25, unique=True))
 def test_similar_pairs_are_what_comparing_all_pairs_gives(texts: list[str]) -> None:
     words = Words()

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from fast_and_slow import examples
 from tunery.data.first_config.infer import Guess, guess, render, suggested_name
 from tunery.errors import DataError
 from tunery.schema import RunConfig, load_config, load_document
@@ -326,7 +327,7 @@ def test_the_training_file_is_found_or_named(tmp_path: Path) -> None:
 names = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), min_size=1, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(1.5)
 @given(st.lists(names, min_size=3, max_size=5, unique=True), st.sampled_from(["|", ",", ": ", " #", None]))
 def test_any_column_name_survives_the_yaml(
     tmp_path_factory: pytest.TempPathFactory, columns: list[str], separator: str | None

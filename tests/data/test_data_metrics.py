@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from fast_and_slow import examples
 from row_tables import label_table, logit_table
 from tunery.data.metrics import best_threshold, expected_calibration_error, log_softmax, sigmoid
 from tunery.errors import NonFiniteLoss
@@ -27,7 +28,7 @@ def one_label(seed: int, *, rows: int, labels: int) -> tuple[Any, Any]:
     return logits.astype(np.float32), targets
 
 
-@settings(deadline=None, max_examples=40)
+@examples(0.4)
 @given(SEEDS, st.integers(1, 60), st.integers(2, 6))
 def test_classification_agrees_with_scikit_learn(seed: int, rows: int, labels: int) -> None:
     logits, targets = one_label(seed, rows=rows, labels=labels)
@@ -48,7 +49,7 @@ def test_classification_agrees_with_scikit_learn(seed: int, rows: int, labels: i
     assert set(ClassificationTask.metrics) <= set(ours)
 
 
-@settings(deadline=None, max_examples=30)
+@examples(0.3)
 @given(SEEDS, st.integers(2, 6))
 def test_areas_agree_with_scikit_learn(seed: int, labels: int) -> None:
     logits, targets = one_label(seed, rows=80, labels=labels)
@@ -60,7 +61,7 @@ def test_areas_agree_with_scikit_learn(seed: int, labels: int) -> None:
     assert (ours["roc_auc"], ours["pr_auc"]) == (pytest.approx(roc, abs=1e-9), pytest.approx(precision, abs=1e-9))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(0.6)
 @given(SEEDS, st.integers(2, 6), st.integers(1, 4))
 def test_rows_with_equal_odds_tie(seed: int, labels: int, spread: int) -> None:
     """Whole-number logits give many equal odds; `fsum` rounds once, so its sums are equal where they should be."""
@@ -77,7 +78,7 @@ def test_rows_with_equal_odds_tie(seed: int, labels: int, spread: int) -> None:
         assert ours["pr_auc"] == pytest.approx(precision)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(0.4)
 @given(SEEDS, st.integers(2, 60), st.integers(1, 5))
 def test_multilabel_agrees_with_scikit_learn(seed: int, rows: int, labels: int) -> None:
     generator = np.random.default_rng(seed)
@@ -107,7 +108,7 @@ def test_multilabel_agrees_with_scikit_learn(seed: int, rows: int, labels: int) 
     assert set(MultilabelTask.metrics) <= set(ours)
 
 
-@settings(deadline=None, max_examples=150)
+@examples(1.5)
 @given(st.lists(st.tuples(st.sampled_from(np.linspace(0, 1, 9).tolist()), st.booleans()), min_size=1, max_size=30))
 def test_no_threshold_beats_the_tuned_one(rows: list[tuple[float, bool]]) -> None:
     probabilities, truth = (np.array(column) for column in zip(*rows, strict=True))

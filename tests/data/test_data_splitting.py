@@ -1,9 +1,10 @@
 """Splitting off: disjoint, complete, seeded, stratified, and never through a group."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from fast_and_slow import examples
 from tunery.data.examples import Example
 from tunery.data.splitting import split_off, text_key
 
@@ -24,7 +25,7 @@ def any_examples(draw: st.DrawFn) -> list[Example]:
     return draw(st.lists(example, min_size=1, max_size=80))
 
 
-@settings(deadline=None, max_examples=150)
+@examples(1.5)
 @given(any_examples(), st.integers(0, 2**32 - 1))
 def test_invariants(examples: list[Example], seed: int) -> None:
     parts = split_off(examples, SHARES, seed=seed)
@@ -45,7 +46,7 @@ def test_invariants(examples: list[Example], seed: int) -> None:
     assert {label for row in parts["train"] for label in examples[row].labels} == everywhere
 
 
-@settings(deadline=None, max_examples=50)
+@examples(0.5)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.floats(0.05, 0.4))
 def test_single_labels_are_split_off_in_proportion(counts: list[int], share: float) -> None:
     examples = examples_in([str(k) for k, count in enumerate(counts) for _ in range(count)])

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from tunery.errors import TuneryError
@@ -37,11 +36,6 @@ ODD_VALUES: Final = (
     *("[" * 3000 + "]" * 3000, '"' + "9" * 5000 + '"', '"' + "x" * 5000 + '"', "[1, [2, [3]]]"),
 )
 """JSON texts, one of which stands where another value was."""
-
-
-def examples(share: float) -> settings:
-    """Fewer examples than the profile has, for readers that take long."""
-    return settings(max_examples=max(1, round(share * settings.default.max_examples)))
 
 
 _MARK: Final = "the value of this key is replaced"

@@ -10,10 +10,11 @@ from typing import Any, Final
 import pyarrow
 import pyarrow.parquet
 import pytest
-from damage import damaged, examples, odd, read_or_refused, recoded
+from damage import damaged, odd, read_or_refused, recoded
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fast_and_slow import examples
 from tunery.data.first_config.infer import guess
 from tunery.data.first_config.template import render
 from tunery.data.reading.cells import BadCell, is_listed, label_of, names_of

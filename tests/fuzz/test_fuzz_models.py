@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import pytest
 import torch
-from damage import damaged, examples, odd, read_or_refused
+from damage import damaged, odd, read_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fast_and_slow import examples
 from tunery.errors import ModelError
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.backbones.catalog import Base, resolve

@@ -16,6 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from transformers import TrainerCallback
 
+from fast_and_slow import slow_but
 from tiny_runs import files_with, write_rows
 from tunery import load, load_document
 from tunery import search as run_search
@@ -397,7 +398,7 @@ def test_a_winner_that_was_damaged_is_named_with_the_remedy(tiny_bert: Path, tmp
         search(given, out=out)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", slow_but(["tpe", "random"], "tpe"))
 def test_a_death_among_the_proposals_of_a_trial_changes_none_of_them(
     tiny_bert: Path, tmp_path: Path, sampler: str
 ) -> None:

@@ -161,6 +161,7 @@ def test_the_library_is_asked_for_where_it_is_missing(tiny_bert: Path, monkeypat
         make(spec(tiny_bert, "nf4"))
 
 
+@pytest.mark.slow
 def test_importing_is_silent() -> None:
     told = subprocess.run([sys.executable, "-W", "error", "-c", "import tunery; tunery.fit"], capture_output=True)
     assert (told.returncode, told.stdout, told.stderr) == (0, b"", b"")

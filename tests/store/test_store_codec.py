@@ -6,9 +6,10 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from zstandard import ZstdCompressor, ZstdError
 
+from fast_and_slow import examples
 from tunery.store.objects.codec import CODECS, encode, rows_of, shape_of, tensor_of
 
 DTYPES = (
@@ -40,7 +41,7 @@ def bits(tensor: torch.Tensor) -> bytes:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-@settings(deadline=None, derandomize=True, max_examples=60)
+@examples(0.6)
 @given(data=st.data())
 def test_any_tensor_comes_back_bit_for_bit(codec: str, data: Any) -> None:
     dtype, shape = data.draw(st.sampled_from(DTYPES)), data.draw(SHAPES)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fast_and_slow import slow_but
 from faults import ERRNOS, FaultyDisk, faulty, sha256, what_is_left
 from tiny_runs import config, write_rows
 from tunery.errors import TuneryError
@@ -98,7 +99,7 @@ def places(log: list[str]) -> Iterator[int]:
             yield number
 
 
-@pytest.mark.parametrize("power", [False, True], ids=["killed", "power lost"])
+@pytest.mark.parametrize("power", slow_but([False, True], True), ids=["killed", "power lost"])
 def test_a_run_that_dies_at_any_operation_ends_as_if_it_had_not(tmp_path: Path, short: Short, power: bool) -> None:
     def copy(disk: FaultyDisk) -> None:
         disk.crashed(tmp_path / str(len(disk.log) - 1), power=power)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
+from fast_and_slow import examples
 from tunery.errors import Damaged
 from tunery.store.disk.ownership import temporary
 from tunery.store.objects import codec
@@ -160,9 +161,7 @@ def flip(path: Path, place: int, bit: int = 0) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(
-    derandomize=True, deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(examples(1.5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_one_flipped_bit_is_found_wherever_it_is(tmp_path: Path, kind: str, place: float, bit: int) -> None:
     objects = Objects(tmp_path / kind)

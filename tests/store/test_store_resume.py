@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from fast_and_slow import examples
 from tunery.schema.results.run import CheckpointRecord
 from tunery.store.objects.objects import Objects, Stored
 from tunery.store.resume import Point, ResumePoints
@@ -122,7 +123,7 @@ def test_a_manifest_is_plain_json_with_nothing_beside_it(tmp_path: Path) -> None
     }  # fmt: skip
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@examples(3)
 @given(at=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_no_flipped_bit_of_a_manifest_goes_unseen(at: int, bit: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.getbasetemp() / "flipped"

@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from fast_and_slow import examples
 from stored_runs import finish, keep_best, save_point, trial, weights
 from tunery.errors import DiskFull
 from tunery.schema.config.checkpoint import Checkpoint
@@ -206,7 +207,7 @@ class Studies(RuleBasedStateMachine):
 
 
 TestStudies = Studies.TestCase
-TestStudies.settings = settings(max_examples=40, stateful_step_count=25, deadline=None, derandomize=True)
+TestStudies.settings = settings(examples(0.4), stateful_step_count=25)
 
 
 def store_of(root: Path, **rule: Any) -> StudyStore:

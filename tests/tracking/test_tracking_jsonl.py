@@ -7,14 +7,15 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from fast_and_slow import examples
 from tunery.errors import Damaged
 from tunery.tracking.jsonl import Jsonl, read_metrics
 
 
-@settings(deadline=None, max_examples=20)
+@examples(0.2)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=6))
 def test_kills_neither_lose_nor_double_a_line(tmp_path_factory, crashes: list[int]) -> None:  # type: ignore[no-untyped-def]
     """Each crash happens after `crash` further steps; the run goes on from the last multiple of three."""

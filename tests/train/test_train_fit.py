@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
+from fast_and_slow import slow_but
 from tiny_runs import StopAt, config, write_rows
 from tunery import load
 from tunery.data.examples import Example
@@ -88,9 +90,10 @@ def test_another_config_on_the_same_folder_is_refused(tiny_bert: Path, tmp_path:
         fit(make(tiny_bert, tmp_path, seed=1), out=tmp_path / "run")
 
 
-@pytest.mark.parametrize("how", ["signal", "crash"])
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("step", [8, 11])
+@pytest.mark.parametrize(
+    ("how", "method", "step"),
+    slow_but(product(["signal", "crash"], ["full", "lora"], [8, 11]), ("signal", "full", 11), ("crash", "lora", 8)),
+)
 def test_an_interrupted_run_ends_bit_for_bit_like_an_uninterrupted_one(
     tiny_bert: Path, tmp_path: Path, how: str, method: str, step: int
 ) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from transformers import TrainerCallback
 
+from fast_and_slow import slow_but
 from tiny_runs import StopAt, config, write_rows
 from tunery import load
 from tunery.data.examples import Example
@@ -107,7 +108,7 @@ class Watch(TrainerCallback):
         self.gradients.append(theta.grad.item())
 
 
-@pytest.mark.parametrize("how", ["signal", "crash"])
+@pytest.mark.parametrize("how", slow_but(["signal", "crash"], "crash"))
 @pytest.mark.parametrize("loss", [ADAPTIVE, HYBRID], ids=["adaptive_focal", "hybrid"])
 def test_a_learned_gamma_survives_interruption_bit_for_bit(
     tiny_bert: Path, files: Any, tmp_path: Path, loss: dict[str, Any], how: str

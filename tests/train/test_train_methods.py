@@ -1,12 +1,14 @@
 """What a PEFT method does to a run: every key of it shows, ranks move and survive a crash, records are true."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fast_and_slow import slow_but
 from tiny_runs import StopAt, config, write_rows
 from tunery import load
 from tunery.data.examples import Example
@@ -61,12 +63,26 @@ def logits(folder: Path) -> np.ndarray:
     return load(folder / "run").logits(rows, precision="fp32")
 
 
+@pytest.fixture(scope="module")
+def logits_of_method(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., np.ndarray]:
+    """What a run with these keys of a method answers; methods that many keys start from are trained once."""
+    found: dict[str, np.ndarray] = {}
+
+    def of(**peft: Any) -> np.ndarray:
+        key = json.dumps(peft)
+        if key not in found:
+            folder = tmp_path_factory.mktemp("method")
+            run(tiny_bert, folder, peft=peft)
+            found[key] = logits(folder)
+        return found[key]
+
+    return of
+
+
 @pytest.mark.parametrize("key", KEYS)
-def test_every_key_of_a_method_shows(tiny_bert: Path, tmp_path: Path, key: str) -> None:
+def test_every_key_of_a_method_shows(logits_of_method: Callable[..., np.ndarray], key: str) -> None:
     base, change = KEYS[key]
-    for name, peft in {"base": base, "changed": {**base, **change}}.items():
-        run(tiny_bert, tmp_path / name, peft=peft)
-    assert not np.array_equal(logits(tmp_path / "base"), logits(tmp_path / "changed"))
+    assert not np.array_equal(logits_of_method(**base), logits_of_method(**{**base, **change}))
 
 
 LORA = {"peft": {"method": "lora"}}
@@ -98,7 +114,7 @@ def test_checkpointing_activations_changes_no_weight(tiny_bert: Path, tmp_path: 
     assert np.allclose(logits(tmp_path / "kept"), logits(tmp_path / "again"), atol=1e-6)
 
 
-@pytest.mark.parametrize("at", [5, 9, 13])
+@pytest.mark.parametrize("at", slow_but([5, 9, 13], 9))
 def test_moving_ranks_survive_a_crash(tiny_bert: Path, tmp_path: Path, at: int) -> None:
     whole = run(tiny_bert, tmp_path / "whole", peft=ADALORA)
     (tmp_path / "crashed").mkdir()

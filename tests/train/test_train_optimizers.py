@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from fast_and_slow import slow_but
 from tiny_runs import StopAt, config, write_rows
 from tunery.errors import ConfigError
 from tunery.optim.optimizers import OPTIMIZERS, PAGED
@@ -21,7 +22,7 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", slow_but(RUNS, "adamw", "adafactor", "relative_step", "layerwise"))
 def test_an_interrupted_run_ends_like_one_that_was_not(tiny_bert: Path, tmp_path: Path, name: str) -> None:
     given = config(str(tiny_bert), write_rows(tmp_path), train=TRAIN, **RUNS[name])
     whole = fit(given, out=tmp_path / "whole")

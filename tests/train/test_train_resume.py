@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from transformers import TrainerCallback
 
+from fast_and_slow import slow_but
 from tiny_runs import StopAt, config, write_rows
 from tunery.errors import Interrupted
 from tunery.schema import RunConfig
@@ -97,7 +98,7 @@ EVERYWHERE = (
 """Before there is a point, within epochs, in their last step and in their first one."""
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", slow_but(RUNS, "lora", "token dropout, workers", "passes", "every"))
 def test_an_interrupted_run_ends_like_one_that_was_not(tiny_bert: Path, tmp_path: Path, name: str) -> None:
     given = make(tiny_bert, tmp_path, **RUNS[name])
     whole = ended(given, tmp_path / "whole")
@@ -105,7 +106,7 @@ def test_an_interrupted_run_ends_like_one_that_was_not(tiny_bert: Path, tmp_path
     assert ended(given, tmp_path / "torn") == whole
 
 
-@pytest.mark.parametrize("name", ["lora", "every"])
+@pytest.mark.parametrize("name", slow_but(["lora", "every"], "every"))
 def test_wherever_it_is_interrupted(tiny_bert: Path, tmp_path: Path, name: str) -> None:
     given = make(tiny_bert, tmp_path, **RUNS[name])
     whole = ended(given, tmp_path / "whole")
@@ -149,7 +150,7 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("part", ["manifest", "weights", "state", "best"])
+@pytest.mark.parametrize("part", slow_but(["manifest", "weights", "state", "best"], "weights", "best"))
 def test_of_a_damaged_point_the_one_before_it_is_used(tiny_bert: Path, tmp_path: Path, part: str) -> None:
     """Both points have the same best epoch: without its weights neither is of use."""
     given = make(tiny_bert, tmp_path, **LORA, checkpoint={"keep_last": 2, "every": 3, "co_best": 1})
@@ -215,7 +216,7 @@ class NoPickle(TrainerCallback):
         self.look()
 
 
-@pytest.mark.parametrize("name", ["full", "lora"])
+@pytest.mark.parametrize("name", slow_but(["full", "lora"], "lora"))
 def test_nothing_at_rest_is_a_pickle(tiny_bert: Path, tmp_path: Path, name: str) -> None:
     given = make(tiny_bert, tmp_path, **RUNS[name], checkpoint={"every": 3})
     look = NoPickle(tmp_path / "run")

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from fast_and_slow import slow_but
 from tiny_runs import StopAt, config, write_rows
 from tunery.optim.curves import factor, warmup_steps
 from tunery.optim.schedules import SCHEDULES
-from tunery.schema.config.schedule import ReducePlateau
+from tunery.schema.config.schedule import CosineRestart, Linear, ReducePlateau
 from tunery.tracking.jsonl import read_metrics
 from tunery.train.fit import fit
 
@@ -30,7 +31,9 @@ def rates(folder: Path) -> dict[int, float]:
     return {line["step"]: line["value"] for line in lines if line["name"] == "train/lr"}
 
 
-@pytest.mark.parametrize("kind", SCHEDULES, ids=lambda kind: kind().name)
+@pytest.mark.parametrize(
+    "kind", slow_but(SCHEDULES, Linear, CosineRestart, ReducePlateau), ids=lambda kind: kind().name
+)
 def test_an_interrupted_run_logs_the_rates_of_an_uninterrupted_one(
     tiny_bert: Path, tmp_path: Path, kind: type[Any]
 ) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from transformers import TrainerCallback
 
+from fast_and_slow import slow_but
 from tiny_runs import StopAt, config, write_rows
 from tunery.data.examples import Example
 from tunery.errors import DataError, FolderError, Interrupted, ModelError
@@ -61,7 +62,7 @@ def answers(run: Any, given: RunConfig) -> Any:
     return network.answers(TEXTS)["logits"]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", slow_but(METHODS, "native head", "lora", "prefix", "vera"))
 def test_before_its_first_step_it_answers_as_the_run_that_it_starts_from(
     tiny_bert: Path, files: dict[str, str], tmp_path: Path, method: str
 ) -> None:

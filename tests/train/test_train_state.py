@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from fast_and_slow import examples
 from tunery.errors import RunError
 from tunery.optim.groups import LearningRates, Roles
 from tunery.optim.optimizers import OPTIMIZERS, PAGED, make_optimizer
@@ -65,7 +66,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@examples(2)
 @given(tree=trees())
 def test_every_tree_comes_back_as_it_was(tree: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     assert same(through_files(tree, tmp_path_factory.getbasetemp() / "trees"), tree)

@@ -8,12 +8,13 @@ from typing import Any
 
 import optuna
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial
 from sqlalchemy import event
 
+from fast_and_slow import examples
 from stored_proposals import store
 from tunery.hpo.samplers import candidates
 from tunery.hpo.samplers.builders import SAMPLERS
@@ -301,7 +302,7 @@ DEFAULT_SPACE = with_default_domains(BASE)
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
+@examples(0.2)
 def test_every_draft_from_the_default_space_is_legal_and_within_its_domains(seed: int) -> None:
     study = optuna.create_study()
     for _ in range(4):
