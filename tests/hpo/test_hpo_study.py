@@ -33,7 +33,9 @@ from tunery.errors import (
 )
 from tunery.execution.in_process import InThisProcess
 from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
+from tunery.hpo.pruners.reporting import Judging
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
+from tunery.hpo.storage.trial_queue import TrialQueue
 from tunery.hpo.study import work
 from tunery.schema.results.study import StudyResult, TrialRecord
 from tunery.store.disk.files import remove_tree, size
@@ -258,7 +260,7 @@ def test_a_death_between_recording_and_telling_keeps_the_verdict(
 ) -> None:
     given = document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"})
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr("tunery.hpo.storage.trial_queue.TrialQueue.tell", lambda *_, **__: sys.exit())
+        patch.setattr(TrialQueue, "tell", lambda *_, **__: sys.exit())
         search(given, out=tmp_path / "study", runner=Here({0: Fail()}))
     watch = Watch()
     result = search(given, out=tmp_path / "study", observer=watch)
@@ -357,7 +359,7 @@ def test_a_database_that_cannot_be_written_fails_no_trial(
 
     given = document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"})
     with monkeypatch.context() as patch, pytest.raises(RunError, match=r"database could not .*: database or disk is"):
-        patch.setattr("tunery.hpo.pruners.reporting.Judging.judge", full)
+        patch.setattr(Judging, "judge", full)
         search(given, out=tmp_path / "study")
     result = search(given, out=tmp_path / "study")
     assert [trial.status for trial in result.trials] == ["completed", "completed"]

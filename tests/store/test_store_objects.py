@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from safetensors import safe_open
 
 from fast_and_slow import examples
 from tunery.errors import Damaged
+from tunery.store.disk import files
 from tunery.store.disk.ownership import temporary
-from tunery.store.objects import codec
+from tunery.store.objects import codec, packing
 from tunery.store.objects.objects import Objects, Reference, Stored
 
 KINDS = {"raw": (False, False), "planes": (False, True), "delta": (True, True)}
@@ -216,7 +218,7 @@ def test_another_object_in_its_place_is_damaged_and_so_is_none(objects: Objects)
 def test_a_codec_that_errs_is_found(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     right = codec.encode
     with monkeypatch.context() as patch:
-        patch.setattr("tunery.store.objects.packing.encode", lambda rows, base, **given: right(rows ^ 1, base, **given))
+        patch.setattr(packing, "encode", lambda rows, base, **given: right(rows ^ 1, base, **given))
         digest = objects.put({"a": torch.zeros(400)}).digest
     objects.check(digest)
     with pytest.raises(Damaged, match="tensor 'a' of object .* must be .*, but its digest is another"):
@@ -224,11 +226,9 @@ def test_a_codec_that_errs_is_found(objects: Objects, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), MemoryError(), KeyboardInterrupt()])
-@pytest.mark.parametrize(
-    "where", ["tunery.store.disk.files.sync", "tunery.store.disk.files.write", "tunery.store.objects.packing.encode"]
-)
+@pytest.mark.parametrize(("module", "name"), [(files, "sync"), (files, "write"), (packing, "encode")])
 def test_whatever_ends_a_write_leaves_nothing(
-    objects: Objects, monkeypatch: pytest.MonkeyPatch, failure: BaseException, where: str
+    objects: Objects, monkeypatch: pytest.MonkeyPatch, failure: BaseException, module: ModuleType, name: str
 ) -> None:
     objects.root.mkdir()
 
@@ -236,7 +236,7 @@ def test_whatever_ends_a_write_leaves_nothing(
         raise failure
 
     with monkeypatch.context() as patch:
-        patch.setattr(where, fail)
+        patch.setattr(module, name, fail)
         with pytest.raises(type(failure)):
             objects.put(weights())
     assert os.listdir(objects.root) == []

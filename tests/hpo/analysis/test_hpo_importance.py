@@ -11,7 +11,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState, create_trial
 
-from tunery.hpo.analysis import importance
 from tunery.hpo.analysis.fanova import single_shares
 from tunery.hpo.analysis.importance import importances
 
@@ -111,10 +110,10 @@ def test_what_has_one_value_few_trials_or_no_value_is_left_out() -> None:
     assert importances(study_of(draw(40), lambda p: 0.5)) == {}
 
 
-def test_of_many_trials_the_same_ones_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importance, "_MOST", {"ped_anova": 60, "fanova": 50})
+def test_of_many_trials_the_same_ones_are_drawn() -> None:
+    most = {"ped_anova": 60, "fanova": 50}
     study = study_of(draw(300), by_lr)
-    found = importances(study)
-    assert found == importances(study)
+    found = importances(study, most_trials=most)
+    assert found == importances(study, most_trials=most)
     assert {one.trials for told in found.values() for one in told} == {300}
     assert [told[0].path for told in found.values()] == ["lr", "lr"]

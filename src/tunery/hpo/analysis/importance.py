@@ -16,14 +16,16 @@ from tunery.schema.results.study import Importance
 
 _FEWEST: Final = 10
 """Completed trials that must have a parameter before anything is said about it."""
-_MOST: Final = {"ped_anova": 2000, "fanova": 1000}
-"""Trials that are looked at, drawn from all completed ones where there are more."""
+MOST_TRIALS: Final[Mapping[str, int]] = {"ped_anova": 2000, "fanova": 1000}
+"""By evaluator: how many trials are looked at, drawn from all completed ones where there are more."""
 _SEED: Final = 0
 
 Shares = Mapping[str, float]
 
 
-def importances(study: optuna.Study) -> dict[str, tuple[Importance, ...]]:
+def importances(
+    study: optuna.Study, *, most_trials: Mapping[str, int] = MOST_TRIALS
+) -> dict[str, tuple[Importance, ...]]:
     """Importance of the parameters for the first objective, by evaluator, most important first.
 
     `ped_anova`: for being among the best tenth, of every parameter (Watanabe et al. 2023, arXiv 2304.10255); one that
@@ -35,7 +37,7 @@ def importances(study: optuna.Study) -> dict[str, tuple[Importance, ...]]:
     trials = [trial for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if _is_judged(trial)]
     having = _having(trials)
     sign = -1.0 if study.directions[0] is optuna.study.StudyDirection.MAXIMIZE else 1.0
-    found = {name: evaluate(_drawn(trials, _MOST[name]), having, sign) for name, evaluate in _EVALUATORS.items()}
+    found = {name: evaluate(_drawn(trials, most_trials[name]), having, sign) for name, evaluate in _EVALUATORS.items()}
     return {name: told for name, shares in found.items() if (told := _told(shares, having))}
 
 
