@@ -74,7 +74,7 @@ def test_clean_shows_first_and_removes_only_when_told_to(capsys: pytest.CaptureF
     code, printed, _ = call(capsys, "clean", run, "--delete")
     assert code == 0 and weights(run) == [best] and "B removed" in printed
     code, printed, _ = call(capsys, "clean", run)
-    assert code == 0 and printed == f"nothing to clean: everything in {run} is needed\n"
+    assert code == 0 and printed == f"nothing to clean: everything in {run} is referenced\n"
     assert json.loads(call(capsys, "clean", run, "--delete", "--json")[1]) == {
         "orphans": [],
         "bytes": 0,

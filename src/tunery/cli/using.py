@@ -123,7 +123,7 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; it must be new or empty.")],
     trial: Annotated[int | None, typer.Option("--trial", help="Trial of a study; default: the best.")] = None,
     step: Annotated[int | None, typer.Option("--step", help="Epoch that ended at this step, if it is kept.")] = None,
-    merge: Annotated[bool, typer.Option("--merge", help="Fold adapters into the base model.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="Merge adapters into the base model.")] = False,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:

@@ -32,7 +32,7 @@ def train(
     start_from: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="RUN", help="Begin with the best weights of a finished run, and not the base's."
+            "--from", metavar="RUN", help="Start from the best weights of a finished run in place of the base's."
         ),
     ] = None,
     trust_remote_code: TrustRemoteCode = False,
@@ -120,7 +120,7 @@ def worker(
         str | None, typer.Option("--study", help="Name of the study; not needed where the database has one.")
     ] = None,
     trials: Annotated[
-        int | None, typer.Option("--trials", min=1, help="Leave after so many; default: when none is left.")
+        int | None, typer.Option("--trials", min=1, help="Stop after so many trials; default: when none is left.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the study if this machine sees it, else one of its own.")
