@@ -22,7 +22,6 @@ from tunery.schema.results.storage import Disk
 from tunery.schema.results.study import BestTrial, StudyResult, TrialRecord
 from tunery.store.disk.lock import held
 from tunery.store.folder import RunFolder
-from tunery.train.artifacts import export as exporting
 from tunery.train.artifacts.export import export_run
 from tunery.train.fit import fit
 
@@ -180,11 +179,11 @@ def test_a_run_at_work_is_left_alone(begun: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_half_written_stays(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def copy_badly(source: Path, folder: Path, trust_remote_code: bool) -> None:
+    def copy_badly(source: Path, folder: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "tunery.json").write_bytes((source / "tunery.json").read_bytes())
 
-    monkeypatch.setitem(exporting._WRITERS, False, copy_badly)
+    monkeypatch.setattr(shutil, "copytree", copy_badly)
     with pytest.raises(ExportMismatch, match="must be readable in another process"):
         export_run(finished, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

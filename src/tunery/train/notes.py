@@ -67,9 +67,11 @@ def notes_of(config: RunConfig, data: DataRecord, curves: Curves, validation: Ma
 def _notes(config: RunConfig, data: DataRecord, curves: Curves, validation: Mapping[str, Any]) -> Iterator[str]:
     task, rows = TASKS[type(config.task)], data.splits["validation"].rows
     if (same := task.one_answer(validation, rows=rows)) is not None:
-        yield f"the model names {same} for every row of validation{_worth(validation)}"
-    chance = task.chance_loss(data.splits["validation"], validation)
-    if chance is not None and _at_chance(validation, chance):
+        worth = f"; that alone scores accuracy {validation['accuracy']:.3f}" if "accuracy" in validation else ""
+        yield f"the model names {same} for every row of validation{worth}"
+    chance, area = task.chance_loss(data.splits["validation"], validation), validation.get("roc_auc")
+    ranks_no_better = area is not None and area < LEAST_AUC
+    if chance is not None and ranks_no_better and validation["loss"] > (1 - LEAST_R_SQUARED) * chance:
         yield _not_learned(config, data, curves, validation, chance=chance)
     elif (more := _more_to_gain(config, data, curves, metrics=validation, chance=chance)) is not None:
         yield f"{more} ({_longer(config, curves.epochs)})"
@@ -81,15 +83,6 @@ def answers_alike(result: RunResult, task: TaskSpec) -> bool:
         return False
     rows = result.data.splits["validation"].rows
     return TASKS[type(task)].one_answer(result.metrics.validation, rows=rows) is not None
-
-
-def _worth(metrics: Mapping[str, Any]) -> str:
-    return f"; that alone scores accuracy {metrics['accuracy']:.3f}" if "accuracy" in metrics else ""
-
-
-def _at_chance(metrics: Mapping[str, Any], chance: float) -> bool:
-    area = metrics.get("roc_auc")
-    return area is not None and area < LEAST_AUC and metrics["loss"] > (1 - LEAST_R_SQUARED) * chance
 
 
 def _not_learned(

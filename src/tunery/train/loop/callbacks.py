@@ -226,7 +226,8 @@ class SaveResumePoints(TrainerCallback):
         stop = self._signals.stop_requested()
         control.should_training_stop |= stop
         if not _is_epoch_end(state):
-            control.should_save = self._rule.keep_last > 0 and (stop or self._is_due(state.global_step))
+            is_due = isinstance(self._rule.every, int) and state.global_step % self._rule.every == 0
+            control.should_save = self._rule.keep_last > 0 and (stop or is_due)
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Score, then save. This is also called where a signal ended an epoch early."""
@@ -242,15 +243,13 @@ class SaveResumePoints(TrainerCallback):
         """Publish a resume point and free what it replaces."""
         snapshot = self._snapshot()
         self.written_bytes += snapshot.nbytes()
-        self._store.write(snapshot.room(), partial(self._publish, snapshot, state.global_step))
+
+        def save() -> None:
+            self._write_progress(self.written_bytes)
+            publish(snapshot, self._folder, step=state.global_step, reference=self._reference)
+
+        self._store.write(snapshot.room(), save)
         self._store.tidy()
-
-    def _is_due(self, step: int) -> bool:
-        return isinstance(self._rule.every, int) and step % self._rule.every == 0
-
-    def _publish(self, snapshot: Snapshot, step: int) -> None:
-        self._write_progress(self.written_bytes)
-        publish(snapshot, self._folder, step=step, reference=self._reference)
 
 
 def _is_epoch_end(state: TrainerState) -> bool:
