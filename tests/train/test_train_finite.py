@@ -118,7 +118,7 @@ def test_the_watch_remembers_the_first_bad_step() -> None:
     watch = LossWatch(CPU)
     for step, loss in enumerate([1.0, math.inf, math.nan, 2.0], start=1):
         watch.note(torch.tensor(loss), step=step, lr=0.1 * step)
-    assert watch.found() == (2, 0.2, math.inf)
+    assert watch.bad_step() == (2, 0.2, math.inf)
 
 
 def stopper(watch: LossWatch, rows: int = 3) -> StopWhereNotFinite:
