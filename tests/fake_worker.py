@@ -26,7 +26,7 @@ def main(url: str, folder: Path, name: str) -> None:
     queue = TrialQueue(study, worker=name, shared=True, beat=BEAT)
     note(folder, f"opened - {name}")
     while queue.open():
-        trial = queue.take()
+        trial = queue.claim()
         if trial is None:
             time.sleep(0.05)
         else:

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -123,12 +123,14 @@ class Server:
         server = psutil.Process(self._process.pid)
         processes = [server, *server.children(recursive=True)]
         for process in processes:
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # it served a connection that has just been closed
+                process.suspend()
         try:
             yield
         finally:
             for process in processes:
-                process.resume()
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
 
 def _free_port() -> int:

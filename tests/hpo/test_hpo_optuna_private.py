@@ -16,14 +16,12 @@ from tunery.hpo import optuna_private as private
 
 COLUMNS = {
     "STUDIES": {"study_id"},
-    "STUDY_USER_ATTRIBUTES": {"study_id", "key", "value_json"},
     "TRIALS": {"trial_id", "study_id", "number", "state", "datetime_start", "datetime_complete"},
     "TRIAL_USER_ATTRIBUTES": {"trial_id", "key", "value_json"},
     "TRIAL_SYSTEM_ATTRIBUTES": {"trial_id", "key", "value_json"},
     "PARAMS": {"trial_id", "param_name", "param_value", "distribution_json"},
     "VALUES": {"trial_id", "objective", "value", "value_type"},
     "INTERMEDIATE_VALUES": {"trial_id", "step", "intermediate_value", "intermediate_value_type"},
-    "HEARTBEATS": {"trial_id", "heartbeat"},
 }
 """What is read and written of each table. A new one that has to be filled breaks the tests of the storage."""
 

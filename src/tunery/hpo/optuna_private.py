@@ -14,8 +14,6 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb.models import (
     StudyModel,
-    StudyUserAttributeModel,
-    TrialHeartbeatModel,
     TrialIntermediateValueModel,
     TrialModel,
     TrialParamModel,
@@ -27,16 +25,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 # The tables. Optuna's own reading makes an object of every row, for all trials, at every epoch; and its calls cannot be
-# joined into one transaction, which taking a trial from other workers has to be.
+# joined into one transaction, with each other and with a look at who has the trial (`storage/leases.py`).
 STUDIES: Final = StudyModel.__table__
-STUDY_USER_ATTRIBUTES: Final = StudyUserAttributeModel.__table__
 TRIALS: Final = TrialModel.__table__
 TRIAL_USER_ATTRIBUTES: Final = TrialUserAttributeModel.__table__
 TRIAL_SYSTEM_ATTRIBUTES: Final = TrialSystemAttributeModel.__table__
 PARAMS: Final = TrialParamModel.__table__
 VALUES: Final = TrialValueModel.__table__
 INTERMEDIATE_VALUES: Final = TrialIntermediateValueModel.__table__
-HEARTBEATS: Final = TrialHeartbeatModel.__table__
 
 
 def value_columns(value: float) -> dict[str, Any]:

@@ -161,7 +161,7 @@ class TrialLoop:
             with self._one_at_a_time:
                 if self._taken == at_most or self._is_late():
                     return None
-                if (trial := self._queue.take()) is not None:
+                if (trial := self._queue.claim()) is not None:
                     self._taken += 1
                     return trial
             if not self._queue.open():
@@ -184,7 +184,7 @@ class TrialLoop:
             )
         if proposal is None:
             self._exhausted = True
-            self._queue.tell(trial, TrialState.WAITING)
+            self._queue.release(trial)
         elif ours:
             self._have_trained(trial, proposal, lost)
 
@@ -254,7 +254,7 @@ class TrialLoop:
     def _put_back(self, trial: Trial) -> None:
         """Let others, or the next call, have the trial at once."""
         try:
-            self._queue.tell(trial, TrialState.WAITING)
+            self._queue.release(trial)
         except (Interrupted, StorageInternalError):
             if (by := self._leave()) is None:
                 raise

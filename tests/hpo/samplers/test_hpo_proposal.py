@@ -264,7 +264,7 @@ def test_a_draft_is_stored_whole_and_storing_it_again_changes_nothing(tmp_path: 
     document = with_default_domains(BASE)
     queue = TrialQueue(writing, worker="test", shared=False)
     queue.enqueue(1)
-    trial = queue.take()
+    trial = queue.claim()
     assert trial is not None
     proposal = propose(writing, trial, document, Search(sampler=Random()), seed=5, seen=())
     assert proposal is not None and len(proposal.params) > 4

@@ -28,7 +28,7 @@ from tunery.hpo.plan import Plan
 from tunery.hpo.storage.database import backend, close_study, open_study
 from tunery.hpo.storage.database import opened as closing_study
 from tunery.hpo.storage.patience import Patience
-from tunery.hpo.storage.trial_queue import HOLDER, TrialQueue
+from tunery.hpo.storage.trial_queue import TrialQueue
 from tunery.hpo.trial_loop import TrialLoop
 from tunery.schema.reading.document import validate
 from tunery.schema.results.run import Memory, Progress, Seconds
@@ -59,7 +59,7 @@ def worker(
 
 
 def taken_by(queue: TrialQueue) -> Trial:
-    trial = queue.take()
+    trial = queue.claim()
     assert trial is not None
     return trial
 
@@ -74,7 +74,14 @@ def lose(url: str) -> None:
 def pass_an_hour(queue: TrialQueue) -> None:
     """In which nobody beat."""
     with backend(queue._study).engine.begin() as connection:
-        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'"))
+        connection.execute(text("UPDATE tunery_leases SET renewed = renewed - interval '1 hour'"))
+
+
+def holders(queue: TrialQueue) -> dict[int, str]:
+    """The last worker that had each trial."""
+    with backend(queue._study).engine.begin() as connection:
+        rows = connection.execute(text("SELECT number, holder FROM tunery_leases JOIN trials USING (trial_id)"))
+        return {number: holder.partition("/")[0] for number, holder in rows}
 
 
 def history(url: str) -> list[tuple[int, str]]:
@@ -99,9 +106,9 @@ def test_of_two_who_saw_the_same_lost_trial_one_gets_it(postgres: str) -> None:
     lose(postgres)
     with worker(postgres, "slow") as slow, worker(postgres, "quick") as quick:
         got: list[Trial | None] = []
-        before_statement(slow, "SKIP LOCKED", lambda: got.append(quick.take()))
-        assert slow.take() is None
-        assert got[0] is not None and got[0].user_attrs[HOLDER].startswith("quick/")
+        before_statement(slow, "SKIP LOCKED", lambda: got.append(quick.claim()))
+        assert slow.claim() is None
+        assert got[0] is not None and holders(quick) == {0: "quick"}
 
 
 def test_many_at_once_take_one_lost_trial_once(postgres: str) -> None:
@@ -109,7 +116,7 @@ def test_many_at_once_take_one_lost_trial_once(postgres: str) -> None:
     with ExitStack() as stack:
         queues = [stack.enter_context(worker(postgres, str(number))) for number in range(4)]
         with ThreadPoolExecutor(4) as pool:
-            taken = list(pool.map(TrialQueue.take, queues))
+            taken = list(pool.map(TrialQueue.claim, queues))
         assert sum(trial is not None for trial in taken) == 1
 
 
@@ -118,9 +125,9 @@ def test_nobody_takes_a_trial_over_while_it_is_being_told(postgres: str) -> None
         trial = taken_by(first)
         pass_an_hour(second)
         got: list[Trial | None] = []
-        before_statement(first, "UPDATE trial_values", lambda: got.append(second.take()))
+        before_statement(first, "UPDATE trial_values", lambda: got.append(second.claim()))
         assert first.tell(trial, TrialState.COMPLETE, [1.0])
-        assert got == [None] and second.take() is None and not second.open()
+        assert got == [None] and second.claim() is None and not second.open()
     assert history(postgres) == [(0, "COMPLETE")]
 
 
@@ -131,7 +138,7 @@ def test_who_lost_a_trial_is_told_and_can_change_nothing(postgres: str) -> None:
         again = taken_by(second)
         assert again.number == trial.number == 0
         assert not first.write(trial, {"params": {"x": 1}})
-        assert not first.tell(trial, TrialState.WAITING)
+        assert not first.release(trial)
         assert second.write(again, {"params": {"x": 2}})
         assert second.tell(again, TrialState.PRUNED)
         assert not first.tell(trial, TrialState.COMPLETE, [1.0])
@@ -143,11 +150,11 @@ def test_who_beats_keeps_a_trial_and_hears_when_it_is_gone(postgres: str) -> Non
         trial = taken_by(first)
         with first.holding(trial) as taken:
             time.sleep(5 * BEAT)
-            assert second.take() is None and second.open() and not taken()
+            assert second.claim() is None and second.open() and not taken()
             again = None
             while again is None:  # until no beat comes in between
                 pass_an_hour(second)  # as if `first` had been frozen
-                again = second.take()
+                again = second.claim()
             wait_until(taken)
         pass_an_hour(second)
         assert taken_by(first).number == 0  # having lost it once is no reason not to have it back
@@ -183,7 +190,7 @@ def test_a_server_that_is_away_for_a_moment_loses_nobody_a_trial(postgres: str) 
         with first.holding(trial) as taken:
             before_statement(first, "SELECT trials.state", away)
             time.sleep(5 * BEAT)
-            assert second.take() is None and not taken()
+            assert second.claim() is None and not taken()
         with backend(second._study).engine.connect() as connection:
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # to see each time what is new
             others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
@@ -247,6 +254,27 @@ def test_who_is_asked_to_leave_waits_for_no_server(postgres: str, postgres_serve
                 told.result(15)
 
 
+def test_who_is_asked_to_leave_waits_for_no_server_to_open_a_study(postgres: str, postgres_server: "Server") -> None:
+    patience = Patience(leave=lambda: "SIGINT")
+    with postgres_server.frozen(), ThreadPoolExecutor(1) as pool:
+        study = pool.submit(open_study, postgres, name="shared", directions=["maximize"], patience=patience)
+        with pytest.raises(Interrupted, match="SIGINT came while the study's database did not answer; the same"):
+            study.result(15)
+
+
+def test_a_study_of_an_older_version_goes_on(postgres: str) -> None:
+    """It has no table of leases, and keeps the number of its trials elsewhere."""
+    with worker(postgres, "older", n_trials=2) as older:
+        taken_by(older)
+        older._study.set_user_attr("n_trials", 2)
+        with backend(older._study).engine.begin() as connection:
+            connection.execute(text("DROP TABLE tunery_leases, tunery_queues"))
+    study = open_study(postgres, name="shared", directions=["maximize"])
+    queue = TrialQueue(study, worker="newer", shared=True)
+    assert [taken_by(queue).number, taken_by(queue).number] == [0, 1] and queue.claim() is None
+    close_study(study)
+
+
 @final
 class SignalledAtAnEpoch(Runner):
     """Has the server fall silent and a signal come while a trial waits for the judge."""
@@ -302,7 +330,7 @@ def test_a_silent_server_keeps_nobody_from_training(postgres: str, postgres_serv
         trial = taken_by(first)
         with postgres_server.frozen():
             assert pool.submit(train, first, trial).result(15) == [False] * 5
-        wait_until(lambda: not any(thread.name.startswith("beat") for thread in threading.enumerate()))
+        wait_until(lambda: not any(thread.name.startswith("heartbeat") for thread in threading.enumerate()))
 
 
 def test_a_server_that_does_not_come_back_ends_the_work_in_one_line(postgres: str, postgres_server: "Server") -> None:
@@ -329,7 +357,7 @@ def test_new_trials_have_numbers_without_gaps_or_twins(postgres: str) -> None:
         queues = [stack.enter_context(worker(postgres, str(number), n_trials=60)) for number in range(4)]
         with ThreadPoolExecutor(4) as pool:
             numbers = list(pool.map(lambda turn: taken_by(queues[turn % 4]).number, range(60)))
-        assert sorted(numbers) == list(range(60)) and [queue.take() for queue in queues] == [None] * 4
+        assert sorted(numbers) == list(range(60)) and [queue.claim() for queue in queues] == [None] * 4
 
 
 def test_a_worker_in_another_time_zone_is_not_mistaken_for_dead(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,10 +366,10 @@ def test_a_worker_in_another_time_zone_is_not_mistaken_for_dead(postgres: str, m
         monkeypatch.setenv("PGTZ", "Asia/Tokyo")
         with worker(postgres, "east") as east:
             trial = taken_by(west)
-            assert east.take() is None
+            assert east.claim() is None
             pass_an_hour(west)
             taken_by(east)
-            assert west.take() is None
+            assert west.claim() is None
             pass_an_hour(east)
             assert not west.tell(trial, TrialState.FAIL)
             taken_by(west)
@@ -386,7 +414,7 @@ def test_four_workers_of_which_one_is_killed_every_second(postgres: str, tmp_pat
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     assert [trial.value for trial in trials] == [number / 100 for number in range(40)]
     told = Counter(int(number) for number, _ in lines(tmp_path, "told"))
-    enders = {trial.number: trial.user_attrs[HOLDER].partition("/")[0] for trial in trials}
+    enders = holders(queue)
     silent = set(range(40)) - set(told)  # killed after the commit, before it could note it
     assert set(told.values()) == {1} and {enders[number] for number in silent} <= killed
     assert all(enders[int(number)] == name for number, name in lines(tmp_path, "told"))
@@ -408,7 +436,7 @@ def test_a_worker_frozen_beyond_the_grace_has_lost_its_trial(postgres: str, tmp_
         frozen.send_signal(signal.SIGCONT)
         assert frozen.wait(60) == 0
     assert lines(tmp_path, "refused") == [["0", "frozen"]] and lines(tmp_path, "told") == [["0", "other"]]
-    assert study.trials[0].user_attrs[HOLDER].startswith("other/")
+    assert holders(queue) == {0: "other"}
     close_study(study)
 
 
@@ -426,7 +454,7 @@ def crew() -> Iterator[Callable[[str, Path, str], subprocess.Popen[bytes]]]:
 
     def start(url: str, folder: Path, name: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(WORKER), url, str(folder), name]
-        started.append(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(WORKER.parent)}))
+        started.append(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}))
         return started[-1]
 
     try:

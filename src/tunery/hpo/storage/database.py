@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from tunery.errors import MissingExtra, RequestError, RunError, reason_of
 from tunery.hpo.optuna_private import storage_below_cache
+from tunery.hpo.storage.leases import TABLES
 from tunery.hpo.storage.patience import Patience
 from tunery.hpo.storage.rdb import LeanStorage
 from tunery.schema.results.direction import Direction
@@ -27,18 +29,7 @@ _DRIVERS: Final[Mapping[str, str]] = {"sqlite": "sqlite", "postgresql": _SERVER,
 _OPTIONS: Final[Mapping[str, dict[str, Any]]] = {
     "sqlite": {},
     # A claim looks at a row again after locking it, and must then see what others have committed meanwhile.
-    _SERVER: {
-        "isolation_level": "READ COMMITTED",
-        "pool_pre_ping": True,
-        "connect_args": {
-            "connect_timeout": 10,
-            # so that the operating system notices a machine that has gone without a word
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 20_000,  # milliseconds
-        },
-    },
+    _SERVER: {"isolation_level": "READ COMMITTED", "pool_pre_ping": True},
 }
 
 _ON_CONNECT: Final[Mapping[str, Sequence[str]]] = {
@@ -75,7 +66,8 @@ def open_study(
     Args:
         url: `sqlite:///path`, or `postgresql://user:password@host/database`.
         directions: one for each objective.
-        patience: with a server that is silent or restarts, once the study is open.
+        patience: with a server that is silent or restarts, once the study is open; until then it only says what ends
+            the wait for an answer.
 
     Raises:
         RequestError: when the URL, the server or what it holds will not do. No password is in the message.
@@ -178,15 +170,27 @@ def place_of(url: str) -> URL:
 
 
 def _storage(place: URL, patience: Patience | None) -> LeanStorage:
-    driver = place.drivername
-    with _set_up_alone(place):
-        storage = LeanStorage(place.render_as_string(hide_password=False), engine_kwargs=dict(_OPTIONS[driver]))
-    event.listen(storage.engine, "connect", partial(_prepare_connection, _ON_CONNECT[driver]))
-    if driver == _SERVER:
+    url, driver = place.render_as_string(hide_password=False), place.drivername
+    options, patience = dict(_OPTIONS[driver]), patience or Patience()
+    if driver == "sqlite":  # a file has one process
+        storage = _set_up(url, options)
+    else:
         from tunery.hpo.storage.postgres import Connect  # needs psycopg
 
-        event.listen(storage.engine, "do_connect", Connect(patience or Patience()))
+        connect = Connect(place, replace(patience, away=0.0))  # a server that was never there is not waited for
+        options["creator"] = connect
+        with _alone(place, options):
+            storage = _set_up(url, options)
+        connect.patience = patience
+    event.listen(storage.engine, "connect", partial(_prepare_connection, _ON_CONNECT[driver]))
     storage.engine.dispose()
+    return storage
+
+
+def _set_up(url: str, options: dict[str, Any]) -> LeanStorage:
+    """The database, with all tables."""
+    storage = LeanStorage(url, engine_kwargs=options)
+    TABLES.create_all(storage.engine)
     return storage
 
 
@@ -199,12 +203,9 @@ def _prepare_connection(statements: Sequence[str], connection: Any, _: Any) -> N
 
 
 @contextmanager
-def _set_up_alone(place: URL) -> Iterator[None]:
-    """Let one worker at a time make the tables; a file has one process anyway."""
-    if place.drivername == "sqlite":
-        yield
-        return
-    engine = create_engine(place, **_OPTIONS[place.drivername])
+def _alone(place: URL, options: dict[str, Any]) -> Iterator[None]:
+    """One worker at a time makes the tables."""
+    engine = create_engine(place, **options)
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _SETTING_UP})

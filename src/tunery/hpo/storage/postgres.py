@@ -7,6 +7,7 @@ from concurrent.futures import Future, wait
 from typing import Any, Final, TypeVar, final
 
 import psycopg
+from sqlalchemy import URL
 
 from tunery.errors import Interrupted
 from tunery.hpo.storage.patience import Patience
@@ -17,21 +18,32 @@ _LOOK: Final = 0.1
 """Seconds between two looks at what asks to leave."""
 _SLOW: Final = 3.0
 """Seconds after which a person is told that there is no connection yet."""
+_SETTINGS: Final = {
+    "connect_timeout": 10,
+    # so that the operating system notices a machine that has gone without a word
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
 _PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts to connect; the last is repeated."""
 
 
 @final
 class Connect:
-    """Opens connections to a server that was there when the study was opened: what fails is tried again for a while."""
+    """Opens connections for an engine of SQLAlchemy, as its `creator`; what fails is tried again for a while."""
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, place: URL, patience: Patience) -> None:
+        dialect: Any = place.get_dialect()  # SQLAlchemy types it without arguments
+        self._args, options = dialect(dbapi=psycopg).create_connect_args(place)
+        self._options = {**options, **_SETTINGS}
+        self.patience = patience
         self._is_away = False
         self._telling = threading.Lock()
 
-    def __call__(self, dialect: object, record: object, args: list[Any], options: dict[str, Any]) -> "_Watched":
-        """A new connection; listens to SQLAlchemy's `do_connect`.
+    def __call__(self) -> "_Watched":
+        """A new connection.
 
         Raises:
             psycopg.OperationalError: when there is none to be had.
@@ -40,9 +52,9 @@ class Connect:
         began, pauses = time.monotonic(), iter(_PAUSES)
         while True:
             try:
-                connection = self._attempt(args, options, began)
+                connection = self._attempt(began)
             except psycopg.OperationalError as error:
-                if time.monotonic() - began > self._patience.away:
+                if time.monotonic() - began > self.patience.away:
                     raise
                 self._tell(is_away=True, reason=" ".join(str(error).split()))
                 self._pause(next(pauses, _PAUSES[-1]), began)
@@ -50,13 +62,13 @@ class Connect:
                 self._tell(is_away=False)
                 return connection
 
-    def _attempt(self, args: list[Any], options: dict[str, Any], began: float) -> "_Watched":
+    def _attempt(self, began: float) -> "_Watched":
         """Connect in a thread: nothing else ends an attempt before its time is up."""
         attempt = Future[_Watched]()
 
         def connect() -> None:
             try:
-                attempt.set_result(_Watched.connect(*args, **options))
+                attempt.set_result(_Watched.connect(*self._args, **self._options))
             except Exception as error:
                 attempt.set_exception(error)
 
@@ -70,7 +82,7 @@ class Connect:
             attempt.add_done_callback(_close)
             raise
         connection = attempt.result()
-        connection.patience = self._patience
+        connection.patience = self.patience
         return connection
 
     def _pause(self, seconds: float, began: float) -> None:
@@ -80,17 +92,17 @@ class Connect:
             time.sleep(_LOOK)
 
     def _leave(self, began: float) -> None:
-        if (by := self._patience.ended_by(time.monotonic() - began)) is not None:
+        if (by := self.patience.ended_by(time.monotonic() - began)) is not None:
             raise Interrupted(f"{by} came while the study's database did not answer; the same command goes on")
 
     def _tell(self, *, is_away: bool, reason: str = "") -> None:
         """One line when it is gone, one when it is back, whichever thread finds out."""
         with self._telling:
             if is_away and not self._is_away:
-                limit = f"{self._patience.away:g} s"
-                self._patience.say(f"the study's database does not answer; trying again for {limit} ({reason})")
+                limit = f"{self.patience.away:g} s"
+                self.patience.say(f"the study's database does not answer; trying again for {limit} ({reason})")
             if self._is_away and not is_away:
-                self._patience.say("the study's database answers again")
+                self.patience.say("the study's database answers again")
             self._is_away = is_away
 
 
