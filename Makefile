@@ -2,6 +2,7 @@
 # make test    lint and the fast tests: minutes
 # make test-slow    the long tables of cases, and four times the examples of every property
 # make test-service    what needs a file system of its own; says so where none may be mounted
+# make test-lowest    a few tests with the lowest versions that pyproject.toml admits
 # make fuzz    damaged files for every reader; minutes. Another SEED=7 takes others
 # make lint    the same without the tests
 # make docs    docs/configuration.md and examples/space.yaml from the schema
@@ -15,7 +16,7 @@ SEED := 0
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-slow test-service fuzz lint docs house clean
+.PHONY: demo test test-slow test-service test-lowest fuzz lint docs house clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tunery search examples/posts/demo.yaml --out runs/demo
@@ -37,6 +38,18 @@ test-service: export HF_HUB_OFFLINE := 1
 test-service: export OMP_NUM_THREADS := 1
 test-service: $(VENV)/.dev
 	$$(unshare -Urm true 2>/dev/null && echo unshare -Urm) $(BIN)/pytest -m service -rs
+
+# Old versions warn of what new ones removed: here a warning is no error.
+test-lowest: export HF_HUB_OFFLINE := 1
+test-lowest: export OMP_NUM_THREADS := 1
+test-lowest: $(VENV)-lowest/.made
+	$(VENV)-lowest/bin/python -m pytest -m smoke -W default $$(grep -rl mark.smoke tests)
+
+$(VENV)-lowest/.made: pyproject.toml scripts/lowest.py
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(PYTHON) scripts/lowest.py > $(VENV)-lowest/constraints.txt
+	$(VENV)-lowest/bin/python -m pip install -q -c $(VENV)-lowest/constraints.txt -e . pytest hypothesis
+	touch $@
 
 fuzz: export HF_HUB_OFFLINE := 1
 fuzz: export OMP_NUM_THREADS := 1

@@ -27,6 +27,7 @@ def test_the_public_names_are_these() -> None:
     assert tunery.__all__ == PUBLIC
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(tunery, name).__name__ == name

@@ -58,6 +58,7 @@ def worst_rows(out: Path) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.smoke
 def test_train_evaluate_predict_report(capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     code, printed, told = call(capsys, "train", config, "optim.lr=3e-3", "--out", out, "--json")
@@ -101,6 +102,7 @@ def test_train_evaluate_predict_report(capsys: pytest.CaptureFixture[str], confi
     assert code == 0 and "report.html" in printed
 
 
+@pytest.mark.smoke
 def test_search_prints_the_study(capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path) -> None:
     space = ["optim.lr={low: 1e-4, high: 1e-2, log: true}", "peft.r=[2, 4]"]
     command = ["search", config, *space, "--trials", "2", "--out", tmp_path / "study"]
@@ -144,6 +146,7 @@ def test_compare_prints_table_verdicts_and_places(
     assert json.loads(call(capsys, "schema", "comparison")[1])["title"] == "ComparisonResult"
 
 
+@pytest.mark.smoke
 def test_init_writes_a_config_that_check_accepts(
     capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path
 ) -> None:

@@ -76,6 +76,7 @@ def logits(built: Built) -> list[list[float]]:
     return answer
 
 
+@pytest.mark.smoke
 def test_others_read_it_and_get_the_same_logits(
     tiny_bert: Path, tiny_roberta: Path, tiny_distilbert: Path, tiny_gpt2: Path, tmp_path: Path
 ) -> None:
