@@ -37,7 +37,8 @@ think third this three time to token tokens together too train two under until u
 water way we weak well went were what when where which while who why will with without woman wonderful word words work
 world worst would write wrong year yes yet you young your zero"""
 
-HALF_EMPTY = namedtuple("usage", "total used free")(10**12, 5 * 10**11, 5 * 10**11)
+Usage = namedtuple("Usage", "total used free")
+HALF_EMPTY = Usage(10**12, 5 * 10**11, 5 * 10**11)
 
 TINY = {
     "hidden_size": 32,

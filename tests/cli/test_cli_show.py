@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from report.report_records import make_comparison, make_empty_study, make_run, make_searched_study, make_study
+from report_records import make_comparison, make_empty_study, make_run, make_searched_study, make_study
 from tunery.cli import show
 from tunery.schema.results.study import StudyResult
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from optimizer_papers import PAPERS
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from optimizer_papers import PAPERS
 from tunery.optim.groups import LearningRates, Roles
 from tunery.optim.optimizers import OPTIMIZERS, PAGED, QUANT, make_optimizer
 from tunery.schema.config import optim as schema
@@ -200,7 +200,7 @@ def fields() -> Iterator[Any]:
         marks = each([kind])[0].marks
         for field in sorted(kind.model_fields.keys() - RATES - {"name"}):
             for value in OTHER[field]:
-                yield pytest.param(kind, field, value, marks=marks, id=f"{kind().name}-{field}-{value}")
+                yield pytest.param(kind, field, value, marks=marks, id=f"{kind().name}-{field}-{value}")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(("kind", "field", "value"), list(fields()))

@@ -32,7 +32,7 @@ from tunery.tasks.table import TASKS, label_names, read_splits
 from tunery.tasks.task import Task
 from tunery.train.predict.scoring import answers_about, score, state_in
 
-SPECS: dict[str, TaskSpec] = {**{spec().kind: spec() for spec in TASKS}, "spans": SpanTask(evidence_weight=0.7)}
+SPECS: dict[str, TaskSpec] = {**{spec().kind: spec() for spec in TASKS}, "spans": SpanTask(evidence_weight=0.7)}  # type: ignore[call-arg]
 ROOT = Path(__file__).resolve().parents[1]
 
 

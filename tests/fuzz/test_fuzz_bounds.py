@@ -146,7 +146,7 @@ REFUSED: Final[dict[str, tuple[str, Callable[[], bytes], str]]] = {
 
 def spent(path: Path) -> dict[str, Any]:
     reader = {"tunery": "card", "tunery_adapter": "adapter", "a": "data"}.get(path.stem, path.stem)
-    command = [sys.executable, Path(__file__).with_name("bounded.py"), reader, path]
+    command = [sys.executable, Path(__file__).parents[1] / "bounded.py", reader, path]
     answer = subprocess.run(command, check=False, capture_output=True, text=True)
     assert answer.returncode == 0, answer
     found: dict[str, Any] = json.loads(answer.stdout)

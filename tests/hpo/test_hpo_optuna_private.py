@@ -6,6 +6,7 @@ from inspect import signature
 from math import inf, isnan, nan
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
@@ -35,7 +36,8 @@ def study(tmp_path: Path) -> Iterator[optuna.Study]:
 
 def ids_are_keys_of_the_tables(study: optuna.Study) -> bool:
     trial, frozen = study.ask(), study.get_trials()[0]
-    with private.storage_below_cache(study).engine.connect() as connection:
+    storage: Any = private.storage_below_cache(study)
+    with storage.engine.connect() as connection:
         (row,) = connection.execute(private.TRIALS.select()).all()
     ids = private.id_of_study(study), private.id_of_trial(trial), private.id_of_trial(frozen)
     return ids == (row.study_id, row.trial_id, row.trial_id)

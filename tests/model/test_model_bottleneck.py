@@ -8,7 +8,7 @@ from test_model_families import FAMILIES, IDS, LISTED, TINY, make, wrap
 from torch import nn
 from transformers import AutoConfig, AutoModel
 
-from contracts.adapter_sizes import compacter_size, houlsby_size, pfeiffer_size
+from adapter_sizes import compacter_size, houlsby_size, pfeiffer_size
 from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbones.families import closing_norm

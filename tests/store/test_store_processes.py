@@ -42,7 +42,7 @@ def key_of(number: int, step: int) -> str:
 
 def train(root: Path, number: int, max_disk: int | None) -> None:
     """What `fit` does to the disk in a process of its own, from where the trial was left."""
-    os.fsync = lambda descriptor: None  # processes die here, machines do not
+    os.fsync = lambda fd: None  # processes die here, machines do not
     store = store_of(root, max_disk)
     run = store.run(trial(root, number))
     with claimed(run.path, {}, record="result.json"):

@@ -56,7 +56,7 @@ def test_label_columns_keep_the_order_of_the_config_and_those_without_rows() -> 
 
 
 def test_classification_answers() -> None:
-    task = make_task(ClassificationTask(), ("a", "b"))
+    task: Any = make_task(ClassificationTask(), ("a", "b"))
     targets = task.numbers([Example(text="t", labels=("b",)), Example(text="t", labels=("a",))])
     assert targets.dtype == np.int64 and targets.tolist() == [1, 0]
     assert task.fit_state(logit_table(np.zeros((2, 2))), label_table(targets)) is None
@@ -66,7 +66,7 @@ def test_classification_answers() -> None:
 
 
 def test_multilabel_answers() -> None:
-    task = make_task(MultilabelTask(), ("a", "b"))
+    task: Any = make_task(MultilabelTask(), ("a", "b"))
     targets = task.numbers([Example(text="t", labels=("b", "a")), Example(text="t")])
     assert targets.dtype == np.float32 and targets.tolist() == [[1, 1], [0, 0]]
     logits = logit_table(np.array([[2.0, -2.0], [1.0, -3.0]]))
@@ -80,5 +80,6 @@ def test_multilabel_answers() -> None:
 
 @pytest.mark.parametrize("spec", [ClassificationTask(), MultilabelTask()])
 def test_a_label_the_model_never_learned_is_refused(spec: Any) -> None:
+    task: Any = make_task(spec, ("joy", "anger"))
     with pytest.raises(DataError, match=r"label 'jy' is unknown to the model; did you mean 'joy'\?"):
-        make_task(spec, ("joy", "anger")).numbers([Example(text="t", labels=("jy",))])
+        task.numbers([Example(text="t", labels=("jy",))])

@@ -16,7 +16,7 @@ from tunery.train.fit import fit
 TRAIN = {"epochs": 2, "batch_size": 8, "log_every": 2}
 OWN_RATE = {"optim": {"name": "adafactor", "relative_step": True, "warmup_init": True}, "schedule": {"name": "none"}}
 RUNS: dict[str, dict[str, Any]] = {
-    **{spec().name: {"optim": {"name": spec().name}} for spec in OPTIMIZERS if spec not in PAGED},
+    **{spec().name: {"optim": {"name": spec().name}} for spec in OPTIMIZERS if spec not in PAGED},  # type: ignore[call-arg]
     "relative_step": OWN_RATE,
     "layerwise": {"optim": {"name": "adamw", "layerwise_lr_decay": 0.8}, "peft": {"method": "lora_plus"}},
 }

@@ -97,6 +97,7 @@ def test_several_labels_are_written_as_the_training_data_has_them(
     answers = model.predict([row["text"] for row in ROWS], threshold=0.0)
     assert answers[0].labels == ("bad", "good") and answers[0].confidence == min(answers[0].probabilities.values())
     every, none = Answer(threshold=0.0), Answer(threshold=1.0)
+    expected: Any
     for kind, suffix, answer, expected in [
         ("multilabel", "csv", every, {"labels": "bad|good"}),
         ("multilabel", "csv", none, {"labels": ""}),

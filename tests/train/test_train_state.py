@@ -129,7 +129,7 @@ def test_random_generators_draw_again_what_they_drew(tmp_path: Path) -> None:
 KINDS = [
     pytest.param(
         kind,
-        id=kind().name,
+        id=kind().name,  # type: ignore[call-arg]
         marks=[pytest.mark.skipif(not torch.cuda.is_available(), reason="paged state")] if kind in PAGED else [],
     )
     for kind in OPTIMIZERS
