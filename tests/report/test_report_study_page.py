@@ -3,9 +3,9 @@
 import math
 
 import pytest
+
 from page_reader import Page, checked
 from report_records import make_empty_study, make_searched_study, make_study
-
 from tunery.report import study_html
 from tunery.report.pages.trials_table import FIRST_ROWS, LAST_ROWS
 from tunery.schema.results.study import StudyResult, TrialRecord
