@@ -214,17 +214,17 @@ def test_names_are_preferred_to_their_numbers(tmp_path: Path) -> None:
     assert found.notes == ("'label_text' is taken; it says in words what 'label' says in numbers",)
 
 
-def test_copies_between_splits_are_accepted_in_the_open_or_not_at_all(tmp_path: Path) -> None:
+def test_texts_in_two_splits_are_accepted_in_the_open_or_not_at_all(tmp_path: Path) -> None:
     rows = [{"text": sentence(n), "label": "ab"[n % 2]} for n in range(400)]
     path = write(tmp_path / "train.jsonl", rows[:300])
     write(tmp_path / "test.jsonl", [*rows[300:], rows[0]])
     text = render(guess(path), tmp_path)
     assert re.search(
-        r"^  allow: \[shared_rows\] +# rows that stand in two splits: 1 \(at most 1.0 % of one\)", text, re.M
+        r"^  allow: \[shared_rows\] +# rows whose text is in two splits: 1 \(at most 1.0 % of one\)", text, re.M
     )
     write(tmp_path / "test.jsonl", [*rows[300:], *rows[:50]])
     assert re.search(
-        r"^  # allow: \[shared_rows\] +# rows that stand in two splits: 50 ", render(guess(path), tmp_path), re.M
+        r"^  # allow: \[shared_rows\] +# rows whose text is in two splits: 50 ", render(guess(path), tmp_path), re.M
     )
     assert config_of(guess(path), tmp_path).data.allow == ()
 

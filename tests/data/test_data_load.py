@@ -104,7 +104,7 @@ def test_suffix_and_kind_are_judged_before_anything_is_read(tmp_path: Path) -> N
         ("a.csv", b"text,label\nb,c\nd,\xe9\n", "must be UTF-8, but byte 17 (line 3) is 0xe9"),
         ("a.csv", b"text,label\nb,c\nd,e,f\n", "line 3 has 3 cells and the header has 2"),
         ("a.csv", b'text,label\n"b,c\nd,e\n', "is not well formed"),
-        ("a.csv", b"text,text\nb,c\n", "column names must differ, but the header has 'text' twice"),
+        ("a.csv", b"text,text\nb,c\n", "column names must differ, but the header has 'text' more than once"),
         ("a.jsonl", b'{"a": 1}\n{"a": \n', "line 2 is not JSON"),
         ("a.jsonl", b'{"a": 1}\n\n[1]\n', "line 3 must be a JSON object, but it is a list"),
         ("a.json", b'{"a": 1}', "must hold a list of JSON objects"),

@@ -38,8 +38,8 @@ class Length(NamedTuple):
         words = f"{self.words:,} word{'' if self.words == 1 else 's'}"
         if not self.characters:
             return words
-        told = f"{self.characters:,} character{'' if self.characters == 1 else 's'} of a script without spaces"
-        return f"{words} and {told}" if self.words else told
+        unspaced = f"{self.characters:,} character{'' if self.characters == 1 else 's'} of a script without spaces"
+        return f"{words} and {unspaced}" if self.words else unspaced
 
 
 def length_of(text: str) -> Length:

@@ -161,7 +161,7 @@ class Profile:
 def profiles(table: Sequence[Mapping[str, Any]]) -> dict[str, Profile]:
     """The columns of a table, in the order in which they first appear."""
     names = dict.fromkeys(name for row in table for name in row)
-    return {name: _profile(name, [_cell(row.get(name)) for row in table]) for name in names}
+    return {name: _profile(name, [row.get(name) for row in table]) for name in names}
 
 
 def is_id(column: Profile) -> bool:
@@ -178,17 +178,14 @@ def _few(names: int, rows: int) -> bool:
     return names <= min(MOST_CLASSES, max(2, rows // 4))
 
 
-def _cell(value: Any) -> Any:
-    blank = (isinstance(value, str) and not value.strip()) or (isinstance(value, float) and value != value)
-    return None if blank else value
-
-
 def _whole(value: Any) -> bool:
     return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
 
 
-def _profile(name: str, values: list[Any]) -> Profile:
+def _profile(name: str, cells: list[Any]) -> Profile:
     """A csv has lists as strings; a column where every cell is such a list is read as lists."""
+    blank = [(isinstance(c, str) and not c.strip()) or (isinstance(c, float) and c != c) for c in cells]
+    values = [None if is_blank else cell for cell, is_blank in zip(cells, blank, strict=True)]
     if not all(value is None or is_listed(value) for value in values):
         return Profile(name, values)
     try:

@@ -15,7 +15,7 @@ from tunery.schema.reading.yaml_text import yaml_line
 Kind = Literal["classification", "multilabel"]
 LENGTHS: Final = (64, 128, 256, 512)
 TOLERABLE = 0.02
-"""Share of copies in a split up to which the config accepts them, in a line that says so."""
+"""Share of shared rows in a split up to which the config accepts them, in a line that says so."""
 SHOWN = 5
 COLUMN: Final = 34
 """Where the comments begin."""
@@ -46,7 +46,7 @@ class Guess:
     characters: int
     """Of the same row, those of scripts that have no spaces."""
     shared: int
-    """Rows whose text stands in an earlier split too."""
+    """Rows whose text is in an earlier split too."""
     shared_most: float
     """The largest share of a split that such rows make up."""
     notes: tuple[str, ...] = ()
@@ -126,7 +126,7 @@ def _head(guess: Guess, name: str) -> Iterator[str]:
     for note in guess.notes:
         yield f"# Note: {note}."
     yield f"# Look at the data first with: tunery check {name}.yaml"
-    yield "# A line with a range is for: tunery search; it stands in place of the line above it."
+    yield "# A line with a range is for: tunery search; it replaces the line above it."
     yield ""
     yield _line(f"name: {yaml_line(name)}", "shown in reports")
     yield _line("seed: 0", "every random choice is keyed by it")
@@ -147,7 +147,9 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
     yield "data:"
     for split, why in {"train": "", "validation": "chooses the best epoch", "test": "read once, at the end"}.items():
         if split in guess.files:
-            yield _line(f"  {split}: {yaml_line(_path(guess.files[split], folder))}", why)
+            file, root = guess.files[split].resolve(), folder.resolve()
+            path = file.relative_to(root) if file.is_relative_to(root) else file
+            yield _line(f"  {split}: {yaml_line(path.as_posix())}", why)
         else:
             yield _line(f"  {split}_size: 0.1", f"share of train; there is no {split} file. {why[0].upper()}{why[1:]}")
     yield _line(f"  text: {yaml_line(guess.text)}", f"95 % of the rows have at most {guess.length}")
@@ -160,7 +162,7 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
         yield _line(f"  group: {yaml_line(guess.group)}", "rows that share it stay together when a split is split off")
     if guess.shared:
         accepted = guess.shared_most <= TOLERABLE
-        why = f"rows that stand in two splits: {guess.shared:,} (at most {100 * guess.shared_most:.1f} % of one); "
+        why = f"rows whose text is in two splits: {guess.shared:,} (at most {100 * guess.shared_most:.1f} % of one); "
         why += "delete this line to be stopped by them" if accepted else "remove them, or take away the # on purpose"
         yield _line(f"  {'' if accepted else '# '}allow: [shared_rows]", why)
     yield ""
@@ -217,13 +219,8 @@ def _train() -> Iterator[str]:
     yield _line("  # batch_size: [8, 16, 32]", "range")
 
 
-def _line(code: str, why: str) -> str:
-    return f"{code:<{COLUMN}}  # {why}" if why else code
-
-
-def _path(file: Path, folder: Path) -> str:
-    file, folder = file.resolve(), folder.resolve()
-    return (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
+def _line(code: str, comment: str) -> str:
+    return f"{code:<{COLUMN}}  # {comment}" if comment else code
 
 
 def _number(value: float) -> str:

@@ -62,11 +62,18 @@ def names_of(cell: Any, *, separator: str) -> tuple[str, ...]:
     """
     listed = _listed(cell.strip()) if isinstance(cell, str) else _items(cell)
     if listed is not None:
-        names = [_present(name_of(item), cell) for item in listed]
+        names = [name for name in map(name_of, listed) if name is not None]
+        if len(names) < len(listed):
+            raise BadCell(f"must hold a list of names, but one of them is empty: {_short(cell)}")
     else:
         parts = cell.split(separator) if isinstance(cell, str) else [cell]
         names = [name for name in map(name_of, parts) if name is not None]
-    _refuse_positions(names, cell)
+    # flags by position look like labels called 0 and 1, but for their repeating
+    if len(names) > len(set(names)) and all(as_flag(name) is not None for name in names):
+        raise BadCell(
+            f"must hold the names of labels, but got one flag per label without their names: {_short(cell)}; write the "
+            "names of those that are given, or a column of 0 and 1 per label: data.labels=[first, second]"
+        )
     return tuple(dict.fromkeys(names))
 
 
@@ -80,7 +87,7 @@ def joined(names: Sequence[str], *, separator: str) -> str:
 
 
 def is_listed(cell: Any) -> bool:
-    """Whether a cell holds a list of names, or a string that stands for one, well formed or not."""
+    """Whether a cell holds a list of names, or a string that is one, well formed or not."""
     try:
         return (_listed(cell.strip()) if isinstance(cell, str) else _items(cell)) is not None
     except BadCell:
@@ -96,17 +103,11 @@ def same_but_for_writing(names: Iterable[str]) -> list[list[str]]:
     """Names in groups that differ only by case, white space, Unicode form or the way a number is written."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in sorted(names):
-        groups[_written_alike(name)].append(name)
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+        # without spaces and what is not seen at all, such as zero-width joiners
+        plain = "".join(c for c in folded if not c.isspace() and unicodedata.category(c) != "Cf")
+        groups[str(Fraction(plain)) if _NUMBER.fullmatch(plain) else plain].append(name)
     return list(groups.values())
-
-
-def _written_alike(name: str) -> str:
-    plain = unicodedata.normalize("NFKC", name).casefold()
-    # spaces and what is not seen at all, such as zero-width joiners
-    plain = "".join(
-        c for c in unicodedata.normalize("NFKC", plain) if not c.isspace() and unicodedata.category(c) != "Cf"
-    )
-    return str(Fraction(plain)) if _NUMBER.fullmatch(plain) else plain
 
 
 def flag_of(cell: Any) -> bool:
@@ -133,14 +134,14 @@ def _missing(cell: Any) -> bool:
     return cell is None or (isinstance(cell, float) and cell != cell)
 
 
-def _items(cell: Any) -> Iterable[Any] | None:
+def _items(cell: Any) -> Sequence[Any] | None:
     if isinstance(cell, set | frozenset):
         return sorted(cell, key=str)
     return cell if isinstance(cell, list | tuple) else None
 
 
 def _listed(text: str, *, strict: bool = True) -> list[Any] | None:
-    """The items of a string that stands for a list; None where it is a plain name.
+    """The items of a string that is a list; None where it is a plain name.
 
     Names may begin with a bracket too, so `(tuples)` and `{sets}` are lists only where they can be read as such. What
     begins with a quoted item must be one, and what begins with `[` where this is `strict`. Flags need no brackets.
@@ -175,7 +176,7 @@ def _parsed(text: str) -> list[Any] | None:
     except (ValueError, SyntaxError, AttributeError, RecursionError, MemoryError):
         return None
     strings = [node for node, item in zip(nodes, items, strict=True) if isinstance(item, str)]
-    # Python joins strings that stand side by side: a comma is missing there
+    # Python joins neighbouring strings: a comma is missing there
     return items if all(_STRING.fullmatch(ast.get_source_segment(text, node) or "") for node in strings) else None
 
 
@@ -184,21 +185,6 @@ def _is_object(text: str) -> bool:
         return isinstance(ast.literal_eval(text), dict)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return False
-
-
-def _refuse_positions(names: list[str], cell: Any) -> None:
-    """Flags by position look like labels called 0 and 1, but for their repeating."""
-    if len(names) > len(set(names)) and all(as_flag(name) is not None for name in names):
-        raise BadCell(
-            f"must hold the names of labels, but got one flag per label without their names: {_short(cell)}; write the "
-            "names of those that are given, or a column of 0 and 1 per label: data.labels=[first, second]"
-        )
-
-
-def _present(name: str | None, cell: Any) -> str:
-    if name is None:
-        raise BadCell(f"must hold a list of names, but one of them is empty: {_short(cell)}")
-    return name
 
 
 def _short(cell: Any) -> str:

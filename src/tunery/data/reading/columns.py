@@ -1,6 +1,6 @@
 """Rows become examples, by the columns that the config names."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tunery.data.examples import Example, RowReader
@@ -24,8 +24,9 @@ def examples_of(
     Raises:
         DataError: a named column is not there, or cells that cannot be what their column says.
     """
-    wanted = [*_wanted(data), *reader.columns]
-    _refuse_missing(wanted, rows, source=source, remedy=remedy)
+    keys = [key for key in ("text", "text_pair", "id", "group") if getattr(data, key) is not None]
+    needed = [*((f"data.{key}", getattr(data, key)) for key in keys), *reader.columns]
+    _refuse_missing(needed, rows, source=source, remedy=remedy)
     examples: list[Example] = []
     problems: list[str] = []
     for number, row in enumerate(rows, start=1):
@@ -38,23 +39,16 @@ def examples_of(
     return tuple(examples)
 
 
-def _wanted(data: Data) -> Iterator[tuple[str, str]]:
-    for key in ("text", "text_pair", "id", "group"):
-        if (column := getattr(data, key)) is not None:
-            yield f"data.{key}", column
-
-
-def _refuse_missing(wanted: Sequence[tuple[str, str]], rows: Sequence[Row], *, source: str, remedy: str) -> None:
-    there = dict.fromkeys(column for row in rows for column in row)
-    problems = [
-        f"there is no column {column!r} ({key}); {did_you_mean(column, there)}"
-        for key, column in wanted
-        if column not in there
-    ]
+def _refuse_missing(needed: Sequence[tuple[str, str]], rows: Sequence[Row], *, source: str, remedy: str) -> None:
+    columns = dict.fromkeys(column for row in rows for column in row)
+    problems = "; ".join(
+        f"there is no column {column!r} ({key}); {did_you_mean(column, columns)}"
+        for key, column in needed
+        if column not in columns
+    )
     if problems:
-        told = "; ".join(problems)
-        stop = "" if told.endswith("?") else "."
-        raise DataError(f"{source}: {told}{stop} Columns there: {enumerated([*there])}{remedy and f'. {remedy}'}")
+        stop = "" if problems.endswith("?") else "."
+        raise DataError(f"{source}: {problems}{stop} Columns there: {enumerated([*columns])}{remedy and f'. {remedy}'}")
 
 
 def _example(row: Row, data: Data, *, reader: RowReader) -> Example:

@@ -5,6 +5,7 @@ import io
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -29,9 +30,9 @@ class _Malformed(ValueError):
 class _TooMuch(_Malformed):
     """Beyond what is read at once."""
 
-    def __init__(self, found: str) -> None:
+    def __init__(self, size: str) -> None:
         most = f"{MOST_ROWS:,} rows, {MOST_CELLS:,} values and {MOST_BYTES // 10**6} MB, unpacked"
-        super().__init__(f"a data file has at most {most}, but this has {found}; take a sample of its rows")
+        super().__init__(f"a data file has at most {most}, but this has {size}; take a sample of its rows")
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -44,9 +45,12 @@ def read_rows(path: Path) -> list[Row]:
     parse = _parser(path)
     try:
         with path.open("rb") as file:
-            return _parsed(file, parse, source=str(path))
+            content = _content(file, source=str(path))
     except OSError as error:
         raise _unreadable(path, error) from error
+    if not content.strip():
+        raise DataError(f"{path}: the file is empty")
+    return _rows_of(content, parse, source=str(path))
 
 
 def require_readable(data: Data) -> None:
@@ -63,7 +67,7 @@ def require_readable(data: Data) -> None:
 def read_stream(stream: BinaryIO, *, source: str) -> tuple[list[Row], str]:
     """Read csv, tsv, jsonl or json from a stream that has no name. Returns the rows, and the suffix they would have.
 
-    What begins with a bracket is JSON; in a table, the header says whether tabs or commas stand between its cells.
+    What begins with a bracket is JSON; in a table, the header says whether tabs or commas separate its cells.
 
     Raises:
         DataError: not UTF-8, malformed, without rows, or with more than `MOST_ROWS` or `MOST_BYTES`.
@@ -75,13 +79,6 @@ def read_stream(stream: BinaryIO, *, source: str) -> tuple[list[Row], str]:
     else:
         suffix = ".tsv" if b"\t" in header and b"," not in header else ".csv"
     return _rows_of(content, PARSERS[suffix], source=source), suffix
-
-
-def _parsed(file: BinaryIO, parse: "Parser", *, source: str) -> list[Row]:
-    content = _content(file, source=source)
-    if not content.strip():
-        raise DataError(f"{source}: the file is empty")
-    return _rows_of(content, parse, source=source)
 
 
 def _content(file: BinaryIO, *, source: str) -> bytes:
@@ -182,10 +179,6 @@ def _lines(content: bytes, *, newline: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=newline)
 
 
-def _parse_csv(content: bytes) -> Iterator[Row]:
-    return _table(content, delimiter=",", quoting=csv.QUOTE_MINIMAL)
-
-
 def _parse_tsv(content: bytes) -> Iterator[Row]:
     """A tsv may quote its cells as csv does, or hold bare quotes that mean nothing.
 
@@ -193,26 +186,25 @@ def _parse_tsv(content: bytes) -> Iterator[Row]:
     unless it is ragged: then the line breaks were inside quotes.
     """
     if b'"' not in content:
-        return _table(content, delimiter="\t", quoting=csv.QUOTE_NONE)
-    readings = {quoting: _count(content, quoting) for quoting in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL)}
-    plain, quoted = readings.values()
+        return _parse_table(content, delimiter="\t", quoting=csv.QUOTE_NONE)
+    plain, quoted = (_row_count(content, quoting) for quoting in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL))
     is_quoted = plain is None or quoted == plain
-    return _table(content, delimiter="\t", quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
+    return _parse_table(content, delimiter="\t", quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
 
 
-def _count(content: bytes, quoting: int) -> int | None:
+def _row_count(content: bytes, quoting: int) -> int | None:
     """How many rows a tsv has in one way of reading it; None where it is malformed."""
     try:
-        return sum(1 for _ in islice(_table(content, delimiter="\t", quoting=quoting), MOST_ROWS + 1))
+        return sum(1 for _ in islice(_parse_table(content, delimiter="\t", quoting=quoting), MOST_ROWS + 1))
     except _Malformed:
         return None
 
 
-def _table(content: bytes, *, delimiter: str, quoting: int) -> Iterator[Row]:
+def _parse_table(content: bytes, *, delimiter: str, quoting: int) -> Iterator[Row]:
     lines = _cells(content, delimiter=delimiter, quoting=quoting)
     _, header = next(lines, (0, []))
-    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
-        raise _Malformed(f"column names must differ, but the header has {twice[0]!r} twice")
+    if repeated := sorted(name for name, count in Counter(header).items() if count > 1):
+        raise _Malformed(f"column names must differ, but the header has {repeated[0]!r} more than once")
     for line, cells in lines:
         if len(cells) != len(header):
             raise _Malformed(
@@ -247,8 +239,8 @@ def _object(line: str, *, number: int) -> Row:
     try:
         value = parse_json(line)
     except NotJson as error:
-        place = "" if error.column is None else f" at column {error.column}"
-        raise _Malformed(f"line {number} is not JSON: {error.reason}{place}") from error
+        column = "" if error.column is None else f" at column {error.column}"
+        raise _Malformed(f"line {number} is not JSON: {error.reason}{column}") from error
     if not isinstance(value, dict):
         raise _Malformed(f"line {number} must be a JSON object, but it is a {type(value).__name__}")
     return value
@@ -283,7 +275,7 @@ _NO_LIST: Final = "the file must hold a list of JSON objects, one per row"
 
 
 def _parse_parquet(content: bytes) -> Iterator[Row]:
-    """Rows of a parquet file, which may be a thousand times smaller than they are: its own account is read first, and
+    """Rows of a parquet file, which may be a thousand times smaller than they are: its metadata are read first, and
     what is there is counted before it becomes Python's.
 
     Strings that repeat are unpacked by `to_pylist` only, when it is known how long all of them are.
@@ -292,12 +284,12 @@ def _parse_parquet(content: bytes) -> Iterator[Row]:
     import pyarrow.parquet as parquet
 
     try:
-        told = parquet.read_metadata(pyarrow.BufferReader(content))
-        _refuse_too_much(told)
-        leaves = [told.schema.column(number) for number in range(told.num_columns)]
+        metadata = parquet.read_metadata(pyarrow.BufferReader(content))
+        _refuse_too_much(metadata)
+        leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
         texts = [leaf.path for leaf in leaves if leaf.logical_type.type == "STRING"]
-        unpacked = cells = 0  # the account may be wrong
-        file = parquet.ParquetFile(pyarrow.BufferReader(content), metadata=told, read_dictionary=texts)
+        unpacked = cells = 0  # the metadata may be wrong
+        file = parquet.ParquetFile(pyarrow.BufferReader(content), metadata=metadata, read_dictionary=texts)
         for batch in file.iter_batches():
             values = [leaf for column in batch.columns for leaf in _leaves(column)]
             unpacked += sum(map(_size, values))
@@ -309,15 +301,12 @@ def _parse_parquet(content: bytes) -> Iterator[Row]:
         raise _Malformed(f"not readable as parquet: {' '.join(str(error).split())}") from error
 
 
-def _refuse_too_much(told: Any) -> None:
-    """Args:
-    told: metadata of a parquet file.
-    """
-    groups = [told.row_group(number) for number in range(told.num_row_groups)]
+def _refuse_too_much(metadata: Any) -> None:
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     size = sum(group.total_byte_size for group in groups)
     cells = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
-    if told.num_rows > MOST_ROWS:
-        raise _TooMuch(f"{told.num_rows:,} rows")
+    if metadata.num_rows > MOST_ROWS:
+        raise _TooMuch(f"{metadata.num_rows:,} rows")
     if size > MOST_BYTES:
         raise _TooMuch(f"{size // 10**6:,} MB")
     if cells > MOST_CELLS:
@@ -325,7 +314,7 @@ def _refuse_too_much(told: Any) -> None:
 
 
 def _size(array: Any) -> int:
-    """Bytes of an Arrow array of values, where strings that it holds once count as often as they stand there."""
+    """Bytes of an Arrow array of values, where a string that it holds once counts as often as it is used."""
     import pyarrow
     import pyarrow.compute as compute
 
@@ -354,7 +343,7 @@ def _leaves(array: Any) -> Iterator[Any]:
 
 Parser = Callable[[bytes], Iterator[Row]]
 PARSERS: Final[dict[str, Parser]] = {
-    ".csv": _parse_csv,
+    ".csv": partial(_parse_table, delimiter=",", quoting=csv.QUOTE_MINIMAL),
     ".tsv": _parse_tsv,
     ".jsonl": _parse_jsonl,
     ".json": _parse_json,
