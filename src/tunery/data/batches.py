@@ -18,7 +18,7 @@ from tunery.data.encode import Encoded
 from tunery.data.rng import row_generator
 
 Lengths = npt.NDArray[np.int64]
-Place = tuple[int, int]
+EpochRow = tuple[int, int]
 """(epoch, row)"""
 
 _STEPS_PER_POOL = 50
@@ -29,7 +29,7 @@ MOST_EXCESS = 0.25
 
 
 NO_TARGET: Final = -100
-"""Stands at padding in targets of tokens, as torch and transformers have it."""
+"""Target of padding, which torch and transformers ignore."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ def length_tells_labels(lengths: Lengths, targets: npt.NDArray[Any], *, batch_si
     batches = np.array(plan_epoch(lengths, batch_size=batch_size, seed=0, epoch=0)[: len(lengths) // batch_size])
     if batch_size == 1 or len(batches) < 2:
         return False
-    place = np.repeat(np.arange(len(batches)), batch_size)
+    batch_of_row = np.repeat(np.arange(len(batches)), batch_size)
     planned = targets[batches.ravel()]
     rows, labels = np.nonzero(planned) if planned.ndim == 2 else (np.arange(len(planned)), planned)
     shares = np.bincount(labels) / len(planned)
     total = shares @ (1 - shares)
-    counts = np.unique(place[rows] * len(shares) + labels, return_counts=True)[1]
+    counts = np.unique(batch_of_row[rows] * len(shares) + labels, return_counts=True)[1]
     # sums over the labels of p (1 - p), of all rows and of the mean batch
     within = shares.sum() - (counts**2).sum() / (batch_size**2 * len(batches))
     correlation = 1 - within / (1 - 1 / batch_size) / total if total > 0 else 0.0
@@ -118,19 +118,19 @@ def micro_batches(
     Of all ways to cut the rows in the order of their lengths, the one with the fewest padded tokens, where every
     micro-batch counts for `overhead` more. A single row that is longer than the budget makes one of its own.
     """
-    left = sorted(rows, key=lambda row: (-int(lengths[row]), row))
-    longest = np.array([lengths[row] for row in left], dtype=np.int64)
+    ordered = sorted(rows, key=lambda row: (-int(lengths[row]), row))
+    longest = np.array([lengths[row] for row in ordered], dtype=np.int64)
     # cost[end]: of the best micro-batches of the first `end` rows, the last of which begins at start[end]
-    cost, start = np.zeros(len(left) + 1), [0] * (len(left) + 1)
-    for end in range(1, len(left) + 1):
+    cost, start = np.zeros(len(ordered) + 1), [0] * (len(ordered) + 1)
+    for end in range(1, len(ordered) + 1):
         size = np.arange(end, 0, -1)
         padded = size * longest[:end]
         total = np.where((padded <= max_tokens) | (size == 1), cost[:end] + padded + overhead, np.inf)
         start[end] = int(total.argmin())
         cost[end] = total[start[end]]
-    cuts, end = [], len(left)
+    cuts, end = [], len(ordered)
     while end:
-        cuts.append(left[start[end] : end])
+        cuts.append(ordered[start[end] : end])
         end = start[end]
     return cuts[::-1]
 
@@ -141,8 +141,8 @@ def eval_batches(lengths: Lengths, *, batch_size: int) -> list[list[int]]:
     return [order[start : start + batch_size].tolist() for start in range(0, len(order), batch_size)]
 
 
-class EpochBatches(Sampler[list[Place]]):
-    """Batch sampler: the places (epoch, row) of each step of one epoch."""
+class EpochBatches(Sampler[list[EpochRow]]):
+    """Batch sampler: (epoch, row) of all rows of each step of one epoch."""
 
     drop_last = False
 
@@ -163,7 +163,7 @@ class EpochBatches(Sampler[list[Place]]):
             self._lengths, batch_size=self.batch_size, seed=self._seed, epoch=epoch, by_length=self._by_length
         )
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[EpochRow]]:
         epoch = self._epoch
         for rows in self.rows(epoch):
             yield [(epoch, row) for row in rows]
@@ -173,15 +173,15 @@ class EpochBatches(Sampler[list[Place]]):
 
 
 class EncodedDataset(Dataset[list[Item]]):
-    """The features of a row with their targets, by place (epoch, row)."""
+    """The features of a row with their targets, by (epoch, row)."""
 
     def __init__(self, encoded: Encoded, targets: Targets | None = None) -> None:
         self._encoded = encoded
         self._targets = targets or Targets()
         self._starts = np.searchsorted(encoded.rows, np.arange(len(self) + 1))
 
-    def __getitem__(self, place: Place) -> list[Item]:
-        epoch, row = place
+    def __getitem__(self, epoch_row: EpochRow) -> list[Item]:
+        epoch, row = epoch_row
         types, targets = self._encoded.type_ids, self._targets
         return [
             Item(

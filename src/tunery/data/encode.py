@@ -34,7 +34,7 @@ class Encoded:
     """Per feature (tokens, 2): begin and end of each token in the text, in characters; both 0 for special tokens. None
     where they were not asked for."""
     unknown: float = 0.0
-    """Share of the texts' tokens that stand for what the vocabulary lacks."""
+    """Share of the texts' tokens that the vocabulary lacks."""
     alike: int = 0
     """Rows with the very tokens of an earlier row whose text is another."""
 
@@ -56,7 +56,7 @@ def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, m
         batch = _tokens(chunk, tokenizer, max_length=max_length)
         ids += [np.array(row or [_filler(tokenizer)], dtype=np.int32) for row in batch["input_ids"]]
         type_ids += [np.array(row or [0], dtype=np.int8) for row in batch["token_type_ids"]] if typed else []
-        truncated += _cut(chunk, batch, tokenizer, max_length=max_length)
+        truncated += _count_cut(chunk, batch, tokenizer, max_length=max_length)
     lengths = np.array([len(row) for row in ids], dtype=np.int64)
     return Encoded(
         ids=ids,
@@ -96,21 +96,20 @@ def encode_windows(
             verbose=False,
         )
         rows += [start + row for row in batch["overflow_to_sample_mapping"]]
-        for place, found in enumerate(batch["input_ids"]):
-            ids.append(np.array(found or [_filler(tokenizer)], dtype=np.int32))
-            offsets.append(np.array(batch["offset_mapping"][place] or [(0, 0)], dtype=np.int64))
-            type_ids += [np.array(batch["token_type_ids"][place] or [0], dtype=np.int8)] if typed else []
+        ids += [np.array(window or [_filler(tokenizer)], dtype=np.int32) for window in batch["input_ids"]]
+        offsets += [np.array(window or [(0, 0)], dtype=np.int64) for window in batch["offset_mapping"]]
+        type_ids += [np.array(window or [0], dtype=np.int8) for window in batch["token_type_ids"]] if typed else []
         start += len(chunk)
-    first = np.unique(rows, return_index=True)[1]
+    first = np.unique(rows, return_index=True)[1]  # window of each row
     return Encoded(
         ids=ids,
         type_ids=type_ids if typed else None,
-        lengths=np.array([len(part) for part in ids], dtype=np.int64),
+        lengths=np.array([len(window) for window in ids], dtype=np.int64),
         rows=np.array(rows, dtype=np.int64),
         truncated=0,
         offsets=offsets,
         unknown=_unknown_share(ids, tokenizer),
-        alike=_alike(examples, [ids[place] for place in first]),
+        alike=_alike(examples, [ids[window] for window in first]),
     )
 
 
@@ -138,7 +137,7 @@ def _tokens(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, **l
     )
 
 
-def _cut(examples: Sequence[Example], batch: Any, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> int:
+def _count_cut(examples: Sequence[Example], batch: Any, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> int:
     full = [row for row, ids in enumerate(batch["input_ids"]) if len(ids) >= max_length]
     if not full:
         return 0
@@ -149,25 +148,19 @@ def _cut(examples: Sequence[Example], batch: Any, tokenizer: PreTrainedTokenizer
 
 
 def _unknown_share(ids: Sequence[npt.NDArray[np.int32]], tokenizer: PreTrainedTokenizerBase) -> float:
-    """Of the tokens that are no special ones, those that stand for what the vocabulary lacks."""
-    unknown_id, special_ids = _told_apart(tokenizer)
-    words, unknown = 0, 0
-    for start in range(0, len(ids), _ROWS):
-        flat = np.concatenate(ids[start : start + _ROWS])
-        unknown += int(np.count_nonzero(flat == unknown_id))
-        words += int(np.count_nonzero(~np.isin(flat, special_ids)))
-    return unknown / max(words, 1)
-
-
-def _told_apart(tokenizer: PreTrainedTokenizerBase) -> tuple[int | None, list[int]]:
-    """The token for what the vocabulary lacks, if there is one, and all other special tokens.
+    """Of the tokens that are no special ones, those that the vocabulary lacks.
 
     Tokenizers that know every byte often name another special token as their unknown one; they never mean it.
     """
-    unknown = tokenizer.unk_token_id
     others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.cls_token_id)
-    special = [token for token in tokenizer.all_special_ids if token != unknown]
-    return (None if unknown in others else unknown), special
+    unknown_id = None if tokenizer.unk_token_id in others else tokenizer.unk_token_id
+    special_ids = [token for token in tokenizer.all_special_ids if token != tokenizer.unk_token_id]
+    words, unknown = 0, 0
+    for start in range(0, len(ids), _ROWS):
+        tokens = np.concatenate(ids[start : start + _ROWS])
+        unknown += int(np.count_nonzero(tokens == unknown_id))
+        words += int(np.count_nonzero(~np.isin(tokens, special_ids)))
+    return unknown / max(words, 1)
 
 
 def _alike(examples: Sequence[Example], ids: Sequence[npt.NDArray[np.int32]]) -> int:
@@ -177,5 +170,5 @@ def _alike(examples: Sequence[Example], ids: Sequence[npt.NDArray[np.int32]]) ->
 
 
 def _filler(tokenizer: PreTrainedTokenizerBase) -> int:
-    known = (tokenizer.eos_token_id, tokenizer.pad_token_id)
-    return next((int(token) for token in known if isinstance(token, int)), 0)
+    ends = (tokenizer.eos_token_id, tokenizer.pad_token_id)
+    return next((int(token) for token in ends if isinstance(token, int)), 0)

@@ -171,10 +171,10 @@ def areas(scores: Floats, truth: Bools) -> tuple[float, float] | None:
 
 def mean_areas(each: Sequence[tuple[float, float] | None]) -> dict[str, float | None]:
     """ROC AUC and PR AUC averaged over the labels that have them; None where none has."""
-    known = [pair for pair in each if pair is not None]
-    if not known:
+    defined = [pair for pair in each if pair is not None]
+    if not defined:
         return {"roc_auc": None, "pr_auc": None}
-    roc, precision = np.mean(known, axis=0).tolist()
+    roc, precision = np.mean(defined, axis=0).tolist()
     return {"roc_auc": roc, "pr_auc": precision}
 
 
@@ -212,7 +212,7 @@ def matching_threshold(probabilities: Floats, truth: Bools, *, otherwise: float)
 def _cuts(probabilities: Floats, truth: Bools) -> tuple[Floats, Ints, Ints]:
     """Every distinct way to cut (rows,) probabilities, fewest rows first: the cut, rows given, and hits among them.
 
-    A cut stands in the middle of its gap. The first is above all probabilities and gives none.
+    A cut is the middle of its gap. The first is above all probabilities and gives none.
     """
     lowest, given, hits = operating_points(probabilities, truth)
     above, below = np.append(np.nextafter(1.0, 2.0), lowest), np.append(lowest, 0.0)

@@ -24,7 +24,7 @@ MIN_WORDS = 5
 BANDS, BAND_WIDTH = 16, 5
 NEAREST, FIRST = 16, 4
 """A text is compared with this many before it in its bucket, and with this many at the bucket's start, so that time
-grows with the words and not with their square, and the last of many copies still meets those of the first split."""
+grows with the words and not with their square, and the last of many duplicates still meets those of the first split."""
 CHUNK = 1_000_000
 """Words whose shingles are hashed at a time, for memory."""
 SLACK = 0.2
@@ -51,9 +51,9 @@ class Words:
         return array("I", numbers).tobytes()
 
     def _of(self, text: str) -> list[int]:
-        known = self._numbers
+        numbers = self._numbers
         words = _WORD.findall(text.casefold()) or [text.strip()]
-        return [known.setdefault(word, len(known) + 1) for word in words]
+        return [numbers.setdefault(word, len(numbers) + 1) for word in words]
 
 
 def word_count(key: bytes) -> int:
@@ -64,7 +64,7 @@ def word_count(key: bytes) -> int:
 def similar_pairs(keys: Sequence[bytes]) -> list[tuple[int, int]]:
     """Positions `(i, j)`, `i < j`, of different keys whose shingles have a Jaccard similarity of at least 0.8.
 
-    Of a pair of texts both sides must be that similar, so that one premise may stand with many hypotheses.
+    Of a pair of texts both sides must be that similar, so that one premise may have many hypotheses.
     """
     long = [position for position, key in enumerate(keys) if word_count(key) >= MIN_WORDS]
     if len(long) < 2:
@@ -72,19 +72,19 @@ def similar_pairs(keys: Sequence[bytes]) -> list[tuple[int, int]]:
     pairs = _candidates(_signatures([keys[position] for position in long])).tolist()
     uses = Counter(position for pair in pairs for position in pair)
     shingles: dict[int, list[Hashes]] = {}
-    found = []
+    similar = []
     for pair in pairs:
         for position in pair:
             if position not in shingles:
                 shingles[position] = _sides(keys[long[position]])
         low, high = pair
-        if _similarity(shingles[low], shingles[high]) >= THRESHOLD:
-            found.append((long[low], long[high]))
+        if min(map(_jaccard, shingles[low], shingles[high])) >= THRESHOLD:
+            similar.append((long[low], long[high]))
         for position in pair:
             uses[position] -= 1
             if not uses[position]:
                 del shingles[position]
-    return found
+    return similar
 
 
 def _signatures(keys: Sequence[bytes]) -> Signatures:
@@ -112,15 +112,8 @@ def _shingle_hashes(keys: Sequence[bytes]) -> tuple[Hashes, npt.NDArray[np.int64
     return hashes, np.cumsum(counts) - counts
 
 
-def _windows(numbers: npt.NDArray[np.uint32]) -> Hashes:
-    """One hash for every three words in a row of one text; one for all of them where they are fewer."""
-    width = min(SHINGLE, len(numbers))
-    count = len(numbers) - width + 1
-    return _hashed([numbers[step : step + count].astype(np.uint64) for step in range(width)])
-
-
 def _hashed(columns: Sequence[Hashes]) -> Hashes:
-    """One hash of the numbers that stand at the same place of each column."""
+    """One hash of each row of these columns."""
     hashes = _mixed(columns[0])
     for column in columns[1:]:
         hashes = _mixed(hashes + column)
@@ -138,7 +131,7 @@ def _mixed(values: Hashes) -> Hashes:
 def _candidates(signatures: Signatures) -> Pairs:
     """Pairs that share a band and whose signatures agree well enough to be worth comparing, by row.  # (pairs, 2)"""
     texts = signatures.shape[1]
-    codes = np.unique(np.concatenate([band for band in _neighbours(signatures)]))
+    codes = np.unique(np.concatenate([*_neighbours(signatures)]))
     kept = [
         chunk[(signatures[:, chunk // texts] == signatures[:, chunk % texts]).mean(axis=0) >= THRESHOLD - SLACK]
         for chunk in np.array_split(codes, len(codes) // 50_000 + 1)
@@ -146,9 +139,9 @@ def _candidates(signatures: Signatures) -> Pairs:
     chosen = np.concatenate(kept)
     low, high = chosen // texts, chosen % texts
     order = np.lexsort((low, high))
-    place = np.arange(len(order))
-    from_first = place - np.searchsorted(high[order], high[order])
-    from_last = np.searchsorted(high[order], high[order], side="right") - 1 - place
+    position = np.arange(len(order))
+    from_first = position - np.searchsorted(high[order], high[order])
+    from_last = np.searchsorted(high[order], high[order], side="right") - 1 - position
     few = np.sort(order[(from_first < FIRST) | (from_last < NEAREST)])
     return np.stack([low[few], high[few]], axis=1)
 
@@ -167,26 +160,28 @@ def _neighbours(signatures: Signatures) -> Iterator[npt.NDArray[np.int64]]:
             yield order[meets] * texts + order[meets + lag]
             if not len(meets):
                 break
-        place = np.arange(texts)
         first = np.searchsorted(ordered, ordered)
         for step in range(FIRST):
-            meets = np.flatnonzero(first + step < place)
+            meets = np.flatnonzero(first + step < np.arange(texts))
             yield order[first[meets] + step] * texts + order[meets]
 
 
 def _sides(key: bytes) -> list[Hashes]:
-    """The shingles of a text, and of its pair, each once and sorted."""
-    numbers = np.frombuffer(key, dtype=np.uint32)
-    cuts = [-1, *np.flatnonzero(numbers == _BOUNDARY).tolist(), len(numbers)]
-    return [np.unique(_windows(numbers[low + 1 : high])) for low, high in pairwise(cuts)]
+    """The hashes of the shingles of a text, and of its pair, each once and sorted.
 
-
-def _similarity(one: list[Hashes], other: list[Hashes]) -> float:
-    """Jaccard similarity of the less similar side."""
-    return min(_jaccard(a, b) for a, b in zip(one, other, strict=False))
+    A shingle is three words in a row, or all of them where they are fewer.
+    """
+    numbers = np.frombuffer(key, dtype=np.uint32).astype(np.uint64)
+    ends = [-1, *np.flatnonzero(numbers == _BOUNDARY).tolist(), len(numbers)]
+    sides = [numbers[low + 1 : high] for low, high in pairwise(ends)]
+    widths = [min(SHINGLE, len(side)) for side in sides]
+    return [
+        np.unique(_hashed([side[step : len(side) - width + 1 + step] for step in range(width)]))
+        for side, width in zip(sides, widths, strict=True)
+    ]
 
 
 def _jaccard(a: Hashes, b: Hashes) -> float:
-    """Of two sorted arrays."""
+    """Jaccard similarity of two sorted arrays."""
     both = np.count_nonzero(a[np.minimum(np.searchsorted(a, b), len(a) - 1)] == b)
     return both / (len(a) + len(b) - both)
