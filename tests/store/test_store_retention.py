@@ -1,4 +1,4 @@
-"""The rule: what stays of which run, at which pressure."""
+"""The rule: what stays of which run, at which eviction level."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tunery.schema.config.checkpoint import Checkpoint
 from tunery.schema.results.direction import Direction
 from tunery.schema.results.run import CheckpointRecord
-from tunery.store.retention import PRESSURES, Keep, RunState, retained
+from tunery.store.retention import Keep, Level, RunState, retained
 
 NOTHING = Keep()
 
@@ -24,19 +24,19 @@ def trial(value: float | None, *, status: str = "completed", step: int = 10, los
 
 def keep(
     *runs: RunState,
-    pressure: int = 0,
+    level: int = 0,
     direction: Direction = "maximize",
     rule: Checkpoint | None = None,
     candidates: int = 0,
 ) -> list[Keep]:
-    return retained(runs, rule or Checkpoint(), candidates=candidates, direction=direction, pressure=pressure)
+    return retained(runs, rule or Checkpoint(), candidates=candidates, direction=direction, level=Level(level))
 
 
 def kept_trials(
-    *runs: RunState, pressure: int = 0, direction: Direction = "maximize", candidates: int = 0, **rule: int
+    *runs: RunState, level: int = 0, direction: Direction = "maximize", candidates: int = 0, **rule: int
 ) -> list[int]:
     given = Checkpoint.model_validate(rule)
-    keeps = keep(*runs, pressure=pressure, direction=direction, rule=given, candidates=candidates)
+    keeps = keep(*runs, level=level, direction=direction, rule=given, candidates=candidates)
     return [number for number, found in enumerate(keeps) if found.records]
 
 
@@ -50,14 +50,14 @@ def test_the_best_trials_keep_their_best_epoch_in_both_directions() -> None:
     assert kept_trials(*runs) == [2]
     assert kept_trials(*runs, keep_best=2) == [1, 2]
     assert kept_trials(*runs, direction="minimize", keep_best=2) == [0, 3]
-    assert kept_trials(*runs, keep_best=2, pressure=3) == [1, 2]
-    assert kept_trials(*runs, keep_best=2, pressure=4) == [2]
+    assert kept_trials(*runs, keep_best=2, level=3) == [1, 2]
+    assert kept_trials(*runs, keep_best=2, level=4) == [2]
 
 
 def test_candidates_stay_where_they_are_more_than_the_rule_keeps_and_are_the_first_to_go() -> None:
     runs = [trial(0.2), trial(0.5), trial(0.9), trial(0.4), trial(None)]
     assert kept_trials(*runs, candidates=3) == [1, 2, 3]
-    assert kept_trials(*runs, candidates=3, keep_best=2, pressure=1) == [1, 2]
+    assert kept_trials(*runs, candidates=3, keep_best=2, level=1) == [1, 2]
     assert kept_trials(*runs, candidates=1, keep_best=2) == [1, 2]
     assert kept_trials(*runs, candidates=9, direction="minimize") == [0, 1, 2, 3]
 
@@ -67,7 +67,7 @@ def test_of_equal_trials_the_earlier_come_first_and_no_more_than_co_best_stay() 
     assert kept_trials(*runs) == [1, 2]
     assert kept_trials(*runs, co_best=1) == [1]
     assert kept_trials(*runs, co_best=3) == [1, 2, 3]
-    assert kept_trials(*runs, pressure=4) == [1]
+    assert kept_trials(*runs, level=4) == [1]
 
 
 def test_a_completed_trial_of_a_study_keeps_no_equal_epochs() -> None:
@@ -78,14 +78,14 @@ def test_a_completed_trial_of_a_study_keeps_no_equal_epochs() -> None:
 def test_a_run_with_an_export_of_its_own_keeps_only_the_equals_of_its_best_epoch() -> None:
     records = (epoch(10), epoch(20, "co_best"), epoch(30, "co_best"))
     run = RunState("completed", 0.5, None, records, (), exported=True)
-    found = [keep(run, pressure=pressure)[0].records for pressure in PRESSURES]
+    found = [keep(run, level=level)[0].records for level in Level]
     assert found == [records[1:2], records[1:2], records[1:2], (), ()]
 
 
 def test_an_unfinished_run_gives_up_spare_points_then_equal_epochs_and_never_what_it_goes_on_from() -> None:
     records = (epoch(30), epoch(40, "co_best"), epoch(50, "co_best"))
     run, rule = RunState("running", None, None, records, (20, 60, 40)), Checkpoint(keep_last=2)
-    found = [keep(run, rule=rule, pressure=pressure)[0] for pressure in PRESSURES]
+    found = [keep(run, rule=rule, level=level)[0] for level in Level]
     assert found == [
         Keep(records[:2], (60, 40)),
         Keep(records[:2], (60, 40)),
@@ -98,7 +98,7 @@ def test_an_unfinished_run_gives_up_spare_points_then_equal_epochs_and_never_wha
 def test_a_run_that_another_process_trains_is_left_alone_until_room_is_needed() -> None:
     records = (epoch(30), epoch(40, "co_best"), epoch(50, "co_best"))
     run = RunState("running", None, None, records, (60, 40, 20), elsewhere=True)
-    found = [keep(run, pressure=pressure)[0] for pressure in PRESSURES]
+    found = [keep(run, level=level)[0] for level in Level]
     whole, spare, last = Keep(records, (60, 40, 20)), Keep(records[:2], (60,)), Keep(records[:1], (60,))
     assert found == [whole, whole, spare, last, last]
 
@@ -123,12 +123,10 @@ rules = st.builds(Checkpoint, keep_last=st.integers(0, 3), keep_best=st.integers
 
 
 @given(st.lists(states, max_size=6), rules, st.sampled_from(["maximize", "minimize"]), st.integers(0, 4))
-def test_more_pressure_keeps_a_part_of_what_less_pressure_keeps(
+def test_a_higher_level_keeps_a_part_of_what_a_lower_one_keeps(
     runs: list[RunState], rule: Checkpoint, direction: Direction, candidates: int
 ) -> None:
-    levels = [
-        retained(runs, rule, candidates=candidates, direction=direction, pressure=pressure) for pressure in PRESSURES
-    ]
+    levels = [retained(runs, rule, candidates=candidates, direction=direction, level=level) for level in Level]
     for less, more in zip(levels, levels[1:], strict=False):
         for before, after in zip(less, more, strict=True):
             assert all(record in before.records for record in after.records)

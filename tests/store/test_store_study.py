@@ -20,7 +20,7 @@ from tunery.errors import DiskFull
 from tunery.schema.config.checkpoint import Checkpoint
 from tunery.schema.results.run import CheckpointRecord
 from tunery.store.folder import RunFolder
-from tunery.store.retention import ONE_PER_STUDY, PRESSURES
+from tunery.store.retention import Level
 from tunery.store.study import StudyStore
 
 NEED = 6_000
@@ -140,10 +140,10 @@ class Studies(RuleBasedStateMachine):
     def crash(self) -> None:
         self.restart()
 
-    @rule(pressure=st.sampled_from(PRESSURES))
-    def tidy(self, pressure: int) -> None:
+    @rule(level=st.sampled_from(Level))
+    def tidy(self, level: Level) -> None:
         before = self.store.used()
-        freed = self.store.tidy(pressure)
+        freed = self.store.tidy(level)
         assert before - self.store.used() >= freed >= 0
         self.nothing_is_left_over()
 
@@ -220,7 +220,7 @@ def test_a_better_epoch_does_not_take_away_the_best_that_the_resume_point_goes_b
     keep_best(run, 10, 0.5, key="10")
     save_point(run, 20, key="20")
     keep_best(run, 30, 0.9, key="30")  # and the process dies before it saves again
-    store.tidy(ONE_PER_STUDY)
+    store.tidy(Level.ONE_PER_STUDY)
     again = store_of(tmp_path).run()
     point = again.resume.latest()
     assert point is not None and point.step == 20
@@ -236,7 +236,7 @@ def test_a_point_is_only_dropped_for_one_that_is_whole(tmp_path: Path) -> None:
     newest = save_point(run, 20, key="20")
     damaged = run.objects.path(newest.objects["optimizer"].digest)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
-    store_of(tmp_path).tidy(ONE_PER_STUDY)
+    store_of(tmp_path).tidy(Level.ONE_PER_STUDY)
     assert [point.step for point in run.resume.points()] == [20, 10]
     with pytest.warns(UserWarning, match="resume point of step 20 is damaged"):
         point = run.resume.latest()

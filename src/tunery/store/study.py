@@ -1,7 +1,7 @@
 """All runs of a study on one disk: what they share, what stays of them, and room for what comes."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar, final
@@ -10,7 +10,7 @@ from tunery.errors import Damaged
 from tunery.schema.config.checkpoint import Checkpoint
 from tunery.schema.results.direction import Direction
 from tunery.schema.results.storage import Storage
-from tunery.store.disk.disk_budget import Room
+from tunery.store.disk.disk_budget import DiskBudget
 from tunery.store.disk.files import entries, make_folder, size_of
 from tunery.store.disk.lock import alone
 from tunery.store.disk.ownership import BEST, OBJECTS, RESCORED, RESUME, TRIALS, is_temporary
@@ -19,7 +19,7 @@ from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of, trials_in
 from tunery.store.objects.objects import Objects
 from tunery.store.resume import Point
-from tunery.store.retention import CONFIGURED, NO_SPARE, Keep, RunState, retained
+from tunery.store.retention import Keep, Level, RunState, retained
 
 T = TypeVar("T")
 
@@ -27,14 +27,14 @@ _WEIGHTS: Final = (OBJECTS, RESUME, BEST)
 """Where weights and training state lie within a run or study, beside what is half-written or half-removed."""
 _HOLDINGS: Final = ("checkpoints.json", RESUME)
 """A trial that has none of these holds nothing."""
-_REASONS: Final = (
-    "nothing needs it any more",
-    "room was needed: kept for the end of the study alone",
-    "room was needed: a spare resume point",
-    "room was needed: more than the best epoch of its trial",
-    "room was needed: not of the best trial",
-)
-"""Pressure -> why it removes."""
+_REASONS: Final = {
+    Level.CONFIGURED: "nothing refers to it any more",
+    Level.NO_CANDIDATES: "room was needed: kept for the end of the study alone",
+    Level.NO_SPARE: "room was needed: a spare resume point",
+    Level.ONE_PER_TRIAL: "room was needed: more than the best epoch of its trial",
+    Level.ONE_PER_STUDY: "room was needed: not of the best trial",
+}
+"""Why a level removes."""
 
 
 def ignore(text: str) -> None:
@@ -58,8 +58,8 @@ class StudyStore:
 
     Any number of processes work on it, each with a store of its own. They take turns (`lock.alone`, on `objects/`):
     objects are written and referred to in one turn, and what stays is decided and the rest removed in one turn. So what
-    `checkpoints.json` and the resume points of the runs do not refer to is garbage, whoever looks, and a half-written
-    object is a dead process's. A turn ends with its process.
+    `checkpoints.json` and the resume points of the runs do not refer to is unreferenced, whoever looks, and a
+    half-written object is a dead process's. A turn ends with its process.
     """
 
     def __init__(
@@ -86,16 +86,9 @@ class StudyStore:
         self._candidates = candidates
         self._own: dict[Path, RunFolder] = {}
         self._spent: set[str] = set()
-        self._proven: set[tuple[Path, int]] = set()
-        self._room = Room(
-            root,
-            rule,
-            used=self.used,
-            evict=self._tidy,
-            inventory=lambda: self.storage().items,
-            say=say,
-            stopping=stopping,
-            alone=self._alone,
+        self._checked: set[tuple[Path, int]] = set()
+        self._budget = DiskBudget(
+            root, rule, used=self.used, free=self._tidy, turn=self._turn, say=say, stopping=stopping
         )
 
     @property
@@ -111,13 +104,10 @@ class StudyStore:
         run = RunFolder(path or self.root, objects=self.objects)
         return self._own.setdefault(run.path.resolve(), run)
 
-    def tidy(self, pressure: int = CONFIGURED) -> int:
-        """Remove what the rule does not keep at this pressure (`retention`). Returns the bytes of weights freed.
-
-        What costs no room is done first, so that a full disk keeps nothing from being freed.
-        """
-        with self._alone():
-            return self._tidy(pressure)
+    def tidy(self, level: Level = Level.CONFIGURED) -> int:
+        """Remove what the rule does not keep at this eviction level. Returns the bytes of weights freed."""
+        with self._turn():
+            return self._tidy(level)
 
     def conclude(self) -> int:
         """The study has ended: from now on it has no candidates. Returns the bytes freed."""
@@ -130,11 +120,11 @@ class StudyStore:
         Returns:
             The point, and what was read of it.
         """
-        with self._alone():
-            found = folder.resume.read_latest(read)
-            folder.write_kept(found[0].kept if found else ())
-            self._tidy(CONFIGURED)
-        return found
+        with self._turn():
+            latest = folder.resume.read_latest(read)
+            folder.write_kept(latest[0].kept if latest else ())
+            self._tidy(Level.CONFIGURED)
+        return latest
 
     def write(self, need: int, action: Callable[[], T]) -> T:
         """Act when there is room for `need` bytes, an upper bound of what `action` adds; no other process writes then.
@@ -147,11 +137,11 @@ class StudyStore:
             DiskFull: when there is no room and `low_disk` allows to make none.
             Interrupted: when a signal came while room was waited for.
         """
-        return self._room.write(need, action, alone=True)
+        return self._budget.write(need, action, alone=True)
 
     def export(self, need: int, action: Callable[[], T]) -> T:
         """The same for an `action` that takes long and adds no objects: others wait for it only under `max_disk`."""
-        return self._room.write(need, action, alone=self._rule.max_disk is not None)
+        return self._budget.write(need, action, alone=self._rule.max_disk is not None)
 
     def used(self) -> int:
         """Bytes of weights and training state, those of all trials together; runs that are rescored count as trials."""
@@ -163,15 +153,15 @@ class StudyStore:
         return storage_of(self.root)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _turn(self) -> Iterator[None]:
         make_folder(self.objects.root)
         with alone(self.objects.root, say=self.say):
             yield
 
     def _used(self, root: Path) -> int:
-        places = [root.resolve(), *(root / TRIALS / name for name in self._holding(root))]
-        found = (entry for place in places for entry in entries(place))
-        return sum(size_of(entry) for entry in found if entry.name in _WEIGHTS or is_temporary(Path(entry)))
+        folders = [root.resolve(), *(root / TRIALS / name for name in self._holding(root))]
+        inside = (entry for folder in folders for entry in entries(folder))
+        return sum(size_of(entry) for entry in inside if entry.name in _WEIGHTS or is_temporary(Path(entry)))
 
     def _holding(self, root: Path) -> Iterator[str]:
         """Trials that hold weights or training state, in the order of their numbers."""
@@ -184,25 +174,29 @@ class StudyStore:
                 elif os.path.exists(f"{trial}/result.json"):
                     spent.add(name)  # nothing will ever be there again
 
-    def _tidy(self, pressure: int) -> int:
-        paths = [self.root, *(self.root / TRIALS / name for name in self._holding(self.root))]
-        runs = [run for path in paths if (run := self._look(RunFolder(path, objects=self.objects), pressure))]
-        keeps = retained(
-            [run.state for run in runs],
-            self._rule,
-            candidates=self._candidates,
-            direction=self._direction,
-            pressure=pressure,
-        )
-        plan = list(zip(runs, keeps, strict=True))
-        needed = {digest for run, keep in plan for digest in _drop_points(run, keep)}
-        freed = self._sweep(needed | _recorded(plan), why=_REASONS[NO_SPARE if pressure >= NO_SPARE else CONFIGURED])
-        for run, keep in plan:
-            run.folder.write_kept(keep.records)
-        return freed + self._sweep(needed | _recorded(plan), why=_REASONS[pressure])
+    def _tidy(self, level: Level) -> int:
+        """Decide what stays, then let go of the rest, and remove what nothing refers to.
 
-    def _look(self, folder: RunFolder, pressure: int) -> _Run | None:
-        """What there is to decide about a run; None where that is nothing."""
+        A reference goes before what it refers to, so that a crash in between leaves garbage and no gap. It is swept
+        twice, because dropping points needs no room on the disk and writing `checkpoints.json` does: what the points
+        alone referred to is removed first.
+        """
+        paths = [self.root, *(self.root / TRIALS / name for name in self._holding(self.root))]
+        runs = [run for path in paths if (run := self._state(RunFolder(path, objects=self.objects), level))]
+        states = [run.state for run in runs]
+        keeps = retained(states, self._rule, candidates=self._candidates, direction=self._direction, level=level)
+        needed: set[str] = set()
+        for run, keep in zip(runs, keeps, strict=True):
+            for point in _drop_points(run, keep):
+                needed |= point.needs()
+        spare = Level.NO_SPARE if level >= Level.NO_SPARE else Level.CONFIGURED
+        freed = self._sweep(needed | _recorded(runs), why=_REASONS[spare])
+        for run, keep in zip(runs, keeps, strict=True):
+            run.folder.write_kept(keep.records)
+        return freed + self._sweep(needed | _recorded(runs), why=_REASONS[level])
+
+    def _state(self, folder: RunFolder, level: Level) -> _Run | None:
+        """What the rule must know of a run; None where there is nothing to decide."""
         kept = folder.kept()
         if not kept and not folder.resume.root.exists():
             return None
@@ -213,21 +207,21 @@ class StudyStore:
             return _Run(folder, RunState(result.status, value, loss, kept, (), exported=exported))
         own = self._own.get(folder.path.resolve())
         points = tuple(folder.resume.points())
-        judged = len(points) > 1 and (own is not None or pressure >= NO_SPARE)
-        whole = tuple(point.step for point in points if not judged or self._is_whole(folder, point, own))
+        is_checked = len(points) > 1 and (own is not None or level >= Level.NO_SPARE)
+        whole = tuple(point.step for point in points if not is_checked or self._is_whole(folder, point, own))
         return _Run(folder, RunState("running", None, None, kept, whole, elsewhere=own is None), points)
 
     def _is_whole(self, folder: RunFolder, point: Point, own: RunFolder | None) -> bool:
-        """Points that this process has published are; those of another one are looked at, once."""
+        """Points that this process has published are; those of another one are checked, once."""
         key = (folder.path, point.step)
-        if key in self._proven or (own is not None and point.step in own.resume.published):
+        if key in self._checked or (own is not None and point.step in own.resume.published):
             return True
         try:
             for digest in point.needs():
                 self.objects.check(digest)
         except Damaged:
             return False
-        self._proven.add(key)
+        self._checked.add(key)
         return True
 
     def _sweep(self, needed: set[str], *, why: str) -> int:
@@ -235,23 +229,24 @@ class StudyStore:
         for path in self.objects.half_written():
             path.unlink(missing_ok=True)
         for digest in sorted(self.objects.digests() - needed):
-            path, gone = self.objects.path(digest), self.objects.remove(digest)
-            record_event(self.root, "removed", why=why, path=path, size=gone)
-            freed += gone
+            path, size = self.objects.path(digest), self.objects.remove(digest)
+            record_event(self.root, "removed", why=why, path=path, size=size)
+            freed += size
         return freed
 
 
-def _recorded(plan: Iterable[tuple[_Run, Keep]]) -> set[str]:
-    return {record.digest for run, _ in plan for record in run.folder.kept()}
+def _recorded(runs: Sequence[_Run]) -> set[str]:
+    """The objects that `checkpoints.json` of these runs refer to now."""
+    return {record.digest for run in runs for record in run.folder.kept()}
 
 
-def _drop_points(run: _Run, keep: Keep) -> set[str]:
-    """Drop the points older than all that stay, damaged ones included; the names of objects that the others need."""
+def _drop_points(run: _Run, keep: Keep) -> list[Point]:
+    """Drop all points of a finished run, and those older than all that stay, damaged ones included; return the rest."""
     if run.state.status != "running":
         run.folder.resume.clear()
-        return set()
+        return []
     oldest = min(keep.points, default=0)
     for point in run.points:
         if point.step < oldest:
             run.folder.resume.drop(point.step)
-    return {digest for point in run.points if point.step >= oldest for digest in point.needs()}
+    return [point for point in run.points if point.step >= oldest]
