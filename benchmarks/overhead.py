@@ -33,7 +33,7 @@ from tunery.hpo.winner import write_records
 from tunery.schema.reading.document import Document
 from tunery.schema.results.run import Progress
 from tunery.schema.space.default import space_of
-from tunery.store.disk.run_lock import claimed
+from tunery.store.disk.run_lock import run_lock
 from tunery.store.folder import RunFolder
 
 EPOCHS = 4
@@ -117,7 +117,7 @@ def open_and_report(space: Document, out: Path, *, recorded: int) -> dict[str, f
     document, make = plan_of(space, out)
     with opened(open_study(sqlite_url(out), name="overhead", directions=["maximize"])) as study:
         plan = make(study)
-        with claimed(out, complete(document, plan.base), record="study.json"):
+        with run_lock(out, complete(document, plan.base), record="study.json"):
             pass
         TrialLoop(plan, Instant(), shared=False, leave=lambda: None, observer=Silent()).run(total=recorded + 1)
         ready = time.perf_counter()

@@ -18,7 +18,7 @@ from tunery.schema.results.run import (
     Seconds,
     Tokens,
 )
-from tunery.store.disk.run_lock import claimed
+from tunery.store.disk.run_lock import run_lock
 from tunery.store.folder import RunFolder
 
 SCORES = {"none": 0.8, "lora": 0.7, "ia3": 0.6}
@@ -47,7 +47,7 @@ class Fake(Runner):
         outcome = self.outcomes.get(f"{method}_{job.config.seed}") or self.outcomes.get(method)
         if outcome is not None:
             return outcome
-        with claimed(job.folder, job.config.model_dump(mode="json"), record="result.json"):
+        with run_lock(job.folder, job.config.model_dump(mode="json"), record="result.json"):
             (job.folder / "best").mkdir()
             digest, size = folder.objects.put({"weight": torch.ones(4)})
             equal = CheckpointRecord(kind="co_best", step=8, epoch=2.0, digest=digest, bytes=size)

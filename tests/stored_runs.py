@@ -25,7 +25,7 @@ def weights(key: str) -> dict[str, Tensor]:
 def keep_best(
     folder: RunFolder, step: int, value: float, *, key: str, before: tuple[CheckpointRecord, ...] = ()
 ) -> Stored:
-    """Store the weights of an epoch and name it the best, or an equal of those `before`."""
+    """Store the weights of an epoch and name it the best, or a tie of those `before`."""
     stored = folder.objects.put(weights(key))
     given = {"kind": "co_best" if before else "best", "step": step, "epoch": step, "value": value, **stored._asdict()}
     folder.write_kept((*before, CheckpointRecord.model_validate(given)))

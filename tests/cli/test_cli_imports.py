@@ -10,7 +10,7 @@ import pytest
 from fake_cells import record
 from stored_runs import keep_best
 from tunery.schema.reading.document import validate
-from tunery.store.disk.run_lock import claimed, own
+from tunery.store.disk.run_lock import own, run_lock
 from tunery.store.folder import RunFolder
 
 CODE = """
@@ -33,7 +33,7 @@ print(json.dumps(answers))
 def run(tmp_path: Path) -> Path:
     """A finished run without its model."""
     config = validate({"task": {"kind": "classification"}, "data": {"train": "train.csv"}})
-    with claimed(tmp_path / "run", config.model_dump(mode="json"), record="result.json"):
+    with run_lock(tmp_path / "run", config.model_dump(mode="json"), record="result.json"):
         folder = RunFolder(tmp_path / "run")
         keep_best(folder, 1, 0.5, key="best")
         folder.write_result(record(config, 0.5))

@@ -26,7 +26,7 @@ from tunery.schema.results.storage import StoredItem
 from tunery.schema.results.worst_rows import Excerpt, WorstRow, WorstRows
 from tunery.store import cleaning
 from tunery.store.disk.lock import Holder, holder
-from tunery.store.disk.run_lock import claimed
+from tunery.store.disk.run_lock import run_lock
 from tunery.store.folder import RunFolder
 from tunery.train.artifacts import export as exporting
 
@@ -38,7 +38,7 @@ CONFIG = {"task": {"kind": "classification"}, "data": {"train": "train.csv", "te
 def run(tmp_path: Path) -> Path:
     """An unfinished run: best weights, and an object of 400 bytes and more that nothing names."""
     path, config = tmp_path / "run", validate(CONFIG)
-    with claimed(path, config.model_dump(mode="json"), record="result.json"):
+    with run_lock(path, config.model_dump(mode="json"), record="result.json"):
         folder = RunFolder(path)
         best = folder.objects.put({"w": torch.arange(50.0)})
         folder.objects.put({"w": torch.arange(100.0)})
@@ -62,7 +62,7 @@ def test_clean_shows_first_and_removes_only_when_told_to(capsys: pytest.CaptureF
     before, (best,) = weights(run), (record.digest for record in RunFolder(run).kept())
     code, printed, _ = call(capsys, "clean", run)
     assert code == 0 and weights(run) == before and len(before) == 2
-    assert "no record and no resume point names it" in printed
+    assert "no record and no resume point refers to it" in printed
     assert re.search(r"\d+ B in all; nothing was removed; add --delete to remove it\n", printed)
 
     code, printed, _ = call(capsys, "clean", run, "--json")
@@ -88,7 +88,7 @@ def test_clean_refuses_while_a_process_holds_any_part_of_the_folder(
     capsys: pytest.CaptureFixture[str], run: Path, part: str, options: list[str]
 ) -> None:
     before = weights(run)
-    with claimed(run / part, validate(CONFIG).model_dump(mode="json"), record="result.json"):
+    with run_lock(run / part, validate(CONFIG).model_dump(mode="json"), record="result.json"):
         code, _, told = call(capsys, "clean", run, *options)
     assert code == 2 and weights(run) == before
     assert f"in use by process {os.getpid()}" in told and "clean it when that has ended" in told

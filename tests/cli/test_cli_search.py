@@ -17,7 +17,7 @@ from tunery.hpo.analysis import ensemble as joining
 from tunery.schema.results.storage import Disk
 from tunery.schema.results.study import EnsembleGain, StudyResult
 from tunery.schema.space.yaml_file import default_space
-from tunery.store.disk.run_lock import claimed
+from tunery.store.disk.run_lock import run_lock
 from tunery.train.ensembles import ensemble as ensembles
 
 URL = "postgresql://me:s3cret@host:5432/studies"
@@ -229,7 +229,7 @@ def test_a_worker_without_a_study_is_told_why(
 @pytest.fixture
 def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Called:
     monkeypatch.chdir(tmp_path)
-    with claimed(Path("study"), {}, record="study.json"):
+    with run_lock(Path("study"), {}, record="study.json"):
         pass
     called = Called(Path("joint"))
     monkeypatch.setattr(joining, "ensemble", called)

@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Callable[..., StudyStore]:
 
 
 def filled(store: StudyStore) -> None:
-    """Trial 0 is beaten but kept, 1 the best; 2 runs: it has a best epoch, an equal of it and two points."""
+    """Trial 0 is beaten but kept, 1 the best; 2 runs: it has a best epoch, a tie of it and two points."""
     for number, value in enumerate((0.5, 0.9)):
         run = store.run(trial(store.root, number))
         keep_best(run, 10, value, key=str(number))

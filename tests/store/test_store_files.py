@@ -10,6 +10,7 @@ import pytest
 from faults import ERRNOS, FaultyDisk, faulty
 from tunery.errors import FolderError
 from tunery.store.disk.files import (
+    atomic_write,
     entries,
     make_folder,
     recover,
@@ -23,7 +24,6 @@ from tunery.store.disk.files import (
     write,
     write_bytes,
     write_text,
-    written_whole,
 )
 from tunery.store.disk.ownership import aside, is_temporary, temporary
 
@@ -47,7 +47,7 @@ def content(folder: Path) -> dict[str, str] | None:
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "record.json"
     write_text(target, "old")
-    with pytest.raises(RuntimeError), written_whole(target) as staged:
+    with pytest.raises(RuntimeError), atomic_write(target) as staged:
         staged.write_text("half")
         raise RuntimeError
     assert target.read_text() == "old"

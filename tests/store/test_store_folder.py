@@ -7,7 +7,7 @@ import pytest
 
 from tunery.errors import FolderError
 from tunery.schema.results.run import CheckpointRecord, Progress
-from tunery.store.disk.run_lock import claimed, own, refuse_other
+from tunery.store.disk.run_lock import own, refuse_other, run_lock
 from tunery.store.folder import RunFolder
 from tunery.store.resume import Point
 
@@ -15,7 +15,7 @@ DOCUMENT = {"task": {"kind": "classification"}, "optim": {"lr": 1e-3}, "search":
 
 
 def test_another_config_is_refused_and_named(tmp_path: Path) -> None:
-    with claimed(tmp_path, DOCUMENT, record="result.json"):
+    with run_lock(tmp_path, DOCUMENT, record="result.json"):
         pass
     refuse_other(tmp_path, DOCUMENT, record="result.json")
     with pytest.raises(FolderError, match=r"another config \(optim.lr: 0.001 there, 0.002 now\); choose another --out"):
@@ -23,14 +23,14 @@ def test_another_config_is_refused_and_named(tmp_path: Path) -> None:
 
 
 def test_the_number_of_trials_may_change(tmp_path: Path) -> None:
-    with claimed(tmp_path, DOCUMENT, record="result.json"):
+    with run_lock(tmp_path, DOCUMENT, record="result.json"):
         pass
-    with claimed(tmp_path, {**DOCUMENT, "search": {"n_trials": 9}}, record="result.json"):
+    with run_lock(tmp_path, {**DOCUMENT, "search": {"n_trials": 9}}, record="result.json"):
         assert "n_trials: 9" in (tmp_path / "config.yaml").read_text()
 
 
 def hold(path: Path, ready: "multiprocessing.synchronize.Event", leave: "multiprocessing.synchronize.Event") -> None:
-    with claimed(path, DOCUMENT, record="result.json"):
+    with run_lock(path, DOCUMENT, record="result.json"):
         ready.set()
         leave.wait(30)
 
@@ -43,12 +43,12 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> 
     ready.wait(30)
     with (
         pytest.raises(FolderError, match=f"in use by process {holder.pid}"),
-        claimed(tmp_path, DOCUMENT, record="result.json"),
+        run_lock(tmp_path, DOCUMENT, record="result.json"),
     ):
         pass
     holder.kill()
     holder.join()
-    with claimed(tmp_path, DOCUMENT, record="result.json"):
+    with run_lock(tmp_path, DOCUMENT, record="result.json"):
         pass
 
 

@@ -94,7 +94,7 @@ def litter(root: Path) -> list[str]:
 def test_orphans_are_found_with_their_reasons_and_removed_only_when_asked(tmp_path: Path) -> None:
     theirs = litter(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    nameless = ("orphan", "no record and no resume point names it")
+    nameless = ("orphan", "no record and no resume point refers to it")
     left = ("orphan", "left behind by a process that was stopped")
     found = clean(tmp_path, delete=False)
     assert sorted((item.kind, item.why) for item in found) == sorted(
@@ -142,7 +142,7 @@ def test_a_comparison_holds_the_runs_of_its_cells(tmp_path: Path) -> None:
         ("best", "best epoch of full with seed 7"),
         ("best", "best epoch of lora with seed 7"),
         ("export", "the best model, as other tools load it"),
-        *[("orphan", "no record and no resume point names it")] * 2,
+        *[("orphan", "no record and no resume point refers to it")] * 2,
     ]
     assert found.keep_all_bytes == 100 and found.bytes + found.record_bytes == size(tmp_path)
     assert {item.path for item in clean(tmp_path, delete=True)} == {

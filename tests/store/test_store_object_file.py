@@ -19,7 +19,7 @@ def test_a_header_says_what_the_file_holds_and_where(tmp_path: Path) -> None:
     write_bytes(tmp_path / "file", contents.header(), b"b" * 12, b"a" * 7)
     found, begin = Contents.of(tmp_path / "file")
     assert found == contents and list(found.tensors) == ["b", "a"] and begin % 8 == 0
-    assert found.places == {"b": (0, 12), "a": (12, 19)}
+    assert found.offsets == {"b": (0, 12), "a": (12, 19)}
     assert read(tmp_path / "file", begin + 12, 7).tobytes() == b"a" * 7
     assert read(tmp_path / "file", begin + 12, 100).tobytes() == b"a" * 7
 

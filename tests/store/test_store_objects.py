@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,10 +13,12 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from fast_and_slow import examples
+from faults import FaultyDisk, faulty
 from tunery.errors import Damaged
-from tunery.store.disk import files
+from tunery.store.disk.files import write_bytes
 from tunery.store.disk.ownership import temporary
-from tunery.store.objects import codec, packing
+from tunery.store.objects.digest import digest_of
+from tunery.store.objects.object_file import Contents
 from tunery.store.objects.objects import Objects, Reference, Stored
 
 KINDS = {"raw": (False, False), "planes": (False, True), "delta": (True, True)}
@@ -215,30 +216,33 @@ def test_another_object_in_its_place_is_damaged_and_so_is_none(objects: Objects)
         objects.check(other)
 
 
-def test_a_codec_that_errs_is_found(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = codec.encode
-    with monkeypatch.context() as patch:
-        patch.setattr(packing, "encode", lambda rows, base, **given: right(rows ^ 1, base, **given))
-        digest = objects.put({"a": torch.zeros(400)}).digest
-    objects.check(digest)
+def test_bytes_that_decode_to_another_tensor_are_found(objects: Objects) -> None:
+    path = objects.path(objects.put({"a": torch.zeros(400)}).digest)
+    contents, begin = Contents.of(path)
+    entry = contents.tensors["a"]
+    assert entry.codec == "planes"
+    of_ones = Contents(tensors={"a": entry.model_copy(update={"digest": digest_of(torch.ones(400).numpy().data)})})
+    write_bytes(objects.path(of_ones.name), of_ones.header(), path.read_bytes()[begin:])
+    objects.check(of_ones.name)
     with pytest.raises(Damaged, match="tensor 'a' of object .* must be .*, but its digest is another"):
-        objects.get(digest)
+        objects.get(of_ones.name)
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), MemoryError(), KeyboardInterrupt()])
-@pytest.mark.parametrize(("module", "name"), [(files, "sync"), (files, "write"), (packing, "encode")])
-def test_whatever_ends_a_write_leaves_nothing(
-    objects: Objects, monkeypatch: pytest.MonkeyPatch, failure: BaseException, module: ModuleType, name: str
-) -> None:
+@pytest.mark.parametrize("where", ["encode", "create", "write", "fsync", "replace"])
+def test_whatever_ends_a_write_leaves_nothing(objects: Objects, failure: BaseException, where: str) -> None:
     objects.root.mkdir()
 
-    def fail(*_: object, **__: object) -> None:
+    def fail(*_: object) -> Any:
         raise failure
 
-    with monkeypatch.context() as patch:
-        patch.setattr(module, name, fail)
-        with pytest.raises(type(failure)):
-            objects.put(weights())
+    def fail_before(disk: FaultyDisk) -> None:
+        if disk.log[-1].startswith(where):
+            fail()
+
+    reference = Reference("sha256:base", fail) if where == "encode" else None
+    with faulty(FaultyDisk(objects.root, before=fail_before)), pytest.raises(type(failure)):
+        objects.put(weights(), reference=reference)
     assert os.listdir(objects.root) == []
 
 

@@ -33,7 +33,7 @@ from tunery.store.disk.ownership import (
     set_aside_from,
     temporary,
 )
-from tunery.store.disk.run_lock import claimed, own
+from tunery.store.disk.run_lock import own, run_lock
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of
 from tunery.store.study import StudyStore
@@ -65,7 +65,7 @@ def test_a_folder_that_holds_other_files_is_refused_and_left_as_it_is(
     before = state(tmp_path)
     with pytest.raises(FolderError, match="project"):
         check(tmp_path / "project")
-    with pytest.raises(FolderError), claimed(tmp_path / "project", CONFIG, record="result.json"):
+    with pytest.raises(FolderError), run_lock(tmp_path / "project", CONFIG, record="result.json"):
         pass
     assert state(tmp_path) == before
 
@@ -86,7 +86,7 @@ def test_a_project_that_has_a_config_of_its_own_is_none_of_tunerys(tmp_path: Pat
 
 
 def test_a_folder_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
-    with claimed(tmp_path, CONFIG, record="result.json"):
+    with run_lock(tmp_path, CONFIG, record="result.json"):
         finish(RunFolder(tmp_path), 0.5)
     (tmp_path / MARK).unlink()
     (tmp_path / LOCK).unlink()
@@ -135,7 +135,7 @@ def test_the_run_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk" / "study").mkdir()
     (tmp_path / "study").symlink_to(tmp_path / "disk" / "study")
     for root in (tmp_path / "runs" / "study", tmp_path / "study"):
-        with claimed(root, CONFIG, record="study.json"):
+        with run_lock(root, CONFIG, record="study.json"):
             store = StudyStore(root, Checkpoint(), direction="maximize")
             keep_best(store.run(trial(root, 0)), 1, 0.5, key="0")
             store.objects.put(weights("nobody's"))
@@ -156,11 +156,11 @@ def test_what_tunery_writes_as_a_file_must_be_one(tmp_path: Path, kind: str) -> 
 def test_two_studies_never_share_the_objects_of_one(tmp_path: Path) -> None:
     """The second would sweep what only the first one's records name."""
     one, two = tmp_path / "one", tmp_path / "two"
-    with claimed(one, CONFIG, record="study.json"):
+    with run_lock(one, CONFIG, record="study.json"):
         best = keep_best(StudyStore(one, Checkpoint(), direction="maximize").run(trial(one, 0)), 1, 0.5, key="0")
     own(two)
     (two / "objects").symlink_to(one / "objects")
-    with pytest.raises(FolderError, match="no link is followed"), claimed(two, CONFIG, record="study.json"):
+    with pytest.raises(FolderError, match="no link is followed"), run_lock(two, CONFIG, record="study.json"):
         pass
     store = StudyStore(two, Checkpoint(), direction="maximize")
     store.objects.clear()
@@ -194,7 +194,7 @@ def test_whatever_others_have_in_a_run_folder_stays_as_it_is(things: list[tuple[
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         root, outside = base / "study", make_outside(base / "outside")
-        with claimed(root, CONFIG, record="study.json"):
+        with run_lock(root, CONFIG, record="study.json"):
             store = StudyStore(root, Checkpoint(), direction="maximize")
             done, running, cell = store.run(trial(root, 0)), store.run(trial(root, 1)), RunFolder(root / "cells/lora/0")
             keep_best(done, 1, 0.5, key="0")
@@ -211,9 +211,9 @@ def test_whatever_others_have_in_a_run_folder_stays_as_it_is(things: list[tuple[
                 put(root / place / name, kind, outside=outside)
         theirs = {path: found for path, found in state(base).items() if _is_theirs(path)}
         clean_run(root, delete=True)
-        with claimed(root, CONFIG, record="study.json"):
+        with run_lock(root, CONFIG, record="study.json"):
             store = StudyStore(root, Checkpoint(), direction="maximize")
-            store.take_up(store.run(trial(root, 1)), lambda point: point)
+            store.resume_run(store.run(trial(root, 1)), lambda point: point)
             finish(running, 0.4)
             finish(done, 0.5)
             store.tidy()

@@ -15,7 +15,7 @@ import torch
 from stored_runs import finish, keep_best, save_point, trial, weights
 from tunery.schema.config.checkpoint import Checkpoint
 from tunery.store.disk.ownership import is_temporary, temporary
-from tunery.store.disk.run_lock import claimed
+from tunery.store.disk.run_lock import run_lock
 from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import Objects
 from tunery.store.resume import Point
@@ -45,8 +45,8 @@ def train(root: Path, number: int, max_disk: int | None) -> None:
     os.fsync = lambda fd: None  # processes die here, machines do not
     store = store_of(root, max_disk)
     run = store.run(trial(root, number))
-    with claimed(run.path, {}, record="result.json"):
-        found = store.take_up(run, lambda point: [store.objects.get(each.digest) for each in point.objects.values()])
+    with run_lock(run.path, {}, record="result.json"):
+        found = store.resume_run(run, lambda point: [store.objects.get(each.digest) for each in point.objects.values()])
         for step in range(found[0].step + 1 if found else 1, EPOCHS + 1):
             store.write(NEED, partial(score, run, number, step))
             store.tidy()
@@ -114,7 +114,9 @@ def the_best_and_nothing_else_is_left(root: Path, max_disk: int | None) -> None:
         store.run(trial(root, number)).close()  # as the same command does, where a process died before it could
     store.tidy()
     orphans = [Path(item.path) for item in store.storage().items if item.kind == "orphan"]
-    assert all(is_temporary(path) and path.parts[0] == "trials" for path in orphans)  # `claimed` and `clean` know those
+    assert all(
+        is_temporary(path) and path.parts[0] == "trials" for path in orphans
+    )  # `run_lock` and `clean` know those
     keeping = {number for number in values if store.run(trial(root, number)).kept()}
     assert keeping <= set(order[:CANDIDATES]) and order[0] in keeping
     if max_disk is None:
@@ -167,7 +169,7 @@ def test_an_equal_epoch_that_was_dropped_is_not_taken_up_again(tmp_path: Path) -
     run.write_kept(run.kept()[:1])
     store_of(tmp_path).tidy()  # of another process; the point does without the equal
     again = store_of(tmp_path)
-    found = again.take_up(again.run(trial(tmp_path, 0)), lambda point: "read")
+    found = again.resume_run(again.run(trial(tmp_path, 0)), lambda point: "read")
     assert found is not None and found[1] == "read"
     assert [record.step for record in run.kept()] == [1]
     everything_that_is_referred_to_is_there(tmp_path, None)

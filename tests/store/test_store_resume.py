@@ -26,7 +26,7 @@ def record(stored: Stored, kind: str) -> CheckpointRecord:
 
 
 def published(folder: Path, steps: tuple[int, ...] = (10, 9, 110)) -> ResumePoints:
-    """Points with weights and an optimizer each, one best epoch and one equal of it for all of them."""
+    """Points with weights and an optimizer each, one best epoch and one tie of it for all of them."""
     objects = Objects(folder / "objects")
     resume = ResumePoints(folder / "resume", objects)
     kept = (record(put(objects, 0.5), "best"), record(put(objects, 0.25), "co_best"))

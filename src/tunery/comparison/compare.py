@@ -17,7 +17,7 @@ from tunery.schema import ConfigLike, Document, document_from
 from tunery.schema.reading.document import override, with_absolute_names
 from tunery.schema.results.comparison import Cell, ComparisonResult
 from tunery.store.disk.ownership import DATA
-from tunery.store.disk.run_lock import claimed, read_comparison, refuse_other, refuse_other_data
+from tunery.store.disk.run_lock import read_comparison, refuse_other, refuse_other_data, run_lock
 from tunery.train.signals import Signals
 
 
@@ -80,7 +80,7 @@ def compare(
         data = prepare(first, trust_remote_code=trust_remote_code).record()
         refuse_other_data(folder, data)
     fresh = not (folder / "config.yaml").exists()
-    with claimed(folder, own, record="comparison.json", data=data), closing(runner or OwnInterpreters()) as runner:
+    with run_lock(folder, own, record="comparison.json", data=data), closing(runner or OwnInterpreters()) as runner:
         try:
             cells = [replace(cell, job=replace(cell.job, data=data)) for cell in jobs]
             return _Comparison(cells, store, observer, runner).run()

@@ -30,13 +30,13 @@ from tunery.schema.space.sampled import with_domains
 from tunery.store.disk.run_lock import (
     OTHER_DATA,
     changed_keys,
-    claimed,
     data_changes,
     keep_data,
     own,
     read_study,
     refuse_other,
     refuse_other_data,
+    run_lock,
 )
 from tunery.train.signals import Signals
 
@@ -115,7 +115,7 @@ def search(
         data = prepare(base, trust_remote_code=trust_remote_code).record()
         refuse_other_data(folder, data)
         with (
-            claimed(folder, plain, record="study.json", data=data),
+            run_lock(folder, plain, record="study.json", data=data),
             opened(open_study(url, name=base.name, directions=directions, patience=patience)) as study,
         ):
             _refuse_other_config(study, plain)

@@ -1,4 +1,4 @@
-"""Removing what nothing needs from a folder that nobody works on."""
+"""Removing unreferenced files from a folder that nobody works on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

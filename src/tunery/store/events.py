@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from tunery.store.disk.files import naming
+from tunery.store.disk.files import with_filename
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 """How a system says that there is no room: the disk is full, or the quota is used up."""
@@ -31,7 +31,7 @@ def record_event(root: Path, event: Event, *, why: str, path: Path | None = None
     }
     log = root / "events.jsonl"
     try:
-        with naming(log), log.open("a", encoding="utf-8") as file:
+        with with_filename(log), log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     except OSError as error:
         if error.errno not in FULL:

@@ -21,15 +21,13 @@ def exported_in(path: Path) -> Path:
             return folder
     if not path.exists():
         raise FolderError(f"there is no folder {str(path)!r}")
-    raise FolderError(f"a finished model is needed, but {str(path)!r} {_state(path)}")
-
-
-def _state(path: Path) -> str:
-    """Why there is no model."""
     if (path / "result.json").exists():
-        return "holds only the records of a run; of a study or comparison, the best model alone is kept, in its best/"
-    begun = (path / "config.yaml").exists()
-    return "is unfinished; run the same command again to resume it" if begun else "holds none"
+        why = "holds only the records of a run; of a study or comparison, the best model alone is kept, in its best/"
+    elif (path / "config.yaml").exists():
+        why = "is unfinished; run the same command again to resume it"
+    else:
+        why = "holds none"
+    raise FolderError(f"a finished model is needed, but {str(path)!r} {why}")
 
 
 def require_new(out: Path, run: Path) -> None:

@@ -41,7 +41,7 @@ class RunFolder:
         self.resume = ResumePoints(path / RESUME, self.objects)
         self.metrics = path / "metrics.jsonl"
         self.staging = temporary(path / "staging")
-        """Where this process may put what nobody needs after it."""
+        """Where this process may put what is of no use after it."""
         self._kept = path / "checkpoints.json"
 
     def result(self) -> RunResult | None:
@@ -55,8 +55,8 @@ class RunFolder:
     def written_bytes(self) -> int:
         """Bytes that keeping every checkpoint of the run, uncompressed, would have taken until now."""
         for name in ("result.json", "progress.json"):
-            if (found := read_record(self.path / name, _Written)) is not None:
-                return found.written_bytes
+            if (record := read_record(self.path / name, _Written)) is not None:
+                return record.written_bytes
         return 0
 
     def progress(self) -> Progress:
@@ -68,7 +68,7 @@ class RunFolder:
         write_text(self.path / "progress.json", progress.model_dump_json(indent=1))
 
     def kept(self) -> tuple[CheckpointRecord, ...]:
-        """The epochs whose weights are kept: the best, then its equals."""
+        """The epochs whose weights are kept: the best, then its ties."""
         return read_json(self._kept, _KEPT.validate_json) or ()
 
     def best(self) -> CheckpointRecord | None:
@@ -93,14 +93,14 @@ class RunFolder:
         """The rows that the run's model answers worst, where that is recorded."""
         return read_record(self.path / WORST_ROWS, WorstRows)
 
-    def write_worst_rows(self, found: WorstRows) -> None:
+    def write_worst_rows(self, rows: WorstRows) -> None:
         """Record the rows that the run's model answers worst."""
-        write_text(self.path / WORST_ROWS, found.model_dump_json(indent=1))
+        write_text(self.path / WORST_ROWS, rows.model_dump_json(indent=1))
 
     def forget_texts(self) -> None:
         """Take the texts of rows out of the run's records."""
-        if (found := self.worst_rows()) is not None and found.has_texts:
-            self.write_worst_rows(found.without_texts())
+        if (rows := self.worst_rows()) is not None and rows.has_texts:
+            self.write_worst_rows(rows.without_texts())
 
     def is_closed(self) -> bool:
         """Whether nothing is left of the work on a finished run."""

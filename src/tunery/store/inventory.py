@@ -37,7 +37,7 @@ _APART: Final = (OBJECTS, TRIALS, CELLS, RESCORED)
 
 _KINDS: Final = ("best", "co_best", "resume", "orphan")
 """What an object is called that is there for several reasons: the first of these."""
-_EPOCH: Final = {"best": "best epoch", "co_best": "equal of the best epoch"}
+_EPOCH: Final = {"best": "best epoch", "co_best": "tie of the best epoch"}
 _FOREIGN: Final = "not written by tunery"
 _LEFT: Final = "left behind by a process that was stopped"
 
@@ -49,7 +49,7 @@ class _Study:
 
     root: Path
     base: Path
-    """Paths of items are told from here."""
+    """Paths of items are relative to this."""
     title: str
     reasons: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     """Name of an object -> kinds and words of all who need it."""
@@ -59,7 +59,12 @@ def storage_of(root: Path) -> Storage:
     """The inventory of a run, study or comparison."""
     root = root.resolve()
     studies = [(study, list(_runs_of(study))) for study in _studies(root)]
-    items = sorted(_items(studies), key=lambda item: (-item.bytes, item.path))
+    items: list[StoredItem] = []
+    for study, runs in studies:
+        for run in runs:
+            items += _items_of_run(study, run)
+        items += _items_of_objects(study)
+    items.sort(key=lambda item: (-item.bytes, item.path))
     records = sum(item.bytes for item in items if item.kind == "records")
     return Storage(
         items=tuple(items),
@@ -70,12 +75,12 @@ def storage_of(root: Path) -> Storage:
 
 
 def clean(root: Path, *, delete: bool) -> tuple[StoredItem, ...]:
-    """What nothing needs, largest first; with `delete` it is removed. The folder must be held then."""
+    """Unreferenced files, largest first; with `delete` they are removed. The folder must be held then."""
     root = root.resolve()
     with ExitStack() as turns:
-        for place in [study.root / OBJECTS for study in _studies(root)] if delete else ():
-            if place.is_dir():
-                turns.enter_context(alone(place, say=lambda text: None))
+        for objects in [study.root / OBJECTS for study in _studies(root)] if delete else ():
+            if objects.is_dir():
+                turns.enter_context(alone(objects, say=lambda text: None))
         orphans = tuple(item for item in storage_of(root).items if item.kind == "orphan")
         if delete:
             _remove(orphans, root)
@@ -93,8 +98,8 @@ def run_folders(root: Path) -> list[Path]:
 
 
 def _numbered(folder: str | Path) -> list[str]:
-    found = entries(folder)
-    return [entry.name for entry in found if is_number(entry.name) and entry.is_dir(follow_symlinks=False)]
+    folders = [entry.name for entry in entries(folder) if entry.is_dir(follow_symlinks=False)]
+    return [name for name in folders if is_number(name)]
 
 
 def _studies(root: Path) -> Iterator[_Study]:
@@ -114,23 +119,16 @@ def _runs_of(study: _Study) -> Iterator[RunFolder]:
         yield RunFolder(study.root / TRIALS / name, objects=objects)
 
 
-def _items(studies: Iterable[tuple[_Study, Iterable[RunFolder]]]) -> Iterator[StoredItem]:
-    for study, runs in studies:
-        for run in runs:
-            yield from _items_of_run(study, run)
-        yield from _items_of_objects(study)
-
-
 def _items_of_run(study: _Study, run: RunFolder) -> Iterator[StoredItem]:
     is_root = run.path == study.root
     of = study.title if is_root else f" of trial {run.path.name}{study.title}"
-    found = {entry.name: entry for entry in entries(run.path)}
-    for record in run.kept() if "checkpoints.json" in found else ():
+    inside = {entry.name: entry for entry in entries(run.path)}
+    for record in run.kept() if "checkpoints.json" in inside else ():
         study.reasons[record.digest].append((record.kind, f"{_EPOCH[record.kind]}{of}"))
-    if RESUME in found:
+    if RESUME in inside:
         yield from _items_of_points(study, run, of=of)
     records = 0
-    for name, entry in found.items():
+    for name, entry in inside.items():
         if name == RESUME or (is_root and name in _APART):
             continue
         elif item := _weights(study, entry, of=of):
@@ -170,10 +168,10 @@ def _weights(study: _Study, entry: os.DirEntry[str], *, of: str) -> StoredItem |
         return _entry(study, entry, kind="export", why=f"the best model{of}, as other tools load it")
     if is_temporary(path):
         return _entry(study, entry, kind="orphan", why=_LEFT)
-    if (place := set_aside_from(path)) is not None:
-        lost = not place.exists()
-        why = "set aside, and put back by the next command" if lost else _LEFT
-        return _entry(study, entry, kind="export" if lost else "orphan", why=why)
+    if (target := set_aside_from(path)) is not None:
+        if target.exists():
+            return _entry(study, entry, kind="orphan", why=_LEFT)
+        return _entry(study, entry, kind="export", why="set aside, and put back by the next command")
     return None
 
 
@@ -183,16 +181,11 @@ def _items_of_objects(study: _Study) -> Iterator[StoredItem]:
         if is_temporary(path):
             yield _entry(study, entry, kind="orphan", why=_LEFT)
         elif (digest := digest_in(entry.name)) is not None:
-            kind, why = _why(study.reasons.get(digest, ()))
-            yield _entry(study, entry, kind=kind, why=why)
+            reasons = study.reasons.get(digest, [("orphan", "no record and no resume point refers to it")])
+            kind = min((kind for kind, _ in reasons), key=_KINDS.index)
+            yield _entry(study, entry, kind=kind, why="; ".join(dict.fromkeys(why for _, why in reasons)))
         elif entry.name != LOCK:
             yield _entry(study, entry, kind="records", why=_FOREIGN)
-
-
-def _why(reasons: Iterable[tuple[str, str]]) -> tuple[str, str]:
-    found = tuple(reasons) or (("orphan", "no record and no resume point names it"),)
-    kind = min((kind for kind, _ in found), key=_KINDS.index)
-    return kind, "; ".join(dict.fromkeys(words for _, words in found))
 
 
 def _entry(study: _Study, entry: os.DirEntry[str], *, kind: str, why: str) -> StoredItem:
@@ -200,9 +193,8 @@ def _entry(study: _Study, entry: os.DirEntry[str], *, kind: str, why: str) -> St
 
 
 def _item(study: _Study, path: Path, *, kind: str, why: str, count: int) -> StoredItem:
-    place = os.fsencode(path.relative_to(study.base)).decode(errors="replace")  # others' names may be any bytes
-    given = {"path": place, "kind": kind, "why": why, "bytes": count}
-    return StoredItem.model_validate(given)
+    relative = os.fsencode(path.relative_to(study.base)).decode(errors="replace")  # others' names may be any bytes
+    return StoredItem.model_validate({"path": relative, "kind": kind, "why": why, "bytes": count})
 
 
 def _remove(orphans: Iterable[StoredItem], root: Path) -> None:

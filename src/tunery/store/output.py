@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tunery.errors import OutputError
-from tunery.store.disk.files import naming, write_bytes
+from tunery.store.disk.files import with_filename, write_bytes
 
 
 def require_free(path: Path, *, sources: Iterable[Path] = (), overwrite: bool = False) -> None:
@@ -23,7 +23,7 @@ def require_free(path: Path, *, sources: Iterable[Path] = (), overwrite: bool = 
     if _is_stream(path):
         return
     for source in sources:
-        if _same(source, path):
+        if source.exists() and path.exists() and source.samefile(path):
             raise OutputError(f"output and input must be two files, but {str(path)!r} is both; choose another output")
     if path.is_dir() or (path.exists() and not path.is_file()):
         raise OutputError(f"the output must be a file, but {str(path)!r} is something else; choose another output")
@@ -44,7 +44,7 @@ def write_output(path: Path, text: str, *, sources: Iterable[Path] = (), overwri
     require_free(path, sources=sources, overwrite=overwrite)
     content = text.encode(errors="replace")
     if _is_stream(path):
-        with naming(path), path.open("wb") as stream:
+        with with_filename(path), path.open("wb") as stream:
             stream.write(content)
     else:
         write_bytes(path.resolve(), content)
@@ -52,7 +52,3 @@ def write_output(path: Path, text: str, *, sources: Iterable[Path] = (), overwri
 
 def _is_stream(path: Path) -> bool:
     return path.is_char_device() or path.is_fifo()
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)

@@ -32,7 +32,7 @@ class Point:
     """The best epochs as they were then."""
 
     def needs(self) -> set[str]:
-        """Names of the objects without which the point is of no use. Equals of the best are none of them."""
+        """Names of the objects without which the point is of no use. Ties of the best are none of them."""
         best = {record.digest for record in self.kept if record.kind == "best"}
         return best | {stored.digest for stored in self.objects.values()}
 
@@ -58,21 +58,26 @@ class ResumePoints:
 
     def points(self) -> list[Point]:
         """The points with a readable manifest, newest first; the objects are not looked at."""
-        found = []
+        points = []
         for path in self._newest_first():
             with suppress(Damaged, FileNotFoundError):  # another process may have dropped it
-                found.append(_read(path))
-        return found
+                points.append(_read(path))
+        return points
 
     def latest(self) -> Point | None:
         """The newest whole point, as `read_latest` finds it."""
-        found = self.read_latest(self._check)
-        return found[0] if found else None
+
+        def check(point: Point) -> None:
+            for stored in point.objects.values():
+                self._objects.check(stored.digest)
+
+        latest = self.read_latest(check)
+        return latest[0] if latest else None
 
     def read_latest(self, read: Callable[[Point], T]) -> tuple[Point, T] | None:
         """The newest whole point and what was read of it. Damaged ones after it are dropped: they are not the newest.
 
-        A warning per dropped point says what is damaged and how many steps are lost. Equals of the best that are gone
+        A warning per dropped point says what is damaged and how many steps are lost. Ties of the best that are gone
         are left out of the point.
 
         Args:
@@ -88,7 +93,15 @@ class ResumePoints:
                 damaged[path] = error
         for path, why in damaged.items():
             path.unlink()
-            warnings.warn(_lost(_step(path), why, whole[0] if whole else None), stacklevel=2)
+            step = _step(path)
+            what = (
+                f"resume point of step {step} is damaged ({str(why).partition('; ')[0]})"  # its remedy is what follows
+            )
+            if whole is None:
+                loss = f"training starts over, {step} steps are lost"
+            else:
+                loss = f"training goes on from step {whole[0].step}, {step - whole[0].step} steps are trained again"
+            warnings.warn(f"{what}; {loss}", stacklevel=2)
         return whole
 
     def drop(self, step: int) -> None:
@@ -98,28 +111,24 @@ class ResumePoints:
 
     def clear(self) -> None:
         """Remove all points, the newest last, and the folder where nothing of others is in it."""
-        left = [path for path in map(Path, entries(self.root)) if is_temporary(path)]
-        for path in [*reversed(self._newest_first()), *left]:
+        temporaries = [path for path in map(Path, entries(self.root)) if is_temporary(path)]
+        for path in [*reversed(self._newest_first()), *temporaries]:
             path.unlink(missing_ok=True)
         remove_empty(self.root)
 
     def _newest_first(self) -> list[Path]:
-        found = [Path(entry) for entry in entries(self.root) if entry.is_file(follow_symlinks=False)]
-        return sorted(filter(is_point, found), key=_step, reverse=True)
+        files = [Path(entry) for entry in entries(self.root) if entry.is_file(follow_symlinks=False)]
+        return sorted(filter(is_point, files), key=_step, reverse=True)
 
     def _whole(self, path: Path, read: Callable[[Point], T]) -> tuple[Point, T]:
         point = _read(path)
         for record in point.kept:
             if record.kind == "best":
                 self._objects.check(record.digest)
-        there = tuple(record for record in point.kept if self._is_there(record))
-        return replace(point, kept=there), read(point)
+        kept = tuple(record for record in point.kept if self._is_intact(record))
+        return replace(point, kept=kept), read(point)
 
-    def _check(self, point: Point) -> None:
-        for stored in point.objects.values():
-            self._objects.check(stored.digest)
-
-    def _is_there(self, record: CheckpointRecord) -> bool:
+    def _is_intact(self, record: CheckpointRecord) -> bool:
         try:
             self._objects.check(record.digest)
         except Damaged:
@@ -135,14 +144,6 @@ def is_point(path: Path) -> bool:
 
 def _step(path: Path) -> int:
     return int(path.stem.removeprefix("step-"))
-
-
-def _lost(step: int, why: Damaged, whole: Point | None) -> str:
-    """Without the remedy that `why` ends with: this is it."""
-    damaged = f"resume point of step {step} is damaged ({str(why).partition('; ')[0]})"
-    if whole is None:
-        return f"{damaged}; training starts over, {step} steps are lost"
-    return f"{damaged}; training goes on from step {whole.step}, {step - whole.step} steps are trained again"
 
 
 def _body(point: Point) -> dict[str, Any]:

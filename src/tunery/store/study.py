@@ -114,7 +114,7 @@ class StudyStore:
         self._candidates = 0
         return self.tidy()
 
-    def take_up(self, folder: RunFolder, read: Callable[[Point], T]) -> tuple[Point, T] | None:
+    def resume_run(self, folder: RunFolder, read: Callable[[Point], T]) -> tuple[Point, T] | None:
         """Put a run back to where its newest whole resume point was, or to its start where it has none.
 
         Returns:

@@ -15,7 +15,7 @@ from tunery.schema.reading.document import with_absolute_names
 from tunery.schema.results.run import RunResult, Start
 from tunery.store.disk.files import recover
 from tunery.store.disk.lock import held
-from tunery.store.disk.run_lock import claimed, refuse_other, refuse_other_data
+from tunery.store.disk.run_lock import refuse_other, refuse_other_data, run_lock
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore, ignore
 from tunery.train.conclude import conclude
@@ -99,7 +99,7 @@ def fit(
             sizes = sizes_of(run)
             n_jobs = config.search.n_jobs if is_trial else None
             require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=n_jobs)
-        with claimed(folder.path, document, record="result.json", data=data, root=root):
+        with run_lock(folder.path, document, record="result.json", data=data, root=root):
             training = Training(run, store, folder, callbacks, clock=clock, signals=signals, started_from=started_from)
             progress = training.finish(start_over=None if is_new else begin)
             return conclude(

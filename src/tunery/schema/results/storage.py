@@ -18,7 +18,7 @@ class StoredItem(Record):
     path: str
     """Within the run folder."""
     kind: Literal["best", "co_best", "resume", "export", "records", "orphan"]
-    """`records`: metrics, logs, reports, configs, the study's database; `orphan`: nothing needs it, `tunery clean`
+    """`records`: metrics, logs, reports, configs, the study's database; `orphan`: unreferenced, `tunery clean`
     removes it."""
     why: str
     """In words: `best epoch of trial 7`, `resume point at step 120`."""

@@ -3,8 +3,8 @@
 Two kinds of names (`ownership`) are left behind by a crash, and `recover` sees to both:
 
 - a temporary is half-written or half-removed, and nobody's once its process is gone;
-- a folder that was set aside is what it held before it was replaced: it is good, and comes back where its place is
-  empty.
+- a folder that was set aside is what it held before it was replaced: it is good, and comes back where nothing has
+  taken its name.
 """
 
 import errno
@@ -20,7 +20,7 @@ from tunery.store.disk.ownership import CELLS, RESCORED, RESUME, aside, is_tempo
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def with_filename(path: Path) -> Iterator[None]:
     """Name the path in an `OSError` that does not: those of open files say only what went wrong."""
     try:
         yield
@@ -44,7 +44,7 @@ def write(path: Path, *parts: bytes | memoryview) -> None:
     Raises:
         FileExistsError: when something is there, a link included.
     """
-    with naming(path), path.open("xb", buffering=0) as file:
+    with with_filename(path), path.open("xb", buffering=0) as file:
         for part in parts:
             rest = memoryview(part).cast("B")
             while rest:
@@ -55,7 +55,7 @@ def sync(path: Path) -> None:
     """Make sure that a file, or the names in a folder, have reached the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        with naming(path):
+        with with_filename(path):
             os.fsync(descriptor)
     except OSError as error:
         if error.errno != errno.EINVAL:  # so says a file system whose folders cannot be synced, and need not be
@@ -71,7 +71,7 @@ def rename(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path; when the block ends well, it becomes `path` in one step, on disk for good."""
     make_folder(path.parent)
     staged = temporary(path)
@@ -87,7 +87,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
     """Write a file whole."""
-    with written_whole(path) as staged:
+    with atomic_write(path) as staged:
         write(staged, *parts)
 
 
@@ -159,22 +159,13 @@ def recover(folder: Path) -> None:
     Objects, trials and cells have locks of their own, and are left to those who hold them.
     """
     root = folder.resolve()
-    for place in (
-        root,
-        root / RESUME,
-        root / RESCORED,
-        *(root / CELLS / entry.name for entry in entries(root / CELLS)),
-    ):
-        for entry in entries(place):
-            _finish(Path(entry))
-
-
-def _finish(path: Path) -> None:
-    if is_temporary(path):
-        _delete(path)
-    elif (place := set_aside_from(path)) is not None:
-        _put_back(path, place)
-        remove_tree(path)
+    methods = [root / CELLS / entry.name for entry in entries(root / CELLS)]
+    for path in [Path(entry) for below in (root, root / RESUME, root / RESCORED, *methods) for entry in entries(below)]:
+        if is_temporary(path):
+            _delete(path)
+        elif (target := set_aside_from(path)) is not None:
+            _put_back(path, target)
+            remove_tree(path)
 
 
 def _delete(path: Path) -> None:
@@ -194,8 +185,8 @@ def entries(folder: str | Path) -> list[os.DirEntry[str]]:
     if os.path.islink(folder):
         return []
     try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder) as inside:
+            return sorted(inside, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tunery.errors import FolderError
-from tunery.store.disk.files import naming
+from tunery.store.disk.files import with_filename
 from tunery.store.disk.ownership import LOCK
 
 PROC: Final = Path("/proc")
@@ -155,7 +155,7 @@ def _taken(folder: Path) -> int:
     try:
         if not _obtained_in_time(descriptor):
             raise _refusal(folder, _read(descriptor) or _NAMELESS)
-        with naming(folder / LOCK):
+        with with_filename(folder / LOCK):
             _write(descriptor, json.dumps(_myself("seconds")._asdict()))
     except BaseException:
         _close(descriptor)
@@ -186,7 +186,7 @@ def _await_turn(descriptor: int, folder: Path, say: Callable[[str], None], patie
 
 
 def _has_turn(descriptor: int, folder: Path) -> bool:
-    with naming(folder / LOCK):
+    with with_filename(folder / LOCK):
         locked = _locked(descriptor, fcntl.LOCK_EX)
         return _is_still_mine(descriptor) if locked is None else locked
 

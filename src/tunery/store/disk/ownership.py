@@ -6,7 +6,7 @@
 2. In its own folder it touches the names below and its temporaries, where it makes them, and nothing else. Whatever
    else lies there is somebody's, and stays as it is.
 3. A temporary has a random name that ends in a mark of its own, and is created exclusively.
-4. The folder itself may be a link, or lie behind links. Inside of it no link is followed: one that stands at a name of
+4. The folder itself may be a link, or lie behind links. Inside of it no link is followed: one that has a name of
    tunery's is refused before anything is written.
 
 Imports nothing heavy, so that a wrong folder is refused at once.
@@ -92,8 +92,8 @@ def aside(path: Path) -> Path:
 
 def set_aside_from(path: Path) -> Path | None:
     """Where a folder that was set aside belongs; None where this is no such folder."""
-    found = _ASIDE.fullmatch(path.name)
-    return path.with_name(found[1]) if found else None
+    match = _ASIDE.fullmatch(path.name)
+    return path.with_name(match[1]) if match else None
 
 
 def is_number(name: str) -> bool:
@@ -102,7 +102,7 @@ def is_number(name: str) -> bool:
 
 
 def require_own(folder: Path) -> None:
-    """See that tunery may work in `folder`: it is new, empty or its own, and no link stands where it would write.
+    """See that tunery may work in `folder`: it is new, empty or its own, and no link is where it would write.
 
     Only names and the mark are looked at; nothing is written.
 
@@ -125,7 +125,7 @@ def require_own(folder: Path) -> None:
 
 
 def require_run(folder: Path) -> None:
-    """See that `folder` is tunery's, and that no link stands where it would write.
+    """See that `folder` is tunery's, and that no link is where it would write.
 
     Raises:
         FolderError: when it is not.
@@ -178,7 +178,7 @@ def _text(path: Path, *, nothing: str = "") -> str:
 
 
 def refuse_links(folder: Path) -> None:
-    """See that what stands at tunery's names in its own folder is what it makes there: real files and folders.
+    """See that tunery's names in its own folder are what it makes there: real files and folders.
 
     Raises:
         FolderError: when a link, another kind of file, or another file system is found there.
@@ -186,17 +186,17 @@ def refuse_links(folder: Path) -> None:
     device = folder.stat().st_dev
     for path, wanted in _names(folder):
         try:
-            found = path.lstat()
+            status = path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             continue
-        if stat.S_ISLNK(found.st_mode):
+        if stat.S_ISLNK(status.st_mode):
             raise FolderError(
                 f"inside a run folder no link is followed, but {str(path)!r} is one; put the {wanted} itself there. "
                 "To keep a run on another disk, choose an --out there, or link the whole run folder"
             )
-        if not _KINDS[wanted](found.st_mode):
+        if not _KINDS[wanted](status.st_mode):
             raise FolderError(f"{str(path)!r} must be a {wanted}, which tunery writes, but is something else; move it")
-        if wanted == "folder" and found.st_dev != device:
+        if wanted == "folder" and status.st_dev != device:
             raise FolderError(
                 f"a run folder must lie on one file system, but {str(path)!r} is on another; choose an --out there"
             )

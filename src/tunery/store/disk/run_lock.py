@@ -9,7 +9,7 @@ from typing import Any, Final
 from tunery.errors import DataError, FolderError
 from tunery.schema.reading.yaml_text import dump_yaml, read_yaml
 from tunery.schema.results.comparison import ComparisonResult
-from tunery.schema.results.run import DataRecord, SplitRecord
+from tunery.schema.results.run import DataRecord
 from tunery.schema.results.study import StudyResult
 from tunery.store.disk.files import make_folder, recover, require_writable, write_text
 from tunery.store.disk.lock import held
@@ -36,7 +36,7 @@ _PLACES: Final = tuple(f"data.{key}" for key in ("dataset", "revision", "train",
 
 
 @contextmanager
-def claimed(
+def run_lock(
     path: Path,
     document: Mapping[str, Any],
     *,
@@ -61,7 +61,9 @@ def claimed(
         refuse_other(path, document, record=record, root=root)
         if data is not None:
             refuse_other_data(root or path, data)
-        _write_config(path / "config.yaml", dump_yaml(_plain(document)))
+        config, text = path / "config.yaml", dump_yaml(_plain(document))
+        if not config.exists() or config.read_bytes() != text.encode():  # resuming must need no room for it
+            write_text(config, text)
         if data is not None:
             keep_data(root or path, data)
         yield
@@ -97,8 +99,8 @@ def refuse_other_data(path: Path, data: DataRecord) -> None:
     Raises:
         DataError: when it did; the message names the splits that differ.
     """
-    known = read_record(path / DATA, DataRecord)
-    if known is not None and (changed := data_changes(known, data)):
+    before = read_record(path / DATA, DataRecord)
+    if before is not None and (changed := data_changes(before, data)):
         raise DataError(f"{str(path)!r} was begun with other data: {changed}; {OTHER_DATA}")
 
 
@@ -107,23 +109,16 @@ OTHER_DATA: Final = "put back what was there, or choose another --out for what i
 
 def data_changes(before: DataRecord, now: DataRecord, *, names: Iterable[str] = SPLITS) -> str:
     """In which of the named splits the rows differ, in words; empty where they are the same, wherever they are."""
-    return "; ".join(
-        _split_change(name, before.splits[name], now.splits[name])
-        for name in names
-        if now.splits[name].digest != before.splits[name].digest
-    )
-
-
-def _split_change(name: str, before: SplitRecord, now: SplitRecord) -> str:
-    if before.rows == now.rows:
-        return f"{name} has {now.rows:,} rows as before, but not the same ({now.source})"
-    return f"{name} had {before.rows:,} rows and has {now.rows:,} ({now.source})"
-
-
-def _write_config(path: Path, text: str) -> None:
-    """A config that is there as it should be is left alone: resuming must need no room for it."""
-    if not path.exists() or path.read_bytes() != text.encode():
-        write_text(path, text)
+    changes = []
+    for name in names:
+        old, new = before.splits[name], now.splits[name]
+        if old.digest == new.digest:
+            continue
+        if old.rows == new.rows:
+            changes.append(f"{name} has {new.rows:,} rows as before, but not the same ({new.source})")
+        else:
+            changes.append(f"{name} had {old.rows:,} rows and has {new.rows:,} ({new.source})")
+    return "; ".join(changes)
 
 
 def refuse_other(folder: Path, document: Mapping[str, Any], *, record: str, root: Path | None = None) -> None:

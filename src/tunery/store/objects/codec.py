@@ -53,22 +53,6 @@ def tensor_of(rows: Rows, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(rows.reshape(-1)).view(dtype).reshape(shape)
 
 
-def _as_they_are(rows: Rows, base: Rows | None) -> Bytes:
-    return rows.reshape(-1)
-
-
-def _taken(payload: Bytes, shape: tuple[int, int, int], base: Rows | None) -> Rows:
-    return payload.reshape(shape)
-
-
-def _planes(rows: Rows, base: Rows | None) -> Bytes:
-    return _squeezed(_split(rows, room=0))
-
-
-def _from_planes(payload: Bytes, shape: tuple[int, int, int], base: Rows | None) -> Rows:
-    return _joined(_expanded(payload, limit=prod(shape)), shape)
-
-
 def _delta(rows: Rows, base: Rows | None) -> Bytes:
     """A bit per row that says whether it differs, then the planes of what differs in those that do."""
     differences = rows ^ _given(base)
@@ -76,13 +60,13 @@ def _delta(rows: Rows, base: Rows | None) -> Bytes:
     mask = np.packbits(differ)
     whole = _split(differences if differ.all() else differences[differ], room=mask.size)
     whole[: mask.size] = mask
-    return _squeezed(whole)
+    return _compressed(whole)
 
 
 def _from_delta(payload: Bytes, shape: tuple[int, int, int], base: Rows | None) -> Rows:
     count, values, item = shape
     room = (count + 7) // 8
-    whole = _expanded(payload, limit=room + prod(shape))
+    whole = _decompressed(payload, limit=room + prod(shape))
     differ = np.unpackbits(whole[:room], count=count).astype(bool)
     differences = _joined(whole[room:], (int(differ.sum()), values, item))
     if differ.all():
@@ -93,8 +77,11 @@ def _from_delta(payload: Bytes, shape: tuple[int, int, int], base: Rows | None) 
 
 
 CODECS: Final = {
-    "raw": Codec(_as_they_are, _taken),
-    "planes": Codec(_planes, _from_planes),
+    "raw": Codec(lambda rows, base: rows.reshape(-1), lambda payload, shape, base: payload.reshape(shape)),
+    "planes": Codec(
+        lambda rows, base: _compressed(_split(rows, room=0)),
+        lambda payload, shape, base: _joined(_decompressed(payload, limit=prod(shape)), shape),
+    ),
     "delta": Codec(_delta, _from_delta, against=True),
 }
 """`raw`: as they are. `planes`: all first bytes, then all second ones, ...; then zstd. `delta`: XOR against the
@@ -115,24 +102,24 @@ def _split(rows: Rows, *, room: int) -> Bytes:
     """Byte planes, behind some room."""
     whole = np.empty(room + rows.size, np.uint8)
     values = rows.reshape(-1, rows.shape[2])
-    for place, plane in enumerate(whole[room:].reshape(rows.shape[2], -1)):
-        plane[:] = values[:, place]
+    for position, plane in enumerate(whole[room:].reshape(rows.shape[2], -1)):
+        plane[:] = values[:, position]
     return whole
 
 
 def _joined(planes: Bytes, shape: tuple[int, int, int]) -> Rows:
     rows = np.empty(shape, np.uint8)
     values = rows.reshape(-1, shape[2])
-    for place, plane in enumerate(planes.reshape(shape[2], shape[0] * shape[1])):
-        values[:, place] = plane
+    for position, plane in enumerate(planes.reshape(shape[2], shape[0] * shape[1])):
+        values[:, position] = plane
     return rows
 
 
-def _squeezed(content: Bytes) -> Bytes:
+def _compressed(content: Bytes) -> Bytes:
     return np.frombuffer(ZstdCompressor(compression_params=_ZSTD).compress(content.data), np.uint8)
 
 
-def _expanded(payload: Bytes, *, limit: int) -> Bytes:
+def _decompressed(payload: Bytes, *, limit: int) -> Bytes:
     """At most `limit` bytes: a wrong length must not take the memory."""
     if (size := frame_content_size(payload.data)) > limit:
         raise ValueError(f"at most {limit} bytes were encoded, but {size} would come back")

@@ -41,8 +41,8 @@ class Entry(BaseModel):
     @property
     def torch_dtype(self) -> torch.dtype:
         """The dtype itself."""
-        found: torch.dtype = getattr(torch, self.dtype)
-        return found
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        return dtype
 
     @property
     def rows(self) -> tuple[int, int, int]:
@@ -63,11 +63,11 @@ class Contents(BaseModel):
     @cached_property
     def name(self) -> str:
         """Digest of what the tensors are; how they are encoded is not in it."""
-        found = [[name, entry.dtype, entry.shape, entry.digest] for name, entry in sorted(self.tensors.items())]
-        return digest_of(json.dumps(found).encode())
+        tensors = [[name, entry.dtype, entry.shape, entry.digest] for name, entry in sorted(self.tensors.items())]
+        return digest_of(json.dumps(tensors).encode())
 
     @cached_property
-    def places(self) -> dict[str, tuple[int, int]]:
+    def offsets(self) -> dict[str, tuple[int, int]]:
         """Begin and end of every tensor's bytes, counted from the end of the header."""
         ends = list(accumulate(entry.bytes for entry in self.tensors.values()))
         return dict(zip(self.tensors, zip([0, *ends], ends, strict=False), strict=True))
@@ -79,11 +79,11 @@ class Contents(BaseModel):
         return len(text).to_bytes(_LENGTH, "little") + text
 
     def _document(self, table: str) -> dict[str, Any]:
-        places = {
+        tensors = {
             name: {"dtype": "U8", "shape": [end - begin], "data_offsets": [begin, end]}
-            for name, (begin, end) in self.places.items()
+            for name, (begin, end) in self.offsets.items()
         }
-        return {"__metadata__": {"tunery": table, "digest": digest_of(table.encode())}, **places}
+        return {"__metadata__": {"tunery": table, "digest": digest_of(table.encode())}, **tensors}
 
     @classmethod
     def of(cls, path: Path) -> tuple["Contents", int]:

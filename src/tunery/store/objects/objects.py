@@ -53,8 +53,8 @@ def room_for(tensors: Mapping[str, "Tensor"]) -> int:
 
 def digest_in(name: str) -> str | None:
     """The digest by which a file is called; None where it is no object's name."""
-    found = _NAME.fullmatch(name)
-    return found[1] if found else None
+    match = _NAME.fullmatch(name)
+    return match[1] if match else None
 
 
 @final
@@ -153,7 +153,6 @@ class Objects:
         """Remove all objects, and the folder if nobody else's file is in it."""
         for digest in self.digests():
             self.remove(digest)
-        left = [path for path in map(Path, entries(self.root)) if path.name == LOCK or is_temporary(path)]
-        for path in left:
+        for path in [path for path in map(Path, entries(self.root)) if path.name == LOCK or is_temporary(path)]:
             path.unlink(missing_ok=True)
         remove_empty(self.root)

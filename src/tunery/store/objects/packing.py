@@ -36,14 +36,27 @@ def packed(
     """
     largest_first = sorted(tensors, key=lambda name: (-tensors[name].nbytes, name))  # so that no thread waits long
     rows = {name: rows_of(tensors[name]) for name in largest_first}
-    entries = _all({name: partial(_entry, tensors[name], rows[name]) for name in rows})
+    digests = _all({name: partial(digest_of, rows[name].data) for name in rows})
+    entries = {
+        name: Entry(
+            dtype=str(tensors[name].dtype).removeprefix("torch."),
+            shape=tuple(tensors[name].shape),
+            digest=digests[name],
+            bytes=rows[name].size,
+        )
+        for name in rows
+    }
     digest = Contents(version=1, tensors=entries).name
     if _is_stored(path_of(digest), digest, reference):
         return Encoded(digest, ())
     given = reference if compress else None
     base = given.load() if given else {}
     jobs = {name: partial(_encoded, entries[name], rows[name], base.get(name), compress) for name in rows}
-    return Encoded(digest, _parts(_all(jobs), reference=given))
+    encoded = _all(jobs)
+    final = {name: entry for name, (entry, _) in encoded.items()}
+    is_needed = any(CODECS[entry.codec].against for entry in final.values())
+    contents = Contents(version=1, tensors=final, reference=given.digest if given and is_needed else None)
+    return Encoded(digest, (contents.header(), *(payload.data for _, payload in encoded.values())))
 
 
 def unpacked(path: Path, digest: str, *, reference: Reference | None = None) -> dict[str, Tensor]:
@@ -89,11 +102,6 @@ def _all(jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
         return dict(zip(jobs, pool.map(lambda job: job(), jobs.values()), strict=True))
 
 
-def _entry(tensor: Tensor, rows: Rows) -> Entry:
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    return Entry(dtype=dtype, shape=tuple(tensor.shape), digest=digest_of(rows.data), bytes=rows.size)
-
-
 def _encoded(entry: Entry, rows: Rows, base: Tensor | None, compress: bool) -> tuple[Entry, Bytes]:
     before = _before(entry, base)
     wanted = "raw" if not compress else "planes" if before is None else "delta"
@@ -108,16 +116,6 @@ def _before(entry: Entry, base: Tensor | None) -> Rows | None:
     return rows_of(base) if base is not None and alike else None
 
 
-def _parts(
-    encoded: Mapping[str, tuple[Entry, Bytes]], *, reference: Reference | None
-) -> tuple[bytes | memoryview, ...]:
-    """The bytes of the file, one after another."""
-    entries = {name: entry for name, (entry, _) in encoded.items()}
-    needed = reference and any(CODECS[entry.codec].against for entry in entries.values())
-    contents = Contents(version=1, tensors=entries, reference=reference.digest if reference and needed else None)
-    return contents.header(), *(payload.data for _, payload in encoded.values())
-
-
 def _base(path: Path, contents: Contents, reference: Reference | None) -> Mapping[str, Tensor]:
     """The pretrained values that an object needs; none where it needs none."""
     if contents.reference is None:
@@ -129,7 +127,7 @@ def _base(path: Path, contents: Contents, reference: Reference | None) -> Mappin
 
 def _payload(path: Path, name: str, contents: Contents, begin: int) -> Bytes:
     """The encoded bytes of one tensor, found to be what was written."""
-    entry, (first, last) = contents.tensors[name], contents.places[name]
+    entry, (first, last) = contents.tensors[name], contents.offsets[name]
     with _or_damaged(path, name):
         payload = read(path, begin + first, last - first)
         _require(payload, entry.payload or entry.digest)

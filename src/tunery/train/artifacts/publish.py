@@ -13,7 +13,7 @@ from tunery.model.export import export
 from tunery.schema import RunConfig
 from tunery.schema.results.card import CARD_FORMAT
 from tunery.schema.results.run import CheckpointRecord
-from tunery.store.disk.files import naming, remove_tree, replace_folder, write
+from tunery.store.disk.files import remove_tree, replace_folder, with_filename, write
 from tunery.store.disk.ownership import temporary
 from tunery.store.exported import CARD
 from tunery.train.artifacts.verify import ROWS, require_same
@@ -88,7 +88,7 @@ def export_checked(
 def os_errors_of_libraries(path: Path) -> Iterator[None]:
     """Raise `OSError` where safetensors or tokenizers fail to write: their own errors hide that it was the disk."""
     try:
-        with naming(path):
+        with with_filename(path):
             yield
     except Exception as error:
         if (match := _OS_ERROR.search(str(error))) is None:

@@ -123,7 +123,9 @@ class Training:
     def _resume(self) -> int | None:
         """Go back to the newest whole resume point. Returns its step; None where there is none."""
         run, before = self._run, self._before.environment
-        latest = self._store.take_up(self._folder, partial(read, objects=self._folder.objects, reference=run.reference))
+        latest = self._store.resume_run(
+            self._folder, partial(read, objects=self._folder.objects, reference=run.reference)
+        )
         if latest is None:
             return None
         point, snapshot = latest
