@@ -111,12 +111,16 @@ def test_a_run_that_dies_at_any_operation_ends_as_if_it_had_not(tmp_path: Path, 
     _report({f"{disk.log[place]} ({place})": problem for place, problem in found.items()})
 
 
-@pytest.mark.parametrize("share", range(3))
+SHARES = 12
+"""One test refuses one operation of so many."""
+
+
+@pytest.mark.parametrize("share", slow_but(range(SHARES), 0))
 def test_a_run_refused_by_the_disk_says_where_and_goes_on(tmp_path: Path, short: Short, share: int) -> None:
     found = {}
     for turn, place in enumerate(places(short.log)):
-        if turn % 3 == share:
-            disk = FaultyDisk(tmp_path / "run", refuse=place, error=ERRNOS[turn // 3 % 3])
+        if turn % SHARES == share:
+            disk = FaultyDisk(tmp_path / "run", refuse=place, error=ERRNOS[turn // SHARES % len(ERRNOS)])
             found[f"{short.log[place]} ({place})"] = _unclear(short.config, disk) or short.problem(disk.root)
             shutil.rmtree(disk.root, ignore_errors=True)
             shutil.rmtree(tmp_path / "run-backups", ignore_errors=True)
