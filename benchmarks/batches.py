@@ -26,7 +26,7 @@ from tunery.data.batches import (
     pad,
 )
 from tunery.data.encode import Encoded
-from tunery.data.reading.load import read_rows
+from tunery.data.reading.load import read_file
 
 BATCH, BUDGET, EPOCHS, TRAIN, WORDS = 16, 8192, 3, 2400, 300
 ONE_PASS = 10**9
@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args(argv)
     if options.file:
-        rows = read_rows(options.file)
+        rows = read_file(options.file).rows
         words = np.array([len(row[options.text].split()) for row in rows])
         names = sorted({str(row[options.label]) for row in rows})
         numbers = np.array([names.index(str(row[options.label])) for row in rows])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tunery.data.reading.load import read_rows
+from tunery.data.reading.load import read_file
 from tunery.errors import TuneryError
 from tunery.schema import load_config
 from tunery.schema.reading.document import override
@@ -30,7 +30,7 @@ def adapter(path: Path) -> object:
 
 
 READERS: Final[dict[str, Callable[[Path], object]]] = {
-    "data": read_rows,
+    "data": read_file,
     "config": load_config,
     "override": lambda path: override({}, [path.read_text()]),
     "card": card,

@@ -8,25 +8,31 @@ from typing import Any
 
 import pytest
 
-from tunery.data.reading.load import PARSERS, read_hub_rows, read_rows
+from tunery.data.reading.load import PARSERS, read_file, read_hub_rows
 from tunery.errors import DataError
 
 ROWS = [{"text": "a, “b”\nc", "label": "x"}, {"text": "d\t\u2028e", "label": "y"}]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    import openpyxl
     import pyarrow
     import pyarrow.parquet
 
-    if path.suffix in (".csv", ".tsv"):
+    if path.suffix in (".csv", ".tsv", ".tab", ".txt"):
         with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
+            writer = csv.DictWriter(file, list(rows[0]), delimiter="," if path.suffix == ".csv" else "\t")
             writer.writeheader()
             writer.writerows(rows)
-    elif path.suffix == ".jsonl":
+    elif path.suffix in (".jsonl", ".ndjson"):
         path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n\n", encoding="utf-8")
     elif path.suffix == ".json":
         path.write_text(json.dumps(rows), encoding="utf-8")
+    elif path.suffix == ".xlsx":
+        book = openpyxl.Workbook()
+        for line in ([*rows[0]], *([*row.values()] for row in rows)):
+            book.active.append(line)
+        book.save(path)
     else:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     return path
@@ -34,7 +40,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 @pytest.mark.parametrize("suffix", PARSERS)
 def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
-    assert read_rows(write(tmp_path / f"rows{suffix}", ROWS)) == ROWS
+    assert read_file(write(tmp_path / f"rows{suffix}", ROWS)).rows == ROWS
 
 
 def test_parquet_cells_may_be_nested(tmp_path: Path) -> None:
@@ -49,30 +55,30 @@ def test_parquet_cells_may_be_nested(tmp_path: Path) -> None:
         }
     )
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
-    first, second = read_rows(tmp_path / "a.parquet")
+    first, second = read_file(tmp_path / "a.parquet").rows
     assert first == {"map": [("a", 1), ("b", 2)], "pair": [1, 2], "record": {"lists": [["x"], []]}}
     assert second == {"map": None, "pair": None, "record": {"lists": None}}
 
 
 def test_byte_order_mark_and_windows_line_ends_are_no_data(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbftext,label\r\nhello,1\r\n\r\n")
-    assert read_rows(tmp_path / "a.csv") == [{"text": "hello", "label": "1"}]
+    assert read_file(tmp_path / "a.csv").rows == [{"text": "hello", "label": "1"}]
 
 
 def test_a_cell_may_be_longer_than_the_csv_module_likes(tmp_path: Path) -> None:
     text = "word " * 40_000
-    assert read_rows(write(tmp_path / "a.csv", [{"text": text}]))[0]["text"] == text
+    assert read_file(write(tmp_path / "a.csv", [{"text": text}])).rows[0]["text"] == text
     assert csv.field_size_limit() == 131072
 
 
 def test_bare_quotes_in_a_tsv_swallow_no_rows(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text('text\tlabel\n"hello\t1\nbar"\t0\n"quoted"\t1\n', encoding="utf-8")
-    assert [row["text"] for row in read_rows(tmp_path / "a.tsv")] == ['"hello', 'bar"', '"quoted"']
+    assert [row["text"] for row in read_file(tmp_path / "a.tsv").rows] == ['"hello', 'bar"', '"quoted"']
 
 
 def test_json_lines_under_the_json_suffix(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"a": 1}\n{"a": 2}\n')
-    assert read_rows(tmp_path / "a.json") == [{"a": 1}, {"a": 2}]
+    assert read_file(tmp_path / "a.json").rows == [{"a": 1}, {"a": 2}]
 
 
 def test_suffix_and_kind_are_judged_before_anything_is_read(tmp_path: Path) -> None:
@@ -81,19 +87,22 @@ def test_suffix_and_kind_are_judged_before_anything_is_read(tmp_path: Path) -> N
     with (tmp_path / "b.bin").open("wb") as file:
         file.truncate(3 * 2**40)  # takes no room, and could not be read
     (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "link.csv").symlink_to("nothing.csv")
     pipe = "data is read from files, but this is a pipe, socket or device"
     for path, message in {
         tmp_path / "a.csv": pipe,
         tmp_path / "a.bin": pipe,
         Path("/dev/zero"): pipe,
-        tmp_path / "b.bin": "the suffix must be one of",
+        tmp_path / "b.bin": "but this is no text: byte 0 is 0",
+        tmp_path / "link.csv": "is a link to 'nothing.csv', which is not there",
+        tmp_path / "a.xml": "there is no file",
         tmp_path / "folder.csv": "data is read from files, but this is a folder",
         tmp_path / "folder.csv" / "c.csv": "there is no file",
         tmp_path / "a.csv" / "c.csv": "there is no folder",
         tmp_path / ("x" * 300 + ".csv"): "cannot be read: File name too long",
     }.items():
         with pytest.raises(DataError, match=message):
-            read_rows(path)
+            read_file(path)
 
 
 @pytest.mark.parametrize(
@@ -118,13 +127,14 @@ def test_suffix_and_kind_are_judged_before_anything_is_read(tmp_path: Path) -> N
         ),
         ("a.jsonl", b'{"a": 1, "a": 2}', "line 1 is not JSON: the key 'a' is there twice in one object"),
         ("a.parquet", b"PAR1 not really", "not readable as parquet"),
-        ("a.xlsx", b"x", "the suffix must be one of .csv, .tsv, .jsonl, .json, .parquet, but got '.xlsx'"),
+        ("a.xlsx", b"x", "not readable as xlsx"),
+        ("a.csv.gz", b"\x1f\x8b\x08 not really", "not readable as gzip"),
     ],
 )
 def test_a_broken_file_is_one_clear_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as error:
-        read_rows(tmp_path / name)
+        read_file(tmp_path / name)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -132,9 +142,9 @@ def test_a_broken_file_is_one_clear_line(tmp_path: Path, name: str, content: byt
 def test_a_missing_file_names_its_likely_neighbour(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", ROWS)
     with pytest.raises(DataError, match=r"there is no file '.*trian.jsonl'; did you mean 'train.jsonl'\?"):
-        read_rows(tmp_path / "trian.jsonl")
+        read_file(tmp_path / "trian.jsonl")
     with pytest.raises(DataError, match="there is no folder"):
-        read_rows(tmp_path / "nowhere" / "train.jsonl")
+        read_file(tmp_path / "nowhere" / "train.jsonl")
 
 
 def test_hub_class_numbers_become_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,11 @@ def test_pairs(tmp_path: Path) -> None:
         ({}, {"text": "txt"}, "there is no column 'txt' (data.text); did you mean 'text'? Columns there: text, label"),
         ({}, {"label": "y"}, "there is no column 'y' (data.label); choose from: label, text, who"),
         ({}, {"group": "q"}, "(data.group)"),
-        ({"label": " "}, {}, "row 3: column 'label' is empty; classification needs one label in every row"),
+        (
+            {"label": " "},
+            {},
+            "every row needs a label, but 1 of 30 rows have none (row 3); write `data.allow: [unlabelled]`",
+        ),
         (
             {"label": ["a"]},
             {},
@@ -100,7 +104,7 @@ def test_what_is_wrong_with_columns_and_cells(tmp_path: Path, broken: Any, data:
 
 
 def test_only_the_first_bad_rows_are_named(tmp_path: Path) -> None:
-    lines = [{**row, "label": None} for row in rows(30)]
+    lines = [{**row, "label": []} for row in rows(30)]
     with pytest.raises(DataError, match=r"row 1: .*; row 2: .*; row 3: .*; and 27 more$"):
         read_splits(Data(train=save(tmp_path / "train.jsonl", lines)), ONE, seed=0)
 

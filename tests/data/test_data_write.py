@@ -9,7 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tunery.data.reading.cells import joined, names_of
-from tunery.data.reading.load import read_rows
+from tunery.data.reading.load import read_file
 from tunery.data.reading.write import WRITERS, rounded
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
@@ -26,7 +26,7 @@ def test_texts_come_back(suffix: str, cells: list[tuple[str, str]]) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder, f"rows{suffix}")
         path.write_bytes(WRITERS[suffix](rows).encode())
-        assert read_rows(path) == rows
+        assert read_file(path).rows == rows
 
 
 @given(names=NAMES, separator=st.sampled_from(["|", ",", " "]))

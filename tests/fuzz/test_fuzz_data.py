@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import openpyxl
 import pyarrow
 import pyarrow.parquet
 import pytest
-from damage import damaged, odd, read_or_refused, recoded
 from hypothesis import given
 from hypothesis import strategies as st
 
+from damage import damaged, odd, read_or_refused, recoded
 from fast_and_slow import examples
 from tunery.data.first_config.infer import guess
 from tunery.data.first_config.template import render
@@ -41,9 +42,21 @@ def parquet() -> bytes:
     return buffer.getvalue()
 
 
+def workbook() -> bytes:
+    buffer, book = io.BytesIO(), openpyxl.Workbook()
+    for line in table("\t").decode().splitlines():
+        book.active.append(line.split("\t"))
+    book.save(buffer)
+    return buffer.getvalue()
+
+
 FILES: Final = {
     ".csv": table(","),
     ".tsv": table("\t"),
+    ".tab": table("\t"),
+    ".txt": table(";"),
+    ".xlsx": workbook(),
+    ".ndjson": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode(),
     ".jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode(),
     ".json": json.dumps(ROWS).encode(),
     ".parquet": parquet(),
@@ -66,7 +79,7 @@ def test_every_kind_of_file_is_damaged_here() -> None:
 @given(st.data())
 def test_damaged_files(tmp_path_factory: pytest.TempPathFactory, suffix: str, data: st.DataObject) -> None:
     path = tmp_path_factory.getbasetemp() / f"damaged{suffix}"
-    text = suffix != ".parquet"
+    text = suffix not in (".parquet", ".xlsx")
     path.write_bytes(data.draw(damaged(FILES[suffix]) | (recoded(FILES[suffix]) if text else st.binary(max_size=64))))
     read(path)
 

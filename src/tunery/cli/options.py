@@ -61,3 +61,8 @@ def permits_code(flag: bool, overrides: Sequence[str]) -> bool:
     """Whether a call permits code that comes with the model: by the flag, or by an override that was typed."""
     section = override({}, overrides).get("model")
     return flag or (isinstance(section, Mapping) and section.get("trust_remote_code") is True)
+
+
+def column_names(text: str | None) -> tuple[str, ...] | None:
+    """The names that a flag such as `--columns A,B` lists, if it was given."""
+    return None if text is None else tuple(filter(None, (name.strip() for name in text.split(","))))

@@ -3,19 +3,28 @@
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
 from tunery.cli import show
-from tunery.cli.options import AsJson, Config, Overrides, Overwrite, TrustRemoteCode, permits_code
+from tunery.cli.options import AsJson, Config, Overrides, Overwrite, TrustRemoteCode, column_names, permits_code
 from tunery.data.reading.load import require_readable
-from tunery.errors import RequestError
+from tunery.errors import RequestError, did_you_mean
 from tunery.schema import load_config
 from tunery.schema.config.run import far_rates
+from tunery.schema.reading.document import anchored, validate
 from tunery.schema.reading.utf8 import has_utf8_path
+from tunery.schema.reading.yaml_text import parse_yaml
 from tunery.schema.results.finding import Finding
 from tunery.terminal import write, write_json
+
+if TYPE_CHECKING:
+    from tunery.data.first_config.infer import Guess
+
+DEFAULT_MODEL: Final = "minilm"
+LOOKED_AT_WHOLE: Final = 50_000
+"""Training rows up to which `init` reads and splits the data as a run would."""
 
 
 class SchemaName(StrEnum):
@@ -38,18 +47,34 @@ class TaskKind(StrEnum):
 
 def init(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="csv, tsv, jsonl, json or parquet file with labelled text.")
+        Path,
+        typer.Argument(metavar="DATA", help="File with labelled text (csv, tsv, jsonl, json, parquet, xlsx, txt)."),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Config to write; default: <data name>.yaml here.")] = None,
-    text: Annotated[str | None, typer.Option(help="Column with the text, if the guess is wrong.")] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Column with the text, if the guess is wrong; several are joined.")
+    ] = None,
+    text_pair: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column with the second text of a pair, likewise.")
+    ] = None,
     label: Annotated[str | None, typer.Option(help="Column with the label, if the guess is wrong.")] = None,
     kind: Annotated[TaskKind | None, typer.Option(help="Task, if the guess is wrong.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Names of the columns, in order, if the file has no header.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of the file, if it is not UTF-8.")] = None,
+    model: Annotated[str, typer.Option(help="Model whose tokenizer counts tokens.")] = DEFAULT_MODEL,
+    allow: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Findings of `check` that are accepted on purpose.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at a labelled file, guess the task, and write a commented config."""
+    from tunery.data.checks.check import ALLOWABLE
     from tunery.data.first_config.infer import guess, render, suggested_name
     from tunery.store.output import require_free, write_output
+    from tunery.train.setup.token_counts import token_counts
 
     for path in filter(None, (data, out)):
         if not has_utf8_path(path):
@@ -57,11 +82,44 @@ def init(
             raise RequestError(f"{rule}, but {str(path)!r} is not; rename it")
     if out is not None:
         require_free(out, sources=[data], overwrite=overwrite)
-    data_guess = guess(data, text=text, label=label, kind=kind.value if kind else None)
+    accepted = column_names(allow) or ()
+    if wrong := [code for code in accepted if code not in ALLOWABLE]:
+        raise RequestError(
+            f"--allow names a finding that may be accepted, but got {wrong[0]!r}; {did_you_mean(wrong[0], ALLOWABLE)}"
+        )
+    data_guess = guess(
+        data,
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        kind=kind.value if kind else None,
+        columns=column_names(columns),
+        encoding=encoding,
+        allow=accepted,
+        tokens=token_counts(model, default=DEFAULT_MODEL),
+    )
     path = out or Path(f"{suggested_name(data_guess)}.yaml")
     text_of_config = render(data_guess, folder=path.parent, name=path.stem)
+    _refuse_what_check_refuses(data_guess, text_of_config, folder=path.parent)
     write_output(path, text_of_config, sources=[data], overwrite=overwrite)
     show.init(data_guess, path, as_json=as_json)
+
+
+def _refuse_what_check_refuses(data_guess: "Guess", config: str, *, folder: Path) -> None:
+    """Look at the splits as a run would see them, where that is quick; in larger files `guess` has found what there is.
+
+    Raises:
+        DataError: they would be refused.
+    """
+    from tunery.data.checks.check import QUICK_CHECKS, inspect, refuse_fatal
+    from tunery.tasks.table import read_splits
+
+    if data_guess.rows > LOOKED_AT_WHOLE:
+        return
+    document = anchored(parse_yaml(config, source="the config"), folder.resolve())
+    resolved = validate(document)
+    splits = read_splits(resolved.data, resolved.task.of_rows(), seed=resolved.data.seed)
+    refuse_fatal(inspect(splits, QUICK_CHECKS, allow=resolved.data.allow), flag="--allow")
 
 
 def check(
@@ -74,7 +132,8 @@ def check(
 
     examined = examine(resolved, trust_remote_code=permits_code(trust_remote_code, overrides or ()))
     rates = [Finding(level="warning", code="learning_rate", message=told) for told in far_rates(resolved)]
-    show.check(examined.record(), [*examined.findings, *rates], as_json=as_json)
+    notes = [Finding(level="info", code="reading", message=note) for note in examined.splits.notes]
+    show.check(examined.record(), [*examined.findings, *rates, *notes], as_json=as_json)
     if any(finding.level == "fatal" for finding in examined.findings):
         raise typer.Exit(2)
 

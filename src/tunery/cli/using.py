@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tunery.cli import show
-from tunery.cli.options import AsJson, Folder, Model, Overwrite, TrustRemoteCode
+from tunery.cli.options import AsJson, Folder, Model, Overwrite, TrustRemoteCode, column_names
 from tunery.errors import RequestError
 from tunery.report.text.formatting import score
 from tunery.schema.results.study import EnsembleGain
@@ -25,10 +25,14 @@ class SplitName(StrEnum):
 
 
 _TEXT = Annotated[
-    str | None, typer.Option("--text", metavar="COLUMN", help="Column of the text, if not as in training.")
+    str | None, typer.Option("--text", metavar="COLUMN", help="Column, or A,B, of the text, if not as in training.")
 ]
 _TEXT_PAIR = Annotated[
     str | None, typer.Option("--text-pair", metavar="COLUMN", help="Column of the second text, likewise.")
+]
+_COLUMNS = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="A,B", help="Columns of a file without header, if not as in training."),
 ]
 
 
@@ -45,16 +49,18 @@ def evaluate(
     label: Annotated[
         str | None, typer.Option("--label", metavar="COLUMN", help="Column of the label, if not as in training.")
     ] = None,
+    columns: _COLUMNS = None,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Score a finished model on a split of its data, or on a new labelled file."""
     from tunery.train.predict.predict_file import Columns, evaluate_file
 
-    columns = Columns(text=text, text_pair=text_pair, label=label)
+    named = Columns(text=text, text_pair=text_pair, label=label, names=column_names(columns))
     if source is None:
-        if columns != Columns():
-            raise typer.BadParameter("--text, --text-pair and --label name columns of a file that --input names")
+        if named != Columns():
+            rule = "--text, --text-pair, --label and --columns name columns of a file that --input names"
+            raise typer.BadParameter(rule)
         exported_in(run)
         from tunery.train.predict.inference import evaluate as evaluate_split
 
@@ -62,7 +68,7 @@ def evaluate(
         show.metrics(scores, of="split", name=split.value, as_json=as_json)
     else:
         say = Terminal(stderr=True).say
-        scores = evaluate_file(run, source, columns=columns, say=say, trust_remote_code=trust_remote_code)
+        scores = evaluate_file(run, source, columns=named, say=say, trust_remote_code=trust_remote_code)
         show.metrics(scores, of="input", name=str(source), as_json=as_json)
 
 
@@ -77,6 +83,7 @@ def predict(
     ],
     text: _TEXT = None,
     text_pair: _TEXT_PAIR = None,
+    columns: _COLUMNS = None,
     keep: Annotated[
         str | None,
         typer.Option("--keep", metavar="A,B", help="Columns of the input that the output has too; default: all."),
@@ -104,14 +111,15 @@ def predict(
         run,
         source,
         target,
-        columns=Columns(text=text, text_pair=text_pair),
+        columns=Columns(text=text, text_pair=text_pair, names=column_names(columns)),
         answer=Answer(
-            keep=None if keep is None else tuple(filter(None, (name.strip() for name in keep.split(",")))),
+            keep=column_names(keep),
             threshold=threshold,
             top_k=top_k,
             probabilities=probabilities,
         ),
         overwrite=overwrite,
+        say=Terminal(stderr=True).say,
         trust_remote_code=trust_remote_code,
     )
     if target != STANDARD:

@@ -7,6 +7,7 @@ checks/        what is wrong with them
 first_config/  a config for files that nobody has described yet
 examples       a row with its meaning, and the splits that hold them
 lengths        how long a text is, without a tokenizer
+offsets        numbers of characters where labels are expected
 metrics        numbers from logits and targets
 row_table      named arrays with one entry a row
 rng            random numbers keyed by what they are for

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
-from tunery.data.examples import Example
+from tunery.data.examples import JOINT, Example
 from tunery.data.splitting import text_key
 
 _ROWS: Final = 1000
@@ -86,7 +86,7 @@ def encode_windows(
     start = 0
     for chunk in _chunks(examples):
         batch = tokenizer(
-            [example.text for example in chunk],
+            [example.text.replace(JOINT, "\n") for example in chunk],  # as long, so that offsets stay right
             truncation=True,
             max_length=max_length,
             stride=overlap,
@@ -127,8 +127,9 @@ def _chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
 
 def _tokens(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, **limit: Any) -> Any:
     paired = any(example.text_pair is not None for example in examples)
+    separator = "\n" if tokenizer.sep_token is None else f" {tokenizer.sep_token} "
     return tokenizer(
-        [example.text for example in examples],
+        [example.text.replace(JOINT, separator) for example in examples],
         [example.text_pair or "" for example in examples] if paired else None,
         truncation=bool(limit),
         return_attention_mask=False,

@@ -2,7 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+JOINT: Final = "\x1e"
+"""Between the texts of several columns that are one text for the model. It counts as white space wherever texts are
+compared, counted or quoted; `encode` puts the separator of the tokenizer there."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,10 @@ class RowReader:
 
 @dataclass(frozen=True)
 class Example:
-    """One row: its text or pair, and its annotation (empty where there is none)."""
+    """One row: its text or pair, and its annotation (empty where there is none).
+
+    Where several columns are its text, `JOINT` is between them.
+    """
 
     text: str
     text_pair: str | None = None

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from tunery.data.examples import Example, RowReader, Split, Splits
 from tunery.data.reading.cells import same_but_for_writing
 from tunery.data.reading.columns import examples_of
-from tunery.data.reading.load import read_hub_rows, read_rows
+from tunery.data.reading.load import read_file, read_hub_rows
+from tunery.data.reading.source import Row
+from tunery.data.reading.split_files import split_named
 from tunery.data.splitting import Stratum, split_off
 from tunery.errors import DataError, enumerated
 from tunery.schema.config.data import Data
@@ -25,7 +28,8 @@ Examples = tuple[Example, ...]
 def load_splits(data: Data, *, reader: RowReader, stratum: Stratum, seed: int) -> Splits:
     """Read the named splits and split the missing ones off from train. The same arguments and files give the same.
 
-    Splitting off is stratified and grouped by `data.group`, or by equal texts where there is no group.
+    Where `data.split` names a column, it says which rows of the training file are of which split. Splitting off is
+    stratified and grouped by `data.group`, or by equal texts where there is no group.
 
     Args:
         reader: of the rows' annotations.
@@ -37,28 +41,55 @@ def load_splits(data: Data, *, reader: RowReader, stratum: Stratum, seed: int) -
     """
     sources: dict[str, str] = {}
     examples: dict[str, Examples] = {}
+    notes: list[str] = []
     for name in NAMES:
         if (file_or_split := getattr(data, name)) is None:
             continue
         if data.dataset:
-            sources[name] = f"{data.dataset}@{data.revision}:{file_or_split}"
+            source = f"{data.dataset}@{data.revision}:{file_or_split}"
             rows = read_hub_rows(data.dataset, revision=data.revision, split=file_or_split)
         else:
-            sources[name] = file_or_split
-            rows = read_rows(Path(file_or_split))
-        examples[name] = examples_of(rows, data, reader=reader, source=sources[name])
+            source = file_or_split
+            rows, told = read_file(Path(file_or_split), columns=data.columns, encoding=data.encoding)
+            notes += [f"{name}: {note}" for note in told]
+        for part, some in _by_column(rows, data.split, source=source).items() if data.split else [(name, rows)]:
+            sources[part] = f"{source}, where {data.split} says so" if data.split else source
+            examples[part] = examples_of(some, data, reader=reader, source=source)
+            if left_out := len(some) - len(examples[part]):
+                notes.append(f"{part}: {left_out:,} of {len(some):,} rows left out, because they have no label")
     shares = {name: getattr(data, f"{name}_size") for name in NAMES if name not in examples}
     if shares:
         examples |= _split_off(examples["train"], shares, stratum=stratum, seed=seed)
         grouped = f"grouped by {data.group}, " if data.group else ""
         for name, share in shares.items():
             sources[name] = f"split off from train ({100 * share:g} %, stratified, {grouped}seed {seed})"
-    examples, notes = _without_unseen_labels(examples, allowed="unseen_labels" in data.allow)
+    examples, unseen = _without_unseen_labels(examples, allowed="unseen_labels" in data.allow)
     train, validation, test = (
         Split(name, examples[name], sources[name], _digest(examples[name]), is_split_off=name in shares)
         for name in NAMES
     )
-    return Splits(train=train, validation=validation, test=test, notes=tuple(notes))
+    return Splits(train=train, validation=validation, test=test, notes=(*notes, *unseen))
+
+
+def _by_column(rows: Sequence[Row], column: str, *, source: str) -> dict[str, list[Row]]:
+    """The rows of each split that the column names, train first."""
+    parts: dict[str, list[Row]] = {name: [] for name in NAMES}
+    unknown: Counter[str] = Counter()
+    for row in rows:
+        value = str(row.get(column) or "").strip()
+        if (role := split_named(value)) is None:
+            unknown[value] += 1
+        else:
+            parts[role].append(row)
+    if unknown:
+        values = enumerated([f"{value!r} {count:,}" for value, count in unknown.most_common()], _SHOWN)
+        raise DataError(
+            f"{source}: column {column!r} (data.split) must name train, validation or test in each row, but other rows "
+            f"have {values}; correct them, or remove data.split"
+        )
+    if not parts["train"]:
+        raise DataError(f"{source}: no row is of train, as its column {column!r} (data.split) says")
+    return {name: some for name, some in parts.items() if some}
 
 
 def _split_off(train: Examples, shares: Mapping[str, float], *, stratum: Stratum, seed: int) -> dict[str, Examples]:

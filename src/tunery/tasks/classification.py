@@ -20,7 +20,7 @@ from tunery.data.metrics import (
     mean_areas,
     one_against_rest,
 )
-from tunery.data.reading.cells import BadCell, label_of
+from tunery.data.reading.cells import BadCell, Unlabelled, label_of
 from tunery.data.row_table import Array, RowTable
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.config.data import Data
@@ -51,7 +51,7 @@ class Classification(LabelTask):
             except BadCell as problem:
                 raise BadCell(f"column {data.label!r} {problem}") from None
             if name is None:
-                raise BadCell(f"column {data.label!r} is empty; classification needs one label in every row")
+                raise Unlabelled(f"column {data.label!r} is empty; classification needs one label in every row")
             return Annotation(labels=(name,))
 
         return RowReader(columns=(("data.label", data.label),), read=read)

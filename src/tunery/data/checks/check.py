@@ -12,7 +12,8 @@ import numpy.typing as npt
 from tunery.data.checks.duplicates import find_duplicates, is_numbered, percent, rows
 from tunery.data.examples import Split, Splits
 from tunery.data.lengths import length_of
-from tunery.data.reading.cells import same_but_for_writing
+from tunery.data.offsets import are_offsets
+from tunery.data.reading.cells import is_score, same_but_for_writing
 from tunery.errors import DataError, enumerated
 from tunery.schema.config.data import Allowance
 from tunery.schema.results.finding import Finding
@@ -86,8 +87,11 @@ def inspect(
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
-def refuse_fatal(findings: Iterable[Finding]) -> None:
+def refuse_fatal(findings: Iterable[Finding], *, flag: str | None = None) -> None:
     """Stop where the data cannot give an honest result.
+
+    Args:
+        flag: of the command line, that accepts findings; None: the config does.
 
     Raises:
         DataError: with every fatal finding, and how to accept those that may be accepted.
@@ -97,7 +101,8 @@ def refuse_fatal(findings: Iterable[Finding]) -> None:
         return
     lines = [line for f in fatal for line in (f"  {f.code}: {f.message}", *(f"    {e}" for e in f.examples))]
     codes = [code for code in ALLOWABLE if any(f.code == code for f in fatal)]
-    way_out = f"\nTo accept {' and '.join(codes)} on purpose, write `data.allow: [{', '.join(codes)}]`" if codes else ""
+    accepting = f"pass {flag} {','.join(codes)}" if flag else f"write `data.allow: [{', '.join(codes)}]`"
+    way_out = f"\nTo accept {' and '.join(codes)} on purpose, {accepting}" if codes else ""
     raise DataError(f"the data cannot give an honest result ({len(fatal)} finding(s)):\n" + "\n".join(lines) + way_out)
 
 
@@ -131,6 +136,37 @@ def _same_tokens(subject: Subject) -> Iterator[Finding]:
 
 def _duplicates(subject: Subject) -> Iterator[Finding]:
     yield from find_duplicates(subject.splits)
+
+
+def _equal_rows(subject: Subject) -> Iterator[Finding]:
+    yield from find_duplicates(subject.splits, most_words=0)
+
+
+def _offsets(subject: Subject) -> Iterator[Finding]:
+    train = subject.splits.train
+    if are_offsets((example.labels, len(example.text)) for example in train.examples):
+        yield Finding(
+            level="fatal",
+            code="offset_labels",
+            split="train",
+            message="labels are names, but these are runs of whole numbers inside the length of their texts: numbers "
+            "of characters (evidence), which tunery does not learn yet. Name a column with labels of whole texts",
+        )
+
+
+def _scores(subject: Subject) -> Iterator[Finding]:
+    names = counts_of(subject.splits.train)
+    if names and is_score(names):
+        value = next(name for name in sorted(names) if not float(name).is_integer())
+        yield Finding(
+            level="fatal",
+            code="score_labels",
+            split="train",
+            count=len(names),
+            message=f"labels are names, but these are numbers with fractions, such as {value}: a score, which is for "
+            "regression, and tunery does not learn that yet. As classes they have no order. Name a column with "
+            "classes, or write low, middle and high in place of the numbers",
+        )
 
 
 def _empty_splits(subject: Subject) -> Iterator[Finding]:
@@ -382,6 +418,8 @@ ROW_CHECKS: Final[tuple[Check, ...]] = (
 
 LABEL_CHECKS: Final[tuple[Check, ...]] = (
     _empty_splits,
+    _offsets,
+    _scores,
     _single_class,
     _unseen_labels,
     _labels_without_rows,
@@ -399,3 +437,14 @@ LABEL_CHECKS: Final[tuple[Check, ...]] = (
     _tokens,
 )
 """For rows with labels."""
+
+QUICK_CHECKS: Final[tuple[Check, ...]] = (
+    _empty_splits,
+    _offsets,
+    _scores,
+    _single_class,
+    _unseen_labels,
+    _empty_texts,
+    _equal_rows,
+)
+"""Those that can be fatal and need no tokens."""

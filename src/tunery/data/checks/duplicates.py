@@ -16,6 +16,8 @@ LEAD = 20
 """Characters quoted before the first difference of two texts."""
 SHOWN = 3
 """Examples that a finding gives (a record holds at most 5)."""
+SOME_CONFLICT, MOST_CONFLICT = 1 / 3, 1 / 2
+"""Shares of rows whose text has other labels elsewhere, above which a second text is asked for, and that are fatal."""
 MOST_WORDS = 20_000_000
 """Words up to which near-duplicates are looked for; more would take minutes and gigabytes."""
 
@@ -85,14 +87,15 @@ def find_duplicates(splits: Splits, *, most_words: int = MOST_WORDS) -> Iterator
     """Every finding about rows that are there more than once.
 
     Args:
-        most_words: words of all different texts up to which near-duplicates are looked for.
+        most_words: words of all different texts up to which near-duplicates are looked for; 0: they are not.
     """
     words = Words()
     indexed = [_indexed(split, words, numbered=is_numbered(split, splits)) for split in splits]
     yield from _shared(indexed)
     yield from _conflicting(indexed)
     yield from _repeated(indexed)
-    yield from _near_duplicates(indexed, most_words)
+    if most_words:
+        yield from _near_duplicates(indexed, most_words)
     yield from _shared_ids(splits)
 
 
@@ -168,24 +171,31 @@ def _conflicting(indexed: Sequence[IndexedSplit]) -> Iterator[Finding]:
         for split in indexed
         if (conflicts := {text: text for text in split.rows if len(split.labels(text)) > 1})
     ]
-    if overlaps:
-        yield Finding(
-            level="warning",
-            code="conflicting_labels",
-            split=_only(overlap.latter.name for overlap in overlaps),
-            count=sum(overlap.count for overlap in overlaps),
-            message="the same text should have the same labels, but texts have different ones inside "
-            f"{', '.join(overlap.description for overlap in overlaps)}. No model can get all of them right: decide "
-            "which labels are right and remove the other rows",
-            examples=_examples(
-                f"{overlap.latter.all_rows(text)}: {quote(text[0])} is "
-                + " and ".join(
-                    " + ".join(labels) or "without label" for labels in sorted(map(sorted, overlap.latter.labels(text)))
-                )
-                for overlap in overlaps
-                for text in overlap.texts
-            ),
-        )
+    if not overlaps:
+        return
+    share = max(overlap.count / len(overlap.latter.split.examples) for overlap in overlaps)
+    second = (
+        " Is there a second text column? Name it as data.text_pair, or both as data.text"
+        if share > SOME_CONFLICT
+        else ""
+    )
+    yield Finding(
+        level="fatal" if share >= MOST_CONFLICT else "warning",
+        code="conflicting_labels",
+        split=_only(overlap.latter.name for overlap in overlaps),
+        count=sum(overlap.count for overlap in overlaps),
+        message="the same text should have the same labels, but texts have different ones inside "
+        f"{', '.join(overlap.description for overlap in overlaps)}. No model can get all of them right: decide "
+        f"which labels are right and remove the other rows{'.' if second else ''}{second}",
+        examples=_examples(
+            f"{overlap.latter.all_rows(text)}: {quote(text[0])} is "
+            + " and ".join(
+                " + ".join(labels) or "without label" for labels in sorted(map(sorted, overlap.latter.labels(text)))
+            )
+            for overlap in overlaps
+            for text in overlap.texts
+        ),
+    )
 
 
 def _repeated(indexed: Sequence[IndexedSplit]) -> Iterator[Finding]:

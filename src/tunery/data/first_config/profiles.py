@@ -8,29 +8,48 @@ from functools import cached_property
 from typing import Any, Final
 
 from tunery.data.lengths import Length, length_of
-from tunery.data.reading.cells import BadCell, as_flag, is_listed, names_of, text_of
+from tunery.data.reading.cells import BadCell, as_flag, is_listed, is_number, is_score, names_of, text_of
+from tunery.data.reading.split_files import split_named
 
 TEXT_NAMES: Final = ("text", "sentence", "content", "review", "comment", "body", "post", "message", "tweet", "document")
 PAIRS: Final = (
     ("premise", "hypothesis"),
-    ("sentence1", "sentence2"),
-    ("question1", "question2"),
     ("question", "answer"),
     ("question", "sentence"),
     ("query", "passage"),
     ("query", "document"),
-    ("text_a", "text_b"),
-    ("text1", "text2"),
     ("text", "text_pair"),
 )
+"""Names of two texts that are compared, besides those that differ by a digit or letter."""
 LABEL_NAMES: Final = (
     *("label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "emotion", "emotions"),
     *("tags", "categories", "classes", "topics", "genres", "genre", "polarity", "stance", "rating", "y"),
 )
+_LABEL_WORDS: Final = frozenset(
+    (*(name for name in LABEL_NAMES if name != "y"), "gold", "similar", "same", "duplicate", "verdict", "judgment")
+)
+"""Words with which the name of a column of labels begins or ends."""
+_GRADE_WORDS: Final = frozenset(("rating", "ratings", "star", "stars", "score", "grade", "level", "severity", "points"))
+_SPLIT_COLUMN: Final = re.compile(
+    r"split|set|partition|subset|fold|(data|dataset|train_test|tvt)[_ -]?(split|set)", re.IGNORECASE
+)
+_PAIR_MARKS: Final = tuple(
+    (re.compile(form.format(first), flags), re.compile(form.format(second), flags))
+    for form, flags, marks in (
+        (r"(?<!\d){}(?!\d)", re.NOFLAG, (("1", "2"), ("0", "1"))),
+        (r"(?<![^\W_]){}(?![^\W_])", re.IGNORECASE, (("a", "b"),)),
+        (r"(?<=[a-z]){}(?![^\W_])", re.NOFLAG, (("A", "B"),)),
+    )
+    for first, second in marks
+)
 SEPARATORS: Final = ("|", ";", ",")
 MOST_CLASSES: Final = 1000
 MOST_LABEL_WORDS: Final = 8
-_ID = re.compile(r"^(id|idx|index|uid|guid|uuid|unnamed: 0|.*[_-]id|row)$", re.IGNORECASE)
+_READ: Final = 100_000
+"""Characters of a cell that are looked at."""
+_LOOKED_AT: Final = 20_000
+"""Values that are looked at where all of them would take long."""
+_ID = re.compile(r"^(id|idx|index|uid|guid|uuid|unnamed: 0|column_\d+|.*[_-]id|row)$", re.IGNORECASE)
 _GROUP = re.compile(
     r"^(group|author|user|patient|subject|speaker|document|doc|thread|conversation|session|source|post)"
     r"([_-]?(id|name))?$",
@@ -53,6 +72,11 @@ class Profile:
         return [value for value in self.values if value is not None]
 
     @cached_property
+    def some(self) -> list[Any]:
+        """Of the values that are there, as many as can be looked at closely, from everywhere."""
+        return self.filled[:: max(1, len(self.filled) // _LOOKED_AT)]
+
+    @cached_property
     def is_text(self) -> bool:
         """Strings only."""
         return bool(self.filled) and all(isinstance(value, str) for value in self.filled)
@@ -71,8 +95,19 @@ class Profile:
 
     @property
     def is_flag(self) -> bool:
-        """Binary, with both values and no blank."""
-        return len(self.filled) == len(self.values) and {as_flag(value) for value in self.counts} == {False, True}
+        """Binary, with both values; a blank says no."""
+        return {as_flag(value) for value in self.counts} == {False, True}
+
+    @cached_property
+    def is_score(self) -> bool:
+        """Numbers, some of which have a fraction, whatever the format."""
+        return is_score(text_of(value).strip() for value in self.filled if not isinstance(value, list | tuple | dict))
+
+    @property
+    def is_graded(self) -> bool:
+        """Whole numbers in a column that is named after grades or stars."""
+        words = set(name_words(self.name))
+        return bool(words & _GRADE_WORDS) and len(self.counts) > 2 and all(is_number(v) for v in self.counts)
 
     @property
     def ones(self) -> int:
@@ -82,8 +117,14 @@ class Profile:
     @cached_property
     def counts(self) -> Counter[str]:
         """How often each value stands there, by its text; empty where the values are no scalars."""
-        scalars = [text_of(value).strip() for value in self.filled if isinstance(value, str) or _whole(value)]
-        return Counter(scalars if len(scalars) == len(self.filled) else ())
+        if not all(isinstance(value, str) or _whole(value) for value in self.filled):
+            return Counter()
+        return Counter(text_of(value).strip() for value in self.filled)
+
+    @cached_property
+    def is_varied(self) -> bool:
+        """More different values than a column of labels has."""
+        return len(self.some) > 4 * MOST_CLASSES and len({str(value) for value in self.some}) > 2 * MOST_CLASSES
 
     @cached_property
     def names(self) -> Counter[str]:
@@ -93,25 +134,25 @@ class Profile:
     @cached_property
     def words(self) -> float:
         """Words per value, on average."""
-        return sum(len(str(value).split()) for value in self.filled) / max(1, len(self.filled))
+        return sum(len(_beginning(value).split()) for value in self.some) / max(1, len(self.some))
 
     @cached_property
     def average(self) -> Length:
         """How long a value is."""
-        lengths = [length_of(str(value)) for value in self.filled]
+        lengths = [length_of(_beginning(value)) for value in self.some]
         words, characters = (round(sum(counts) / len(lengths)) for counts in zip(*lengths, strict=True))
         return Length(words, characters)
 
     @cached_property
     def weight(self) -> float:
         """How much text there is: characters per value, times the share of values that are different."""
-        characters = sum(map(len, self.filled)) / len(self.filled)
-        return characters * len(set(self.filled)) / len(self.filled)
+        characters = sum(map(len, self.some)) / len(self.some)
+        return characters * len(set(self.some)) / len(self.some)
 
     @cached_property
     def separator(self) -> str | None:
         """What separates several names in one cell, if the same few names are combined in many ways."""
-        for separator in SEPARATORS if self.is_text and not self.problem else ():
+        for separator in SEPARATORS if self.is_text and not self.problem and not self.is_long else ():
             combined = {value for value in self.counts if separator in value}
             pieces = Counter(piece.strip() for value in self.counts for piece in value.split(separator))
             again = sum(pieces[piece.strip()] > 1 for value in combined for piece in value.split(separator))
@@ -119,9 +160,21 @@ class Profile:
                 return separator
         return None
 
+    @cached_property
+    def is_long(self) -> bool:
+        """Texts, as far as can be told without counting all of them."""
+        return self.is_long_text and self.is_varied
+
+    @property
+    def is_long_text(self) -> bool:
+        """Texts of as many words as labels do not have."""
+        return self.is_text and self.words >= MOST_LABEL_WORDS
+
     @property
     def is_classes(self) -> bool:
-        """Few different values, each of them often enough to be learned."""
+        """Few different values, each of them often enough to be learned, and no scores."""
+        if self.is_long or self.is_score:
+            return False
         different = len(self.counts)
         enough = _few(different, len(self.filled)) or (self.is_usual and 2 * different <= len(self.filled))
         return different >= 2 and enough and self.words < MOST_LABEL_WORDS
@@ -130,6 +183,13 @@ class Profile:
     def is_usual(self) -> bool:
         """Named as label columns usually are."""
         return self.name.lower() in LABEL_NAMES
+
+    @property
+    def sounds_like_label(self) -> bool:
+        """Named with a usual word at the begin or end, complete, with few different values."""
+        words = name_words(self.name)
+        named = words and (words[0] in _LABEL_WORDS or words[-1] in _LABEL_WORDS)
+        return bool(named) and len(self.filled) == len(self.values) and self.is_classes
 
     @property
     def is_several(self) -> bool:
@@ -148,6 +208,11 @@ class Profile:
             return f"{self.name}: empty"
         if self.problem:
             return f"{self.name}: lists; a cell of them {self.problem}"
+        if self.is_score:
+            numbers = [float(value) for value in self.filled]
+            return f"{self.name}: scores from {min(numbers):g} to {max(numbers):g}"
+        if self.is_long:
+            return f"{self.name}: text, {self.average} on average"
         if self.is_flag:
             return f"{self.name}: {' and '.join(sorted(self.counts))}"
         if self.counts:
@@ -166,7 +231,27 @@ def profiles(table: Sequence[Mapping[str, Any]]) -> dict[str, Profile]:
 
 def is_id(column: Profile) -> bool:
     """Named like an identifier, and different in nearly every row."""
-    return bool(_ID.match(column.name)) and len(column.counts) > 0.9 * len(column.values)
+    return bool(_ID.match(column.name)) and len({str(v) for v in column.filled}) > 0.9 * len(column.values)
+
+
+def is_split(column: Profile) -> bool:
+    """Named like a split, with names of splits, train among them, and nothing else."""
+    if not _SPLIT_COLUMN.fullmatch(column.name) or len(column.filled) < len(column.values) or column.is_long:
+        return False
+    roles = {split_named(value) for value in column.counts}
+    return "train" in roles and len(roles) > 1 and None not in roles
+
+
+def name_words(name: str) -> list[str]:
+    """The words of the name of a column, in lower case: `correctLabel` and `correct_label` have the same."""
+    return [word.lower() for word in re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))]
+
+
+def are_pair(one: str, other: str) -> bool:
+    """Whether names differ by a digit or letter that numbers two texts of one kind: `q1` and `q2`."""
+    return any(
+        first.sub("\0", one, count=1) == second.sub("\0", other, count=1) != other for first, second in _PAIR_MARKS
+    )
 
 
 def is_group(column: Profile) -> bool:
@@ -176,6 +261,11 @@ def is_group(column: Profile) -> bool:
 
 def _few(names: int, rows: int) -> bool:
     return names <= min(MOST_CLASSES, max(2, rows // 4))
+
+
+def _beginning(value: Any) -> str:
+    """What tells how long a value is: nothing reads more of it."""
+    return str(value)[:_READ]
 
 
 def _whole(value: Any) -> bool:

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
-from tunery.data.lengths import Length
 from tunery.errors import enumerated
 from tunery.schema.config.peft import Lora, NoPeft
 from tunery.schema.reading.yaml_text import yaml_line
@@ -22,6 +21,13 @@ COLUMN: Final = 34
 WIDTH: Final = 110
 
 
+class Allowed(NamedTuple):
+    """A finding that the config accepts, and why."""
+
+    code: str
+    why: str
+
+
 @dataclass(frozen=True)
 class Guess:
     """What a data file seems to hold."""
@@ -31,7 +37,8 @@ class Guess:
     """Split name to file; `train` is always there."""
     rows: int
     """Rows of train."""
-    text: str
+    text: str | tuple[str, ...]
+    """The column of the text, or those that are joined."""
     text_pair: str | None
     label: tuple[str, ...]
     """The label column; several 0/1 columns for a multilabel task written that way."""
@@ -41,37 +48,50 @@ class Guess:
     group: str | None
     counts: Mapping[str, int]
     """Rows of train per label, the most frequent first."""
-    words: int
-    """Of a row of train that is longer than 95 % of them, as far as they are separated by spaces."""
-    characters: int
-    """Of the same row, those of scripts that have no spaces."""
-    shared: int
-    """Rows whose text is in an earlier split too."""
-    shared_most: float
-    """The largest share of a split that such rows make up."""
+    tokens: int
+    """Of a row that is longer than 95 % of a sample, special tokens included."""
+    is_measured: bool
+    """Whether a tokenizer counted them; else they are estimated from words."""
+    columns: tuple[str, ...] | None = None
+    """Names of the columns of a file without header."""
+    encoding: str | None = None
+    split: str | None = None
+    """The column that says which split a row is of."""
+    splits: tuple[str, ...] = ("train",)
+    """The splits that there are; others are split off from train."""
+    model: str | None = None
+    """The model whose tokenizer counted; None: the default."""
+    allow: tuple[Allowed, ...] = ()
     notes: tuple[str, ...] = ()
     """What a user should know about the choices made."""
 
     @property
-    def length(self) -> Length:
-        """What 95 % of the rows of train do not exceed."""
-        return Length(self.words, self.characters)
+    def texts(self) -> tuple[str, ...]:
+        """The columns of the text."""
+        return (self.text,) if isinstance(self.text, str) else self.text
+
+    @property
+    def length(self) -> str:
+        """What 95 % of the rows do not exceed, in words."""
+        return f"{'' if self.is_measured else 'about '}{self.tokens:,} tokens"
 
     @property
     def max_length(self) -> int:
         """Tokens that leave 95 % of the rows whole, up to 512."""
-        return next((length for length in LENGTHS if length >= self.length.tokens + 2), LENGTHS[-1])
+        return next((length for length in LENGTHS if length >= self.tokens), LENGTHS[-1])
 
     @property
     def fits(self) -> bool:
         """Whether 95 % of the rows stay whole at `max_length`."""
-        return self.length.tokens + 2 <= self.max_length
+        return self.tokens <= self.max_length
 
     def explain(self) -> tuple[str, ...]:
         """What was seen, in lines for people."""
         beside = ", ".join(f"{split} {file.name}" for split, file in self.files.items() if split != "train")
-        without = ", ".join(split for split in ("validation", "test") if split not in self.files)
-        columns = {"text": self.text, "text_pair": self.text_pair, "label": ", ".join(self.label)}
+        if self.split:
+            beside = f"{', '.join(self.splits)} by the column {self.split}"
+        without = ", ".join(split for split in ("validation", "test") if split not in self.splits)
+        columns = {"text": ", ".join(self.texts), "text_pair": self.text_pair, "label": ", ".join(self.label)}
         columns |= {"id": self.id, "group": self.group}
         return (
             f"rows:    {self.rows:,} in {self.files['train'].name}",
@@ -85,7 +105,8 @@ class Guess:
     def summary(self) -> dict[str, Any]:
         """The same as plain data, ready for JSON."""
         files = {split: str(file) for split, file in self.files.items()}
-        return {**asdict(self), "files": files, "max_length": self.max_length}
+        allow = {code: why for code, why in self.allow}
+        return {**asdict(self), "files": files, "max_length": self.max_length, "allow": allow}
 
 
 def _most_frequent(counts: Mapping[str, int]) -> str:
@@ -124,7 +145,7 @@ def _head(guess: Guess, name: str) -> Iterator[str]:
         break_long_words=False,
     )
     for note in guess.notes:
-        yield f"# Note: {note}."
+        yield f"# Note: {' '.join(note.split())}."
     yield f"# Look at the data first with: tunery check {name}.yaml"
     yield "# A line with a range is for: tunery search; it replaces the line above it."
     yield ""
@@ -150,21 +171,26 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
             file, root = guess.files[split].resolve(), folder.resolve()
             path = file.relative_to(root) if file.is_relative_to(root) else file
             yield _line(f"  {split}: {yaml_line(path.as_posix())}", why)
-        else:
+        elif split not in guess.splits:
             yield _line(f"  {split}_size: 0.1", f"share of train; there is no {split} file. {why[0].upper()}{why[1:]}")
-    yield _line(f"  text: {yaml_line(guess.text)}", f"95 % of the rows have at most {guess.length}")
+    if guess.split:
+        yield _line(f"  split: {yaml_line(guess.split)}", "the column that says train, validation or test")
+    if guess.columns:
+        yield _line(f"  columns: {_listed(guess.columns)}", "the file has no header")
+    if guess.encoding:
+        yield f"  encoding: {yaml_line(guess.encoding)}"
+    text = yaml_line(guess.text) if isinstance(guess.text, str) else _listed(guess.text)
+    yield _line(f"  text: {text}", f"95 % of the rows have at most {guess.length}")
     if guess.text_pair:
         yield _line(f"  text_pair: {yaml_line(guess.text_pair)}", "the second text of each pair")
     yield from _labels(guess)
     if guess.id:
         yield _line(f"  id: {yaml_line(guess.id)}", "copied into predictions")
-    if guess.group and len(guess.files) < 3:
+    if guess.group and len(guess.splits) < 3:
         yield _line(f"  group: {yaml_line(guess.group)}", "rows that share it stay together when a split is split off")
-    if guess.shared:
-        accepted = guess.shared_most <= TOLERABLE
-        why = f"rows whose text is in two splits: {guess.shared:,} (at most {100 * guess.shared_most:.1f} % of one); "
-        why += "delete this line to be stopped by them" if accepted else "remove them, or take away the # on purpose"
-        yield _line(f"  {'' if accepted else '# '}allow: [shared_rows]", why)
+    if guess.allow:
+        codes = ", ".join(allowed.code for allowed in guess.allow)
+        yield _line(f"  allow: [{codes}]", "; ".join(allowed.why for allowed in guess.allow))
     yield ""
 
 
@@ -173,7 +199,7 @@ def _labels(guess: Guess) -> Iterator[str]:
     if guess.kind == "classification":
         yield f"  label: {names[0]}"
     elif len(names) > 1:
-        yield _line(f"  labels: [{', '.join(names)}]", "a column of 0 and 1, or no and yes, for each")
+        yield _line(f"  labels: {_listed(guess.label)}", "a column of 0 and 1, or no and yes, for each")
     else:
         yield _line(f"  labels: {names[0]}", "" if guess.separator else "a list of names per row")
     if guess.separator:
@@ -182,7 +208,10 @@ def _labels(guess: Guess) -> Iterator[str]:
 
 def _model(guess: Guess) -> Iterator[str]:
     yield "model:"
-    yield _line("  name: minilm", "small and quick; `tunery models` lists others")
+    if guess.model in (None, "minilm"):
+        yield _line("  name: minilm", "small and quick; `tunery models` lists others")
+    else:
+        yield f"  name: {yaml_line(guess.model)}"
     yield _line(
         f"  max_length: {guess.max_length}",
         "tokens; enough for 95 % of the rows" if guess.fits else "tokens, the most this model reads; long rows are cut",
@@ -217,6 +246,10 @@ def _train() -> Iterator[str]:
     yield _line("  # epochs: {low: 2, high: 8}", "range")
     yield _line("  batch_size: 16", "rows per step; memory is bounded apart, by micro_batch_tokens")
     yield _line("  # batch_size: [8, 16, 32]", "range")
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"[{', '.join(map(yaml_line, names))}]"
 
 
 def _line(code: str, comment: str) -> str:

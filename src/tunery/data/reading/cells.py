@@ -19,6 +19,7 @@ _NO, _YES = ("0", "false", "no", "n", "f"), ("1", "true", "yes", "y", "t")
 _FLAGS: Final = dict.fromkeys(_NO, False) | dict.fromkeys(_YES, True)
 """What a flag may be written as, in lower case."""
 _FLOAT_FLAG = re.compile(r"[01]\.0*")
+_DECIMAL = re.compile(r"[-+]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,300}(\.\d{1,300})?")
 _POSITIONS = re.compile(r"[01](?:\.0*)?(?:(?:\s+|\s*[,;|]\s*)[01](?:\.0*)?){2,}")
 """Three flags or more without brackets around them."""
@@ -30,6 +31,10 @@ _PRINTED_ARRAY = re.compile(rf"\[\s*{_PRINTED}(?:\s+{_PRINTED})+\s*\]", re.DOTAL
 
 class BadCell(ValueError):
     """What a cell should be and is not; the caller knows row and file."""
+
+
+class Unlabelled(BadCell):
+    """There is no label in a cell that must have one."""
 
 
 def name_of(cell: Any) -> str | None:
@@ -108,6 +113,21 @@ def same_but_for_writing(names: Iterable[str]) -> list[list[str]]:
         plain = "".join(c for c in folded if not c.isspace() and unicodedata.category(c) != "Cf")
         groups[str(Fraction(plain)) if _NUMBER.fullmatch(plain) else plain].append(name)
     return list(groups.values())
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is a number as people write it."""
+    return _DECIMAL.fullmatch(name) is not None
+
+
+def is_score(names: Iterable[str]) -> bool:
+    """Whether all are numbers, some of them with a fraction."""
+    fractions = False
+    for name in names:
+        if not is_number(name):
+            return False
+        fractions = fractions or not float(name).is_integer()
+    return fractions
 
 
 def flag_of(cell: Any) -> bool:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tunery.data.examples import Example, RowReader
-from tunery.data.reading.cells import BadCell, name_of, text_of
-from tunery.data.reading.load import Row
+from tunery.data.examples import JOINT, Example, RowReader
+from tunery.data.reading.cells import BadCell, Unlabelled, name_of, text_of
+from tunery.data.reading.source import Row
 from tunery.errors import DataError, did_you_mean, enumerated
 from tunery.schema.config.data import Data
 
@@ -15,7 +15,7 @@ _SHOWN = 3
 def examples_of(
     rows: Sequence[Row], data: Data, *, reader: RowReader, source: str, remedy: str = ""
 ) -> tuple[Example, ...]:
-    """Make one example per row.
+    """Make one example per row; rows without a label are left out where `data.allow` has `unlabelled`.
 
     Args:
         source: what the rows came from, for messages.
@@ -24,19 +24,39 @@ def examples_of(
     Raises:
         DataError: a named column is not there, or cells that cannot be what their column says.
     """
-    keys = [key for key in ("text", "text_pair", "id", "group") if getattr(data, key) is not None]
-    needed = [*((f"data.{key}", getattr(data, key)) for key in keys), *reader.columns]
+    keys = [key for key in ("text_pair", "id", "group", "split") if getattr(data, key) is not None]
+    texts = [("data.text", column) for column in data.text_columns]
+    needed = [*texts, *((f"data.{key}", getattr(data, key)) for key in keys), *reader.columns]
     _refuse_missing(needed, rows, source=source, remedy=remedy)
     examples: list[Example] = []
     problems: list[str] = []
+    unlabelled: list[int] = []
     for number, row in enumerate(rows, start=1):
         try:
             examples.append(_example(row, data, reader=reader))
+        except Unlabelled:
+            unlabelled.append(number)
         except BadCell as problem:
             problems.append(f"row {number}: {problem}")
+    if unlabelled and "unlabelled" not in data.allow:
+        numbers = enumerated([*map(str, unlabelled)], _SHOWN)
+        problems.insert(
+            0,
+            f"every row needs a label, but {len(unlabelled):,} of {len(rows):,} rows have none (row {numbers}); write "
+            "`data.allow: [unlabelled]` to leave them out, or label them",
+        )
     if problems:
         raise DataError(f"{source}: {enumerated(problems, _SHOWN, letters=500, separator='; ')}")
+    if unlabelled and not examples:
+        raise DataError(f"{source}: no row has a label")
     return tuple(examples)
+
+
+def named_columns(names: str, rows: Sequence[Row]) -> str | tuple[str, ...]:
+    """The column, or the columns with commas between, that a command line names."""
+    if "," not in names or any(names in row for row in rows):
+        return names
+    return tuple(name.strip() for name in names.split(","))
 
 
 def _refuse_missing(needed: Sequence[tuple[str, str]], rows: Sequence[Row], *, source: str, remedy: str) -> None:
@@ -54,7 +74,7 @@ def _refuse_missing(needed: Sequence[tuple[str, str]], rows: Sequence[Row], *, s
 def _example(row: Row, data: Data, *, reader: RowReader) -> Example:
     annotation = reader.read(row)
     return Example(
-        text=_read(text_of, row, data.text) or "",
+        text=JOINT.join(_read(text_of, row, column) or "" for column in data.text_columns),
         text_pair=_read(text_of, row, data.text_pair),
         labels=annotation.labels,
         id=_read(name_of, row, data.id),

@@ -1,56 +1,82 @@
 """Files and Hub data sets become rows: plain dicts, each cell as its source has it."""
 
-import csv
+import gzip
 import io
 import stat
-from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import islice
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
+from tunery.data.reading.json_rows import parse_json_document, parse_jsonl
+from tunery.data.reading.parquet_rows import parse_parquet
+from tunery.data.reading.source import MOST_BYTES, MOST_ROWS, Malformed, Row, Source, TooMuch
+from tunery.data.reading.tables import TOKEN_TAGGING, parse_csv, parse_text, parse_tsv, settled
+from tunery.data.reading.workbook import parse_workbook
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.config.data import Data
-from tunery.schema.reading.json_text import NotJson, json_items, parse_json
-from tunery.schema.reading.utf8 import NotUtf8, decode_utf8
+from tunery.schema.reading.utf8 import marked_encoding
 
-Row = dict[str, Any]
-MOST_ROWS: Final = 2_000_000
-MOST_CELLS: Final = 20_000_000
-MOST_BYTES: Final = 500_000_000
-"""What is read of a data file, since all of it is held in memory: rows, values in them, and bytes, unpacked."""
-LONGEST_CELL: Final = 2**31 - 1
+Parser = Callable[[Source], list[Row]]
+PARSERS: Final[dict[str, Parser]] = {
+    ".csv": parse_csv,
+    ".tsv": parse_tsv,
+    ".tab": parse_tsv,
+    ".jsonl": parse_jsonl,
+    ".ndjson": parse_jsonl,
+    ".json": parse_json_document,
+    ".parquet": parse_parquet,
+    ".xlsx": parse_workbook,
+    ".txt": parse_text,
+}
+"""How each kind of file is read, by suffix; each may be packed as `.gz`."""
+_UNREAD: Final = {
+    **dict.fromkeys((".conll", ".conllu", ".iob", ".bio"), TOKEN_TAGGING),
+    **dict.fromkeys((".xml", ".html", ".htm"), "XML and HTML are not read; save the rows as csv or jsonl"),
+    ".xls": "old Excel workbooks are not read; save it as .xlsx or csv",
+    ".zip": "archives are not read; unpack it",
+    ".pdf": "documents are not read; save the texts as csv or jsonl",
+}
+"""Why other kinds are not read, by suffix."""
+_MAGIC: Final = {b"\x1f\x8b": ".gz", b"PAR1": ".parquet", b"PK\x03\x04": ".xlsx"}
+"""How files begin that are no text, whatever they are called."""
 
 
-class _Malformed(ValueError):
-    """What is wrong inside a file; the caller knows its name."""
+_BINARY: Final = (".parquet", ".xlsx")
+_HEAD: Final = 100_000
+"""Bytes of a file that tell whether it is text."""
 
 
-class _TooMuch(_Malformed):
-    """Beyond what is read at once."""
+class Table(NamedTuple):
+    """The rows of a file."""
 
-    def __init__(self, size: str) -> None:
-        most = f"{MOST_ROWS:,} rows, {MOST_CELLS:,} values and {MOST_BYTES // 10**6} MB, unpacked"
-        super().__init__(f"a data file has at most {most}, but this has {size}; take a sample of its rows")
+    rows: list[Row]
+    notes: tuple[str, ...] = ()
+    """What was decided in reading them, for people."""
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Read a csv, tsv, jsonl, json or parquet file, by its suffix. Cells of csv and tsv are strings.
+def read_file(path: Path, *, columns: tuple[str, ...] | None = None, encoding: str | None = None) -> Table:
+    """Read a file, by its suffix and its content. Cells of text files are strings.
+
+    Args:
+        columns: names of the columns of a file without header (`data.columns`); a first line that consists of such
+            names is a header all the same.
+        encoding: of text (`data.encoding`); None: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
 
     Raises:
-        DataError: no such file, unknown suffix, no regular file, not UTF-8, malformed, without rows, or with more than
-            `MOST_ROWS` or `MOST_BYTES`.
+        DataError: no such file, no regular file, of a kind that is not read, in another encoding, malformed, without
+            header or rows, or with more than `MOST_ROWS` or `MOST_BYTES`.
+        MissingExtra: what reads it is not installed.
     """
-    parse = _parser(path)
+    suffix = require_file(path)
     try:
         with path.open("rb") as file:
-            content = _content(file, source=str(path))
+            if suffix not in _BINARY:
+                _refuse_binary(file.read(_HEAD), encoding, name=str(path))
+                file.seek(0)
+            return _read(file, suffix, name=str(path), columns=columns, encoding=encoding)
     except OSError as error:
         raise _unreadable(path, error) from error
-    if not content.strip():
-        raise DataError(f"{path}: the file is empty")
-    return _rows_of(content, parse, source=str(path))
 
 
 def require_readable(data: Data) -> None:
@@ -61,48 +87,78 @@ def require_readable(data: Data) -> None:
     """
     for named in (data.train, data.validation, data.test):
         if named is not None and data.dataset is None:
-            _parser(Path(named))
+            require_file(Path(named))
 
 
-def read_stream(stream: BinaryIO, *, source: str) -> tuple[list[Row], str]:
-    """Read csv, tsv, jsonl or json from a stream that has no name. Returns the rows, and the suffix they would have.
+def read_stream(
+    stream: BinaryIO, *, source: str, columns: tuple[str, ...] | None = None, encoding: str | None = None
+) -> tuple[Table, str]:
+    """Read text from a stream that has no name. Returns the rows, and the suffix they would have.
 
-    What begins with a bracket is JSON; in a table, the header says whether tabs or commas separate its cells.
+    What begins with a bracket is JSON; in a table, the first line says whether tabs or commas stand between its cells.
 
     Raises:
-        DataError: not UTF-8, malformed, without rows, or with more than `MOST_ROWS` or `MOST_BYTES`.
+        DataError: as `read_file` does.
     """
-    content = _content(stream, source=source)
-    header = content.strip().partition(b"\n")[0]
-    if header.startswith((b"{", b"[")):
-        suffix = ".json" if header.startswith(b"[") else ".jsonl"
+    content = _content(stream, name=source)
+    first = content.strip().partition(b"\n")[0]
+    if first.startswith((b"{", b"[")):
+        suffix = ".json" if first.startswith(b"[") else ".jsonl"
     else:
-        suffix = ".tsv" if b"\t" in header and b"," not in header else ".csv"
-    return _rows_of(content, PARSERS[suffix], source=source), suffix
+        suffix = ".tsv" if b"\t" in first and b"," not in first else ".csv"
+    return _read(io.BytesIO(content), suffix, name=source, columns=columns, encoding=encoding), suffix
 
 
-def _content(file: BinaryIO, *, source: str) -> bytes:
+def _read(file: BinaryIO, suffix: str, *, name: str, columns: tuple[str, ...] | None, encoding: str | None) -> Table:
+    content = _content(file, name=name)
+    if not content.strip():
+        raise DataError(f"{name}: the file is empty")
+    source = Source(content, columns, encoding)
+    try:
+        begins_as = _kind(content)
+        if begins_as == ".gz":
+            source.content = content = _unpacked(content)
+            begins_as = _kind(content)
+        rows = settled(PARSERS[begins_as or suffix](source), source)
+    except Malformed as error:
+        raise DataError(f"{name}: {error}") from error
+    if not rows:
+        raise DataError(f"{name}: the file has no rows")
+    return Table(rows, tuple(source.notes))
+
+
+def _content(file: BinaryIO, *, name: str) -> bytes:
     """The bytes of a file, which are looked at only up to the limit."""
     content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
-        raise DataError(f"{source}: {_TooMuch('more')}")
+        raise DataError(f"{name}: {TooMuch('more')}")
     return content
 
 
-def _rows_of(content: bytes, parse: "Parser", *, source: str) -> list[Row]:
-    rows: list[Row] = []
-    cells = 0
+def _kind(content: bytes) -> str | None:
+    return next((suffix for magic, suffix in _MAGIC.items() if content.startswith(magic)), None)
+
+
+def _unpacked(content: bytes) -> bytes:
     try:
-        for row in parse(content):
-            cells += len(row)
-            if len(rows) == MOST_ROWS or cells > MOST_CELLS:
-                raise _TooMuch("more")
-            rows.append(row)
-    except _Malformed as error:
-        raise DataError(f"{source}: {error}") from error
-    if not rows:
-        raise DataError(f"{source}: the file has no rows")
-    return rows
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            unpacked = file.read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Malformed(f"not readable as gzip: {error}") from error
+    if len(unpacked) > MOST_BYTES:
+        raise TooMuch("more")
+    if not unpacked.strip():
+        raise Malformed("the file is empty")
+    return unpacked
+
+
+def _refuse_binary(head: bytes, encoding: str | None, *, name: str) -> None:
+    """A NUL is no character of a text; every second byte may be one in UTF-16, which `Source` explains."""
+    share = head.count(0) / max(1, len(head))
+    wide = encoding is not None or marked_encoding(head) is not None or 1 / 8 < share < 5 / 8
+    if share and not wide and _kind(head) is None:
+        rule = f"data is read from text ({', '.join(PARSERS)}), and packed as .gz"
+        raise DataError(f"{name}: {rule}, but this is no text: byte {head.index(0)} is 0")
 
 
 def read_hub_rows(dataset: str, *, revision: str | None, split: str) -> list[Row]:
@@ -118,7 +174,7 @@ def read_hub_rows(dataset: str, *, revision: str | None, split: str) -> list[Row
         table = datasets.load_dataset(dataset, revision=revision, split=split)
         names = {column: _class_names(feature) for column, feature in table.features.items()}
         if len(table) > MOST_ROWS:
-            raise DataError(f"split {split!r} of the Hub data set {name}: {_TooMuch(f'{len(table):,} rows')}")
+            raise DataError(f"split {split!r} of the Hub data set {name}: {TooMuch(f'{len(table):,} rows')}")
         rows = [{column: names[column](cell) for column, cell in row.items()} for row in table.to_list()]
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())
@@ -138,21 +194,33 @@ def _class_names(feature: Any) -> Callable[[Any], Any]:
     return lambda cell: cell
 
 
-def _parser(path: Path) -> "Parser":
-    """What reads such a file. A pipe or device is refused unread, since reading it may not end."""
+def require_file(path: Path) -> str:
+    """The kind of a file that can be read. A pipe or device is refused unread, since reading it may not end.
+
+    Raises:
+        DataError: there is no such file, or it is none.
+    """
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
+        if path.is_symlink():
+            raise DataError(f"{path}: is a link to {str(path.readlink())!r}, which is not there") from error
         raise DataError(f"there is no file {str(path)!r}; {_neighbours(path)}") from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
         raise DataError(f"{path}: data is read from files, but this is {kind}; save the rows as a file, and name it")
-    parse = PARSERS.get(path.suffix.lower())
-    if parse is None:
-        raise DataError(f"{path}: the suffix must be one of {', '.join(PARSERS)}, but got {path.suffix!r}")
-    return parse
+    suffix = kind_of(path)
+    if suffix in _UNREAD:
+        raise DataError(f"{path}: {_UNREAD[suffix]}")
+    return suffix if suffix in PARSERS else ".txt"
+
+
+def kind_of(path: Path) -> str:
+    """The suffix of a file, in lower case and without `.gz`."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
@@ -162,191 +230,5 @@ def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
 def _neighbours(path: Path) -> str:
     if not path.parent.is_dir():
         return f"there is no folder {str(path.parent)!r} either"
-    files = [entry.name for entry in path.parent.iterdir() if entry.suffix.lower() in PARSERS]
+    files = [entry.name for entry in path.parent.iterdir() if kind_of(entry) in PARSERS]
     return did_you_mean(path.name, files) if files else f"the folder holds no {', '.join(PARSERS)} file"
-
-
-def _decoded(content: bytes) -> str:
-    try:
-        return decode_utf8(content)
-    except NotUtf8 as error:
-        raise _Malformed(f"the file {error}") from error
-
-
-def _lines(content: bytes, *, newline: str) -> io.TextIOWrapper:
-    """The lines of UTF-8 text, one after the other, cut as `open` does with such a `newline`."""
-    _decoded(content)
-    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=newline)
-
-
-def _parse_tsv(content: bytes) -> Iterator[Row]:
-    """A tsv may quote its cells as csv does, or hold bare quotes that mean nothing.
-
-    A bare quote read as quoting swallows the following lines, so the reading with more rows is the right one,
-    unless it is ragged: then the line breaks were inside quotes.
-    """
-    if b'"' not in content:
-        return _parse_table(content, delimiter="\t", quoting=csv.QUOTE_NONE)
-    plain, quoted = (_row_count(content, quoting) for quoting in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL))
-    is_quoted = plain is None or quoted == plain
-    return _parse_table(content, delimiter="\t", quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
-
-
-def _row_count(content: bytes, quoting: int) -> int | None:
-    """How many rows a tsv has in one way of reading it; None where it is malformed."""
-    try:
-        return sum(1 for _ in islice(_parse_table(content, delimiter="\t", quoting=quoting), MOST_ROWS + 1))
-    except _Malformed:
-        return None
-
-
-def _parse_table(content: bytes, *, delimiter: str, quoting: int) -> Iterator[Row]:
-    lines = _cells(content, delimiter=delimiter, quoting=quoting)
-    _, header = next(lines, (0, []))
-    if repeated := sorted(name for name, count in Counter(header).items() if count > 1):
-        raise _Malformed(f"column names must differ, but the header has {repeated[0]!r} more than once")
-    for line, cells in lines:
-        if len(cells) != len(header):
-            raise _Malformed(
-                f"line {line} has {len(cells)} cells and the header has {len(header)}; "
-                f"put cells that contain {delimiter!r} in double quotes"
-            )
-        yield dict(zip(header, cells, strict=True))
-
-
-def _cells(content: bytes, *, delimiter: str, quoting: Any) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(_lines(content, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
-    usual = csv.field_size_limit(LONGEST_CELL)
-    try:
-        for cells in reader:
-            if cells:
-                yield reader.line_num, cells
-    except csv.Error as error:
-        raise _Malformed(
-            f"line {reader.line_num} is not well formed: {error}; a quote inside a quoted cell is written twice"
-        ) from error
-    finally:
-        csv.field_size_limit(usual)
-
-
-def _parse_jsonl(content: bytes) -> Iterator[Row]:
-    # str.splitlines would also cut at U+2028, which JSON allows inside a string
-    lines = enumerate(_lines(content, newline="\n"), start=1)
-    return (_object(line, number=number) for number, line in lines if not line.isspace())
-
-
-def _object(line: str, *, number: int) -> Row:
-    try:
-        value = parse_json(line)
-    except NotJson as error:
-        column = "" if error.column is None else f" at column {error.column}"
-        raise _Malformed(f"line {number} is not JSON: {error.reason}{column}") from error
-    if not isinstance(value, dict):
-        raise _Malformed(f"line {number} must be a JSON object, but it is a {type(value).__name__}")
-    return value
-
-
-def _parse_json(content: bytes) -> Iterator[Row]:
-    """A list of objects; also lines of objects, which are often saved under this suffix."""
-    text = _decoded(content)
-    if not text.lstrip().startswith("["):
-        yield from _parse_json_lines(content, text)
-        return
-    try:
-        for row in json_items(text):
-            if not isinstance(row, dict):
-                raise _Malformed(_NO_LIST)
-            yield row
-    except NotJson as error:
-        raise _Malformed(f"the file is not JSON: {error}") from error
-
-
-def _parse_json_lines(content: bytes, text: str) -> Iterator[Row]:
-    try:
-        parse_json(text)
-    except NotJson as error:
-        if error.reason == "Extra data":
-            return _parse_jsonl(content)
-        raise _Malformed(f"the file is not JSON: {error}") from error
-    raise _Malformed(_NO_LIST)
-
-
-_NO_LIST: Final = "the file must hold a list of JSON objects, one per row"
-
-
-def _parse_parquet(content: bytes) -> Iterator[Row]:
-    """Rows of a parquet file, which may be a thousand times smaller than they are: its metadata are read first, and
-    what is there is counted before it becomes Python's.
-
-    Strings that repeat are unpacked by `to_pylist` only, when it is known how long all of them are.
-    """
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    try:
-        metadata = parquet.read_metadata(pyarrow.BufferReader(content))
-        _refuse_too_much(metadata)
-        leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
-        texts = [leaf.path for leaf in leaves if leaf.logical_type.type == "STRING"]
-        unpacked = cells = 0  # the metadata may be wrong
-        file = parquet.ParquetFile(pyarrow.BufferReader(content), metadata=metadata, read_dictionary=texts)
-        for batch in file.iter_batches():
-            values = [leaf for column in batch.columns for leaf in _leaves(column)]
-            unpacked += sum(map(_size, values))
-            cells += sum(map(len, values))
-            if unpacked > MOST_BYTES or cells > MOST_CELLS:
-                raise _TooMuch("more")
-            yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _Malformed(f"not readable as parquet: {' '.join(str(error).split())}") from error
-
-
-def _refuse_too_much(metadata: Any) -> None:
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    size = sum(group.total_byte_size for group in groups)
-    cells = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
-    if metadata.num_rows > MOST_ROWS:
-        raise _TooMuch(f"{metadata.num_rows:,} rows")
-    if size > MOST_BYTES:
-        raise _TooMuch(f"{size // 10**6:,} MB")
-    if cells > MOST_CELLS:
-        raise _TooMuch(f"{cells:,} values")
-
-
-def _size(array: Any) -> int:
-    """Bytes of an Arrow array of values, where a string that it holds once counts as often as it is used."""
-    import pyarrow
-    import pyarrow.compute as compute
-
-    if not pyarrow.types.is_dictionary(array.type):
-        return int(array.nbytes)
-    lengths = compute.binary_length(array.dictionary).take(array.indices)
-    return int(compute.sum(lengths).as_py() or 0)
-
-
-def _leaves(array: Any) -> Iterator[Any]:
-    """The Arrow arrays of values below lists and records."""
-    import pyarrow.types as types
-
-    if types.is_struct(array.type):
-        parts = array.flatten()
-    elif types.is_map(array.type):
-        parts = [array.keys, array.items]
-    elif types.is_list(array.type) or types.is_large_list(array.type) or types.is_fixed_size_list(array.type):
-        parts = [array.flatten()]
-    else:
-        yield array
-        return
-    for part in parts:
-        yield from _leaves(part)
-
-
-Parser = Callable[[bytes], Iterator[Row]]
-PARSERS: Final[dict[str, Parser]] = {
-    ".csv": partial(_parse_table, delimiter=",", quoting=csv.QUOTE_MINIMAL),
-    ".tsv": _parse_tsv,
-    ".jsonl": _parse_jsonl,
-    ".json": _parse_json,
-    ".parquet": _parse_parquet,
-}
-"""How each kind of file is read, by suffix."""

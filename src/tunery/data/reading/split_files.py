@@ -1,27 +1,29 @@
 """Which files of a folder belong together: train, validation and test, by their names."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from tunery.data.reading.load import PARSERS
+from tunery.data.reading.load import PARSERS, kind_of
 from tunery.errors import DataError
 
 NAMES: Final = {
-    "train": ("train", "training", "trn"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "tst", "eval"),
+    "train": ("train", "training", "trn", "trainset"),
+    "validation": ("validation", "valid", "val", "validate", "validating", "dev", "devel", "development", "devset"),
+    "test": ("test", "testing", "tst", "eval", "evaluation", "holdout", "heldout", "testset"),
 }
 
 
 def training_file(path: Path) -> Path:
     """The file itself, or the training file of a folder; a test file beside a training file is a slip."""
     if path.is_dir():
-        files = [file for file in sorted(path.iterdir()) if file.is_file() and split_of(file) == "train"]
-        if len(files) != 1:
-            several = f"{len(files)} are" if files else "none is"
+        found = [file for file in sorted(path.iterdir()) if file.is_file() and split_of(file) == "train"]
+        found = [file for file in found if kind_of(file) in PARSERS] or found
+        if len(found) != 1:
+            several = f"{len(found)} are" if found else "none is"
             raise DataError(f"one file in {str(path)!r} must be called train.*, but {several}; name the file")
-        return files[0]
+        return found[0]
     split = split_of(path)
     if split in ("validation", "test") and (train := split_file(path, split, "train")):
         raise DataError(
@@ -30,18 +32,44 @@ def training_file(path: Path) -> Path:
     return path
 
 
+def split_named(name: str) -> str | None:
+    """The split that a word means, whatever its case."""
+    return next((split for split, names in NAMES.items() if name.casefold() in names), None)
+
+
 def split_of(path: Path) -> str | None:
     """The split that a file is named after."""
-    words = re.split(r"[^a-z]+", path.stem.lower())
-    return next((split for split, names in NAMES.items() if any(name in words for name in names)), None)
+    words = set(re.split(r"[^a-z]+", _stem(path)))
+    return next((split for split, names in NAMES.items() if not words.isdisjoint(names)), None)
 
 
 def split_file(path: Path, split: str, wanted: str) -> Path | None:
-    """The file beside `path`, that of a split, which is named like it with another split's name in place of its own."""
-    pattern = re.compile(rf"(?<![a-z])({'|'.join(NAMES[split])})(?![a-z])", re.IGNORECASE)
-    for suffix in dict.fromkeys([path.suffix, *PARSERS]):
-        for name in NAMES[wanted]:
-            file = path.with_name(pattern.sub(name, path.stem) + suffix)
-            if file.is_file():
-                return file
-    return None
+    """The file beside `path` that is named like it, with another split's name in place of its own, in any case."""
+    like = _without(split, path)
+    kinds = list(dict.fromkeys([kind_of(path), *PARSERS]))
+    files = [
+        file
+        for file in _beside(path)
+        if split_of(file) == wanted and _without(wanted, file) == like and kind_of(file) in kinds
+    ]
+    return min(files, key=lambda file: (kinds.index(kind_of(file)), file.name), default=None)
+
+
+def unused(path: Path, used: Collection[Path]) -> list[str]:
+    """Names of files beside `path` that are called after validation or test and are not used."""
+    files = [file for file in _beside(path) if kind_of(file) in PARSERS and file not in used]
+    return [file.name for file in files if split_of(file) in ("validation", "test")]
+
+
+def _beside(path: Path) -> list[Path]:
+    return sorted(file for file in path.parent.iterdir() if file != path and file.is_file())
+
+
+def _stem(path: Path) -> str:
+    """The name without its suffixes, in lower case, with a line between words."""
+    name = path.name.removesuffix(".gz").removesuffix(".GZ")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", Path(name).stem).lower()
+
+
+def _without(split: str, path: Path) -> str:
+    return re.sub(rf"(?<![a-z])({'|'.join(NAMES[split])})(?![a-z])", "", _stem(path))

@@ -7,7 +7,16 @@ from pydantic import Field
 from tunery.schema.spec import Spec
 
 Fraction = Annotated[float, Field(gt=0, lt=0.5)]
-Allowance = Literal["single_class", "shared_rows", "unseen_labels", "unknown_tokens", "same_tokens"]
+Allowance = Literal[
+    "single_class",
+    "shared_rows",
+    "unseen_labels",
+    "unknown_tokens",
+    "same_tokens",
+    "unlabelled",
+    "conflicting_labels",
+    "score_labels",
+]
 
 
 class Data(Spec):
@@ -18,13 +27,19 @@ class Data(Spec):
     revision: str | None = None
     """Commit of the Hub data set; required with `dataset`, so that a run can be repeated."""
     train: str
-    """Training rows: a csv, tsv, jsonl, json or parquet file, or a split name."""
+    """Training rows: a csv, tsv, jsonl, json, parquet, xlsx or txt file, also packed as .gz; or a split name."""
     validation: str | None = None
     """Validation rows; split off from train when missing."""
     test: str | None = None
     """Test rows; split off from train when missing."""
-    text: str = "text"
-    """Column with the text."""
+    columns: tuple[str, ...] | None = None
+    """Names of the columns of files that have no header, in their order; a first line of such names is one."""
+    encoding: str | None = None
+    """Encoding of files of text, such as cp1252; null: UTF-8, or what a byte order mark says."""
+    split: str | None = None
+    """Column of `train` that says which split a row is of: train, validation or test, or another usual name of one."""
+    text: str | tuple[str, ...] = "text"
+    """Column with the text; or a list of columns, whose texts are joined by the separator of the tokenizer."""
     text_pair: str | None = None
     """Column with the second text of a pair."""
     label: str = "label"
@@ -45,4 +60,10 @@ class Data(Spec):
     test_size: Fraction = 0.1
     """Share of the training rows that is split off for test when there is no such split."""
     allow: tuple[Allowance, ...] = ()
-    """Findings of `tunery check` that would stop the run and are accepted here on purpose."""
+    """Findings of `tunery check` that would stop the run and are accepted here on purpose; with `unlabelled`, rows that
+    have no label are left out and counted."""
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns of the text, one or several."""
+        return (self.text,) if isinstance(self.text, str) else self.text

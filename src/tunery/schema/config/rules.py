@@ -222,12 +222,26 @@ def _a_column_has_one_meaning(task: Task, data: Data) -> Iterator[Problem]:
     for column in dict.fromkeys(labels):
         if labels.count(column) > 1:
             yield Problem(f"data.{key}", f"every column is named once, but got {column!r} {labels.count(column)} times")
-        if column in (data.text, data.text_pair):
+        if column in (*data.text_columns, data.text_pair):
             yield Problem(
                 f"data.{key}", f"the model reads the column {column!r} as its text, so it cannot be the label"
             )
-    if data.text == data.text_pair:
-        yield Problem("data.text_pair", f"the two texts of a pair are two columns, but got {data.text!r} twice")
+    if data.text_pair in data.text_columns:
+        yield Problem("data.text_pair", f"the two texts of a pair are two columns, but got {data.text_pair!r} twice")
+    for key in ("text", "columns"):
+        names = getattr(data, key)
+        if isinstance(names, tuple):
+            if not names:
+                yield Problem(f"data.{key}", "there must be at least one column, but the list is empty")
+            for name in sorted({name for name in names if names.count(name) > 1}):
+                yield Problem(f"data.{key}", f"every column is named once, but got {name!r} {names.count(name)} times")
+
+
+def _a_column_of_splits_is_of_one_file(data: Data) -> Iterator[Problem]:
+    others = [key for key in ("validation", "test", "dataset") if getattr(data, key) is not None]
+    if data.split is not None and others:
+        rule = f"the column {data.split!r} says which rows of data.train are of which split, and nothing else can"
+        yield Problem("data.split", f"{rule}, but data.{others[0]} is there too; remove one of the two")
 
 
 RULES: tuple[Rule, ...] = (
@@ -250,6 +264,7 @@ RULES: tuple[Rule, ...] = (
     _gamma_is_within_its_bounds,
     _hub_data_is_pinned,
     _a_column_has_one_meaning,
+    _a_column_of_splits_is_of_one_file,
 )
 """Rules between sections; each names the sections it reads as its parameters."""
 

@@ -123,8 +123,8 @@ class Predictor:
         """Label, or labels, and probabilities for every text, in order.
 
         Args:
-            texts: one text; or any iterable of texts, or of pairs of texts where the model was trained on pairs: a
-                list, a generator, an array, a Series.
+            texts: one text; or any iterable of texts, or of tuples of texts where the model was trained on pairs or on
+                several columns: a list, a generator, an array, a Series.
             threshold: probability from which a label is given; None: as the model was trained to decide.
 
         Raises:
@@ -133,7 +133,9 @@ class Predictor:
         """
         if threshold is not None and not 0 <= threshold <= 1:
             raise RequestError(f"a threshold is a probability from 0 to 1, but got {threshold}")
-        return self.answer(examples_from(texts, pairs=self.config.data.text_pair is not None), threshold=threshold)
+        data = self.config.data
+        examples = examples_from(texts, parts=len(data.text_columns), pairs=data.text_pair is not None)
+        return self.answer(examples, threshold=threshold)
 
     def answer(self, examples: Sequence[Example], *, threshold: float | None = None) -> list[Prediction]:
         """The same for rows."""

@@ -8,12 +8,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tunery.data.examples import Annotation, RowReader
 from tunery.data.reading.cells import joined
-from tunery.data.reading.columns import examples_of
-from tunery.data.reading.load import Row, read_rows, read_stream
+from tunery.data.reading.columns import examples_of, named_columns
+from tunery.data.reading.load import kind_of, read_file, read_stream, require_file
+from tunery.data.reading.source import Row
 from tunery.data.reading.write import WRITERS, rounded
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.config.data import Data
@@ -25,10 +26,16 @@ from tunery.tasks.table import TASKS
 from tunery.tasks.task import Task
 from tunery.terminal import shown
 
+if TYPE_CHECKING:
+    from tunery.train.predict.inference import Card
+
 STANDARD: Final = Path("-")
 """Standard input in place of a file to read, standard output in place of one to write."""
 
-_OTHER_NAMES: Final = "Columns that are called otherwise are named with --text, --text-pair and --label"
+_OTHER_NAMES: Final = (
+    "Columns that are called otherwise are named with --text, --text-pair and --label, those of a file without header "
+    "with --columns"
+)
 _UNLABELLED: Final = RowReader(columns=(), read=lambda _: Annotation())
 
 
@@ -37,14 +44,19 @@ class Columns:
     """Columns of a new file that are not called as in the training data; None: they are."""
 
     text: str | None = None
+    """One column, or several with commas between."""
     text_pair: str | None = None
     label: str | None = None
     """Column of the label, or of the labels."""
+    names: tuple[str, ...] | None = None
+    """All columns of a file without header, in their order."""
 
-    def of(self, data: Data) -> Data:
-        """The columns of the new file. Its groups say nothing about how a row is answered."""
-        named = {"text": self.text, "text_pair": self.text_pair, "label": self.label, "labels": self.label}
-        return data.model_copy(update={"group": None} | {key: name for key, name in named.items() if name is not None})
+    def of(self, data: Data, rows: Sequence[Row]) -> Data:
+        """The columns of the new file. Its groups and splits say nothing about how a row is answered."""
+        text = None if self.text is None else named_columns(self.text, rows)
+        named = {"text": text, "text_pair": self.text_pair, "label": self.label, "labels": self.label}
+        given = {key: name for key, name in named.items() if name is not None}
+        return data.model_copy(update={"group": None, "split": None, **given})
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,7 @@ def predict_file(
     columns: Columns | None = None,
     answer: Answer | None = None,
     overwrite: bool = False,
+    say: Callable[[str], None] = ignore,
     trust_remote_code: bool = False,
 ) -> int:
     """Label every row of `source`, in order, into `target` (csv, tsv or jsonl). Returns the number of rows.
@@ -80,6 +93,7 @@ def predict_file(
         source: a file, or `STANDARD`.
         target: a file; `STANDARD` has the format of the input where that can be written, else jsonl.
         overwrite: whether a file that exists may be replaced.
+        say: is told what was decided in reading the file.
         trust_remote_code: permits code that comes with the model.
 
     Raises:
@@ -91,15 +105,14 @@ def predict_file(
         if target.suffix.lower() not in WRITERS:
             raise DataError(f"predictions are written as {', '.join(WRITERS)}, but got {target.name!r}")
         require_free(target, sources=[source], overwrite=overwrite)
-    exported_in(run)
-    rows, read_as = _read(source)
+    card, rows, read_as = _read(run, source, columns, say=say)
     written_as = read_as if target == STANDARD else target.suffix.lower()
     if written_as not in WRITERS:
         written_as = ".jsonl"
     from tunery.train.predict.inference import load
 
     predictor = load(run, trust_remote_code=trust_remote_code)
-    data = (columns or Columns()).of(predictor.config.data)
+    data = (columns or Columns()).of(card.config.data, rows)
     _refuse_missing(answer.keep, data, rows, source=_name(source))
     data_without_id = data.model_copy(update={"id": None})
     examples = examples_of(rows, data_without_id, reader=_UNLABELLED, source=_name(source), remedy=_OTHER_NAMES)
@@ -127,18 +140,18 @@ def evaluate_file(
 
     Args:
         source: a file, or `STANDARD`.
-        say: is told how many of the rows the model was trained on, or that this is not known.
+        say: is told what was decided in reading the file, and how many of the rows the model was trained on, or that
+            this is not known.
         trust_remote_code: permits code that comes with the model.
 
     Raises:
         DataError: a column or cell is not as needed, or a label is unknown to the model.
     """
-    exported_in(run)
-    rows, _ = _read(source)
+    card, rows, _ = _read(run, source, columns, say=say)
     from tunery.train.predict.inference import load, trained_rows
 
     predictor = load(run, trust_remote_code=trust_remote_code)
-    task, data = predictor.config.task, (columns or Columns()).of(predictor.config.data)
+    task, data = predictor.config.task, (columns or Columns()).of(card.config.data, rows)
     reader = TASKS[type(task)].reader(data)
     data = data.model_copy(update={"id": None})
     examples = examples_of(rows, data, reader=reader, source=_name(source), remedy=_OTHER_NAMES)
@@ -147,11 +160,26 @@ def evaluate_file(
     return predictor.score(examples)
 
 
-def _read(source: Path) -> tuple[list[Row], str]:
-    """Rows, and the suffix of their format."""
+def _read(
+    run: Path, source: Path, columns: Columns | None, *, say: Callable[[str], None]
+) -> tuple["Card", list[Row], str]:
+    """What is known of the model, the rows, which are read as those of its training data were, and the suffix of
+    their format."""
+    folder = exported_in(run)
+    if source != STANDARD:
+        require_file(source)
+    from tunery.train.predict.inference import read_card
+
+    card = read_card(folder)
+    data = card.config.data
+    names = columns.names if columns and columns.names else data.columns
     if source == STANDARD:
-        return read_stream(sys.stdin.buffer, source=_name(source))
-    return read_rows(source), source.suffix.lower()
+        table, suffix = read_stream(sys.stdin.buffer, source=_name(source), columns=names, encoding=data.encoding)
+    else:
+        table, suffix = read_file(source, columns=names, encoding=data.encoding), kind_of(source)
+    for note in table.notes:
+        say(f"{_name(source)}: {note}")
+    return card, table.rows, suffix
 
 
 def _name(source: Path) -> str:

@@ -1,0 +1,541 @@
+"""Files as people have them: what is read of each, what is said, and what is refused with its remedy.
+
+Every accepted shape goes the whole way: `init` writes a config, and `check` finds nothing fatal in it.
+"""
+
+import gzip
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import openpyxl
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from fast_and_slow import slow_but
+from tunery.cli import main
+from tunery.data.first_config.profiles import are_pair, name_words
+from tunery.data.reading.load import read_file
+from tunery.errors import DataError
+from tunery.schema import load_config
+from tunery.schema.config.run import RunConfig
+from tunery.train.setup.prepare import examine
+
+WORDS: Final = (
+    *("lamp", "door", "river", "stone", "bread", "cloud", "paper", "green", "seven"),
+    *("quick", "table", "window", "morning", "engine", "garden", "music"),
+)
+SHORT: Final = ("ham", "spam")
+
+
+def text(number: int, words: int = 12) -> str:
+    """Different words for every number."""
+    return " ".join(random.Random(number).choices(WORDS, k=words))
+
+
+def lines(*columns: Callable[[int], str], count: int = 120, cut: str = ",", header: str = "") -> str:
+    rows = [cut.join(column(number) for column in columns) for number in range(count)]
+    return "\n".join([*([header] if header else []), *rows]) + "\n"
+
+
+def label(number: int) -> str:
+    return SHORT[number % 2]
+
+
+def save(folder: Path, files: dict[str, str | bytes]) -> Path:
+    """The first of the files."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder / next(iter(files))
+
+
+class Outcome(NamedTuple):
+    code: int
+    said: str
+    config: RunConfig | None
+
+
+def init(path: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> Outcome:
+    out = path.parent / "first.yaml"
+    with pytest.raises(SystemExit) as end:
+        main(["init", str(path), "--out", str(out), "--overwrite", *flags])
+    printed = capsys.readouterr()
+    config = load_config(out) if end.value.code == 0 else None
+    return Outcome(int(end.value.code or 0), " ".join((printed.out + printed.err).split()), config)
+
+
+def accepted(config: RunConfig) -> Any:
+    """What `check` sees, where nothing is fatal."""
+    found = examine(config)
+    assert [finding.message for finding in found.findings if finding.level == "fatal"] == []
+    return found
+
+
+def workbook(folder: Path) -> bytes:
+    book = openpyxl.Workbook()
+    book.active.append(["message", "kind"])
+    for number in range(120):
+        book.active.append([text(number), label(number)])
+    book.create_sheet("notes").append(["not read"])
+    book.save(folder / "made.xlsx")
+    return (folder / "made.xlsx").read_bytes()
+
+
+PLAIN = lines(text, label, header="text,label")
+TWO = lines(text, lambda n: text(n + 500, 40), label)
+ROWS = [{"text": text(n), "label": label(n)} for n in range(120)]
+BY_COLUMN = {"text": {str(n): text(n) for n in range(120)}, "label": {str(n): label(n) for n in range(120)}}
+
+READ: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any], str]]] = {
+    # files, flags, what the config says of the data, what is said
+    "a header": ({"a.csv": PLAIN}, (), {"text": "text", "label": "label", "columns": None}, ""),
+    "no header, columns named": (
+        {"a.tsv": lines(label, text, cut="\t")},
+        ("--columns", "label,text"),
+        {"columns": ("label", "text")},
+        "the first line is a row: 'ham'",
+    ),
+    "no header, three columns": (
+        {"a.csv": lines(lambda n: f'"{n % 4}"', lambda n: text(n, 5), lambda n: text(n + 500, 30))},
+        ("--columns", "class,title,body", "--text", "title,body"),
+        {"columns": ("class", "title", "body"), "text": ("title", "body"), "label": "class"},
+        "",
+    ),
+    "a header that is named after its label": (
+        {"a.csv": lines(text, label, header="text,ham")},
+        ("--columns", "text,ham"),
+        {"label": "ham"},
+        "",
+    ),
+    "semicolons": ({"a.csv": PLAIN.replace(",", ";")}, (), {"text": "text"}, "cells are separated by semicolons"),
+    "vertical bars": ({"a.csv": PLAIN.replace(",", "|")}, (), {"text": "text"}, "separated by vertical bars"),
+    "commas in a tsv": ({"a.tsv": PLAIN}, (), {"text": "text"}, "cells are separated by commas"),
+    "single quotes": (
+        {"a.csv": lines(lambda n: f"'{text(n)}, it''s'", lambda n: f"'{label(n)}'", header="'text','label'")},
+        (),
+        {"text": "text", "label": "label"},
+        "single quotes",
+    ),
+    "backslashes before quotes": (
+        {"a.csv": lines(lambda n: rf'"{text(n)} \"no\", ok"', label, header="text,label")},
+        (),
+        {"text": "text"},
+        "backslashes before quotes",
+    ),
+    "tabs in a txt": ({"a.txt": PLAIN.replace(",", "\t")}, (), {"text": "text"}, ""),
+    "a tab": ({"a.tab": PLAIN.replace(",", "\t")}, (), {"text": "text"}, ""),
+    "no suffix": ({"corpus": PLAIN.replace(",", "\t")}, (), {"text": "text"}, ""),
+    "packed": ({"a.csv.gz": gzip.compress(PLAIN.encode())}, (), {"text": "text"}, ""),
+    "unnamed empty columns": (
+        {"a.csv": lines(label, text, lambda _: ",,", header="class,message,,,")},
+        (),
+        {"text": "message", "label": "class"},
+        "empty columns without a name are left out: 3",
+    ),
+    "an unnamed index": (
+        {"a.csv": lines(str, text, label, header=",text,label")},
+        (),
+        {"id": "column_1"},
+        "columns without a name are called by their number: column_1 (120 cells)",
+    ),
+    "a header in the middle": (
+        {"a.csv": PLAIN + "text,label\n" + lines(lambda n: text(n + 500), label)},
+        (),
+        {"text": "text"},
+        "lines that repeat the header are left out",
+    ),
+    "utf-16": ({"a.csv": PLAIN.encode("utf-16")}, (), {"encoding": None}, "read as utf-16"),
+    "cp1252": (
+        {"a.csv": PLAIN.replace("lamp", "“lamp”").encode("cp1252")},
+        ("--encoding", "cp1252"),
+        {"encoding": "cp1252"},
+        "",
+    ),
+    "one list inside": ({"a.json": json.dumps({"version": 1, "data": ROWS})}, (), {"text": "text"}, "list 'data' of"),
+    "by columns": ({"a.json": json.dumps(BY_COLUMN)}, (), {"text": "text"}, "a table by columns"),
+    "lists by columns": (
+        {"a.json": json.dumps({key: [row[key] for row in ROWS] for key in ROWS[0]})},
+        (),
+        {"text": "text"},
+        "a table by columns",
+    ),
+    "rows by key": ({"a.json": json.dumps({f"k{n}": row for n, row in enumerate(ROWS)})}, (), {"text": "text"}, "keys"),
+    "lists as rows": (
+        {"a.json": json.dumps([[*row.values()] for row in ROWS])},
+        ("--columns", "text,label"),
+        {"text": "text"},
+        "",
+    ),
+    "lines in a json": ({"a.json": "\n".join(map(json.dumps, ROWS))}, (), {"text": "text"}, ""),
+    "a list in a jsonl": ({"a.jsonl": json.dumps(ROWS, indent=1)}, (), {"text": "text"}, ""),
+    "two texts by number": (
+        {"a.csv": lines(text, lambda n: text(n + 500), label, header="question_1,question_2,same")},
+        (),
+        {"text": "question_1", "text_pair": "question_2", "label": "same"},
+        "",
+    ),
+    "two texts by letter": (
+        {"a.csv": lines(text, lambda n: text(n + 500), label, header="sentence_A,sentence_B,label")},
+        (),
+        {"text": "sentence_A", "text_pair": "sentence_B"},
+        "",
+    ),
+    "two texts, joined": (
+        {"a.csv": lines(text, lambda n: text(n + 500, 40), label, header="claim,justification,label")},
+        ("--text", "claim,justification"),
+        {"text": ("claim", "justification"), "text_pair": None},
+        "",
+    ),
+    "two texts, compared": (
+        {"a.csv": lines(text, lambda n: text(n + 500, 40), label, header="claim,justification,label")},
+        ("--text", "claim", "--text-pair", "justification"),
+        {"text": "claim", "text_pair": "justification"},
+        "",
+    ),
+    "a title beside the text": (
+        {"a.csv": lines(lambda n: text(n, 5), lambda n: text(n + 500, 40), label, header="title,description,label")},
+        (),
+        {"text": "description"},
+        "not used: title (text, 5 words); `--text description,title` reads both",
+    ),
+    "labels by suffix": (
+        {
+            "a.csv": lines(
+                text,
+                lambda n: "abc"[n % 3],
+                lambda n: f"{n % 7 / 7:.2f}",
+                lambda n: str(n % 5),
+                header="text,airline_sentiment,airline_sentiment_confidence,retweet_count",
+            )
+        },
+        (),
+        {"label": "airline_sentiment"},
+        "'airline_sentiment' is taken as the label by its name, and not retweet_count",
+    ),
+    "labels by a word of the name": (
+        {"a.csv": lines(text, lambda n: str(n % 5), label, header="text,annotators,correctLabel")},
+        (),
+        {"label": "correctLabel"},
+        "'correctLabel' is taken",
+    ),
+    "stars": (
+        {"a.csv": lines(text, lambda n: str(n % 5 + 1), header="review,stars")},
+        (),
+        {"label": "stars"},
+        "'stars' holds grades: they are learned as classes, without their order",
+    ),
+    "rows without a label": (
+        {"a.csv": PLAIN + lines(lambda n: text(n + 900), lambda _: " ", count=4)},
+        (),
+        {"allow": ("unlabelled",)},
+        "4 rows have no label and are left out",
+    ),
+    "a test file without labels that can be read": (
+        {
+            "train.csv": lines(text, lambda n: str(n % 2), lambda n: str(n % 3 // 2), header="text,rude,mean"),
+            "test.csv": lines(lambda n: text(n + 500), lambda _: "NONE", lambda _: "NONE", header="text,rude,mean"),
+        },
+        (),
+        {"labels": ("rude", "mean"), "test": None},
+        "test.csv is left out: its labels cannot be read: a cell of rude, mean in row 1 must hold 0 or 1",
+    ),
+    "blank flags": (
+        {
+            "a.csv": lines(text, lambda n: "10"[n % 3 == 0], lambda n: ("", "1")[n % 2], header="text,rude,mean")
+            + f"{text(999)},0,0\n"
+        },
+        (),
+        {"labels": ("rude", "mean")},
+        "blank cells of mean say no",
+    ),
+    "capital letters": (
+        {
+            "Train.csv": PLAIN,
+            "Test.csv": lines(lambda n: text(n + 500), label, header="text,label"),
+            "Valid.csv": lines(lambda n: text(n + 900), label, header="text,label"),
+        },
+        (),
+        {"test": "Test.csv", "validation": "Valid.csv"},
+        "",
+    ),
+    "training and testing": (
+        {"x_Training.csv": PLAIN, "x_Testing.csv": lines(lambda n: text(n + 500), label, header="text,label")},
+        (),
+        {"test": "x_Testing.csv", "validation": None},
+        "",
+    ),
+    "a test file that is called otherwise": (
+        {"posts.csv": PLAIN, "TestSet.csv": PLAIN},
+        (),
+        {"test": None},
+        "TestSet.csv lies beside and is not used",
+    ),
+    "a column of splits": (
+        {
+            "a.csv": lines(
+                text, label, lambda n: ("train", "train", "Dev", "TEST")[n // 2 % 4], header="text,label,split"
+            )
+        },
+        (),
+        {"split": "split", "validation": None, "test": None},
+        "the column 'split' says which rows are of which split",
+    ),
+    "labels that train lacks": (
+        {
+            "train.csv": PLAIN,
+            "test.csv": lines(lambda n: text(n + 500), lambda n: (*SHORT, "eggs")[n % 3], header="text,label"),
+        },
+        (),
+        {"allow": ("unseen_labels",)},
+        "rows with labels that train lacks are left out: 'eggs' 40",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "shape",
+    slow_but(
+        READ,
+        *(
+            "no header, columns named",
+            "semicolons",
+            "single quotes",
+            "an unnamed index",
+            "by columns",
+            "labels by suffix",
+        ),
+        *("two texts by number", "two texts, joined", "rows without a label", "capital letters", "a column of splits"),
+    ),
+)
+def test_what_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str], shape: str) -> None:
+    files, flags, data, said = READ[shape]
+    outcome = init(save(tmp_path, files), capsys, *flags)
+    assert outcome.code == 0, outcome.said
+    assert said in outcome.said
+    assert outcome.config is not None
+    seen = {key: getattr(outcome.config.data, key) for key in data}
+    assert {key: Path(v).name if key in ("test", "validation") and v else v for key, v in seen.items()} == data
+    accepted(outcome.config)
+
+
+def test_a_workbook_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = init(save(tmp_path, {"a.xlsx": workbook(tmp_path)}), capsys)
+    assert "the first sheet, 'Sheet', is read, and not 'notes'" in outcome.said
+    assert outcome.config is not None and outcome.config.data.text == "message"
+    assert sum(len(split.examples) for split in accepted(outcome.config).splits) == 120
+
+
+SCORES = [{"sentence1": text(n), "sentence2": text(n + 500), "score": n % 21 / 4} for n in range(120)]
+OFFSETS = lines(lambda n: f'"{[*range(n % 5, n % 5 + 4), *range(25, 30)]}"', text, header="spans,text")
+CHINESE = [
+    {"text": "".join(chr(0x4E00 + (n * 7 + k * 31) % 4000) for k in range(20)), "label": n % 2} for n in range(90)
+]
+
+REFUSED: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], str]]] = {
+    "no header": (
+        {"a.tsv": lines(label, text, cut="\t")},
+        (),
+        "the first line must name the columns, but it looks like a row: 'ham' is 59 times a value of its own column. "
+        "Name the columns in their order: `tunery init FILE --columns label,text`",
+    ),
+    "no header, quoted": (
+        {"a.csv": lines(lambda n: f'"{n % 4}"', lambda n: f'"{text(n, 5)}"', lambda n: f'"{text(n + 500, 30)}"')},
+        (),
+        "'0' is 29 times a value of its own column",
+    ),
+    "fewer columns than cells": (
+        {"a.csv": TWO},
+        ("--columns", "text,label"),
+        "line 1 has 3 cells and `data.columns` names 2",
+    ),
+    "two plausible texts": (
+        {"a.csv": lines(text, lambda n: text(n + 500, 40), label, header="claim,justification,label")},
+        (),
+        "if they belong together, --text claim,justification joins them (data.text); if they are compared, pass --text "
+        "claim --text-pair justification (data.text_pair)",
+    ),
+    "a score in csv": (
+        {"a.csv": "sentence1,sentence2,score\n" + "".join(",".join(map(str, r.values())) + "\n" for r in SCORES)},
+        (),
+        "'score' holds numbers with fractions, such as 0.25: a score, which is for regression",
+    ),
+    "a score in jsonl": (
+        {"a.jsonl": "\n".join(map(json.dumps, SCORES))},
+        (),
+        "'score' holds numbers with fractions, such as 0.25: a score, which is for regression",
+    ),
+    "offsets": ({"a.csv": OFFSETS}, (), "'spans' holds numbers of characters in the text (evidence)"),
+    "offsets, named as the label": ({"a.csv": OFFSETS}, ("--label", "spans"), "numbers of characters in the text"),
+    "words that the model lacks": (
+        {"a.jsonl": "\n".join(json.dumps(row, ensure_ascii=False) for row in CHINESE)},
+        (),
+        "of the tokens of 90 rows are unknown to minilm: they all look alike to it. Take a model for the language",
+    ),
+    "several lists": (
+        {"a.json": json.dumps({"train": [["t", "l"]] * 8, "val": [["t", "l"]]})},
+        (),
+        "it holds 2 lists (train 8, val 1); save each as a file of its own",
+    ),
+    "questions": (
+        {"a.json": json.dumps({"data": [{"title": "t", "paragraphs": [{"context": "c", "qas": []}]}]})},
+        (),
+        "question answering",
+    ),
+    "tagged words": ({"a.txt": "EU B-ORG\nrejects O\nGerman B-MISC\ncall O\n\n" * 9}, (), "token tagging"),
+    "a file of tagged words": ({"a.conll": "EU B-ORG\n"}, (), "token tagging"),
+    "tags in a list": (
+        {
+            "a.jsonl": "\n".join(
+                json.dumps({"tokens": text(n).split(), "ner_tags": [0] * 11 + [n % 3]}) for n in range(99)
+            )
+        },
+        (),
+        "'ner_tags' holds a tag for each word (token tagging)",
+    ),
+    "xml": ({"a.xml": "<a/>"}, (), "XML and HTML are not read; save the rows as csv or jsonl"),
+    "stray bytes": (
+        {"a.csv": PLAIN.replace("lamp", "l\u00e4mp").encode() + b"caf\xe9 two,ham\n"},
+        (),
+        "1 byte in line 122; correct them there, or drop those bytes alone with `iconv -c",
+    ),
+    "cp1252 quotes": (
+        {"a.csv": PLAIN.replace("lamp", "\u201clamp\u201d").encode("cp1252")},
+        (),
+        "`iconv -f cp1252 -t utf-8 FILE > NEW` converts it",
+    ),
+    "an unknown encoding": (
+        {"a.csv": PLAIN},
+        ("--encoding", "klingon"),
+        "the encoding must be the name of one of texts, but got 'klingon'",
+    ),
+    "no text at all": ({"a.csv": bytes(range(256)) * 40}, (), "but this is no text: byte 0 is 0"),
+    "an empty column of labels": ({"a.csv": lines(text, lambda _: "", header="text,label")}, (), "label: empty"),
+    "a label in one row": (
+        {"a.csv": lines(text, lambda n: "ham" if n == 7 else "", header="text,label")},
+        (),
+        "label: short values, 1 different in 1 rows",
+    ),
+    "half of the texts with two labels": (
+        {"a.csv": lines(lambda n: text(n // 2), label, header="text,label")},
+        (),
+        "Is there a second text column?",
+    ),
+    "one text in two splits": ({"train.csv": PLAIN, "test.csv": PLAIN}, (), "--allow shared_rows"),
+}
+
+
+@pytest.mark.parametrize("shape", REFUSED)
+def test_what_is_refused_and_how_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], shape: str) -> None:
+    files, flags, said = REFUSED[shape]
+    outcome = init(save(tmp_path, files), capsys, *flags)
+    assert outcome.code == 2 and said in outcome.said, outcome.said
+    assert len(outcome.said) < 3000 and not (tmp_path / "first.yaml").exists()
+
+
+def test_advice_that_is_followed_loses_no_row(tmp_path: Path) -> None:
+    path = save(tmp_path, {"a.tsv": lines(label, text, cut="\t")})
+    with pytest.raises(DataError, match="--columns label,text"):
+        read_file(path)
+    assert len(read_file(path, columns=("label", "text")).rows) == 120
+    named = save(tmp_path, {"b.tsv": lines(label, text, cut="\t", header="ham\ttext")})
+    with pytest.raises(DataError, match="if the line names them after all, repeat its names"):
+        read_file(named)
+    assert len(read_file(named, columns=("ham", "text")).rows) == 120
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("question_1", "question_2", True),
+        ("#1 String", "#2 String", True),
+        ("q1", "q2", True),
+        ("sentence_A", "sentence_B", True),
+        ("sentenceA", "sentenceB", True),
+        ("text_a", "text_b", True),
+        ("question_2", "question_1", False),
+        ("text_11", "text_12", False),
+        ("claim", "claimb", False),
+        ("tab", "tbb", False),
+        ("title", "body", False),
+    ],
+)
+def test_names_of_two_texts(one: str, other: str, expected: bool) -> None:
+    assert are_pair(one, other) is expected
+
+
+def test_words_of_the_name_of_a_column() -> None:
+    assert name_words("correctLabel") == name_words("correct_label") == ["correct", "label"]
+    assert name_words("label2_annot_maj") == ["label", "annot", "maj"]
+
+
+def test_ten_thousand_columns_and_a_very_long_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"c{number}" for number in range(9_998)]
+    wide = lines(text, label, lambda n: ",".join(str((n * k) % 7) for k in range(9_998)), count=40)
+    outcome = init(save(tmp_path, {"a.csv": ",".join(["text", "label", *names]) + "\n" + wide}), capsys)
+    assert outcome.code == 0 and len(outcome.said) < 3000
+    unlabelled = save(tmp_path, {"b.csv": ",".join(["text", "kind", *names]) + "\n" + wide})
+    assert len(init(unlabelled, capsys).said) < 6000
+    long = init(save(tmp_path, {"c.csv": PLAIN + "lamp " * 4_000_000 + ",ham\n"}), capsys)
+    assert long.code == 0 and long.config is not None
+    assert accepted(long.config).encoded["train"].lengths.max() <= 512
+
+
+CELLS: Final = st.sampled_from(["", " ", "a", "b", "0", "1", "1.0", "2.5", "yes", "no", "a|b", "['a', 'b']", "NONE"])
+KINDS: Final = {
+    "few": lambda n, k: "abcdef"[(n * 7 + n // 5) % (k + 2)],
+    "flag": lambda n, k: "01"[n * (k + 3) % 7 // 4],
+    "blank flag": lambda n, k: ("", "0", "1")[n * (k + 3) % 7 // 3],
+    "grade": lambda n, k: str(n * 3 % 5 + 1),
+    "names": lambda n, k: "|".join(["x", "y", "z"][: n % 4]),
+    "list": lambda n, k: json.dumps(["x", "y", "z"][: n % 4]),
+    "rare": lambda n, k: "abc"[n % 2 + (n == 3)],
+    "score": lambda n, k: str((n % 9) / 4),
+    "offsets": lambda n, k: json.dumps([*range(n % 5, n % 5 + 4), 22, 23]),
+    "split": lambda n, k: ("train", "train", "dev", "test")[n * 7 % 4],
+    "id": lambda n, k: f"r{n}",
+    "author": lambda n, k: f"u{n // 3}",
+    "title": lambda n, k: text(n + 5000, 4),
+    "body": lambda n, k: text(n + 9000, 20),
+}
+"""What a column may hold, by row and by its place."""
+
+
+@settings(deadline=None)
+@given(
+    data=st.data(),
+    label=st.sampled_from([*KINDS]),
+    others=st.lists(st.sampled_from([*KINDS]), max_size=3, unique=True),
+    count=st.integers(20, 120),
+    beside=st.integers(0, 60),
+    repeats=st.sampled_from([1, 1, 1, 2, 3]),
+)
+def test_what_init_writes_check_accepts(
+    tmp_path_factory: pytest.TempPathFactory,
+    data: st.DataObject,
+    label: str,
+    others: list[str],
+    count: int,
+    beside: int,
+    repeats: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("property")
+    kinds = {"text": lambda n, k: text(n // repeats, 12)} | {
+        name: KINDS[kind] for name, kind in [("label", label), *((kind, kind) for kind in others)]
+    }
+    table = [[cell(n, k) for k, cell in enumerate(kinds.values())] for n in range(count + beside)]
+    for _ in range(data.draw(st.integers(0, 6))):
+        row, place = data.draw(st.sampled_from(table)), data.draw(st.integers(0, len(kinds) - 1))
+        row[place] = data.draw(CELLS)
+    rows = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in [[*kinds], *table]]
+    path = save(folder, {"train.csv": "\n".join(rows[: count + 1])})
+    if beside:
+        save(folder, {data.draw(st.sampled_from(["test.csv", "Valid.csv"])): "\n".join([rows[0], *rows[count + 1 :]])})
+    with pytest.raises(SystemExit) as end:
+        main(["init", str(path), "--out", str(folder / "first.yaml")])
+    event(f"init ends with {end.value.code}")
+    assert end.value.code in (0, 2)
+    if end.value.code == 0:
+        accepted(load_config(folder / "first.yaml"))
