@@ -83,10 +83,10 @@ def plan_of(space: Document, out: Path, **search: Any) -> tuple[Document, Callab
     rows = {name: str(out / f"{name}.jsonl") for name in ("train", "validation", "test")}
     given = {"name": "overhead", "task": {"kind": "classification"}, "data": rows, **space}
     document = space_of({**given, "search": {"n_trials": 10**6, **search}})
-    settled = Space(document).settled(next(grid(document)).__getitem__)
-    if settled is None:
+    resolved = Space(document).resolved(next(grid(document)).__getitem__)
+    if resolved is None:
         raise SystemExit("the first combination of the space is not legal")
-    return document, lambda study: Plan(document, settled[1], out, study)
+    return document, lambda study: Plan(document, resolved[1], out, study)
 
 
 @contextmanager

@@ -6,14 +6,16 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import tunery
 from fake_cells import Fake
 from tiny_runs import wait_for, write_rows
-from tunery import compare, load
+from tunery import load
 from tunery.cli import show
 from tunery.comparison.methods import VARIANTS, method_configs, own_method
 from tunery.errors import (
@@ -31,7 +33,7 @@ from tunery.report import comparison_html
 from tunery.schema import RunConfig
 from tunery.schema.reading.fields import members
 from tunery.schema.results.comparison import Cell, ComparisonResult
-from tunery.store.disk.files import size
+from tunery.store.disk.files import size, write_text
 from tunery.store.disk.ownership import aside
 from tunery.store.disk.run_lock import own
 from tunery.train.setup.prepare import prepare
@@ -71,12 +73,12 @@ def given(tiny_bert: Path, tmp_path: Path) -> dict[str, Any]:
     return document(tiny_bert, tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def quick_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def write_without_pages(result: ComparisonResult, out: Path) -> None:
     """Drawing takes a second; the report's own tests draw, and so do the tests with real processes here."""
-    if "real" not in request.node.name:
-        monkeypatch.setattr("tunery.comparison.comparison_store.comparison_png", lambda _: b"")
-        monkeypatch.setattr("tunery.pages.comparison_html", lambda *_, **__: "<html></html>")
+    write_text(out / "comparison.json", result.model_dump_json(indent=1))
+
+
+compare = partial(tunery.compare, write=write_without_pages)
 
 
 def cut(file: str, rows: int) -> None:
@@ -359,14 +361,11 @@ def test_a_full_disk_stops_the_comparison_and_the_cell_is_not_given_up(given: di
     assert rest.trained == [("lora", 0), ("ia3", 0)]
 
 
-def test_the_best_model_survives_a_death_while_it_is_moved(
-    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_best_model_survives_a_death_while_it_is_moved(given: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "out"
     compare(given, methods=["lora"], seeds=1, out=out, runner=Fake())
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr("tunery.comparison.comparison_store.comparison_csv", lambda _: sys.exit())
-        compare(given, methods=["lora", "none"], seeds=1, out=out, runner=Fake())
+    with pytest.raises(SystemExit):
+        compare(given, methods=["lora", "none"], seeds=1, out=out, runner=Fake(), write=lambda *_: sys.exit())
     (out / "best").rename(out / "cells" / "none" / "0" / "best")
     again = Fake()
     result = compare(given, methods=["lora", "none"], seeds=1, out=out, runner=again)
@@ -427,7 +426,7 @@ def test_a_comparison_with_real_processes(
     given: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    result = compare(given, methods=["none", "lora"], seeds=1, out=out, overrides=DIVERGING)
+    result = tunery.compare(given, methods=["none", "lora"], seeds=1, out=out, overrides=DIVERGING)
     none, lora = result.cells
     assert none.status == "completed" and none.result is not None and none.result.memory.host_peak_bytes > 1e8
     assert none.value == (none.result.metrics.test or {})["f1_macro"]

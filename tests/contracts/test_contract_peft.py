@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from adapter_sizes import bitfit_size, compacter_size, houlsby_size, pfeiffer_size
 from safetensors.torch import load_file, save_file
 
+from adapter_sizes import bitfit_size, compacter_size, houlsby_size, pfeiffer_size
 from model_answers import labels_of
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build

@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 from tiny_runs import config, write_rows
 from tunery.errors import DataError, DiskFull, Interrupted, ModelError, NonFiniteLoss
 from tunery.execution.in_process import InThisProcess
-from tunery.execution.outcomes import GivenUp, outcome_of_error, outcome_of_exit
+from tunery.execution.outcomes import Pruned, outcome_of_error, outcome_of_exit
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Stop
 from tunery.schema import RunConfig
 from tunery.store.disk.run_lock import own
@@ -173,7 +173,7 @@ def wrapped(error: Exception, cause: Exception) -> Exception:
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (GivenUp("too slow"), Outcome("pruned", "too slow")),
+        (Pruned("too slow"), Outcome("pruned", "too slow")),
         (Interrupted("SIGINT came"), Outcome("interrupted", "SIGINT came")),
         (DataError("no rows"), Outcome("refused", "no rows")),
         (DiskFull("no room"), Outcome("stopped", "no room")),

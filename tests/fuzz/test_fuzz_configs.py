@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from damage import damaged, odd, read_or_refused, recoded
 from hypothesis import given
 from hypothesis import strategies as st
 
+from damage import damaged, odd, read_or_refused, recoded
 from fast_and_slow import examples
 from tunery.schema import load_config, load_document
 from tunery.schema.config.run import RunConfig

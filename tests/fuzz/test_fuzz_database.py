@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from damage import damaged, read_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from damage import damaged, read_or_refused
 from fast_and_slow import examples
 from tunery.errors import RequestError
 from tunery.hpo.storage.database import close_study, join_study, open_study

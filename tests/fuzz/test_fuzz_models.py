@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import pytest
 import torch
-from damage import damaged, odd, read_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
 
+from damage import damaged, odd, read_or_refused
 from fast_and_slow import examples
 from tunery.errors import ModelError
 from tunery.model.backbones.backbone import load_tokenizer

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from damage import damaged, odd, read_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
-from report_records import make_comparison, make_lines, make_run, make_study
 
+from damage import damaged, odd, read_or_refused
 from fast_and_slow import examples
+from report_records import make_comparison, make_lines, make_run, make_study
 from stored_runs import finish, keep_best, save_point, weights
 from tunery.errors import Damaged, FolderError
 from tunery.pages import write_page

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from stored_proposals import store
 from tunery.hpo.pruners.builders import PRUNERS
-from tunery.hpo.pruners.hyperband import Brackets
+from tunery.hpo.pruners.hyperband import Hyperband
 from tunery.hpo.samplers.builders import SAMPLERS
 from tunery.hpo.samplers.proposal import identity, propose
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
@@ -164,15 +164,15 @@ def test_models_that_all_name_the_largest_class_are_stopped_once_one_has_learnt_
 
 
 def test_hyperband_spreads_trials_over_brackets_in_proportion() -> None:
-    brackets = Brackets(least=1, most=27, factor=3)
+    brackets = Hyperband(least=1, most=27, factor=3)
     turns = [brackets.bracket(number) for number in range(2 * 49)]
     assert [turns.count(bracket) for bracket in range(4)] == [2 * 27, 2 * 12, 2 * 6, 2 * 4]
     assert set(turns[:10]) == {0, 1, 2, 3}
-    assert {Brackets(least=3, most=2, factor=3).bracket(number) for number in range(9)} == {0}
+    assert {Hyperband(least=3, most=2, factor=3).bracket(number) for number in range(9)} == {0}
 
 
 def test_a_late_bracket_of_hyperband_does_not_decide_early() -> None:
-    brackets = Brackets(least=1, most=9, factor=3)
+    brackets = Hyperband(least=1, most=9, factor=3)
     study = optuna.create_study(direction="maximize")
     stopped: dict[int, set[int]] = {0: set(), 1: set(), 2: set()}
     for number in range(60):
@@ -189,7 +189,7 @@ def test_a_late_bracket_of_hyperband_does_not_decide_early() -> None:
 
 
 def test_a_trial_of_hyperband_is_compared_within_its_bracket() -> None:
-    brackets = Brackets(least=1, most=9, factor=3)
+    brackets = Hyperband(least=1, most=9, factor=3)
     study = optuna.create_study(direction="maximize")
     for number in range(40):
         trial, value = study.ask(), float(brackets.bracket(number) == 0)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from sqlalchemy.engine import Engine
 from transformers import TrainerCallback
 
 from fast_and_slow import slow_but
+from raising import raising
 from tiny_runs import files_with, write_rows
 from tunery import load, load_document
 from tunery import search as run_search
@@ -33,14 +33,14 @@ from tunery.errors import (
 )
 from tunery.execution.in_process import InThisProcess
 from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
-from tunery.hpo.pruners.reporting import Judging
+from tunery.hpo.pruners.pruning import Pruning
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
 from tunery.hpo.storage.trial_queue import TrialQueue
 from tunery.hpo.study import work
 from tunery.schema.results.study import StudyResult, TrialRecord
 from tunery.store.disk.files import remove_tree, size
 from tunery.store.folder import RunFolder
-from tunery.train import conclude
+from tunery.train.artifacts.publish import verify
 
 
 def document(model: Path, folder: Path, **sections: Any) -> dict[str, Any]:
@@ -255,12 +255,9 @@ def test_more_of_the_best_are_kept_when_asked_and_time_ends_a_study(tiny_bert: P
     assert search(brief, out=tmp_path / "brief").counts["total"] == 1
 
 
-def test_a_death_between_recording_and_telling_keeps_the_verdict(
-    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_death_between_recording_and_telling_keeps_the_verdict(tiny_bert: Path, tmp_path: Path) -> None:
     given = document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"})
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(TrialQueue, "tell", lambda *_, **__: sys.exit())
+    with pytest.raises(SystemExit), raising(SystemExit(), TrialQueue.tell):
         search(given, out=tmp_path / "study", runner=Here({0: Fail()}))
     watch = Watch()
     result = search(given, out=tmp_path / "study", observer=watch)
@@ -351,32 +348,21 @@ def test_optimizers_schedules_and_losses_are_choices_like_any_other(tiny_bert: P
     assert {trial.params["optim.name"] for trial in result.trials} >= {"adamw", "lion"}
 
 
-def test_a_database_that_cannot_be_written_fails_no_trial(
-    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise StorageInternalError from OSError("database or disk is full")
-
+def test_a_database_that_cannot_be_written_fails_no_trial(tiny_bert: Path, tmp_path: Path) -> None:
+    full = StorageInternalError()
+    full.__cause__ = OSError("database or disk is full")
     given = document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"})
-    with monkeypatch.context() as patch, pytest.raises(RunError, match=r"database could not .*: database or disk is"):
-        patch.setattr(Judging, "judge", full)
+    refused = pytest.raises(RunError, match=r"database could not .*: database or disk is")
+    with refused, raising(full, Pruning.judge):
         search(given, out=tmp_path / "study")
     result = search(given, out=tmp_path / "study")
     assert [trial.status for trial in result.trials] == ["completed", "completed"]
 
 
-def test_a_trial_whose_export_answers_otherwise_has_no_value(
-    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[int] = []
-
-    def verify(*_: Any, **__: Any) -> None:
-        calls.append(1)
-        if len(calls) == 1:
-            raise ExportMismatch("its head was lost")
-
-    monkeypatch.setattr(conclude, "verify", verify)
-    result = search(document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"}), out=tmp_path / "study")
+def test_a_trial_whose_export_answers_otherwise_has_no_value(tiny_bert: Path, tmp_path: Path) -> None:
+    given = document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"})
+    with raising(ExportMismatch("its head was lost"), verify):
+        result = search(given, out=tmp_path / "study")
     assert [(trial.status, trial.reason) for trial in result.trials] == [
         ("failed", "ExportMismatch: its head was lost"),
         ("completed", None),

@@ -10,21 +10,27 @@ import optuna
 import pytest
 from optuna.trial import create_trial
 
+from raising import raising
 from tiny_runs import config, write_rows
 from tunery import load
 from tunery.errors import Damaged, StudyFailed
 from tunery.execution.runner import Job, Outcome
-from tunery.hpo import winner
+from tunery.hpo.analysis.ensemble import Measured, measure
+from tunery.hpo.analysis.importance import importances
 from tunery.hpo.plan import Plan
 from tunery.hpo.winner import conclude, front, ranked
+from tunery.pages import write_study_page
+from tunery.report.text.leaderboard import leaderboard_csv
 from tunery.schema import RunConfig
 from tunery.schema.results.storage import Disk
 from tunery.schema.results.study import Rescored, StudyResult, TrialRecord
 from tunery.store.disk.run_lock import read_study
 from tunery.store.folder import RunFolder
+from tunery.store.inventory import storage_of
 from tunery.store.objects.objects import Objects
 from tunery.store.study import StudyStore
 from tunery.train.artifacts.export import export_run
+from tunery.train.artifacts.publish import publish
 from tunery.train.fit import fit
 from tunery.train.predict.inference import Predictor
 
@@ -76,7 +82,9 @@ def never(job: Job) -> Outcome:
 def end(out: Path, trained: Path, tiny_bert: Path) -> End:
     """Ends the study, with settings of its own."""
 
-    def conclude_with(result: StudyResult, *, keep_best: int = 1, **search: Any) -> StudyResult:
+    def conclude_with(
+        result: StudyResult, *, keep_best: int = 1, steps: dict[str, Any] | None = None, **search: Any
+    ) -> StudyResult:
         base = trial_config(tiny_bert, trained, 0, **search)
         rule = base.checkpoint.model_copy(update={"keep_best": keep_best})
         store = StudyStore(out, rule, direction="maximize", candidates=3)
@@ -86,7 +94,9 @@ def end(out: Path, trained: Path, tiny_bert: Path) -> End:
             study.add_trial(
                 create_trial(params={"optim.lr": float(number)}, distributions=distributions, value=number % 12)
             )
-        return conclude(result, Plan(document={}, base=base, out=out, study=study), store=store, run=never)
+        return conclude(
+            result, Plan(document={}, base=base, out=out, study=study), store=store, run=never, **steps or {}
+        )
 
     return conclude_with
 
@@ -154,7 +164,7 @@ def _weights_on_disk(out: Path) -> list[Path]:
     return [path for name in ("objects", "best") for path in (out / name).rglob("*") if path.is_file()]
 
 
-STEPS = ("publish", "measure", "importances", "storage_of", "leaderboard_csv", "write_study_page")
+STEPS = (publish, measure, importances, storage_of, leaderboard_csv, write_study_page)
 
 
 def test_the_winners_notes_make_the_study_doubtful_and_so_does_that_all_trials_answer_alike(
@@ -169,14 +179,11 @@ def test_the_winners_notes_make_the_study_doubtful_and_so_does_that_all_trials_a
     assert not set(result.doubts) & set(result.notes)
 
 
-def test_a_stop_anywhere_changes_nothing_and_repeats_nothing(
-    out: Path, end: End, scored: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stop_anywhere_changes_nothing_and_repeats_nothing(out: Path, end: End, scored: list[int]) -> None:
     """Killed as it enters a step, and once more as it leaves it, step after step."""
     for step in STEPS:
-        for before in (False, True):
-            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-                patch.setattr(winner, step, dying(getattr(winner, step) if before else None))
+        for at in ("call", "return"):
+            with pytest.raises(KeyboardInterrupt), raising(KeyboardInterrupt(), step, at=at):
                 end(so_far(0, 1, 2))
             assert not (out / "study.json").exists()
     result = end(so_far(0, 1, 2))
@@ -186,18 +193,7 @@ def test_a_stop_anywhere_changes_nothing_and_repeats_nothing(
     assert again.model_copy(update={"finished_at": result.finished_at}) == result and len(scored) == 1
 
 
-def dying(first: Callable[..., Any] | None) -> Callable[..., Any]:
-    def die(*given: Any, **named: Any) -> Any:
-        if first is not None:
-            first(*given, **named)
-        raise KeyboardInterrupt
-
-    return die
-
-
-def test_who_was_scored_on_test_is_never_scored_again(
-    out: Path, end: End, scored: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_was_scored_on_test_is_never_scored_again(out: Path, end: End, scored: list[int]) -> None:
     """The winner is 2, then 1, then 2 again: its export has to be made anew, and its score is known."""
     keep: dict[str, Any] = {"keep_best": 3, "ensemble": None}
     first = end(so_far(0, 2), **keep).best
@@ -208,17 +204,15 @@ def test_who_was_scored_on_test_is_never_scored_again(
     assert load(out).config.lr == LRS[1]
     again = Rescored(number=2, seeds=(0, 1), values=(0.7, 0.9), mean=0.8)
     other = Rescored(number=1, seeds=(0, 1), values=(0.9, 0.1), mean=0.5)
-    monkeypatch.setattr(winner, "rescored", lambda *_, **__: (again, other))
-    third = end(so_far(0, 1, 2), **keep)
+    third = end(so_far(0, 1, 2), steps={"rescore": lambda *_, **__: (again, other)}, **keep)
     assert third.best == first and len(scored) == 2 and third.rescored == (again, other)
     assert load(out).config.lr == LRS[2]
 
 
-def test_the_best_mean_whose_weights_are_there_wins(out: Path, end: End, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_mean_whose_weights_are_there_wins(out: Path, end: End) -> None:
     RunFolder(out / "trials" / "2").write_kept(())
     order = tuple(Rescored(number=n, seeds=(0,), values=(0.5,), mean=0.5) for n in (2, 0, 1))
-    monkeypatch.setattr(winner, "rescored", lambda *_, **__: order)
-    result = end(so_far(0, 1, 2), ensemble=None)
+    result = end(so_far(0, 1, 2), steps={"rescore": lambda *_, **__: order}, ensemble=None)
     assert result.best is not None and result.best.number == 0
     (lost,) = [note for note in result.notes if "weights" in note]
     assert lost.startswith(
@@ -226,13 +220,10 @@ def test_the_best_mean_whose_weights_are_there_wins(out: Path, end: End, monkeyp
     )
 
 
-def test_the_winner_by_its_mean_is_what_is_exported(
-    out: Path, end: End, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_winner_by_its_mean_is_what_is_exported(out: Path, end: End, tmp_path: Path) -> None:
     """Trial 1 has the best value, so that its weights stay; the winner's are in `best/`."""
     order = tuple(Rescored(number=n, seeds=(0,), values=(0.5,), mean=0.5) for n in (2, 1))
-    monkeypatch.setattr(winner, "rescored", lambda *_, **__: order)
-    end(so_far(0, 1, 2), ensemble=None)
+    end(so_far(0, 1, 2), steps={"rescore": lambda *_, **__: order}, ensemble=None)
     assert weights(out) == [False, True, False]
     assert load(export_run(out, tmp_path / "export")).config.lr == LRS[2]
     assert load(export_run(out, tmp_path / "other", trial=1)).config.lr == LRS[1]
@@ -245,16 +236,19 @@ def test_a_member_whose_weights_are_gone_is_a_note(out: Path, end: End) -> None:
     assert any(note.startswith("not in the ensembles: the weights of trial 2 are gone; ") for note in result.notes)
 
 
-def test_what_a_study_asks_for_is_handed_on(end: End, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_study_asks_for_is_handed_on(end: End) -> None:
     seen: dict[str, Any] = {}
 
     def noting(order: Any, **named: Any) -> tuple[Rescored, ...]:
         seen.update(named, order=[trial.number for trial in order])
         return ()
 
-    monkeypatch.setattr(winner, "rescored", noting)
-    monkeypatch.setattr(winner, "measure", lambda out, order, **_: seen.update(members=order) or winner.Measured())
-    end(so_far(0, 1, 2), rescore={"top": 2, "seeds": 7}, ensemble=2)
+    def measuring(out: Path, order: Any, **_: Any) -> Measured:
+        seen.update(members=order)
+        return Measured()
+
+    steps = {"rescore": noting, "ensembles": measuring}
+    end(so_far(0, 1, 2), steps=steps, rescore={"top": 2, "seeds": 7}, ensemble=2)
     assert seen["order"] == [1, 2, 0] and seen["rule"].seeds == 7 and seen["run"] is never
     assert seen["direction"] == "maximize" and seen["members"] == (1, 2)
 

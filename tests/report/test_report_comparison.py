@@ -6,9 +6,9 @@ import math
 import random
 
 import pytest
+
 from page_reader import ATTACK, Page, checked
 from report_records import make_comparison, make_failed_cell, make_summary
-
 from tunery.report import comparison_csv, comparison_html, comparison_png, comparison_rows
 from tunery.report.text.comparison_table import CSV_COLUMNS
 from tunery.report.text.formatting import count, p_value, short_count, signed

@@ -3,9 +3,9 @@
 from typing import get_args
 
 import pytest
+
 from page_reader import ATTACK, Page, checked
 from report_records import make_comparison, make_lines, make_run, make_storage, make_study
-
 from tunery.report import comparison_html, run_html, study_html
 from tunery.report.compute.disk import KINDS, holdings, largest, saved_sentence, short_path
 from tunery.schema.results.storage import Storage, StoredItem

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from page_reader import ATTACK, Page, checked
 from report_records import make_empty_study, make_lines, make_run, make_study
-
 from tunery.report import run_html, study_html
 from tunery.report.charts.figure import VARIABLES
 from tunery.report.text.formatting import METRIC_NAMES, duration, listed, percent, size

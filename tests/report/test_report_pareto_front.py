@@ -4,8 +4,8 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
-from report_records import make_empty_study, make_searched_study
 
+from report_records import make_empty_study, make_searched_study
 from tunery.report.compute.pareto_front import MOST_SPOTS, cost_text, pareto_trials, planes
 from tunery.report.text.cost_units import COST_WORDS, unit_for, wide
 from tunery.schema.config.search import COSTS

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tunery.comparison.cells import CellJob, cell_jobs
-from tunery.comparison.comparison_store import ComparisonStore
+from tunery.comparison.comparison_store import ComparisonStore, WriteRecords, write_records
 from tunery.comparison.methods import method_configs, rate_notes, recorded_method, written_methods
 from tunery.data.reading.load import require_readable
 from tunery.errors import ConfigError, Interrupted, Problem, RequestError, RunError, StudyFailed, did_you_mean
 from tunery.execution.observer import Observer, Silent
 from tunery.execution.own_interpreter import OwnInterpreters
 from tunery.execution.runner import Outcome, Runner
-from tunery.schema import ConfigLike, Document, document_from
+from tunery.schema import ConfigLike, document_from
 from tunery.schema.reading.document import override, with_absolute_names
 from tunery.schema.results.comparison import Cell, ComparisonResult
 from tunery.store.disk.ownership import DATA
@@ -31,6 +31,7 @@ def compare(
     overrides: Iterable[str] = (),
     observer: Observer[Cell] | None = None,
     runner: Runner | None = None,
+    write: WriteRecords = write_records,
     trust_remote_code: bool = False,
 ) -> ComparisonResult:
     """Train every method with every seed in the folder `out`, and say what the differences are worth.
@@ -44,6 +45,7 @@ def compare(
         config: the path of a config file, a mapping like that of such a file, or a `RunConfig`.
         baseline: the method that the others are tested against; full fine-tuning where it is compared, else the first.
         runner: where cells are trained; None: an interpreter for each, so that its peak memory is its own.
+        write: writes what has been found, after every cell.
         trust_remote_code: permits code that comes with the model, in every process that this call starts.
 
     Raises:
@@ -58,19 +60,21 @@ def compare(
     methods = [recorded_method(name) for name in methods]
     configs = method_configs(document, methods, overrides=overrides)
     folder, own = Path(out), with_absolute_names(configs.own).model_dump(mode="json")
-    jobs = cell_jobs(configs, folder, seeds=seeds, trust_remote_code=trust_remote_code)
-    _refuse_others(folder, own, jobs)
-    known, observer = read_comparison(folder), observer or Silent()
-    against = _baseline(baseline, methods, known)
-    store = ComparisonStore(configs.own, folder, baseline=against, known=known, methods=methods)
-    waiting = [job for job in jobs if job.folder.result() is None]
-    if known is not None and not waiting and known.baseline == against and store.holds(jobs):
+    cells = cell_jobs(configs, folder, seeds=seeds, trust_remote_code=trust_remote_code)
+    refuse_other(folder, own, record="comparison.json")
+    for cell in cells:
+        refuse_other(cell.job.folder, cell.job.config.model_dump(mode="json"), record="result.json")
+    before, observer = read_comparison(folder), observer or Silent()
+    against = _baseline(baseline, methods, before)
+    store = ComparisonStore(configs.own, folder, baseline=against, before=before, methods=methods, write=write)
+    waiting = [cell for cell in cells if cell.folder.result() is None]
+    if before is not None and not waiting and before.baseline == against and store.holds(cells):
         from tunery.train.finished import tell_finished  # imports torch, as `prepare` does
 
-        tell_finished(folder, own, configs.own, finished_at=known.finished_at, say=observer.say)
-        return known
-    for told in rate_notes(configs.by_method):
-        observer.say(f"warning: {told}")
+        tell_finished(folder, own, configs.own, finished_at=before.finished_at, say=observer.say)
+        return before
+    for warning in rate_notes(configs.by_method):
+        observer.say(f"warning: {warning}")
     data = None
     if waiting:
         first = waiting[0].job.config
@@ -82,7 +86,7 @@ def compare(
     fresh = not (folder / "config.yaml").exists()
     with run_lock(folder, own, record="comparison.json", data=data), closing(runner or OwnInterpreters()) as runner:
         try:
-            cells = [replace(cell, job=replace(cell.job, data=data)) for cell in jobs]
+            cells = [replace(cell, job=replace(cell.job, data=data)) for cell in cells]
             return _Comparison(cells, store, observer, runner).run()
         except RequestError:
             if fresh:  # nothing was trained: the mended config may have the folder
@@ -91,21 +95,15 @@ def compare(
             raise
 
 
-def _baseline(wanted: str | None, methods: Sequence[str], known: ComparisonResult | None) -> str:
-    there = dict.fromkeys([*(method.method for method in known.methods), *methods] if known else methods)
+def _baseline(wanted: str | None, methods: Sequence[str], before: ComparisonResult | None) -> str:
+    compared = dict.fromkeys([*(method.method for method in before.methods), *methods] if before else methods)
     if wanted is None:
-        return known.baseline if known else "none" if "none" in there else methods[0]
-    if (name := recorded_method(wanted)) not in there:
-        told = did_you_mean(wanted, written_methods(there))
-        message = f"the baseline must be one of the methods, but {wanted!r} is not; {told}"
+        return before.baseline if before else "none" if "none" in compared else methods[0]
+    if (name := recorded_method(wanted)) not in compared:
+        hint = did_you_mean(wanted, written_methods(compared))
+        message = f"the baseline must be one of the methods, but {wanted!r} is not; {hint}"
         raise ConfigError([Problem("baseline", message)], source="the comparison")
     return name
-
-
-def _refuse_others(folder: Path, own: Document, jobs: Sequence[CellJob]) -> None:
-    refuse_other(folder, own, record="comparison.json")
-    for cell in jobs:
-        refuse_other(cell.job.folder, cell.job.config.model_dump(mode="json"), record="result.json")
 
 
 @dataclass

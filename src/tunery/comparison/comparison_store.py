@@ -1,6 +1,6 @@
 """What a comparison has so far: its cells, the one model it keeps, and the files it writes about them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
@@ -19,25 +19,48 @@ from tunery.store.disk.ownership import BEST
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of
 
+WriteRecords = Callable[[ComparisonResult, Path], None]
+"""Writes what a comparison has found into its folder."""
+
+
+def write_records(result: ComparisonResult, out: Path) -> None:
+    """The comparison's table, picture and page; `comparison.json` comes last."""
+    write_text(out / "comparison.csv", comparison_csv(result))
+    write_bytes(out / "comparison.png", comparison_png(result))
+    write_comparison_page(result, out)
+    write_text(out / "comparison.json", result.model_dump_json(indent=1))
+
 
 @final
 class ComparisonStore:
     """The cells of a comparison, those of earlier calls included."""
 
     def __init__(
-        self, own: RunConfig, out: Path, *, baseline: str, known: ComparisonResult | None, methods: Sequence[str]
+        self,
+        own: RunConfig,
+        out: Path,
+        *,
+        baseline: str,
+        before: ComparisonResult | None,
+        methods: Sequence[str],
+        write: WriteRecords = write_records,
     ) -> None:
+        """Args:
+        own: the config that all methods have in common.
+        before: what earlier calls have found.
+        """
         self.out = out
+        self._write = write
         self._own = own
         self._baseline = baseline
-        before = [summary.method for summary in known.methods] if known else []
-        self._methods = tuple(dict.fromkeys([*before, *methods]))
-        self._cells = {(cell.method, cell.seed): cell for cell in known.cells} if known else {}
+        names_before = [summary.method for summary in before.methods] if before else []
+        self._methods = tuple(dict.fromkeys([*names_before, *methods]))
+        self._cells = {(cell.method, cell.seed): cell for cell in before.cells} if before else {}
 
     def holds(self, cells: Sequence[CellJob]) -> bool:
         """Whether all these cells are known as completed."""
-        found = [self._cells.get((cell.method, cell.seed)) for cell in cells]
-        return all(cell is not None and cell.status == "completed" for cell in found)
+        known = [self._cells.get((cell.method, cell.seed)) for cell in cells]
+        return all(cell is not None and cell.status == "completed" for cell in known)
 
     def add(self, planned: CellJob, outcome: Outcome | None = None) -> Cell:
         """Take a cell in: from its own record, or as failed."""
@@ -65,13 +88,13 @@ class ComparisonStore:
     def write(self) -> ComparisonResult:
         """Write what there is so far, `comparison.json` last."""
         result = self._result()
-        write_records(result, self.out)
+        self._write(result, self.out)
         return result
 
     def _result(self) -> ComparisonResult:
-        """The comparison as it stands; methods without a cell are left out until they have one."""
-        place = {name: index for index, name in enumerate(self._methods)}
-        cells = tuple(sorted(self._cells.values(), key=lambda cell: (cell.seed, place[cell.method])))
+        """The comparison so far; methods without a cell are left out until they have one."""
+        order = {name: index for index, name in enumerate(self._methods)}
+        cells = tuple(sorted(self._cells.values(), key=lambda cell: (cell.seed, order[cell.method])))
         direction, begun = self._own.direction, {cell.method for cell in cells}
         names = [name for name in self._methods if name in begun or name == self._baseline]
         summaries = method_summaries(cells, methods=names, baseline=self._baseline, direction=direction)
@@ -127,11 +150,3 @@ def _free(cell: RunFolder) -> None:
 def _on_test(result: RunResult) -> float | None:
     value: float | None = (result.metrics.test or {}).get(result.objective.name)
     return value
-
-
-def write_records(result: ComparisonResult, out: Path) -> None:
-    """The comparison's table, picture and page; `comparison.json` comes last."""
-    write_text(out / "comparison.csv", comparison_csv(result))
-    write_bytes(out / "comparison.png", comparison_png(result))
-    write_comparison_page(result, out)
-    write_text(out / "comparison.json", result.model_dump_json(indent=1))

@@ -29,7 +29,15 @@ def conclusions(
     tests = sum(method.p_value is not None for method in methods)
     lines = [_against(method, against, direction, tests) for method in others if against and against.mean is not None]
     concluded = () if doubts else (*_alike(cells), *_trade_off(methods))
-    return (*_inconclusive(doubts, cells), *lines, *_limits(methods), *_far_rates(cells), *concluded, *_left_out(cells))
+    configs = {cell.method: validate(cell.result.config) for cell in cells if cell.result is not None}
+    return (
+        *_inconclusive(doubts, cells),
+        *lines,
+        *_limits(methods),
+        *rate_notes(configs),  # a method may be worse for its learning rate alone
+        *concluded,
+        *_left_out(cells),
+    )
 
 
 def _inconclusive(doubts: Mapping[str, Sequence[Cell]], cells: Sequence[Cell]) -> Iterator[str]:
@@ -38,11 +46,12 @@ def _inconclusive(doubts: Mapping[str, Sequence[Cell]], cells: Sequence[Cell]) -
         return
     completed = Counter(cell.method for cell in cells if cell.status == "completed")
     count = sum(map(len, doubts.values()))
-    told = f"no conclusion: the scores of {count} of {completed.total()} runs are doubtful, so that a difference, or"
-    yield f"{told} its absence, may come from how the runs were trained and not from the methods:"
-    for method, found in doubts.items():
-        notes = "; ".join(found[0].result.notes if found[0].result else ())
-        yield f"  {method}, {len(found)} of {completed[method]} runs: {notes}"
+    doubtful = f"the scores of {count} of {completed.total()} runs are doubtful, so that a difference, or its absence,"
+    yield f"no conclusion: {doubtful} may come from how the runs were trained and not from the methods:"
+    for method, cells_of_method in doubts.items():
+        first = cells_of_method[0].result
+        notes = "; ".join(first.notes if first else ())
+        yield f"  {method}, {len(cells_of_method)} of {completed[method]} runs: {notes}"
 
 
 def _against(method: MethodSummary, against: MethodSummary, direction: Direction, tests: int) -> str:
@@ -70,11 +79,6 @@ def _limits(methods: Sequence[MethodSummary]) -> Iterator[str]:
         yield "one seed proves nothing: the intervals are about the test rows alone; repeat with --seeds 3 or more"
 
 
-def _far_rates(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """A method may be worse for its learning rate alone."""
-    return rate_notes({cell.method: validate(cell.result.config) for cell in cells if cell.result is not None})
-
-
 def _alike(cells: Sequence[Cell]) -> Iterator[str]:
     values = {cell.value for cell in cells if cell.value is not None}
     if len({cell.method for cell in cells if cell.value is not None}) > 1 and len(values) == 1:
@@ -97,10 +101,7 @@ def _trade_off(methods: Sequence[MethodSummary]) -> Iterator[str]:
 def _left_out(cells: Sequence[Cell]) -> Iterator[str]:
     for cell in cells:
         if cell.status == "failed":
-            yield f"left out: {cell.method} seed {cell.seed} failed ({_first_line(cell.reason)}); run again to retry"
+            reason = (cell.reason or "no reason given").strip().splitlines()[0]
+            yield f"left out: {cell.method} seed {cell.seed} failed ({reason}); run again to retry"
         elif cell.value is None:
             yield f"left out: {cell.method} seed {cell.seed}, whose score on test is undefined"
-
-
-def _first_line(reason: str | None) -> str:
-    return (reason or "no reason given").strip().splitlines()[0]

@@ -77,16 +77,15 @@ def method_configs(document: Document, methods: Sequence[str], *, overrides: Ite
     own = _with_shared(file, [a for a in shared if not _touches(a.path, _OWN)])
     problems += _unused(shared, [own, *drafts.values()])
     for name in methods:
-        mine = [a for a in assignments if a.method == name]
-        drafts[name] = _overridden(drafts[name], mine)
+        drafts[name] = override(drafts[name], [a.text for a in assignments if a.method == name])
     return _validated(own, drafts, problems)
 
 
 def rate_notes(configs: Mapping[str, RunConfig]) -> tuple[str, ...]:
     """One line for each method, by name, whose learning rates are far from its defaults: a rate that all share suits
     few of them."""
-    told = {name: "; ".join(far_rates(config)) for name, config in configs.items()}
-    return tuple(f"{method_name(name)}: {sentence}" for name, sentence in told.items() if sentence)
+    notes = {name: "; ".join(far_rates(config)) for name, config in configs.items()}
+    return tuple(f"{method_name(name)}: {note}" for name, note in notes.items() if note)
 
 
 def _assignment(text: str) -> _Assignment:
@@ -115,8 +114,8 @@ def patch_of(name: str) -> Document | None:
 def _library_configs() -> frozenset[str]:
     import peft
 
-    found = (value for name, value in vars(peft).items() if name.endswith("Config") and isinstance(value, type))
-    return frozenset(kind.__name__ for kind in found if issubclass(kind, peft.PeftConfig))
+    classes = (value for name, value in vars(peft).items() if name.endswith("Config") and isinstance(value, type))
+    return frozenset(kind.__name__ for kind in classes if issubclass(kind, peft.PeftConfig))
 
 
 def _unknown_methods(methods: Sequence[str]) -> Iterator[Problem]:
@@ -127,27 +126,27 @@ def _unknown_methods(methods: Sequence[str]) -> Iterator[Problem]:
             message = f"{written_methods([name])[0]!r} is named {methods.count(name)} times; name every method once"
             yield Problem("methods", message)
         if name not in VARIANTS and patch_of(name) is None:
-            known = _library_configs() if name.endswith("Config") else written_methods(VARIANTS)
-            yield Problem("methods", f"unknown method {name!r}; {did_you_mean(name, known)}")
+            choices = _library_configs() if name.endswith("Config") else written_methods(VARIANTS)
+            yield Problem("methods", f"unknown method {name!r}; {did_you_mean(name, choices)}")
 
 
 def _stray(assignments: Sequence[_Assignment], methods: Sequence[str]) -> Iterator[Problem]:
     """Overrides that name a method which is not compared, or a key that is not theirs to set."""
     for given in assignments:
         called = written_methods([given.method])[0] if given.method else ""
-        place = f"{called}:{given.path}" if given.method else given.path
+        path = f"{called}:{given.path}" if given.method else given.path
         if given.method is not None and given.method not in methods:
-            yield Problem(place, f"method {called!r} is not compared; {did_you_mean(called, written_methods(methods))}")
+            yield Problem(path, f"method {called!r} is not compared; {did_you_mean(called, written_methods(methods))}")
         elif given.path in ("peft", "peft.method"):
-            yield Problem(place, "the methods are named by --methods; write peft.<key>=value, or remove this")
+            yield Problem(path, "the methods are named by --methods; write peft.<key>=value, or remove this")
         elif given.method is not None and _touches(given.path, _SAME_FOR_ALL):
-            yield Problem(place, "the methods have this in common, or they could not be compared; leave the prefix out")
+            yield Problem(path, "the methods have this in common, or they could not be compared; leave the prefix out")
         elif given.method is not None and _touches(given.path, _leaves(patch_of(given.method) or {})):
-            yield Problem(place, f"this is what makes it {called!r}; remove it, or compare another method")
+            yield Problem(path, f"this is what makes it {called!r}; remove it, or compare another method")
 
 
-def _touches(path: str, places: Iterable[str]) -> bool:
-    return any(f"{path}.".startswith(f"{place}.") or f"{place}.".startswith(f"{path}.") for place in places)
+def _touches(path: str, others: Iterable[str]) -> bool:
+    return any(f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.") for other in others)
 
 
 def _draft(file: Document, name: str, shared: Sequence[_Assignment]) -> Document:
@@ -167,14 +166,13 @@ def own_method(file: Document) -> str | None:
 
 def _leaves(document: Document, prefix: str = "") -> dict[str, Any]:
     """Values by dotted path; those that cannot be compared by equality of items are written as text."""
-    found: dict[str, Any] = {}
+    leaves: dict[str, Any] = {}
     for key, value in document.items():
-        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": _plain(value)}
-    return found
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | None) else repr(value)
+        if isinstance(value, dict):
+            leaves |= _leaves(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value if isinstance(value, str | int | float | None) else repr(value)
+    return leaves
 
 
 def _stripped(file: Document, prefix: str = "") -> Document:
@@ -183,12 +181,8 @@ def _stripped(file: Document, prefix: str = "") -> Document:
 
 
 def _merged(document: Document, patch: Document) -> Document:
-    both = {key: _merged(document[key], patch[key]) for key in patch if _are_mappings(document.get(key), patch[key])}
-    return {**document, **patch, **both}
-
-
-def _are_mappings(*values: Any) -> bool:
-    return all(isinstance(value, dict) for value in values)
+    sections = [key for key in patch if isinstance(document.get(key), dict) and isinstance(patch[key], dict)]
+    return {**document, **patch, **{key: _merged(document[key], patch[key]) for key in sections}}
 
 
 def _with_shared(document: Document, shared: Iterable[_Assignment]) -> Document:
@@ -223,26 +217,22 @@ def _unused(shared: Iterable[_Assignment], drafts: Sequence[Document]) -> Iterat
             yield Problem(given.path, f"no method that is compared has this key; {hint}")
 
 
-def _overridden(document: Document, assignments: Iterable[_Assignment]) -> Document:
-    return override(document, [given.text for given in assignments])
-
-
 def _validated(own: Document, drafts: Mapping[str, Document], problems: list[Problem]) -> MethodConfigs:
     """All configs, or every problem once: those of the file and of all methods, then what only some have."""
-    mine = _checked(own)
-    theirs = {name: _checked(draft) for name, draft in drafts.items()}
-    told = {name: found if isinstance(found, list) else [] for name, found in theirs.items()}
-    in_all = [problem for problem in next(iter(told.values()), []) if all(problem in found for found in told.values())]
-    common = list(dict.fromkeys([*problems, *(mine if isinstance(mine, list) else []), *in_all]))
+    checked_own = _checked(own)
+    checked = {name: _checked(draft) for name, draft in drafts.items()}
+    refused = {name: result if isinstance(result, list) else [] for name, result in checked.items()}
+    in_all = [problem for problem in next(iter(refused.values()), []) if all(problem in p for p in refused.values())]
+    common = list(dict.fromkeys([*problems, *(checked_own if isinstance(checked_own, list) else []), *in_all]))
     alone = [
         Problem(f"{written_methods([name])[0]}: {path}", message)
-        for name, found in told.items()
-        for path, message in found
+        for name, problems_of_method in refused.items()
+        for path, message in problems_of_method
         if Problem(path, message) not in common
     ]
-    if isinstance(mine, list) or common or alone:
+    if isinstance(checked_own, list) or common or alone:
         raise ConfigError([*common, *alone], source="the comparison")
-    return MethodConfigs(mine, {name: found for name, found in theirs.items() if isinstance(found, RunConfig)})
+    return MethodConfigs(checked_own, {name: c for name, c in checked.items() if isinstance(c, RunConfig)})
 
 
 def _checked(document: Document) -> RunConfig | list[Problem]:

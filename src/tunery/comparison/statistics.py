@@ -12,7 +12,6 @@ from scipy import stats
 Values = NDArray[np.float64]
 
 LEVEL = 0.05
-_DRAWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,10 @@ def pseudo_values(scores: Sequence[Score]) -> Values:
     return moved
 
 
-def mean_interval(scores: Sequence[Score], *, level: float = LEVEL) -> tuple[float, float] | None:
+def mean_interval(scores: Sequence[Score], *, level: float = LEVEL, draws: int = 10_000) -> tuple[float, float] | None:
     """Bootstrap interval of the mean score: seeds and blocks of rows are drawn anew, independently.
 
-    Percentiles of 10,000 draws from a fixed seed (two-way resampling: Owen 2007, The pigeonhole bootstrap), stretched
+    Percentiles of `draws` from a fixed seed (two-way resampling: Owen 2007, The pigeonhole bootstrap), stretched
     about the mean: a bootstrap of three seeds is too narrow by itself, because it divides by n and knows no Student's t
     (Hesterberg 2015, The American Statistician 69). None with one seed and no blocks, which say nothing
     about spread; with one seed the interval is about the choice of test rows alone.
@@ -72,20 +71,21 @@ def mean_interval(scores: Sequence[Score], *, level: float = LEVEL) -> tuple[flo
     if variance == 0.0:
         return mean, mean
     rng = np.random.default_rng(0)
-    draws = np.einsum("ds,sg,dg->d", _weights(rng, table.shape[0]), table, _weights(rng, table.shape[1]), optimize=True)
+    seeds, blocks = (_weights(rng, count, draws) for count in table.shape)
+    means = np.einsum("ds,sg,dg->d", seeds, table, blocks, optimize=True)
     tail = 1 - level / 2
-    stretch = float(stats.t.ppf(tail, freedom) / stats.norm.ppf(tail) * math.sqrt(variance) / draws.std())
-    low, high = np.quantile(draws, [1 - tail, tail])
+    stretch = float(stats.t.ppf(tail, freedom) / stats.norm.ppf(tail) * math.sqrt(variance) / means.std())
+    low, high = np.quantile(means, [1 - tail, tail])
     return mean + stretch * float(low - mean), mean + stretch * float(high - mean)
 
 
-def _weights(rng: np.random.Generator, count: int) -> Values:
+def _weights(rng: np.random.Generator, count: int, draws: int) -> Values:
     """How often each of `count` things is drawn, as shares, (draws, count)."""
-    drawn: Values = rng.multinomial(count, np.full(count, 1 / count), size=_DRAWS) / count
+    drawn: Values = rng.multinomial(count, np.full(count, 1 / count), size=draws) / count
     return drawn
 
 
-def paired_test(ours: Sequence[Score], theirs: Sequence[Score], *, level: float = LEVEL) -> Paired:
+def paired_test(scores: Sequence[Score], others: Sequence[Score], *, level: float = LEVEL) -> Paired:
     """The mean difference over pairs of runs (same seed, same test rows), its interval and its two-sided p value.
 
     The variance of the mean difference is what the seeds add, `s^2 / S`, plus what the choice of test rows adds: the
@@ -94,11 +94,11 @@ def paired_test(ours: Sequence[Score], theirs: Sequence[Score], *, level: float 
     to a seed and a row together is counted in both parts, so the test errs on the careful side. Without blocks it is
     the ordinary paired t test. With one pair there is no test.
     """
-    differences = np.array([mine.value - other.value for mine, other in zip(ours, theirs, strict=True)])
+    differences = np.array([score.value - other.value for score, other in zip(scores, others, strict=True)])
     mean, seeds = float(differences.mean()), len(differences)
     if seeds < 2:
         return Paired(mean, None, None, None)
-    blocks = pseudo_values([*ours, *theirs])
+    blocks = pseudo_values([*scores, *others])
     by_block = (blocks[:seeds] - blocks[seeds:]).mean(axis=0)
     variance, freedom = _spread(differences, by_block)
     if variance == 0.0:
@@ -110,20 +110,19 @@ def paired_test(ours: Sequence[Score], theirs: Sequence[Score], *, level: float 
 
 def _spread(by_seed: Values, by_block: Values) -> tuple[float, float]:
     """Variance of a mean over seeds and blocks, and its degrees of freedom; one value alone adds nothing."""
-    parts = [
-        (float(values.var(ddof=1)) / len(values), len(values)) for values in (by_seed, by_block) if len(values) > 1
-    ]
-    variance = sum(part for part, _ in parts)
+    samples = [values for values in (by_seed, by_block) if len(values) > 1]
+    variances = [float(values.var(ddof=1)) / len(values) for values in samples]
+    variance = sum(variances)
     if variance == 0.0:
         return 0.0, 1.0
-    return variance, variance**2 / sum(part**2 / (count - 1) for part, count in parts)
+    return variance, variance**2 / sum(v**2 / (len(values) - 1) for v, values in zip(variances, samples, strict=True))
 
 
 def holm(p_values: Mapping[str, float], *, level: float = LEVEL) -> dict[str, bool]:
     """Which of several tests hold together at `level` (Holm 1979, Scandinavian Journal of Statistics 6)."""
     held, order = True, sorted(p_values, key=lambda name: p_values[name])
-    verdicts: dict[str, bool] = {}
-    for place, name in enumerate(order):
-        held = held and p_values[name] <= level / (len(order) - place)
-        verdicts[name] = held
-    return verdicts
+    by_name: dict[str, bool] = {}
+    for rank, name in enumerate(order):
+        held = held and p_values[name] <= level / (len(order) - rank)
+        by_name[name] = held
+    return by_name

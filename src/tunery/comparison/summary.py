@@ -15,14 +15,14 @@ def method_summaries(
 ) -> tuple[MethodSummary, ...]:
     """Every method over its seeds, against the baseline where both have completed the same seeds."""
     by_method = {name: [cell for cell in cells if cell.method == name] for name in methods}
-    scores = {name: _scores(found) for name, found in by_method.items()}
+    scores = {name: _scores(cells_of_method) for name, cells_of_method in by_method.items()}
     tests = {name: test for name in methods if name != baseline and (test := _paired(scores[name], scores[baseline]))}
     held = holm({name: test.p_value for name, test in tests.items() if test.p_value is not None})
     summaries = [
-        _summary(name, found, tuple(scores[name].values())).model_copy(
+        _summary(name, cells_of_method, tuple(scores[name].values())).model_copy(
             update=_against_the_baseline(tests.get(name), held.get(name))
         )
-        for name, found in by_method.items()
+        for name, cells_of_method in by_method.items()
     ]
     front = _pareto_front(summaries, direction)
     return tuple(one.model_copy(update={"on_pareto_front": one.method in front}) for one in summaries)
@@ -37,9 +37,9 @@ def _scores(cells: Sequence[Cell]) -> dict[int, Score]:
     }
 
 
-def _paired(ours: Mapping[int, Score], theirs: Mapping[int, Score]) -> Paired | None:
-    common = sorted(set(ours) & set(theirs))
-    return paired_test([ours[seed] for seed in common], [theirs[seed] for seed in common]) if common else None
+def _paired(scores: Mapping[int, Score], others: Mapping[int, Score]) -> Paired | None:
+    common = sorted(set(scores) & set(others))
+    return paired_test([scores[seed] for seed in common], [others[seed] for seed in common]) if common else None
 
 
 def _against_the_baseline(test: Paired | None, significant: bool | None) -> dict[str, float | bool | None]:
@@ -68,7 +68,7 @@ def _summary(method: str, cells: Sequence[Cell], scores: Sequence[Score]) -> Met
         parameters=_parameters(results),
         seconds=_mean([result.seconds.train for result in results]),
         total_seconds=_mean([result.seconds.total for result in results]),
-        tokens_per_second=_mean([_speed(result) for result in results]),
+        tokens_per_second=_mean([r.tokens.real / r.seconds.train if r.seconds.train else None for r in results]),
         memory=_memory(results),
         disk_bytes=_mean([result.disk_bytes for result in results]),
     )
@@ -83,10 +83,6 @@ def _parameters(results: Sequence[RunResult]) -> Parameters | None:
     """The same for every seed; ranks that were moved in training belong to one seed and stay in its record."""
     first = next((result.parameters for result in results if result.parameters is not None), None)
     return first.model_copy(update={"ranks": None}) if first else None
-
-
-def _speed(result: RunResult) -> float | None:
-    return result.tokens.real / result.seconds.train if result.seconds.train else None
 
 
 def _memory(results: Sequence[RunResult]) -> Memory | None:

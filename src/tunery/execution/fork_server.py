@@ -90,7 +90,8 @@ class _ForkServer:
     def _started(self, request: Train, channel: Channel, end: socket.socket) -> int:
         """The number of the process that trains what is asked for."""
         _warm_up(request.job.config, trust_remote_code=request.job.trust_remote_code)
-        if _needs_an_interpreter(request.job.config) or _is_awake():
+        is_cuda_used: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        if _needs_an_interpreter(request.job.config) or is_cuda_used:  # by some library, in spite of all: a fork cannot
             return start_interpreter(request, end)
         if (pid := os.fork()) != 0:
             return pid
@@ -135,11 +136,6 @@ def threads_for(config: RunConfig, *, alone: int) -> int:
 def _needs_an_interpreter(config: RunConfig) -> bool:
     """Whether a trial needs bitsandbytes, which there is none of here."""
     return config.model.quantization is not None or isinstance(config.optim, QUANT)
-
-
-def _is_awake() -> bool:
-    """Whether some library has touched CUDA in spite of all: a fork could not use it."""
-    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
 def _warm_up(config: RunConfig, *, trust_remote_code: bool) -> None:

@@ -11,7 +11,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tunery.errors import DataError
-from tunery.execution.outcomes import GivenUp, outcome_of_error
+from tunery.execution.outcomes import Pruned, outcome_of_error
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
 from tunery.store.disk.lock import holder
 from tunery.store.disk.run_lock import OTHER_DATA, data_changes
@@ -114,7 +114,7 @@ class _Ask(TrainerCallback):
         number, value = math.ceil(state.epoch or 0), given["metrics"][self._objective]
         reason = self._judged(Epoch(number, value, self._folder.progress()))
         if reason is not None:
-            raise GivenUp(reason)
+            raise Pruned(reason)
 
     def _judged(self, epoch: Epoch) -> str | None:
         try:

@@ -22,12 +22,12 @@ _NO_MEMORY: Final = (
 """What stands in the name or text of a `RuntimeError` when memory has run out: on a device, on the host."""
 
 
-class GivenUp(Exception):
+class Pruned(Exception):
     """The study has judged the run not to be worth its time; the text says why."""
 
 
 _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], Callable[[str], Outcome]], ...]] = (
-    ((GivenUp, NonFiniteLoss), partial(Outcome, "pruned")),
+    ((Pruned, NonFiniteLoss), partial(Outcome, "pruned")),
     ((Interrupted,), partial(Outcome, "interrupted")),
     ((RequestError,), partial(Outcome, "refused")),
     ((DiskFull, OSError), partial(Outcome, "stopped")),
@@ -36,9 +36,9 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], Callable[[str], Outcom
 
 
 def outcome_of_error(error: Exception) -> Outcome:
-    """The outcome of a run that an error ended. What is not an error of ours is printed with its traceback."""
+    """The outcome of a run that an error ended. What is no error of tunery is printed with its traceback."""
     named = f"{type(error).__name__}: {error}"
-    if _is_memory(error):
+    if any(_names_memory(cause) for cause in _chain(error)):  # below an error that says what was going on then
         return Outcome("out_of_memory", named)
     for kinds, outcome in _MEANINGS:
         if isinstance(error, kinds):
@@ -53,11 +53,6 @@ def outcome_of_exit(code: int) -> Outcome:
     if code in _ASKED:
         return Outcome("interrupted", signal.Signals(-code).name)
     return Outcome("out_of_memory" if code == -signal.SIGKILL else "failed", f"the process {death(code)}")
-
-
-def _is_memory(error: Exception) -> bool:
-    """Whether memory ran out, be it below an error that says what was going on then."""
-    return any(_names_memory(cause) for cause in _chain(error))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -17,7 +17,7 @@ from tunery.execution.runner import Runner
 from tunery.hpo.plan import Plan
 from tunery.hpo.search_space.distributions import Space, complete
 from tunery.hpo.search_space.grid import grid
-from tunery.hpo.storage.database import join_study, open_study, opened, place_of, sqlite_url
+from tunery.hpo.storage.database import join_study, open_study, opened, parse_url, sqlite_url
 from tunery.hpo.storage.patience import Patience
 from tunery.pages import write_page
 from tunery.schema import ConfigLike, RunConfig, document_from
@@ -88,20 +88,20 @@ def search(
     base = _base(space)
     plain = complete(space, base)
     refuse_other(folder, plain, record="study.json")
-    known = read_study(folder)
+    finished = read_study(folder)
     observer = observer or Silent()
-    if known is not None and known.counts["total"] >= base.search.n_trials:
+    if finished is not None and finished.counts["total"] >= base.search.n_trials:
         from tunery.train.finished import tell_finished
 
-        tell_finished(folder, plain, base, finished_at=known.finished_at, say=observer.say)
+        tell_finished(folder, plain, base, finished_at=finished.finished_at, say=observer.say)
         if not texts:
             write_page(folder, texts=False)
-        return known
+        return finished
     if isinstance(engine, str):
         engine = make_runner(engine, n_jobs=base.search.n_jobs, gpus_per_trial=gpus_per_trial)
     costs: list[Direction] = ["minimize" for _ in base.objectives[1:]]
     url, directions = storage or sqlite_url(folder), [base.direction, *costs]
-    place_of(url)  # a URL that is none is refused before anything heavy is imported, and so are files
+    parse_url(url)  # a URL that is none is refused before anything heavy is imported, and so are files
     require_readable(base.data)
     signals = Signals()
     patience = Patience(say=observer.say, leave=lambda: signals.by)
@@ -110,8 +110,8 @@ def search(
         from tunery.hpo.session import lead  # takes seconds, in which the runner gets ready
         from tunery.train.setup.prepare import prepare
 
-        for told in rates_left_out(space):
-            observer.say(f"warning: {told}")
+        for warning in rates_left_out(space):
+            observer.say(f"warning: {warning}")
         data = prepare(base, trust_remote_code=trust_remote_code).record()
         refuse_other_data(folder, data)
         with (
@@ -183,8 +183,8 @@ def _require_same_data(study: Study, data: DataRecord) -> None:
     """Raises:
     DataError: when this process would see other rows than those that the study began with.
     """
-    known = study.user_attrs.get(_DATA)
-    if known is not None and (changed := data_changes(DataRecord(**known), data)):
+    before = study.user_attrs.get(_DATA)
+    if before is not None and (changed := data_changes(DataRecord(**before), data)):
         raise DataError(f"the study {study.study_name!r} was begun with other data: {changed}; {OTHER_DATA}")
 
 
@@ -204,7 +204,7 @@ def _folder_of(name: str) -> Path:
 def _base(space: Document) -> RunConfig:
     """What all trials share, in the first configuration that the rules accept."""
     first = next(grid(space), None)
-    found = None if first is None else Space(space).settled(first.__getitem__)
-    if found is None:
+    resolved = None if first is None else Space(space).resolved(first.__getitem__)
+    if resolved is None:
         raise ConfigError([Problem("", "no combination of these values is legal")], source="the search space")
-    return found[1]
+    return resolved[1]

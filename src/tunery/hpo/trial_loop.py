@@ -20,7 +20,7 @@ from tunery.execution.observer import Observer
 from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
 from tunery.hpo.analysis.trial_records import SPENT, results_of, spent, trial_folder, trial_record, values_of
 from tunery.hpo.plan import Plan
-from tunery.hpo.pruners.reporting import Judging, most_epochs
+from tunery.hpo.pruners.pruning import Pruning, most_epochs
 from tunery.hpo.samplers.proposal import PARAMS, Proposal, identity, proposal_of, propose
 from tunery.hpo.storage.trial_queue import TrialQueue
 from tunery.schema import RunConfig
@@ -37,7 +37,7 @@ _FAILED: Final = ("failed", "refused", "out_of_memory", "completed")
 NOTES: Final = "notes"
 """User attribute of a trial: what happened to it."""
 _LOST: Final = "another worker has taken the trial over"
-_LESSONS: Final = 50
+_REMEMBERED: Final = 50
 """Trials of earlier calls that the memory line learns from."""
 WORKER: Final = "worker"
 """User attribute of a trial: host and number of the process that had it trained last."""
@@ -72,7 +72,7 @@ class TrialLoop:
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._shared = shared
         self._queue = TrialQueue(plan.study, worker=self._worker, shared=shared)
-        self._judging = Judging(
+        self._pruning = Pruning(
             plan.study, base.search.pruner, objectives=base.objectives, epochs=most_epochs(plan.document)
         )
         self._memory = MemoryLine(
@@ -132,7 +132,7 @@ class TrialLoop:
 
     def _learn_from_the_past(self) -> None:
         ended = [trial.number for trial in self._plan.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
-        for result in results_of(self._plan.out, ended[-_LESSONS:]).values():
+        for result in results_of(self._plan.out, ended[-_REMEMBERED:]).values():
             self._memory.learn(validate(result.config), result.memory)
 
     def _lane(self, at_most: int | None) -> None:
@@ -176,7 +176,7 @@ class TrialLoop:
     def _trial(self, trial: Trial, lost: Callable[[], bool]) -> None:
         with self._one_at_a_time:  # no two lanes propose the same
             proposal = self._proposed(trial)
-            ours = proposal is not None and self._queue.write(
+            is_held = proposal is not None and self._queue.write(
                 trial,
                 {WORKER: self._worker, PARAMS: proposal.params},
                 of_sampler=proposal.notes,
@@ -185,7 +185,7 @@ class TrialLoop:
         if proposal is None:
             self._exhausted = True
             self._queue.release(trial)
-        elif ours:
+        elif is_held:
             self._have_trained(trial, proposal, lost)
 
     def _have_trained(self, trial: Trial, proposal: Proposal, lost: Callable[[], bool]) -> None:
@@ -212,7 +212,7 @@ class TrialLoop:
 
     def _judged(self, trial: Trial, epoch: Epoch, *, epochs: int) -> str | None:
         try:
-            return self._judging.judge(trial, epoch, epochs=epochs)
+            return self._pruning.judge(trial, epoch, epochs=epochs)
         except (Interrupted, StorageInternalError):
             if self._stop() is None:
                 raise
@@ -220,9 +220,9 @@ class TrialLoop:
 
     def _proposed(self, trial: Trial) -> Proposal | None:
         """Its parameters, now or before; None where no configuration is left that was not tried."""
-        plan, known = self._plan, trial.user_attrs.get(PARAMS)
-        if known is not None:
-            return proposal_of(known, plan.document)
+        plan, params = self._plan, trial.user_attrs.get(PARAMS)
+        if params is not None:
+            return proposal_of(params, plan.document)
         for other in plan.study.get_trials(deepcopy=False):
             if other.number not in self._identities and PARAMS in other.user_attrs:
                 self._identities[other.number] = identity(other.user_attrs[PARAMS])
@@ -246,8 +246,8 @@ class TrialLoop:
         if result.status == "completed":
             self._memory.learn(config, result.memory)
         values = values_of(result, self._plan.base.objectives) if result.status == "completed" else None
-        told = {SPENT: spent(result, self._plan.base.objectives)} if self._shared else {}
-        if self._queue.tell(trial, _STATES[result.status], values, attributes=told):
+        attributes = {SPENT: spent(result, self._plan.base.objectives)} if self._shared else {}
+        if self._queue.tell(trial, _STATES[result.status], values, attributes=attributes):
             self._tell_observer(trial)
         self._count(result)
 

@@ -1,7 +1,7 @@
 """The end of a study: the winner is exported, checked and scored on test, once; what its trials are worth is said."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,11 +43,24 @@ def ranked(result: StudyResult) -> list[TrialRecord]:
     return sorted(complete, key=lambda trial: ranking_key(trial.value, trial.loss, trial.number, direction=direction))
 
 
-def conclude(result: StudyResult, plan: Plan, *, store: StudyStore, run: Run) -> StudyResult:
+def conclude(
+    result: StudyResult,
+    plan: Plan,
+    *,
+    store: StudyStore,
+    run: Run,
+    rescore: Callable[..., tuple[Rescored, ...]] = rescored,
+    ensembles: Callable[..., Measured] = measure,
+) -> StudyResult:
     """Choose and publish the winner, measure what else there is to say, and write the records, `study.json` last.
 
     May be stopped anywhere and called again, and again after more trials: runs that were trained again, the winner's
     score on test and the gains of ensembles stay on disk as soon as they are known, and none is made twice.
+
+    Args:
+        run: trains a run that is no trial.
+        rescore: trains the best trials again, as `rescored` does.
+        ensembles: measures what the best trials are worth together, as `measure` does.
 
     Raises:
         StudyFailed: when no trial has completed.
@@ -60,12 +73,11 @@ def conclude(result: StudyResult, plan: Plan, *, store: StudyStore, run: Run) ->
         raise StudyFailed("no trial completed; `study.json` and the trials' `result.json` say why")
     for trial in candidates(order, search.rescore) or order[:1]:
         _bring_here(trial, plan, store=store, run=run)
-    again = rescored(order, out=out, rule=search.rescore, direction=result.direction, run=run, n_jobs=search.n_jobs)
+    again = rescore(order, out=out, rule=search.rescore, direction=result.direction, run=run, n_jobs=search.n_jobs)
     winner, lost = _winner(order, again, out)
     best = _published(winner, plan)
-    measured = _measured(
-        out, [trial.number for trial in order[: search.ensemble or 0]], trust_remote_code=plan.trust_remote_code
-    )
+    members = [trial.number for trial in order[: search.ensemble or 0]]
+    measured = _measured(out, members, ensembles, trust_remote_code=plan.trust_remote_code)
     store.conclude()
     results = results_of(out, [trial.number for trial in order])
     result = result.model_copy(
@@ -94,8 +106,7 @@ def _devices(results: Mapping[int, RunResult]) -> Iterator[str]:
     """Said where trials were trained on devices of several kinds."""
     devices = sorted({result.environment.device for result in results.values() if result.environment})
     if len(devices) > 1:
-        told = ", ".join(devices)
-        yield f"trials were trained on {told}: trained again elsewhere, a trial's last digits are others"
+        yield f"trials were trained on {', '.join(devices)}: trained again elsewhere, a trial's last digits are others"
 
 
 def _bring_here(trial: TrialRecord, plan: Plan, *, store: StudyStore, run: Run) -> None:
@@ -132,36 +143,36 @@ def write_records(result: StudyResult, out: Path) -> StudyResult:
 def _winner(order: Sequence[TrialRecord], again: Sequence[Rescored], out: Path) -> tuple[TrialRecord, tuple[str, ...]]:
     """The best trial, by its mean where it was trained again; and a word on those before it whose weights are gone."""
     by_number = {trial.number: trial for trial in order}
-    candidates = [by_number[one.number] for one in again] or order[:1]
-    there = [trial for trial in candidates if _is_there(trial, out)] or candidates
-    lost = candidates[: candidates.index(there[0])]
+    candidates = [by_number[mean.number] for mean in again] or order[:1]
+    available = [trial for trial in candidates if _has_weights(trial, out)] or candidates
+    lost = candidates[: candidates.index(available[0])]
     remedy = "checkpoint.keep_best=N keeps those of the N best from the first trial on"
-    return there[0], tuple(
+    return available[0], tuple(
         f"trial {trial.number} has a better mean over seeds than the winner, but its weights are gone; {remedy}"
         for trial in lost
     )
 
 
-def _is_there(trial: TrialRecord, out: Path) -> bool:
-    known = _scored(trial, out)
-    return trial_folder(out, trial.number).best() is not None or (known is not None and _is_published(known, out))
+def _has_weights(trial: TrialRecord, out: Path) -> bool:
+    scored = _scored(trial, out)
+    return trial_folder(out, trial.number).best() is not None or (scored is not None and _is_published(scored, out))
 
 
 def _published(trial: TrialRecord, plan: Plan) -> BestTrial:
     """Export the winner, and score it on test; neither is done again."""
     out = plan.out
-    known = _scored(trial, out)
-    if known is not None and _is_published(known, out):
-        return known
+    scored = _scored(trial, out)
+    if scored is not None and _is_published(scored, out):
+        return scored
     best, predictor, split = _publish(trial, out, trust_remote_code=plan.trust_remote_code)
-    if known is None:
+    if scored is None:
         answers = predictor.answers(split.examples)
         test = predictor.score(split.examples, answers=answers)
         trial_folder(out, trial.number).write_worst_rows(predictor.worst_rows(split, answers, texts=plan.texts))
         config = predictor.config.model_dump(mode="json")
-        known = BestTrial(number=trial.number, value=best.value or 0.0, config=config, test=test)
-        write_text(_score_of(trial, out), known.model_dump_json(indent=1))
-    return known
+        scored = BestTrial(number=trial.number, value=best.value or 0.0, config=config, test=test)
+        write_text(_score_of(trial, out), scored.model_dump_json(indent=1))
+    return scored
 
 
 def _score_of(trial: TrialRecord, out: Path) -> Path:
@@ -203,11 +214,13 @@ class _Ensembles(Record):
     notes: tuple[str, ...]
 
 
-def _measured(out: Path, trials: Sequence[int], *, trust_remote_code: bool) -> Measured:
+def _measured(
+    out: Path, trials: Sequence[int], measure: Callable[..., Measured], *, trust_remote_code: bool
+) -> Measured:
     """The gains of ensembles of these trials, measured once."""
     path, order = out / "ensembles.json", tuple(trials)
-    if (known := read_record(path, _Ensembles)) is not None and known.trials == order:
-        return Measured(known.gains, known.notes)
-    found = measure(out, order, trust_remote_code=trust_remote_code) if len(order) > 1 else Measured()
-    write_text(path, _Ensembles(trials=order, gains=found.gains, notes=found.notes).model_dump_json(indent=1))
-    return found
+    if (before := read_record(path, _Ensembles)) is not None and before.trials == order:
+        return Measured(before.gains, before.notes)
+    measured = measure(out, order, trust_remote_code=trust_remote_code) if len(order) > 1 else Measured()
+    write_text(path, _Ensembles(trials=order, gains=measured.gains, notes=measured.notes).model_dump_json(indent=1))
+    return measured

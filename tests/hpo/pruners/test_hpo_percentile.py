@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from optuna.pruners import BasePruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tunery.hpo.pruners.hyperband import Brackets
-from tunery.hpo.pruners.percentile import Ranks
+from tunery.hpo.pruners.hyperband import Hyperband
+from tunery.hpo.pruners.percentile import PercentileWithTies
 
 CURVES = st.lists(st.sampled_from([0.1, 0.5, 0.6, 1.0]), min_size=1, max_size=4)
 """Few scores, so that most are equal to others."""
@@ -32,7 +32,7 @@ def running(study: optuna.Study, curve: list[float]) -> FrozenTrial:
 
 def test_the_best_is_never_stopped_for_being_one_of_many() -> None:
     study = known([[1.0], [1.0], [1.0], [1.0], [0.6]], "maximize")
-    pruner = Ranks(25.0, startup_trials=4, warmup_epochs=0)
+    pruner = PercentileWithTies(25.0, startup_trials=4, warmup_epochs=0)
     assert not pruner.prune(study, running(study, [1.0]))
     assert pruner.prune(study, running(study, [0.6]))
 
@@ -50,7 +50,7 @@ def test_stops_what_optuna_stops_and_low_equals_where_something_is_better(
 ) -> None:
     study = known(curves, direction)
     trial = running(study, curve)
-    stopped = Ranks(percentile, startup_trials=startup, warmup_epochs=warmup).prune(study, trial)
+    stopped = PercentileWithTies(percentile, startup_trials=startup, warmup_epochs=warmup).prune(study, trial)
     by_optuna = PercentilePruner(percentile, startup, warmup + 1).prune(study, trial)
     assert stopped or not by_optuna
     if stopped and not by_optuna:
@@ -68,9 +68,9 @@ def test_no_pruner_stops_an_equal_of_the_best(curves: list[list[float]], curve: 
     choose = max if direction == "maximize" else min
     best = choose(value for known_curve in [*curves, curve] for value in known_curve)
     pruners: list[BasePruner] = [
-        *(Ranks(percentile, startup_trials=0, warmup_epochs=0) for percentile in (1.0, 25.0, 50.0)),
+        *(PercentileWithTies(percentile, startup_trials=0, warmup_epochs=0) for percentile in (1.0, 25.0, 50.0)),
         SuccessiveHalvingPruner(1, 2),
-        Brackets(least=1, most=4, factor=2),
+        Hyperband(least=1, most=4, factor=2),
     ]
     for pruner in pruners:
         assert not pruner.prune(study, running(study, [*curve[:-1], best]))

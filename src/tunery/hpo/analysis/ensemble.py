@@ -43,8 +43,8 @@ def measure(out: Path, order: Sequence[int], *, trust_remote_code: bool = False)
             notes.append(f"not in the ensembles: {error}")
     if len(members) < 2:
         return Measured((), tuple(notes))
-    found, more = gains(members)
-    return Measured(found, (*notes, *more))
+    measured, more_notes = gains(members)
+    return Measured(measured, (*notes, *more_notes))
 
 
 def ensemble(
@@ -105,13 +105,13 @@ def _chosen(study: Path, trials: Sequence[int] | None) -> list[int]:
 
 def _completed(study: Path) -> list[int]:
     """Completed trials with a value, best first."""
-    found = []
+    keys = []
     for number in map(int, trials_in(study)):
         result = trial_folder(study, number).result()
         if result is not None and result.status == "completed" and result.objective.value is not None:
             objective = result.objective
-            found.append((ranking_key(objective.value, result.loss, number, direction=objective.direction), number))
-    return [number for _, number in sorted(found)]
+            keys.append((ranking_key(objective.value, result.loss, number, direction=objective.direction), number))
+    return [number for _, number in sorted(keys)]
 
 
 def _member(study: Path, number: int, *, trust_remote_code: bool) -> Member:

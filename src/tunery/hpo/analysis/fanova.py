@@ -26,7 +26,8 @@ def single_shares(points: Floats, losses: Floats, *, bounds: Floats) -> Floats:
     from sklearn.ensemble import RandomForestRegressor
 
     forest = RandomForestRegressor(n_estimators=_TREES, random_state=_SEED).fit(points, losses)
-    shares = [found for one in forest.estimators_ if (found := _shares_of(one.tree_, bounds)) is not None]
+    by_tree = [_shares_of(estimator.tree_, bounds) for estimator in forest.estimators_]
+    shares = [share for share in by_tree if share is not None]
     return np.mean(shares, axis=0) if shares else np.zeros(len(bounds))
 
 
@@ -58,8 +59,8 @@ def _boxes(tree: Any, bounds: Floats) -> tuple[Floats, Floats]:
 
 def _variance(sides: Floats, weights: Floats, bounds: Floats) -> float:
     """Variance of the sum of steps, each of which has a weight between its sides (steps, 2)."""
-    edges, places = np.unique(sides, return_inverse=True)
-    starts, ends = places.reshape(sides.shape).T
+    edges, indices = np.unique(sides, return_inverse=True)
+    starts, ends = indices.reshape(sides.shape).T
     rises = np.bincount(starts, weights, len(edges)) - np.bincount(ends, weights, len(edges))
     heights = rises.cumsum()[:-1]
     lengths = np.diff(edges) / (bounds[1] - bounds[0])

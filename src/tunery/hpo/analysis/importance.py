@@ -9,9 +9,11 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tunery.hpo.analysis.fanova import Floats, single_shares
+from tunery.schema.results.direction import Direction, minimized
 from tunery.schema.results.study import Importance
 
 _FEWEST: Final = 10
@@ -32,17 +34,19 @@ def importances(
     only some trials have counts by how many of the best and of all have it (arXiv 2601.20800).
     `fanova`: for all differences (Hutter et al. 2014), of the parameters that every completed trial has.
     A parameter with one value only, or in fewer than ten completed trials, is left out, and so is an evaluator that
-    finds nothing. Of many trials, 2,000 and 1,000 are drawn, always the same.
+    finds nothing.
+
+    Args:
+        most_trials: by evaluator, drawn from all completed ones where there are more, always the same.
     """
-    trials = [trial for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if _is_judged(trial)]
+    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    trials = [trial for trial in completed if trial.values and math.isfinite(trial.values[0])]
     having = _having(trials)
-    sign = -1.0 if study.directions[0] is optuna.study.StudyDirection.MAXIMIZE else 1.0
-    found = {name: evaluate(_drawn(trials, most_trials[name]), having, sign) for name, evaluate in _EVALUATORS.items()}
-    return {name: told for name, shares in found.items() if (told := _told(shares, having))}
-
-
-def _is_judged(trial: FrozenTrial) -> bool:
-    return bool(trial.values) and math.isfinite(trial.values[0])
+    direction: Direction = "maximize" if study.directions[0] is StudyDirection.MAXIMIZE else "minimize"
+    shares = {
+        name: evaluate(_drawn(trials, most_trials[name]), having, direction) for name, evaluate in _EVALUATORS.items()
+    }
+    return {name: _records(shares[name], having) for name in shares if sum(shares[name].values()) > 0}
 
 
 def _having(trials: Sequence[FrozenTrial]) -> dict[str, int]:
@@ -51,58 +55,55 @@ def _having(trials: Sequence[FrozenTrial]) -> dict[str, int]:
     for trial in trials:
         for path, value in trial.params.items():
             values.setdefault(path, []).append(value)
-    return {path: len(found) for path, found in values.items() if len(found) >= _FEWEST and len(set(found)) > 1}
+    return {path: len(drawn) for path, drawn in values.items() if len(drawn) >= _FEWEST and len(set(drawn)) > 1}
 
 
 def _drawn(trials: list[FrozenTrial], most: int) -> list[FrozenTrial]:
     if len(trials) <= most:
         return trials
     chosen = np.random.default_rng(_SEED).choice(len(trials), size=most, replace=False)
-    return [trials[place] for place in sorted(chosen)]
+    return [trials[index] for index in sorted(chosen)]
 
 
-def _ped_anova(trials: Sequence[FrozenTrial], having: Mapping[str, int], sign: float) -> Shares:
+def _ped_anova(trials: Sequence[FrozenTrial], having: Mapping[str, int], direction: Direction) -> Shares:
     """By optuna's own evaluator, on a study of these trials with the one objective."""
     copy = optuna.create_study()
-    copy.add_trials([_with_one_loss(trial, sign) for trial in trials])
-    known = {path for trial in trials for path in trial.params}
+    copy.add_trials(
+        create_trial(params=t.params, distributions=t.distributions, value=minimized(t.values[0], direction))
+        for t in trials
+    )
+    paths = {path for trial in trials for path in trial.params}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of regimes with one trial, which are left out
-        return PedAnovaImportanceEvaluator().evaluate(copy, [path for path in having if path in known])
+        return PedAnovaImportanceEvaluator().evaluate(copy, [path for path in having if path in paths])
 
 
-def _with_one_loss(trial: FrozenTrial, sign: float) -> FrozenTrial:
-    return create_trial(params=trial.params, distributions=trial.distributions, value=sign * trial.values[0])
-
-
-def _fanova(trials: Sequence[FrozenTrial], having: Mapping[str, int], sign: float) -> Shares:
+def _fanova(trials: Sequence[FrozenTrial], having: Mapping[str, int], direction: Direction) -> Shares:
     shared = [path for path in having if all(path in trial.params for trial in trials)]
     if not shared:
         return {}
     axes = [_axis(trials[0].distributions[path]) for path in shared]
     columns = [[scale(t.params[path]) for t in trials] for path, (_, scale) in zip(shared, axes, strict=True)]
-    losses = np.array([sign * trial.values[0] for trial in trials])
+    losses = np.array([minimized(trial.values[0], direction) for trial in trials])
     shares = single_shares(np.array(columns).T, losses, bounds=np.array([bounds for bounds, _ in axes]))
     return dict(zip(shared, shares.tolist(), strict=True))
 
 
 def _axis(distribution: BaseDistribution) -> tuple[Floats, Callable[[Any], float]]:
-    """The line on which a parameter's values lie evenly, as they are drawn: its ends, and the place of a value."""
+    """The line on which a parameter's values lie evenly, as they are drawn: its ends, and where a value lies."""
     if isinstance(distribution, CategoricalDistribution):
         return np.array([-0.5, len(distribution.choices) - 0.5]), distribution.to_internal_repr
     low, high, log = distribution.low, distribution.high, distribution.log  # type: ignore[attr-defined]
     return (np.log([low, high]), math.log) if log else (np.array([low, high], dtype=float), float)
 
 
-_EVALUATORS: Final[Mapping[str, Callable[[Sequence[FrozenTrial], Mapping[str, int], float], Shares]]] = {
+_EVALUATORS: Final[Mapping[str, Callable[[Sequence[FrozenTrial], Mapping[str, int], Direction], Shares]]] = {
     "ped_anova": _ped_anova,
     "fanova": _fanova,
 }
 
 
-def _told(shares: Shares, having: Mapping[str, int]) -> tuple[Importance, ...]:
+def _records(shares: Shares, having: Mapping[str, int]) -> tuple[Importance, ...]:
     total = sum(shares.values())
-    if not total > 0:
-        return ()
     order = sorted(shares, key=lambda path: (-shares[path], path))
     return tuple(Importance(path=path, share=shares[path] / total, trials=having[path]) for path in order)

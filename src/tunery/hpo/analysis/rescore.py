@@ -53,12 +53,13 @@ def rescored(
     if rule is None or not chosen:
         return ()
     own = {trial.number: _config_of(trial, out) for trial in chosen}
-    _hand_on_data(out, out / RESCORED)
+    if (data := read_record(out / DATA, DataRecord)) is not None:
+        keep_data(out / RESCORED, data)  # runs that are trained again must see the rows that the study began with
     jobs = {number: _jobs(number, config, out, more=rule.seeds, alone=n_jobs == 1) for number, config in own.items()}
     values = _values([job for each in jobs.values() for job in each], run, n_jobs)
-    found = [_means(trial, own[trial.number].seed, jobs[trial.number], values) for trial in chosen]
+    means = [_means(trial, own[trial.number].seed, jobs[trial.number], values) for trial in chosen]
     _free(out / RESCORED)
-    return tuple(sorted(found, key=lambda one: (len(one.values) == 1, minimized(one.mean, direction))))
+    return tuple(sorted(means, key=lambda each: (len(each.values) == 1, minimized(each.mean, direction))))
 
 
 def candidates(ranked: Sequence[TrialRecord], rule: Rescore | None) -> Sequence[TrialRecord]:
@@ -68,23 +69,17 @@ def candidates(ranked: Sequence[TrialRecord], rule: Rescore | None) -> Sequence[
 
 
 def _jobs(number: int, config: RunConfig, out: Path, *, more: int, alone: bool) -> list[Job]:
-    seeds = [(config.seed + place) % _SEEDS for place in range(1, more + 1)]
+    seeds = [(config.seed + run) % _SEEDS for run in range(1, more + 1)]
     return [
         Job(
             config=config.model_copy(update={"seed": seed}),
-            folder=out / RESCORED / TRIALS / str(number * _APART + place),
+            folder=out / RESCORED / TRIALS / str(number * _APART + run),
             study=out / RESCORED,
             title=f"trial {number} seed {seed}",
             alone=alone,
         )
-        for place, seed in enumerate(seeds, start=1)
+        for run, seed in enumerate(seeds, start=1)
     ]
-
-
-def _hand_on_data(study: Path, again: Path) -> None:
-    """Runs that are trained again must see the rows that the study began with."""
-    if (data := read_record(study / DATA, DataRecord)) is not None:
-        keep_data(again, data)
 
 
 def _values(jobs: Sequence[Job], run: Run, n_jobs: int) -> dict[Path, float | None]:
@@ -101,9 +96,10 @@ def _values(jobs: Sequence[Job], run: Run, n_jobs: int) -> dict[Path, float | No
 
 
 def _means(trial: TrialRecord, seed: int, jobs: Sequence[Job], values: Mapping[Path, float | None]) -> Rescored:
-    found = {seed: trial.value, **{job.config.seed: values[job.folder] for job in jobs}}
-    known = {seed: value for seed, value in found.items() if value is not None}
-    return Rescored(number=trial.number, seeds=tuple(known), values=tuple(known.values()), mean=fmean(known.values()))
+    by_seed = {seed: trial.value, **{job.config.seed: values[job.folder] for job in jobs}}
+    scores = {seed: value for seed, value in by_seed.items() if value is not None}
+    mean = fmean(scores.values())
+    return Rescored(number=trial.number, seeds=tuple(scores), values=tuple(scores.values()), mean=mean)
 
 
 def _config_of(trial: TrialRecord, out: Path) -> RunConfig:
@@ -118,16 +114,15 @@ def finished_run(job: Job, run: Run) -> RunResult:
     """The run's result, which says `failed` where it has come to nothing."""
     store = StudyStore(job.study or job.folder, job.config.checkpoint, direction=job.config.direction)
     folder = store.run(job.folder)
-    if (known := folder.result()) is not None:
-        return known
+    if (result := folder.result()) is not None:
+        return result
     outcome = run(job)
     if outcome.status == "interrupted":
         raise Interrupted(f"{outcome.reason or 'a signal'} came at {job.title}; the same command goes on from there")
     if outcome.status == "stopped":
         raise RunError(f"{job.title} was stopped: {outcome.reason}; the same command goes on from there")
-    known = folder.result()
-    if known is not None:
-        return known
+    if (result := folder.result()) is not None:
+        return result
     return finish(store, folder, job.config, "failed", progress=folder.progress(), reason=outcome.reason)
 
 

@@ -90,14 +90,19 @@ def _spent(trial: FrozenTrial, folder: RunFolder, objectives: Sequence[str]) -> 
 def spent(result: RunResult, objectives: Sequence[str]) -> dict[str, Any]:
     """What the record of a run says of it that the study's database does not."""
     costs = costs_of(result, objectives)
-    known = {"seconds": result.seconds.total, "epochs": result.epochs, "reason": result.reason}
-    return {"loss": result.loss, **known, "costs": costs}
+    return {
+        "loss": result.loss,
+        "seconds": result.seconds.total,
+        "epochs": result.epochs,
+        "reason": result.reason,
+        "costs": costs,
+    }
 
 
 def results_of(out: Path, numbers: list[int]) -> dict[int, RunResult]:
     """The results of those trials that have one."""
-    found = {number: trial_folder(out, number).result() for number in numbers}
-    return {number: result for number, result in found.items() if result is not None}
+    results = {number: trial_folder(out, number).result() for number in numbers}
+    return {number: result for number, result in results.items() if result is not None}
 
 
 def summarise(

@@ -5,17 +5,17 @@ from typing import Any
 
 from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 
-from tunery.hpo.pruners.hyperband import Brackets
-from tunery.hpo.pruners.percentile import Ranks
+from tunery.hpo.pruners.hyperband import Hyperband
+from tunery.hpo.pruners.percentile import PercentileWithTies
 from tunery.schema.config import search as schema
 
 
 def _median(spec: schema.MedianPruner, epochs: int) -> BasePruner:
-    return Ranks(50.0, startup_trials=spec.startup_trials, warmup_epochs=spec.warmup_epochs)
+    return PercentileWithTies(50.0, startup_trials=spec.startup_trials, warmup_epochs=spec.warmup_epochs)
 
 
 def _percentile(spec: schema.PercentilePruner, epochs: int) -> BasePruner:
-    return Ranks(spec.percentile, startup_trials=spec.startup_trials, warmup_epochs=spec.warmup_epochs)
+    return PercentileWithTies(spec.percentile, startup_trials=spec.startup_trials, warmup_epochs=spec.warmup_epochs)
 
 
 def _halving(spec: schema.SuccessiveHalving, epochs: int) -> BasePruner:
@@ -23,7 +23,7 @@ def _halving(spec: schema.SuccessiveHalving, epochs: int) -> BasePruner:
 
 
 def _hyperband(spec: schema.Hyperband, epochs: int) -> BasePruner:
-    return Brackets(least=spec.min_epochs, most=epochs, factor=spec.reduction_factor)
+    return Hyperband(least=spec.min_epochs, most=epochs, factor=spec.reduction_factor)
 
 
 def _none(spec: schema.NoPruner, epochs: int) -> BasePruner:

@@ -11,7 +11,7 @@ from tunery.hpo.optuna_private import view
 
 
 @final
-class Brackets(BasePruner):
+class Hyperband(BasePruner):
     """Successive halvings that begin to decide at different epochs; a trial takes part in one of them, by its number.
 
     An eager one has more trials, in the proportions of Li et al. 2018 (arXiv 1603.06560), algorithm 1.
@@ -40,6 +40,6 @@ class Brackets(BasePruner):
 
 
 def _interleaved(shares: list[int]) -> list[int]:
-    """Each place in `shares` as often as it says, spread evenly."""
-    turns = [((turn + 0.5) / share, place) for place, share in enumerate(shares) for turn in range(share)]
-    return [place for _, place in sorted(turns)]
+    """Each index of `shares` as often as it says, spread evenly."""
+    turns = [((turn + 0.5) / share, index) for index, share in enumerate(shares) for turn in range(share)]
+    return [index for _, index in sorted(turns)]

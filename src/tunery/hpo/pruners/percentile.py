@@ -7,10 +7,12 @@ from optuna.pruners import BasePruner, PercentilePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from tunery.schema.results.direction import Direction, best_of, is_better
+
 
 @final
-class Ranks(BasePruner):
-    """Optuna's percentile pruner, and a place for equals: the middle of their ranks.
+class PercentileWithTies(BasePruner):
+    """Optuna's percentile pruner, where equals have the mean of their ranks.
 
     Where classes are imbalanced, models that have learnt nothing yet name the largest class and score the same to the
     last digit. Where they are many their score is the percentile, and optuna, which stops what is below it, stops none.
@@ -24,19 +26,19 @@ class Ranks(BasePruner):
         self._share = percentile / 100
         self._startup_trials = startup_trials
         self._warmup_epochs = warmup_epochs
-        self._values = PercentilePruner(percentile, startup_trials, warmup_epochs + 1)
+        self._by_value = PercentilePruner(percentile, startup_trials, warmup_epochs + 1)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Judge a trial after its latest epoch."""
-        return self._values.prune(study, trial) or self._is_low_among_equals(study, trial)
+        return self._by_value.prune(study, trial) or self._is_low_among_equals(study, trial)
 
     def _is_low_among_equals(self, study: Study, trial: FrozenTrial) -> bool:
         epoch, completed = trial.last_step, study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if epoch is None or epoch <= self._warmup_epochs or len(completed) < self._startup_trials:
             return False
-        sign = -1 if study.direction is StudyDirection.MINIMIZE else 1
-        best = max(sign * value for value in trial.intermediate_values.values())
-        others = [sign * known.intermediate_values[epoch] for known in completed if epoch in known.intermediate_values]
+        direction: Direction = "maximize" if study.direction is StudyDirection.MAXIMIZE else "minimize"
+        best = best_of(trial.intermediate_values.values(), direction)
+        others = [other.intermediate_values[epoch] for other in completed if epoch in other.intermediate_values]
         equals = others.count(best)
-        better = sum(other > best for other in others)
+        better = sum(is_better(other, best, direction=direction) for other in others)
         return equals > 0 and better > 0 and better + equals / 2 > self._share * len(others)

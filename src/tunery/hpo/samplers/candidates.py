@@ -89,7 +89,7 @@ class Candidates:
 
 
 def given(params: Mapping[str, Any]) -> Candidate:
-    """Parameters that are known already."""
+    """Parameters that have been drawn already."""
     return Candidate(lambda path: params.get(path, UNSET), {})
 
 
@@ -111,10 +111,10 @@ class History:
 
     @cached_property
     def _by_paths(self) -> dict[frozenset[str], list[FrozenTrial]]:
-        found: dict[frozenset[str], list[FrozenTrial]] = {}
+        by_paths: dict[frozenset[str], list[FrozenTrial]] = {}
         for trial in self.trials:
-            found.setdefault(frozenset(trial.params), []).append(trial)
-        return found
+            by_paths.setdefault(frozenset(trial.params), []).append(trial)
+        return by_paths
 
     @cached_property
     def shared(self) -> frozenset[str]:
@@ -124,10 +124,10 @@ class History:
     def group_of(self, path: str) -> frozenset[str]:
         """The parameters that exist where this one does, and were never left out beside it."""
         whole = next(group for group in self._space.groups if path in group)
-        return next(part for part in self._split(whole) if path in part)
+        return next(group for group in self._split(whole) if path in group)
 
     def _split_anew(self, group: frozenset[str]) -> list[frozenset[str]]:
-        """A parameter that was left out of some trials (see `Space.settled`) stands alone."""
+        """A parameter that was left out of some trials (see `Space.resolved`) is a group by itself."""
         had = {group & paths for paths in self._by_paths}
         missing = frozenset[str]().union(*(group - paths for paths in had if paths))
         return [group - missing, *(frozenset([path]) for path in sorted(missing))]
@@ -154,13 +154,13 @@ class _Draw:
     def __post_init__(self) -> None:
         self._random = RandomSampler(seed=_seed(self.key))
         self._values: Params = {}
-        self._known = set[frozenset[str]]()
+        self._drawn = set[frozenset[str]]()
 
     def choose(self, path: str) -> Any:
         """The value at a path. A group is drawn even where a value of it is fixed, so that the sampler counts it."""
         group = self.history.group_of(path)
-        if self.sampling is not None and group not in self._known:
-            self._known.add(group)
+        if self.sampling is not None and group not in self._drawn:
+            self._drawn.add(group)
             self._values |= self._together(group, self.sampling)
         if path in self.fixed:
             return self.fixed[path]

@@ -31,8 +31,10 @@ class Proposal(NamedTuple):
 
     def stored(self) -> dict[str, tuple[float, BaseDistribution]]:
         """By path, the number that optuna keeps, and where it was drawn from."""
-        found = self.distributions
-        return {path: (found[path].to_internal_repr(value), found[path]) for path, value in self.params.items()}
+        return {
+            path: (distribution.to_internal_repr(self.params[path]), distribution)
+            for path, distribution in self.distributions.items()
+        }
 
 
 def propose(
@@ -53,9 +55,9 @@ def propose(
         space, study, number=trial.number, seed=seed, is_new=lambda params: identity(params) not in seen
     )
     for candidate in SAMPLERS[type(search.sampler)](search.sampler, candidates):
-        found = _settled(space, candidate)
-        if found is not None and identity(found.params) not in seen:
-            return found
+        proposal = _resolved(space, candidate)
+        if proposal is not None and identity(proposal.params) not in seen:
+            return proposal
     return None
 
 
@@ -65,17 +67,17 @@ def proposal_of(params: Mapping[str, Any], document: Document) -> Proposal:
     Raises:
         ValueError: when the schema refuses them, which it did not when they were drawn.
     """
-    found = _settled(Space(document), given(params))
-    if found is None:
+    proposal = _resolved(Space(document), given(params))
+    if proposal is None:
         raise ValueError(f"the stored parameters {json.dumps(dict(params))} are no longer legal")
-    return found
+    return proposal
 
 
-def _settled(space: Space, candidate: Candidate) -> Proposal | None:
-    settled = space.settled(candidate.choose)
-    if settled is None:
+def _resolved(space: Space, candidate: Candidate) -> Proposal | None:
+    resolved = space.resolved(candidate.choose)
+    if resolved is None:
         return None
-    params, config = settled
+    params, config = resolved
     return Proposal(params, {path: space.distributions[path] for path in params}, config, candidate.notes)
 
 

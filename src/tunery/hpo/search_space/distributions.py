@@ -38,25 +38,25 @@ class Space:
     @cached_property
     def groups(self) -> list[frozenset[str]]:
         """Paths of parameters that exist in the same trials; those that every trial has come first."""
-        found: dict[tuple[Any, ...], list[str]] = {(): []}
+        by_condition: dict[tuple[Any, ...], list[str]] = {(): []}
         for path, parameter in self.parameters.items():
-            found.setdefault(tuple(parameter.when.items()), []).append(path)
-        return [frozenset(paths) for paths in found.values()]
+            by_condition.setdefault(tuple(parameter.when.items()), []).append(path)
+        return [frozenset(paths) for paths in by_condition.values()]
 
     @cached_property
     def _may_be_unset(self) -> dict[str, set[str]]:
-        """Paths of parameters that may be left out, by where they stand in a config."""
-        found: dict[str, set[str]] = {}
+        """Paths of parameters that may be left out, by their path in a config."""
+        by_config_path: dict[str, set[str]] = {}
         for path in self.parameters:
             if may_be_unset(path):
-                found.setdefault(config_path(path), set()).add(path)
-        return found
+                by_config_path.setdefault(config_path(path), set()).add(path)
+        return by_config_path
 
     def decoded(self, path: str, value: Any) -> Any:
         """A stored value as the config writes it."""
         return self._choices[path][value] if path in self._choices else value
 
-    def settled(self, choose: Callable[[str], Any]) -> tuple[Params, RunConfig] | None:
+    def resolved(self, choose: Callable[[str], Any]) -> tuple[Params, RunConfig] | None:
         """The config of the values that `choose` gives by path, and those of them that are in it.
 
         A parameter that the rules refuse in this combination and that may be null is left out. None: the combination
@@ -69,10 +69,10 @@ class Space:
             try:
                 return taken, validate(document)
             except ConfigError as error:
-                silent = self.silent(error.problems, taken)
-                if not silent:
+                removable = self.removable(error.problems, taken)
+                if not removable:
                     return None
-                left_out |= silent
+                left_out |= removable
 
     def _filled(self, choose: Callable[[str], Any], left_out: Collection[str]) -> tuple[Params, Document]:
         taken: Params = {}
@@ -89,15 +89,15 @@ class Space:
         document = sample(self.document, pick)
         return taken, document
 
-    def silent(self, problems: Iterable[Problem], paths: Collection[str]) -> set[str]:
+    def removable(self, problems: Iterable[Problem], paths: Collection[str]) -> set[str]:
         """Those of `paths` that are to be left out for the problems to go; none where that does not help."""
-        found: set[str] = set()
+        removable: set[str] = set()
         for problem in problems:
-            here = self._may_be_unset.get(problem.path, set()) & set(paths)
-            if not here:
+            at_problem = self._may_be_unset.get(problem.path, set()) & set(paths)
+            if not at_problem:
                 return set()
-            found |= here
-        return found
+            removable |= at_problem
+        return removable
 
 
 def distribution(domain: Domain, *, integer: bool) -> BaseDistribution:
@@ -123,20 +123,20 @@ class Steps(Sequence[float]):
         return self._count
 
     @overload
-    def __getitem__(self, place: int) -> float: ...
+    def __getitem__(self, index: int) -> float: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[float]: ...
-    def __getitem__(self, place: int | slice) -> float | Sequence[float]:
-        places = range(self._count)[place]
-        return self._at(places) if isinstance(places, int) else [self._at(each) for each in places]
+    def __getitem__(self, index: slice) -> Sequence[float]: ...
+    def __getitem__(self, index: int | slice) -> float | Sequence[float]:
+        steps = range(self._count)[index]
+        return self._at(steps) if isinstance(steps, int) else [self._at(step) for step in steps]
 
     def nearest(self, value: float) -> float:
         """The value that is least far from another; of two the lower."""
-        place = math.ceil((Fraction(value) - self._low) / self._step - Fraction(1, 2))
-        return self._at(min(max(place, 0), self._count - 1))
+        step = math.ceil((Fraction(value) - self._low) / self._step - Fraction(1, 2))
+        return self._at(min(max(step, 0), self._count - 1))
 
-    def _at(self, place: int) -> float:
-        return float(self._low + place * self._step)
+    def _at(self, step: int) -> float:
+        return float(self._low + step * self._step)
 
 
 def encode(value: Any) -> Any:
@@ -149,7 +149,7 @@ def _choices(document: Document) -> dict[str, dict[Any, Any]]:
 
 
 def complete(document: Document, base: RunConfig) -> Document:
-    """The study's config as plain YAML values: every default written out, every range as it stands in a config.
+    """The study's config as plain YAML values: every default written out, every range as a config writes it.
 
     A section whose choice is searched stays as the user wrote it, because each choice has defaults of its own.
     """
@@ -160,13 +160,9 @@ def complete(document: Document, base: RunConfig) -> Document:
 def _completed(written: Any, defaults: Any) -> Any:
     if not isinstance(written, dict) or not isinstance(defaults, dict):
         return _written(written)
-    if any(isinstance(value, Choices) and _is_tag(key) for key, value in written.items()):
+    if any(isinstance(value, Choices) and key.rpartition(".")[2] in TAGS for key, value in written.items()):
         return {key: _written(value) for key, value in written.items()}
     return {key: _completed(written[key], value) if key in written else value for key, value in defaults.items()}
-
-
-def _is_tag(path: str) -> bool:
-    return path.rpartition(".")[2] in TAGS
 
 
 def _written(value: Any) -> Any:

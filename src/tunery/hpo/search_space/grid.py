@@ -61,7 +61,7 @@ class Combinations:
         self._space = space
         self._points = {path: _points(space, parameter, points) for path, parameter in space.parameters.items()}
         self._children = _children(space)
-        self._choices = {place[0] for place in self._children if place is not None}
+        self._choices = {branch[0] for branch in self._children if branch is not None}
         self._size = cache(self._size_of)
         self._rules = _Rules(space)
         self.total: int = math.prod(self._size(path) for path in self._children[None])
@@ -76,20 +76,20 @@ class Combinations:
         return dict(self._taken(self._children[None], number))
 
     def legal(self, numbers: Iterable[int]) -> Iterator[Params]:
-        """What the schema accepts among some combinations, each once; see `Space.settled` for what is left out.
+        """What the schema accepts among some combinations, each once; see `Space.resolved` for what is left out.
 
         After 100,000 numbers in a row with nothing new, the rest is not looked at.
         """
-        known = set[tuple[Any, ...]]()
+        seen = set[tuple[Any, ...]]()
         fruitless = 0
         for number in numbers:
             params = self._rules.legal(self[number])
             key = () if params is None else tuple(params.items())
-            fruitless = 0 if params is not None and key not in known else fruitless + 1
+            fruitless = 0 if params is not None and key not in seen else fruitless + 1
             if fruitless > _PATIENCE:
                 return
             if params is not None and not fruitless:
-                known.add(key)
+                seen.add(key)
                 yield params
 
     def spread(self, start: int = 0) -> Iterator[int]:
@@ -135,12 +135,12 @@ class Combinations:
 
 def _children(space: Space) -> dict[tuple[str, Any] | None, list[str]]:
     """Paths of parameters by the choice and the name that make them exist; under None those that always do."""
-    found: dict[tuple[str, Any] | None, list[str]] = {None: []}
+    by_branch: dict[tuple[str, Any] | None, list[str]] = {None: []}
     for path, parameter in space.parameters.items():
         nearest = [*parameter.when.items()][-1:]
-        for place in [(choice, name) for choice, names in nearest for name in names] if nearest else [None]:
-            found.setdefault(place, []).append(path)
-    return found
+        for branch in [(choice, name) for choice, names in nearest for name in names] if nearest else [None]:
+            by_branch.setdefault(branch, []).append(path)
+    return by_branch
 
 
 def _points(space: Space, parameter: Parameter, count: int | None) -> Sequence[Any]:
@@ -151,8 +151,8 @@ def _points(space: Space, parameter: Parameter, count: int | None) -> Sequence[A
         return range(int(domain.low), int(domain.high) + 1, int(domain.step or 1))
     if domain.step is not None:
         return Steps(domain)
-    found = _spread(domain, count or _POINTS)
-    return tuple(dict.fromkeys(round(value) for value in found)) if integer else tuple(dict.fromkeys(found))
+    values = _spread(domain, count or _POINTS)
+    return tuple(dict.fromkeys(round(value) for value in values)) if integer else tuple(dict.fromkeys(values))
 
 
 def _spread(domain: Range, count: int) -> list[float]:
@@ -176,26 +176,26 @@ class _Rules:
     def legal(self, params: Params) -> Params | None:
         """The parameters that are in the config, or None where the combination is refused."""
         while problems := self._problems(params):
-            silent = self._space.silent(problems, params)
-            if not silent:
+            removable = self._space.removable(problems, params)
+            if not removable:
                 return None
-            params = {path: value for path, value in params.items() if path not in silent}
+            params = {path: value for path, value in params.items() if path not in removable}
         return params
 
     def _problems(self, params: Params) -> list[Problem]:
-        parts: dict[str, list[tuple[str, Any]]] = {name: [] for name in RunConfig.model_fields}
+        by_section: dict[str, list[tuple[str, Any]]] = {name: [] for name in RunConfig.model_fields}
         for path, value in params.items():
-            parts[path.partition(".")[0]].append((path, value))
+            by_section[path.partition(".")[0]].append((path, value))
         try:
-            return list(broken_rules({name: self._read(name, tuple(part)) for name, part in parts.items()}))
+            return list(broken_rules({name: self._read(name, tuple(values)) for name, values in by_section.items()}))
         except ConfigError as error:
             return list(error.problems)
 
     def _section(self, name: str, values: tuple[tuple[str, Any], ...]) -> Any:
         chosen, document = dict(values), self._space.document
-        part = {name: document[name]} if name in document else {}
+        section = {name: document[name]} if name in document else {}
 
         def pick(path: str, _: Domain) -> Any:
             return self._space.decoded(path, chosen[path]) if path in chosen else UNSET
 
-        return read_section(name, sample(part, pick))
+        return read_section(name, sample(section, pick))

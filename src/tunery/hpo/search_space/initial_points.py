@@ -23,11 +23,11 @@ def portfolio(document: Document) -> list[Params]:
     """
     space = Space(document)
     methods = _values(space.parameters[_METHOD].domain)[:FIRST] if _METHOD in space.parameters else [None]
-    found: list[Params] = []
+    points: list[Params] = []
     for params in (_settings(space, method, moves) for moves in _VARIANTS for method in methods):
-        if params and params not in found:
-            found.append(params)
-    return found[:FIRST]
+        if params and params not in points:
+            points.append(params)
+    return points[:FIRST]
 
 
 def _settings(space: Space, method: Any, moves: Mapping[str, Callable[[Domain, Any], Any]]) -> Params:
@@ -35,11 +35,11 @@ def _settings(space: Space, method: Any, moves: Mapping[str, Callable[[Domain, A
     choices |= {_METHOD: method} if method is not None else {}
     try:
         defaults = _defaults(space, choices)
-        places = {path: config_path(path) for path in defaults}
+        config_paths = {path: config_path(path) for path in defaults}
         moved = {
-            path: moves[places[path]](space.parameters[path].domain, value)
+            path: moves[config_paths[path]](space.parameters[path].domain, value)
             for path, value in defaults.items()
-            if places[path] in moves and value is not None
+            if config_paths[path] in moves and value is not None
         }
         return _searched(space, _defaults(space, choices | moved) if moved else defaults)
     except ConfigError:
@@ -54,13 +54,13 @@ def _default_choice(path: str, space: Space) -> Any:
     return next((name for name in own if name in names), names[0])
 
 
-def _defaults(space: Space, known: Mapping[str, Any]) -> Params:
-    """Values of all parameters that exist beside what is known, as a config has them where nothing else is written."""
+def _defaults(space: Space, fixed: Mapping[str, Any]) -> Params:
+    """Values of all parameters that exist beside the fixed ones, as a config has them where nothing else is written."""
     reached: list[str] = []
 
     def choose(path: str, _: Domain) -> Any:
         reached.append(path)
-        return known.get(path, UNSET)
+        return fixed.get(path, UNSET)
 
     config = validate(sample(space.document, choose))
     return {path: _value_at(config, config_path(path)) for path in reached}
@@ -75,18 +75,18 @@ def _value_at(config: RunConfig, path: str) -> Any:
 
 def _searched(space: Space, values: Params) -> Params:
     """Those that lie in their domains, as optuna stores them."""
-    found = {path: _same(space.parameters[path].domain, value) for path, value in values.items()}
-    return {path: encode(value) for path, value in found.items() if value is not UNSET}
+    in_domain = {path: _same(space.parameters[path].domain, value) for path, value in values.items()}
+    return {path: encode(value) for path, value in in_domain.items() if value is not UNSET}
 
 
 def _same(domain: Domain, value: Any) -> Any:
     """The value as the domain has it: 16 for 16.0."""
     if isinstance(domain, Choices):
-        return next((known for known in domain.values if known == value), UNSET)
+        return next((choice for choice in domain.values if choice == value), UNSET)
     if not isinstance(value, int | float) or not domain.low <= value <= domain.high:
         return UNSET
-    known = value if domain.step is None else Steps(domain).nearest(value)
-    return known if known == value else UNSET
+    nearest = value if domain.step is None else Steps(domain).nearest(value)
+    return nearest if nearest == value else UNSET
 
 
 def _values(domain: Domain) -> Sequence[Any]:
@@ -100,7 +100,7 @@ def _times(factor: float) -> Callable[[Domain, Any], Any]:
     def move(domain: Domain, value: Any) -> Any:
         wanted = value * factor
         if isinstance(domain, Choices):
-            return min(domain.values, key=lambda known: abs(known - wanted))
+            return min(domain.values, key=lambda choice: abs(choice - wanted))
         if domain.step is not None:
             return Steps(domain).nearest(wanted)
         return min(max(wanted, domain.low), domain.high)
@@ -123,5 +123,5 @@ _VARIANTS: Final[tuple[Mapping[str, Callable[[Domain, Any], Any]], ...]] = (
     {"peft.target": _widest, "train.epochs": _longest},
     {"optim.lr": _times(0.5), "train.epochs": _longest},
 )
-"""Moves from the defaults, by place in the config: what most often beats them, in this order. With little data that is
+"""Moves from the defaults, by path in the config: what most often beats them, in this order. With little data that is
 more steps, and larger ones."""

@@ -17,7 +17,7 @@ from tunery.errors import MissingExtra, RequestError, RunError, reason_of
 from tunery.hpo.optuna_private import storage_below_cache
 from tunery.hpo.storage.leases import TABLES
 from tunery.hpo.storage.patience import Patience
-from tunery.hpo.storage.rdb import LeanStorage
+from tunery.hpo.storage.rdb import CoreRDBStorage
 from tunery.schema.results.direction import Direction
 
 _FORM: Final = "`sqlite:///path/study.db` or `postgresql://USER@HOST/DATABASE`"
@@ -73,15 +73,15 @@ def open_study(
         RequestError: when the URL, the server or what it holds will not do. No password is in the message.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    place = place_of(url)
-    with _explained(place):
-        storage = _storage(place, patience)
-        names = [study.study_name for study in storage.get_all_studies()] if place.drivername == "sqlite" else []
+    parsed = parse_url(url)
+    with _explained(parsed):
+        storage = _storage(parsed, patience)
+        names = [study.study_name for study in storage.get_all_studies()] if parsed.drivername == "sqlite" else []
         study = optuna.create_study(
             study_name=names[0] if names else name, storage=storage, directions=directions, load_if_exists=True
         )
         _read_all(study)
-    _refuse_other_directions(study, directions, place)
+    _refuse_other_directions(study, directions, parsed)
     return study
 
 
@@ -95,17 +95,17 @@ def join_study(url: str, name: str | None, *, patience: Patience | None = None) 
         RequestError: when the URL or the server will not do, or the study is not there.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    place = place_of(url)
-    with _explained(place):
-        storage = _storage(place, patience)
+    parsed = parse_url(url)
+    with _explained(parsed):
+        storage = _storage(parsed, patience)
         names = sorted(study.study_name for study in storage.get_all_studies())
     if name not in names and (name is not None or len(names) != 1):
         storage.engine.dispose()
         there = f"it has {', '.join(names)}" if names else "it has none; `tunery search --storage URL` begins one"
         which = f"there must be a study {name!r}" if name or not names else "a study must be named (--study)"
         which = which if name or names else "there must be a study"
-        raise RequestError(f"{which} in {place.set(query={}).render_as_string()}, but {there}")
-    with _explained(place):
+        raise RequestError(f"{which} in {parsed.set(query={}).render_as_string()}, but {there}")
+    with _explained(parsed):
         study = optuna.load_study(study_name=name or names[0], storage=storage)
         _read_all(study)
     return study
@@ -143,43 +143,43 @@ def opened(study: optuna.Study) -> Iterator[optuna.Study]:
         close_study(study)
 
 
-def backend(study: optuna.Study) -> LeanStorage:
+def backend(study: optuna.Study) -> CoreRDBStorage:
     """The database below optuna's cache, of a study that `open_study` opened."""
     storage = storage_below_cache(study)
-    if isinstance(storage, LeanStorage):
+    if isinstance(storage, CoreRDBStorage):
         return storage
     raise TypeError(f"a study that `open_study` opened is needed, but this one is kept in {type(storage).__name__}")
 
 
-def place_of(url: str) -> URL:
+def parse_url(url: str) -> URL:
     """Raises:
     RequestError: which does not repeat what cannot be read, because a password may be in it.
     """
     try:
-        place = make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError):
         begins = url.partition(":")[0][:20]
         message = f"a storage URL has the form {_FORM}, but the one that begins with {begins!r} cannot be read"
         raise RequestError(f"{message}; special characters in a password are written as %XX") from None
-    if place.drivername not in _DRIVERS:
-        raise RequestError(f"a storage URL has the form {_FORM}, but this one begins with {place.drivername!r}")
-    if re.search(r"[@\s]", place.host or ""):  # the rest of a password, which no message may repeat
+    if parsed.drivername not in _DRIVERS:
+        raise RequestError(f"a storage URL has the form {_FORM}, but this one begins with {parsed.drivername!r}")
+    if re.search(r"[@\s]", parsed.host or ""):  # the rest of a password, which no message may repeat
         rule = "a storage URL has one @, before the host"
         raise RequestError(f"{rule}, but this one has more; special characters in a password are written as %XX")
-    return place.set(drivername=_DRIVERS[place.drivername])
+    return parsed.set(drivername=_DRIVERS[parsed.drivername])
 
 
-def _storage(place: URL, patience: Patience | None) -> LeanStorage:
-    url, driver = place.render_as_string(hide_password=False), place.drivername
+def _storage(parsed: URL, patience: Patience | None) -> CoreRDBStorage:
+    url, driver = parsed.render_as_string(hide_password=False), parsed.drivername
     options, patience = dict(_OPTIONS[driver]), patience or Patience()
     if driver == "sqlite":  # a file has one process
         storage = _set_up(url, options)
     else:
         from tunery.hpo.storage.postgres import Connect  # needs psycopg
 
-        connect = Connect(place, replace(patience, away=0.0))  # a server that was never there is not waited for
+        connect = Connect(parsed, replace(patience, away=0.0))  # a server that was never there is not waited for
         options["creator"] = connect
-        with _alone(place, options):
+        with _alone(parsed, options):
             storage = _set_up(url, options)
         connect.patience = patience
     event.listen(storage.engine, "connect", partial(_prepare_connection, _ON_CONNECT[driver]))
@@ -187,9 +187,9 @@ def _storage(place: URL, patience: Patience | None) -> LeanStorage:
     return storage
 
 
-def _set_up(url: str, options: dict[str, Any]) -> LeanStorage:
+def _set_up(url: str, options: dict[str, Any]) -> CoreRDBStorage:
     """The database, with all tables."""
-    storage = LeanStorage(url, engine_kwargs=options)
+    storage = CoreRDBStorage(url, engine_kwargs=options)
     TABLES.create_all(storage.engine)
     return storage
 
@@ -203,9 +203,9 @@ def _prepare_connection(statements: Sequence[str], connection: Any, _: Any) -> N
 
 
 @contextmanager
-def _alone(place: URL, options: dict[str, Any]) -> Iterator[None]:
+def _alone(parsed: URL, options: dict[str, Any]) -> Iterator[None]:
     """One worker at a time makes the tables."""
-    engine = create_engine(place, **options)
+    engine = create_engine(parsed, **options)
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _SETTING_UP})
@@ -215,37 +215,37 @@ def _alone(place: URL, options: dict[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(place: URL) -> Iterator[None]:
-    shown = place.set(query={}).render_as_string()
+def _explained(parsed: URL) -> Iterator[None]:
+    shown = parsed.set(query={}).render_as_string()
     try:
         yield
     except ImportError:
         raise MissingExtra("psycopg", extra="postgres") from None
     except (SQLAlchemyError, StorageInternalError) as error:
-        reason = _reason(error.__cause__ or error, place)
+        reason = _reason(error.__cause__ or error, parsed)
         remedy = "see that it is there and may be written, or correct the storage URL"
         raise RequestError(f"the study's database must be reachable, but {shown} is not: {reason}; {remedy}") from None
     except _NOT_WRITTEN as error:
-        reason = _reason(error, place)
+        reason = _reason(error, parsed)
         remedy = "put it back from a copy, or take another folder"
         raise RequestError(f"the study's database at {shown} is damaged: {reason}; {remedy}") from error
     except RuntimeError as error:
         raise RequestError(f"the study's database at {shown} was made by another optuna: {reason_of(error)}") from None
 
 
-def _reason(error: BaseException, place: URL) -> str:
+def _reason(error: BaseException, parsed: URL) -> str:
     """What the database said, in one line and without passwords."""
     reason = " ".join(str(getattr(error, "orig", None) or error).split())
-    given = place.query.get("password", ())
-    for secret in (place.password, *([given] if isinstance(given, str) else given)):
+    given = parsed.query.get("password", ())
+    for secret in (parsed.password, *([given] if isinstance(given, str) else given)):
         reason = reason.replace(secret, "***") if secret else reason
     return reason
 
 
-def _refuse_other_directions(study: optuna.Study, directions: Sequence[Direction], place: URL) -> None:
+def _refuse_other_directions(study: optuna.Study, directions: Sequence[Direction], parsed: URL) -> None:
     there = [direction.name.lower() for direction in study.directions]
     if there != list(directions):
         close_study(study)
-        what = f"the study {study.study_name!r} in {place.set(query={}).render_as_string()}"
+        what = f"the study {study.study_name!r} in {parsed.set(query={}).render_as_string()}"
         message = f"{what} is to {' and '.join(there)}, but this one is to {' and '.join(directions)}"
         raise RequestError(f"{message}; give it another `name`")

@@ -34,9 +34,9 @@ _PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
 class Connect:
     """Opens connections for an engine of SQLAlchemy, as its `creator`; what fails is tried again for a while."""
 
-    def __init__(self, place: URL, patience: Patience) -> None:
-        dialect: Any = place.get_dialect()  # SQLAlchemy types it without arguments
-        self._args, options = dialect(dbapi=psycopg).create_connect_args(place)
+    def __init__(self, url: URL, patience: Patience) -> None:
+        dialect: Any = url.get_dialect()  # SQLAlchemy types it without arguments
+        self._args, options = dialect(dbapi=psycopg).create_connect_args(url)
         self._options = {**options, **_SETTINGS}
         self.patience = patience
         self._is_away = False

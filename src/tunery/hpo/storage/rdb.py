@@ -39,7 +39,7 @@ _MOST_IDS: Final = 1000
 
 
 @final
-class LeanStorage(ReadingStorage):
+class CoreRDBStorage(ReadingStorage):
     """The calls that a study makes again and again."""
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
@@ -70,10 +70,10 @@ class LeanStorage(ReadingStorage):
         Raises:
             KeyError: when there is none with this id.
         """
-        found = self.transaction(lambda connection: _read(connection, TRIALS.c.trial_id == trial_id))
-        if not found:
+        trials = self.transaction(lambda connection: _read(connection, TRIALS.c.trial_id == trial_id))
+        if not trials:
             raise _no_trial(trial_id)
-        return found[0]
+        return trials[0]
 
     def read_trials(
         self, study_id: int, *, states: Container[TrialState] | None, ids: set[int], after: int
@@ -147,7 +147,7 @@ def _frozen(trial: Any, params: Any, values: Any, steps: Any, user: Any, system:
         number=trial.number,
         state=trial.state,
         value=None,
-        values=_values(values),
+        values=[value_of(row) for row in sorted(values, key=lambda row: row.objective)] or None,
         datetime_start=_local(trial.datetime_start),
         datetime_complete=_local(trial.datetime_complete),
         params={row.param_name: distributions[row.param_name].to_external_repr(row.param_value) for row in params},
@@ -162,11 +162,6 @@ def _frozen(trial: Any, params: Any, values: Any, steps: Any, user: Any, system:
 @cache
 def _distribution(text: str) -> BaseDistribution:
     return json_to_distribution(text)
-
-
-def _values(rows: Iterable[Any]) -> list[float] | None:
-    ordered = sorted(rows, key=lambda row: row.objective)
-    return [value_of(row) for row in ordered] or None
 
 
 def _attributes(rows: Iterable[Any]) -> dict[str, Any]:

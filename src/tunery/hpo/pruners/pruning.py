@@ -24,9 +24,9 @@ _NOISE: Final = 1.05
 
 
 @final
-class Judging:
+class Pruning:
     """Stores what trials report, and asks the pruner. With several objectives the rivals of a trial are those that cost
-    no more, so that a cheap trial is never given up for being worse than dear ones."""
+    no more, so that a cheap trial is never given up for being worse than costlier ones."""
 
     def __init__(self, study: Study, pruner: PrunerSpec, *, objectives: Sequence[str], epochs: int) -> None:
         """Args:
@@ -34,7 +34,7 @@ class Judging:
         epochs: those of the longest trial that the study may propose, see `most_epochs`.
         """
         self._study = study
-        self._words = pruner.name.replace("_", " ")
+        self._name = pruner.name.replace("_", " ")
         self._pruner = PRUNERS[type(pruner)](pruner, epochs)
         self._objective, *self._costs = objectives
 
@@ -55,52 +55,33 @@ class Judging:
         if epoch.number >= epochs or not self._pruner.prune(view(self._study, trials), frozen):
             return None
         rivals = f", of trials that take no more {' and '.join(self._costs)}" if costs else ""
-        return f"the {self._words} pruner stopped it after epoch {epoch.number}, at {self._told(epoch.value)}{rivals}"
-
-    def _told(self, value: float) -> str:
-        return f"{self._objective} {value:.4f}"
+        score = f"{self._objective} {epoch.value:.4f}"
+        return f"the {self._name} pruner stopped it after epoch {epoch.number}, at {score}{rivals}"
 
 
-def _reported(trial: Trial, known: FrozenTrial, epoch: int, value: float) -> FrozenTrial:
+def _reported(trial: Trial, frozen: FrozenTrial, epoch: int, value: float) -> FrozenTrial:
     """The trial with the value of an epoch, which is stored once: a trial that goes on may repeat an epoch.
 
     `Trial.report` does the same, and raises where there are several objectives.
     """
-    if epoch in known.intermediate_values:
-        return known
+    if epoch in frozen.intermediate_values:
+        return frozen
     trial.storage.set_trial_intermediate_value(id_of_trial(trial), epoch, value)
-    reported = copy(known)
-    reported.intermediate_values = {**known.intermediate_values, epoch: value}
+    reported = copy(frozen)
+    reported.intermediate_values = {**frozen.intermediate_values, epoch: value}
     return reported
 
 
 def _costs_no_more(other: FrozenTrial, costs: Sequence[float]) -> bool:
-    known = other.system_attrs.get(_COSTS)
-    return known is not None and all(theirs <= _NOISE * ours for theirs, ours in zip(known, costs, strict=True))
-
-
-def _memory(progress: Progress, epoch: int, epochs: int) -> float:
-    return progress.memory.peak
-
-
-def _seconds(progress: Progress, epoch: int, epochs: int) -> float:
-    return progress.seconds.train * epochs / epoch
-
-
-def _parameters(progress: Progress, epoch: int, epochs: int) -> float:
-    return progress.parameters.trainable if progress.parameters else 0
-
-
-def _disk(progress: Progress, epoch: int, epochs: int) -> float:
-    """One checkpoint; what stays of a run is about that."""
-    return progress.written_bytes / epoch
+    others = other.system_attrs.get(_COSTS)
+    return others is not None and all(theirs <= _NOISE * own for theirs, own in zip(others, costs, strict=True))
 
 
 _PROJECTIONS: Final[Mapping[str, Callable[[Progress, int, int], float]]] = {
-    "memory": _memory,
-    "seconds": _seconds,
-    "parameters": _parameters,
-    "disk": _disk,
+    "memory": lambda progress, epoch, epochs: progress.memory.peak,
+    "seconds": lambda progress, epoch, epochs: progress.seconds.train * epochs / epoch,
+    "parameters": lambda progress, epoch, epochs: progress.parameters.trainable if progress.parameters else 0,
+    "disk": lambda progress, epoch, epochs: progress.written_bytes / epoch,  # one checkpoint: about what stays of a run
 }
 """Each cost of a whole run, from what it has spent in its first epochs, which epoch that was, and how many it has."""
 

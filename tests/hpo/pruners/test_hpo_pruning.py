@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import Trial, TrialState
 
 from tunery.execution.runner import Epoch
-from tunery.hpo.pruners.reporting import Judging, most_epochs
+from tunery.hpo.pruners.pruning import Pruning, most_epochs
 from tunery.schema.config.search import Hyperband, MedianPruner, NoPruner, PercentilePruner, Pruner, SuccessiveHalving
 from tunery.schema.results.run import Memory, Parameters, Progress, Seconds
 from tunery.schema.space.sampled import with_domains
@@ -26,7 +26,7 @@ class Bench:
 
     def __init__(self, pruner: Pruner, *objectives: str) -> None:
         self.study = optuna.create_study(directions=["maximize", *("minimize" for _ in objectives)])
-        self.judging = Judging(self.study, pruner, objectives=["f1", *objectives], epochs=EPOCHS)
+        self.judging = Pruning(self.study, pruner, objectives=["f1", *objectives], epochs=EPOCHS)
 
     def epoch(self, trial: Trial, number: int, value: float | None, **cost: Any) -> str | None:
         cost = {"seconds": 10.0, **cost}
