@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tiny_runs import write_rows
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "crash.py"
 
 
+@pytest.mark.slow
 def test_killed_runs_and_studies_go_on_and_end_as_if_nothing_had_been(tmp_path: Path) -> None:
     write_rows(tmp_path)
     command = [
