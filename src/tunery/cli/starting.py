@@ -9,7 +9,7 @@ import typer
 
 from tunery.cli import show
 from tunery.cli.options import AsJson, Config, Overrides, Overwrite, TrustRemoteCode, column_names, permits_code
-from tunery.data.reading.load import require_readable
+from tunery.data.reading.load import is_large, require_readable
 from tunery.errors import RequestError, did_you_mean
 from tunery.schema import load_config
 from tunery.schema.config.run import far_rates
@@ -17,7 +17,8 @@ from tunery.schema.reading.document import anchored, validate
 from tunery.schema.reading.utf8 import has_utf8_path
 from tunery.schema.reading.yaml_text import parse_yaml
 from tunery.schema.results.finding import Finding
-from tunery.terminal import write, write_json
+from tunery.store.study import ignore
+from tunery.terminal import Terminal, write, write_json
 
 if TYPE_CHECKING:
     from tunery.data.first_config.infer import Guess
@@ -128,9 +129,11 @@ def check(
     """Say what is wrong with the data before any training: duplicates, leaks, one-class splits, truncation."""
     resolved = load_config(config, overrides or ())
     require_readable(resolved.data)
-    from tunery.train.setup.prepare import examine
+    from tunery.train.setup.prepare import look_at
 
-    examined = examine(resolved, trust_remote_code=permits_code(trust_remote_code, overrides or ()))
+    say = Terminal(stderr=True).say if is_large(resolved.data) else ignore
+    permitted = permits_code(trust_remote_code, overrides or ())
+    examined = look_at(resolved, say=say, trust_remote_code=permitted)
     rates = [Finding(level="warning", code="learning_rate", message=told) for told in far_rates(resolved)]
     notes = [Finding(level="info", code="reading", message=note) for note in examined.splits.notes]
     show.check(examined.record(), [*examined.findings, *rates, *notes], as_json=as_json)

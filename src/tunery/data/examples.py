@@ -9,7 +9,7 @@ JOINT: Final = "\x1e"
 compared, counted or quoted; `encode` puts the separator of the tokenizer there."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Annotation:
     """What is to be learned from a row."""
 
@@ -29,7 +29,7 @@ class RowReader:
     """Raises `BadCell`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One row: its text or pair, and its annotation (empty where there is none).
 

@@ -8,6 +8,7 @@ exactly, the next one makes up for, so that the total is right.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from tunery.data.rng import row_generator
 Stratum = Callable[[Example], frozenset[str]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Unit:
     """Rows that stay together, and all labels among them."""
 
@@ -32,7 +33,12 @@ def text_key(example: Example) -> str:
 
 def by_label(example: Example) -> frozenset[str]:
     """The stratum of rows that have labels."""
-    return frozenset(example.labels)
+    return _as_set(example.labels)
+
+
+@lru_cache(maxsize=100_000)
+def _as_set(labels: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(labels)
 
 
 def split_off(
@@ -50,8 +56,15 @@ def split_off(
     for row, example in enumerate(examples):
         together[_shared_key(row, example)].append(row)
     pool = [
-        _Unit(tuple(rows), frozenset().union(*(stratum(examples[row]) for row in rows))) for rows in together.values()
+        _Unit(
+            tuple(rows),
+            stratum(examples[rows[0]])
+            if len(rows) == 1
+            else frozenset().union(*(stratum(examples[row]) for row in rows)),
+        )
+        for rows in together.values()
     ]
+    together.clear()
     units: dict[str, Collection[_Unit]] = {}
     for position, (name, share) in enumerate(shares.items(), start=1):
         # the purpose is the key of the random numbers: another one would give other splits than earlier versions did
@@ -100,6 +113,9 @@ def _choose(pool: Sequence[_Unit], wanted: float, *, later: int, generator: np.r
 def _strata(pool: Sequence[_Unit], frequency: Mapping[str, int]) -> list[list[_Unit]]:
     """Units by their rarest label, small strata first."""
     strata: dict[str, list[_Unit]] = defaultdict(list)
+    rarest: dict[frozenset[str], str] = {}
     for unit in pool:
-        strata[min(unit.labels, key=lambda label: (frequency[label], label), default="")].append(unit)
+        if unit.labels not in rarest:
+            rarest[unit.labels] = min(unit.labels, key=lambda label: (frequency[label], label), default="")
+        strata[rarest[unit.labels]].append(unit)
     return [strata[key] for key in sorted(strata, key=lambda key: (len(strata[key]), key))]

@@ -31,6 +31,9 @@ from tunery.tasks.combine import SOFTMAX, Combiner
 from tunery.tasks.labels import LabelTask, Numbers
 from tunery.tasks.task import State
 
+_KNOWN = 10_000
+"""Different cells that are read once."""
+
 
 class Classification(LabelTask):
     """Softmax over the labels; the most probable one is the answer."""
@@ -45,14 +48,22 @@ class Classification(LabelTask):
 
     @staticmethod
     def reader(data: Data) -> RowReader:
+        known: dict[str, Annotation] = {}
+
         def read(row: dict[str, Any]) -> Annotation:
+            cell = row.get(data.label)
+            if isinstance(cell, str) and cell in known:
+                return known[cell]
             try:
-                name = label_of(row.get(data.label))
+                name = label_of(cell)
             except BadCell as problem:
                 raise BadCell(f"column {data.label!r} {problem}") from None
             if name is None:
                 raise Unlabelled(f"column {data.label!r} is empty; classification needs one label in every row")
-            return Annotation(labels=(name,))
+            annotation = Annotation(labels=(name,))
+            if isinstance(cell, str) and len(known) < _KNOWN:
+                known[cell] = annotation
+            return annotation
 
         return RowReader(columns=(("data.label", data.label),), read=read)
 

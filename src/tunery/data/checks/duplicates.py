@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import combinations, islice
 from os.path import commonprefix
 
-from tunery.data.checks.near_duplicates import MIN_WORDS, Words, similar_pairs, word_count
-from tunery.data.examples import Split, Splits
+from tunery.data.checks.near_duplicates import MIN_WORDS, Words, similar_pairs
+from tunery.data.examples import Example, Split, Splits
 from tunery.schema.results.finding import Finding
 
 EXCERPT = 60
@@ -31,8 +31,6 @@ class IndexedSplit:
     split: Split
     rows: Mapping[Text, Sequence[int]]
     """The rows with each text, from 0."""
-    keys: Mapping[Text, bytes]
-    """Each text as word numbers."""
     numbered: bool
     """Whether row numbers are those of the file."""
 
@@ -79,7 +77,7 @@ class Overlap:
 
     def longest(self) -> Iterator[tuple[Text, Text]]:
         """Pairs `(former text, latter text)`, those with most words first: they tell most."""
-        by_length = sorted(self.texts, key=lambda text: -word_count(self.latter.keys[text]))
+        by_length = sorted(self.texts, key=lambda text: -_word_count(text))
         return ((self.texts[text], text) for text in by_length)
 
 
@@ -89,8 +87,7 @@ def find_duplicates(splits: Splits, *, most_words: int = MOST_WORDS) -> Iterator
     Args:
         most_words: words of all different texts up to which near-duplicates are looked for; 0: they are not.
     """
-    words = Words()
-    indexed = [_indexed(split, words, numbered=is_numbered(split, splits)) for split in splits]
+    indexed = [_indexed(split, numbered=is_numbered(split, splits)) for split in splits]
     yield from _shared(indexed)
     yield from _conflicting(indexed)
     yield from _repeated(indexed)
@@ -121,16 +118,17 @@ def is_numbered(split: Split, splits: Splits) -> bool:
     return not split.is_split_off and not (split is splits.train and any(one.is_split_off for one in splits))
 
 
-def _indexed(split: Split, words: Words, *, numbered: bool) -> IndexedSplit:
+def _indexed(split: Split, *, numbered: bool) -> IndexedSplit:
     rows_of: dict[Text, list[int]] = defaultdict(list)
-    keys: dict[Text, bytes] = {}
     for row, example in enumerate(split.examples):
         if example.text.strip():
-            text = (example.text, example.text_pair)
-            rows_of[text].append(row)
-            if text not in keys:
-                keys[text] = words.key(example)
-    return IndexedSplit(split, dict(rows_of), keys, numbered)
+            rows_of[example.text, example.text_pair].append(row)
+    return IndexedSplit(split, dict(rows_of), numbered)
+
+
+def _word_count(text: Text) -> int:
+    """Words of both texts, as spaces separate them."""
+    return sum(len(part.split()) for part in text if part)
 
 
 def _shared(indexed: Sequence[IndexedSplit]) -> Iterator[Finding]:
@@ -141,7 +139,7 @@ def _shared(indexed: Sequence[IndexedSplit]) -> Iterator[Finding]:
     ]
     if not overlaps:
         return
-    short = sum(len(o.latter.rows[t]) for o in overlaps for t in o.texts if word_count(o.latter.keys[t]) < MIN_WORDS)
+    short = sum(len(o.latter.rows[t]) for o in overlaps for t in o.texts if _word_count(t) < MIN_WORDS)
     other = sum(len(o.latter.rows[t]) for o in overlaps for t in o.texts if o.latter.labels(t) != o.former.labels(t))
     details = []
     if short:
@@ -169,7 +167,11 @@ def _conflicting(indexed: Sequence[IndexedSplit]) -> Iterator[Finding]:
     overlaps = [
         Overlap(split, split, conflicts)
         for split in indexed
-        if (conflicts := {text: text for text in split.rows if len(split.labels(text)) > 1})
+        if (
+            conflicts := {
+                text: text for text, numbers in split.rows.items() if len(numbers) > 1 < len(split.labels(text))
+            }
+        )
     ]
     if not overlaps:
         return
@@ -224,12 +226,14 @@ def _repeated(indexed: Sequence[IndexedSplit]) -> Iterator[Finding]:
 
 
 def _near_duplicates(indexed: Sequence[IndexedSplit], most_words: int) -> Iterator[Finding]:
-    keys = list(dict.fromkeys(key for split in indexed for key in split.keys.values()))
-    words = sum(map(word_count, keys))
-    if words > most_words:
-        message = f"near-duplicates were not looked for: {words:,} words are more than {most_words:,}"
+    total = sum(_word_count(text) for split in indexed for text in split.rows)
+    if total > most_words:
+        message = f"near-duplicates were not looked for: {total:,} words are more than {most_words:,}"
         yield Finding(level="info", code="near_duplicates", message=message)
         return
+    words = Words()
+    key_of = {text: words.key(Example(*text)) for split in indexed for text in split.rows}
+    keys = list(dict.fromkeys(key_of.values()))
     similar: dict[bytes, set[bytes]] = {key: {key} for key in keys}
     for low, high in similar_pairs(keys):
         similar[keys[low]].add(keys[high])
@@ -246,7 +250,7 @@ def _near_duplicates(indexed: Sequence[IndexedSplit], most_words: int) -> Iterat
             "They teach little that is new; keep them only if that weight is meant",
         ),
     ):
-        overlaps = [overlap for former, latter in pairs if (overlap := _close(former, latter, similar)).texts]
+        overlaps = [overlap for former, latter in pairs if (overlap := _close(former, latter, key_of, similar)).texts]
         if overlaps:
             yield Finding(
                 level="warning",
@@ -263,17 +267,19 @@ def _near_duplicates(indexed: Sequence[IndexedSplit], most_words: int) -> Iterat
             )
 
 
-def _close(former: IndexedSplit, latter: IndexedSplit, similar: Mapping[bytes, set[bytes]]) -> Overlap:
+def _close(
+    former: IndexedSplit, latter: IndexedSplit, key_of: Mapping[Text, bytes], similar: Mapping[bytes, set[bytes]]
+) -> Overlap:
     """Texts of the latter with the first text of the former that is similar and not equal; inside one split, with an
     earlier one. Texts that both splits have are left out."""
     texts: dict[bytes, list[Text]] = defaultdict(list)
-    for text, key in former.keys.items():
-        texts[key].append(text)
+    for text in former.rows:
+        texts[key_of[text]].append(text)
     pairs = {}
-    for text, key in latter.keys.items():
+    for text in latter.rows:
         if former is not latter and text in former.rows:
             continue
-        near = [one for similar_key in similar[key] for one in texts.get(similar_key, ()) if one != text]
+        near = [one for similar_key in similar[key_of[text]] for one in texts.get(similar_key, ()) if one != text]
         if former is latter:
             near = [one for one in near if former.rows[one][0] < former.rows[text][0]]
         if near:

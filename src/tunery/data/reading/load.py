@@ -43,6 +43,8 @@ _MAGIC: Final = {b"\x1f\x8b": ".gz", b"PAR1": ".parquet", b"PK\x03\x04": ".xlsx"
 
 
 _BINARY: Final = (".parquet", ".xlsx")
+_LARGE: Final = 20_000_000
+"""Bytes of files whose reading takes seconds."""
 _HEAD: Final = 100_000
 """Bytes of a file that tell whether it is text."""
 
@@ -88,6 +90,12 @@ def require_readable(data: Data) -> None:
     for named in (data.train, data.validation, data.test):
         if named is not None and data.dataset is None:
             require_file(Path(named))
+
+
+def is_large(data: Data) -> bool:
+    """Whether to read the files of a config takes so long that a person wants to see that something is done."""
+    files = [Path(named) for named in (data.train, data.validation, data.test) if named is not None]
+    return data.dataset is None and sum(file.stat().st_size for file in files) > _LARGE
 
 
 def read_stream(

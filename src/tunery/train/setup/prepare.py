@@ -1,15 +1,15 @@
 """From a config to data that is ready to train on; trials of a study share it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tunery.data.batches import Targets
 from tunery.data.checks.check import inspect, refuse_fatal
 from tunery.data.encode import Encoded
-from tunery.data.examples import Splits
+from tunery.data.examples import Example, Splits
 from tunery.data.row_table import RowTable
 from tunery.model.backbones.backbone import load_config, load_tokenizer, require_weights
 from tunery.model.backbones.catalog import Base, recorded_base, resolve
@@ -21,6 +21,9 @@ from tunery.schema.results.finding import Finding
 from tunery.schema.results.run import DataRecord, SplitRecord
 from tunery.tasks.table import label_names, make_task, read_splits
 from tunery.tasks.task import Task
+
+_SAMPLE: Final = 20_000
+"""Rows of a split in which `check` counts tokens: a share of them is exact to half a percent."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,20 @@ def examine(config: RunConfig, *, base: str | None = None, trust_remote_code: bo
     prepared = _prepared(config.data, config.task.of_rows(), model, config.model.max_length, files)
     undefined = tuple(_undefined_metrics(config, prepared))
     return replace(prepared, findings=(*undefined, *prepared.findings)) if undefined else prepared
+
+
+def look_at(config: RunConfig, *, say: Callable[[str], None], trust_remote_code: bool = False) -> Prepared:
+    """The findings about data of any size: tokens are counted in some rows from everywhere. Nothing is remembered.
+
+    Args:
+        say: is told what is done, as far as it takes long.
+    """
+    model = _base(config.model, None, trust_remote_code=trust_remote_code)
+    say("reading and splitting the data")
+    spec = config.task.of_rows()
+    splits = read_splits(config.data, spec, seed=config.data.seed)
+    prepared = _examined(config.data, spec, model, config.model.max_length, splits, most_rows=_SAMPLE, say=say)
+    return replace(prepared, findings=(*_undefined_metrics(config, prepared), *prepared.findings))
 
 
 def _base(spec: Model, digest: str | None, *, trust_remote_code: bool) -> Base:
@@ -125,15 +142,34 @@ def _splits(data: Data, spec: TaskSpec, files: object) -> Splits:
 
 @lru_cache(maxsize=8)  # a study may look at several lengths and models
 def _prepared(data: Data, spec: TaskSpec, base: Base, max_length: int, files: object) -> Prepared:
-    splits = _splits(data, spec, files)
+    return _examined(data, spec, base, max_length, _splits(data, spec, files))
+
+
+def _examined(
+    data: Data,
+    spec: TaskSpec,
+    base: Base,
+    max_length: int,
+    splits: Splits,
+    *,
+    most_rows: int | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Prepared:
+    """Args:
+    most_rows: of a split, that are tokenised; None: all.
+    """
     tokenizer = load_tokenizer(base)
     task = make_task(spec, label_names(spec, data, splits.train))
-    encoded = {split.name: task.features(split.examples, tokenizer, max_length=max_length) for split in splits}
+    some = {split.name: _some(split.examples, most_rows) for split in splits}
+    say(f"counting the tokens of {sum(map(len, some.values())):,} rows")
+    encoded = {name: task.features(rows, tokenizer, max_length=max_length) for name, rows in some.items()}
     load_config(base, outputs=task.outputs, tokenizer=tokenizer)  # refuses a tokenizer that is not the model's
-    targets = {split.name: task.targets(split.examples, encoded[split.name]) for split in splits}
+    targets = {name: task.targets(rows, encoded[name]) for name, rows in some.items()}
     truth = {split.name: task.truth(split.examples) for split in splits}
     lengths = {name: features.tokens_of_rows() for name, features in encoded.items()}
     truncated = {name: features.truncated for name, features in encoded.items()}
+    shares = {split.name: len(split.examples) / max(1, len(some[split.name])) for split in splits}
+    say("looking for duplicates and other findings")
     findings = inspect(
         splits,
         task.checks,
@@ -143,9 +179,19 @@ def _prepared(data: Data, spec: TaskSpec, base: Base, max_length: int, files: ob
         truncated=truncated,
         max_length=max_length,
         unknown={name: features.unknown for name, features in encoded.items()},
-        alike={name: features.alike for name, features in encoded.items()},
+        alike={name: round(features.alike * shares[name]) for name, features in encoded.items()},
     )
+    if sampled := {name: len(rows) for name, rows in some.items() if shares[name] > 1}:
+        counts = ", ".join(f"{name} {count:,}" for name, count in sampled.items())
+        message = f"tokens were counted in some rows from everywhere ({counts}); a run counts all of them"
+        findings.append(Finding(level="info", code="sample", message=message))
     return Prepared(task, base, tokenizer, splits, encoded, targets, truth, tuple(findings))
+
+
+def _some(examples: Sequence[Example], most_rows: int | None) -> Sequence[Example]:
+    """At most so many, from everywhere."""
+    step = 1 if most_rows is None else -(-len(examples) // most_rows)
+    return examples if step <= 1 else examples[::step]
 
 
 def _split_record(split: Any) -> SplitRecord:
