@@ -20,6 +20,7 @@ VARIANTS: Final[Mapping[str, Document]] = {
     "qlora": {"peft": {"method": "lora"}, "model": {"quantization": "nf4"}},
     "qlora_int8": {"peft": {"method": "lora"}, "model": {"quantization": "int8"}},
     "houlsby_parallel": {"peft": {"method": "houlsby", "parallel": True}},
+    "probe": {"peft": {"method": "probe"}, "model": {"head": {"kind": "auto"}}},
     "head_only": {"peft": {"method": "none"}, "freeze": {"strategy": "freeze_encoder"}},
 }
 """What a name puts over the config. Beside these, the name of any config class of peft is a method."""

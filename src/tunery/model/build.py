@@ -23,6 +23,7 @@ from tunery.model.backbones.families import norm_parameters
 from tunery.model.backbones.freeze import PretrainedModules
 from tunery.model.backbones.freeze import freeze as apply_freeze
 from tunery.model.backbones.structure import ModelStructure, find_layers
+from tunery.model.heads.auto import resolved_head
 from tunery.model.heads.heads import PooledHead, assemble, loading_of, make_heads
 from tunery.model.heads.pooling import first_token
 from tunery.model.peft.method import LoadedBase, RankAllocator, Wrapped
@@ -116,6 +117,7 @@ def build(
     """
     base = base or resolve(spec)
     tokenizer = tokenizer or load_tokenizer(base)
+    spec = spec.model_copy(update={"head": resolved_head(spec.head, base)})
     loaded, fresh = load_base(spec, base=base, outputs=outputs, tokenizer=tokenizer, dropout=dropout)
     heads = make_heads(spec.head, outputs, width=loaded.model.config.hidden_size, dropout=dropout.head)
     fresh_inside = frozenset(name.removeprefix(loaded.prefix) for name in fresh if name.startswith(loaded.prefix))

@@ -10,7 +10,9 @@ from typing import Final
 from transformers import TrainerCallback
 
 from tunery.errors import FolderError, RequestError
+from tunery.model.heads.auto import resolved_head
 from tunery.schema import RunConfig
+from tunery.schema.config.peft import Probe
 from tunery.schema.reading.document import with_absolute_names
 from tunery.schema.results.run import RunResult, Start
 from tunery.store.disk.files import recover
@@ -21,12 +23,14 @@ from tunery.store.study import StudyStore, ignore
 from tunery.train.conclude import conclude
 from tunery.train.finished import tell_finished
 from tunery.train.loop.clock import Clock
+from tunery.train.loop.probing import Probing
 from tunery.train.loop.training import Training
 from tunery.train.setup.assemble import assemble
 from tunery.train.setup.estimate import require_room, sizes_of
 from tunery.train.setup.prepare import prepare
 from tunery.train.setup.start import begin_with
 from tunery.train.signals import Signals, no_stop
+from tunery.train.text_runs import TEXT_MODELS, fit_text_run
 
 
 def fit(
@@ -92,6 +96,11 @@ def fit(
             prepared = prepare(config, base=before.base, trust_remote_code=trust_remote_code)
             data = prepared.record()
             refuse_other_data(root, data)
+            if type(config.peft) in TEXT_MODELS:
+                with run_lock(folder.path, document, record="result.json", data=data, root=root):
+                    return fit_text_run(config, prepared, store, folder, is_trial=is_trial, clock=clock, texts=texts)
+            head = resolved_head(config.model.head, prepared.base)
+            config = config.model_copy(update={"model": config.model.model_copy(update={"head": head})})
             run = assemble(config, prepared)
             begin = partial(begin_with, run, source, say=say, trust_remote_code=trust_remote_code) if source else None
             is_new = not folder.resume.points()
@@ -100,7 +109,12 @@ def fit(
             n_jobs = config.search.n_jobs if is_trial else None
             require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=n_jobs)
         with run_lock(folder.path, document, record="result.json", data=data, root=root):
-            training = Training(run, store, folder, callbacks, clock=clock, signals=signals, started_from=started_from)
+            if isinstance(config.peft, Probe):
+                training: Training | Probing = Probing(run, store, folder, clock=clock, signals=signals)
+            else:
+                training = Training(
+                    run, store, folder, callbacks, clock=clock, signals=signals, started_from=started_from
+                )
             progress = training.finish(start_over=None if is_new else begin)
             return conclude(
                 run,

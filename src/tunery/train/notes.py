@@ -25,6 +25,7 @@ from statistics import fmean, variance
 from typing import Any, Final
 
 from tunery.schema import RunConfig
+from tunery.schema.config.peft import WITHOUT_STEPS, Majority
 from tunery.schema.config.task import TaskSpec
 from tunery.schema.results.direction import best_of, is_better
 from tunery.schema.results.run import DataRecord, RunResult
@@ -66,9 +67,13 @@ def notes_of(config: RunConfig, data: DataRecord, curves: Curves, validation: Ma
 
 def _notes(config: RunConfig, data: DataRecord, curves: Curves, validation: Mapping[str, Any]) -> Iterator[str]:
     task, rows = TASKS[type(config.task)], data.splits["validation"].rows
+    if isinstance(config.peft, Majority):
+        return
     if (same := task.one_answer(validation, rows=rows)) is not None:
         worth = f"; that alone scores accuracy {validation['accuracy']:.3f}" if "accuracy" in validation else ""
         yield f"the model names {same} for every row of validation{worth}"
+    if isinstance(config.peft, WITHOUT_STEPS):
+        return
     chance, area = task.chance_loss(data.splits["validation"], validation), validation.get("roc_auc")
     ranks_no_better = area is not None and area < LEAST_AUC
     if chance is not None and ranks_no_better and validation["loss"] > (1 - LEAST_R_SQUARED) * chance:

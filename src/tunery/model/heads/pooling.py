@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 Pool = Callable[[Tensor, Tensor], Tensor]
@@ -18,4 +19,10 @@ def mean_of_tokens(states: Tensor, mask: Tensor) -> Tensor:
     return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
-POOLINGS: dict[str, Pool] = {"cls": first_token, "mean": mean_of_tokens}
+def last_token(states: Tensor, mask: Tensor) -> Tensor:
+    """The state of the last real token. (batch, tokens, hidden), (batch, tokens) -> (batch, hidden)"""
+    last = mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)  # (batch,)
+    return states[torch.arange(len(states), device=states.device), last]
+
+
+POOLINGS: dict[str, Pool] = {"cls": first_token, "mean": mean_of_tokens, "last": last_token}

@@ -16,7 +16,7 @@ from tunery.model.peft.full import FULL
 from tunery.model.peft.library import faster_b, ia3_config, layernorm_config, lora_config, through_peft
 from tunery.model.peft.method import Method
 from tunery.model.peft.prompting import prefix_config, prompt_config, virtual_tokens
-from tunery.model.peft.selection import biases, selection
+from tunery.model.peft.selection import biases, nothing, selection
 from tunery.schema.config.peft import (
     AdaLora,
     BitFit,
@@ -31,6 +31,7 @@ from tunery.schema.config.peft import (
     NoPeft,
     Pfeiffer,
     Prefix,
+    Probe,
     Prompt,
     RsLora,
 )
@@ -52,6 +53,7 @@ METHODS: dict[type[Spec], Method] = {
     Prefix: virtual_tokens(prefix_config),
     Prompt: virtual_tokens(prompt_config),
     Library: BY_NAME,
+    Probe: selection(nothing, spec=Probe()),
 }
 
 

@@ -9,7 +9,7 @@ from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
 from tunery.model.peft.adapter_files import read_trained, write_trained
 from tunery.model.peft.method import LoadedBase, Method, Wrapped
-from tunery.schema.config.peft import BitFit
+from tunery.schema.spec import Spec
 
 Select = Callable[[nn.Module], list[str]]
 """A backbone -> names of the parameters in it that are trained."""
@@ -28,14 +28,19 @@ def biases(backbone: nn.Module) -> list[str]:
     return names
 
 
-def selection(select: Select, *, spec: BitFit) -> Method:
+def nothing(backbone: nn.Module) -> list[str]:
+    """A probe leaves all of the backbone as it is."""
+    return []
+
+
+def selection(select: Select, *, spec: Spec) -> Method:
     """Trains the selected parameters and freezes the rest; saves only what it trained.
 
     The spec is not at hand when the model is saved, so a selection belongs to one value of it.
     """
     described = spec.model_dump(mode="json")
 
-    def wrap(spec: BitFit, loaded: LoadedBase) -> Wrapped:
+    def wrap(spec: Spec, loaded: LoadedBase) -> Wrapped:
         selected = select(loaded.backbone)
         loaded.model.requires_grad_(False)
         for name in selected:
@@ -48,7 +53,7 @@ def selection(select: Select, *, spec: BitFit) -> Method:
         trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         write_trained(trained, folder, peft=described, base=base)
 
-    def load(spec: BitFit, loaded: LoadedBase, folder: Path) -> nn.Module:
+    def load(spec: Spec, loaded: LoadedBase, folder: Path) -> nn.Module:
         model = wrap(spec, loaded).module
         parameters = dict(model.named_parameters())
         needed = {name for name, parameter in parameters.items() if parameter.requires_grad}

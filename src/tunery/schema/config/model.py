@@ -6,7 +6,15 @@ from pydantic import Field
 
 from tunery.schema.spec import Choices, Spec, Width
 
-Pooling = Literal["cls", "mean"]
+Pooling = Literal["cls", "mean", "last"]
+"""The first token, the mean over real tokens, or the last real token."""
+
+
+class AutoHead(Spec):
+    """One linear layer over the pooling that the model was trained with: read from its folder where that says so, as
+    those of sentence-transformers do; else the mean over tokens for encoders, the last token for decoders."""
+
+    kind: Literal["auto"] = "auto"
 
 
 class NativeHead(Spec):
@@ -20,8 +28,8 @@ class LinearHead(Spec):
 
     kind: Literal["linear"] = "linear"
     pooling: Pooling = "mean"
-    """How token states become one vector: the mean over real tokens, or the first token, which causal models (GPT-2,
-    Llama) refuse: there it sees none of the others. Searched where a config lists both."""
+    """How token states become one vector: the mean over real tokens, the last real token, or the first one, which
+    causal models (GPT-2, Llama) refuse: there it sees none of the others. Searched where a config lists several."""
 
 
 class MlpHead(Spec):
@@ -29,15 +37,17 @@ class MlpHead(Spec):
 
     kind: Literal["mlp"] = "mlp"
     pooling: Pooling = "mean"
-    """How token states become one vector: the mean over real tokens, or the first token, which causal models (GPT-2,
-    Llama) refuse: there it sees none of the others. Searched where a config lists both."""
+    """How token states become one vector: the mean over real tokens, the last real token, or the first one, which
+    causal models (GPT-2, Llama) refuse: there it sees none of the others. Searched where a config lists several."""
     hidden: Annotated[Width, Choices((128, 256, 512))] = 256
     """Width of the hidden layer."""
     activation: Annotated[Literal["gelu", "silu", "relu", "tanh"], Choices(("gelu", "relu", "tanh"))] = "gelu"
     """Activation of the hidden layer."""
 
 
-Head = Annotated[NativeHead | LinearHead | MlpHead, Field(discriminator="kind"), Choices(("native", "linear", "mlp"))]
+Head = Annotated[
+    AutoHead | NativeHead | LinearHead | MlpHead, Field(discriminator="kind"), Choices(("native", "linear", "mlp"))
+]
 
 
 class Model(Spec):

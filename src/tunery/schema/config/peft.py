@@ -208,6 +208,33 @@ class Library(Spec):
     """Keyword arguments of the config class, in peft's own words."""
 
 
+class Probe(Spec):
+    """Nothing of the model is trained: its pooled features go into a logistic regression with an L2 penalty, whose
+    strength is chosen by training rows left out. `optim`, `schedule`, `regularization` and the length of `train` have
+    no effect."""
+
+    method: Literal["probe"] = "probe"
+    default_lr: ClassVar[float] = 1e-3
+
+
+class Tfidf(Spec):
+    """No neural network: logistic regression over TF-IDF of words, pairs of words and 3 to 5 letters. `model`, `optim`,
+    `schedule`, `regularization` and the length of `train` have no effect."""
+
+    method: Literal["tfidf"] = "tfidf"
+    default_lr: ClassVar[float] = 1e-3
+
+
+class Majority(Spec):
+    """No model at all: the most frequent label, or every label at its rate, whatever the text is."""
+
+    method: Literal["majority"] = "majority"
+    default_lr: ClassVar[float] = 1e-3
+
+
+WITHOUT_STEPS: Final = (Probe, Tfidf, Majority)
+"""Methods that are fitted at once: no learning rate, no epochs."""
+
 Peft = Annotated[
     NoPeft
     | Lora
@@ -223,7 +250,10 @@ Peft = Annotated[
     | Prompt
     | BitFit
     | LayerNormTuning
-    | Library,
+    | Library
+    | Probe
+    | Tfidf
+    | Majority,
     Field(discriminator="method"),
     Choices(
         (

@@ -9,7 +9,7 @@ from tunery.errors import Problem, did_you_mean
 from tunery.schema.config.data import Data
 from tunery.schema.config.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze, frozen_in_eval
 from tunery.schema.config.loss import AdaptiveFocal, Hybrid
-from tunery.schema.config.model import Model
+from tunery.schema.config.model import AutoHead, LinearHead, Model
 from tunery.schema.config.optim import Adafactor, Optim
 from tunery.schema.config.peft import (
     AdaLora,
@@ -21,6 +21,7 @@ from tunery.schema.config.peft import (
     NoPeft,
     Peft,
     Prefix,
+    Probe,
 )
 from tunery.schema.config.regularization import Regularization
 from tunery.schema.config.schedule import NoSchedule, Schedule, WarmedUp
@@ -98,6 +99,12 @@ def _freezing_fits_the_method(peft: Peft, freeze: Freeze) -> Iterator[Problem]:
     elif not isinstance(peft, NoPeft) and not isinstance(freeze, NoFreeze):
         message = f"{freeze.strategy!r} together with peft.method={peft.method!r}: the method already freezes the "
         yield Problem("freeze.strategy", message + "pretrained weights; take freeze=adapter, or peft.method=full")
+
+
+def _a_probe_is_linear(model: Model, peft: Peft) -> Iterator[Problem]:
+    if isinstance(peft, Probe) and not isinstance(model.head, AutoHead | LinearHead):
+        message = f"a probe is one linear layer over pooled tokens, but got {model.head.kind!r}; write auto or linear"
+        yield Problem("model.head.kind", message)
 
 
 def _quantization_fits_the_method(model: Model, peft: Peft) -> Iterator[Problem]:
@@ -250,6 +257,7 @@ RULES: tuple[Rule, ...] = (
     _direction_agrees,
     _watched_metric_exists,
     _freezing_fits_the_method,
+    _a_probe_is_linear,
     _quantization_fits_the_method,
     _checkpointing_fits_the_method,
     _ranks_shrink,

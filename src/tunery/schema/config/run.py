@@ -19,7 +19,7 @@ from tunery.schema.config.data import Data
 from tunery.schema.config.freeze import Freeze, FreezeEncoder, NoFreeze
 from tunery.schema.config.model import Model
 from tunery.schema.config.optim import AdamW, Optim
-from tunery.schema.config.peft import NoPeft, Peft
+from tunery.schema.config.peft import WITHOUT_STEPS, NoPeft, Peft
 from tunery.schema.config.regularization import Regularization
 from tunery.schema.config.rules import broken_rules, objective_of, objectives_of
 from tunery.schema.config.schedule import Linear, Schedule
@@ -164,7 +164,7 @@ def far_rates(config: RunConfig) -> Iterator[str]:
 
     A rate that suits one method is wrong for another: LoRA's is twenty times that of full fine-tuning.
     """
-    if config.optim.sets_its_own_rate:
+    if config.optim.sets_its_own_rate or isinstance(config.peft, WITHOUT_STEPS):
         return
     method = f"peft={written_name(type(config.peft))}"
     trained = "freeze=freeze_encoder" if isinstance(config.freeze, FreezeEncoder) else method

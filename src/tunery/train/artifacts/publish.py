@@ -4,8 +4,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tunery.model.build import Built
@@ -17,7 +18,7 @@ from tunery.store.disk.files import remove_tree, replace_folder, with_filename, 
 from tunery.store.disk.ownership import temporary
 from tunery.store.exported import CARD
 from tunery.train.artifacts.verify import ROWS, require_same
-from tunery.train.predict.inference import Network, Predictor, load
+from tunery.train.predict.inference import Answerer, Network, Predictor, load
 from tunery.train.predict.scoring import state_in
 from tunery.train.setup.prepare import Prepared, data_record
 
@@ -67,19 +68,51 @@ def export_checked(
     Raises:
         ExportMismatch: as `publish` does.
     """
+    write_checked(
+        Network(built.module, prepared.tokenizer, config=config, task=prepared.task),
+        partial(export, built, prepared.tokenizer, outputs=prepared.task.outputs, spec=config.model, peft=config.peft),
+        prepared,
+        config,
+        base=built.base_digest,
+        best=best,
+        folder=folder,
+        unfinished=unfinished,
+    )
+
+
+def write_checked(
+    live: Answerer,
+    write_model: Callable[[Path], None],
+    prepared: Prepared,
+    config: RunConfig,
+    *,
+    base: str | None,
+    best: CheckpointRecord,
+    folder: Path,
+    unfinished: bool = False,
+) -> None:
+    """Have a model written, write its card, and have another process compare what is there with the live model.
+
+    Args:
+        base: digest of the pretrained model that belongs to it; None: there is none.
+        best: which epoch's weights are in `live`.
+        unfinished: as in `export_checked`.
+
+    Raises:
+        ExportMismatch: as `publish` does.
+    """
     task, state = prepared.task, state_in(prepared.task, best.metrics)
     card = {
         "format": CARD_FORMAT,
         "config": config.model_dump(mode="json"),
         "task": {"kind": config.task.kind, "labels": task.labels, "state": state},
-        "base": built.base_digest,
+        "base": base,
         "data": data_record(prepared.splits).model_dump(mode="json"),
         "weights": {"step": best.step, "epoch": best.epoch, "value": best.value, "unfinished": unfinished},
     }
     with os_errors_of_libraries(folder):
-        export(built, prepared.tokenizer, folder, outputs=task.outputs, spec=config.model, peft=config.peft)
+        write_model(folder)
         write(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False).encode(errors="replace"))
-    live = Network(built.module, prepared.tokenizer, config=config, task=task)
     examples, permitted = prepared.splits.validation.examples[:ROWS], prepared.base.trust_remote_code
     require_same(folder, live, examples, trust_remote_code=permitted)
 

@@ -19,6 +19,7 @@ from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import Reference, room_for
 from tunery.store.study import StudyStore
 from tunery.tracking.jsonl import read_metrics
+from tunery.tracking.table import make_trackers
 from tunery.tracking.tracker import Tracker
 from tunery.train.loop.resume import Snapshot, publish
 from tunery.train.signals import Signals
@@ -83,6 +84,18 @@ class Record(TrainerCallback):
             tracker.log(state.global_step, round(state.epoch or 0.0, 6), values)
 
 
+def record_only_epoch(config: RunConfig, folder: RunFolder, metrics: Mapping[str, Any]) -> None:
+    """Send the validation metrics of a run of one step to the trackers."""
+    arguments, state = TrainingArguments(str(folder.staging), report_to=[]), TrainerState(global_step=1, epoch=1.0)
+    record, control = (
+        Record(make_trackers(config.tracking, folder.path), config=config, measured=dict),
+        TrainerControl(),
+    )
+    record.on_train_begin(arguments, state, control)
+    record.on_evaluate(arguments, state, control, metrics=metrics)
+    record.on_train_end(arguments, state, control)
+
+
 @final
 class AllocateRanks(TrainerCallback):
     """Lets a method change itself after every optimizer step, before the gradients are cleared."""
@@ -124,13 +137,17 @@ class KeepBest(TrainerCallback):
         self._reference = reference
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
-        """Keep this epoch where `epochs_to_keep` says so; weights of others go when no resume point needs them."""
-        metrics, rule = given["metrics"], self._config.checkpoint
+        """`keep` this epoch."""
+        self.keep(given["metrics"], step=state.global_step, epoch=state.epoch or 0.0)
+
+    def keep(self, metrics: Mapping[str, Any], *, step: int, epoch: float) -> None:
+        """Keep an epoch where `epochs_to_keep` says so; weights of others go when no resume point needs them."""
+        rule = self._config.checkpoint
         keep = partial(epochs_to_keep, direction=self._config.direction, most=rule.co_best)
         new = CheckpointRecord(
             kind="best",
-            step=state.global_step,
-            epoch=state.epoch or 0.0,
+            step=step,
+            epoch=epoch,
             digest="",
             bytes=0,
             value=metrics[self._config.objective],

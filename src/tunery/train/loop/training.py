@@ -11,7 +11,7 @@ from tunery.errors import Interrupted
 from tunery.hardware import peak_memory
 from tunery.model.trainable import count_parameters
 from tunery.optim.adversarial import make_adversarial_training
-from tunery.schema.results.run import Memory, Progress, Start, Tokens
+from tunery.schema.results.run import Memory, Progress, Seconds, Start, Tokens
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.tracking.table import make_trackers
@@ -139,18 +139,8 @@ class Training:
 
     def _score(self) -> dict[str, Any]:
         """Metrics of validation."""
-        run, prepared = self._run, self._run.prepared
         with self._clock.phase("evaluate"):
-            answers = answers_about(
-                prepared.encoded["validation"],
-                run.built.module,
-                prepared.task,
-                pad_id=prepared.tokenizer.pad_token_id,
-                batch_size=run.config.train.eval_batch_size,
-                device=run.device,
-                precision=run.precision,
-            )
-            return score(prepared.task, answers, prepared.truth["validation"])
+            return validation_score(self._run)
 
     def _write_progress(self, written_bytes: int) -> Progress:
         """Record what the run has cost by now.
@@ -158,24 +148,64 @@ class Training:
         Args:
             written_bytes: that all resume points of this process would take uncompressed.
         """
-        run, before, trainer = self._run, self._before, self._trainer
-        progress = Progress(
-            parameters=count_parameters(run.built),
+        progress = progress_of(
+            self._run,
+            self._before,
+            tokens=self._trainer.tokens,
+            epochs=self._trainer.state.epoch,
             seconds=self._clock.seconds(),
-            memory=_higher(before.memory, peak_memory(run.device)),
-            tokens=Tokens(
-                real=before.tokens.real + trainer.tokens.real,
-                processed=before.tokens.processed + trainer.tokens.processed,
-            ),
-            epochs=round(trainer.state.epoch or before.epochs, 4),
-            written_bytes=before.written_bytes + written_bytes,
-            environment=environment(run.device, precision=run.precision, reason=run.precision_reason),
-            base=run.built.base_digest,
-            data=run.prepared.record(),
+            written_bytes=written_bytes,
             started_from=self._started_from,
         )
         self._folder.write_progress(progress)
         return progress
+
+
+def validation_score(run: Assembled) -> dict[str, Any]:
+    """Metrics of validation by the model as it is now, and the state that they fit."""
+    prepared = run.prepared
+    answers = answers_about(
+        prepared.encoded["validation"],
+        run.built.module,
+        prepared.task,
+        pad_id=prepared.tokenizer.pad_token_id,
+        batch_size=run.config.train.eval_batch_size,
+        device=run.device,
+        precision=run.precision,
+    )
+    return score(prepared.task, answers, prepared.truth["validation"])
+
+
+def progress_of(
+    run: Assembled,
+    before: Progress,
+    *,
+    tokens: Tokens,
+    epochs: float | None,
+    seconds: Seconds,
+    written_bytes: int,
+    started_from: Start | None,
+) -> Progress:
+    """What a run has cost by now.
+
+    Args:
+        before: by earlier processes.
+        tokens: that this process has trained on.
+        epochs: of the whole run; None: as many as before.
+        seconds: of the whole run.
+    """
+    return Progress(
+        parameters=count_parameters(run.built),
+        seconds=seconds,
+        memory=_higher(before.memory, peak_memory(run.device)),
+        tokens=Tokens(real=before.tokens.real + tokens.real, processed=before.tokens.processed + tokens.processed),
+        epochs=round(epochs or before.epochs, 4),
+        written_bytes=before.written_bytes + written_bytes,
+        environment=environment(run.device, precision=run.precision, reason=run.precision_reason),
+        base=run.built.base_digest,
+        data=run.prepared.record(),
+        started_from=started_from,
+    )
 
 
 def _higher(before: Memory, now: Memory) -> Memory:

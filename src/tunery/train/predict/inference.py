@@ -19,6 +19,7 @@ from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.backbones.catalog import exported_base
 from tunery.model.export import load_exported
 from tunery.schema import RunConfig
+from tunery.schema.config.peft import Majority, Tfidf
 from tunery.schema.reading.document import validate
 from tunery.schema.reading.fields import written_name
 from tunery.schema.results.card import ModelCard
@@ -35,6 +36,7 @@ from tunery.tasks.task import State, Task
 from tunery.tasks.worst_rows import worst_rows
 from tunery.train.ensembles.combination import Combination, combiner_of
 from tunery.train.predict.scoring import answers_about
+from tunery.train.predict.text_network import TextNetwork, read_text_model
 from tunery.train.setup.prepare import current_splits, data_record
 
 JACKKNIFE_BLOCKS = 50
@@ -202,17 +204,19 @@ def load(path: str | Path, *, trust_remote_code: bool = False) -> Predictor:
     folder = exported_in(Path(path))
     card = read_card(folder)
     if card.combination is None:
-        model: Answerer = _network(folder, card, trust_remote_code=trust_remote_code)
+        model: Answerer = _answerer(folder, card, trust_remote_code=trust_remote_code)
     else:
         remedy = f"name a member of {str(folder)!r}"
         combiner = combiner_of(card.task, card.config.task.kind, remedy=remedy)
         paths = [folder / name for name in card.members]
-        members = [_network(path, read_card(path), trust_remote_code=trust_remote_code) for path in paths]
+        members = [_answerer(path, read_card(path), trust_remote_code=trust_remote_code) for path in paths]
         model = Ensemble(members, card.combination, combiner=combiner)
     return Predictor(model, task=card.task, config=card.config, state=card.state)
 
 
-def _network(folder: Path, card: "Card", *, trust_remote_code: bool) -> Network:
+def _answerer(folder: Path, card: "Card", *, trust_remote_code: bool) -> Answerer:
+    if isinstance(card.config.peft, Tfidf | Majority):
+        return TextNetwork(read_text_model(folder), task=card.task)
     tokenizer = tokenizer_of(folder, card.config, trust_remote_code=trust_remote_code)
     module = load_exported(
         folder,

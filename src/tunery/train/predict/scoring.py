@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -11,6 +13,7 @@ from tunery.data.encode import Encoded
 from tunery.data.row_table import Array, RowTable
 from tunery.hardware import use_precision
 from tunery.model.heads.heads import answers_of
+from tunery.model.heads.pooling import Pool
 from tunery.tasks.task import State, Task
 
 
@@ -50,6 +53,30 @@ def answers_about(
             entries.setdefault(name, {}).update(zip(features, column, strict=True))
     order = range(len(encoded.lengths))
     return task.of_rows({name: [column[number] for number in order] for name, column in entries.items()}, encoded)
+
+
+@torch.inference_mode()
+def pooled_features(
+    encoded: Encoded,
+    backbone: nn.Module,
+    pool: Pool,
+    *,
+    pad_id: int,
+    batch_size: int,
+    device: torch.device,
+    precision: str,
+) -> npt.NDArray[np.float32]:
+    """One vector for each feature, in their order: (features, hidden). Leaves the backbone in eval mode."""
+    use_precision(precision, device)
+    backbone.eval()
+    vectors: dict[int, Array] = {}
+    for features in eval_batches(encoded.lengths, batch_size=batch_size):
+        batch = {name: tensor.to(device) for name, tensor in pad(encoded, features, pad_id=pad_id).items()}
+        with autocast(device, precision):
+            states = backbone(**batch).last_hidden_state
+        pooled = pool(states.float(), batch["attention_mask"]).cpu().numpy()
+        vectors.update(zip(features, pooled, strict=True))
+    return np.stack([vectors[number] for number in range(len(encoded.lengths))])
 
 
 def score(task: Task, answers: RowTable, truth: RowTable) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""`peft: probe`: the head of a model that is not trained, fitted at once."""
+
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import nn
+
+from tunery.baselines.linear import fit_logistic
+from tunery.errors import Interrupted, ModelError
+from tunery.model.heads.heads import HeadedModel, PooledHead
+from tunery.schema.results.run import Progress, Tokens
+from tunery.store.folder import RunFolder
+from tunery.store.study import StudyStore
+from tunery.train.loop.callbacks import KeepBest, record_only_epoch
+from tunery.train.loop.clock import Clock
+from tunery.train.loop.training import progress_of, validation_score
+from tunery.train.predict.scoring import pooled_features
+from tunery.train.setup.assemble import Assembled
+from tunery.train.signals import Signals
+
+
+@final
+class Probing:
+    """What `Training` is for other methods. It takes seconds, so there are no resume points: it starts over."""
+
+    def __init__(self, run: Assembled, store: StudyStore, folder: RunFolder, *, clock: Clock, signals: Signals) -> None:
+        self._run = run
+        self._store = store
+        self._folder = folder
+        self._clock = clock
+        self._signals = signals
+
+    def finish(self, *, start_over: Callable[[], object] | None = None) -> Progress:
+        """Fit the head, score it and keep it. Returns what the run has cost.
+
+        Raises:
+            ModelError: the task asks for something else than one vector of logits a text.
+            Interrupted: when something asked to leave.
+        """
+        run, folder = self._run, self._folder
+        before = folder.progress()
+        with self._signals.deferred(), self._clock.phase("train"):
+            fit_head(run)
+        if self._signals.stop_requested():
+            raise Interrupted(f"{self._signals.by} came while the probe was fitted; the same command starts it over")
+        with self._clock.phase("evaluate"):
+            metrics = validation_score(run)
+        read = int(run.prepared.encoded["train"].lengths.sum())
+        progress = progress_of(
+            run,
+            before,
+            tokens=Tokens(real=read, processed=read),
+            epochs=1,
+            seconds=self._clock.seconds(),
+            written_bytes=0,
+            started_from=None,
+        )
+        folder.write_progress(progress)
+        record_only_epoch(run.config, folder, metrics)
+        KeepBest(self._store, folder, run.built, config=run.config, reference=run.reference).keep(
+            metrics, step=1, epoch=1.0
+        )
+        return progress
+
+
+def fit_head(run: Assembled) -> float:
+    """Give the linear head of a run the weights of a logistic regression on its pooled features. Returns the C that
+    training rows left out have chosen.
+
+    Raises:
+        ModelError: the model has no such head.
+    """
+    module, (name, *others) = run.built.module, run.prepared.task.outputs
+    head = module.heads[name] if isinstance(module, HeadedModel) else None
+    layer = head.layers[-1] if isinstance(head, PooledHead) and isinstance(head.layers, nn.Sequential) else None
+    numbers = run.prepared.task.label_numbers(run.prepared.truth["train"])
+    if others or not isinstance(head, PooledHead) or not isinstance(layer, nn.Linear) or numbers is None:
+        raise ModelError(
+            "a probe is one linear layer that gives one vector of logits a text, but this task asks the model for "
+            f"{', '.join([name, *others])}; take peft.method=lora"
+        )
+    features = pooled_features(
+        run.prepared.encoded["train"],
+        module.get_submodule("backbone"),
+        head.pool,
+        pad_id=run.prepared.tokenizer.pad_token_id,
+        batch_size=run.config.train.eval_batch_size,
+        device=run.device,
+        precision=run.precision,
+    )
+    fit = fit_logistic(features, numbers, labels=len(run.prepared.task.labels), seed=run.config.seed)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(fit.linear.weight))
+        layer.bias.copy_(torch.from_numpy(fit.linear.bias))
+    return fit.strength

@@ -1,0 +1,106 @@
+"""`peft: tfidf` and `peft: majority`: runs without a neural network. They take seconds and have no resume points."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import torch
+
+from tunery.baselines.text_model import TextModel, fit_text_model, majority_model
+from tunery.data.row_table import Array
+from tunery.errors import ModelError
+from tunery.hardware import peak_memory
+from tunery.schema import RunConfig
+from tunery.schema.config.peft import Majority, Tfidf
+from tunery.schema.results.run import CheckpointRecord, Parameters, Progress, RunResult
+from tunery.schema.spec import Spec
+from tunery.store.disk.files import replace_folder
+from tunery.store.disk.ownership import temporary
+from tunery.store.folder import RunFolder
+from tunery.store.objects.objects import room_for
+from tunery.store.study import StudyStore
+from tunery.train.artifacts.publish import scratch_folder, write_checked
+from tunery.train.conclude import UNSCORED, TestScores, finish
+from tunery.train.loop.callbacks import record_only_epoch
+from tunery.train.loop.clock import Clock
+from tunery.train.predict.inference import load
+from tunery.train.predict.scoring import score
+from tunery.train.predict.text_network import TextNetwork, texts_of, write_text_model
+from tunery.train.setup.environment import environment
+from tunery.train.setup.prepare import Prepared
+
+Fit = Callable[[list[str], Array, int, int], TextModel]
+
+TEXT_MODELS: Final[dict[type[Spec], Fit]] = {
+    Tfidf: lambda texts, numbers, labels, seed: fit_text_model(texts, numbers, labels=labels, seed=seed),
+    Majority: lambda texts, numbers, labels, seed: majority_model(numbers, labels=labels),
+}
+"""Texts, their labels as numbers, how many labels there are and a seed become a model."""
+
+
+def fit_text_run(
+    config: RunConfig,
+    prepared: Prepared,
+    store: StudyStore,
+    folder: RunFolder,
+    *,
+    is_trial: bool,
+    clock: Clock,
+    texts: bool | None,
+) -> RunResult:
+    """Fit, score, export and record.
+
+    Args:
+        is_trial: as in `conclude`.
+        texts: as in `conclude`.
+
+    Raises:
+        ModelError: the task asks for something else than one vector of logits a text.
+    """
+    task, train = prepared.task, prepared.splits.train.examples
+    numbers = task.label_numbers(prepared.truth["train"])
+    if numbers is None or len(task.outputs) != 1:
+        raise ModelError(
+            f"peft.method={config.peft.method} gives one vector of logits a text, but this task asks the model for "
+            f"{', '.join(task.outputs)}; take peft.method=lora"
+        )
+    with clock.phase("train"):
+        model = TEXT_MODELS[type(config.peft)](texts_of(train), numbers, len(task.labels), config.seed)
+    network = TextNetwork(model, task=task)
+    with clock.phase("evaluate"):
+        answers = network.answers(prepared.splits.validation.examples)
+        metrics = score(task, answers, prepared.truth["validation"])
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in model.tensors().items()}
+    best = CheckpointRecord(
+        kind="best", step=1, epoch=1.0, digest="", bytes=0, value=metrics[config.objective], metrics=metrics
+    )
+
+    def keep() -> None:
+        digest, size = folder.objects.put(tensors, reference=None)
+        folder.write_kept([best.model_copy(update={"digest": digest, "bytes": size})])
+
+    store.write(room_for(tensors), keep)
+    record_only_epoch(config, folder, metrics)
+    write = partial(write_checked, network, partial(write_text_model, model), prepared, config, base=None, best=best)
+    staged, test = folder.staging / "export" if is_trial else temporary(folder.path / "best"), UNSCORED
+    with scratch_folder(staged):
+        store.export(room_for(tensors), lambda: write(folder=staged))
+        if not is_trial:
+            replace_folder(staged, folder.path / "best")
+    if not is_trial:
+        predictor, split = load(folder.path / "best"), prepared.splits.test
+        with clock.phase("evaluate"):
+            answers = predictor.answers(split.examples)
+            test = TestScores(*predictor.jackknife(split.examples, answers))
+        if texts is not None:
+            folder.write_worst_rows(predictor.worst_rows(split, answers, texts=texts))
+    count = model.linear.weight.size + model.linear.bias.size
+    progress = Progress(
+        parameters=Parameters(trainable=count, total=count, percent=100.0),
+        seconds=clock.seconds(),
+        memory=peak_memory(torch.device("cpu")),
+        epochs=1,
+        environment=environment(torch.device("cpu"), precision="fp32", reason="no neural network"),
+        data=prepared.record(),
+    )
+    return finish(store, folder, config, "completed", progress=progress, test=test)
