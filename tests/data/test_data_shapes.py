@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from fast_and_slow import slow_but
 from tunery.cli import main
 from tunery.data.first_config.profiles import are_pair, name_words
+from tunery.data.reading.given import examples_from
 from tunery.data.reading.load import read_file
 from tunery.errors import DataError
 from tunery.schema import load_config
@@ -319,6 +320,22 @@ def test_what_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str], shape:
     seen = {key: getattr(outcome.config.data, key) for key in data}
     assert {key: Path(v).name if key in ("test", "validation") and v else v for key, v in seen.items()} == data
     accepted(outcome.config)
+
+
+def test_joined_texts_have_the_separator_of_the_tokenizer_between_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files, flags, _, _ = READ["two texts, joined"]
+    config = init(save(tmp_path, files), capsys, *flags).config
+    assert config is not None
+    seen = accepted(config)
+    row, separator = seen.splits.train.examples[0], seen.tokenizer.sep_token
+    plain = seen.tokenizer(row.text.replace("\x1e", f" {separator} "), truncation=True, max_length=64)["input_ids"]
+    assert seen.encoded["train"].ids[0].tolist() == plain and plain.count(seen.tokenizer.sep_token_id) == 2
+    given = examples_from([tuple(row.text.split("\x1e"))], parts=2, pairs=False)
+    assert [example.text for example in given] == [row.text]
+    with pytest.raises(DataError, match="every item must be 2 texts, as the model was trained on, but item 0 is str"):
+        examples_from(["one"], parts=2, pairs=False)
 
 
 def test_a_workbook_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
