@@ -141,8 +141,11 @@ def named_cells(lines: Iterable[tuple[int, list[str]]], source: Source, *, rule:
     for line, cells in remaining:
         if len(cells) != width:
             if len(cells) < width or any(cell.strip() for cell in cells[width:]):
-                said = "the header has" if source.header is not None else "`data.columns` names"
-                raise Malformed(f"line {line} has {len(cells):,} cells and {said} {width:,}; {rule}")
+                if source.header is None:
+                    said, advice = "`data.columns` names", f"name each column, here with --columns, or {rule}"
+                else:
+                    said, advice = "the header has", rule
+                raise Malformed(f"line {line} has {len(cells):,} cells and {said} {width:,}; {advice}")
             cells = cells[:width]
         if cells == source.header:
             source.note("lines that repeat the header are left out")
