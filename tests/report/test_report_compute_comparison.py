@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_records import make_comparison
 
+from report_records import make_comparison
 from tunery.report.compute.comparison import (
     Cost,
     Interval,

@@ -5,8 +5,8 @@ import io
 import json
 
 import pytest
-from report_records import make_empty_study, make_searched_study, make_study
 
+from report_records import make_empty_study, make_searched_study, make_study
 from tunery.report import leaderboard_csv, leaderboard_rows
 from tunery.report.text.leaderboard import FIXED
 

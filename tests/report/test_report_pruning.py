@@ -5,8 +5,8 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_records import EPOCHS, make_empty_study, make_study
 
+from report_records import EPOCHS, make_empty_study, make_study
 from tunery.hpo.analysis.stopped_early import pruned_by_epoch, seconds_saved
 from tunery.report.charts.parallel import SHADES
 from tunery.report.charts.search_charts import SHADE_FROM

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_records import make_empty_study, make_lines, make_per_label
 
+from report_records import make_empty_study, make_lines, make_per_label
 from tunery.report.compute.run_and_study import (
     MOST_CURVES,
     MOST_POINTS,

@@ -1,9 +1,9 @@
 """What a study has to say."""
 
 import pytest
+
 from page_reader import checked
 from report_records import make_empty_study, make_searched_study
-
 from tunery.report import study_html
 from tunery.report.compute.pruning import Pruning, pruning
 from tunery.report.text.study_sentences import (

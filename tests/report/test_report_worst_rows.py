@@ -1,9 +1,9 @@
 """The rows that a model answers worst, on the page."""
 
 import pytest
+
 from page_reader import ATTACK, Page, checked
 from report_records import make_run, make_study
-
 from tunery.report import run_html, study_html
 from tunery.schema.results.worst_rows import Excerpt, WorstRow, WorstRows
 
