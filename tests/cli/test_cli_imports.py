@@ -76,14 +76,14 @@ def test_what_can_be_refused_before_is_refused_without_torch(run: Path, tmp_path
     assert len(found) == 15
 
 
-def test_a_suffix_that_is_read_by_nobody_is_refused_without_torch(tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_is_refused_without_torch(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("task: {kind: classification}\ndata: {train: rows.bin}\n")
     (tmp_path / "rows.bin").write_bytes(b"\x00")
     config = tmp_path / "config.yaml"
     found = answers(
         *([verb, config] for verb in ("train", "check", "search", "compare")), ["init", tmp_path / "rows.bin"]
     )
-    assert all((code, heavy) == (2, []) and "the suffix must be one of" in told for code, heavy, told in found), found
+    assert all((code, heavy) == (2, []) and "this is no text" in told for code, heavy, told in found), found
 
 
 def test_a_file_that_is_not_there_is_missed_without_torch(tmp_path: Path) -> None:

@@ -82,14 +82,19 @@ def read_file(path: Path, *, columns: tuple[str, ...] | None = None, encoding: s
 
 
 def require_readable(data: Data) -> None:
-    """Look, without reading, whether the files of a config are files of a kind that can be read.
+    """Look, at no more than their first bytes, whether the files of a config are of a kind that can be read.
 
     Raises:
         DataError: of the first that is none.
     """
     for named in (data.train, data.validation, data.test):
-        if named is not None and data.dataset is None:
-            require_file(Path(named))
+        if named is not None and data.dataset is None and require_file(path := Path(named)) not in _BINARY:
+            try:
+                with path.open("rb") as file:
+                    head = file.read(_HEAD)
+            except OSError as error:
+                raise _unreadable(path, error) from error
+            _refuse_binary(head, data.encoding, name=named)
 
 
 def is_large(data: Data) -> bool:
