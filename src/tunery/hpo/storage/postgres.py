@@ -34,13 +34,18 @@ _PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
 class Connect:
     """Opens connections for an engine of SQLAlchemy, as its `creator`; what fails is tried again for a while."""
 
-    def __init__(self, url: URL, patience: Patience) -> None:
+    def __init__(self, url: URL, patience: Patience | None = None) -> None:
+        self._url = url
         dialect: Any = url.get_dialect()  # SQLAlchemy types it without arguments
         self._args, options = dialect(dbapi=psycopg).create_connect_args(url)
         self._options = {**options, **_SETTINGS}
-        self.patience = patience
+        self.patience = patience or Patience()
         self._is_away = False
         self._telling = threading.Lock()
+
+    def __reduce__(self) -> tuple[type["Connect"], tuple[URL]]:
+        """A copy in another process has nobody to tell or to ask."""
+        return Connect, (self._url,)
 
     def __call__(self) -> "_Watched":
         """A new connection.
