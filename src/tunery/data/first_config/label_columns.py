@@ -1,0 +1,163 @@
+"""Which columns of an unknown file are its labels, and for which task."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from tunery.data.first_config.profiles import LABEL_NAMES, Profile, is_group
+from tunery.data.first_config.template import Kind
+from tunery.data.first_config.text_columns import SHOWN, ColumnTable, refuse_tagged_words
+from tunery.data.offsets import are_offsets
+from tunery.errors import DataError, enumerated
+
+
+class LabelColumns(NamedTuple):
+    """The columns that hold the labels, the task they are for, and what is to be said of them."""
+
+    kind: Kind
+    columns: tuple[Profile, ...]
+    separator: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def given_labels(
+    table: ColumnTable, columns: tuple[Profile, ...], possible: Sequence[Profile], kind: Kind | None
+) -> LabelColumns:
+    """What the user has named.
+
+    Raises:
+        DataError: they hold no labels.
+    """
+    if len(columns) > 1:
+        if bad := [column.name for column in columns if not column.is_binary]:
+            rule = f"several label columns must hold 0 and 1, or no and yes, only, but {bad[0]!r} does not"
+            raise table.without(rule, "label", _usable(possible))
+        return LabelColumns("multilabel", columns)
+    return _label_task(table, columns[0], possible, kind)
+
+
+def _usable(columns: Iterable[Profile], *, besides: Profile | None = None) -> list[Profile]:
+    """Those that teach something when `--label` names them: names that differ, and some of which repeat."""
+    return [
+        c for c in columns if c is not besides and not c.problem and (c.is_list or 2 <= len(c.counts) < len(c.filled))
+    ]
+
+
+def _label_task(table: ColumnTable, column: Profile, possible: Sequence[Profile], kind: Kind | None) -> LabelColumns:
+    """The task that one label column is for."""
+    chosen: Kind = kind or ("multilabel" if column.is_several else "classification")
+    rest = _usable(possible, besides=column)
+    if column.problem:
+        raise table.without(f"labels are names, but a cell of {column.name!r} {column.problem}", "label", rest)
+    if chosen == "classification" and column.is_list:
+        rule = f"a classification label is one value, but {column.name!r} holds lists"
+        raise table.error(rule, "Pass --kind multilabel")
+    if not column.is_list and not column.counts and not column.is_score:
+        raise table.without(
+            f"labels are names, whole numbers or lists of them, but {column.name!r} is not", "label", rest
+        )
+    if column.is_score:
+        raise _no_score(table, column)
+    notes = (
+        [f"{column.name!r} holds grades: they are learned as classes, without their order"] if column.is_graded else []
+    )
+    separator = (column.separator or "|") if chosen == "multilabel" and column.counts else None
+    return LabelColumns(chosen, (column,), separator, tuple(notes))
+
+
+def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | None, text: Profile) -> LabelColumns:
+    """What the columns beside the text look like.
+
+    Raises:
+        DataError: none looks like labels, or several do, or they are for a task that there is not.
+    """
+    fitting = {
+        "classification": lambda c: c.is_classes,
+        "multilabel": lambda c: c.is_several or c.is_flag or c.is_usual,
+    }
+    offsets = [column for column in others if _holds_offsets(column, text)]
+    possible = [
+        c for c in others if c.is_label and not is_group(c) and c not in offsets and (kind is None or fitting[kind](c))
+    ]
+    usual = sorted((c for c in possible if c.is_usual), key=lambda c: LABEL_NAMES.index(c.name.lower()))
+    told = [f"{column.name!r} holds character offsets (evidence) and is not used" for column in offsets]
+    if not possible:
+        _refuse_other_tasks(table, others, offsets)
+        rule = "there must be a column with labels (few different values), but none looks like one"
+        raise table.without(rule, "label", [c for c in _usable(others) if kind != "classification" or not c.is_list])
+    if not usual and len(possible) > 1 and all(column.is_flag for column in possible) and kind != "classification":
+        blanks = [column.name for column in possible if len(column.filled) < len(column.values)]
+        told += [f"blank cells of {enumerated(blanks, SHOWN)} say no"] if blanks else []
+        return LabelColumns("multilabel", tuple(possible), notes=tuple(told))
+    scores = [c for c in others if c.is_score and c.is_usual]
+    if scores and not usual:
+        _refuse_other_tasks(table, scores, [])
+    sounding = [column for column in possible if column.sounds_like_label]
+    if not usual and len(possible) > 1 and len(sounding) == 1:
+        labels = _label_task(table, sounding[0], others, kind)
+        rest = enumerated([column.name for column in possible if column is not sounding[0]], SHOWN)
+        told.append(f"{sounding[0].name!r} is taken as the label by its name, and not {rest}")
+        return labels._replace(notes=(*labels.notes, *told))
+    first = (usual or possible)[0]
+    same = [column for column in possible if _same_classes(first, column)]
+    if not usual and len(same) < len(possible):
+        names = enumerated([column.name for column in possible])
+        rule = f"one column must be the label, but {len(possible)} could be ({names})"
+        raise table.without(rule, "label", _usable(possible))
+    best = next((column for column in same if not _is_number(column)), first) if _is_number(first) else first
+    labels = _label_task(table, best, others, kind)
+    if best is not first:
+        told.insert(0, f"{best.name!r} is taken; it says in words what {first.name!r} says in numbers")
+    return labels._replace(notes=(*labels.notes, *told))
+
+
+def _refuse_other_tasks(table: ColumnTable, others: Sequence[Profile], offsets: Sequence[Profile]) -> None:
+    """What there is in place of labels, where it is known by name."""
+    if offsets:
+        raise table.error(
+            f"labels are names, but {offsets[0].name!r} holds numbers of characters in the text (evidence), which "
+            "tunery does not learn yet",
+            "Give the file a column with a label for each text",
+        )
+    refuse_tagged_words(table)
+    scores = [column for column in others if column.is_score]
+    if scores and not _usable([column for column in others if not column.is_score]):
+        raise _no_score(table, scores[0])
+
+
+def _no_score(table: ColumnTable, column: Profile) -> DataError:
+    value = next(str(value) for value in column.filled if not float(value).is_integer())
+    return table.error(
+        f"labels are names, but {column.name!r} holds numbers with fractions, such as {value}: a score, which is for "
+        "regression, and tunery does not learn that yet",
+        "Give the file a column with classes, for instance low, middle and high",
+    )
+
+
+def _holds_offsets(column: Profile, text: Profile) -> bool:
+    if not column.is_list:
+        return False
+    pairs = zip(column.values, text.values, strict=True)
+    return are_offsets(([str(item) for item in items or ()], len(str(value or ""))) for items, value in pairs)
+
+
+def refuse_offsets(table: ColumnTable, labels: LabelColumns, text: Profile) -> None:
+    """Refuse labels that are numbers of characters in the text.
+
+    Raises:
+        DataError: they are.
+    """
+    if len(labels.columns) == 1 and _holds_offsets(labels.columns[0], text):
+        _refuse_other_tasks(table, (), labels.columns)
+
+
+def _same_classes(one: Profile, other: Profile) -> bool:
+    if one is other:
+        return True
+    if not one.counts or len(one.counts) != len(other.counts):
+        return False
+    return len({(str(a), str(b)) for a, b in zip(one.values, other.values, strict=True)}) == len(one.counts)
+
+
+def _is_number(column: Profile) -> bool:
+    return all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in column.counts)
