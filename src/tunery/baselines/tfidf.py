@@ -4,12 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix, hstack
-from sklearn.feature_extraction.text import TfidfVectorizer
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 Array = npt.NDArray[Any]
 
@@ -41,7 +43,7 @@ class Tfidf:
         return csr_matrix(hstack([none, *parts], format="csr", dtype=np.float32))
 
     @cached_property
-    def _vectorizers(self) -> tuple[TfidfVectorizer, ...]:
+    def _vectorizers(self) -> "tuple[TfidfVectorizer, ...]":
         made = []
         for name, words in ((name, words) for name, words in self.vocabularies.items() if words):
             vectorizer = _vectorizer(name, vocabulary={word: number for number, word in enumerate(words)})
@@ -97,5 +99,7 @@ def fit_tfidf(texts: Sequence[str], *, labels: int) -> Tfidf:
     return Tfidf(vocabularies, idf)
 
 
-def _vectorizer(name: str, **options: Any) -> TfidfVectorizer:
+def _vectorizer(name: str, **options: Any) -> "TfidfVectorizer":
+    from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second, and few runs need it
+
     return TfidfVectorizer(**ANALYZERS[name], lowercase=True, sublinear_tf=True, dtype=np.float32, **options)
