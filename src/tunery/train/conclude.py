@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
+from tunery.data.examples import Split
 from tunery.model.trainable import count_parameters, load_trainable
 from tunery.schema import RunConfig
 from tunery.schema.results.record import Objective, Status
@@ -16,6 +17,7 @@ from tunery.train.artifacts.publish import publish, verify
 from tunery.train.loop.callbacks import history
 from tunery.train.loop.clock import Clock
 from tunery.train.notes import Curves, notes_of
+from tunery.train.predict.inference import Predictor
 from tunery.train.setup.assemble import Assembled
 
 
@@ -63,14 +65,21 @@ def conclude(
         predictor = store.export(
             export_bytes, lambda: publish(run.built, run.prepared, run.config, best=best, folder=exported)
         )
-        split = run.prepared.splits.test
-        with clock.phase("evaluate"):
-            answers = predictor.answers(split.examples)
-            test = TestScores(*predictor.jackknife(split.examples, answers))
-        if texts is not None:
-            folder.write_worst_rows(predictor.worst_rows(split, answers, texts=texts))
+        test = scored_on_test(predictor, run.prepared.splits.test, folder, clock=clock, texts=texts)
     progress = progress.model_copy(update={"parameters": parameters, "seconds": clock.seconds()})
     return finish(store, folder, run.config, "completed", progress=progress, test=test)
+
+
+def scored_on_test(
+    predictor: Predictor, split: Split, folder: RunFolder, *, clock: Clock, texts: bool | None
+) -> TestScores:
+    """Score an exported model on test, and record the rows that it answers worst. texts: as in `conclude`."""
+    with clock.phase("evaluate"):
+        answers = predictor.answers(split.examples)
+        scores = TestScores(*predictor.jackknife(split.examples, answers))
+    if texts is not None:
+        folder.write_worst_rows(predictor.worst_rows(split, answers, texts=texts))
+    return scores
 
 
 def finish(

@@ -20,7 +20,7 @@ from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import room_for
 from tunery.store.study import StudyStore
 from tunery.train.artifacts.publish import scratch_folder, write_checked
-from tunery.train.conclude import UNSCORED, TestScores, finish
+from tunery.train.conclude import UNSCORED, finish, scored_on_test
 from tunery.train.loop.callbacks import record_only_epoch
 from tunery.train.loop.clock import Clock
 from tunery.train.predict.inference import load
@@ -88,12 +88,7 @@ def fit_text_run(
         if not is_trial:
             replace_folder(staged, folder.path / "best")
     if not is_trial:
-        predictor, split = load(folder.path / "best"), prepared.splits.test
-        with clock.phase("evaluate"):
-            answers = predictor.answers(split.examples)
-            test = TestScores(*predictor.jackknife(split.examples, answers))
-        if texts is not None:
-            folder.write_worst_rows(predictor.worst_rows(split, answers, texts=texts))
+        test = scored_on_test(load(folder.path / "best"), prepared.splits.test, folder, clock=clock, texts=texts)
     count = model.linear.weight.size + model.linear.bias.size
     progress = Progress(
         parameters=Parameters(trainable=count, total=count, percent=100.0),

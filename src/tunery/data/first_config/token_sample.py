@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from tunery.data.checks.check import MOST_ALIKE, MOST_UNKNOWN, SOME_UNKNOWN
 from tunery.data.examples import JOINT
 from tunery.data.first_config.profiles import Profile
 from tunery.data.first_config.template import LENGTHS
@@ -11,8 +12,6 @@ from tunery.data.lengths import length_of
 from tunery.data.reading.cells import text_of
 from tunery.errors import DataError
 
-MOST_UNKNOWN, SOME_UNKNOWN, MOST_ALIKE = 0.3, 0.05, 0.5
-"""Shares of unknown tokens, and of rows with the tokens of another text, as `check` judges them."""
 MEASURED: Final = 2_000
 """Rows whose tokens are counted."""
 READ: Final = 20_000
