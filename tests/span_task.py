@@ -41,7 +41,7 @@ class SpanTask(TaskSpec):
     """One label, and the characters that are the evidence for it."""
 
     metrics: ClassVar[Metrics] = {"evidence_f1": "maximize", "accuracy": "maximize", "loss": "minimize"}
-    of_training: ClassVar[tuple[str, ...]] = ("evidence_weight",)
+    training_keys: ClassVar[tuple[str, ...]] = ("evidence_weight",)
     label_key: ClassVar[str | None] = "label"
     kind: Literal["spans"] = "spans"
     evidence_weight: Annotated[float, Field(ge=0, le=10), Range(0.5, 2.0)] = 1.0

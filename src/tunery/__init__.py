@@ -1,7 +1,7 @@
 """tunery: fine-tuning that saves disk, memory and time, and tests its results."""
 
 from importlib import import_module
-from logging import LogRecord, getLogger
+from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tunery.train.predict.inference import load
     from tunery.train.run import fit
 
-_HOME = {
+_MODULE_OF = {
     "RunConfig": "tunery.schema",
     "RunResult": "tunery.schema",
     "TuneryError": "tunery.errors",
@@ -40,21 +40,19 @@ __all__ = [
 ]
 
 
-def _worth_saying(record: LogRecord) -> bool:
-    """bitsandbytes looks for an optional download when peft imports it, and that it found none helps nobody."""
-    return not record.getMessage().startswith("Failed to load CPU gemm_4bit_forward")
-
-
-getLogger("bitsandbytes.backends.cpu.ops").addFilter(_worth_saying)
+# bitsandbytes looks for an optional download when peft imports it, and warns where there is none
+getLogger("bitsandbytes.backends.cpu.ops").addFilter(
+    lambda record: not record.getMessage().startswith("Failed to load CPU gemm_4bit_forward")
+)
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its room on first use, so that `import tunery` stays light."""
+    """Load a public name from its module on first use, so that `import tunery` stays light."""
     if name == "__version__":
         return import_module("importlib.metadata").version("tunery")
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'tunery' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,7 @@ TuneryError
     ExportMismatch      the exported model does not answer like the trained one
     Damaged             what is on disk is not what was written there
     DiskFull            there is no room for weights or training state; the run is resumable
-    StudyFailed         too many trials in a row failed
+    StudyFailed         too many trials in a row failed, or no trial or cell of a comparison completed
   Interrupted           stopped by a signal; the same command resumes (exit code 130)
 """
 
@@ -21,15 +21,15 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
-_NAMES: Final = 40
-"""Choices that a message lists."""
-_LETTERS: Final = 60
-"""Letters of such a choice."""
-_PATH: Final = 120
+_MOST_ITEMS: Final = 40
+"""Items of a list, such as the choices that there are, that a message shows."""
+_ITEM_LENGTH: Final = 60
+"""Characters of such an item."""
+_PATH_LENGTH: Final = 120
 """Characters of the path of a problem that a message shows; `Problem.path` has all."""
-_REASON: Final = 500
+_TEXT_LENGTH: Final = 500
 """Characters that a message repeats of a file, or of a message of another library."""
-_PROBLEMS: Final = 20
+_MOST_PROBLEMS: Final = 20
 """Problems of a config that a message lists; `ConfigError.problems` has all."""
 
 
@@ -40,8 +40,8 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        message = shortened(self.message, 5 * _REASON)
-        return f"{shortened(self.path, _PATH)}: {message}" if self.path else message
+        message = shortened(self.message, 5 * _TEXT_LENGTH)
+        return f"{shortened(self.path, _PATH_LENGTH)}: {message}" if self.path else message
 
 
 class TuneryError(Exception):
@@ -57,9 +57,9 @@ class ConfigError(RequestError):
 
     def __init__(self, problems: Iterable[Problem], *, source: str = "config") -> None:
         self.problems: Sequence[Problem] = tuple(problems)
-        lines = "\n".join(f"  {problem}" for problem in self.problems[:_PROBLEMS])
-        if len(self.problems) > _PROBLEMS:
-            lines += f"\n  and {len(self.problems) - _PROBLEMS:,} more"
+        lines = "\n".join(f"  {problem}" for problem in self.problems[:_MOST_PROBLEMS])
+        if len(self.problems) > _MOST_PROBLEMS:
+            lines += f"\n  and {len(self.problems) - _MOST_PROBLEMS:,} more"
         count = f"{len(self.problems):,} problem{'' if len(self.problems) == 1 else 's'}"
         super().__init__(f"{count} in {source}:\n{lines}")
 
@@ -116,7 +116,7 @@ class DiskFull(RunError):
 
 
 class StudyFailed(RunError):
-    """A study ended without a usable trial."""
+    """A study or comparison cannot go on or has no result: trials fail one after another, or nothing completed."""
 
 
 class Interrupted(TuneryError):
@@ -128,8 +128,8 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {shortened(str(error))}"
 
 
-def shortened(text: str, most: int = _REASON) -> str:
-    """A text in one line of at most so many characters; the last of them says that there are more."""
+def shortened(text: str, most: int = _TEXT_LENGTH) -> str:
+    """A text on one line of at most so many characters; the last of them says that there are more."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
@@ -137,13 +137,15 @@ def shortened(text: str, most: int = _REASON) -> str:
 def did_you_mean(word: object, choices: Iterable[str]) -> str:
     """Say which of `choices` looks most like `word`, capitals aside, else list them all."""
     names = sorted(choices)
-    known = {name.casefold(): name for name in names}
-    close = get_close_matches(str(word).casefold(), known, n=1, cutoff=0.6)
-    return f"did you mean {known[close[0]]!r}?" if close else f"choose from: {enumerated(names)}"
+    by_folded_name = {name.casefold(): name for name in names}
+    close = get_close_matches(str(word).casefold(), by_folded_name, n=1, cutoff=0.6)
+    return f"did you mean {by_folded_name[close[0]]!r}?" if close else f"choose from: {enumerated(names)}"
 
 
-def enumerated(items: Sequence[str], most: int = _NAMES, *, letters: int = _LETTERS, separator: str = ", ") -> str:
-    """The first items in a row, each of at most so many letters, and how many more there are: `a, b and 3 more`."""
+def enumerated(
+    items: Sequence[str], most: int = _MOST_ITEMS, *, letters: int = _ITEM_LENGTH, separator: str = ", "
+) -> str:
+    """The first items, each of at most so many letters, and how many more there are: `a, b and 3 more`."""
     shown = separator.join(shortened(item, letters) for item in items[:most])
     more = f"{separator.replace(',', '')}and {len(items) - most:,} more"
     return shown + more if len(items) > most else shown

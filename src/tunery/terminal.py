@@ -1,6 +1,6 @@
-"""What is printed: whatever a text holds, it is shown as it is, and neither a terminal nor a pipe can stop the work.
+"""What is printed. Control characters in a text are shown and not obeyed; a closed pipe does not stop the work.
 
-Everything goes through here. Text for people is a `Terminal`'s; text for programs is `write`'s or `write_json`'s.
+Everything goes through here: text for people through a `Terminal`, text for programs through `write` or `write_json`.
 """
 
 import io
@@ -18,13 +18,13 @@ from rich.segment import Segment
 from rich.text import Text
 
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal obeys in place of showing it, but line breaks and tabs; what turns the direction of the text that
-follows; and halves of surrogate pairs, which no encoding has."""
+"""Control characters except line breaks and tabs; marks that turn the direction of the text that follows; and halves of
+surrogate pairs, which no encoding has."""
 
 
 def shown(text: str) -> str:
     """The text with escapes in place of control characters: a label or file name must not steer the terminal."""
-    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+    return _CONTROLS.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def show_every_character() -> None:

@@ -4,16 +4,12 @@ import json
 
 from tunery.schema.config.run import RunConfig
 from tunery.schema.reading.describe import (
-    comparison_markdown,
-    comparison_schema,
-    json_schema,
-    markdown,
-    result_markdown,
-    result_schema,
+    config_markdown,
+    config_schema,
+    record_markdown,
+    record_schema,
     space_document,
     space_markdown,
-    study_markdown,
-    study_schema,
 )
 from tunery.schema.reading.fields import members, written_name
 from tunery.schema.results.comparison import ComparisonResult
@@ -23,7 +19,7 @@ from tunery.schema.space.yaml_file import default_space
 
 
 def test_every_section_and_choice_is_documented() -> None:
-    page = markdown({})
+    page = config_markdown({})
     for section, field in RunConfig.model_fields.items():
         assert f"## {section}\n" in page or f"| `{section}` |" in page
         for choice in filter(None, map(written_name, members(field).values())):
@@ -33,7 +29,7 @@ def test_every_section_and_choice_is_documented() -> None:
 
 
 def test_a_choice_says_what_a_study_chooses_among() -> None:
-    page = markdown({})
+    page = config_markdown({})
     assert "Choices of `peft.method`: `full`, `lora`," in page
     assert '\n\nSearched: `"full"`, `"lora"`,' in page
     assert "\n| `train.epochs` | a whole number >= 1 and <= 100 | `3` | 1 to 10 |" in page
@@ -46,7 +42,7 @@ def test_the_default_space_as_plain_data_and_as_a_page() -> None:
 
 
 def test_a_picture_stands_under_the_heading_of_its_choice() -> None:
-    page = markdown({("schedule", "cosine"): "/\\"})
+    page = config_markdown({("schedule", "cosine"): "/\\"})
     assert "\n### schedule: cosine\n" in page and page.count("```") == 2
     assert (
         page.index("### schedule: cosine\n") < page.index("```text\n/\\\n```\n") < page.index("### schedule: cosine_re")
@@ -54,18 +50,18 @@ def test_a_picture_stands_under_the_heading_of_its_choice() -> None:
 
 
 def test_json_schemas_are_plain_json_with_the_words_of_the_fields() -> None:
-    config = json.loads(json.dumps(json_schema()))
+    config = json.loads(json.dumps(config_schema()))
     assert config["required"] == ["task", "data"]
     assert config["properties"]["seed"]["description"] == "Every random choice of the run is keyed by it."
     assert config["$defs"]["Lora"]["additionalProperties"] is False
-    assert set(result_schema()["properties"]) == set(RunResult.model_fields)
-    assert set(study_schema()["properties"]) == set(StudyResult.model_fields)
-    assert set(comparison_schema()["properties"]) == set(ComparisonResult.model_fields)
-    schemas = (json_schema(), result_schema(), study_schema(), comparison_schema())
+    assert set(record_schema("result")["properties"]) == set(RunResult.model_fields)
+    assert set(record_schema("study")["properties"]) == set(StudyResult.model_fields)
+    assert set(record_schema("comparison")["properties"]) == set(ComparisonResult.model_fields)
+    schemas = (config_schema(), *map(record_schema, ("result", "study", "comparison", "storage")))
     assert all("$schema" in schema for schema in schemas)
 
 
 def test_records_are_documented_with_the_records_inside_them() -> None:
-    assert {"## Objective\n", "## SplitRecord\n"} <= {f"{line}\n" for line in result_markdown().splitlines()}
-    assert "## TrialRecord\n" in study_markdown()
-    assert "## MethodSummary\n" in comparison_markdown()
+    assert {"## Objective\n", "## SplitRecord\n"} <= {f"{line}\n" for line in record_markdown("result").splitlines()}
+    assert "## TrialRecord\n" in record_markdown("study")
+    assert "## MethodSummary\n" in record_markdown("comparison")

@@ -16,10 +16,10 @@ from tunery.schema.reading.fields import (
     is_numeric,
     is_optional,
     is_sequence,
+    literal_names,
     members,
     tag_of,
     type_text,
-    words,
 )
 from tunery.schema.spec import Choices, Range
 
@@ -53,7 +53,7 @@ def test_kinds_of_fields() -> None:
     assert [is_optional(f) for f in (whole, real)] == [True, False]
     assert [is_sequence(f) for f in (field(str | tuple[str, ...]), real)] == [True, False]
     assert alternatives(Annotated[int | None, Range(1, 2)] | str) == (int, str)
-    assert words(tuple[Literal["a", "b"], ...]) == ["a", "b"]
+    assert literal_names(tuple[Literal["a", "b"], ...]) == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ def guarded(command: Callable[[], object], *, as_json: bool, secrets: Secrets | 
     quiet_libraries()
     try:
         code = command()
-    except typer.Exit as left:
-        return left.exit_code
-    except SystemExit as left:
-        if isinstance(left.__context__, BrokenPipeError):  # so rich leaves where nobody reads the help that it prints
+    except typer.Exit as exit_request:
+        return exit_request.exit_code
+    except SystemExit as exit_request:
+        if isinstance(exit_request.__context__, BrokenPipeError):  # rich exits like this where nobody reads its help
             return 0
         raise
     except (Exception, KeyboardInterrupt) as error:
@@ -40,8 +40,10 @@ def guarded(command: Callable[[], object], *, as_json: bool, secrets: Secrets | 
         message = secrets.masked(message)
         write_error(f"{'stopped' if code == INTERRUPTED else 'error'}: {message}")
         if as_json:
-            of_config = error.problems if isinstance(error, ConfigError) else ()
-            problems = [{key: secrets.masked(text) for key, text in problem._asdict().items()} for problem in of_config]
+            problems = [
+                {"path": secrets.masked(problem.path), "message": secrets.masked(problem.message)}
+                for problem in (error.problems if isinstance(error, ConfigError) else ())
+            ]
             kind = type(error).__name__
             write_json({"error": {"kind": kind, "message": message, "problems": problems}, "exit_code": code})
         return code
@@ -49,7 +51,7 @@ def guarded(command: Callable[[], object], *, as_json: bool, secrets: Secrets | 
 
 
 def _message_and_code(error: BaseException) -> tuple[str | None, int]:
-    """What to say of an error, None where it has been said, and the exit code."""
+    """The message for an error, None where one has been printed already, and the exit code."""
     if isinstance(error, _USAGE):
         usage = error.format_message()  # empty where the help was printed in its place
         return f"{usage.rstrip('.')}{' See' if usage.endswith('?') else '; see'} --help" if usage else None, 2

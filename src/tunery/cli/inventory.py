@@ -21,13 +21,13 @@ from tunery.schema.sizes import size_text
 from tunery.terminal import Terminal
 
 _MOST: Final = 12
-"""Items that are listed; of the rest, the sum is told."""
+"""Items that are listed one by one; the rest is one line."""
 
 
 def stored(storage: Storage, page: Path | None) -> None:
     """What is stored, why, how much of it, what that saves, and where the page is."""
     held = holdings(storage)
-    _listed(held.needed)
+    _print_items(held.needed)
     _say(saved_sentence(storage.bytes, storage.keep_all_bytes))
     _say(records_sentence(storage))
     if held.orphans:
@@ -40,12 +40,12 @@ def orphans(items: Sequence[StoredItem], folder: Path, *, deleted: bool) -> None
     if not items:
         _say(f"nothing to clean: everything in {folder} is referenced")
         return
-    _listed(items)
+    _print_items(items)
     total = size_text(sum(item.bytes for item in items))
     _say(f"{total} removed" if deleted else f"{total} in all; nothing was removed; add --delete to remove it")
 
 
-def _listed(items: Iterable[StoredItem]) -> None:
+def _print_items(items: Iterable[StoredItem]) -> None:
     """The largest items, and one line for the rest."""
     shown = largest(items, _MOST)
     if not shown.items:

@@ -19,20 +19,21 @@ _LOOKS_SECRET: Final = re.compile(r"(?<=://)([^\s:/@]*:)\S+(?=@)|(\b(?:ssl)?pass
 
 @final
 class Secrets:
-    """What is masked."""
+    """The secrets of one command, and what masks them in its messages."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         """Args:
-        texts: arguments of the command and values of the environment. Where one of them is a URL, it is known here, and
-            nowhere else, where a password ends: it may have blanks and any sign in it.
+        texts: arguments of the command and values of the environment. A URL is looked at here as a whole, because a
+            password may have blanks and any sign in it, so that nobody can tell later where it ends.
         """
         given = {secret for text in texts for secret in _passwords(text)}
         given |= {os.environ[name] for name in _VARIABLES if name in os.environ}
-        self._known = sorted({form for secret in given for form in _spellings(secret) if form}, key=len, reverse=True)
+        spellings = {text for secret in given for text in _spellings(secret) if text}
+        self._spellings = sorted(spellings, key=len, reverse=True)
 
     def masked(self, text: str) -> str:
-        """The text without them."""
-        for secret in self._known:
+        """The text with the mask in place of every secret."""
+        for secret in self._spellings:
             text = text.replace(secret, MASK)
         return _LOOKS_SECRET.sub(rf"\1\2{MASK}", text)
 
@@ -48,6 +49,6 @@ def _passwords(text: str) -> Iterator[str]:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """As it was given, as it is meant, and as messages write either."""
-    for meant in (secret, unquote(secret), unquote_plus(secret)):
-        yield from (meant, quote(meant, safe=""), quote_plus(meant), repr(meant)[1:-1], json.dumps(meant)[1:-1])
+    """As it was given and as it is decoded, and each of these as messages may write it."""
+    for plain in (secret, unquote(secret), unquote_plus(secret)):
+        yield from (plain, quote(plain, safe=""), quote_plus(plain), repr(plain)[1:-1], json.dumps(plain)[1:-1])

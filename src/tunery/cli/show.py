@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -18,20 +18,23 @@ from tunery.schema.results.study import StudyResult
 from tunery.schema.sizes import size_text
 from tunery.terminal import Terminal, write_json
 
+if TYPE_CHECKING:
+    from tunery.data.first_config.infer import Guess
+
 _COLOURS = {"fatal": "red", "warning": "yellow", "info": "dim"}
 
 
 def plain(text: str) -> str:
-    """What reports say, with spaces that a terminal can break and a search can find."""
+    """A text of a report with ordinary spaces, where a terminal can break the line and which a search can find."""
     return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def line(as_json: bool, document: Mapping[str, Any], text: str) -> None:
-    """What was done: as one JSON document, or as one line."""
+def done(text: str, document: Mapping[str, Any], *, as_json: bool) -> None:
+    """What was done: as a line, or as one JSON document."""
     write_json(document) if as_json else Terminal().say(text)
 
 
-def init(guess: Any, path: Path, *, as_json: bool) -> None:
+def init(guess: "Guess", path: Path, *, as_json: bool) -> None:
     """What `init` saw and wrote."""
     if as_json:
         write_json({"config": str(path), "guess": guess.summary()})
@@ -147,8 +150,8 @@ def comparison(record: ComparisonResult, folder: Path, *, as_json: bool) -> None
     terminal.print(f"{len(record.cells)} runs, {record.seconds:.0f} s")
     terminal.say(plain(saved_sentence(record.disk.bytes, record.disk.keep_all_bytes)))
     best = f" ({record.best.method}, seed {record.best.seed})" if record.best else ""
-    places = f"model:  {folder / 'best'}{best}\nreport: {folder / 'report.html'}\ntable:  {folder / 'comparison.csv'}"
-    terminal.say(f"{places}\nchart:  {folder / 'comparison.png'}")
+    terminal.say(f"model:  {folder / 'best'}{best}\nreport: {folder / 'report.html'}")
+    terminal.say(f"table:  {folder / 'comparison.csv'}\nchart:  {folder / 'comparison.png'}")
 
 
 def metrics(scores: Mapping[str, Any], *, of: str, name: str, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from tunery.hpo.search_space.grid import LIMIT, size
 from tunery.report.text.formatting import plural
 from tunery.schema.config.run import RunConfig
 from tunery.schema.reading.document import Document
-from tunery.schema.reading.fields import members, tag_of, written
+from tunery.schema.reading.fields import members, tag_of, written_names
 from tunery.schema.space.default import rates_left_out, space_of
 from tunery.schema.space.parameters import Parameter, parameters
 from tunery.schema.space.yaml_file import domain_text
@@ -62,10 +62,11 @@ def _tree(name: str, searched: Sequence[Parameter]) -> Tree:
         parent = root
         if when:
             choice, names = list(when.items())[-1]
-            shown = ", ".join(written(name, _members(choice)) for name in names)
+            shown = ", ".join(written_names(name, _members(choice)) for name in names)
             parent = branches.get((choice, names)) or choices[choice].add(Text(shown, "cyan"))
             branches[choice, names] = parent
-        choices[path] = parent.add(Text.assemble((path, "bold"), f": {domain_text(written(domain, _members(path)))}"))
+        domain = written_names(domain, _members(path))
+        choices[path] = parent.add(Text.assemble((path, "bold"), f": {domain_text(domain)}"))
     return root
 
 

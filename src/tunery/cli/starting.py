@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -119,7 +120,7 @@ def _refuse_what_check_refuses(data_guess: "Guess", config: str, *, folder: Path
         return
     document = anchored(parse_yaml(config, source="the config"), folder.resolve())
     resolved = validate(document)
-    splits = read_splits(resolved.data, resolved.task.of_rows(), seed=resolved.data.seed)
+    splits = read_splits(resolved.data, resolved.task.without_training_keys(), seed=resolved.data.seed)
     refuse_fatal(inspect(splits, QUICK_CHECKS, allow=resolved.data.allow), flag="--allow")
 
 
@@ -134,7 +135,7 @@ def check(
     say = Terminal(stderr=True).say if is_large(resolved.data) else ignore
     permitted = permits_code(trust_remote_code, overrides or ())
     examined = look_at(resolved, say=say, trust_remote_code=permitted)
-    rates = [Finding(level="warning", code="learning_rate", message=told) for told in far_rates(resolved)]
+    rates = [Finding(level="warning", code="learning_rate", message=sentence) for sentence in far_rates(resolved)]
     notes = [Finding(level="info", code="reading", message=note) for note in examined.splits.notes]
     show.check(examined.record(), [*examined.findings, *rates, *notes], as_json=as_json)
     if any(finding.level == "fatal" for finding in examined.findings):
@@ -142,7 +143,7 @@ def check(
 
 
 class Published(NamedTuple):
-    """One document that describes others."""
+    """What `tunery schema` prints about one kind of document."""
 
     data: Callable[[], Any]
     page: Callable[[], str]
@@ -172,12 +173,13 @@ def _published() -> dict[str, Published]:
     from tunery.schema.reading import describe
     from tunery.schema.space.yaml_file import default_space
 
+    records = {
+        name: Published(partial(describe.record_schema, name), partial(describe.record_markdown, name))
+        for name in describe.RECORDS
+    }
     return {
-        "config": Published(describe.json_schema, lambda: describe.markdown(schedule_plots())),
-        "result": Published(describe.result_schema, describe.result_markdown),
-        "study": Published(describe.study_schema, describe.study_markdown),
-        "comparison": Published(describe.comparison_schema, describe.comparison_markdown),
-        "storage": Published(describe.storage_schema, describe.storage_markdown),
+        "config": Published(describe.config_schema, lambda: describe.config_markdown(schedule_plots())),
+        **records,
         "space": Published(describe.space_document, describe.space_markdown, default_space),
     }
 

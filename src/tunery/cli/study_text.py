@@ -49,7 +49,9 @@ def leaderboard(study: StudyResult, width: int) -> Table:
     paths = [path for path in searched(study) if any(row[path] is not None for row in rows)]
     by_importance = [row.path for row in importance_rows(study) if row.path in paths]
     columns, wanted = [*fixed, *paths], dict.fromkeys(["number", "value", *fixed, *by_importance, *paths])
-    headings = _headings(columns) | {column: words.name for column, words in costs.items()}
+    names = [column.rpartition(".")[2] for column in columns]  # the last part of a path, where it is unique
+    headings = {key: name if names.count(name) == 1 else key for key, name in zip(columns, names, strict=True)}
+    headings |= {column: words.name for column, words in costs.items()}
     texts: dict[str, Callable[[Any], str]] = {column: words.text for column, words in costs.items()}
     texts |= {"value": score, MEAN: score, "seconds": "{:,.0f}".format}
     cells = {
@@ -63,12 +65,6 @@ def leaderboard(study: StudyResult, width: int) -> Table:
     for row in zip(*(cells[key] for key in shown), strict=True):
         table.add_row(*row)
     return table
-
-
-def _headings(keys: Sequence[str]) -> dict[str, str]:
-    """Column names for a narrow screen: the last part of a path where it is unique."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return {key: short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)}
 
 
 def _fitting(columns: Mapping[str, Sequence[str]], width: int) -> set[str]:
@@ -96,7 +92,7 @@ def front(study: StudyResult) -> Table:
 def sentences(study: StudyResult) -> Iterator[str]:
     """One line each: who won, what decided, what ensembles gain, what pruning saved, what is to be noted.
 
-    What makes the winner's scores doubtful is no part of it: it is said before the leaderboard.
+    What makes the winner's scores doubtful is not among them: it is printed before the leaderboard.
     """
     yield from _winner(study)
     if line := importance_line(study, most=_MOST_IMPORTANT):

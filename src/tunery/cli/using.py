@@ -123,7 +123,7 @@ def predict(
         trust_remote_code=trust_remote_code,
     )
     if target != STANDARD:
-        show.line(as_json, {"rows": rows, "output": str(target)}, f"{rows} rows written to {target}")
+        show.done(f"{rows} rows written to {target}", {"rows": rows, "output": str(target)}, as_json=as_json)
 
 
 def export(
@@ -140,7 +140,7 @@ def export(
     from tunery.train.artifacts.export import export_run
 
     folder = export_run(run, out, trial=trial, step=step, merge=merge, trust_remote_code=trust_remote_code)
-    show.line(as_json, {"export": str(folder)}, f"written: {folder}")
+    show.done(f"written: {folder}", {"export": str(folder)}, as_json=as_json)
 
 
 def ensemble(
@@ -165,10 +165,10 @@ def ensemble(
     folder = join(study, out, trials=members, method=method, trust_remote_code=trust_remote_code)
     gain = gain_of(folder)
     document = {"ensemble": str(folder), "gain": gain and gain.model_dump(mode="json")}
-    show.line(as_json, document, f"{_worth(gain)}\nwritten: {folder}")
+    show.done(f"{_gain_sentence(gain)}\nwritten: {folder}", document, as_json=as_json)
 
 
-def _worth(gain: EnsembleGain | None) -> str:
+def _gain_sentence(gain: EnsembleGain | None) -> str:
     if gain is None:
         return "what it gains is not known: the validation rows are too few to choose on one half of them"
     scores = f"{score(gain.value)}, the best of them alone {score(gain.single)}"

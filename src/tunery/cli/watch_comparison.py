@@ -13,11 +13,11 @@ class ComparisonConsole:
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._place = ""
+        self._position = ""
 
     def started(self, title: str, *, number: int, total: int) -> None:
         """Say which one of how many."""
-        self._place = f"[{number}/{total}]"
+        self._position = f"[{number}/{total}]"
         self.say(f"{title} …")
 
     def ended(self, record: Cell) -> None:
@@ -31,5 +31,5 @@ class ComparisonConsole:
         self.say(f"{outcome}: test {objective} {value} in {seconds:.0f} s")
 
     def say(self, text: str) -> None:
-        """One line, with the place of the cell that is at work."""
-        self._terminal.say(f"{self._place} {text}".lstrip())
+        """One line, beginning with which cell of how many is at work."""
+        self._terminal.say(f"{self._position} {text}".lstrip())

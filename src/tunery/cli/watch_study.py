@@ -41,6 +41,3 @@ class StudyConsole:
         """A line of its own, whatever is drawn."""
         one_line = " ".join(text.splitlines())
         self._terminal.print(_CLEAR, one_line, sep="", soft_wrap=True)
-
-    def close(self) -> None:
-        """Nothing is left open."""

@@ -96,20 +96,16 @@ def search(
     from tunery.cli.watch_study import StudyConsole
     from tunery.hpo.study import search as run_search
 
-    console = StudyConsole(Terminal(stderr=True))
-    try:
-        result = run_search(
-            document,
-            out=folder,
-            observer=console,
-            storage=storage_url(storage, storage_env),
-            engine=engine,
-            gpus_per_trial=gpus_per_trial,
-            trust_remote_code=permits_code(trust_remote_code, overrides or ()),
-            texts=not no_texts,
-        )
-    finally:
-        console.close()
+    result = run_search(
+        document,
+        out=folder,
+        observer=StudyConsole(Terminal(stderr=True)),
+        storage=storage_url(storage, storage_env),
+        engine=engine,
+        gpus_per_trial=gpus_per_trial,
+        trust_remote_code=permits_code(trust_remote_code, overrides or ()),
+        texts=not no_texts,
+    )
     show.study(result, folder, as_json=as_json)
 
 
@@ -138,11 +134,8 @@ def worker(
     from tunery.hpo.study import work
 
     console = StudyConsole(Terminal(stderr=True))
-    try:
-        ended = work(url, name=study, out=out, trials=trials, observer=console, trust_remote_code=trust_remote_code)
-    finally:
-        console.close()
-    show.line(as_json, {"trials": ended}, f"{ended} trials ended here")
+    ended = work(url, name=study, out=out, trials=trials, observer=console, trust_remote_code=trust_remote_code)
+    show.done(f"{ended} trials ended here", {"trials": ended}, as_json=as_json)
 
 
 def compare(

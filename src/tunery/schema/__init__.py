@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 ConfigLike = RunConfig | Mapping[str, Any] | str | Path
-"""What says what is to be done: a config, a mapping like that of a config file, or the path of such a file."""
+"""A config in any form: a `RunConfig`, a mapping like that of a config file, or the path of such a file."""
 
 
 def load_document(path: str | Path, overrides: Iterable[str] = ()) -> Document:
@@ -43,7 +43,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
 
 
 def document_from(config: ConfigLike) -> Document:
-    """The document of whatever says what is to be done. Of a config, what was set on it: the rest is open to a search.
+    """The document of a config in any form. Of a `RunConfig`, what was set on it: the rest is open to a search.
 
     Raises:
         ConfigError: when the file cannot be read.
@@ -53,13 +53,13 @@ def document_from(config: ConfigLike) -> Document:
     if isinstance(config, RunConfig):
         config = as_written(config)
     if not isinstance(config, Mapping):
-        need = "a config is the path of a file, a mapping, or a RunConfig"
-        raise RequestError(f"{need}, but got {type(config).__name__}")
+        rule = "a config is the path of a file, a mapping, or a RunConfig"
+        raise RequestError(f"{rule}, but got {type(config).__name__}")
     return with_domains(dict(config))
 
 
 def config_from(config: ConfigLike) -> RunConfig:
-    """The config of one run, of whatever says what it is.
+    """The config of one run, given in any form.
 
     Raises:
         ConfigError: with every problem at once; ranges are refused, because one run has one value.

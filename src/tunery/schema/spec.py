@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 _LONGEST: Final = 100
-"""Letters of a list or mapping that is printed."""
+"""Characters of a list or mapping that is printed."""
 
 
 class Spec(BaseModel):
@@ -24,7 +24,8 @@ class Spec(BaseModel):
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if value != field.get_default():
-                yield name, _Sized(value) if _is_long(value) else value
+                is_long = isinstance(value, dict | tuple | list) and len(repr(value)) > _LONGEST
+                yield name, _Sized(value) if is_long else value
 
 
 class _Sized:
@@ -35,10 +36,6 @@ class _Sized:
 
     def __repr__(self) -> str:
         return f"<{len(self._value)} entries>"
-
-
-def _is_long(value: Any) -> bool:
-    return isinstance(value, dict | tuple | list) and len(repr(value)) > _LONGEST
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,9 @@ Domain = Range | Choices
 
 Steps = Annotated[int, Field(ge=1, le=1_000_000_000)]
 """A number of optimizer steps."""
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""A part of a whole, never all of it."""
 
 Width = Annotated[int, Field(ge=1, le=65_536)]
 """The rank or the width of a matrix: beyond every model's own."""

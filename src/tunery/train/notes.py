@@ -108,7 +108,7 @@ def _not_learned(
 
 def _is_plain(config: RunConfig) -> bool:
     """Whether training minimises what validation calls its loss."""
-    return config.task == config.task.of_rows() and not config.regularization.label_smoothing
+    return config.task == config.task.without_training_keys() and not config.regularization.label_smoothing
 
 
 def _more_to_gain(

@@ -19,7 +19,7 @@ from typing_extensions import TypedDict  # Python 3.11's own does not do for pyd
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
 from tunery.model.mismatches import mismatches
-from tunery.schema.reading.validation import shown
+from tunery.schema.reading.validation import quoted
 
 WEIGHTS = "adapter_model.safetensors"
 DESCRIPTION = "tunery_adapter.json"
@@ -83,7 +83,7 @@ def _described(path: Path) -> Description:
 def _settings(saved: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     names = sorted(saved.keys() | asked.keys())
     return [
-        f"it was saved with peft.{name}={shown(saved.get(name))} and not {shown(asked.get(name))}"
+        f"it was saved with peft.{name}={quoted(saved.get(name))} and not {quoted(asked.get(name))}"
         for name in names
         if saved.get(name) != asked.get(name)
     ]

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from tunery.schema.config.peft import method_name
 from tunery.schema.config.run import RunConfig
-from tunery.schema.reading.fields import members, written
+from tunery.schema.reading.fields import members, written_names
 from tunery.schema.results.comparison import Cell, ComparisonResult, MethodSummary
 from tunery.schema.results.study import StudyResult
 
@@ -37,4 +37,4 @@ def study_to_read(study: StudyResult) -> StudyResult:
 def params_to_read(params: Mapping[str, Any]) -> dict[str, Any]:
     """What a trial drew, as a config writes it: `full` for the method that records call `none`."""
     methods = members(RunConfig.model_fields["peft"])
-    return {path: written(value, methods) if path == "peft.method" else value for path, value in params.items()}
+    return {path: written_names(value, methods) if path == "peft.method" else value for path, value in params.items()}

@@ -63,6 +63,6 @@ Freeze = Annotated[
 def frozen_in_eval(freeze: Spec, peft: Spec) -> bool | None:
     """Whether the config runs frozen layers in eval mode; None where it freezes nothing."""
     if isinstance(freeze, Freezing):
-        nothing = isinstance(freeze, FreezeLayers) and freeze.n == 0
-        return None if nothing else freeze.eval_mode
+        freezes_nothing = isinstance(freeze, FreezeLayers) and freeze.n == 0
+        return None if freezes_nothing else freeze.eval_mode
     return None if isinstance(peft, NoPeft) else True

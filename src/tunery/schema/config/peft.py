@@ -4,13 +4,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from tunery.schema.spec import Choices, Range, Spec, Steps, Width
+from tunery.schema.spec import Choices, Range, Share, Spec, Steps, Width
 
 Target = Literal["query", "key", "value", "output", "ffn.up", "ffn.down"]
 """Logical names of a layer's matrices; every model family maps them to its own modules."""
-
-Dropout = Annotated[float, Field(ge=0, lt=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 _TARGETS = (
     ("query", "value"),
@@ -28,12 +25,9 @@ class NoPeft(Spec):
     default_lr: ClassVar[float] = 5e-5
 
 
-_READ: Final = {"none": "full fine-tuning"}
-
-
 def method_name(recorded: str) -> str:
     """What a person reads for the name of a method in a record: pages, tables and sentences take it from here."""
-    return _READ.get(recorded, recorded)
+    return "full fine-tuning" if recorded == "none" else recorded
 
 
 class LowRank(Spec):
@@ -42,7 +36,7 @@ class LowRank(Spec):
     method: str
     alpha: Annotated[float, Field(gt=0, le=1_000_000), Choices((8, 16, 32, 64))] = 16
     """The update is scaled by alpha / rank (`rslora`: alpha / sqrt(rank))."""
-    dropout: Annotated[Dropout, Range(0.0, 0.2)] = 0.05
+    dropout: Annotated[Share, Range(0.0, 0.2)] = 0.05
     """Dropout on the input of the update."""
     bias: Annotated[Literal["none", "lora_only", "all"], Choices(("none", "lora_only", "all"))] = "none"
     """Which bias vectors are trained too: none, those of the target layers, or all."""
@@ -125,7 +119,7 @@ class Bottleneck(Spec):
     """Width of the hidden layer of every adapter."""
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
     """Activation of the hidden layer."""
-    dropout: Annotated[Dropout, Range(0.1, 0.3)] = 0.1
+    dropout: Annotated[Share, Range(0.1, 0.3)] = 0.1
     """Dropout on the hidden layer."""
     layers: Annotated[Literal["all", "top4", "top8"], Choices(("all", "top4", "top8"))] = "all"
     """Which layers get adapters: all, or the 4 or 8 topmost; a model with fewer has them in all."""

@@ -4,9 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunery.schema.spec import Choices, Range, Spec
-
-Share = Annotated[float, Field(ge=0, lt=1)]
+from tunery.schema.spec import Choices, Range, Share, Spec
 
 
 class NoAdversary(Spec):
@@ -46,8 +44,8 @@ class Regularization(Spec):
     gradient_clipping: Annotated[float, Field(ge=0, le=1_000_000), Choices((0, 1, 2, 5))] = 1.0
     """Largest norm of the gradient of one step; 0 switches clipping off."""
     head_dropout: Annotated[Share | None, Range(0.0, 0.5)] = None
-    """Dropout before the layers of the head; null keeps the value of the pretrained config, and means 0.1 in a head of
-    ours."""
+    """Dropout before the layers of the head; null keeps the value of the pretrained config, and means 0.1 in every head
+    but `native`."""
     encoder_dropout: Annotated[Share | None, Range(0.0, 0.2)] = None
     """Dropout on embeddings and on what each block adds; null keeps the value of the pretrained config. Frozen layers
     run without."""

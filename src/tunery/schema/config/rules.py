@@ -63,9 +63,9 @@ def _watched_metric_exists(task: Task, train: Train) -> Iterator[Problem]:
 
 
 def _agrees(task: Task, metric: str, path: str, direction: Direction | None) -> Iterator[Problem]:
-    own = task.metrics.get(metric)
-    if own and direction and direction != own:
-        yield Problem(path, f"{metric} gets better when you {own} it; remove the key or write {own!r}")
+    right = task.metrics.get(metric)
+    if right and direction and direction != right:
+        yield Problem(path, f"{metric} gets better when you {right} it; remove the key or write {right!r}")
 
 
 def _direction_agrees(task: Task, search: Search) -> Iterator[Problem]:
@@ -174,24 +174,24 @@ def _warmup_is_shorter_than_the_training(schedule: Schedule, train: Train) -> It
         yield Problem("schedule.warmup", message)
 
 
-def _dropout_is_heard(peft: Peft, freeze: Freeze, regularization: Regularization) -> Iterator[Problem]:
+def _dropout_has_an_effect(peft: Peft, freeze: Freeze, regularization: Regularization) -> Iterator[Problem]:
     remedy = (
         "freeze.eval_mode=false" if isinstance(freeze, Freezing) else "freeze={strategy: adapter, eval_mode: false}"
     )
-    for place in _silent(peft, freeze):
-        if asked := getattr(regularization, f"{place}_dropout"):
-            message = f"frozen layers run without dropout, so {asked} would do nothing here; remove it, or write "
-            yield Problem(f"regularization.{place}_dropout", message + remedy)
+    for key in _keys_without_effect(peft, freeze):
+        if dropout := getattr(regularization, key):
+            message = f"frozen layers run without dropout, so {dropout} would do nothing here; remove it, or write "
+            yield Problem(f"regularization.{key}", message + remedy)
 
 
-def _silent(peft: Peft, freeze: Freeze) -> tuple[str, ...]:
-    """Where dropout is not heard, because every module that has it rests."""
+def _keys_without_effect(peft: Peft, freeze: Freeze) -> tuple[str, ...]:
+    """Keys of a dropout that has no effect, because every module that has it runs in eval mode."""
     all_frozen = isinstance(freeze, FreezeEncoder) or not isinstance(peft, NoPeft)
     biases = isinstance(peft, BitFit) or (isinstance(peft, LowRank) and peft.bias == "all")
     if not (all_frozen and frozen_in_eval(freeze, peft)) or biases:
         return ()
     norms = isinstance(peft, LayerNormTuning) or (isinstance(freeze, Freezing) and freeze.unfreeze_layernorm)
-    return ("attention",) if norms else ("encoder", "attention")
+    return ("attention_dropout",) if norms else ("encoder_dropout", "attention_dropout")
 
 
 def _gamma_is_within_its_bounds(task: Task) -> Iterator[Problem]:
@@ -235,13 +235,14 @@ def _a_column_has_one_meaning(task: Task, data: Data) -> Iterator[Problem]:
             )
     if data.text_pair in data.text_columns:
         yield Problem("data.text_pair", f"the two texts of a pair are two columns, but got {data.text_pair!r} twice")
-    for key in ("text", "columns"):
-        names = getattr(data, key)
+    for list_key in ("text", "columns"):
+        names = getattr(data, list_key)
         if isinstance(names, tuple):
             if not names:
-                yield Problem(f"data.{key}", "there must be at least one column, but the list is empty")
+                yield Problem(f"data.{list_key}", "there must be at least one column, but the list is empty")
             for name in sorted({name for name in names if names.count(name) > 1}):
-                yield Problem(f"data.{key}", f"every column is named once, but got {name!r} {names.count(name)} times")
+                message = f"every column is named once, but got {name!r} {names.count(name)} times"
+                yield Problem(f"data.{list_key}", message)
 
 
 def _a_column_of_splits_is_of_one_file(data: Data) -> Iterator[Problem]:
@@ -268,13 +269,12 @@ RULES: tuple[Rule, ...] = (
     _own_rate_is_one_rate,
     _adapter_rate_has_an_adapter,
     _warmup_is_shorter_than_the_training,
-    _dropout_is_heard,
+    _dropout_has_an_effect,
     _gamma_is_within_its_bounds,
     _hub_data_is_pinned,
     _a_column_has_one_meaning,
     _a_column_of_splits_is_of_one_file,
 )
-"""Rules between sections; each names the sections it reads as its parameters."""
 
 
 @cache

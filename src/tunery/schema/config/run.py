@@ -90,8 +90,8 @@ class RunConfig(Spec):
         try:
             return read(given)
         except ValidationError as error:
-            told = [Problem(".".join(map(str, detail["loc"])), detail["msg"]) for detail in error.errors()]
-            raise ConfigError(told) from error
+            problems = [Problem(".".join(map(str, detail["loc"])), detail["msg"]) for detail in error.errors()]
+            raise ConfigError(problems) from error
 
     @field_validator("optim")
     @classmethod

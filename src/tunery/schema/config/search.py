@@ -1,4 +1,4 @@
-"""What a study looks for, how it proposes, when it gives a trial up, and what it does at its end."""
+"""What a study looks for, how it proposes, when it prunes a trial, and what it does at its end."""
 
 from typing import Annotated, Literal, get_args
 

@@ -14,15 +14,15 @@ class TaskSpec(Spec):
     """What every task says of itself."""
 
     metrics: ClassVar[Metrics]
-    of_training: ClassVar[tuple[str, ...]] = ()
-    """Keys that the rows do not depend on."""
+    training_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that only training reads: the rows do not depend on them."""
     label_key: ClassVar[str | None] = None
     """Key of `data` with the column, or columns, of its labels; None: it has none."""
     kind: str
 
-    def of_rows(self) -> Self:
-        """What of it the rows depend on."""
-        return self.model_copy(update={key: type(self).model_fields[key].default for key in self.of_training})
+    def without_training_keys(self) -> Self:
+        """The same task with the defaults of all keys that the rows do not depend on."""
+        return self.model_copy(update={key: type(self).model_fields[key].default for key in self.training_keys})
 
 
 class ClassificationTask(TaskSpec):
@@ -39,7 +39,7 @@ class ClassificationTask(TaskSpec):
         "ece": "minimize",
         "loss": "minimize",
     }
-    of_training: ClassVar[tuple[str, ...]] = ("loss",)
+    training_keys: ClassVar[tuple[str, ...]] = ("loss",)
     label_key: ClassVar[str | None] = "label"
     kind: Literal["classification"] = "classification"
     loss: SingleLabelLoss = CrossEntropy()
@@ -58,7 +58,7 @@ class MultilabelTask(TaskSpec):
         "pr_auc": "maximize",
         "loss": "minimize",
     }
-    of_training: ClassVar[tuple[str, ...]] = ("loss",)
+    training_keys: ClassVar[tuple[str, ...]] = ("loss",)
     label_key: ClassVar[str | None] = "labels"
     kind: Literal["multilabel"] = "multilabel"
     loss: MultiLabelLoss = Bce()

@@ -8,7 +8,15 @@ from typing import Any, Final, get_args
 from pydantic.fields import FieldInfo
 
 from tunery.schema.config.run import RunConfig
-from tunery.schema.reading.fields import default_domain, element, members, tag_of, type_text, written, written_name
+from tunery.schema.reading.fields import (
+    default_domain,
+    element,
+    members,
+    tag_of,
+    type_text,
+    written_name,
+    written_names,
+)
 from tunery.schema.reading.yaml_text import parse_yaml
 from tunery.schema.results.comparison import ComparisonResult
 from tunery.schema.results.run import RunResult
@@ -16,6 +24,14 @@ from tunery.schema.results.storage import Storage
 from tunery.schema.results.study import StudyResult
 from tunery.schema.space.yaml_file import default_space, domain_text
 from tunery.schema.spec import Choices, Domain, Spec
+
+RECORDS: Final[Mapping[str, tuple[str, type[Spec]]]] = {
+    "result": ("result.json", RunResult),
+    "study": ("study.json", StudyResult),
+    "comparison": ("comparison.json", ComparisonResult),
+    "storage": ("`storage` of `tunery report --json`", Storage),
+}
+"""Title and outermost class of every record that has a schema, by its name in `tunery schema`."""
 
 Pictures = Mapping[tuple[str, str], str]
 """Text drawings of choices, by section and name: `("schedule", "linear")`."""
@@ -35,102 +51,65 @@ range a study takes by itself; all of them in one file: `tunery schema space`.
 """
 
 
-def json_schema() -> dict[str, Any]:
+def config_schema() -> dict[str, Any]:
     """JSON Schema of a config with every choice written out in full."""
     return {"$schema": _DIALECT, **RunConfig.model_json_schema()}
 
 
-def result_schema() -> dict[str, Any]:
-    """JSON Schema of `result.json`."""
-    return {"$schema": _DIALECT, **RunResult.model_json_schema(mode="serialization")}
+def record_schema(name: str) -> dict[str, Any]:
+    """JSON Schema of one of the `RECORDS`."""
+    _, root = RECORDS[name]
+    return {"$schema": _DIALECT, **root.model_json_schema(mode="serialization")}
 
 
-def study_schema() -> dict[str, Any]:
-    """JSON Schema of `study.json`."""
-    return {"$schema": _DIALECT, **StudyResult.model_json_schema(mode="serialization")}
-
-
-def comparison_schema() -> dict[str, Any]:
-    """JSON Schema of `comparison.json`."""
-    return {"$schema": _DIALECT, **ComparisonResult.model_json_schema(mode="serialization")}
-
-
-def storage_schema() -> dict[str, Any]:
-    """JSON Schema of what `tunery report --json` says is stored."""
-    return {"$schema": _DIALECT, **Storage.model_json_schema(mode="serialization")}
-
-
-def markdown(pictures: Pictures) -> str:
+def config_markdown(pictures: Pictures) -> str:
     """The reference of every section, choice and key of a config, with `pictures` under the headings of choices."""
     fields = RunConfig.model_fields
     plain = {name: field for name, field in fields.items() if not _specs(field)}
-    blocks = [_PREFACE, "## Top level\n", _table("", plain)]
+    blocks = [_PREFACE, "## Top level\n", _config_table("", plain)]
     for name, field in fields.items():
         if name not in plain:
             blocks += _section(name, field, pictures, level=2)
     return "\n".join(blocks)
 
 
-def result_markdown() -> str:
-    """The reference of `result.json`."""
-    return _record("result.json", RunResult)
-
-
-def study_markdown() -> str:
-    """The reference of `study.json`."""
-    return _record("study.json", StudyResult)
-
-
-def comparison_markdown() -> str:
-    """The reference of `comparison.json`."""
-    return _record("comparison.json", ComparisonResult)
-
-
-def storage_markdown() -> str:
-    """The reference of what `tunery report --json` says is stored."""
-    return _record("`storage` of `tunery report --json`", Storage)
-
-
-def space_document() -> Any:
-    """The config that `space_text.default_space` writes, as plain data."""
-    return parse_yaml(default_space(), source="the default space")
-
-
-def space_markdown() -> str:
-    """The same as a page."""
-    return f"# The default space\n\n```yaml\n{default_space()}```\n"
-
-
-def _record(title: str, root: type[Spec]) -> str:
+def record_markdown(name: str) -> str:
+    """The reference of one of the `RECORDS`, and of all records inside it."""
+    title, root = RECORDS[name]
     blocks, waiting, done = [f"# {title}\n", f"{_doc(root)}\n"], [root], {root}
     while waiting:
         spec = waiting.pop(0)
         blocks += [] if spec is root else [f"## {spec.__name__}\n", f"{_doc(spec)}\n"]
-        blocks.append(_record_table(spec.model_fields))
-        nested = [inner for field in spec.model_fields.values() for inner in _specs(field) if inner not in done]
+        rows, nested = [], list[type[Spec]]()
+        for key, field in spec.model_fields.items():
+            specs = _specs(field)
+            type_name = ", ".join(inner.__name__ for inner in specs) or type_text(field)
+            rows.append((f"`{key}`", type_name, _description(field)))
+            nested += [inner for inner in specs if inner not in done]
+        blocks.append(_table(("key", "type", "meaning"), rows))
         waiting += dict.fromkeys(nested)
         done |= set(nested)
     return "\n".join(blocks)
 
 
-def _record_table(fields: dict[str, FieldInfo]) -> str:
-    rows = [(f"`{key}`", _record_type(field), _said(field)) for key, field in fields.items()]
-    return _rows(("key", "type", "meaning"), rows)
+def space_document() -> Any:
+    """The default search space as plain data."""
+    return parse_yaml(default_space(), source="the default space")
 
 
-def _record_type(field: FieldInfo) -> str:
-    names = ", ".join(spec.__name__ for spec in _specs(field))
-    return names or type_text(field)
+def space_markdown() -> str:
+    """The default search space as a page."""
+    return f"# The default space\n\n```yaml\n{default_space()}```\n"
 
 
 def _section(path: str, field: FieldInfo, pictures: Pictures, *, level: int) -> Iterator[str]:
     listed, specs = element(field), _specs(field)
     tag = tag_of(listed or field)
     yield f"{'#' * level} {path}\n"
-    yield f"{_said(field)}{' A list.' if listed else ''}\n"
+    yield f"{_description(field)}{' A list.' if listed else ''}\n"
     if tag is not None:
         yield f"Choices of `{path}.{tag}`: {', '.join(f'`{_name(spec, tag)}`' for spec in specs)}.\n"
-        if searched := _domain(written(default_domain(field), members(field))):
+        if searched := _domain(written_names(default_domain(field), members(field))):
             yield f"Searched: {searched}.\n"
     for spec in specs:
         keys = {key: inner for key, inner in spec.model_fields.items() if key != tag}
@@ -140,7 +119,7 @@ def _section(path: str, field: FieldInfo, pictures: Pictures, *, level: int) -> 
         if (path, _name(spec, tag)) in pictures:
             yield f"```text\n{pictures[path, _name(spec, tag)]}\n```\n"
         if keys:
-            yield _table(f"{path}.", keys)
+            yield _config_table(f"{path}.", keys)
         for key, inner in keys.items():
             if _specs(inner):
                 yield from _section(f"{path}.{key}", inner, pictures, level=level + 1)
@@ -162,29 +141,26 @@ def _specs(field: FieldInfo) -> list[type[Spec]]:
     return list(dict.fromkeys(inside(field.annotation)))
 
 
-def _table(prefix: str, fields: dict[str, FieldInfo]) -> str:
-    rows = [
-        (f"`{prefix}{key}`", _type(field), _default(field), _domain(default_domain(field)), _said(field))
-        for key, field in fields.items()
-    ]
-    return _rows(("key", "value", "default", "searched", "meaning"), rows)
+def _config_table(prefix: str, fields: dict[str, FieldInfo]) -> str:
+    rows = []
+    for key, field in fields.items():
+        values = f"{'one of the choices' if tag_of(field) else 'keys'} below" if members(field) else type_text(field)
+        searched = _domain(default_domain(field))
+        rows.append((f"`{prefix}{key}`", values, _default(field), searched, _description(field)))
+    return _table(("key", "value", "default", "searched", "meaning"), rows)
 
 
-def _rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A Markdown table."""
     lines = [head, ("---",) * len(head), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
-
-
-def _type(field: FieldInfo) -> str:
-    return f"{'one of the choices' if tag_of(field) else 'keys'} below" if members(field) else type_text(field)
 
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
     if isinstance(field.default, Spec):
-        tag = tag_of(field)
-        return f"`{written_name(type(field.default))}`" if tag else "as below"
+        return f"`{written_name(type(field.default))}`" if tag_of(field) else "as below"
     return f"`{json.dumps(field.default)}`"
 
 
@@ -196,7 +172,7 @@ def _domain(domain: Domain | None) -> str:
     return domain_text(domain)
 
 
-def _said(field: FieldInfo) -> str:
+def _description(field: FieldInfo) -> str:
     return " ".join((field.description or "").split())
 
 

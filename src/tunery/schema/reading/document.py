@@ -31,8 +31,8 @@ def read_document(path: Path) -> Document:
     Raises:
         ConfigError: when the file is missing, not UTF-8, not YAML, or not a mapping.
     """
-    if (mistaken := _mistaken(path)) is not None:
-        raise ConfigError([Problem("", mistaken)], source=str(path))
+    if (refusal := _refusal(path)) is not None:
+        raise ConfigError([Problem("", refusal)], source=str(path))
     document = read_yaml(path)
     if not isinstance(document, dict):
         what = "empty" if document is None else f"a {type(document).__name__}"
@@ -41,8 +41,8 @@ def read_document(path: Path) -> Document:
     return anchored(document, path.resolve().parent)
 
 
-def _mistaken(path: Path) -> str | None:
-    """What to say where a path is one of something else than a config."""
+def _refusal(path: Path) -> str | None:
+    """What to say where a path cannot be that of a config: it is missing, a folder, a file of data."""
     if not has_utf8_path(path):
         return "the path of a config must be UTF-8; rename the file or folder"
     if path.suffix.lower() in _DATA_SUFFIXES and path.is_file():
@@ -92,20 +92,20 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
     problems: list[Problem] = []
     for assignment in assignments:
         path, _, text = assignment.partition("=")
-        written = assignment if len(assignment) <= 100 else f"{assignment[:97]}..."
+        shown = assignment if len(assignment) <= 100 else f"{assignment[:97]}..."
         if not all(path.split(".")) or not text.strip():
-            problems.append(Problem(written, "an override is written key.path=value, for example optim.lr=1e-4"))
+            problems.append(Problem(shown, "an override is written key.path=value, for example optim.lr=1e-4"))
             continue
         try:
             value = parse_yaml(text, source="the overrides")
         except ConfigError as error:
-            problems += [Problem(written, problem.message) for problem in error.problems]
+            problems += [Problem(shown, problem.message) for problem in error.problems]
             continue
         keys, before = path.split("."), result
         result = normalise(_assigned(result, keys, value))
         if len(keys) > 1 and (section := keys[0]) in RunConfig.model_fields:
             field = RunConfig.model_fields[section]
-            result[section] = _switched(result[section], before.get(section), field, keys[1:])
+            result[section] = _without_defaults_of(before.get(section), result[section], field, keys[1:])
     if problems:
         raise ConfigError(problems, source="the overrides")
     return result
@@ -118,24 +118,27 @@ def _assigned(document: Any, keys: list[str], value: Any) -> Any:
     return {**inside, keys[0]: _assigned(inside.get(keys[0]), keys[1:], value)}
 
 
-def _switched(now: Any, before: Any, field: FieldInfo, keys: Sequence[str]) -> Any:
-    """`now`, where an assignment to `keys` below `field` may have made another choice: what only the choice `before`
-    has is left out where it says no more than a default, as `r: 8` in the config that `tunery init` writes."""
+def _without_defaults_of(before: Any, now: Any, field: FieldInfo, keys: Sequence[str]) -> Any:
+    """The value `now` of `field`, where an assignment to `keys` below it may have made another choice: a key that only
+    the choice `before` has is left out where it holds its default, as `r: 8` in the config that `tunery init` writes.
+    """
     key, *below = keys
     if not isinstance(now, Mapping) or not isinstance(before, Mapping):
         return now
     old = {name: inner for spec in branches(before, field).values() for name, inner in spec.model_fields.items()}
     if below:
-        return {**now, key: _switched(now[key], before.get(key), old[key], below)} if key in old else now
+        if key not in old:
+            return now
+        return {**now, key: _without_defaults_of(before.get(key), now[key], old[key], below)}
     names = now[key] if isinstance(now[key], list) else [now[key]]
     if key != tag_of(field) or not all(isinstance(name, str) and name in members(field) for name in names):
         return now
     kept = {inner for name in names for inner in members(field)[name].model_fields}
-    return {name: value for name, value in now.items() if name in kept or not _is_default(value, old.get(name))}
-
-
-def _is_default(value: Any, field: FieldInfo | None) -> bool:
-    return field is not None and (tuple(value) if isinstance(value, list) else value) == field.default
+    return {
+        name: value
+        for name, value in now.items()
+        if name in kept or name not in old or (tuple(value) if isinstance(value, list) else value) != old[name].default
+    }
 
 
 def normalise(document: Document) -> Document:
@@ -195,7 +198,7 @@ def valid_sections(problems: Iterable[Problem]) -> list[str]:
 
 
 def read_section(name: str, document: Document) -> Any:
-    """The value of one section of a document that has no problems there; its default where the document is silent.
+    """The value of one section of a document that has no problems there; its default where the document has none.
 
     Raises:
         ConfigError: when a rule inside the section is broken.

@@ -64,11 +64,11 @@ def written_name(spec: type[Spec]) -> str:
     return spec.written_as or (str(spec.model_fields[tag].default) if tag else "")
 
 
-def written(names: Any, specs: Mapping[str, type[Spec]]) -> Any:
-    """A tag, or a domain of tags, with the names that people choose by."""
-    if isinstance(names, Choices):
-        return Choices(tuple(written(name, specs) for name in names.values))
-    return written_name(specs[names]) if names in specs else names
+def written_names(tags: Any, specs: Mapping[str, type[Spec]]) -> Any:
+    """For a tag, or a domain of tags, the names by which people choose; what is no tag is returned as it is."""
+    if isinstance(tags, Choices):
+        return Choices(tuple(written_names(tag, specs) for tag in tags.values))
+    return written_name(specs[tags]) if tags in specs else tags
 
 
 def recorded_name(name: Any, specs: Mapping[str, type[Spec]]) -> Any:
@@ -125,11 +125,11 @@ def default_domain(field: FieldInfo) -> Domain | None:
     return domains[0] if domains else None
 
 
-def words(annotation: Any) -> list[str]:
+def literal_names(annotation: Any) -> list[str]:
     """Every name that a field with a closed list of names accepts."""
     if get_origin(annotation) is Literal:
         return [str(value) for value in get_args(annotation)]
-    return [word for arg in get_args(annotation) for word in words(arg)]
+    return [name for arg in get_args(annotation) for name in literal_names(arg)]
 
 
 def type_text(field: FieldInfo) -> str:
@@ -147,21 +147,11 @@ def _text(annotation: Any, metadata: Any = ()) -> str:
         return ", or ".join(_text(arg, metadata) for arg in inner if arg is not type(None))
     if origin is Literal:
         return inner[0] if len(inner) == 1 else "one of " + ", ".join(map(str, inner))
+    constraints = [m for item in metadata for m in (item.metadata if isinstance(item, FieldInfo) else [item])]
     if origin is tuple:
-        return _list_text(inner, metadata)
-    return " ".join([_WORDS.get(annotation, "a mapping"), _bounds_text(metadata)]).strip()
-
-
-def _list_text(inner: tuple[Any, ...], metadata: Any) -> str:
-    length = "" if inner[-1] is Ellipsis else f" of {len(inner)}"
-    least = max((getattr(m, "min_length", None) or 0 for m in _flat(metadata)), default=0)
-    return f"a list{length}{f' of at least {least}' if least else ''}, each {_text(inner[0])}"
-
-
-def _bounds_text(metadata: Any) -> str:
-    bounds = [(sign, getattr(m, name, None)) for m in _flat(metadata) for name, sign in _BOUNDS.items()]
-    return " and ".join(f"{sign} {bound:,}" for sign, bound in bounds if bound is not None)
-
-
-def _flat(metadata: Any) -> list[Any]:
-    return [m for item in metadata for m in (item.metadata if isinstance(item, FieldInfo) else [item])]
+        length = "" if inner[-1] is Ellipsis else f" of {len(inner)}"
+        least = max((getattr(m, "min_length", None) or 0 for m in constraints), default=0)
+        return f"a list{length}{f' of at least {least}' if least else ''}, each {_text(inner[0])}"
+    bounds = [(sign, getattr(m, name, None)) for m in constraints for name, sign in _BOUNDS.items()]
+    texts = [f"{sign} {bound:,}" for sign, bound in bounds if bound is not None]
+    return f"{_WORDS.get(annotation, 'a mapping')} {' and '.join(texts)}".strip()

@@ -67,13 +67,13 @@ def _not_json(error: ValueError | RecursionError, text: str) -> NotJson:
 
 
 def _too_long(text: str, reason: str) -> NotJson:
-    """The number that has more digits than Python turns into an int."""
+    """Where the number is that has more digits than Python turns into an int."""
     most = sys.get_int_max_str_digits()
-    found = re.search(rf"\d{{{most + 1}}}", text, re.ASCII)
-    if found is None:
+    number = re.search(rf"\d{{{most + 1}}}", text, re.ASCII)
+    if number is None:
         return NotJson(reason)
-    before = text[: found.start()]
-    column = found.start() - before.rfind("\n")
+    before = text[: number.start()]
+    column = number.start() - before.rfind("\n")
     return NotJson(f"a number has more than {most:,} digits", line=before.count("\n") + 1, column=column)
 
 

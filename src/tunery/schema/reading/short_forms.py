@@ -20,7 +20,8 @@ def expanded(value: Any, field: FieldInfo) -> Any:
     specs, tag, item = members(field), tag_of(field), element(field)
     if item is not None and isinstance(value, list | tuple):
         return [expanded(entry, item) for entry in value]
-    if specs and tag and _is_name(value):
+    names = value if isinstance(value, list) and value else [value]
+    if specs and tag and all(isinstance(name, str) for name in names):
         value = {tag: value}
     if not specs or not isinstance(value, Mapping):
         return value
@@ -31,7 +32,9 @@ def expanded(value: Any, field: FieldInfo) -> Any:
         value |= {tag: _recorded(value[tag], specs)} if tag in value else {}
     chosen = list((branches(value, field) or specs).values())
     return {
-        key: _inside(sub, [specs[key]]) if is_block(key, sub, field) else _key(key, sub, chosen)
+        key: {name: _key(name, inner, [specs[key]]) for name, inner in sub.items()}
+        if is_block(key, sub, field)
+        else _key(key, sub, chosen)
         for key, sub in value.items()
     }
 
@@ -44,25 +47,16 @@ def _recorded(names: Any, specs: Mapping[str, type[Spec]]) -> Any:
     return recorded_name(names, specs)
 
 
-def _inside(value: Mapping[Any, Any], specs: list[type[Spec]]) -> dict[Any, Any]:
-    return {key: _key(key, sub, specs) for key, sub in value.items()}
-
-
 def _key(key: Any, value: Any, specs: list[type[Spec]]) -> Any:
     fields = [spec.model_fields[key] for spec in specs if key in spec.model_fields]
     return expanded(value, fields[0]) if fields else value
-
-
-def _is_name(value: Any) -> bool:
-    names = value if isinstance(value, list) and value else [value]
-    return all(isinstance(name, str) for name in names)
 
 
 def _default_name(value: Mapping[Any, Any], field: FieldInfo) -> str | None:
     """The tag of the field's default, unless a key of `value` belongs to another member alone."""
     if field.is_required() or field.default is None:
         return None
-    elsewhere = {key for spec in members(field).values() for key in spec.model_fields}
-    if elsewhere.isdisjoint(set(value) - set(type(field.default).model_fields)):
+    keys_of_all = {key for spec in members(field).values() for key in spec.model_fields}
+    if keys_of_all.isdisjoint(set(value) - set(type(field.default).model_fields)):
         return str(getattr(field.default, str(tag_of(field))))
     return None

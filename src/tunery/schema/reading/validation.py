@@ -19,10 +19,10 @@ from tunery.schema.reading.fields import (
     is_integer,
     is_numeric,
     is_optional,
+    literal_names,
     members,
     tag_of,
     type_text,
-    words,
     written_name,
 )
 from tunery.schema.spec import Choices, Range, Spec
@@ -30,7 +30,7 @@ from tunery.schema.spec import Choices, Range, Spec
 _ONE_VALUE: Final = "a range or a list of choices is for a study; write one value, or use `tunery search`"
 _BOUND_ERRORS: Final = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number")
 _MOST_STEPS: Final = 2**53
-"""Of a range: floats tell no more apart."""
+"""Steps of a range: floats cannot represent more different numbers."""
 
 
 def section_problems(
@@ -39,18 +39,18 @@ def section_problems(
     """Everything the schema refuses in a document, section by section."""
     for name in document:
         if name not in fields:
-            places = [f"{section}.{name}" for section, field in fields.items() if _has_key(field, name)]
-            meant = f"did you mean {' or '.join(places)}?" if places else did_you_mean(name, fields)
+            paths = [
+                f"{section}.{name}"
+                for section, field in fields.items()
+                if any(name in spec.model_fields for spec in members(field).values())
+            ]
+            meant = f"did you mean {' or '.join(paths)}?" if paths else did_you_mean(name, fields)
             yield Problem(str(name), f"unknown section; {meant}")
     for name, field in fields.items():
         if name in document:
             yield from value_problems(document[name], field, name, searched=searched)
         elif field.is_required():
             yield Problem(name, "this section is required")
-
-
-def _has_key(field: FieldInfo, key: Any) -> bool:
-    return any(key in spec.model_fields for spec in members(field).values())
 
 
 def value_problems(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iterator[Problem]:
@@ -68,16 +68,16 @@ def value_problems(value: Any, field: FieldInfo, path: str, *, searched: bool) -
     elif item is not None and isinstance(value, str) and value in members(item):
         yield Problem(path, f"must be a list; write [{value}]")
     elif members(field):
-        yield from _of_mapping(value, field, path, searched=searched)
+        yield from _mapping_problems(value, field, path, searched=searched)
     elif isinstance(value, Range | Choices) and not searched:
         yield Problem(path, _ONE_VALUE)
     elif isinstance(value, Range) and not is_numeric(field):
         yield Problem(path, f"a range is for numbers; write a list of choices, each {type_text(field)}")
     elif isinstance(value, Range) and is_integer(field) and value.step is not None and value.step % 1:
-        yield Problem(path, f"the step of a range of whole numbers must be one too, but got {shown(value.step)}")
+        yield Problem(path, f"the step of a range of whole numbers must be one too, but got {quoted(value.step)}")
     else:
         for single in ends(value):
-            yield from _of_value(single, field, path)
+            yield from _single_value_problems(single, field, path)
 
 
 def range_problem(value: Mapping[Any, Any]) -> str | None:
@@ -86,21 +86,21 @@ def range_problem(value: Mapping[Any, Any]) -> str | None:
         return f"a range has the keys low, high, log and step, but got {unknown[0]!r}"
     low, high, log, step = value.get("low"), value.get("high"), value.get("log"), value.get("step")
     if not _is_number(low) or not _is_number(high) or not low <= high:
-        return f"`low <= high` must hold for two numbers, but got low={shown(low)}, high={shown(high)}"
+        return f"`low <= high` must hold for two numbers, but got low={quoted(low)}, high={quoted(high)}"
     if log is not None and not isinstance(log, bool):
-        return f"log must be true or false, but got {shown(log)}"
+        return f"log must be true or false, but got {quoted(log)}"
     if log and low <= 0:
-        return f"a logarithmic range needs `low > 0`, but got low={shown(low)}"
+        return f"a logarithmic range needs `low > 0`, but got low={quoted(low)}"
     if log and step is not None:
         return "a range is either logarithmic or stepped; remove log or step"
     if step is not None and not (_is_number(step) and step > 0):
-        return f"step must be a number > 0, but got {shown(step)}"
+        return f"step must be a number > 0, but got {quoted(step)}"
     if step is not None and high - low > _MOST_STEPS * step:
-        return f"a range may have 2**53 steps, the numbers that floats tell apart; {shown(step)} is too small a step"
+        return f"a range may have 2**53 steps, the numbers that floats tell apart; {quoted(step)} is too small a step"
     return None
 
 
-def shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """A value as the user may have written it, cut to a readable length."""
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
@@ -110,25 +110,27 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def _of_mapping(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iterator[Problem]:
+def _mapping_problems(value: Any, field: FieldInfo, path: str, *, searched: bool) -> Iterator[Problem]:
     specs, tag = members(field), tag_of(field)
     if not isinstance(value, Mapping):
         menu = f" or one of {', '.join(_menu(specs))}" if tag else ""
         remedy = "" if value is not None or field.is_required() else "; remove the line to take the defaults"
-        yield Problem(path, f"must be a mapping of keys{menu}, but got {shown(value)}{remedy}")
+        yield Problem(path, f"must be a mapping of keys{menu}, but got {quoted(value)}{remedy}")
         return
     if tag is not None:
         if value.get(tag) is None:
-            yield Problem(f"{path}.{tag}", _required(value, specs, f"{path}.{tag}"))
+            yield Problem(f"{path}.{tag}", _missing_tag_message(value, specs, f"{path}.{tag}"))
         else:
-            yield from _of_tag(value[tag], specs, f"{path}.{tag}", searched=searched)
+            yield from _tag_problems(value[tag], specs, f"{path}.{tag}", searched=searched)
     if chosen := branches(value, field):
-        yield from _of_keys({key: v for key, v in value.items() if key != tag}, chosen, field, path, searched=searched)
-        yield from dict.fromkeys(_missing_keys(value, chosen, path))
+        yield from _key_problems(
+            {key: v for key, v in value.items() if key != tag}, chosen, field, path, searched=searched
+        )
+        yield from dict.fromkeys(_missing_key_problems(value, chosen, path))
 
 
-def _required(value: Mapping[Any, Any], specs: Mapping[str, type[Spec]], path: str) -> str:
-    """What to say where the name of a choice is missing: which it may be, by the keys that are there."""
+def _missing_tag_message(value: Mapping[Any, Any], specs: Mapping[str, type[Spec]], path: str) -> str:
+    """For a choice whose name is missing: which it may be, by the keys that are there."""
     keys = [key for key in value if key != path.rpartition(".")[2]]
     fitting = [name for name, spec in specs.items() if set(keys) <= set(spec.model_fields)]
     if not keys or not fitting or len(fitting) == len(specs):
@@ -138,7 +140,7 @@ def _required(value: Mapping[Any, Any], specs: Mapping[str, type[Spec]], path: s
     return f"required, because {belong}; write{example} {path}={fitting[0]}"
 
 
-def _of_tag(given: Any, specs: Mapping[str, type[Spec]], path: str, *, searched: bool) -> Iterator[Problem]:
+def _tag_problems(given: Any, specs: Mapping[str, type[Spec]], path: str, *, searched: bool) -> Iterator[Problem]:
     if isinstance(given, Range):
         yield Problem(path, f"a range is for numbers; write a list of names from: {', '.join(_menu(specs))}")
     elif isinstance(given, Choices) and not searched:
@@ -146,22 +148,24 @@ def _of_tag(given: Any, specs: Mapping[str, type[Spec]], path: str, *, searched:
     else:
         for name in ends(given):
             if not isinstance(name, str) or name not in specs:
-                yield Problem(path, f"unknown choice {shown(name)}; {did_you_mean(name, _menu(specs))}")
+                yield Problem(path, f"unknown choice {quoted(name)}; {did_you_mean(name, _menu(specs))}")
 
 
 def _menu(specs: Mapping[str, type[Spec]]) -> list[str]:
     return sorted(map(written_name, specs.values()))
 
 
-def _of_keys(
+def _key_problems(
     keys: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], field: FieldInfo, path: str, *, searched: bool
 ) -> Iterator[Problem]:
     blocks = [key for key, value in keys.items() if is_block(key, value, field)]
     names = {key for spec in chosen.values() for key in spec.model_fields}
-    yield from _unknown_keys([key for key in keys if key not in blocks and key not in names], chosen, field, path)
+    yield from _unknown_key_problems(
+        [key for key in keys if key not in blocks and key not in names], chosen, field, path
+    )
     for key, value in keys.items():
         if key in blocks:
-            yield from _of_block(key, value, chosen, field, path, searched=searched)
+            yield from _block_problems(key, value, chosen, field, path, searched=searched)
             continue
         fields = [spec.model_fields[key] for spec in chosen.values() if key in spec.model_fields]
         path_of_key = f"{path}.{key}"
@@ -170,7 +174,7 @@ def _of_keys(
         )
 
 
-def _of_block(
+def _block_problems(
     name: str, keys: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], field: FieldInfo, path: str, *, searched: bool
 ) -> Iterator[Problem]:
     path_of_key, tag = f"{path}.{name}", tag_of(field)
@@ -183,20 +187,20 @@ def _of_block(
     elif tag in keys:
         yield Problem(f"{path_of_key}.{tag}", f"the choice is made in {path}.{tag}; remove this key")
     else:
-        yield from _of_keys(keys, {name: chosen[name]}, field, path_of_key, searched=searched)
+        yield from _key_problems(keys, {name: chosen[name]}, field, path_of_key, searched=searched)
 
 
-def _missing_keys(value: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], path: str) -> Iterator[Problem]:
+def _missing_key_problems(value: Mapping[Any, Any], chosen: Mapping[str, type[Spec]], path: str) -> Iterator[Problem]:
     for name, spec in chosen.items():
         given = {*value, *(value[name] if isinstance(value.get(name), Mapping) else ())}
         for key in (key for key, field in spec.model_fields.items() if field.is_required() and key not in given):
             yield Problem(f"{path}.{key}", "this key is required")
 
 
-def _unknown_keys(
+def _unknown_key_problems(
     keys: Sequence[Any], chosen: Mapping[str, type[Spec]], field: FieldInfo, path: str
 ) -> Iterator[Problem]:
-    """Keys of other choices, told together since one cause and one remedy are behind them, and keys of none."""
+    """Keys of other choices, in one problem since they have one cause and one remedy, and keys of no choice."""
     owners = {key: [name for name, spec in members(field).items() if key in spec.model_fields] for key in keys}
     foreign = [key for key in keys if owners[key]]
     names = [written_name(spec) for spec in chosen.values()]
@@ -214,16 +218,16 @@ def _unknown_keys(
             yield Problem(f"{path}.{key}", f"unknown key; {did_you_mean(key, allowed)}")
 
 
-def _of_value(value: Any, field: FieldInfo, path: str) -> Iterator[Problem]:
+def _single_value_problems(value: Any, field: FieldInfo, path: str) -> Iterator[Problem]:
     if isinstance(value, Mapping) and not {"low", "high"}.isdisjoint(value):
         yield Problem(path, range_problem(value) or _ONE_VALUE)
     elif isinstance(value, bool) and is_numeric(field):
-        yield Problem(path, f"must be {type_text(field)}, but got {shown(value)}")
+        yield Problem(path, f"must be {type_text(field)}, but got {quoted(value)}")
     else:
         try:
             _adapter(field).validate_python(value)
         except ValidationError as error:
-            yield _worded(error.errors()[0], field, path, value)
+            yield _reworded(error.errors()[0], field, path, value)
 
 
 @cache
@@ -232,15 +236,15 @@ def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
     return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
 
 
-def _worded(detail: ErrorDetails, field: FieldInfo, path: str, value: Any) -> Problem:
+def _reworded(detail: ErrorDetails, field: FieldInfo, path: str, value: Any) -> Problem:
     if len(alternatives(field.annotation)) == 1:
         path_of_key = ".".join([path, *(str(part) for part in detail["loc"])])
         if detail["type"] == "literal_error":
-            names = words(field.annotation)
+            names = literal_names(field.annotation)
             return Problem(
-                path_of_key, f"unknown choice {shown(detail['input'])}; {did_you_mean(detail['input'], names)}"
+                path_of_key, f"unknown choice {quoted(detail['input'])}; {did_you_mean(detail['input'], names)}"
             )
         if detail["type"] in _BOUND_ERRORS:
             rule = detail["msg"].replace("Input should be", "must be")
-            return Problem(path_of_key, f"{rule}, but got {shown(detail['input'])}")
-    return Problem(path, f"must be {type_text(field)}, but got {shown(value)}")
+            return Problem(path_of_key, f"{rule}, but got {quoted(detail['input'])}")
+    return Problem(path, f"must be {type_text(field)}, but got {quoted(value)}")

@@ -93,8 +93,9 @@ class _Loader(yaml.SafeLoader):
 
     def _extent(self, node: yaml.Node | None) -> _Extent:
         inner = node.value if isinstance(node, yaml.CollectionNode) else ()
-        parts = [self._extents[part] for item in inner for part in (item if isinstance(item, tuple) else (item,))]
-        return _Extent(1 + sum(part.nodes for part in parts), 1 + max((part.levels for part in parts), default=0))
+        nodes = [node for item in inner for node in (item if isinstance(item, tuple) else (item,))]
+        extents = [self._extents[node] for node in nodes]
+        return _Extent(1 + sum(one.nodes for one in extents), 1 + max((one.levels for one in extents), default=0))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -219,15 +220,15 @@ def parse_yaml(text: str, *, source: str) -> Any:
 
 def _reason(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return place + (getattr(error, "problem", None) or " ".join(str(error).split()))
+    position = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return position + (getattr(error, "problem", None) or " ".join(str(error).split()))
 
 
 def dump_yaml(value: Any, *, width: float = 120) -> str:
     """Write plain data so that `parse_yaml` reads the same data back; keys keep their order.
 
     Args:
-        width: characters of a line, as far as there are places to break it.
+        width: characters of a line, where it can be broken.
     """
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
 

@@ -57,7 +57,7 @@ class CardTask(Record):
             raise ValueError("a label is there twice")
         thresholds = (self.state or {}).get("thresholds")
         if thresholds is not None and (
-            not isinstance(thresholds, list) or not all(isinstance(part, float | int) for part in thresholds)
+            not isinstance(thresholds, list) or not all(isinstance(number, float | int) for number in thresholds)
         ):
             raise ValueError("thresholds are a list of numbers")
         if thresholds is not None and len(thresholds) != len(self.labels):
@@ -90,12 +90,12 @@ class ModelCard(Record):
     def _from_format_1(cls, given: Any) -> Any:
         if not isinstance(given, dict) or "format" in given:
             return given
-        told = dict(given)
-        kind, state = None, told.pop("thresholds", None)
-        if isinstance(told.get("config"), dict) and isinstance(told["config"].get("task"), dict):
-            kind = told["config"]["task"].get("kind")
-        task = {"kind": kind, "labels": told.pop("labels", None), "state": state and {"thresholds": state}}
-        return {**told, "format": 1, "task": task}
+        card = dict(given)
+        kind, thresholds, labels = None, card.pop("thresholds", None), card.pop("labels", None)
+        if isinstance(card.get("config"), dict) and isinstance(card["config"].get("task"), dict):
+            kind = card["config"]["task"].get("kind")
+        state = thresholds and {"thresholds": thresholds}
+        return {**card, "format": 1, "task": {"kind": kind, "labels": labels, "state": state}}
 
     @model_validator(mode="after")
     def _blend_fits(self) -> Self:

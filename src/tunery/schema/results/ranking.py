@@ -14,8 +14,8 @@ def ranking_key(value: float | None, loss: float | None, *order: int, direction:
         loss: on validation.
         order: what tells apart the runs that are sorted together, such as a trial's number.
     """
-    return (_known(None if value is None else minimized(value, direction)), _known(loss), *order)
+    return (_unknown_last(None if value is None else minimized(value, direction)), _unknown_last(loss), *order)
 
 
-def _known(number: float | None) -> float:
+def _unknown_last(number: float | None) -> float:
     return math.inf if number is None or math.isnan(number) else number

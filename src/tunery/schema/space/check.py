@@ -13,6 +13,7 @@ from tunery.schema.space.sampled import domains, opens_branch, sample
 from tunery.schema.spec import Domain
 
 _SAME_FOR_ALL: Final = ("name", "task.kind", "data", "checkpoint", "tracking", "search")
+"""Paths of what all trials of a study have in common."""
 
 
 def check_space(document: Document) -> None:
@@ -27,7 +28,7 @@ def check_space(document: Document) -> None:
     document = normalise(document)
     problems = list(document_problems(document, searched=True))
     for path in domains(document):
-        if any(f"{path}.".startswith(f"{place}.") for place in _SAME_FOR_ALL):
+        if any(f"{path}.".startswith(f"{prefix}.") for prefix in _SAME_FOR_ALL):
             problems.append(Problem(path, "the trials of a study have this in common; write one value"))
     variants: dict[str, list[Variant]] = {}
     for name in valid_sections(problems):
@@ -51,7 +52,7 @@ class Variant(NamedTuple):
 def always_refused_values(document: Document) -> set[tuple[str, Any]]:
     """Pairs of a domain's path and a value that the rules between sections refuse in every combination.
 
-    Nothing is said of sections that are wrong in themselves.
+    Sections that are wrong in themselves are left out.
     """
     document, variants = normalise(document), dict[str, list[Variant]]()
     for name in valid_sections(document_problems(document, searched=True)):
@@ -65,7 +66,7 @@ def _variants(name: str, document: Document) -> list[Variant]:
     last ends of the others: what is refused beside both is taken to be refused beside all."""
     section = {name: document[name]} if name in document else {}
     variants, refused = [], None
-    for values in _turns(section, domains(section)):
+    for values in _assignments(section, domains(section)):
         try:
             variants.append(_variant(name, section, values))
         except ConfigError as error:
@@ -75,25 +76,27 @@ def _variants(name: str, document: Document) -> list[Variant]:
     return variants
 
 
-def _turns(section: Document, domains_by_path: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+def _assignments(section: Document, domains_by_path: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+    """The values of each variant, by path; only of parameters that exist beside the others."""
     tags = [path for path in domains_by_path if opens_branch(path)]
     for index, names in product((0, -1), product(*(ends(domains_by_path[path]) for path in tags))):
         values = {path: ends(domain)[index] for path, domain in domains_by_path.items()}
         values |= zip(tags, names, strict=True)
-        existing = _asked(section, values)
+        existing = _existing(section, values)
         changes = [{path: end} for path in existing if path not in tags for end in ends(domains_by_path[path])]
         yield from ({path: (values | change)[path] for path in existing} for change in changes or [{}])
 
 
-def _asked(section: Document, values: Mapping[str, Any]) -> list[str]:
-    asked: list[str] = []
+def _existing(section: Document, values: Mapping[str, Any]) -> list[str]:
+    """Paths of the parameters that exist where these values are chosen."""
+    paths: list[str] = []
 
     def choose(path: str, domain: Domain) -> Any:
-        asked.append(path)
+        paths.append(path)
         return values[path]
 
     sample(section, choose)
-    return asked
+    return paths
 
 
 def _variant(name: str, section: Document, values: dict[str, Any]) -> Variant:
@@ -101,19 +104,19 @@ def _variant(name: str, section: Document, values: dict[str, Any]) -> Variant:
 
 
 def _always_refused(variants: Mapping[str, list[Variant]]) -> Iterator[tuple[set[tuple[str, Any]], Problem]]:
-    """Pairs of path and value that no variant has without being refused, with what is said about them. There are no
-    pairs where nothing in the section is searched."""
-    refused = list(_dead_ends(variants))
-    dead = {id(variant) for variant, _ in refused}
-    legal = {pair for group in variants.values() for v in group if id(v) not in dead for pair in v.values.items()}
+    """Pairs of path and value that only refused variants have, with the problem. There are no pairs where nothing in
+    the section is searched."""
+    refused = list(_refused_variants(variants))
+    ids = {id(variant) for variant, _ in refused}
+    legal = {pair for group in variants.values() for v in group if id(v) not in ids for pair in v.values.items()}
     for variant, problem in refused:
         pairs = set(variant.values.items()) - legal
         if pairs or not variant.values:
             yield pairs, problem
 
 
-def _dead_ends(variants: Mapping[str, list[Variant]]) -> Iterator[tuple[Variant, Problem]]:
-    """What the rules say about every variant that they refuse next to all variants of the other sections."""
+def _refused_variants(variants: Mapping[str, list[Variant]]) -> Iterator[tuple[Variant, Problem]]:
+    """Every variant that a rule refuses beside all variants of the other sections, with the problem."""
     for rule in RULES:
         names = sections_read(rule)
         if all(name in variants for name in names):
@@ -121,10 +124,11 @@ def _dead_ends(variants: Mapping[str, list[Variant]]) -> Iterator[tuple[Variant,
             for position, group in enumerate(groups):
                 for variant in group:
                     others = [*groups[:position], [variant], *groups[position + 1 :]]
-                    yield from ((variant, problem) for problem in _never_legal(rule, others))
+                    yield from ((variant, problem) for problem in _problems_of_all(rule, others))
 
 
-def _never_legal(rule: Rule, groups: list[list[Variant]]) -> list[Problem]:
+def _problems_of_all(rule: Rule, groups: list[list[Variant]]) -> list[Problem]:
+    """What a rule says of the first combination of variants, where it refuses all; nothing where one is legal."""
     first: list[Problem] = []
     for variants in product(*groups):
         broken = list(rule(*(variant.section for variant in variants)))

@@ -1,6 +1,6 @@
 """The space that a study searches by itself: the default ranges of the schema's fields."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic.fields import FieldInfo
@@ -17,8 +17,8 @@ _SEARCHED: Final = ("task", "model", "peft", "freeze", "optim", "schedule", "reg
 _NEAR: Final = 10.0
 """A peak learning rate is searched up to this factor below and above the defaults of what is searched beside it."""
 
-Dead = Collection[tuple[str, Any]]
-"""Pairs of a path and a value there that are not opened."""
+Refused = Collection[tuple[str, Any]]
+"""Pairs of a path and a value there that the rules refuse in every combination, so that they are not opened."""
 
 
 def space_of(document: Document) -> Document:
@@ -37,87 +37,86 @@ def with_default_domains(document: Document) -> Document:
     """A copy with the schema's default range in place of every searchable value that the document does not fix.
 
     A choice that the document does not make is searched, with the keys of its branches: one that means the same range
-    in every branch that has it stands once, others stand under the name of their branch. What the rest of the document
+    in every branch that has it is written once, others under the name of their branch. What the rest of the document
     rules out is not opened.
     """
-    written, dead = with_domains(document), set[tuple[str, Any]]()
-    own = set(domains(written))
+    written, refused = with_domains(document), set[tuple[str, Any]]()
+    own_paths = set(domains(written))
     while True:
-        opened = _opened_document(written, dead)
-        found = {(path, value) for path, value in always_refused_values(opened) if path not in own}
-        if found <= dead:
-            return (
-                opened
-                if "optim.lr" in own or any(document_problems(opened, searched=True))
-                else _with_near_rates(opened)
-            )
-        dead |= found
+        opened = _opened_document(written, refused)
+        refused_now = {(path, value) for path, value in always_refused_values(opened) if path not in own_paths}
+        if refused_now <= refused:
+            break
+        refused |= refused_now
+    if "optim.lr" in own_paths or any(document_problems(opened, searched=True)):
+        return opened
+    return _with_near_rates(opened)
 
 
-def _opened_document(written: Document, dead: Dead) -> Document:
+def _opened_document(written: Document, refused: Refused) -> Document:
     opened = {
-        name: _opened(written.get(name, {}), field, name, dead) if name in _SEARCHED else written.get(name)
+        name: _opened(written.get(name, {}), field, name, refused) if name in _SEARCHED else written.get(name)
         for name, field in RunConfig.model_fields.items()
         if name in _SEARCHED or name in written
     }
     return {**opened, **{key: value for key, value in written.items() if key not in opened}}
 
 
-def _opened(written: Any, field: FieldInfo, path: str, dead: Dead) -> Any:
+def _opened(written: Any, field: FieldInfo, path: str, refused: Refused) -> Any:
+    """The value of a field, or of a section, with a domain in place of everything in it that is not written."""
     tag, domain = tag_of(field), default_domain(field)
     if written == {} and tag and domain is not None:
-        written = {tag: _living(domain, f"{path}.{tag}", dead)}
+        written = {tag: _without_refused(domain, f"{path}.{tag}", refused)}
     written = expanded(written, field)
     if not isinstance(written, Mapping):
         return written
     opened, chosen = dict(written), branches(written, field)
-    for key, fields in _by_key(chosen.values()).items():
-        if members(fields[0]):
-            if key in written or fields[0].default is not None:
-                opened[key] = _opened(written.get(key, {}), fields[0], f"{path}.{key}", dead)
+    fields: dict[str, FieldInfo] = {}
+    for spec in chosen.values():
+        fields |= {key: inner for key, inner in spec.model_fields.items() if key not in fields}
+    for key, inner in fields.items():
+        if members(inner):
+            if key in written or inner.default is not None:
+                opened[key] = _opened(written.get(key, {}), inner, f"{path}.{key}", refused)
         elif key not in written:
-            opened = _merged(opened, _opened_key(key, chosen, path, dead))
+            opened = _merged(opened, _opened_key(key, chosen, path, refused))
     return _in_order(opened, field)
 
 
-def _by_key(specs: Iterable[type[Spec]]) -> dict[str, list[FieldInfo]]:
-    found: dict[str, list[FieldInfo]] = {}
-    for spec in specs:
-        for key, field in spec.model_fields.items():
-            found.setdefault(key, []).append(field)
-    return found
-
-
-def _opened_key(key: str, chosen: Mapping[str, type[Spec]], path: str, dead: Dead) -> Document:
+def _opened_key(key: str, chosen: Mapping[str, type[Spec]], path: str, refused: Refused) -> Document:
     """A key with its range, once where it means the same in all branches that have it, else under their names."""
-    found = {name: default_domain(spec.model_fields[key]) for name, spec in chosen.items() if key in spec.model_fields}
-    first = next(iter(found.values()))
-    if all(domain == first for domain in found.values()):
-        here = first and _living(first, f"{path}.{key}", dead)
-        return {} if here is None else {key: here}
-    living = {name: domain and _living(domain, f"{path}.{name}.{key}", dead) for name, domain in found.items()}
-    return {name: {key: domain} for name, domain in living.items() if domain is not None}
+    by_branch = {
+        name: default_domain(spec.model_fields[key]) for name, spec in chosen.items() if key in spec.model_fields
+    }
+    first = next(iter(by_branch.values()))
+    if all(domain == first for domain in by_branch.values()):
+        shared = first and _without_refused(first, f"{path}.{key}", refused)
+        return {} if shared is None else {key: shared}
+    left = {
+        name: domain and _without_refused(domain, f"{path}.{name}.{key}", refused) for name, domain in by_branch.items()
+    }
+    return {name: {key: domain} for name, domain in left.items() if domain is not None}
 
 
-def _living(domain: Domain, path: str, dead: Dead) -> Any:
-    """What of a domain is not dead: a domain, its only value, or None."""
-    left = tuple(value for value in ends(domain) if (path, value) not in dead)
+def _without_refused(domain: Domain, path: str, refused: Refused) -> Any:
+    """What of a domain is not refused: a domain, its only value, or None."""
+    left = tuple(value for value in ends(domain) if (path, value) not in refused)
     if isinstance(domain, Range):
         return domain if left == ends(domain) else None
     return Choices(left) if len(left) > 1 else next(iter(left), None)
 
 
 def _merged(opened: Document, more: Document) -> Document:
-    """What is written goes before what is opened, in a block as anywhere."""
+    """Both together; in a block that both have, the values of `opened` count."""
     blocks = {key: {**value, **opened.get(key, {})} for key, value in more.items() if isinstance(value, Mapping)}
     return {**opened, **more, **blocks}
 
 
 def _in_order(opened: Document, field: FieldInfo) -> Document:
-    """The choice, what stands beside it, then the blocks in the order of the menu."""
-    menu = [None, *members(field)]
-    last = {key: menu.index(key) if is_block(key, value, field) else 0 for key, value in opened.items()}
-    return {key: opened[key] for key in sorted(opened, key=lambda key: (last[key], key != tag_of(field)))}
+    """The choice, the keys beside it, then the blocks in the order of the union."""
+    names = [None, *members(field)]
+    position = {key: names.index(key) if is_block(key, value, field) else 0 for key, value in opened.items()}
+    return {key: opened[key] for key in sorted(opened, key=lambda key: (position[key], key != tag_of(field)))}
 
 
 def rates_left_out(space: Document) -> Iterator[str]:
@@ -140,8 +139,9 @@ def rates_left_out(space: Document) -> Iterator[str]:
         for spec in methods.values():
             default = optimizer.lr_ratio * spec.default_lr
             if not rates.low <= default <= rates.high:
-                beside = f"{default:.2g}, for peft.method={written_name(spec)} with {name}"
-                yield f"optim.lr from {rates.low:.2g} to {rates.high:.2g} leaves out the default, {beside}"
+                method = f"peft.method={written_name(spec)}"
+                left_out = f"leaves out the default, {default:.2g}, for {method} with {name}"
+                yield f"optim.lr from {rates.low:.2g} to {rates.high:.2g} {left_out}"
 
 
 def _with_near_rates(document: Document) -> Document:
@@ -166,5 +166,5 @@ def _cut(whole: Range, near: Range) -> Range:
 
 
 def _rounded(rate: float) -> float:
-    """Without the last digits of a product of floats."""
+    """Three digits: without the last ones of a product of floats."""
     return float(f"{rate:.3g}")

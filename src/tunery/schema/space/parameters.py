@@ -46,8 +46,8 @@ def _of_section(value: Mapping[str, Any], field: FieldInfo, path: str, when: Whe
     for key, inner in value.items():
         if is_block(key, inner, field):
             for name, sub in inner.items():
-                place = f"{path}.{key}.{name}"
-                yield from _of_field(sub, chosen[key].model_fields[name], place, {**when, choice: (key,)})
+                path_of_key = f"{path}.{key}.{name}"
+                yield from _of_field(sub, chosen[key].model_fields[name], path_of_key, {**when, choice: (key,)})
         elif key != tag and (owners := owners_of(key, value, chosen)):
             condition = when if len(owners) == len(chosen) else {**when, choice: owners}
             yield from _of_field(inner, chosen[owners[0]].model_fields[key], f"{path}.{key}", condition)

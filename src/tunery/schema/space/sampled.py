@@ -44,7 +44,7 @@ def _read(value: Any, fields: list[FieldInfo]) -> Any:
     specs = [spec for field in fields for spec in members(field).values()]
     if specs and isinstance(value, Mapping):
         return {
-            key: _read_keys(sub, [members(fields[0])[key]])
+            key: {name: _read_key(name, inner, [members(fields[0])[key]]) for name, inner in sub.items()}
             if is_block(key, sub, fields[0])
             else _read_key(key, sub, specs)
             for key, sub in value.items()
@@ -57,10 +57,6 @@ def _read(value: Any, fields: list[FieldInfo]) -> Any:
     if isinstance(value, list) and value and (not nested or all(isinstance(item, list) for item in value)):
         return Choices(tuple(tuple(item) if isinstance(item, list) else item for item in value))
     return value
-
-
-def _read_keys(value: Mapping[Any, Any], specs: list[type[Spec]]) -> Document:
-    return {key: _read_key(key, sub, specs) for key, sub in value.items()}
 
 
 def _read_key(key: Any, value: Any, specs: list[type[Spec]]) -> Any:
@@ -102,15 +98,15 @@ def _sampled_value(value: Any, field: FieldInfo, path: str, choose: Choose) -> A
     foreign = {key for spec in branches(value, field).values() for key in spec.model_fields} - set(inner)
     name = chosen.get(tag) if tag else None
     block = chosen[name] if isinstance(name, str) and is_block(name, chosen.get(name), field) else {}
-    places = {
+    values_and_paths = {
         key: (sub, f"{path}.{key}")
         for key, sub in chosen.items()
         if key not in foreign and key not in block and not is_block(key, sub, field)
     }
-    places |= {key: (sub, f"{path}.{name}.{key}") for key, sub in block.items()}
+    values_and_paths |= {key: (sub, f"{path}.{name}.{key}") for key, sub in block.items()}
     sampled = {
-        key: _sampled_value(sub, inner[key], place, choose) if key in inner else sub
-        for key, (sub, place) in places.items()
+        key: _sampled_value(sub, inner[key], path_of_key, choose) if key in inner else sub
+        for key, (sub, path_of_key) in values_and_paths.items()
     }
     return {key: sub for key, sub in sampled.items() if sub is not UNSET}
 
@@ -131,7 +127,7 @@ def config_path(path: str) -> str:
 
 
 def may_be_unset(path: str) -> bool:
-    """Whether a parameter may be left out where it would do nothing: null says so in its place."""
+    """Whether a parameter may be left out where it would have no effect: null is a value of its field."""
     return all(is_optional(field) for field in fields_at(path))
 
 

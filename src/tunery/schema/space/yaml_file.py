@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from tunery.schema.config.run import RunConfig
 from tunery.schema.reading.document import Document
-from tunery.schema.reading.fields import branches, is_block, tag_of, written, written_name
+from tunery.schema.reading.fields import branches, is_block, tag_of, written_name, written_names
 from tunery.schema.reading.yaml_text import yaml_line
 from tunery.schema.space.default import with_default_domains
 from tunery.schema.space.parameters import owners_of, parameters
@@ -60,7 +60,7 @@ def _inside(value: Mapping[str, Any], field: FieldInfo, *, indent: int) -> Itera
                 own = chosen[key].model_fields[name]
                 yield from _of_key(name, sub, own, first_sentence(own.description), indent=indent + 2)
         elif key == tag:
-            yield from _line(f"{key}: {value_yaml(written(inner, chosen))}", "", indent=indent)
+            yield from _line(f"{key}: {value_yaml(written_names(inner, chosen))}", "", indent=indent)
         else:
             owners = owners_of(key, value, chosen)
             own = chosen[owners[0]].model_fields[key]

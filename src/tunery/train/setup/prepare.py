@@ -65,7 +65,7 @@ def examine(config: RunConfig, *, base: str | None = None, trust_remote_code: bo
     """The same as `prepare`, fatal findings included."""
     model = _base(config.model, base, trust_remote_code=trust_remote_code)
     files = _file_states(config.data)
-    prepared = _prepared(config.data, config.task.of_rows(), model, config.model.max_length, files)
+    prepared = _prepared(config.data, config.task.without_training_keys(), model, config.model.max_length, files)
     undefined = tuple(_undefined_metrics(config, prepared))
     return replace(prepared, findings=(*undefined, *prepared.findings)) if undefined else prepared
 
@@ -78,7 +78,7 @@ def look_at(config: RunConfig, *, say: Callable[[str], None], trust_remote_code:
     """
     model = _base(config.model, None, trust_remote_code=trust_remote_code)
     say("reading and splitting the data")
-    spec = config.task.of_rows()
+    spec = config.task.without_training_keys()
     splits = read_splits(config.data, spec, seed=config.data.seed)
     prepared = _examined(config.data, spec, model, config.model.max_length, splits, most_rows=_SAMPLE, say=say)
     return replace(prepared, findings=(*_undefined_metrics(config, prepared), *prepared.findings))
@@ -117,7 +117,7 @@ def current_splits(config: RunConfig) -> Splits:
     Raises:
         DataError: when they cannot be read.
     """
-    return _splits(config.data, config.task.of_rows(), _file_states(config.data))
+    return _splits(config.data, config.task.without_training_keys(), _file_states(config.data))
 
 
 def data_record(splits: Splits, findings: Sequence[Finding] = ()) -> DataRecord:
