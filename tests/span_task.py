@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tunery.data.batches import NO_TARGET, Targets
-from tunery.data.checks.check import ROW_CHECKS, Check
+from tunery.data.checks.check import Check
+from tunery.data.checks.row_checks import ROW_CHECKS
 from tunery.data.encode import Encoded, encode_windows
 from tunery.data.examples import Annotation, Example, RowReader
 from tunery.data.metrics import finite, log_softmax, sigmoid

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fast_and_slow import examples
-from tunery.data.checks.check import ALLOWABLE, ROW_CHECKS, inspect, refuse_fatal
+from tunery.data.checks.check import ALLOWABLE, inspect, refuse_fatal
 from tunery.data.checks.duplicates import find_duplicates
 from tunery.data.checks.near_duplicates import Words, similar_pairs
+from tunery.data.checks.row_checks import ROW_CHECKS
 from tunery.data.examples import Example, Split, Splits
 from tunery.errors import DataError
 from tunery.schema.results.finding import Finding

@@ -113,7 +113,8 @@ def _refuse_what_check_refuses(data_guess: "Guess", config: str, *, folder: Path
     Raises:
         DataError: they would be refused.
     """
-    from tunery.data.checks.check import QUICK_CHECKS, inspect, refuse_fatal
+    from tunery.data.checks.check import inspect, refuse_fatal
+    from tunery.data.checks.label_checks import QUICK_CHECKS
     from tunery.tasks.table import read_splits
 
     if data_guess.rows > LOOKED_AT_WHOLE:

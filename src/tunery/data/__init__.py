@@ -1,4 +1,4 @@
-"""The data room: rows become examples, examples become batches.
+"""Rows become examples, examples become batches.
 
 reading/       files and Hub data sets -> rows (plain dicts), and by the columns that the config names -> examples
 splitting      which training rows become a missing split

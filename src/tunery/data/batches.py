@@ -34,7 +34,7 @@ NO_TARGET: Final = -100
 
 @dataclass(frozen=True)
 class Targets:
-    """What training is told about the features of a split, by name."""
+    """The targets of training for the features of a split, by name."""
 
     features: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     """One entry for each feature: (features, ...)."""
@@ -43,7 +43,7 @@ class Targets:
 
 
 class Item(NamedTuple):
-    """One feature on its way into a batch."""
+    """One feature with its targets, before it is padded into a batch."""
 
     epoch: int
     feature: int
@@ -282,12 +282,12 @@ def _inputs(
 
 
 def _padded(rows: Sequence[Any], filler: int) -> Tensor:
-    result = np.full((len(rows), max(map(len, rows)), *np.shape(rows[0])[1:]), filler, dtype=_wide(rows[0]))
+    result = np.full((len(rows), max(map(len, rows)), *np.shape(rows[0])[1:]), filler, dtype=_wide_dtype(rows[0]))
     for index, row in enumerate(rows):
         result[index, : len(row)] = row
     return torch.from_numpy(result)
 
 
-def _wide(row: Any) -> Any:
+def _wide_dtype(row: Any) -> Any:
     """Whole numbers are int64, as torch has them."""
     return np.int64 if np.issubdtype(np.asarray(row).dtype, np.integer) else np.asarray(row).dtype

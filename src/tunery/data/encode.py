@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerBase
 from tunery.data.examples import JOINT, Example
 from tunery.data.splitting import text_key
 
-_ROWS: Final = 1000
-_CHARACTERS: Final = 1_000_000
+_CHUNK_ROWS: Final = 1000
+_CHUNK_CHARACTERS: Final = 1_000_000
 """Rows and characters that are tokenised at once: until it is cut, a text takes some hundred bytes for each token."""
 
 
@@ -117,7 +117,7 @@ def _chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
     start, characters = 0, 0
     for row, example in enumerate(examples):
         length = len(example.text) + len(example.text_pair or "")
-        if row > start and (row - start == _ROWS or characters + length > _CHARACTERS):
+        if row > start and (row - start == _CHUNK_ROWS or characters + length > _CHUNK_CHARACTERS):
             yield examples[start:row]
             start, characters = row, 0
         characters += length
@@ -157,8 +157,8 @@ def _unknown_share(ids: Sequence[npt.NDArray[np.int32]], tokenizer: PreTrainedTo
     unknown_id = None if tokenizer.unk_token_id in others else tokenizer.unk_token_id
     special_ids = [token for token in tokenizer.all_special_ids if token != tokenizer.unk_token_id]
     words, unknown = 0, 0
-    for start in range(0, len(ids), _ROWS):
-        tokens = np.concatenate(ids[start : start + _ROWS])
+    for start in range(0, len(ids), _CHUNK_ROWS):
+        tokens = np.concatenate(ids[start : start + _CHUNK_ROWS])
         unknown += int(np.count_nonzero(tokens == unknown_id))
         words += int(np.count_nonzero(~np.isin(tokens, special_ids)))
     return unknown / max(words, 1)

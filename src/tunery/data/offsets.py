@@ -1,4 +1,4 @@
-"""Character offsets that stand where labels are expected: numbers of the characters that are evidence."""
+"""Character offsets in place of labels: numbers of the characters of a text that are evidence."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise

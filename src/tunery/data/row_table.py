@@ -50,14 +50,14 @@ def column_of(entries: Sequence[Array]) -> Array:
     return column
 
 
-def gap(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> float:
+def gap(table: Mapping[str, Array], reference: Mapping[str, Array]) -> float:
     """Largest difference between numbers of two `flat` tables, as a share of the largest number of the column in
-    `theirs`, or of 1 where that is larger; infinite where they have other columns or shapes."""
-    if ours.keys() != theirs.keys() or any(ours[name].shape != theirs[name].shape for name in ours):
+    `reference`, or of 1 where that is larger; infinite where they have other columns or shapes."""
+    if table.keys() != reference.keys() or any(table[name].shape != reference[name].shape for name in table):
         return float("inf")
     gaps = [
-        float(np.abs(ours[name] - theirs[name]).max() / max(1.0, float(np.abs(theirs[name]).max())))
-        for name in ours
-        if ours[name].size
+        float(np.abs(table[name] - reference[name]).max() / max(1.0, float(np.abs(reference[name]).max())))
+        for name in table
+        if table[name].size
     ]
     return float("inf") if any(np.isnan(gaps)) else max(gaps, default=0.0)

@@ -50,13 +50,15 @@ def load_splits(data: Data, *, reader: RowReader, stratum: Stratum, seed: int) -
             rows = read_hub_rows(data.dataset, revision=data.revision, split=file_or_split)
         else:
             source = file_or_split
-            rows, told = read_file(Path(file_or_split), columns=data.columns, encoding=data.encoding)
-            notes += [f"{name}: {note}" for note in told]
-        for part, some in _by_column(rows, data.split, source=source).items() if data.split else [(name, rows)]:
-            sources[part] = f"{source}, where {data.split} says so" if data.split else source
-            examples[part] = examples_of(some, data, reader=reader, source=source)
-            if left_out := len(some) - len(examples[part]):
-                notes.append(f"{part}: {left_out:,} of {len(some):,} rows left out, because they have no label")
+            rows, notes_of_file = read_file(Path(file_or_split), columns=data.columns, encoding=data.encoding)
+            notes += [f"{name}: {note}" for note in notes_of_file]
+        by_split = _by_column(rows, data.split, source=source) if data.split else {name: rows}
+        for split, rows_of_split in by_split.items():
+            sources[split] = f"{source}, where {data.split} says so" if data.split else source
+            examples[split] = examples_of(rows_of_split, data, reader=reader, source=source)
+            if left_out := len(rows_of_split) - len(examples[split]):
+                total = f"{len(rows_of_split):,} rows"
+                notes.append(f"{split}: {left_out:,} of {total} left out, because they have no label")
     shares = {name: getattr(data, f"{name}_size") for name in NAMES if name not in examples}
     if shares:
         examples |= _split_off(examples["train"], shares, stratum=stratum, seed=seed)
@@ -73,23 +75,23 @@ def load_splits(data: Data, *, reader: RowReader, stratum: Stratum, seed: int) -
 
 def _by_column(rows: Sequence[Row], column: str, *, source: str) -> dict[str, list[Row]]:
     """The rows of each split that the column names, train first."""
-    parts: dict[str, list[Row]] = {name: [] for name in NAMES}
+    by_split: dict[str, list[Row]] = {name: [] for name in NAMES}
     unknown: Counter[str] = Counter()
     for row in rows:
         value = str(row.get(column) or "").strip()
-        if (role := split_named(value)) is None:
+        if (split := split_named(value)) is None:
             unknown[value] += 1
         else:
-            parts[role].append(row)
+            by_split[split].append(row)
     if unknown:
         values = enumerated([f"{value!r} {count:,}" for value, count in unknown.most_common()], _SHOWN)
         raise DataError(
             f"{source}: column {column!r} (data.split) must name train, validation or test in each row, but other rows "
             f"have {values}; correct them, or remove data.split"
         )
-    if not parts["train"]:
+    if not by_split["train"]:
         raise DataError(f"{source}: no row is of train, as its column {column!r} (data.split) says")
-    return {name: some for name, some in parts.items() if some}
+    return {name: some for name, some in by_split.items() if some}
 
 
 def _split_off(train: Examples, shares: Mapping[str, float], *, stratum: Stratum, seed: int) -> dict[str, Examples]:
@@ -116,10 +118,13 @@ def _without_unseen_labels(splits: Mapping[str, Examples], *, allowed: bool) -> 
     unseen = {name: {label for e in examples for label in e.labels} - trained for name, examples in splits.items()}
     listed = {name: enumerated([*map(repr, sorted(labels))], _SHOWN) for name, labels in unseen.items() if labels}
     if listed and not allowed:
+        all_unseen = set[str]().union(*unseen.values())
+        alike = [names for names in same_but_for_writing(trained | all_unseen) if not all_unseen.isdisjoint(names)]
+        meant = [f"train has {name!r}" for names in alike for name in names if name in trained]
         raise DataError(
             "every label must occur in train, but these never do: "
             f"{'; '.join(f'{name}: {labels}' for name, labels in listed.items())}"
-            f"{_written_otherwise(set[str]().union(*unseen.values()), trained)}; "
+            f"{f' ({enumerated(meant, _SHOWN)})' if meant else ''}; "
             "correct or add training rows, or write data.allow=[unseen_labels] to leave out the rows that have them"
         )
     kept = {name: tuple(e for e in rows if not unseen[name].intersection(e.labels)) for name, rows in splits.items()}
@@ -130,13 +135,6 @@ def _without_unseen_labels(splits: Mapping[str, Examples], *, allowed: bool) -> 
         for name, labels in listed.items()
     ]
     return kept, notes
-
-
-def _written_otherwise(unseen: set[str], trained: set[str]) -> str:
-    """Which labels of train are unseen ones that are written differently, for a message."""
-    groups = [names for names in same_but_for_writing(trained | unseen) if not unseen.isdisjoint(names)]
-    labels = [f"train has {name!r}" for names in groups for name in names if name in trained]
-    return f" ({enumerated(labels, _SHOWN)})" if labels else ""
 
 
 def _digest(examples: Examples) -> str:

@@ -95,18 +95,18 @@ def _choose(pool: Sequence[_Unit], wanted: float, *, later: int, generator: np.r
     shares = wanted / sizes.sum() * sizes if strata else sizes
     # spare[k]: half of what the strata from k on can give beyond one row each
     spare = np.append(np.maximum(shares - 1, 0)[::-1].cumsum()[::-1] / 2, 0.0)
-    owed, chosen = 0.0, set()
+    missing, chosen = 0.0, set()  # rows that are still to be chosen, below 0 where too many are
     for index, stratum in enumerate(strata):
-        owed += shares[index]
-        most_debt = max(float(spare[index + 1]), 1.0)
-        promised = len(stratum) >= 2 + later
+        missing += shares[index]
+        most_excess = max(float(spare[index + 1]), 1.0)
+        gives_one_early = len(stratum) >= 2 + later
         for position in generator.permutation(len(stratum)):
             unit, size = stratum[position], len(stratum[position].rows)
-            is_due = size <= 2 * owed or (promised and size - owed <= most_debt)
-            if is_due and all(left[label] > 1 for label in unit.labels):
+            is_wanted = size <= 2 * missing or (gives_one_early and size - missing <= most_excess)
+            if is_wanted and all(left[label] > 1 for label in unit.labels):
                 chosen.add(unit)
                 left.subtract(unit.labels)
-                owed, promised = owed - size, False
+                missing, gives_one_early = missing - size, False
     return chosen
 
 

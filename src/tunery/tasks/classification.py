@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tunery.data.checks.check import LABEL_CHECKS, Check
+from tunery.data.checks.check import Check
+from tunery.data.checks.label_checks import LABEL_CHECKS
 from tunery.data.examples import Annotation, Example, RowReader
 from tunery.data.metrics import (
     Counts,

@@ -60,76 +60,73 @@ def guess(
     for name in (text, text_pair):
         if name is not None and name in [column.name for column in given]:
             raise DataError(f"--text and --label must name different columns, but both name {name!r}")
-    of_splits = next((column for column in table.columns.values() if is_split(column)), None)
+    split_column = next((column for column in table.columns.values() if is_split(column)), None)
     texts, second = text_columns(table, content.rows, text, text_pair, besides=given)
-    read = [*texts, *([second] if second else [])]
-    others = [c for c in table.columns.values() if c not in read and c is not of_splits]
+    all_texts = [*texts, *([second] if second else [])]
+    others = [c for c in table.columns.values() if c not in all_texts and c is not split_column]
     possible = [c for c in others if not is_id(c)]
     labels = given_labels(table, given, possible, kind) if given else likely_labels(table, possible, kind, texts[0])
     refuse_offsets(table, labels, texts[0])
-    rest = [column for column in others if column not in labels.columns]
-    parts = split_rows(path, content.rows, content.notes, labels, read, of_splits, columns=columns, encoding=encoding)
-    shared, shared_most = _shared([_keys(rows, read) for rows in parts.rows.values()])
+    unused = [column for column in others if column not in labels.columns]
+    splits = split_rows(path, content, labels, all_texts, split_column, columns=columns, encoding=encoding)
+    shared, shared_most = _shared_texts(list(splits.rows.values()), all_texts)
     length = length_of_sample(texts, second, tokens)
-    found = Guess(
+    data_guess = Guess(
         kind=labels.kind,
-        files=parts.files,
-        rows=len(parts.rows["train"]),
+        files=splits.files,
+        rows=len(splits.rows["train"]),
         text=texts[0].name if len(texts) == 1 else tuple(column.name for column in texts),
         text_pair=second.name if second else None,
         label=tuple(column.name for column in labels.columns),
         separator=labels.separator,
-        id=next((column.name for column in rest if is_id(column)), None),
-        group=next((c.name for c in rest if is_group(c) and len(c.counts) >= ENOUGH_GROUPS), None),
+        id=next((column.name for column in unused if is_id(column)), None),
+        group=next((c.name for c in unused if is_group(c) and len(c.counts) >= ENOUGH_GROUPS), None),
         columns=columns,
         encoding=encoding,
-        split=of_splits.name if of_splits and parts.by_column else None,
-        splits=tuple(parts.rows),
-        counts=dict(parts.counts.most_common()),
+        split=split_column.name if split_column else None,
+        splits=tuple(splits.rows),
+        counts=dict(splits.counts.most_common()),
         model=tokens.model if tokens else None,
         tokens=length.tokens,
         is_measured=tokens is not None,
-        allow=tuple(_allowed(parts, shared, shared_most, allow)),
-        notes=(*labels.notes, *parts.notes, *length.notes, *unused_texts(rest, texts)),
+        allow=tuple(_allowed(splits, shared, shared_most, allow)),
+        notes=(*labels.notes, *splits.notes, *length.notes, *unused_texts(unused, texts)),
     )
     if shared_most > TOLERABLE and "shared_rows" not in allow:
         raise DataError(
-            f"a text may be in one split only, but {shared:,} rows are in two of {enumerated([*parts.rows])} (up to "
+            f"a text may be in one split only, but {shared:,} rows are in two of {enumerated([*splits.rows])} (up to "
             f"{100 * shared_most:.1f} % of one): a score on them rewards learning by heart. Remove them, or accept "
             "them on purpose with --allow shared_rows"
         )
-    return found
+    return data_guess
 
 
-def _allowed(parts: SplitRows, shared: int, shared_most: float, asked: Collection[str]) -> Iterable[Allowed]:
+def _allowed(splits: SplitRows, shared: int, shared_most: float, asked: Collection[str]) -> Iterable[Allowed]:
     if shared:
         yield Allowed(
             "shared_rows",
             f"rows whose text is in two splits: {shared:,} (at most {100 * shared_most:.1f} % of one); delete it to be "
             "stopped by them",
         )
-    if parts.unlabelled:
-        yield Allowed("unlabelled", f"rows without a label are left out: {parts.unlabelled:,}")
-    if parts.unseen:
+    if splits.unlabelled:
+        yield Allowed("unlabelled", f"rows without a label are left out: {splits.unlabelled:,}")
+    if splits.unseen:
         yield Allowed(
-            "unseen_labels", f"rows with labels that train lacks are left out: {sum(parts.unseen.values()):,}"
+            "unseen_labels", f"rows with labels that train lacks are left out: {sum(splits.unseen.values()):,}"
         )
     for code in asked:
         if code not in ("shared_rows", "unlabelled", "unseen_labels"):
             yield Allowed(code, "accepted by --allow")
 
 
-def _keys(rows: Sequence[Row], read: Sequence[Profile]) -> Iterable[tuple[str, ...]]:
-    return (tuple(str(row.get(column.name)) for column in read) for row in rows)
-
-
-def _shared(splits: Sequence[Iterable[tuple[str, ...]]]) -> tuple[int, float]:
+def _shared_texts(splits: Sequence[Sequence[Row]], columns: Sequence[Profile]) -> tuple[int, float]:
     """How many rows have a text that is in an earlier split too, and the largest share of a split that they are."""
     if len(splits) < 2:
         return 0, 0.0
     seen: set[int] = set()
     copies, most = 0, 0.0
-    for texts in splits:
+    for rows in splits:
+        texts = (tuple(str(row.get(column.name)) for column in columns) for row in rows)
         keys = [hash(text) if text[0].strip() else None for text in texts]
         count = sum(key in seen for key in keys if key is not None)
         copies, most = copies + count, max(most, count / max(1, len(keys)))

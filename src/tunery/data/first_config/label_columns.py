@@ -31,7 +31,7 @@ def given_labels(
     if len(columns) > 1:
         if bad := [column.name for column in columns if not column.is_binary]:
             rule = f"several label columns must hold 0 and 1, or no and yes, only, but {bad[0]!r} does not"
-            raise table.without(rule, "label", _usable(possible))
+            raise table.undecided(rule, "label", _usable(possible))
         return LabelColumns("multilabel", columns)
     return _label_task(table, columns[0], possible, kind)
 
@@ -48,12 +48,12 @@ def _label_task(table: ColumnTable, column: Profile, possible: Sequence[Profile]
     chosen: Kind = kind or ("multilabel" if column.is_several else "classification")
     rest = _usable(possible, besides=column)
     if column.problem:
-        raise table.without(f"labels are names, but a cell of {column.name!r} {column.problem}", "label", rest)
+        raise table.undecided(f"labels are names, but a cell of {column.name!r} {column.problem}", "label", rest)
     if chosen == "classification" and column.is_list:
         rule = f"a classification label is one value, but {column.name!r} holds lists"
         raise table.error(rule, "Pass --kind multilabel")
     if not column.is_list and not column.counts and not column.is_score:
-        raise table.without(
+        raise table.undecided(
             f"labels are names, whole numbers or lists of them, but {column.name!r} is not", "label", rest
         )
     if column.is_score:
@@ -80,15 +80,15 @@ def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | No
         c for c in others if c.is_label and not is_group(c) and c not in offsets and (kind is None or fitting[kind](c))
     ]
     usual = sorted((c for c in possible if c.is_usual), key=lambda c: LABEL_NAMES.index(c.name.lower()))
-    told = [f"{column.name!r} holds character offsets (evidence) and is not used" for column in offsets]
+    notes = [f"{column.name!r} holds character offsets (evidence) and is not used" for column in offsets]
     if not possible:
         _refuse_other_tasks(table, others, offsets)
         rule = "there must be a column with labels (few different values), but none looks like one"
-        raise table.without(rule, "label", [c for c in _usable(others) if kind != "classification" or not c.is_list])
+        raise table.undecided(rule, "label", [c for c in _usable(others) if kind != "classification" or not c.is_list])
     if not usual and len(possible) > 1 and all(column.is_flag for column in possible) and kind != "classification":
         blanks = [column.name for column in possible if len(column.filled) < len(column.values)]
-        told += [f"blank cells of {enumerated(blanks, SHOWN)} say no"] if blanks else []
-        return LabelColumns("multilabel", tuple(possible), notes=tuple(told))
+        notes += [f"blank cells of {enumerated(blanks, SHOWN)} say no"] if blanks else []
+        return LabelColumns("multilabel", tuple(possible), notes=tuple(notes))
     scores = [c for c in others if c.is_score and c.is_usual]
     if scores and not usual:
         _refuse_other_tasks(table, scores, [])
@@ -96,19 +96,19 @@ def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | No
     if not usual and len(possible) > 1 and len(sounding) == 1:
         labels = _label_task(table, sounding[0], others, kind)
         rest = enumerated([column.name for column in possible if column is not sounding[0]], SHOWN)
-        told.append(f"{sounding[0].name!r} is taken as the label by its name, and not {rest}")
-        return labels._replace(notes=(*labels.notes, *told))
+        notes.append(f"{sounding[0].name!r} is taken as the label by its name, and not {rest}")
+        return labels._replace(notes=(*labels.notes, *notes))
     first = (usual or possible)[0]
     same = [column for column in possible if _same_classes(first, column)]
     if not usual and len(same) < len(possible):
         names = enumerated([column.name for column in possible])
         rule = f"one column must be the label, but {len(possible)} could be ({names})"
-        raise table.without(rule, "label", _usable(possible))
+        raise table.undecided(rule, "label", _usable(possible))
     best = next((column for column in same if not _is_number(column)), first) if _is_number(first) else first
     labels = _label_task(table, best, others, kind)
     if best is not first:
-        told.insert(0, f"{best.name!r} is taken; it says in words what {first.name!r} says in numbers")
-    return labels._replace(notes=(*labels.notes, *told))
+        notes.insert(0, f"{best.name!r} is taken; it says in words what {first.name!r} says in numbers")
+    return labels._replace(notes=(*labels.notes, *notes))
 
 
 def _refuse_other_tasks(table: ColumnTable, others: Sequence[Profile], offsets: Sequence[Profile]) -> None:

@@ -1,4 +1,4 @@
-"""What the columns of an unknown file look like, and which part each could play."""
+"""What the columns of an unknown file look like, and what each could be used for."""
 
 import re
 from collections import Counter
@@ -116,7 +116,7 @@ class Profile:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """How often each value stands there, by its text; empty where the values are no scalars."""
+        """How often each value occurs, by its text; empty where the values are no scalars."""
         if not all(isinstance(value, str) or _whole(value) for value in self.filled):
             return Counter()
         return Counter(text_of(value).strip() for value in self.filled)
@@ -128,7 +128,7 @@ class Profile:
 
     @cached_property
     def names(self) -> Counter[str]:
-        """How often each name stands in the lists."""
+        """How often each name occurs in the lists."""
         return Counter(text_of(item).strip() for value in self.filled for item in value)
 
     @cached_property

@@ -9,10 +9,13 @@ from tunery.data.first_config.label_columns import LabelColumns
 from tunery.data.first_config.profiles import Profile
 from tunery.data.first_config.text_columns import SHOWN
 from tunery.data.reading.cells import BadCell, flag_of, label_of, names_of
-from tunery.data.reading.load import read_file
+from tunery.data.reading.load import Table, read_file
 from tunery.data.reading.source import Row
 from tunery.data.reading.split_files import split_file, split_named, split_of, unused
 from tunery.errors import DataError, enumerated
+
+RowLabels = list[tuple[str, ...] | None]
+"""The labels of each row; None where a row has none and needs one."""
 
 
 class SplitRows(NamedTuple):
@@ -26,124 +29,152 @@ class SplitRows(NamedTuple):
     """Rows of all splits without a label where each needs one."""
     unseen: Counter[str]
     """Rows per label that only other splits have."""
-    by_column: bool
-    """Whether a column says which row is of which split."""
     notes: tuple[str, ...]
+
+
+class _Candidate(NamedTuple):
+    """Rows that may become the validation or test split."""
+
+    split: str
+    rows: list[Row]
+    name: str
+    """What notes call them."""
+    file: Path | None = None
+    """Where they are, if not in the training file."""
 
 
 def split_rows(
     path: Path,
-    table: list[Row],
-    told: Sequence[str],
-    answer: LabelColumns,
-    read: Sequence[Profile],
-    of_splits: Profile | None,
+    table: Table,
+    labels: LabelColumns,
+    texts: Sequence[Profile],
+    split_column: Profile | None,
     *,
     columns: tuple[str, ...] | None,
     encoding: str | None,
 ) -> SplitRows:
-    """The training rows, and those of other splits whose columns and labels can be read; why others were left out."""
-    notes, files, rows = list(told), {"train": path}, {"train": table}
-    others: dict[str, tuple[list[Row], str]] = {}
-    if of_splits is not None:
-        by_role: dict[str, list[Row]] = {"train": []}
-        for row in table:
-            by_role.setdefault(str(split_named(str(row[of_splits.name]).strip())), []).append(row)
-        rows["train"] = by_role.pop("train")
-        others = {role: (some, f"{role} in {of_splits.name}") for role, some in by_role.items()}
-        notes.append(f"the column {of_splits.name!r} says which rows are of which split")
+    """The training rows, and those of other splits whose columns and labels can be read; why others were left out.
+
+    Args:
+        table: the training file, which is at `path`.
+        split_column: the column of that file that says which row is of which split.
+
+    Raises:
+        DataError: the labels of the training rows cannot be read, or those of a split that the column names say
+            nothing about a model.
+    """
+    if split_column is None:
+        train, (candidates, notes) = table.rows, _other_files(path, table, [*texts, *labels.columns], columns, encoding)
     else:
-        for role in ("validation", "test") if split_of(path) == "train" else ():
-            if (file := split_file(path, "train", role)) is None:
-                continue
-            try:
-                other = read_file(file, columns=columns, encoding=encoding)
-            except DataError as error:
-                notes.append(f"{file.name} is left out: {error}")
-                continue
-            needed = [column.name for column in (*read, *answer.columns)]
-            if missing := [name for name in needed if not any(name in row for row in other.rows)]:
-                notes.append(
-                    f"{file.name} has no column {missing[0]!r} and is left out: {role} is split off from train"
-                )
-                continue
-            others[role] = other.rows, file.name
-            files[role] = file
-            notes += [f"{file.name}: {note}" for note in other.notes if note not in told]
+        train, candidates = _by_column(table.rows, split_column)
+        notes = [f"the column {split_column.name!r} says which rows are of which split"]
+    notes = [*table.notes, *notes]
     try:
-        labels = row_labels(answer, rows["train"])
-    except BadCell as problem:
-        raise DataError(f"{path.name}: {problem}") from problem
-    counts = Counter(name for names in labels for name in names or ())
-    unlabelled = labels.count(None)
-    unseen: Counter[str] = Counter()
-    for role in [role for role in ("validation", "test") if role in others]:
-        some, name = others[role]
-        try:
-            labels = row_labels(answer, some)
-        except BadCell as problem:
-            reason = f"its labels cannot be read: {problem}"
-        else:
-            taught = [names for names in labels if names is not None and counts.keys() >= set(names)]
-            different = {frozenset(names) for names in taught}
-            reason = "" if len(different) > 1 else _lacks(labels, taught)
-        if reason and of_splits is None:
-            notes.append(f"{name} is left out: {reason}; {role} is split off from train")
-            del files[role]
-        elif reason:
-            raise DataError(f"{name}: {reason}; correct these rows, or remove them")
-        else:
-            rows[role] = some
-            unlabelled += labels.count(None)
-            unseen += Counter(label for names in labels for label in names or () if label not in counts)
-    if of_splits is None and (lying := unused(path, [*files.values()])):
-        lying = [name for name in lying if not any(note.startswith(f"{name} ") for note in notes)]
-        notes += [f"{name} lies beside and is not used" for name in lying]
+        labels_of_train = row_labels(labels, train)
+    except BadCell as error:
+        raise DataError(f"{path.name}: {error}") from error
+    rows, files, unlabelled, unseen = {"train": train}, {"train": path}, labels_of_train.count(None), Counter[str]()
+    counts = Counter(name for names in labels_of_train for name in names or ())
+    for split, other_rows, name, file in candidates:
+        labels_of_rows, problem = _labels_and_problem(labels, other_rows, counts)
+        if problem and split_column is not None:
+            raise DataError(f"{name}: {problem}; correct these rows, or remove them")
+        if problem:
+            notes.append(f"{name} is left out: {problem}; {split} is split off from train")
+            continue
+        rows[split] = other_rows
+        if file is not None:
+            files[split] = file
+        unlabelled += labels_of_rows.count(None)
+        unseen += Counter(label for names in labels_of_rows for label in names or () if label not in counts)
+    if split_column is None:
+        not_noted = [file for file in unused(path, files.values()) if not any(n.startswith(f"{file} ") for n in notes)]
+        notes += [f"{file} lies beside and is not used" for file in not_noted]
     if unlabelled:
         notes.append(f"{unlabelled:,} rows have no label and are left out")
     if unseen:
         names = enumerated([f"{label!r} {count:,}" for label, count in unseen.most_common()], SHOWN)
         notes.append(f"rows with labels that train lacks are left out: {names}")
-    return SplitRows(rows, files, counts, unlabelled, unseen, of_splits is not None, tuple(notes))
+    return SplitRows(rows, files, counts, unlabelled, unseen, tuple(notes))
 
 
-def _lacks(labels: Sequence[tuple[str, ...] | None], taught: Sequence[tuple[str, ...]]) -> str:
-    """Why rows say nothing about a model."""
-    if all(names is None for names in labels):
-        return "no row has a label"
+def _by_column(rows: Sequence[Row], column: Profile) -> tuple[list[Row], list[_Candidate]]:
+    """The rows of train, and those of the other splits that the column names."""
+    by_split: dict[str | None, list[Row]] = {}
+    for row in rows:
+        by_split.setdefault(split_named(str(row[column.name]).strip()), []).append(row)
+    others = [split for split in ("validation", "test") if split in by_split]
+    return by_split["train"], [_Candidate(split, by_split[split], f"{split} in {column.name}") for split in others]
+
+
+def _other_files(
+    path: Path, table: Table, needed: Sequence[Profile], columns: tuple[str, ...] | None, encoding: str | None
+) -> tuple[list[_Candidate], list[str]]:
+    """The validation and test files beside the training file that have the needed columns, and notes about them."""
+    candidates: list[_Candidate] = []
+    notes: list[str] = []
+    for split in ("validation", "test") if split_of(path) == "train" else ():
+        if (file := split_file(path, "train", split)) is None:
+            continue
+        try:
+            other = read_file(file, columns=columns, encoding=encoding)
+        except DataError as error:
+            notes.append(f"{file.name} is left out: {error}")
+            continue
+        missing = [column.name for column in needed if not any(column.name in row for row in other.rows)]
+        if missing:
+            notes.append(f"{file.name} has no column {missing[0]!r} and is left out: {split} is split off from train")
+            continue
+        candidates.append(_Candidate(split, other.rows, file.name, file))
+        notes += [f"{file.name}: {note}" for note in other.notes if note not in table.notes]
+    return candidates, notes
+
+
+def _labels_and_problem(labels: LabelColumns, rows: Sequence[Row], counts: Counter[str]) -> tuple[RowLabels, str]:
+    """The labels of each row, and why they say nothing about a model that was trained on labels with these counts;
+    empty where they do."""
+    try:
+        labels_of_rows = row_labels(labels, rows)
+    except BadCell as problem:
+        return [], f"its labels cannot be read: {problem}"
+    taught = [names for names in labels_of_rows if names is not None and counts.keys() >= set(names)]
+    if len({frozenset(names) for names in taught}) > 1:
+        return labels_of_rows, ""
+    if all(names is None for names in labels_of_rows):
+        return labels_of_rows, "no row has a label"
     if not taught:
-        seen = Counter(name for names in labels for name in names or ())
-        return f"train has none of its labels ({enumerated([*map(repr, seen)], SHOWN)})"
-    return f"every row has the same label, {' + '.join(taught[0]) or 'none'!r}"
+        seen = Counter(name for names in labels_of_rows for name in names or ())
+        return labels_of_rows, f"train has none of its labels ({enumerated([*map(repr, seen)], SHOWN)})"
+    return labels_of_rows, f"every row has the same label, {' + '.join(taught[0]) or 'none'!r}"
 
 
-def row_labels(answer: LabelColumns, rows: Sequence[Row]) -> list[tuple[str, ...] | None]:
+def row_labels(labels: LabelColumns, rows: Sequence[Row]) -> RowLabels:
     """The labels of each row, as a run reads them; None where a row has none and needs one.
 
     Raises:
         BadCell: a cell is no label.
     """
-    names = [column.name for column in answer.columns]
-    known: dict[str, tuple[str, ...] | None] = {}
-    found: list[tuple[str, ...] | None] = []
+    columns = [column.name for column in labels.columns]
+    read_cells: dict[str, tuple[str, ...] | None] = {}
+    labels_of_rows: RowLabels = []
     for number, row in enumerate(rows, start=1):
-        cell = row.get(names[0])
+        cell = row.get(columns[0])
         try:
-            if len(names) > 1:
-                found.append(tuple(name for name in names if flag_of(row.get(name))))
+            if len(columns) > 1:
+                labels_of_rows.append(tuple(name for name in columns if flag_of(row.get(name))))
             elif not isinstance(cell, str):
-                found.append(_label_cell(answer, cell))
+                labels_of_rows.append(_label_cell(labels, cell))
             else:
-                if cell not in known:
-                    known[cell] = _label_cell(answer, cell)
-                found.append(known[cell])
+                if cell not in read_cells:
+                    read_cells[cell] = _label_cell(labels, cell)
+                labels_of_rows.append(read_cells[cell])
         except BadCell as problem:
-            raise BadCell(f"a cell of {enumerated(names, SHOWN)} in row {number} {problem}") from problem
-    return found
+            raise BadCell(f"a cell of {enumerated(columns, SHOWN)} in row {number} {problem}") from problem
+    return labels_of_rows
 
 
-def _label_cell(answer: LabelColumns, cell: Any) -> tuple[str, ...] | None:
-    if answer.kind == "multilabel":
-        return names_of(cell, separator=answer.separator or "|")
+def _label_cell(labels: LabelColumns, cell: Any) -> tuple[str, ...] | None:
+    if labels.kind == "multilabel":
+        return names_of(cell, separator=labels.separator or "|")
     name = label_of(cell)
     return None if name is None else (name,)

@@ -97,7 +97,7 @@ class Guess:
             f"rows:    {self.rows:,} in {self.files['train'].name}",
             f"splits:  {'; '.join(filter(None, [beside, without and f'{without} split off from train']))}",
             f"task:    {self.kind}, {_most_frequent(self.counts)}",
-            f"columns: {', '.join(f'{part} = {name}' for part, name in columns.items() if name)}",
+            f"columns: {', '.join(f'{key} = {name}' for key, name in columns.items() if name)}",
             f"length:  95 % of the rows have at most {self.length}: max_length {self.max_length}",
             *(f"note:    {note}" for note in self.notes),
         )

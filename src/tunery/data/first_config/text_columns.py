@@ -17,7 +17,7 @@ MOST_COLUMNS: Final = 40
 
 
 class ColumnTable:
-    """A file with its columns; its complaints say what was seen and what to type."""
+    """A file with its columns; its errors say what was seen and what to type."""
 
     def __init__(self, path: Path, columns: Mapping[str, Profile]) -> None:
         self.path, self.columns = path, columns
@@ -31,11 +31,11 @@ class ColumnTable:
         seen = "\n".join(lines)
         return DataError(f"{rule}. {advice}. Columns of {self.path.name}:\n{seen}")
 
-    def without(self, rule: str, part: Literal["text", "label"], among: Sequence[Profile]) -> DataError:
-        """A part for which no column was found, or too many: `among` are those that would be accepted by name."""
+    def undecided(self, rule: str, role: Literal["text", "label"], among: Sequence[Profile]) -> DataError:
+        """No column was found for a role, or too many: `among` are those that would be accepted by name."""
         names = enumerated([column.name for column in among])
-        missing = f"No column can be the {part}: give the file one, named in the first line of a table"
-        return self.error(rule, f"Pass --{part} with one of: {names}" if among else missing)
+        missing = f"No column can be the {role}: give the file one, named in the first line of a table"
+        return self.error(rule, f"Pass --{role} with one of: {names}" if among else missing)
 
     def column(self, name: str, flag: str) -> Profile:
         """The column that a flag names.
@@ -73,11 +73,11 @@ def text_columns(
 def _pair(named: Mapping[str, Profile]) -> tuple[Profile, Profile] | None:
     """Two columns of texts that are compared, by their names."""
     lower = {name.lower(): column for name, column in named.items()}
-    known = [(lower[a], lower[b]) for a, b in PAIRS if a in lower and b in lower]
+    by_usual_names = [(lower[a], lower[b]) for a, b in PAIRS if a in lower and b in lower]
     texts = [column for column in named.values() if not column.is_classes and not is_id(column)]
     texts = texts[:MOST_COLUMNS]
-    alike = [(a, b) for a in texts for b in texts if are_pair(a.name, b.name)]
-    return next((pair for pair in (*known, *alike) if not pair[1].is_classes), None)
+    by_similar_names = [(a, b) for a in texts for b in texts if are_pair(a.name, b.name)]
+    return next((pair for pair in (*by_usual_names, *by_similar_names) if not pair[1].is_classes), None)
 
 
 def _text(table: ColumnTable, named: Mapping[str, Profile]) -> Profile:
@@ -89,7 +89,7 @@ def _text(table: ColumnTable, named: Mapping[str, Profile]) -> Profile:
     if not long:
         refuse_tagged_words(table)
         rest = [column for column in named.values() if not is_id(column)] if len(named) > 1 else []
-        raise table.without("there must be a column with texts, but none looks like one", "text", rest)
+        raise table.undecided("there must be a column with texts, but none looks like one", "text", rest)
     close = [c for c in long if c.weight > long[0].weight / 2 or (c.is_long_text and long[0].is_long_text)]
     usual = [column for column in close if column.name.lower() in TEXT_NAMES]
     if len(close) > 1 and len(usual) != 1:
@@ -104,12 +104,12 @@ def _text(table: ColumnTable, named: Mapping[str, Profile]) -> Profile:
 
 
 def unused_texts(rest: Sequence[Profile], texts: Sequence[Profile]) -> Iterable[str]:
-    """Texts that no part of the config reads."""
+    """A note about texts that the config does not read."""
     left = [c for c in rest if c.is_text and not is_id(c) and not is_group(c) and not c.is_classes and c.words >= 2]
     if left:
         joined = ",".join([*(column.name for column in texts), left[0].name])
-        told = [f"{column.name} (text, {column.average})" for column in left]
-        yield f"not used: {enumerated(told, SHOWN)}; `--text {joined}` reads both"
+        described = [f"{column.name} (text, {column.average})" for column in left]
+        yield f"not used: {enumerated(described, SHOWN)}; `--text {joined}` reads both"
 
 
 def refuse_tagged_words(table: ColumnTable) -> None:

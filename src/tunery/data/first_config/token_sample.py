@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from tunery.data.checks.check import MOST_ALIKE, MOST_UNKNOWN, SOME_UNKNOWN
+from tunery.data.checks.row_checks import MOST_ALIKE, MOST_UNKNOWN, SOME_UNKNOWN
 from tunery.data.examples import JOINT
 from tunery.data.first_config.profiles import Profile
 from tunery.data.first_config.template import LENGTHS

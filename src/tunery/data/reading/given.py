@@ -9,7 +9,7 @@ from tunery.errors import DataError
 Text = str | tuple[str, ...]
 
 _LONGEST: Final = 60
-"""Letters of a value that are shown."""
+"""Characters of a value that are shown."""
 
 
 def examples_from(texts: str | Iterable[Text], *, parts: int = 1, pairs: bool) -> list[Example]:
@@ -17,7 +17,7 @@ def examples_from(texts: str | Iterable[Text], *, parts: int = 1, pairs: bool) -
 
     Args:
         parts: columns that are joined as the text.
-        pairs: whether a second text stands behind them.
+        pairs: whether a second text follows them.
 
     Raises:
         DataError: when something is neither, with its position (from 0).

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from tunery.data.reading.json_rows import parse_json_document, parse_jsonl
 from tunery.data.reading.parquet_rows import parse_parquet
 from tunery.data.reading.source import MOST_BYTES, MOST_ROWS, Malformed, Row, Source, TooMuch
-from tunery.data.reading.tables import TOKEN_TAGGING, parse_csv, parse_text, parse_tsv, settled
+from tunery.data.reading.tables import TOKEN_TAGGING, parse_csv, parse_text, parse_tsv, with_checked_header
 from tunery.data.reading.workbook import parse_workbook
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.config.data import Data
@@ -40,8 +40,6 @@ _UNREAD: Final = {
 """Why other kinds are not read, by suffix."""
 _MAGIC: Final = {b"\x1f\x8b": ".gz", b"PAR1": ".parquet", b"PK\x03\x04": ".xlsx"}
 """How files begin that are no text, whatever they are called."""
-
-
 _BINARY: Final = (".parquet", ".xlsx")
 _LARGE: Final = 20_000_000
 """Bytes of files whose reading takes seconds."""
@@ -108,7 +106,7 @@ def read_stream(
 ) -> tuple[Table, str]:
     """Read text from a stream that has no name. Returns the rows, and the suffix they would have.
 
-    What begins with a bracket is JSON; in a table, the first line says whether tabs or commas stand between its cells.
+    What begins with a bracket is JSON; in a table, the first line says whether tabs or commas separate its cells.
 
     Raises:
         DataError: as `read_file` does.
@@ -132,7 +130,7 @@ def _read(file: BinaryIO, suffix: str, *, name: str, columns: tuple[str, ...] | 
         if begins_as == ".gz":
             source.content = content = _unpacked(content)
             begins_as = _kind(content)
-        rows = settled(PARSERS[begins_as or suffix](source), source)
+        rows = with_checked_header(PARSERS[begins_as or suffix](source), source)
     except Malformed as error:
         raise DataError(f"{name}: {error}") from error
     if not rows:

@@ -21,9 +21,9 @@ class Malformed(ValueError):
 class TooMuch(Malformed):
     """Beyond what is read at once."""
 
-    def __init__(self, found: str) -> None:
+    def __init__(self, amount: str) -> None:
         most = f"{MOST_ROWS:,} rows, {MOST_CELLS:,} values and {MOST_BYTES // 10**6} MB, unpacked"
-        super().__init__(f"a data file has at most {most}, but this has {found}; take a sample of its rows")
+        super().__init__(f"a data file has at most {most}, but this has {amount}; take a sample of its rows")
 
 
 @dataclass

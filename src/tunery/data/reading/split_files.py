@@ -18,12 +18,12 @@ NAMES: Final = {
 def training_file(path: Path) -> Path:
     """The file itself, or the training file of a folder; a test file beside a training file is a slip."""
     if path.is_dir():
-        found = [file for file in sorted(path.iterdir()) if file.is_file() and split_of(file) == "train"]
-        found = [file for file in found if kind_of(file) in PARSERS] or found
-        if len(found) != 1:
-            several = f"{len(found)} are" if found else "none is"
+        files = [file for file in sorted(path.iterdir()) if file.is_file() and split_of(file) == "train"]
+        files = [file for file in files if kind_of(file) in PARSERS] or files
+        if len(files) != 1:
+            several = f"{len(files)} are" if files else "none is"
             raise DataError(f"one file in {str(path)!r} must be called train.*, but {several}; name the file")
-        return found[0]
+        return files[0]
     split = split_of(path)
     if split in ("validation", "test") and (train := split_file(path, split, "train")):
         raise DataError(
@@ -66,7 +66,7 @@ def _beside(path: Path) -> list[Path]:
 
 
 def _stem(path: Path) -> str:
-    """The name without its suffixes, in lower case, with a line between words."""
+    """The name without its suffixes, in lower case, with an underscore between words."""
     name = path.name.removesuffix(".gz").removesuffix(".GZ")
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", Path(name).stem).lower()
 

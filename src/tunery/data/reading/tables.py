@@ -1,7 +1,7 @@
 """Lines of cells become rows: csv, tsv and text files with any delimiter, with a header or without one.
 
 What the suffix says is tried first. Where that gives one column, or lines of different length, another way of cutting
-is taken only if it cuts all lines evenly, and that is said.
+is taken only if it cuts all lines evenly, and a note says so.
 """
 
 import csv
@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from tunery.data.reading.source import MOST_CELLS, MOST_ROWS, Malformed, Row, Source, TooMuch
@@ -25,6 +25,10 @@ _FEW_LINES: Final = 5
 _TAGGED: Final = re.compile(r"\S+(?:[ \t]\S+)*[ \t](?:O|[BIESLU]-[\w.-]+)")
 _LOOKED_AT: Final = 200
 """Lines in which tagged words are looked for."""
+TOKEN_TAGGING: Final = (
+    "it holds a tag for each word (token tagging, as for named entities), which tunery does not learn: it gives labels "
+    "to whole texts"
+)
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,12 @@ def parse_text(source: Source) -> list[Row]:
     return rows[1:] if rows and rows[0][name].strip() == name else rows
 
 
-def settled(rows: list[Row], source: Source) -> list[Row]:
-    """The rows of a table whose header has been looked at: a first line that is a row is refused, and columns that
-    have neither a name nor cells are left out."""
+def with_checked_header(rows: list[Row], source: Source) -> list[Row]:
+    """The rows of a table after a look at its header: columns that have neither a name nor cells are left out.
+
+    Raises:
+        Malformed: the first line is a row and names no columns.
+    """
     header = source.header
     if header is None or not rows:
         return rows
@@ -136,26 +143,21 @@ def named_cells(lines: Iterable[tuple[int, list[str]]], source: Source, *, rule:
     else:
         shown = enumerated([*map(repr, first[1])], 5, letters=30)
         source.note(f"`data.columns` names its columns, so that the first line is a row: {shown}")
-        remaining = _with_first(first, remaining)
+        remaining = chain([first], remaining)
     width = len(names)
     for line, cells in remaining:
         if len(cells) != width:
             if len(cells) < width or any(cell.strip() for cell in cells[width:]):
                 if source.header is None:
-                    said, advice = "`data.columns` names", f"name each column, here with --columns, or {rule}"
+                    expected, advice = "`data.columns` names", f"name each column, here with --columns, or {rule}"
                 else:
-                    said, advice = "the header has", rule
-                raise Malformed(f"line {line} has {len(cells):,} cells and {said} {width:,}; {advice}")
+                    expected, advice = "the header has", rule
+                raise Malformed(f"line {line} has {len(cells):,} cells and {expected} {width:,}; {advice}")
             cells = cells[:width]
         if cells == source.header:
             source.note("lines that repeat the header are left out")
         else:
             yield dict(zip(names, cells, strict=True))
-
-
-def _with_first(first: tuple[int, list[str]], rest: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
-    yield first
-    yield from rest
 
 
 def _column_names(header: list[str]) -> tuple[str, ...]:
@@ -178,15 +180,15 @@ def _refuse_headless(header: list[str], rows: list[Row]) -> None:
 
 
 def _likely_names(header: list[str], rows: list[Row]) -> list[str]:
-    """For a message: the columns of a file without header, as far as their parts can be seen."""
+    """For a message: names for the columns of a file without header, `text` and `label` among them."""
     names = _column_names(header)
     some = rows[:1000]
     length = {name: sum(len(str(row[name])) for row in some) for name in names}
     different = {name: len({row[name] for row in some}) for name in names}
     text = max(names, key=lambda name: length[name])
     label = min((name for name in names if name != text), key=lambda name: different[name], default=None)
-    parts = {text: "text", label: "label"}
-    return [parts.get(name, f"{UNNAMED}{number}") for number, name in enumerate(names, start=1)]
+    likely = {text: "text", label: "label"}
+    return [likely.get(name, f"{UNNAMED}{number}") for number, name in enumerate(names, start=1)]
 
 
 def _table(source: Source, usual: _Dialect) -> list[Row]:
@@ -295,9 +297,3 @@ def _refuse_tagged_words(source: Source) -> None:
     lines = [line for line in lines if not line.startswith(("#", "-DOCSTART-"))]
     if len(lines) > 2 and sum(bool(_TAGGED.fullmatch(line)) for line in lines) > 0.9 * len(lines):
         raise Malformed(TOKEN_TAGGING)
-
-
-TOKEN_TAGGING: Final = (
-    "it holds a tag for each word (token tagging, as for named entities), which tunery does not learn: it gives labels "
-    "to whole texts"
-)

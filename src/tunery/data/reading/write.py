@@ -11,11 +11,11 @@ _ROUNDED: Final = ".6g"
 
 
 def rounded(value: float) -> float:
-    """A probability with as many digits as it deserves."""
+    """A probability without the digits that mean nothing."""
     return float(f"{value:{_ROUNDED}}")
 
 
-def _json(row: Mapping[str, Any]) -> str:
+def _json_line(row: Mapping[str, Any]) -> str:
     """Text as it is, but in escapes where it is no Unicode: half of a surrogate pair."""
     text = json.dumps(row, ensure_ascii=False, default=str)
     try:
@@ -43,7 +43,7 @@ def _cell(value: Any, delimiter: str) -> str:
 
 
 WRITERS: Final[dict[str, Callable[[Sequence[Mapping[str, Any]]], str]]] = {
-    ".jsonl": lambda rows: "".join(f"{_json(row)}\n" for row in rows),
+    ".jsonl": lambda rows: "".join(f"{_json_line(row)}\n" for row in rows),
     ".csv": lambda rows: _table(rows, delimiter=","),
     ".tsv": lambda rows: _table(rows, delimiter="\t"),
 }
