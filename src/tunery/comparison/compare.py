@@ -1,4 +1,4 @@
-"""A comparison: every method on the same data with the same seeds, one process each, and an honest verdict."""
+"""A comparison: every method on the same data with the same seeds, each run in a process of its own."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -147,12 +147,12 @@ class _Comparison:
     def _record(self, cell: CellJob, outcome: Outcome) -> None:
         self.outcomes.append((cell.method, outcome))
         self.observer.ended(self.store.add(cell, outcome))
-        self._refuse_what_all_refuse()
+        self._raise_if_all_refused()
         if any(outcome.status != "refused" for _, outcome in self.outcomes):
             self.store.write()
 
-    def _refuse_what_all_refuse(self) -> None:
-        """What every method is told at the start is wrong with the request, not with a method."""
+    def _raise_if_all_refused(self) -> None:
+        """What is refused for the same reason whatever the method is wrong with the request, not with a method."""
         refusals = {outcome.reason for _, outcome in self.outcomes if outcome.status == "refused"}
         methods = {method for method, _ in self.outcomes}
         enough = min(2, len({cell.method for cell in self.cells}))

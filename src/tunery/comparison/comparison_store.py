@@ -11,7 +11,7 @@ from tunery.comparison.summary import method_summaries
 from tunery.execution.runner import Outcome
 from tunery.pages import write_comparison_page
 from tunery.report import comparison_csv, comparison_png
-from tunery.schema import RunConfig, RunResult
+from tunery.schema import RunConfig
 from tunery.schema.results.comparison import Cell, ComparisonResult
 from tunery.schema.results.ranking import ranking_key
 from tunery.store.disk.files import remove_tree, replace_folder, write_bytes, write_text
@@ -59,18 +59,19 @@ class ComparisonStore:
 
     def holds(self, cells: Sequence[CellJob]) -> bool:
         """Whether all these cells are known as completed."""
-        known = [self._cells.get((cell.method, cell.seed)) for cell in cells]
-        return all(cell is not None and cell.status == "completed" for cell in known)
+        records = [self._cells.get((cell.method, cell.seed)) for cell in cells]
+        return all(record is not None and record.status == "completed" for record in records)
 
     def add(self, planned: CellJob, outcome: Outcome | None = None) -> Cell:
-        """Take a cell in: from its own record, or as failed."""
+        """Add a cell: from its own record, or as failed."""
         result = planned.folder.result()
         reason = None if result else (outcome and outcome.reason) or "it left no result"
+        test = (result.metrics.test if result else None) or {}
         cell = Cell(
             method=planned.method,
             seed=planned.seed,
             status="completed" if result else "failed",
-            value=_on_test(result) if result else None,
+            value=test.get(result.objective.name) if result else None,
             folder=str(planned.folder.path.relative_to(self.out)),
             reason=reason,
             result=result,
@@ -116,25 +117,28 @@ class ComparisonStore:
         )
 
     def _best(self) -> Cell | None:
-        judged = [
-            (cell, cell.result)
-            for cell in self._cells.values()
+        """The cell with the best objective on validation."""
+        keys = {
+            key: ranking_key(
+                cell.result.objective.value,
+                cell.result.loss,
+                cell.seed,
+                self._methods.index(cell.method),
+                direction=self._own.direction,
+            )
+            for key, cell in self._cells.items()
             if cell.result is not None and cell.result.objective.value is not None
-        ]
-        return min(judged, key=lambda each: self._standing(*each))[0] if judged else None
-
-    def _standing(self, cell: Cell, result: RunResult) -> tuple[float, ...]:
-        order = (cell.seed, self._methods.index(cell.method))
-        return ranking_key(result.objective.value, result.loss, *order, direction=self._own.direction)
+        }
+        return self._cells[min(keys, key=lambda key: keys[key])] if keys else None
 
     def _keep_the_best(self) -> None:
         """Move the best cell's model to `best/` and free all others; whenever this stops, the best one is there."""
         best = self._best()
         if best is None:
             return
-        own = self.out / best.folder / BEST
-        if own.is_dir():
-            replace_folder(own, self.out / BEST)
+        model = self.out / best.folder / BEST
+        if model.is_dir():
+            replace_folder(model, self.out / BEST)
         for cell in self._cells.values():
             if cell.result is not None:
                 _free(RunFolder(self.out / cell.folder))
@@ -145,8 +149,3 @@ def _free(cell: RunFolder) -> None:
     cell.write_kept(())
     cell.objects.clear()
     remove_tree(cell.path / BEST)
-
-
-def _on_test(result: RunResult) -> float | None:
-    value: float | None = (result.metrics.test or {}).get(result.objective.name)
-    return value

@@ -17,7 +17,7 @@ def conclusions(
 ) -> tuple[str, ...]:
     """What forbids a conclusion, one line per method against the baseline, then what limits all of them.
 
-    Where the notes of runs make their scores doubtful, the numbers are told and nothing is concluded from them.
+    Where the notes of runs make their scores doubtful, the numbers are there and nothing is concluded from them.
     """
     methods, cells, baseline = named(methods), named(cells), method_name(baseline)
     doubts: dict[str, list[Cell]] = {}
@@ -27,7 +27,7 @@ def conclusions(
     against = next((method for method in methods if method.method == baseline), None)
     others = [method for method in methods if method.method != baseline and method.mean is not None]
     tests = sum(method.p_value is not None for method in methods)
-    lines = [_against(method, against, direction, tests) for method in others if against and against.mean is not None]
+    lines = [_against_line(m, against, direction, tests) for m in others if against and against.mean is not None]
     concluded = () if doubts else (*_alike(cells), *_trade_off(methods))
     configs = {cell.method: validate(cell.result.config) for cell in cells if cell.result is not None}
     return (
@@ -54,7 +54,7 @@ def _inconclusive(doubts: Mapping[str, Sequence[Cell]], cells: Sequence[Cell]) -
         yield f"  {method}, {len(cells_of_method)} of {completed[method]} runs: {notes}"
 
 
-def _against(method: MethodSummary, against: MethodSummary, direction: Direction, tests: int) -> str:
+def _against_line(method: MethodSummary, against: MethodSummary, direction: Direction, tests: int) -> str:
     means = f"{method.method}: {method.mean:.4f} against {against.mean:.4f} of {against.method}"
     if method.difference is None:
         return f"{means}: no seed in common, so there is no test"
@@ -83,13 +83,9 @@ def _alike(cells: Sequence[Cell]) -> Iterator[str]:
     values = {cell.value for cell in cells if cell.value is not None}
     if len({cell.method for cell in cells if cell.value is not None}) > 1 and len(values) == 1:
         yield f"every run scores {values.pop():.4f}: the data decide this, not the methods; what check says of them:"
-        yield from _findings(cells)
-
-
-def _findings(cells: Sequence[Cell]) -> Sequence[str]:
-    data = next((cell.result.data for cell in cells if cell.result is not None and cell.result.data is not None), None)
-    findings = data.findings if data else ()
-    return [f"  {finding}" for finding in findings] or ["  nothing; the task is too easy, or nothing was learned"]
+        records = [cell.result.data for cell in cells if cell.result is not None and cell.result.data is not None]
+        findings = records[0].findings if records else ()
+        yield from (f"  {finding}" for finding in findings or ["nothing; the task is too easy, or nothing was learned"])
 
 
 def _trade_off(methods: Sequence[MethodSummary]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What `compare` may be asked for: every name stands for a method and whatever else makes it what it is."""
+"""The methods that `compare` knows by name, and the config of each in one comparison."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,9 +26,9 @@ VARIANTS: Final[Mapping[str, Document]] = {
 """What a name puts over the config. Beside these, the name of any config class of peft is a method."""
 
 _OWN: Final = ("peft", "freeze", "optim.lr", "optim.head_lr", "model.quantization")
-"""What a file says for its own method only: with another method's learning rate none would be judged fairly."""
+"""What a file says for its own method only: with another method's learning rate none could be compared fairly."""
 _SAME_FOR_ALL: Final = ("name", "seed", "task", "data", "search")
-_BY_BRANCH: Final = ("peft", "freeze")
+_UNIONS: Final = ("peft", "freeze")
 """Sections whose keys some methods have and others have not."""
 
 
@@ -70,14 +70,17 @@ def method_configs(document: Document, methods: Sequence[str], *, overrides: Ite
     """
     file, methods = normalise(document), [recorded_method(name) for name in methods]
     given = [_assignment(text) for text in overrides]
-    problems = [*_unknown_methods(methods), *_stray(given, methods)]
-    assignments = [assignment for assignment in given if not any(_stray([assignment], methods))]
-    methods = [name for name in dict.fromkeys(methods) if patch_of(name) is not None]
+    problems = [*_unknown_methods(methods), *_misplaced(given, methods)]
+    assignments = [assignment for assignment in given if not any(_misplaced([assignment], methods))]
+    patches = {name: patch for name in methods if (patch := patch_of(name)) is not None}
     shared = sorted((a for a in assignments if a.method is None), key=lambda a: not a.names_a_choice)
-    drafts = {name: _draft(file, name, shared) for name in methods}
+    drafts = {}
+    for name, patch in patches.items():
+        start = file if name == own_method(file) else _stripped(file)
+        drafts[name] = _merged(_with_shared(_merged(start, patch), shared), patch)
     own = _with_shared(file, [a for a in shared if not _touches(a.path, _OWN)])
     problems += _unused(shared, [own, *drafts.values()])
-    for name in methods:
+    for name in patches:
         drafts[name] = override(drafts[name], [a.text for a in assignments if a.method == name])
     return _validated(own, drafts, problems)
 
@@ -90,8 +93,8 @@ def rate_notes(configs: Mapping[str, RunConfig]) -> tuple[str, ...]:
 
 
 def _assignment(text: str) -> _Assignment:
-    named = re.match(r"(\w+):(.*)", text, re.DOTALL)
-    return _Assignment(named[2], recorded_method(named[1])) if named else _Assignment(text, None)
+    prefixed = re.match(r"(\w+):(.*)", text, re.DOTALL)
+    return _Assignment(prefixed[2], recorded_method(prefixed[1])) if prefixed else _Assignment(text, None)
 
 
 def recorded_method(name: str) -> str:
@@ -131,7 +134,7 @@ def _unknown_methods(methods: Sequence[str]) -> Iterator[Problem]:
             yield Problem("methods", f"unknown method {name!r}; {did_you_mean(name, choices)}")
 
 
-def _stray(assignments: Sequence[_Assignment], methods: Sequence[str]) -> Iterator[Problem]:
+def _misplaced(assignments: Sequence[_Assignment], methods: Sequence[str]) -> Iterator[Problem]:
     """Overrides that name a method which is not compared, or a key that is not theirs to set."""
     for given in assignments:
         called = written_methods([given.method])[0] if given.method else ""
@@ -148,12 +151,6 @@ def _stray(assignments: Sequence[_Assignment], methods: Sequence[str]) -> Iterat
 
 def _touches(path: str, others: Iterable[str]) -> bool:
     return any(f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.") for other in others)
-
-
-def _draft(file: Document, name: str, shared: Sequence[_Assignment]) -> Document:
-    patch = patch_of(name) or {}
-    start = file if name == own_method(file) else _stripped(file)
-    return _merged(_with_shared(_merged(start, patch), shared), patch)
 
 
 def own_method(file: Document) -> str | None:
@@ -177,6 +174,7 @@ def _leaves(document: Document, prefix: str = "") -> dict[str, Any]:
 
 
 def _stripped(file: Document, prefix: str = "") -> Document:
+    """The file without what it says for its own method only."""
     kept = {key: value for key, value in file.items() if f"{prefix}{key}" not in _OWN}
     return {key: _stripped(sub, f"{prefix}{key}.") if isinstance(sub, dict) else sub for key, sub in kept.items()}
 
@@ -196,7 +194,7 @@ def _with_shared(document: Document, shared: Iterable[_Assignment]) -> Document:
 def _has_key(document: Document, path: str) -> bool:
     """Whether the method in `document` has the key; a key that no method treats differently is always there."""
     section, _, key = path.partition(".")
-    if section not in _BY_BRANCH or not key:
+    if section not in _UNIONS or not key:
         return True
     field = RunConfig.model_fields[section]
     written = document.get(section, {})

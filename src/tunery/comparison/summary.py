@@ -1,6 +1,6 @@
 """From cells to what is said of every method."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 from tunery.comparison.statistics import Paired, Score, holm, mean_interval, paired_test
@@ -16,7 +16,12 @@ def method_summaries(
     """Every method over its seeds, against the baseline where both have completed the same seeds."""
     by_method = {name: [cell for cell in cells if cell.method == name] for name in methods}
     scores = {name: _scores(cells_of_method) for name, cells_of_method in by_method.items()}
-    tests = {name: test for name in methods if name != baseline and (test := _paired(scores[name], scores[baseline]))}
+    tests: dict[str, Paired] = {}
+    for name in methods:
+        seeds = sorted(scores[name].keys() & scores[baseline].keys())
+        if name != baseline and seeds:
+            own, others = ([scores[method][seed] for seed in seeds] for method in (name, baseline))
+            tests[name] = paired_test(own, others)
     held = holm({name: test.p_value for name, test in tests.items() if test.p_value is not None})
     summaries = [
         _summary(name, cells_of_method, tuple(scores[name].values())).model_copy(
@@ -24,7 +29,12 @@ def method_summaries(
         )
         for name, cells_of_method in by_method.items()
     ]
-    front = _pareto_front(summaries, direction)
+    points = {
+        summary.method: (minimized(summary.mean, direction), summary.seconds)
+        for summary in summaries
+        if summary.mean is not None and summary.seconds is not None
+    }
+    front = pareto_front(points)
     return tuple(one.model_copy(update={"on_pareto_front": one.method in front}) for one in summaries)
 
 
@@ -35,11 +45,6 @@ def _scores(cells: Sequence[Cell]) -> dict[int, Score]:
         for cell in cells
         if cell.value is not None and cell.result is not None
     }
-
-
-def _paired(scores: Mapping[int, Score], others: Mapping[int, Score]) -> Paired | None:
-    common = sorted(set(scores) & set(others))
-    return paired_test([scores[seed] for seed in common], [others[seed] for seed in common]) if common else None
 
 
 def _against_the_baseline(test: Paired | None, significant: bool | None) -> dict[str, float | bool | None]:
@@ -75,8 +80,8 @@ def _summary(method: str, cells: Sequence[Cell], scores: Sequence[Score]) -> Met
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return fmean(numbers) if numbers else None
 
 
 def _parameters(results: Sequence[RunResult]) -> Parameters | None:
@@ -91,9 +96,3 @@ def _memory(results: Sequence[RunResult]) -> Memory | None:
     device = _mean([result.memory.device_peak_bytes for result in results])
     host = fmean(result.memory.host_peak_bytes for result in results)
     return Memory(host_peak_bytes=round(host), device_peak_bytes=None if device is None else round(device))
-
-
-def _pareto_front(summaries: Sequence[MethodSummary], direction: Direction) -> set[str]:
-    """Methods that no other beats in one of mean score and training seconds without losing in the other."""
-    known = {s.method: (s.mean, s.seconds) for s in summaries if s.mean is not None and s.seconds is not None}
-    return pareto_front({method: (minimized(mean, direction), seconds) for method, (mean, seconds) in known.items()})

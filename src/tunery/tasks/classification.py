@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from tunery.tasks.combine import SOFTMAX, Combiner
 from tunery.tasks.labels import LabelTask, Numbers
 from tunery.tasks.task import State
 
-_KNOWN = 10_000
+_MOST_CACHED: Final = 10_000
 """Different cells that are read once."""
 
 
@@ -49,12 +49,12 @@ class Classification(LabelTask):
 
     @staticmethod
     def reader(data: Data) -> RowReader:
-        known: dict[str, Annotation] = {}
+        cache: dict[str, Annotation] = {}
 
         def read(row: dict[str, Any]) -> Annotation:
             cell = row.get(data.label)
-            if isinstance(cell, str) and cell in known:
-                return known[cell]
+            if isinstance(cell, str) and cell in cache:
+                return cache[cell]
             try:
                 name = label_of(cell)
             except BadCell as problem:
@@ -62,8 +62,8 @@ class Classification(LabelTask):
             if name is None:
                 raise Unlabelled(f"column {data.label!r} is empty; classification needs one label in every row")
             annotation = Annotation(labels=(name,))
-            if isinstance(cell, str) and len(known) < _KNOWN:
-                known[cell] = annotation
+            if isinstance(cell, str) and len(cache) < _MOST_CACHED:
+                cache[cell] = annotation
             return annotation
 
         return RowReader(columns=(("data.label", data.label),), read=read)

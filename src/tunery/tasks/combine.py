@@ -13,6 +13,7 @@ Thresholds = Sequence[float]
 
 _LEAST: Final = 1e-300
 _MOST: Final = 1 - 2.0**-53
+"""Bounds of a probability that has finite log odds."""
 
 
 class Combiner(NamedTuple):

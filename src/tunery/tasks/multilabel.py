@@ -39,7 +39,7 @@ FEW: Final = 25
 """Positive rows from which a label has a threshold of its own. With fewer, the recall by which it would be chosen has a
 standard error above a tenth (0.5 / sqrt(25), where it is one half), which is more than a better threshold gains."""
 FOLDS: Final = 5
-"""Parts of the validation rows, each judged by thresholds of the others."""
+"""Parts of the validation rows, each scored with thresholds of the others."""
 
 
 def few_positives(subject: Subject) -> Iterator[Finding]:
@@ -105,7 +105,7 @@ class Multilabel(LabelTask):
         return {"thresholds": thresholds.tolist()}
 
     def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
-        """Each fifth of the rows, drawn at random, is judged by thresholds that were tuned on the other four."""
+        """Each fifth of the rows, drawn at random, is scored with thresholds that were tuned on the other four."""
         state = self.fit_state(answers, truth)
         if self._fixed is not None:
             return self.score(answers, truth, state)

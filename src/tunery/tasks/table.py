@@ -1,4 +1,4 @@
-"""The table of tasks, the splits that they read, and the labels that stand there."""
+"""From task specs to tasks, to the splits that they read, and to the labels in them."""
 
 import re
 from collections.abc import Sequence

@@ -32,14 +32,14 @@ if TYPE_CHECKING:  # torch and transformers take seconds, and reading rows needs
     from tunery.optim.objective import Objective
 
 State = Mapping[str, Any]
-"""What a task fits on validation besides the model, as plain data: it stands in the record and the card of a model."""
+"""What a task fits on validation besides the model, as plain data: it is in the record and the card of a model."""
 
 
 class Task(ABC):
     """One task, with its labels in the order of the model's numbers."""
 
     checks: ClassVar[Sequence[Check]]
-    """What is looked for in its rows, in the order in which it is told."""
+    """What is looked for in its rows, in the order of the report."""
     state_keys: ClassVar[tuple[str, ...]] = ()
     """What its state consists of; none where it has no state."""
     combiner: ClassVar[Combiner | None] = None
@@ -77,7 +77,7 @@ class Task(ABC):
 
     @abstractmethod
     def targets(self, examples: Sequence[Example], features: "Encoded") -> "Targets":
-        """What training is told.
+        """What training compares outputs with.
 
         Raises:
             DataError: for a label that the task does not know.
@@ -132,11 +132,11 @@ class Task(ABC):
         """Loss of each row, (rows,): the metric `loss` is their mean."""
 
     def fit_state(self, answers: RowTable, truth: RowTable) -> State | None:
-        """What is fitted on validation, and on validation only: on test it would flatter it."""
+        """What is fitted on validation, and on validation only: on test its scores would be too good."""
         return None
 
     def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
-        """`score` of the very rows that the state is fitted on, as fair as on other rows."""
+        """`score` of the very rows that the state is fitted on, without the advantage of that."""
         return self.score(answers, truth, None)
 
     def state_at(self, threshold: float) -> State:
@@ -167,8 +167,8 @@ class Task(ABC):
 
     @staticmethod
     def chance_loss(split: SplitRecord, metrics: Mapping[str, Any]) -> float | None:
-        """The loss of a model that knows how often each answer occurs in a split and nothing of the text, where that
-        can be told.
+        """The loss of a model that knows how often each answer occurs in a split and nothing of the text; None where
+        it cannot be computed.
 
         Args:
             metrics: of any split.

@@ -22,7 +22,7 @@ def worst_rows(task: Task, split: Split, answers: RowTable, *, state: State | No
     Args:
         answers: of the model, about the rows of the split.
         state: what the model decides by.
-        texts: whether a row is told with the beginning of its text.
+        texts: whether the record of a row has the beginning of its text.
     """
     examples = split.examples
     losses = task.losses(answers, task.truth(examples))

@@ -1,1 +1,1 @@
-"""Where metrics go: one small seam, JSONL always, others when the config asks."""
+"""Where metrics go: to JSONL always, elsewhere when the config asks."""

@@ -1,7 +1,7 @@
 """`metrics.jsonl`: one line per (step, name), exactly once across interruptions.
 
-Lines come in the order of their steps, so whatever has to go stands at the end: the file is cut, and never written
-anew. Cutting needs no room on a full disk, and a crash leaves the file as it was before or after.
+Lines come in the order of their steps, so whatever has to be removed is at the end: the file is truncated, and never
+written anew. That needs no room on a full disk, and a crash leaves the file as it was before or after.
 """
 
 import json
@@ -36,7 +36,7 @@ class Jsonl(Tracker):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._end = 0  # what stands behind it is of an append that failed
+        self._end = 0  # bytes behind it are of an append that failed
 
     def start(self, step: int) -> None:
         """Drop the lines beyond `step`, a half-written last one included."""
@@ -57,14 +57,14 @@ class Jsonl(Tracker):
         """Nothing is left to do."""
 
     def _append(self, lines: bytes) -> None:
-        """Write behind what is good, on disk for good; what stood there goes."""
+        """Write behind the last whole line, in place of what is there, and wait until it is on disk."""
         try:
             with self.path.open("ab", buffering=0) as file:
                 if file.tell() > self._end:
                     file.truncate(self._end)
-                rest = lines
-                while rest:
-                    rest = rest[file.write(rest) :]
+                unwritten = lines
+                while unwritten:
+                    unwritten = unwritten[file.write(unwritten) :]
                 os.fsync(file.fileno())
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
@@ -80,14 +80,14 @@ def read_metrics(path: Path, name: str | None = None) -> list[Line]:
     return [record for _, record in _lines(path, b"" if name is None else json.dumps(name).encode())]
 
 
-def _lines(path: Path, mention: bytes = b"") -> Iterator[tuple[bytes, Line]]:
-    """Every whole line with a mention, and what it says."""
+def _lines(path: Path, text: bytes = b"") -> Iterator[tuple[bytes, Line]]:
+    """Every whole line that has a text in it, as bytes and parsed."""
     try:
         content = path.read_bytes() if path.exists() else b""
     except IsADirectoryError as error:
         raise Damaged(f"{str(path)!r} is a folder and no file of metrics; remove it to go on without it") from error
     for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(keepends=True), start=1):
-        if mention not in line:
+        if text not in line:
             continue
         try:
             yield line, _LINE.validate_json(line)

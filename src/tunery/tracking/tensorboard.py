@@ -17,13 +17,13 @@ class TensorBoardTracker(Tracker):
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise MissingExtra("tensorboard", extra="tensorboard") from error
-        self._open = SummaryWriter
+        self._writer_class = SummaryWriter
         self._folder = folder / "tensorboard"
         self._writer: Any = None
 
     def start(self, step: int) -> None:
-        """Open the event file; steps beyond `step` are marked as void."""
-        self._writer = self._open(str(self._folder), purge_step=step + 1)
+        """Open the event file; TensorBoard drops what it has of later steps."""
+        self._writer = self._writer_class(str(self._folder), purge_step=step + 1)
 
     def log(self, step: int, epoch: float, values: Mapping[str, float | None]) -> None:
         """Add one scalar per value."""

@@ -1,4 +1,4 @@
-"""The seam of this room. `train` calls it; a tracker must not change what it is given, nor stop a run."""
+"""What every tracker does. `train` calls it; a tracker must not change what it is given, nor stop a run."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -21,6 +21,7 @@ MOST_ALIKE: Final = 0.5
 
 
 def empty_splits(subject: Subject) -> Iterator[Finding]:
+    """A split without rows."""
     for split in subject.splits:
         if not split.examples:
             message = f"every split needs rows, but {split.name} ({split.source}) has none; name another file"
@@ -28,6 +29,7 @@ def empty_splits(subject: Subject) -> Iterator[Finding]:
 
 
 def empty_texts(subject: Subject) -> Iterator[Finding]:
+    """Rows whose text is empty or blank."""
     for split in subject.splits:
         bare = [row for row, example in enumerate(split.examples, start=1) if not example.text.strip()]
         if not bare:
@@ -47,6 +49,7 @@ def empty_texts(subject: Subject) -> Iterator[Finding]:
 
 
 def unknown_tokens(subject: Subject) -> Iterator[Finding]:
+    """Texts with many tokens that the vocabulary lacks."""
     worst = max(subject.unknown.values(), default=0.0)
     if worst > SOME_UNKNOWN:
         shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in subject.unknown.items())
@@ -60,6 +63,7 @@ def unknown_tokens(subject: Subject) -> Iterator[Finding]:
 
 
 def same_tokens(subject: Subject) -> Iterator[Finding]:
+    """Different texts that the model cannot tell apart, because they have the same tokens."""
     for split in subject.splits:
         count = subject.alike.get(split.name, 0)
         if count > len(split.examples) * MOST_ALIKE:
@@ -75,14 +79,17 @@ def same_tokens(subject: Subject) -> Iterator[Finding]:
 
 
 def duplicates(subject: Subject) -> Iterator[Finding]:
+    """Rows that are there more than once, equal or nearly so."""
     yield from find_duplicates(subject.splits)
 
 
 def equal_rows(subject: Subject) -> Iterator[Finding]:
+    """Rows that are there more than once, without the search for near-duplicates."""
     yield from find_duplicates(subject.splits, most_words=0)
 
 
 def small_splits(subject: Subject) -> Iterator[Finding]:
+    """A validation or test split whose scores mean little."""
     for split in (subject.splits.validation, subject.splits.test):
         if 0 < len(split.examples) < SMALL:
             use = "the best epoch is chosen" if split is subject.splits.validation else "the result is reported"
@@ -97,6 +104,7 @@ def small_splits(subject: Subject) -> Iterator[Finding]:
 
 
 def truncation(subject: Subject) -> Iterator[Finding]:
+    """Rows that lose their end."""
     limit = subject.max_length
     if limit is None:
         return
@@ -133,6 +141,7 @@ def _enough(subject: Subject, limit: int) -> int | None:
 
 
 def token_counts(subject: Subject) -> Iterator[Finding]:
+    """How many tokens rows have."""
     spread = {
         name: " / ".join(f"{tokens:,.0f}" for tokens in (*np.percentile(counts, [50, 95]), counts.max()))
         for name, counts in subject.lengths.items()
