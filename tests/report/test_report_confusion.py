@@ -3,7 +3,7 @@
 from page_reader import checked
 from report_records import make_run
 from tunery.report import run_html
-from tunery.report.charts.confusion_matrix import MOST_MIX_UPS, Confusion, MixUp, confusion_of, mix_ups
+from tunery.report.pages.confusion_matrix import MOST_MIX_UPS, Confusion, MixUp, confusion_of, mix_ups
 from tunery.schema.results.run import Metrics
 
 

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from report_records import make_empty_study
-from tunery.report.charts.parameter_axes import Missing
 from tunery.report.compute.importance import evaluators, importance_rows, most_important, relatedness, varying
+from tunery.report.compute.parameter_axes import Missing
 from tunery.schema.results.study import Importance, StudyResult
 
 

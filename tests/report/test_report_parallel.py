@@ -5,8 +5,8 @@ import random
 import pytest
 
 from report_records import make_empty_study, make_searched_study, make_study
-from tunery.report.charts.parallel import MOST_AXES, MOST_LINES, SHADES, parallel
 from tunery.report.compute.importance import importance_rows
+from tunery.report.compute.parallel import MOST_AXES, MOST_LINES, SHADES, parallel
 from tunery.schema.results.study import StudyResult, TrialRecord
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.report.charts.parameter_axes import MOST_CATEGORIES, Axis, Missing, Scale, parameter_axis
+from tunery.report.compute.parameter_axes import MOST_CATEGORIES, Axis, Missing, Scale, parameter_axis
 
 
 def axis(name: str, values: list[object]) -> Axis:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from report_records import EPOCHS, make_empty_study, make_study
 from tunery.hpo.analysis.stopped_early import pruned_by_epoch, seconds_saved
-from tunery.report.charts.parallel import SHADES
 from tunery.report.charts.search_charts import SHADE_FROM
+from tunery.report.compute.parallel import SHADES
 from tunery.report.compute.pruning import MOST_BARS, pruning, reach
 from tunery.schema.results.study import StudyResult, TrialRecord
 

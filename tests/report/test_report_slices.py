@@ -5,8 +5,8 @@ from statistics import median
 import pytest
 
 from report_records import make_empty_study, make_searched_study, make_study
-from tunery.report.charts.slices import MOST_SLICES, slices
 from tunery.report.compute.importance import importance_rows
+from tunery.report.compute.slices import MOST_SLICES, slices
 from tunery.schema.results.study import StudyResult, TrialRecord
 
 

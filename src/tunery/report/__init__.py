@@ -1,6 +1,10 @@
 """Records become numbers, numbers become charts, charts become pages. Reads no run folder and knows no ML stack.
 
-`compute` draws nothing, `charts` computes nothing, `pages` puts their results in order.
+compute/   numbers, and the positions at which they are drawn
+text/      numbers, names and findings as a person reads them
+charts/    drawings of what was computed
+markup     HTML that is escaped by construction
+pages/     sections and tables, put together to pages
 """
 
 from tunery.report.charts.comparison_picture import comparison_png

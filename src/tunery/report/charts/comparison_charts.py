@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tunery.errors import shortened
-from tunery.report.charts.cost_axes import Place, logarithmic, name_points, stairs
+from tunery.report.charts.cost_axes import CostAndScore, logarithmic, name_points, stairs
 from tunery.report.charts.figure import PLACEHOLDERS, Palette, Size, render_figure
 from tunery.report.compute.comparison import Cost, Interval, Intervals, TradeOff
-from tunery.report.pages.markup import Html
+from tunery.report.markup import Html
 from tunery.report.text.formatting import metric_name, score, short_count, signed
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ ROW: Final = 27
 """Pixels between two methods."""
 
 _AROUND: Final = 74
-"""Pixels above and below the rows: title, ticks, what they mean."""
+"""Pixels above and below the rows, for the title and the labels of the axis."""
 
 
 class Rows(NamedTuple):
@@ -162,7 +162,7 @@ def label_spots(
         name_points(axes, names, points, line=_stairs(trade), palette=palette)
 
 
-def _stairs(trade: TradeOff) -> list[Place]:
+def _stairs(trade: TradeOff) -> list[CostAndScore]:
     return stairs([(spot.cost, spot.shown) for spot in trade.front])
 
 
@@ -178,8 +178,9 @@ def _interval_rows(
             continue
         if intervals.limits.low <= row.value <= intervals.limits.high:
             _interval(axes, row, (row.value, position), colour=colour, palette=palette)
-        else:
-            _arrow(axes, row.value > intervals.limits.high, position, colour)
+        else:  # an arrow at the edge that the value lies beyond
+            x, marker = (0.988, ">") if row.value > intervals.limits.high else (0.012, "<")
+            axes.scatter(x, position, s=52, marker=marker, color=colour, transform=axes.get_yaxis_transform())
     _method_axis(axes, rows, palette)
 
 
@@ -193,14 +194,6 @@ def _interval(axes: "Axes", row: Interval, at: tuple[float, int], *, colour: str
         axes.scatter(row.dots, [position + 0.3] * len(row.dots), s=14, color=colour, alpha=0.6, linewidth=0, zorder=3)
     face = colour if row.certain else palette["panel"]
     axes.scatter([value], [position], s=52, facecolor=face, edgecolor=colour, linewidth=1.6, zorder=4)
-
-
-def _arrow(axes: "Axes", right: bool, position: int, colour: str) -> None:
-    """The value lies beyond this edge."""
-    across = axes.get_yaxis_transform()
-    axes.scatter(
-        0.988 if right else 0.012, position, s=52, marker=">" if right else "<", color=colour, transform=across
-    )
 
 
 def _beside(axes: "Axes", position: int, text: str, palette: Palette) -> None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from tunery.errors import shortened
 from tunery.report.charts.comparison_charts import (
     ROW,
-    Panel,
     Rows,
     bar_panel,
     draw_trade_off,
@@ -20,7 +19,6 @@ from tunery.report.text.method_names import comparison_to_read
 from tunery.schema.results.comparison import ComparisonResult
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _WIDTH = 1600
@@ -38,7 +36,13 @@ def comparison_png(result: ComparisonResult) -> bytes:
 def _fill(figure: "Figure", result: ComparisonResult, palette: Palette) -> None:
     axes_by_name = figure.subplot_mosaic([["score", "parameters"], ["time", "memory"], ["trade", "trade"]])
     rows = Rows(tuple(method.method for method in ranked(result)), result.baseline)
-    for name, panel in _panels(result).items():
+    panels = {
+        "score": score_panel(score_intervals(result), objective=result.objective),
+        "parameters": log_panel(trainable_cost(result)),
+        "time": bar_panel(time_cost(result)),
+        "memory": bar_panel(memory_cost(result)),
+    }
+    for name, panel in panels.items():
         panel(axes_by_name[name], rows, palette)
     title = (
         f"{shortened(result.name, 60)}: {plural(len(result.methods), 'method')}, {plural(len(result.seeds), 'seed')}"
@@ -48,20 +52,7 @@ def _fill(figure: "Figure", result: ComparisonResult, palette: Palette) -> None:
         "dot: mean; line: 95 % interval; small dots: seeds; grey: baseline; orange: Pareto-optimal in score and time"
     )
     figure.supxlabel(legend_text, x=0.01, ha="left", fontsize=11, color=palette["muted"])
-    _trade(figure, axes_by_name["trade"], result, palette)
-
-
-def _panels(result: ComparisonResult) -> dict[str, Panel]:
-    return {
-        "score": score_panel(score_intervals(result), objective=result.objective),
-        "parameters": log_panel(trainable_cost(result)),
-        "time": bar_panel(time_cost(result)),
-        "memory": bar_panel(memory_cost(result)),
-    }
-
-
-def _trade(figure: "Figure", axes: "Axes", result: ComparisonResult, palette: Palette) -> None:
-    trade = trade_off(result, time_cost(result))
+    trade, axes = trade_off(result, time_cost(result)), axes_by_name["trade"]
     draw_trade_off(axes, trade, objective=result.objective, palette=palette)
     axes.set_title(f"{metric_name(result.objective)} on test against training time")
     label_spots(figure, [(axes, trade)], baseline=result.baseline, palette=palette)

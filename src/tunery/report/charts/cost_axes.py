@@ -11,16 +11,15 @@ from tunery.report.text.formatting import short_count
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Place = tuple[float, float]
-"""A cost and a score."""
+CostAndScore = tuple[float, float]
 
 _FAR: Final = 15
 """Pixels from which a name is tied to its point by a line."""
 
 
-def stairs(corners: Sequence[Place]) -> list[Place]:
-    """A line through corners that rises at a point, not between two: the best to be had for so much."""
-    line: list[Place] = []
+def stairs(corners: Sequence[CostAndScore]) -> list[CostAndScore]:
+    """A line through points that changes at a point, not between two: the best score up to each cost."""
+    line: list[CostAndScore] = []
     for x, y in corners:
         line += [(x, line[-1][1])] if line else []
         line.append((x, y))
@@ -28,7 +27,12 @@ def stairs(corners: Sequence[Place]) -> list[Place]:
 
 
 def name_points(
-    axes: "Axes", names: Sequence[str], points: Sequence[Place], *, line: Sequence[Place], palette: Palette
+    axes: "Axes",
+    names: Sequence[str],
+    points: Sequence[CostAndScore],
+    *,
+    line: Sequence[CostAndScore],
+    palette: Palette,
 ) -> None:
     """Write a name beside every point, off `line` where there is room. The layout of the figure must be final."""
     texts = [axes.text(0, 0, name, fontsize=11, ha="center", va="center", zorder=5) for name in names]

@@ -12,8 +12,8 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tunery.report.charts.parallel import SHADES
-from tunery.report.pages.markup import Html
+from tunery.report.compute.parallel import SHADES
+from tunery.report.markup import Html
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,7 +129,7 @@ def _inline(svg: str, *, unique: str, label: str) -> Html:
     svg = re.sub(r' id="', f' id="{unique}-', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{unique}-", svg)
     svg = re.sub(r'(style="[^"]*?)font: ([\d.]+px)[^;"]*', r"\1font-size: \2", svg)
-    svg = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), svg)
+    svg = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda match: re.sub(r"(\.\d)\d+", r"\1", match[0]), svg)
     box = re.search(r'viewBox="[^"]*"', svg)
     head = f'<svg {box[0] if box else ""} role="img" aria-label="{escape(label)}">'
     svg = head + svg[svg.index(">") + 1 :]

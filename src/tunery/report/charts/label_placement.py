@@ -10,13 +10,13 @@ _RADII: Final = (7.0, 13.0, 21.0, 31.0, 43.0, 57.0, 74.0, 95.0, 120.0)
 """Pixels between a point and its name that are tried."""
 
 _ANGLES: Final = tuple(math.radians(angle) for angle in (0, 30, -30, 60, -60, 90, -90, 120, -120, 150, -150, 180))
-"""Directions from a point to its name that are tried, the liked ones first."""
+"""Directions from a point to its name that are tried, the preferred ones first."""
 
 _MARK = 6.0
 """Half the side of the square around a point that names keep out of."""
 
 _STEPS = 8
-"""Points of a leader that are looked at."""
+"""Points of a leader, the line from a point to its name, that are looked at."""
 
 
 class Box(NamedTuple):
@@ -45,7 +45,7 @@ class Box(NamedTuple):
 def placed(points: Sequence[Pixel], sizes: Sequence[Pixel], *, within: Box, avoided: Sequence[Pixel] = ()) -> list[Box]:
     """A box of the given (width, height) for every point: near it, inside `within`, off other boxes and points.
 
-    Greedy: the most crowded point chooses first. `avoided` are places that a name had better not cover, such as a line.
+    Greedy: the most crowded point chooses first. `avoided` are points that a name should not cover, such as of a line.
     """
     marks = [Box(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in points]
     boxes: dict[int, Box] = {}
@@ -65,7 +65,7 @@ class _Room(NamedTuple):
     within: Box
     taken: Sequence[Box]
     crossed: Sequence[Box]
-    """What a leader had better not run through."""
+    """What a leader should not run through."""
     leaders: Sequence[Pixel]
     avoided: Sequence[Pixel]
 
@@ -74,10 +74,10 @@ def _best(boxes: Iterator[Box], point: Pixel, room: _Room) -> Box:
     """The nearest box that covers nothing; where there is none, the one that covers least."""
     cheapest: tuple[float, Box] | None = None
     for box in boxes:
-        nuisance = _nuisance(box, point, room)
-        if not nuisance:
+        penalty = _penalty(box, point, room)
+        if not penalty:
             return box
-        cost = nuisance + math.dist(point, box.nearest(point))
+        cost = penalty + math.dist(point, box.nearest(point))
         if cheapest is None or cost < cheapest[0]:
             cheapest = cost, box
     if cheapest is None:
@@ -97,7 +97,7 @@ def _candidates(point: Pixel, size: Pixel) -> Iterator[Box]:
             yield Box(x - size[0] / 2, y - size[1] / 2, x + size[0] / 2, y + size[1] / 2)
 
 
-def _nuisance(box: Box, point: Pixel, room: _Room) -> float:
+def _penalty(box: Box, point: Pixel, room: _Room) -> float:
     covered = sum(map(box.shared, room.taken))
     outside = (box.right - box.left) * (box.top - box.bottom) - box.shared(room.within)
     crossed = sum(map(box.holds, room.leaders)) + sum(n.holds(p) for p in _leader(box, point) for n in room.crossed)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 from tunery.errors import shortened
 from tunery.report.charts.cost_axes import logarithmic, name_points, stairs
 from tunery.report.charts.figure import PLACEHOLDERS, Size, render_chart, render_figure
-from tunery.report.charts.parallel import SHADES
-from tunery.report.charts.slices import Dot, Slice, Slices
+from tunery.report.compute.parallel import SHADES
 from tunery.report.compute.pareto_front import Plane, TrialPoint
 from tunery.report.compute.pruning import Block, Reach
-from tunery.report.pages.markup import Html
+from tunery.report.compute.slices import Dot, Slice, Slices
+from tunery.report.markup import Html
 from tunery.report.text.formatting import metric_name
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _MANY: Final = 150
 """From so many dots on, each is drawn smaller."""
 
 _LETTER: Final = 6.5
-"""Pixels of a letter of an axis."""
+"""Width of a letter beside an axis, in pixels."""
 
 _MOST_NAMED: Final = 10
 """Up to so many trials of a front have their number beside them."""
@@ -60,10 +60,14 @@ def _slice(axes: "Axes", panel: Slice, *, best: int | None, width: float) -> Non
     area = 16 if len(panel.dots) < _MANY else 7
     pruned = [dot for dot in panel.dots if dot.status == "pruned"]
     completed = [dot for dot in panel.dots if dot.status == "completed"]
-    axes.scatter(*_places(pruned), s=2 * area, marker="x", linewidth=1.3, color=PLACEHOLDERS["stopped"], alpha=0.9)
-    axes.scatter(*_places(completed), s=area, color=PLACEHOLDERS["done"], alpha=0.75, linewidth=0)
+    axes.scatter(
+        *_positions_and_values(pruned), s=2 * area, marker="x", linewidth=1.3, color=PLACEHOLDERS["stopped"], alpha=0.9
+    )
+    axes.scatter(*_positions_and_values(completed), s=area, color=PLACEHOLDERS["done"], alpha=0.75, linewidth=0)
     winner = [dot for dot in panel.dots if dot.number == best]
-    axes.scatter(*_places(winner), s=80, facecolor="none", edgecolor=PLACEHOLDERS["best"], linewidth=2, zorder=5)
+    axes.scatter(
+        *_positions_and_values(winner), s=80, facecolor="none", edgecolor=PLACEHOLDERS["best"], linewidth=2, zorder=5
+    )
     reach = 0.32 / len(panel.axis.ticks)
     for centre, middle in panel.middles:
         axes.plot([centre - reach, centre + reach], [middle, middle], color=PLACEHOLDERS["ink"], linewidth=2, zorder=4)
@@ -84,7 +88,7 @@ def _slice_ticks(axes: "Axes", panel: Slice, *, width: float) -> None:
         label.set(ha=side, rotation=30 if slanted else 0, rotation_mode="anchor")
 
 
-def _places(dots: Sequence[Dot]) -> tuple[list[float], list[float]]:
+def _positions_and_values(dots: Sequence[Dot]) -> tuple[list[float], list[float]]:
     return [dot.position for dot in dots], [dot.value for dot in dots]
 
 
@@ -112,12 +116,14 @@ def _plane(axes: "Axes", plane: Plane, *, objective: str, best: int | None) -> N
     area = 22 if len(plane.spots) < _MANY else 9
     behind = [spot for spot in plane.spots if not spot.on_front]
     front = [spot for spot in plane.spots if spot.on_front]
-    axes.scatter(*_at(behind), s=area, color=PLACEHOLDERS["done"], alpha=0.6, linewidth=0)
+    axes.scatter(*_costs_and_values(behind), s=area, color=PLACEHOLDERS["done"], alpha=0.6, linewidth=0)
     corners = stairs(plane.stairs)
     axes.plot([x for x, _ in corners], [y for _, y in corners], color=PLACEHOLDERS["best"], linewidth=1.6, zorder=2)
-    axes.scatter(*_at(front), s=46, color=PLACEHOLDERS["best"], zorder=3)
+    axes.scatter(*_costs_and_values(front), s=46, color=PLACEHOLDERS["best"], zorder=3)
     winner = [spot for spot in plane.spots if spot.number == best]
-    axes.scatter(*_at(winner), s=130, facecolor="none", edgecolor=PLACEHOLDERS["best"], linewidth=2, zorder=4)
+    axes.scatter(
+        *_costs_and_values(winner), s=130, facecolor="none", edgecolor=PLACEHOLDERS["best"], linewidth=2, zorder=4
+    )
     axes.set_ylim(plane.limits.low, plane.limits.high)
     axes.margins(x=0.06)
     axes.grid(visible=True, axis="both")
@@ -126,7 +132,7 @@ def _plane(axes: "Axes", plane: Plane, *, objective: str, best: int | None) -> N
     axes.set_xlabel(plane.title + (", log scale" if plane.logarithmic else ""))
 
 
-def _at(spots: Sequence[TrialPoint]) -> tuple[list[float], list[float]]:
+def _costs_and_values(spots: Sequence[TrialPoint]) -> tuple[list[float], list[float]]:
     return [spot.cost for spot in spots], [spot.value for spot in spots]
 
 

@@ -1,5 +1,7 @@
-"""Numbers become drawings: SVG text to be put into a page. Colours are CSS variables of the page, so that one drawing
-serves light and dark; every chart can be drawn for a wide page and for a phone.
+"""Drawings of how runs and trials went, as SVG for a page: values, learning curves, parameters, losses, rates.
+
+Colours are CSS variables of the page, so that one drawing serves light and dark; every chart can be drawn for a wide
+page and for a phone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,10 +11,10 @@ import numpy as np
 
 from tunery.errors import shortened
 from tunery.report.charts.figure import PLACEHOLDERS, Size, render_chart
-from tunery.report.charts.parallel import SHADES, Parallel
-from tunery.report.charts.parameter_axes import Axis
+from tunery.report.compute.parallel import SHADES, Parallel
+from tunery.report.compute.parameter_axes import Axis
 from tunery.report.compute.run_and_study import Curve, Curves, History, Limits, RunCurves, Series
-from tunery.report.pages.markup import Html
+from tunery.report.markup import Html
 from tunery.report.text.formatting import metric_name
 
 if TYPE_CHECKING:
@@ -60,8 +62,8 @@ def curves_chart(curves: Curves, *, objective: str, best: int | None, size: Size
         others = [curve for curve in curves.curves if curve.stopped_at is None and curve.number != best]
         _bundle(axes, map(_path, stopped), colour="stopped", width=thin, alpha=_faint(len(stopped)))
         _bundle(axes, map(_path, others), colour="done", width=1.3 * thin, alpha=0.6)
-        known = [[(i + 1, v) for i, v in enumerate(curve.values) if v is not None] for curve in stopped]
-        ends = [points[-1] for points in known if points]
+        points_of_curves = [[(i + 1, v) for i, v in enumerate(curve.values) if v is not None] for curve in stopped]
+        ends = [points[-1] for points in points_of_curves if points]
         axes.scatter(*_columns(ends), s=44 * thin, marker="x", linewidth=1.5, color=PLACEHOLDERS["stopped"], zorder=3)
         _bundle(axes, map(_path, winner), colour="best", width=2.6, alpha=1)
         lone = [(1, curve.values[0]) for curve in curves.curves if len(curve.values) == 1 and curve.stopped_at is None]
@@ -88,8 +90,8 @@ def parallel_chart(parallel: Parallel, *, best: int | None, size: Size) -> Html:
             _bundle(axes, (_turned(path, size) for path in group), colour=colour, width=1.4 * thin, alpha=alpha)
         winner = [path for path, line in zip(paths, parallel.lines, strict=True) if line.number == best]
         _bundle(axes, (_turned(path, size) for path in winner), colour="best", width=2.8, alpha=1)
-        for place, axis in enumerate(parallel.axes):
-            _parameter_axis(axes, axis, place=place, size=size)
+        for index, axis in enumerate(parallel.axes):
+            _parameter_axis(axes, axis, index=index, size=size)
         span = (-0.35, len(parallel.axes) - 0.45)
         axes.set(xlim=(-0.02, 1.02), ylim=span[::-1]) if size.narrow else axes.set(xlim=span, ylim=(-0.04, 1.02))
 
@@ -136,8 +138,8 @@ def metric_chart(curves: RunCurves, *, objective: str, best_epoch: int | None, s
 
 
 def _columns(points: Iterable[tuple[float, float | None]]) -> tuple[list[float], list[float]]:
-    known = [(x, y) for x, y in points if y is not None]
-    return [x for x, _ in known], [y for _, y in known]
+    with_value = [(x, y) for x, y in points if y is not None]
+    return [x for x, _ in with_value], [y for _, y in with_value]
 
 
 def _path(curve: Curve) -> np.ndarray:
@@ -164,37 +166,34 @@ def _faint(lines: int) -> float:
 
 
 def _pieces(path: np.ndarray) -> list[np.ndarray]:
-    known = ~np.isnan(path).any(axis=1)
-    runs = np.split(np.arange(len(path)), np.flatnonzero(np.diff(known.astype(int))) + 1)
-    return [path[run] for run in runs if len(run) and known[run[0]]]
+    """The stretches of a path that have values."""
+    has_value = ~np.isnan(path).any(axis=1)
+    runs = np.split(np.arange(len(path)), np.flatnonzero(np.diff(has_value.astype(int))) + 1)
+    return [path[run] for run in runs if len(run) and has_value[run[0]]]
 
 
 def _turned(path: np.ndarray, size: Size) -> np.ndarray:
     return path[:, ::-1] if size.narrow else path
 
 
-def _parameter_axis(axes: "Axes", axis: Axis, *, place: int, size: Size) -> None:
+def _parameter_axis(axes: "Axes", axis: Axis, *, index: int, size: Size) -> None:
     """A line with ticks and a name: upright on a wide page, lying on a narrow one."""
-    line, ends = [place, place], [0, 1]
+    line, ends = [index, index], [0, 1]
     axes.plot(*((ends, line) if size.narrow else (line, ends)), color=PLACEHOLDERS["muted"], linewidth=1, zorder=3)
-    name = _wrapped(axis.name)
     # a patch in the colour of the panel behind a text, so that lines do not cross it
     halo: Any = {"bbox": {"facecolor": PLACEHOLDERS["panel"], "edgecolor": "none", "pad": 1.2, "alpha": 0.75}}
     if size.narrow:
-        axes.text(0, place - 0.17, shortened(axis.name, 40), ha="left", va="bottom", fontsize=12, zorder=6, **halo)
+        axes.text(0, index - 0.17, shortened(axis.name, 40), ha="left", va="bottom", fontsize=12, zorder=6, **halo)
     else:
-        axes.text(place, -0.07, name, ha="center", va="top", fontsize=12, zorder=6)
+        section, dot, key = (shortened(text, _LONGEST_NAME) for text in axis.name.partition("."))
+        name = f"{section}{dot}\n{key}" if dot else section
+        axes.text(index, -0.07, name, ha="center", va="top", fontsize=12, zorder=6)
     for position, text in axis.ticks:
         short = shortened(text, max(4, 46 // len(axis.ticks)) if size.narrow else _LONGEST_NAME)
-        x, y = (position, place + 0.1) if size.narrow else (place + 0.05, position)
+        x, y = (position, index + 0.1) if size.narrow else (index + 0.05, position)
         side = "left" if position == 0 else "right" if position == 1 else "center"
         how: dict[str, Any] = {"ha": side, "va": "top"} if size.narrow else {"ha": "left", "va": "center"}
         axes.text(x, y, short, fontsize=11, color=PLACEHOLDERS["muted"], zorder=6, **how, **halo)
-
-
-def _wrapped(name: str) -> str:
-    section, dot, key = name.partition(".")
-    return f"{shortened(section, _LONGEST_NAME)}{dot}\n{shortened(key, _LONGEST_NAME)}" if dot else shortened(name, 18)
 
 
 def _lines(
@@ -206,11 +205,12 @@ def _lines(
 
 
 def _limits(series: Sequence[Series]) -> Limits:
-    known = sorted(value for one in series for value in one.y if value is not None)
-    if not known:
+    values = [value for one in series for value in one.y if value is not None]
+    if not values:
         return Limits(0.0, 1.0, 0)
-    room = 0.05 * (known[-1] - known[0]) or max(abs(known[0]) * 0.02, 1e-3)
-    return Limits(known[0] - room, known[-1] + room, 0)
+    low, high = min(values), max(values)
+    room = 0.05 * (high - low) or max(abs(low) * 0.02, 1e-3)
+    return Limits(low - room, high + room, 0)
 
 
 def _scale(axes: "Axes", *, x: str, y: str, limits: Limits) -> None:

@@ -1,11 +1,11 @@
-"""Which parameters decide, and in what order a report shows them."""
+"""Which parameters matter most, and in what order a report shows them."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, Final, NamedTuple
 
-from tunery.report.charts.parameter_axes import FEW_NUMBERS, Missing, group_name
+from tunery.report.compute.parameter_axes import FEW_NUMBERS, Missing, group_name
 from tunery.report.compute.sampling import sampled
 from tunery.report.text.numbers import finite
 from tunery.schema.results.study import StudyResult
@@ -79,12 +79,13 @@ def relatedness(column: Sequence[Any], values: Sequence[float]) -> float:
         groups.setdefault(name, []).append(rank)
     middle = (len(ranks) - 1) / 2
     total = math.fsum((rank - middle) ** 2 for rank in ranks)
-    inside = math.fsum(_scatter(group) for group in groups.values())
+    inside = math.fsum(_squared_deviations(group) for group in groups.values())
     freedom = len(ranks) - len(groups)
     return 1 - inside / total * (len(ranks) - 1) / freedom if freedom > 0 and total else 0.0
 
 
-def _scatter(group: Sequence[int]) -> float:
+def _squared_deviations(group: Sequence[int]) -> float:
+    """Sum of the squared deviations from the mean."""
     mean = fmean(group)
     return math.fsum((rank - mean) ** 2 for rank in group)
 

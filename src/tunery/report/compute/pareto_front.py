@@ -1,6 +1,5 @@
 """What a score costs in a study with several objectives: every trial in the plane of one cost and the objective."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from tunery.report.compute.run_and_study import Limits, view_limits
@@ -8,7 +7,7 @@ from tunery.report.compute.sampling import sampled
 from tunery.report.text.cost_units import COST_WORDS, CostWords, unit_for, wide
 from tunery.report.text.formatting import DASH
 from tunery.report.text.numbers import finite
-from tunery.schema.results.direction import Direction, minimized
+from tunery.schema.results.direction import minimized
 from tunery.schema.results.pareto import pareto_front
 from tunery.schema.results.ranking import ranking_key
 from tunery.schema.results.study import StudyResult, TrialRecord
@@ -79,16 +78,14 @@ def _plane(study: StudyResult, cost: str, words: CostWords) -> Plane:
     divisor, unit = unit_for((spent for _, spent, _ in scored), words.units)
     spots = [TrialPoint(number, spent / divisor, value, number in study.front) for number, spent, value in scored]
     kept = {index for index, spot in enumerate(spots) if spot.on_front}
+    points = {
+        (spot.cost, spot.value): (spot.cost, minimized(spot.value, study.direction)) for spot in spots if spot.on_front
+    }
     return Plane(
         title=f"{words.name} ({unit})" if unit else words.name,
         logarithmic=wide(spot.cost for spot in spots),
         spots=tuple(spots[index] for index in sampled(len(spots), MOST_SPOTS, kept=kept)),
-        stairs=_pareto_points([spot for spot in spots if spot.on_front], study.direction),
+        stairs=tuple(sorted(pareto_front(points))),
         limits=view_limits((spot.value for spot in spots), study.direction),
         of=len(spots),
     )
-
-
-def _pareto_points(spots: Sequence[TrialPoint], direction: Direction) -> tuple[tuple[float, float], ...]:
-    points = {(spot.cost, spot.value): (spot.cost, minimized(spot.value, direction)) for spot in spots}
-    return tuple(sorted(pareto_front(points)))

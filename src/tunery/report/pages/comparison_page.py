@@ -25,6 +25,7 @@ from tunery.report.compute.comparison import (
     trade_off,
     trainable_cost,
 )
+from tunery.report.markup import Child, Html, join, prose, tag
 from tunery.report.pages.components import (
     data_section,
     environment_section,
@@ -37,7 +38,6 @@ from tunery.report.pages.components import (
     tiles,
 )
 from tunery.report.pages.disk_section import disk_section
-from tunery.report.pages.markup import Child, Html, join, prose, tag
 from tunery.report.text.comparison_table import comparison_rows, interval
 from tunery.report.text.formatting import (
     DASH,
@@ -82,11 +82,11 @@ def _sections(result: ComparisonResult, storage: Storage | None) -> Iterator[Htm
 
 
 def comparison_headline(result: ComparisonResult) -> str:
-    """Whose mean is ahead, and whether any difference carries, in one sentence."""
-    known = [method for method in ranked(result) if finite(method.mean) is not None]
-    if not known:
+    """Whose mean is the best, and whether any difference is significant, in one sentence."""
+    scored = [method for method in ranked(result) if finite(method.mean) is not None]
+    if not scored:
         return "No method has a score."
-    name, first, tied = metric_name(result.objective), known[0], [m for m in known if m.mean == known[0].mean]
+    name, first, tied = metric_name(result.objective), scored[0], [m for m in scored if m.mean == scored[0].mean]
     if len(tied) > 1:
         shared = f"{plural(len(tied), 'method')} share the best mean {name} on test, {score(first.mean)}"
         return f"{shared}{_doubt(result)}."
@@ -175,8 +175,8 @@ def _below(text: str) -> Html | None:
 
 
 def _sorted(value: Any) -> str:
-    known = finite(value)
-    return "" if known is None else repr(known)
+    number = finite(value)
+    return "" if number is None else repr(number)
 
 
 def _significance(method: MethodSummary, baseline: str) -> tuple[str, str]:

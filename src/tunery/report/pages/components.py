@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tunery.report.charts.figure import Size
 from tunery.report.compute.run_and_study import class_table, scalars, share_saved, without_repeats
-from tunery.report.pages.markup import Child, Html, join, prose, tag
+from tunery.report.markup import Child, Html, join, prose, tag
 from tunery.report.text.formatting import DASH, count, metric_name, percent, score, size
 from tunery.report.text.numbers import finite
 from tunery.schema.reading.yaml_text import dump_yaml
@@ -152,10 +152,11 @@ def saved_tile(kept: int, keep_all: int) -> tuple[str, str, str]:
 
 def data_section(records: Iterable[DataRecord]) -> Html | None:
     """The splits of the first record and the findings of all."""
-    known = list(records)
-    if not known:
+    all_records = list(records)
+    if not all_records:
         return None
-    findings = list(dict.fromkeys(text for record in known for text in record.findings))
+    splits = all_records[0].splits
+    findings = list(dict.fromkeys(text for record in all_records for text in record.findings))
     header = [("split", None), ("rows", "n"), ("from", None), ("digest", None)]
     rows = [
         tag(
@@ -165,11 +166,11 @@ def data_section(records: Iterable[DataRecord]) -> Html | None:
             tag("td", split.source),
             tag("td", tag("code", split.digest[:12], title=split.digest)),
         )
-        for name, split in known[0].splits.items()
+        for name, split in splits.items()
     ]
     listed = tag("ul", [tag("li", prose(text)) for text in findings], class_="findings") if findings else None
     nothing = None if findings else tag("p", "The checks found nothing to report.", class_="quiet")
-    return section("Data", table(header, rows), _label_counts(known[0].splits), tag("h3", "Findings"), listed, nothing)
+    return section("Data", table(header, rows), _label_counts(splits), tag("h3", "Findings"), listed, nothing)
 
 
 def _label_counts(splits: Mapping[str, SplitRecord]) -> Html | None:

@@ -11,8 +11,8 @@ from tunery.report.compute.disk import (
     saved_sentence,
     short_path,
 )
+from tunery.report.markup import Html, prose, tag
 from tunery.report.pages.components import MOST_OPEN, number_cell, section, share_bar, table
-from tunery.report.pages.markup import Html, prose, tag
 from tunery.report.text.formatting import size
 from tunery.schema.results.storage import Storage, StoredItem
 

@@ -7,8 +7,8 @@ from string import Template
 from types import MappingProxyType
 from typing import Any
 
+from tunery.report.markup import Html
 from tunery.report.pages.comparison_page import comparison_body
-from tunery.report.pages.markup import Html
 from tunery.report.pages.run_page import run_body
 from tunery.report.pages.study_page import study_body
 from tunery.schema.results.comparison import ComparisonResult

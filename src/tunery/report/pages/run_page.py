@@ -6,6 +6,7 @@ from typing import Any
 from tunery.report.charts.figure import Size
 from tunery.report.charts.training_charts import loss_chart, metric_chart, rate_chart
 from tunery.report.compute.run_and_study import RunCurves, run_curves
+from tunery.report.markup import Html, join, prose, tag
 from tunery.report.pages.components import (
     config_block,
     data_section,
@@ -18,7 +19,6 @@ from tunery.report.pages.components import (
     tiles,
 )
 from tunery.report.pages.disk_section import disk_section
-from tunery.report.pages.markup import Html, join, prose, tag
 from tunery.report.pages.task_sections import task_sections
 from tunery.report.pages.worst_rows_table import worst_rows_section
 from tunery.report.text.formatting import duration, metric_name, objective_sentence, score, size
@@ -116,11 +116,12 @@ def _loss(curves: RunCurves, result: RunResult) -> Html | None:
 
     marks = [("stopped", "line", "training, as logged"), ("done", "line", "training, smoothed")]
     marks += [("best", "line", "validation")] if "loss" in curves.validation else []
-    return section("Loss", legend(*marks), figure(draw, wide=(1040, 300), phone_height=260), _not_alike(result.config))
+    return section("Loss", legend(*marks), figure(draw, wide=(1040, 300), phone_height=260), _loss_note(result.config))
 
 
-def _not_alike(config: Mapping[str, Any]) -> Html | None:
-    """The validation loss is plain cross-entropy whatever is trained, so that runs can be compared by it."""
+def _loss_note(config: Mapping[str, Any]) -> Html | None:
+    """Where the two lines differ in kind: the validation loss is plain cross-entropy whatever is trained, so that runs
+    can be compared by it."""
     loss = _section_of(config, "task", "loss")
     smoothing = finite(_section_of(config, "regularization").get("label_smoothing"))
     plain = loss.get("name", "ce") in ("ce", "bce") and not loss.get("class_weights")

@@ -2,16 +2,16 @@
 
 from tunery.errors import enumerated
 from tunery.report.charts.figure import Size
-from tunery.report.charts.parallel import parallel
 from tunery.report.charts.search_charts import SHADE_FROM, front_chart, reach_chart, slice_chart
-from tunery.report.charts.slices import slices
 from tunery.report.charts.training_charts import curves_chart, history_chart, parallel_chart
+from tunery.report.compute.parallel import parallel
 from tunery.report.compute.pareto_front import planes
 from tunery.report.compute.pruning import Pruning, reach
 from tunery.report.compute.run_and_study import history, learning_curves
 from tunery.report.compute.sampling import sample_note
+from tunery.report.compute.slices import slices
+from tunery.report.markup import Html, tag
 from tunery.report.pages.components import figure, legend, section
-from tunery.report.pages.markup import Html, tag
 from tunery.report.pages.study_tables import front_table, pruned_table
 from tunery.report.text.formatting import cost_axes_sentence, listed, metric_name, percent, plural
 from tunery.report.text.study_sentences import front_sentence, pruned_sentence
@@ -46,8 +46,8 @@ def _winner(study: StudyResult) -> int | None:
 
 
 def _beyond(hidden: int, noun: str) -> str:
-    lies = "lies" if hidden == 1 else "lie"
-    return f"{plural(hidden, noun)} far worse than the rest {lies} outside the drawing." if hidden else ""
+    verb = "lies" if hidden == 1 else "lie"
+    return f"{plural(hidden, noun)} far worse than the rest {verb} outside the drawing." if hidden else ""
 
 
 def curves_section(study: StudyResult, stopped: Pruning) -> Html | None:
@@ -67,7 +67,7 @@ def curves_section(study: StudyResult, stopped: Pruning) -> Html | None:
     return section("Learning curves", legend(*marks), drawing)
 
 
-_HOW_SAVED = (
+_ESTIMATE_NOTE = (
     " The estimate: each stopped trial's own seconds per epoch, times the epochs that it did not run, for as long as"
     " completed trials ran."
 )
@@ -82,7 +82,7 @@ def pruning_section(study: StudyResult, stopped: Pruning) -> Html | None:
     def draw(size: Size) -> Html:
         return reach_chart(epochs, size=size)
 
-    note = pruned_sentence(stopped) + (_HOW_SAVED if stopped.stopped and stopped.seconds_saved else "")
+    note = pruned_sentence(stopped) + (_ESTIMATE_NOTE if stopped.stopped and stopped.seconds_saved else "")
     if epochs.bars:
         names = {"completed": "done", "pruned": "stopped", "failed": "failed", "running": ""}
         statuses = {trial.status for trial in study.trials}

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tunery.report.compute.pareto_front import costs_of
 from tunery.report.compute.pruning import Pruning, pruning
 from tunery.report.compute.run_and_study import share_saved
+from tunery.report.markup import Html, join, prose, tag
 from tunery.report.pages.components import (
     config_block,
     data_section,
@@ -15,7 +16,6 @@ from tunery.report.pages.components import (
     tiles,
 )
 from tunery.report.pages.disk_section import disk_section
-from tunery.report.pages.markup import Html, join, prose, tag
 from tunery.report.pages.study_figures import (
     curves_section,
     front_section,
@@ -91,8 +91,8 @@ def _counted(study: StudyResult) -> str:
     verbs |= {"failed": ("failed", "failed"), "running": ("is still running", "are still running")}
     counts = {status: sum(trial.status == status for trial in study.trials) for status in verbs}
     counts = {status: count for status, count in counts.items() if count or status == "completed"}
-    parts = [f"{count:,} {verbs[status][count != 1]}" for status, count in counts.items()]
-    return f"Of {plural(len(study.trials), 'trial')}, {listed(parts)}, in {duration(study.seconds)} of run time."
+    phrases = [f"{count:,} {verbs[status][count != 1]}" for status, count in counts.items()]
+    return f"Of {plural(len(study.trials), 'trial')}, {listed(phrases)}, in {duration(study.seconds)} of run time."
 
 
 def _savings(study: StudyResult, stopped: Pruning) -> str:

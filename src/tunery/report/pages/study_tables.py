@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from tunery.report.compute.importance import EVALUATORS, ImportanceRow, evaluators, importance_rows
 from tunery.report.compute.pareto_front import costs_of, pareto_trials
 from tunery.report.compute.pruning import Pruning
+from tunery.report.markup import Html, tag
 from tunery.report.pages.components import MOST_OPEN, collapsed, number_cell, section, share_bar, table
-from tunery.report.pages.markup import Html, tag
 from tunery.report.text.cost_units import COST_WORDS
 from tunery.report.text.formatting import count, metric_name, percent, plural, signed
 from tunery.report.text.study_sentences import ENSEMBLES, GAIN_NOTE, gain_measure, numbers_text, rescored_sentence

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tunery.report.charts.confusion_matrix import confusion_parts
+from tunery.report.markup import Html, tag
 from tunery.report.pages.components import classes
-from tunery.report.pages.markup import Html, tag
+from tunery.report.pages.confusion_matrix import confusion_parts
 from tunery.schema.config.task import ClassificationTask, MultilabelTask
 from tunery.schema.spec import Spec
 

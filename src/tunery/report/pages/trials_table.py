@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tunery.report.compute.pareto_front import costs_of
+from tunery.report.markup import Html, tag
 from tunery.report.pages.components import number_cell, section, table
-from tunery.report.pages.markup import Html, tag
 from tunery.report.text.cost_units import COST_WORDS
 from tunery.report.text.formatting import count, metric_name, value_text
 from tunery.report.text.leaderboard import MEAN, NOTES, cost_column, leaderboard_rows, searched

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
+from tunery.report.markup import Html, join, tag
 from tunery.report.pages.components import number_cell, section, table
-from tunery.report.pages.markup import Html, join, tag
 from tunery.report.text.formatting import DASH, percent, plural
-from tunery.schema.results.worst_rows import Excerpt, WorstRow, WorstRows
+from tunery.schema.results.worst_rows import WorstRow, WorstRows
 
 MOST_LABELS: Final = 8
 """Labels of a row that are shown before it is said how many more there are."""
@@ -35,13 +35,17 @@ def _notes(worst: WorstRows) -> Iterator[str]:
 
 
 def _row(row: WorstRow, *, with_text: bool) -> Html:
+    # <bdi> ends the direction that a text is written in
+    excerpts = [
+        tag("div", tag("bdi", text.text), " \N{HORIZONTAL ELLIPSIS}" if text.is_cut else None) for text in row.texts
+    ]
     return tag(
         "tr",
         tag("td", tag("code", row.id)),
         tag("td", _labels(row.labels, row, but_for=row.answer)),
         tag("td", _labels(row.answer, row, but_for=row.labels)),
         number_cell(row.loss),
-        tag("td", [_excerpt(text) for text in row.texts], class_="excerpt") if with_text else None,
+        tag("td", excerpts, class_="excerpt") if with_text else None,
     )
 
 
@@ -53,8 +57,3 @@ def _labels(labels: Sequence[str], row: WorstRow, *, but_for: Collection[str]) -
     ]
     more = len(labels) - MOST_LABELS
     return join([*shown, tag("div", f"and {more:,} more") if more > 0 else None] if labels else [DASH])
-
-
-def _excerpt(text: Excerpt) -> Html:
-    """The direction that a text is written in ends with it."""
-    return tag("div", tag("bdi", text.text), " \N{HORIZONTAL ELLIPSIS}" if text.is_cut else None)

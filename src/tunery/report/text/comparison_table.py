@@ -10,7 +10,6 @@ from tunery.report.text.formatting import DASH, count, p_value, score, share_of_
 from tunery.report.text.leaderboard import csv_cell
 from tunery.report.text.numbers import finite
 from tunery.schema.results.comparison import ComparisonResult, MethodSummary
-from tunery.schema.results.run import Memory, Parameters
 
 CSV_COLUMNS: Final = (
     "method",
@@ -89,25 +88,14 @@ def half_interval(low: float | None, high: float | None) -> str:
 
 
 def _csv_row(method: MethodSummary, baseline: str) -> dict[str, Any]:
+    parameters, memory = method.parameters, method.memory
     plain = method.model_dump(exclude={"parameters", "memory"})
-    nested = {
-        "baseline": method.method == baseline,
-        **_parameter_columns(method.parameters),
-        **_memory_columns(method.memory),
-    }
-    return {**{name: finite(v) if isinstance(v, float) else v for name, v in plain.items()}, **nested}
-
-
-def _parameter_columns(parameters: Parameters | None) -> dict[str, Any]:
     return {
+        **{name: finite(value) if isinstance(value, float) else value for name, value in plain.items()},
+        "baseline": method.method == baseline,
         "trainable_parameters": parameters and parameters.trainable,
         "total_parameters": parameters and parameters.total,
         "trainable_percent": parameters and parameters.percent,
-    }
-
-
-def _memory_columns(memory: Memory | None) -> dict[str, Any]:
-    return {
         "host_peak_bytes": memory and memory.host_peak_bytes,
         "device_peak_bytes": memory and memory.device_peak_bytes,
     }

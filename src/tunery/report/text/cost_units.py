@@ -41,5 +41,5 @@ def unit_for(values: Iterable[float], units: Units) -> tuple[float, str]:
 
 def wide(values: Iterable[float]) -> bool:
     """Whether the values, all positive, span so much that they belong on a logarithmic axis."""
-    known = sorted(values)
-    return bool(known) and 0 < LOG_FROM * known[0] < known[-1]
+    ordered = sorted(values)
+    return bool(ordered) and 0 < LOG_FROM * ordered[0] < ordered[-1]

@@ -132,9 +132,9 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.0f}{_GAP}%"
 
 
-def listed(parts: Sequence[str]) -> str:
+def listed(items: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([*([", ".join(parts[:-1])] if parts[:-1] else []), *parts[-1:]])
+    return " and ".join([*([", ".join(items[:-1])] if items[:-1] else []), *items[-1:]])
 
 
 def plural(count: int, noun: str) -> str:

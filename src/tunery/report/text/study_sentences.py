@@ -81,17 +81,12 @@ def rescored_sentence(study: StudyResult) -> str:
         f"The best {plural(len(study.rescored), 'configuration')} were trained again with other seeds, and the best"
     )
     sentence += f" mean counts: {score(best.mean)} of trial {best.number}."
-    first = _best_value(study)
-    if first is None or first.number == best.number:
+    with_values = [again for again in study.rescored if again.values]
+    first = min(with_values, key=lambda again: minimized(again.values[0], study.direction), default=best)
+    if first.number == best.number:
         return sentence
     own, mean = score(first.values[0]), score(first.mean)
     return f"{sentence} Trial {first.number} had the best value of its own, {own}, but {mean} over the seeds."
-
-
-def _best_value(study: StudyResult) -> Rescored | None:
-    """The rescored configuration whose own trial was best; None where a trial has no value."""
-    rescored = [again for again in study.rescored if again.values]
-    return min(rescored, key=lambda again: minimized(again.values[0], study.direction)) if rescored else None
 
 
 def importance_line(study: StudyResult, *, most: int) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from tunery.report.markup import Html, tag
 from tunery.report.pages.components import number_cell, table
-from tunery.report.pages.markup import Html, tag
 from tunery.report.text.formatting import count, percent, plural
 
 MOST_LABELS: Final = 20

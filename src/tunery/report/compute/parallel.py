@@ -3,8 +3,8 @@
 from bisect import bisect_left
 from typing import NamedTuple
 
-from tunery.report.charts.parameter_axes import Axis, linear_axis, parameter_axis
 from tunery.report.compute.importance import most_important, varying
+from tunery.report.compute.parameter_axes import Axis, linear_axis, parameter_axis
 from tunery.report.compute.run_and_study import valued_trials, view_limits, within
 from tunery.report.compute.sampling import best_indices, sampled
 from tunery.report.text.formatting import metric_name

@@ -47,31 +47,27 @@ def parameter_axis(name: str, values: Sequence[Any], *, scale: Scale | None = No
     """The axis of a parameter; a trial without it is `Missing`.
 
     Args:
-        scale: how it was searched; None where that is not known, and the values have to tell. What is not all numbers,
-            or has no logarithm on a logarithmic scale, is drawn as categories.
+        scale: how it was searched; None where that is not known, and is guessed from the values. What is not all
+            numbers, or has no logarithm on a logarithmic scale, is drawn as categories.
     """
     existing = [value for value in values if value is not Missing]
     numbers = [number for value in existing if (number := finite(value)) is not None]
-    scale = scale or _looks_like(numbers)
+    scale = scale or _guessed_scale(numbers)
     if len(numbers) < len(existing) or scale == "category" or (scale == "log" and min(numbers) <= 0):
         return _category(name, values)
     numbers_or_none = [None if value is Missing else finite(value) for value in values]
     return _logarithmic(name, numbers_or_none) if scale == "log" else linear_axis(name, numbers_or_none)
 
 
-def _looks_like(numbers: Sequence[float]) -> Scale:
+def _guessed_scale(numbers: Sequence[float]) -> Scale:
+    """Categories where few numbers differ; else the scale on which the median is nearer to the middle of the axis."""
     if len(set(numbers)) <= FEW_NUMBERS:
         return "category"
-    return "log" if _looks_logarithmic(numbers) else "linear"
-
-
-def _looks_logarithmic(numbers: Sequence[float]) -> bool:
-    """Whether the median is nearer to the middle of a logarithmic axis than of a linear one."""
     low, middle, high = min(numbers), median(numbers), max(numbers)
     if low <= 0 or high < LOG_SPAN * low:
-        return False
-    logarithmic = math.log(middle / low) / math.log(high / low)
-    return abs(logarithmic - 0.5) < abs((middle - low) / (high - low) - 0.5)
+        return "linear"
+    on_log_axis, on_linear_axis = math.log(middle / low) / math.log(high / low), (middle - low) / (high - low)
+    return "log" if abs(on_log_axis - 0.5) < abs(on_linear_axis - 0.5) else "linear"
 
 
 def _scaled(values: Sequence[float | None], low: float, high: float) -> tuple[float | None, ...]:
@@ -81,8 +77,8 @@ def _scaled(values: Sequence[float | None], low: float, high: float) -> tuple[fl
 
 def linear_axis(name: str, values: Sequence[float | None]) -> Axis:
     """From the smallest to the largest value."""
-    known = [value for value in values if value is not None]
-    low, high = min(known), max(known)
+    numbers = [value for value in values if value is not None]
+    low, high = min(numbers), max(numbers)
     ends = [(0.0, _short(low)), (0.5, _short((low + high) / 2)), (1.0, _short(high))]
     ticks = ends if high > low else [(0.5, _short(low))]
     return Axis(name, "linear", tuple(ticks), _scaled(values, low, high))
@@ -90,8 +86,8 @@ def linear_axis(name: str, values: Sequence[float | None]) -> Axis:
 
 def _logarithmic(name: str, values: Sequence[float | None]) -> Axis:
     logs = [None if value is None else math.log10(value) for value in values]
-    known = [value for value in logs if value is not None]
-    low, high = min(known), max(known)
+    numbers = [value for value in logs if value is not None]
+    low, high = min(numbers), max(numbers)
     powers = range(math.ceil(low), math.floor(high) + 1)
     if low == high:
         return Axis(name, "log", ((0.5, _short(10**low)),), _scaled(logs, low, high))
@@ -106,21 +102,21 @@ def _short(value: float) -> str:
 
 
 def _category(name: str, values: Sequence[Any]) -> Axis:
-    """Categories at equal distances; inside one, trials are spread a little so that a bundle shows its size."""
+    """Categories at equal distances; inside one, trials are spread a little so that many look like more than few."""
     names = [None if value is Missing else value_text(value) for value in values]
     numeric = {value_text(v): number for v in values if v is not Missing and (number := finite(v)) is not None}
     counts = Counter(name for name in names if name is not None)
     kept = [name for name, _ in counts.most_common(MOST_CATEGORIES)]
     order = sorted(kept, key=lambda name: (name not in numeric, numeric.get(name, 0.0), name))
     order += [_OTHER] if len(counts) > len(kept) else []
-    seat = {name: i for i, name in enumerate(order)}
-    room = 1 / len(order)
-    centres = [room * (i + 0.5) for i in range(len(order))]
+    index_of = {name: i for i, name in enumerate(order)}
+    width = 1 / len(order)
+    centres = [width * (i + 0.5) for i in range(len(order))]
     seen: Counter[int] = Counter()
     positions: list[float | None] = []
     for name_or_none in names:
-        category = None if name_or_none is None else seat.get(name_or_none, len(order) - 1)
-        positions.append(None if category is None else centres[category] + room * 0.6 * _spread(seen[category]))
+        category = None if name_or_none is None else index_of.get(name_or_none, len(order) - 1)
+        positions.append(None if category is None else centres[category] + width * 0.6 * _spread(seen[category]))
         seen.update([] if category is None else [category])
     return Axis(name, "category", tuple(zip(centres, order, strict=True)), tuple(positions))
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-from tunery.report.charts.parameter_axes import Axis, parameter_axis
 from tunery.report.compute.importance import most_important, varying
+from tunery.report.compute.parameter_axes import Axis, parameter_axis
 from tunery.report.compute.run_and_study import Limits, valued_trials, view_limits
 from tunery.report.compute.sampling import best_indices, sampled
 from tunery.schema.results.study import StudyResult, TrialRecord

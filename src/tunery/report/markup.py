@@ -19,7 +19,7 @@ def tag(name: str, *children: Child, **attributes: str | bool | None) -> Html:
     A trailing underscore of an attribute is dropped (`class_`), other underscores become hyphens; True writes the name
     alone, False and None leave the attribute out.
     """
-    return Html(f"<{name}{_written(attributes)}>{join(children)}</{name}>")
+    return Html(f"<{name}{_attributes_text(attributes)}>{join(children)}</{name}>")
 
 
 def join(children: Iterable[Child]) -> Html:
@@ -29,10 +29,10 @@ def join(children: Iterable[Child]) -> Html:
 
 def prose(text: str) -> Html:
     """A sentence, with what is between backticks as code."""
-    parts = text.split("`")
-    if len(parts) % 2 == 0:  # one backtick has no other
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:  # one backtick has no other
         return join([text])
-    return join(tag("code", part) if place % 2 else part for place, part in enumerate(parts))
+    return join(tag("code", piece) if index % 2 else piece for index, piece in enumerate(pieces))
 
 
 def _child(child: Child) -> str:
@@ -43,7 +43,7 @@ def _child(child: Child) -> str:
     return escape(str(child)) if isinstance(child, str | int) else join(child)
 
 
-def _written(attributes: dict[str, str | bool | None]) -> str:
+def _attributes_text(attributes: dict[str, str | bool | None]) -> str:
     given = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
     return "".join(
         f" {name}" if value is True else f' {name}="{escape(str(value))}"'
