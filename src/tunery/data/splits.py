@@ -17,7 +17,7 @@ from tunery.data.splitting import Stratum, split_off
 from tunery.errors import DataError, enumerated
 from tunery.schema.config.data import Data
 
-NAMES: Final = ("train", "validation", "test")
+SPLIT_NAMES: Final = ("train", "validation", "test")
 _SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Sizes of a split that are advised where a smaller one leaves it empty."""
 _SHOWN = 5
@@ -42,7 +42,7 @@ def load_splits(data: Data, *, reader: RowReader, stratum: Stratum, seed: int) -
     sources: dict[str, str] = {}
     examples: dict[str, Examples] = {}
     notes: list[str] = []
-    for name in NAMES:
+    for name in SPLIT_NAMES:
         if (file_or_split := getattr(data, name)) is None:
             continue
         if data.dataset:
@@ -59,7 +59,7 @@ def load_splits(data: Data, *, reader: RowReader, stratum: Stratum, seed: int) -
             if left_out := len(rows_of_split) - len(examples[split]):
                 total = f"{len(rows_of_split):,} rows"
                 notes.append(f"{split}: {left_out:,} of {total} left out, because they have no label")
-    shares = {name: getattr(data, f"{name}_size") for name in NAMES if name not in examples}
+    shares = {name: getattr(data, f"{name}_size") for name in SPLIT_NAMES if name not in examples}
     if shares:
         examples |= _split_off(examples["train"], shares, stratum=stratum, seed=seed)
         grouped = f"grouped by {data.group}, " if data.group else ""
@@ -68,14 +68,14 @@ def load_splits(data: Data, *, reader: RowReader, stratum: Stratum, seed: int) -
     examples, unseen = _without_unseen_labels(examples, allowed="unseen_labels" in data.allow)
     train, validation, test = (
         Split(name, examples[name], sources[name], _digest(examples[name]), is_split_off=name in shares)
-        for name in NAMES
+        for name in SPLIT_NAMES
     )
     return Splits(train=train, validation=validation, test=test, notes=(*notes, *unseen))
 
 
 def _by_column(rows: Sequence[Row], column: str, *, source: str) -> dict[str, list[Row]]:
     """The rows of each split that the column names, train first."""
-    by_split: dict[str, list[Row]] = {name: [] for name in NAMES}
+    by_split: dict[str, list[Row]] = {name: [] for name in SPLIT_NAMES}
     unknown: Counter[str] = Counter()
     for row in rows:
         value = str(row.get(column) or "").strip()

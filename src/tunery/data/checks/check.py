@@ -15,7 +15,7 @@ from tunery.errors import DataError
 from tunery.schema.config.data import Allowance
 from tunery.schema.results.finding import Finding
 
-Lengths = Mapping[str, npt.NDArray[Any]]
+LengthsBySplit = Mapping[str, npt.NDArray[Any]]
 LEVELS: Final = ("fatal", "warning", "info")
 ALLOWABLE: Final[tuple[str, ...]] = get_args(Allowance)
 """Fatal findings that a user may accept."""
@@ -31,7 +31,7 @@ class Subject:
 
     splits: Splits
     labels: Collection[str]
-    lengths: Lengths
+    lengths: LengthsBySplit
     truncated: Mapping[str, int]
     max_length: int | None
     unknown: Mapping[str, float]
@@ -47,7 +47,7 @@ def inspect(
     *,
     allow: Collection[str] = (),
     labels: Collection[str] = (),
-    lengths: Lengths | None = None,
+    lengths: LengthsBySplit | None = None,
     truncated: Mapping[str, int] | None = None,
     max_length: int | None = None,
     unknown: Mapping[str, float] | None = None,

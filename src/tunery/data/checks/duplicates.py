@@ -22,6 +22,7 @@ MOST_WORDS = 20_000_000
 """Words up to which near-duplicates are looked for; more would take minutes and gigabytes."""
 
 Text = tuple[str, str | None]
+"""The text of a row, or both of its pair."""
 
 
 @dataclass(frozen=True)

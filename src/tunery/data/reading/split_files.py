@@ -8,7 +8,7 @@ from typing import Final
 from tunery.data.reading.load import PARSERS, kind_of
 from tunery.errors import DataError
 
-NAMES: Final = {
+USUAL_NAMES: Final = {  # of the files and rows of each split
     "train": ("train", "training", "trn", "trainset"),
     "validation": ("validation", "valid", "val", "validate", "validating", "dev", "devel", "development", "devset"),
     "test": ("test", "testing", "tst", "eval", "evaluation", "holdout", "heldout", "testset"),
@@ -34,13 +34,13 @@ def training_file(path: Path) -> Path:
 
 def split_named(name: str) -> str | None:
     """The split that a word means, whatever its case."""
-    return next((split for split, names in NAMES.items() if name.casefold() in names), None)
+    return next((split for split, names in USUAL_NAMES.items() if name.casefold() in names), None)
 
 
 def split_of(path: Path) -> str | None:
     """The split that a file is named after."""
     words = set(re.split(r"[^a-z]+", _stem(path)))
-    return next((split for split, names in NAMES.items() if not words.isdisjoint(names)), None)
+    return next((split for split, names in USUAL_NAMES.items() if not words.isdisjoint(names)), None)
 
 
 def split_file(path: Path, split: str, wanted: str) -> Path | None:
@@ -72,4 +72,4 @@ def _stem(path: Path) -> str:
 
 
 def _without(split: str, path: Path) -> str:
-    return re.sub(rf"(?<![a-z])({'|'.join(NAMES[split])})(?![a-z])", "", _stem(path))
+    return re.sub(rf"(?<![a-z])({'|'.join(USUAL_NAMES[split])})(?![a-z])", "", _stem(path))
