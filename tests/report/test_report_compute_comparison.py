@@ -105,13 +105,13 @@ def test_the_front_has_whom_nobody_beats_without_losing(direction: str, front: l
     result = changed(make_comparison(4), mean=[0.8, 0.85, 0.9, 0.82]).model_copy(update={"direction": direction})
     cost = Cost("time", "s", {"none": 4, "bitfit": 1, "lora": 2, "dora": 3}, logarithmic=False)
     found = trade_off(result, cost)
-    assert [spot.method for spot in found.front] == front
+    assert [point.method for point in found.front] == front
 
 
 def test_a_collapsed_method_stands_at_the_edge_of_the_trade_off():
     result = changed(make_comparison(4), mean=[0.86, 0.859, 0.31, 0.858])
     found = trade_off(result, Cost("time", "s", {"none": 4, "bitfit": 3, "lora": 1, "dora": 2}, logarithmic=False))
-    shown = {spot.method: (spot.shown, spot.score) for spot in found.spots}
+    shown = {point.method: (point.shown, point.score) for point in found.points}
     assert found.limits.hidden == 1
     assert found.limits.low < shown["lora"][0] < 0.858 and shown["lora"][1] == 0.31
     assert all(one == other for name, (one, other) in shown.items() if name != "lora")

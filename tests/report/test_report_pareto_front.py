@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from report_records import make_empty_study, make_searched_study
-from tunery.report.compute.pareto_front import MOST_SPOTS, cost_text, pareto_trials, planes
+from tunery.report.compute.pareto_front import MOST_IN_PLANE, cost_text, pareto_trials, planes
 from tunery.report.text.cost_units import COST_WORDS, unit_for, wide
 from tunery.schema.config.search import COSTS
 from tunery.schema.results.pareto import pareto_front
@@ -38,7 +38,7 @@ def test_stairs_hold_what_no_other_beats_and_better_costs_more(points: list[tupl
     sign = 1 if direction == "maximize" else -1
     steps = [(cost, sign * value) for cost, value in plane.stairs]
     assert steps == sorted(steps) and len({value for _, value in steps}) == len(steps)
-    values = {(spot.cost, spot.value) for spot in plane.spots if spot.on_front}
+    values = {(point.cost, point.value) for point in plane.points if point.on_front}
     assert values == set(plane.stairs)
 
 
@@ -46,13 +46,17 @@ def test_of_many_trials_the_whole_front_is_drawn():
     points = [(1e9 + number * 1e6, (number % 97) / 97 + (number / 1e5)) for number in range(3000)]
     found = study(points)
     (plane,) = planes(found)
-    assert (len(plane.spots), plane.of) == (MOST_SPOTS, 3000)
-    assert {spot.number for spot in plane.spots if spot.on_front} == set(found.front)
+    assert (len(plane.points), plane.of) == (MOST_IN_PLANE, 3000)
+    assert {point.number for point in plane.points if point.on_front} == set(found.front)
 
 
 def test_costs_stand_in_a_unit_that_people_use():
     (plane,) = planes(study([(2e9, 0.5), (3e9, 0.6)]))
-    assert (plane.title, plane.logarithmic, [spot.cost for spot in plane.spots]) == ("peak memory (GB)", False, [2, 3])
+    assert (plane.title, plane.logarithmic, [point.cost for point in plane.points]) == (
+        "peak memory (GB)",
+        False,
+        [2, 3],
+    )
     assert unit_for([200.0, 10.0], COST_WORDS["seconds"].units) == (60, "min")
     assert wide([1.0, 11.0]) and not wide([1.0, 9.0]) and not wide([0.0, 9.0]) and not wide([])
 
@@ -62,7 +66,7 @@ def test_a_trial_without_a_cost_is_not_drawn_and_a_dash_in_words():
     odd = made.trials[1].model_copy(update={"costs": {"memory": math.nan}})
     made = made.model_copy(update={"trials": (made.trials[0], odd, made.trials[2])})
     (plane,) = planes(made)
-    assert [spot.number for spot in plane.spots] == [0, 2]
+    assert [point.number for point in plane.points] == [0, 2]
     assert cost_text(made.trials[1], "memory") == "\N{EN DASH}"
     assert planes(make_empty_study().model_copy(update={"objectives": ("f1_macro", "memory")})) == ()
 

@@ -121,7 +121,7 @@ def trade_off_chart(trades: Sequence[TradeOff], *, objective: str, baseline: str
         charts = [axes_by_name[str(index)] for index in range(len(trades))]
         for axes, trade in zip(charts, trades, strict=True):
             draw_trade_off(axes, trade, objective=objective, palette=PLACEHOLDERS)
-        label_spots(figure, list(zip(charts, trades, strict=True)), baseline=baseline, palette=PLACEHOLDERS)
+        label_points(figure, list(zip(charts, trades, strict=True)), baseline=baseline, palette=PLACEHOLDERS)
 
     return render_figure("trade-off", draw, size=size, label=label)
 
@@ -133,11 +133,11 @@ def draw_trade_off(axes: "Axes", trade: TradeOff, *, objective: str, palette: Pa
     front = list(zip(*_stairs(trade), strict=True))
     if front:
         axes.plot(*front, color=palette["best"], linewidth=1.6, zorder=2)
-    for spot in trade.spots:
-        beyond = "v" if spot.score < spot.shown else "^"
-        mark = "o" if spot.score == spot.shown else beyond
+    for point in trade.points:
+        beyond = "v" if point.score < point.shown else "^"
+        mark = "o" if point.score == point.shown else beyond
         axes.scatter(
-            spot.cost, spot.shown, s=46, marker=mark, color=palette["best" if spot.on_front else "done"], zorder=3
+            point.cost, point.shown, s=46, marker=mark, color=palette["best" if point.on_front else "done"], zorder=3
         )
     axes.margins(x=0.06)
     axes.set_ylim(trade.limits.low, trade.limits.high)
@@ -147,7 +147,7 @@ def draw_trade_off(axes: "Axes", trade: TradeOff, *, objective: str, palette: Pa
     axes.set_xlabel(trade.cost.title + (", log scale" if trade.cost.logarithmic else ""))
 
 
-def label_spots(
+def label_points(
     figure: "Figure", charts: Sequence[tuple["Axes", TradeOff]], *, baseline: str, palette: Palette
 ) -> None:
     """Write every method's name beside its point; the layout of the figure stays as it is from here on."""
@@ -155,15 +155,15 @@ def label_spots(
     figure.set_layout_engine("none")
     for axes, trade in charts:
         names = []
-        for spot in trade.spots:
-            value = "" if spot.score == spot.shown else f" {score(spot.score)}"
-            names.append(shortened(spot.method, 22) + value + (" (baseline)" if spot.method == baseline else ""))
-        points = [(spot.cost, spot.shown) for spot in trade.spots]
-        name_points(axes, names, points, line=_stairs(trade), palette=palette)
+        for point in trade.points:
+            value = "" if point.score == point.shown else f" {score(point.score)}"
+            names.append(shortened(point.method, 22) + value + (" (baseline)" if point.method == baseline else ""))
+        coordinates = [(point.cost, point.shown) for point in trade.points]
+        name_points(axes, names, coordinates, line=_stairs(trade), palette=palette)
 
 
 def _stairs(trade: TradeOff) -> list[CostAndScore]:
-    return stairs([(spot.cost, spot.shown) for spot in trade.front])
+    return stairs([(point.cost, point.shown) for point in trade.front])
 
 
 def _interval_rows(

@@ -8,7 +8,7 @@ from tunery.report.charts.comparison_charts import (
     Rows,
     bar_panel,
     draw_trade_off,
-    label_spots,
+    label_points,
     log_panel,
     score_panel,
 )
@@ -55,4 +55,4 @@ def _fill(figure: "Figure", result: ComparisonResult, palette: Palette) -> None:
     trade, axes = trade_off(result, time_cost(result)), axes_by_name["trade"]
     draw_trade_off(axes, trade, objective=result.objective, palette=palette)
     axes.set_title(f"{metric_name(result.objective)} on test against training time")
-    label_spots(figure, [(axes, trade)], baseline=result.baseline, palette=palette)
+    label_points(figure, [(axes, trade)], baseline=result.baseline, palette=palette)

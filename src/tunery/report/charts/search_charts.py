@@ -112,15 +112,15 @@ def front_chart(planes: Sequence[Plane], *, objective: str, best: int | None, si
 
 def _plane(axes: "Axes", plane: Plane, *, objective: str, best: int | None) -> None:
     if plane.logarithmic:
-        logarithmic(axes, [spot.cost for spot in plane.spots])
-    area = 22 if len(plane.spots) < _MANY else 9
-    behind = [spot for spot in plane.spots if not spot.on_front]
-    front = [spot for spot in plane.spots if spot.on_front]
+        logarithmic(axes, [point.cost for point in plane.points])
+    area = 22 if len(plane.points) < _MANY else 9
+    behind = [point for point in plane.points if not point.on_front]
+    front = [point for point in plane.points if point.on_front]
     axes.scatter(*_costs_and_values(behind), s=area, color=PLACEHOLDERS["done"], alpha=0.6, linewidth=0)
     corners = stairs(plane.stairs)
     axes.plot([x for x, _ in corners], [y for _, y in corners], color=PLACEHOLDERS["best"], linewidth=1.6, zorder=2)
     axes.scatter(*_costs_and_values(front), s=46, color=PLACEHOLDERS["best"], zorder=3)
-    winner = [spot for spot in plane.spots if spot.number == best]
+    winner = [point for point in plane.points if point.number == best]
     axes.scatter(
         *_costs_and_values(winner), s=130, facecolor="none", edgecolor=PLACEHOLDERS["best"], linewidth=2, zorder=4
     )
@@ -132,18 +132,18 @@ def _plane(axes: "Axes", plane: Plane, *, objective: str, best: int | None) -> N
     axes.set_xlabel(plane.title + (", log scale" if plane.logarithmic else ""))
 
 
-def _costs_and_values(spots: Sequence[TrialPoint]) -> tuple[list[float], list[float]]:
-    return [spot.cost for spot in spots], [spot.value for spot in spots]
+def _costs_and_values(points: Sequence[TrialPoint]) -> tuple[list[float], list[float]]:
+    return [point.cost for point in points], [point.value for point in points]
 
 
 def _name_front(axes: "Axes", plane: Plane) -> None:
     """Numbers of the trials on the front, where there are few."""
-    front = [spot for spot in plane.spots if spot.on_front and plane.limits.low <= spot.value <= plane.limits.high]
+    front = [point for point in plane.points if point.on_front and plane.limits.low <= point.value <= plane.limits.high]
     if len(front) > _MOST_NAMED:
         return
-    points = [(spot.cost, spot.value) for spot in front]
+    coordinates = [(point.cost, point.value) for point in front]
     line = stairs(plane.stairs)
-    name_points(axes, [str(spot.number) for spot in front], points, line=line, palette=PLACEHOLDERS)
+    name_points(axes, [str(point.number) for point in front], coordinates, line=line, palette=PLACEHOLDERS)
 
 
 def reach_chart(reach: Reach, *, size: Size) -> Html:

@@ -67,7 +67,7 @@ class TradeOff(NamedTuple):
     """Score against one cost; the front has the methods that are Pareto-optimal."""
 
     cost: Cost
-    spots: tuple[MethodPoint, ...]
+    points: tuple[MethodPoint, ...]
     front: tuple[MethodPoint, ...]
     """From the cheapest on."""
     limits: Limits
@@ -194,9 +194,9 @@ def trade_off(result: ComparisonResult, cost: Cost) -> TradeOff:
     ]
     limits = interval_limits([Interval(name, score, None, None) for name, _, score in scored])
     best = pareto_front({name: (spent, minimized(score, result.direction)) for name, spent, score in scored})
-    spots = tuple(MethodPoint(name, x, score, _inside(score, limits), name in best) for name, x, score in scored)
-    front = sorted((spot for spot in spots if spot.on_front), key=lambda spot: spot.cost)
-    return TradeOff(cost, spots, tuple(front), limits)
+    points = tuple(MethodPoint(name, x, score, _inside(score, limits), name in best) for name, x, score in scored)
+    front = sorted((point for point in points if point.on_front), key=lambda point: point.cost)
+    return TradeOff(cost, points, tuple(front), limits)
 
 
 def _inside(value: float, limits: Limits) -> float:

@@ -12,7 +12,7 @@ from tunery.schema.results.pareto import pareto_front
 from tunery.schema.results.ranking import ranking_key
 from tunery.schema.results.study import StudyResult, TrialRecord
 
-MOST_SPOTS = 800
+MOST_IN_PLANE = 800
 """Trials that are drawn in one plane."""
 
 
@@ -33,14 +33,14 @@ class Plane(NamedTuple):
     title: str
     """Name and unit of the cost."""
     logarithmic: bool
-    spots: tuple[TrialPoint, ...]
+    points: tuple[TrialPoint, ...]
     """In the order of the trials, sampled where there are many; the Pareto-optimal ones are complete."""
     stairs: tuple[tuple[float, float], ...]
     """Costs and values that are Pareto-optimal in this plane, from the cheapest on."""
     limits: Limits
     """Values that are drawn."""
     of: int
-    """Trials of which the spots are a sample."""
+    """Trials of which the points are a sample."""
 
 
 def costs_of(study: StudyResult) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def cost_text(trial: TrialRecord, cost: str) -> str:
 def planes(study: StudyResult) -> tuple[Plane, ...]:
     """One plane for every cost that any completed trial has."""
     all_planes = (_plane(study, cost, COST_WORDS[cost]) for cost in costs_of(study))
-    return tuple(plane for plane in all_planes if plane.spots)
+    return tuple(plane for plane in all_planes if plane.points)
 
 
 def _plane(study: StudyResult, cost: str, words: CostWords) -> Plane:
@@ -76,16 +76,18 @@ def _plane(study: StudyResult, cost: str, words: CostWords) -> Plane:
         and (value := finite(trial.value)) is not None
     ]
     divisor, unit = unit_for((spent for _, spent, _ in scored), words.units)
-    spots = [TrialPoint(number, spent / divisor, value, number in study.front) for number, spent, value in scored]
-    kept = {index for index, spot in enumerate(spots) if spot.on_front}
-    points = {
-        (spot.cost, spot.value): (spot.cost, minimized(spot.value, study.direction)) for spot in spots if spot.on_front
+    points = [TrialPoint(number, spent / divisor, value, number in study.front) for number, spent, value in scored]
+    kept = {index for index, point in enumerate(points) if point.on_front}
+    costs_and_values = {
+        (point.cost, point.value): (point.cost, minimized(point.value, study.direction))
+        for point in points
+        if point.on_front
     }
     return Plane(
         title=f"{words.name} ({unit})" if unit else words.name,
-        logarithmic=wide(spot.cost for spot in spots),
-        spots=tuple(spots[index] for index in sampled(len(spots), MOST_SPOTS, kept=kept)),
-        stairs=tuple(sorted(pareto_front(points))),
-        limits=view_limits((spot.value for spot in spots), study.direction),
-        of=len(spots),
+        logarithmic=wide(point.cost for point in points),
+        points=tuple(points[index] for index in sampled(len(points), MOST_IN_PLANE, kept=kept)),
+        stairs=tuple(sorted(pareto_front(costs_and_values))),
+        limits=view_limits((point.value for point in points), study.direction),
+        of=len(points),
     )

@@ -231,7 +231,7 @@ def _costs(result: ComparisonResult) -> Html:
 
 def _trade_offs(result: ComparisonResult) -> Html | None:
     costs = (time_cost(result), trainable_cost(result), memory_cost(result))
-    trades = [trade for trade in (trade_off(result, cost) for cost in costs) if trade.spots]
+    trades = [trade for trade in (trade_off(result, cost) for cost in costs) if trade.points]
     if not trades:
         return None
 

@@ -135,7 +135,7 @@ def front_section(study: StudyResult) -> Html | None:
     caption = cost_axes_sentence(study.direction)
     caption += " A trial may be Pareto-optimal because of a cost that another drawing shows." if len(charts) > 1 else ""
     caption += f" {_beyond(charts[0].limits.hidden, 'trial')}" if charts[0].limits.hidden else ""
-    caption += f" {sample_note(len(charts[0].spots), charts[0].of, kept='the Pareto-optimal ones')}"
+    caption += f" {sample_note(len(charts[0].points), charts[0].of, kept='the Pareto-optimal ones')}"
     drawing = figure(draw, wide=(1040, 380), phone_height=300, caption=caption.strip())
     sentence = tag("p", front_sentence(study), class_="quiet")
     return section("What a score costs", sentence, legend(*marks), drawing, front_table(study))
