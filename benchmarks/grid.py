@@ -21,7 +21,7 @@ from typing import Any, final
 from search import rows_parser, write_rows
 from tunery import search
 from tunery.execution.observer import Silent
-from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner, Stop
 from tunery.hpo.plan import Plan
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
 from tunery.hpo.trial_loop import TrialLoop
@@ -70,15 +70,15 @@ class Replay(Runner):
         self._curves = curves
         self.lengths: dict[tuple[Any, ...], int] = {}
 
-    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
-        """Show the judge one epoch after the other."""
+    def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
+        """Report one epoch after the other."""
         config = job.config
         peft, size = config.peft, config.train.batch_size
         here = (peft.r, peft.alpha, config.lr, size)  # type: ignore[union-attr]
         curve = self._curves[here]
         for number, value in enumerate(curve, start=1):
             self.lengths[here] = number
-            if (reason := judge(Epoch(number, value, Progress()))) is not None:
+            if (reason := prune(Epoch(number, value, Progress()))) is not None:
                 return Outcome("pruned", reason)
         job.folder.mkdir(parents=True, exist_ok=True)
         RunFolder(job.folder).write_result(finished(job, best_of(curve)))

@@ -22,7 +22,7 @@ from typing import Any, final
 
 from grid import finished
 from tunery.execution.observer import Silent
-from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner, Stop
 from tunery.hpo.analysis.trial_records import summarise
 from tunery.hpo.plan import Plan
 from tunery.hpo.search_space.distributions import Space, complete
@@ -53,17 +53,17 @@ class Instant(Runner):
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
-        """What each run took, the judge not counted."""
+        """What each run took, the time of `prune` not counted."""
         self.ends: list[float] = []
 
-    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+    def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
         """Four epochs."""
         began, judged = time.perf_counter(), 0.0
         lot = Random(job.title)
         value = lot.random()
         for number in range(1, EPOCHS + 1):
             asked = time.perf_counter()
-            reason = judge(Epoch(number, value - 1 / number, Progress()))
+            reason = prune(Epoch(number, value - 1 / number, Progress()))
             judged += time.perf_counter() - asked
             if reason is not None:
                 break

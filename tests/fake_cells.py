@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import torch
 
-from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
+from tunery.execution.runner import Job, Outcome, Prune, Runner, Stop
 from tunery.schema import RunConfig
 from tunery.schema.results.record import Objective
 from tunery.schema.results.run import (
@@ -41,7 +41,7 @@ class Fake(Runner):
         self.trained: list[tuple[str, int]] = []
         self.score = score or (lambda method, seed: SCORES[method] + 0.01 * (seed % 3))
 
-    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+    def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
         method, folder = job.folder.parent.name, RunFolder(job.folder)
         self.trained.append((method, job.config.seed))
         outcome = self.outcomes.get(f"{method}_{job.config.seed}") or self.outcomes.get(method)

@@ -20,7 +20,7 @@ from tunery.cli import main
 from tunery.errors import ModelError
 from tunery.execution.forked import WarmProcesses
 from tunery.execution.own_interpreter import OwnInterpreters
-from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
+from tunery.execution.runner import Job, Outcome, Prune, Runner, Stop
 from tunery.hpo.study import work
 from tunery.schema.results.run import CheckpointRecord
 from tunery.store.folder import RunFolder
@@ -237,7 +237,7 @@ def trained_by(runner: Runner, foreign: Foreign, out: Path, *, permission: bool)
     """How the child process ends that trains a run."""
     job = Job(foreign.config(), out / "trials" / "0", out, "trial 0", trust_remote_code=permission)
     with closing(runner):
-        return runner.run(job, judge=lambda epoch: None, stop=lambda: None)
+        return runner.run(job, prune=lambda epoch: None, stop=lambda: None)
 
 
 @pytest.mark.slow
@@ -270,7 +270,7 @@ class Interrupted(Runner):
     def __init__(self) -> None:
         self.permissions: list[bool] = []
 
-    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+    def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
         self.permissions.append(job.trust_remote_code)
         return Outcome("interrupted")
 

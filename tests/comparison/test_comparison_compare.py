@@ -28,7 +28,7 @@ from tunery.errors import (
     StudyFailed,
 )
 from tunery.execution.in_process import InThisProcess
-from tunery.execution.runner import Job, Judge, Outcome, Stop
+from tunery.execution.runner import Job, Outcome, Prune, Stop
 from tunery.report import comparison_html
 from tunery.schema import RunConfig
 from tunery.schema.reading.fields import members
@@ -275,7 +275,7 @@ def test_a_cell_refuses_rows_that_have_changed_since_the_comparison_began(
     data = prepare(config).record()
     cut(given["data"]["train"], 40)
     job = Job(config, tmp_path / "cell", None, "full fine-tuning seed 0", data=data)
-    outcome = InThisProcess().run(job, judge=lambda epoch: None, stop=lambda: None)
+    outcome = InThisProcess().run(job, prune=lambda epoch: None, stop=lambda: None)
     assert outcome.status == "refused" and "train had 60 rows and has 40" in (outcome.reason or "")
 
 
@@ -332,11 +332,11 @@ def test_a_comparison_of_which_nothing_is_left_has_failed(given: dict[str, Any],
 
 def test_a_signal_ends_the_comparison_and_the_same_call_goes_on(given: dict[str, Any], tmp_path: Path) -> None:
     class Torn(Fake):
-        def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+        def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
             if job.title == "lora seed 1":
                 os.kill(os.getpid(), signal.SIGINT)
                 return Outcome("interrupted", "saved")
-            return super().run(job, judge=judge, stop=stop)
+            return super().run(job, prune=prune, stop=stop)
 
     out, whole = tmp_path / "out", tmp_path / "whole"
     with pytest.raises(Interrupted, match="SIGINT came at lora seed 1; the same command goes on"):

@@ -20,7 +20,7 @@ from tunery.execution.fork_server import threads_for
 from tunery.execution.forked import WarmProcesses
 from tunery.execution.in_process import InThisProcess
 from tunery.execution.memory import halved
-from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner
+from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner
 from tunery.schema.reading.document import validate
 from tunery.schema.results.run import RunResult
 from tunery.store.folder import RunFolder
@@ -77,14 +77,14 @@ def pid_of(job: Job) -> int:
     return int(json.loads((job.folder / ".lock").read_text())["pid"])
 
 
-def at(number: int, act: Callable[[], object]) -> Judge:
-    """A judge that does something to the process after one epoch, while that waits for the answer."""
+def at(number: int, act: Callable[[], object]) -> Prune:
+    """A `prune` that does something to the process after one epoch, while that waits for the answer."""
 
-    def judge(epoch: Epoch) -> None:
+    def prune(epoch: Epoch) -> None:
         if epoch.number == number:
             act()
 
-    return judge
+    return prune
 
 
 def kill(job: Job, how: signal.Signals) -> Callable[[], object]:
@@ -98,7 +98,7 @@ def test_the_result_is_that_of_this_process_bit_for_bit(warm: WarmProcesses, mak
     for name, runner in runners.items():
         heard: list[Epoch] = []
         job = make(study=name, peft={"method": method})
-        assert runner.run(job, judge=heard.append, stop=nothing) == Outcome("completed")
+        assert runner.run(job, prune=heard.append, stop=nothing) == Outcome("completed")
         result = result_of(job)
         found[name] = (result.checkpoints[0].digest, result.metrics, result.tokens, result.environment)
         assert [epoch.number for epoch in heard] == [1, 2] and heard[1].progress.seconds.total > 0
@@ -115,7 +115,7 @@ def test_a_server_warms_up_before_there_is_a_run(make: Make) -> None:
         while "libtorch" not in files_of(server) and time.monotonic() < until:
             time.sleep(0.1)
         assert "libtorch" in files_of(server)
-        assert runner.run(job, judge=on, stop=nothing) == Outcome("completed")
+        assert runner.run(job, prune=on, stop=nothing) == Outcome("completed")
         assert children_of(os.getpid()) - before == {server}
     finally:
         runner.close()
@@ -132,21 +132,21 @@ def files_of(pid: int) -> str:
 
 def test_the_judge_ends_a_run(warm: WarmProcesses, make: Make) -> None:
     job = make()
-    outcome = warm.run(job, judge=lambda epoch: f"enough after {epoch.number}", stop=nothing)
+    outcome = warm.run(job, prune=lambda epoch: f"enough after {epoch.number}", stop=nothing)
     assert outcome == Outcome("pruned", "enough after 1") and RunFolder(job.folder).progress().epochs == 1
 
 
 def test_what_is_refused_is_refused_in_words(warm: WarmProcesses, make: Make, tmp_path: Path) -> None:
-    outcome = warm.run(make(data={"train": str(tmp_path / "nowhere.csv")}), judge=on, stop=nothing)
+    outcome = warm.run(make(data={"train": str(tmp_path / "nowhere.csv")}), prune=on, stop=nothing)
     assert outcome.status == "refused" and "nowhere.csv" in (outcome.reason or "")
 
 
 def test_what_kills_a_process_touches_only_its_trial(warm: WarmProcesses, make: Make) -> None:
     for how, status in ((signal.SIGSEGV, "failed"), (signal.SIGKILL, "out_of_memory")):
         job = make(how)
-        outcome = warm.run(job, judge=at(1, kill(job, how)), stop=nothing)
+        outcome = warm.run(job, prune=at(1, kill(job, how)), stop=nothing)
         assert outcome.status == status and f"was killed by {how.name}" in (outcome.reason or "")
-    assert warm.run(make(0), judge=on, stop=nothing) == Outcome("completed")
+    assert warm.run(make(0), prune=on, stop=nothing) == Outcome("completed")
 
 
 def test_where_memory_runs_out_half_as_much_goes_on_to_the_same_weights(warm: WarmProcesses, make: Make) -> None:
@@ -156,12 +156,12 @@ def test_where_memory_runs_out_half_as_much_goes_on_to_the_same_weights(warm: Wa
         "regularization": {"head_dropout": 0.0},  # how it is drawn depends on the shape of a pass
     }
     whole, torn = make(0, **sections), make(1, **sections)
-    warm.run(whole, judge=on, stop=nothing)
-    assert warm.run(torn, judge=at(2, kill(torn, signal.SIGKILL)), stop=nothing).status == "out_of_memory"
+    warm.run(whole, prune=on, stop=nothing)
+    assert warm.run(torn, prune=at(2, kill(torn, signal.SIGKILL)), stop=nothing).status == "out_of_memory"
     smaller = halved(torn.config, 24)
     assert smaller is not None and smaller.train.micro_batch_tokens == 8 * 24 // 2
     heard: list[Epoch] = []
-    assert warm.run(replace(torn, config=smaller), judge=heard.append, stop=nothing) == Outcome("completed")
+    assert warm.run(replace(torn, config=smaller), prune=heard.append, stop=nothing) == Outcome("completed")
     assert [epoch.number for epoch in heard] == [2, 3]  # from the resume point
     before, after = weights(whole), weights(torn)
     assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
@@ -169,32 +169,32 @@ def test_where_memory_runs_out_half_as_much_goes_on_to_the_same_weights(warm: Wa
 
 def test_what_hangs_is_ended_after_a_while(warm: WarmProcesses, make: Make) -> None:
     job = make(search={"stall_timeout": 3})
-    outcome = warm.run(job, judge=at(1, kill(job, signal.SIGSTOP)), stop=nothing)
+    outcome = warm.run(job, prune=at(1, kill(job, signal.SIGSTOP)), stop=nothing)
     assert outcome == Outcome("failed", "no progress for 3 s; search.stall_timeout sets how long to wait")
     assert gone(pid_of(job))
 
 
 def test_asked_to_stop_it_saves_and_goes_on_later(warm: WarmProcesses, make: Make) -> None:
     job, pids = make(train={"epochs": 100, "batch_size": 8, "early_stopping": None}), list[int]()
-    outcome = warm.run(job, judge=lambda _: pids.append(pid_of(job)), stop=lambda: "SIGINT" if pids else None)
+    outcome = warm.run(job, prune=lambda _: pids.append(pid_of(job)), stop=lambda: "SIGINT" if pids else None)
     assert outcome.status == "interrupted" and "the same command resumes it" in (outcome.reason or "")
     assert points(job) and gone(pids[0])
 
 
 def test_asked_to_stop_before_anything_begins_nothing_does(make: Make) -> None:
     runner, job = WarmProcesses(), make()
-    assert runner.run(job, judge=on, stop=lambda: "SIGINT").status == "interrupted"
+    assert runner.run(job, prune=on, stop=lambda: "SIGINT").status == "interrupted"
     runner.close()
     assert not job.folder.exists()
 
 
 def test_a_judge_that_raises_leaves_no_process(warm: WarmProcesses, make: Make) -> None:
-    def judge(_: Epoch) -> None:
+    def prune(_: Epoch) -> None:
         raise KeyError("a second signal")
 
     job = make()
     with pytest.raises(KeyError, match="a second signal"):
-        warm.run(job, judge=judge, stop=nothing)
+        warm.run(job, prune=prune, stop=nothing)
     assert wait_for(lambda: gone(pid_of(job)), 20)
     assert not points(job)  # it was not asked
 
@@ -203,15 +203,15 @@ def test_two_run_at_once(warm: WarmProcesses, make: Make) -> None:
     jobs = [make(number, train={"epochs": 4, "batch_size": 8}) for number in (0, 1)]
     there: set[int] = set()
 
-    def met(job: Job) -> Judge:
-        def judge(_: Epoch) -> str | None:
+    def met(job: Job) -> Prune:
+        def prune(_: Epoch) -> str | None:
             there.add(pid_of(job))
             return None if wait_for(lambda: len(there) == 2, 60) else "alone"
 
-        return judge
+        return prune
 
     with ThreadPoolExecutor(2) as threads:
-        outcomes = list(threads.map(lambda job: warm.run(job, judge=met(job), stop=nothing), jobs))
+        outcomes = list(threads.map(lambda job: warm.run(job, prune=met(job), stop=nothing), jobs))
     assert outcomes == [Outcome("completed")] * 2 and len(there) == 2
 
 
@@ -221,8 +221,8 @@ def test_a_trial_outlives_the_server_and_the_next_has_another(warm: WarmProcesse
     def act() -> None:
         os.kill(parent_of(pid_of(first)), signal.SIGKILL)
 
-    assert warm.run(first, judge=at(1, act), stop=nothing) == Outcome("completed")
-    assert warm.run(make(1), judge=on, stop=nothing) == Outcome("completed")
+    assert warm.run(first, prune=at(1, act), stop=nothing) == Outcome("completed")
+    assert warm.run(make(1), prune=on, stop=nothing) == Outcome("completed")
 
 
 def test_what_a_fork_cannot_use_gets_an_interpreter_of_its_own(warm: WarmProcesses, make: Make) -> None:
@@ -231,7 +231,7 @@ def test_what_a_fork_cannot_use_gets_an_interpreter_of_its_own(warm: WarmProcess
     quantised = job.config.model_dump(mode="json")
     quantised["model"]["quantization"] = "nf4"
     quantised["name"] = "n" * 2**18  # more than an argument may have
-    assert warm.run(replace(job, config=validate(quantised)), judge=on, stop=nothing) == Outcome("completed")
+    assert warm.run(replace(job, config=validate(quantised)), prune=on, stop=nothing) == Outcome("completed")
 
 
 def test_a_trial_whose_process_cannot_be_started_fails_alone(
@@ -239,9 +239,9 @@ def test_a_trial_whose_process_cannot_be_started_fails_alone(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(os, "getcwd", lambda: str(tmp_path / "gone"))
-        outcome = warm.run(make(0), judge=on, stop=nothing)
+        outcome = warm.run(make(0), prune=on, stop=nothing)
     assert outcome.status == "failed" and "its process could not be started: " in (outcome.reason or "")
-    assert warm.run(make(1), judge=on, stop=nothing) == Outcome("completed")
+    assert warm.run(make(1), prune=on, stop=nothing) == Outcome("completed")
 
 
 SCRIPT = """
@@ -251,7 +251,7 @@ from tunery.execution.forked import WarmProcesses
 from tunery.execution.runner import Job
 from tunery.schema.reading.document import validate
 job = Job(validate(json.loads(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]), "trial 0", alone=False)
-WarmProcesses().run(job, judge=lambda _: None, stop=lambda: None)
+WarmProcesses().run(job, prune=lambda _: None, stop=lambda: None)
 """
 
 

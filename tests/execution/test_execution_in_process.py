@@ -1,4 +1,4 @@
-"""A run in this process: what it tells the judge, how it is asked to leave, and what its end is called."""
+"""A run in this process: what it reports after an epoch, how it is asked to leave, and what its end is called."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ from tiny_runs import config, write_rows
 from tunery.errors import DataError, DiskFull, Interrupted, ModelError, NonFiniteLoss
 from tunery.execution.in_process import InThisProcess
 from tunery.execution.outcomes import Pruned, outcome_of_error, outcome_of_exit
-from tunery.execution.runner import Epoch, Job, Judge, Outcome, Stop
+from tunery.execution.runner import Epoch, Job, Outcome, Prune, Stop
 from tunery.schema import RunConfig
 from tunery.store.disk.run_lock import own
 from tunery.store.folder import RunFolder
@@ -41,10 +41,10 @@ def short(tiny_bert: Path, tmp_path: Path) -> RunConfig:
 
 @pytest.fixture
 def run(short: RunConfig, tmp_path: Path) -> Run:
-    def begin(*callbacks: TrainerCallback, judge: Judge = on, stop: Stop = nothing, alone: bool = True) -> Outcome:
+    def begin(*callbacks: TrainerCallback, prune: Prune = on, stop: Stop = nothing, alone: bool = True) -> Outcome:
         study = tmp_path / "study"
         job = Job(short, study / "trials" / "0", study, "trial 0", alone=alone)
-        return InThisProcess(callbacks).run(job, judge=judge, stop=stop)
+        return InThisProcess(callbacks).run(job, prune=prune, stop=stop)
 
     return begin
 
@@ -73,7 +73,7 @@ def raising(error: Exception) -> Raise:
 
 def test_the_judge_hears_of_every_epoch_once_with_what_it_has_cost(run: Run, folder: RunFolder) -> None:
     heard: list[Epoch] = []
-    assert run(judge=heard.append) == Outcome("completed")
+    assert run(prune=heard.append) == Outcome("completed")
     result = folder.result()
     assert result is not None and max(epoch.value or 0 for epoch in heard) == result.objective.value
     assert [epoch.number for epoch in heard] == [1, 2, 3] == [epoch.progress.epochs for epoch in heard]
@@ -84,26 +84,26 @@ def test_the_judge_hears_of_every_epoch_once_with_what_it_has_cost(run: Run, fol
 
 def test_a_finished_run_is_not_trained_again(run: Run) -> None:
     run()
-    assert run(judge=lambda _: pytest.fail("trained again")) == Outcome("completed")
+    assert run(prune=lambda _: pytest.fail("trained again")) == Outcome("completed")
 
 
 def test_what_the_judge_gives_up_ends_there(run: Run, folder: RunFolder) -> None:
     heard: list[int] = []
 
-    def judge(epoch: Epoch) -> str | None:
+    def prune(epoch: Epoch) -> str | None:
         heard.append(epoch.number)
         return "worse than others" if epoch.number == 2 else None
 
-    assert run(judge=judge) == Outcome("pruned", "worse than others")
+    assert run(prune=prune) == Outcome("pruned", "worse than others")
     assert heard == [1, 2] and folder.result() is None and folder.progress().epochs == 2
 
 
 def test_an_error_of_the_judge_is_no_outcome(run: Run) -> None:
-    def judge(_: Epoch) -> None:
+    def prune(_: Epoch) -> None:
         raise OSError(errno.EIO, "the database is gone")
 
     with pytest.raises(OSError, match="the database is gone"):
-        run(judge=judge)
+        run(prune=prune)
 
 
 def test_asked_to_leave_it_saves_and_goes_on_later(run: Run, folder: RunFolder) -> None:
@@ -143,9 +143,9 @@ def test_a_run_that_is_no_trial_goes_on_unless_it_failed_by_itself(
     job, folder = Job(short, tmp_path / "cell", None, "cell"), RunFolder(tmp_path / "cell")
     raises = Raise(lambda: None)
     raises.error = lambda: raising(error).error() if folder.resume.points() else None  # in the second epoch
-    assert InThisProcess([raises]).run(job, judge=on, stop=nothing).status == status
+    assert InThisProcess([raises]).run(job, prune=on, stop=nothing).status == status
     assert bool(folder.resume.points()) == bool(list(folder.path.rglob("*.safetensors"))) == keeps
-    assert InThisProcess().run(job, judge=on, stop=nothing) == Outcome("completed")
+    assert InThisProcess().run(job, prune=on, stop=nothing) == Outcome("completed")
     assert (folder.path / "best").is_dir() and (folder.path / "report.html").exists()
 
 

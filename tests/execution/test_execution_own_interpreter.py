@@ -27,14 +27,14 @@ def pid_of(job: Job) -> int:
 def test_what_kills_the_interpreter_is_told_and_the_run_goes_on_in_another(job: Job) -> None:
     numbers: list[int] = []
 
-    def judge(epoch: Epoch) -> None:
+    def prune(epoch: Epoch) -> None:
         numbers.append(epoch.number)
         if numbers == [1, 2]:
             os.kill(pid_of(job), signal.SIGSEGV)
 
-    outcome = OwnInterpreters().run(job, judge=judge, stop=lambda: None)
+    outcome = OwnInterpreters().run(job, prune=prune, stop=lambda: None)
     assert outcome == Outcome("failed", "the process was killed by SIGSEGV")
-    assert OwnInterpreters().run(job, judge=judge, stop=lambda: None) == Outcome("completed")
+    assert OwnInterpreters().run(job, prune=prune, stop=lambda: None) == Outcome("completed")
     assert numbers == [1, 2, 2]
     result = RunFolder(job.folder).result()
     assert result is not None and result.metrics.test is not None and (job.folder / "report.html").exists()
@@ -43,11 +43,11 @@ def test_what_kills_the_interpreter_is_told_and_the_run_goes_on_in_another(job: 
 def test_a_judge_that_raises_leaves_no_process(job: Job) -> None:
     pids: list[int] = []
 
-    def judge(_: Epoch) -> None:
+    def prune(_: Epoch) -> None:
         pids.append(pid_of(job))
         raise KeyError("a second signal")
 
     with pytest.raises(KeyError, match="a second signal"):
-        OwnInterpreters().run(job, judge=judge, stop=lambda: None)
+        OwnInterpreters().run(job, prune=prune, stop=lambda: None)
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)

@@ -37,7 +37,7 @@ def test_a_trial_goes_on_elsewhere(machines: Any, tiny_bert: Path, tmp_path: Pat
     given = config(str(tiny_bert), write_rows(tmp_path), train=train, checkpoint={"min_free": 0})
     job = Job(given, tmp_path / "study" / "trials" / "0", tmp_path / "study", "trial 0")
 
-    def judge(epoch: Epoch) -> None:
+    def prune(epoch: Epoch) -> None:
         heard.append(epoch.number)
         if heard == [1, 2]:
             trained_by = holder(job.folder)
@@ -45,7 +45,7 @@ def test_a_trial_goes_on_elsewhere(machines: Any, tiny_bert: Path, tmp_path: Pat
             remove(first, allow_graceful=False)
             assert trained_by and wait_for(lambda: not Path(f"/proc/{trained_by.pid}").exists(), 60)
 
-    assert tasks.run(job, judge=judge, stop=lambda: None) == Outcome("completed")
+    assert tasks.run(job, prune=prune, stop=lambda: None) == Outcome("completed")
     assert heard == [1, 2, 2, 3]
     result = RunFolder(job.folder).result()
     assert result is not None and result.epochs == 3

@@ -74,7 +74,7 @@ def make(tiny_bert: Path, tmp_path: Path) -> Make:
 def test_a_task_trains_and_every_epoch_is_judged(tasks: RayTasks, make: Make) -> None:
     heard: list[Epoch] = []
     job = make()
-    assert tasks.run(job, judge=heard.append, stop=nothing) == Outcome("completed")
+    assert tasks.run(job, prune=heard.append, stop=nothing) == Outcome("completed")
     result = RunFolder(job.folder).result()
     assert result is not None and result.objective.value == max(epoch.value or 0 for epoch in heard)
     assert [epoch.number for epoch in heard] == [1, 2] == [epoch.progress.epochs for epoch in heard]
@@ -82,25 +82,25 @@ def test_a_task_trains_and_every_epoch_is_judged(tasks: RayTasks, make: Make) ->
 
 @pytest.mark.service
 def test_a_task_is_given_up(tasks: RayTasks, make: Make) -> None:
-    def judge(epoch: Epoch) -> str | None:
+    def prune(epoch: Epoch) -> str | None:
         return "too slow" if epoch.number == 2 else None
 
-    assert tasks.run(make(epochs=5), judge=judge, stop=nothing) == Outcome("pruned", "too slow")
+    assert tasks.run(make(epochs=5), prune=prune, stop=nothing) == Outcome("pruned", "too slow")
 
 
 @pytest.mark.service
 def test_a_task_saves_and_leaves_and_another_goes_on(tasks: RayTasks, make: Make) -> None:
     heard: list[int] = []
 
-    def judge(epoch: Epoch) -> None:
+    def prune(epoch: Epoch) -> None:
         heard.append(epoch.number)
 
     job = make(epochs=40)
-    outcome = tasks.run(job, judge=judge, stop=lambda: "SIGTERM" if heard else None)
+    outcome = tasks.run(job, prune=prune, stop=lambda: "SIGTERM" if heard else None)
     assert outcome.status == "interrupted" and "SIGTERM came" in str(outcome.reason)
     assert RunFolder(job.folder).result() is None and len(heard) < 40
     left = len(heard)
-    assert tasks.run(job, judge=judge, stop=nothing) == Outcome("completed")
+    assert tasks.run(job, prune=prune, stop=nothing) == Outcome("completed")
     assert heard[left] > left - 1 and heard[-1] == 40 and heard[left] > 1
 
 
@@ -110,10 +110,10 @@ def test_what_is_wrong_with_a_task_touches_no_other(tasks: RayTasks, make: Make)
         send(job, signal.SIGKILL)
 
     job = make()
-    outcome = tasks.run(job, judge=crash, stop=nothing)
+    outcome = tasks.run(job, prune=crash, stop=nothing)
     assert outcome.status == "failed" and "the task ended with WorkerCrashedError" in str(outcome.reason)
     refused = tasks.run(
-        make(1, data={**job.config.data.model_dump(), "train": "nowhere.jsonl"}), judge=on, stop=nothing
+        make(1, data={**job.config.data.model_dump(), "train": "nowhere.jsonl"}), prune=on, stop=nothing
     )
     assert refused.status == "refused" and "nowhere.jsonl" in str(refused.reason)
 
@@ -124,18 +124,18 @@ def test_a_task_that_hangs_is_ended(tasks: RayTasks, make: Make) -> None:
         send(job, signal.SIGSTOP)
 
     job = make(stall_timeout=2.0)
-    outcome = tasks.run(job, judge=hang, stop=nothing)
+    outcome = tasks.run(job, prune=hang, stop=nothing)
     assert outcome == Outcome("failed", "no progress for 2 s; search.stall_timeout sets how long to wait")
 
 
 @pytest.mark.service
 def test_what_the_judge_raises_ends_the_task(tasks: RayTasks, make: Make) -> None:
-    def judge(epoch: Epoch) -> None:
+    def prune(epoch: Epoch) -> None:
         raise ZeroDivisionError("the database is away")
 
     job = make(epochs=100)
     with pytest.raises(ZeroDivisionError, match="the database is away"):
-        tasks.run(job, judge=judge, stop=nothing)
+        tasks.run(job, prune=prune, stop=nothing)
     wait_until_free(job)
 
 
@@ -143,11 +143,11 @@ def test_what_the_judge_raises_ends_the_task(tasks: RayTasks, make: Make) -> Non
 def test_a_task_for_which_there_is_no_room_leaves_at_once(cluster: None, make: Make) -> None:
     busy, waiting = RayTasks(gpus_per_trial=1), RayTasks(gpus_per_trial=1)
 
-    def judge(epoch: Epoch) -> str:
-        assert waiting.run(make(1), judge=on, stop=lambda: "SIGTERM") == Outcome("interrupted", "nothing had begun")
+    def prune(epoch: Epoch) -> str:
+        assert waiting.run(make(1), prune=on, stop=lambda: "SIGTERM") == Outcome("interrupted", "nothing had begun")
         return "enough"
 
-    assert busy.run(make(), judge=judge, stop=nothing).status == "pruned"
+    assert busy.run(make(), prune=prune, stop=nothing).status == "pruned"
     busy.close()
     waiting.close()
 
@@ -156,12 +156,12 @@ def test_a_task_for_which_there_is_no_room_leaves_at_once(cluster: None, make: M
 def test_two_share_a_device(cluster: None, make: Make) -> None:
     tasks, both = RayTasks(gpus_per_trial=0.5, cpus_per_trial=0.5), Barrier(2, timeout=120)
 
-    def judge(epoch: Epoch) -> str:
+    def prune(epoch: Epoch) -> str:
         both.wait()
         return "both are here"
 
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(tasks.run, make(number), judge=judge, stop=nothing) for number in (0, 1)]
+        runs = [pool.submit(tasks.run, make(number), prune=prune, stop=nothing) for number in (0, 1)]
         assert [run.result() for run in runs] == [Outcome("pruned", "both are here")] * 2
     tasks.close()
 

@@ -32,7 +32,7 @@ from tunery.errors import (
     StudyFailed,
 )
 from tunery.execution.in_process import InThisProcess
-from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
+from tunery.execution.runner import Job, Outcome, Prune, Runner, Stop
 from tunery.hpo.pruners.pruning import Pruning
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
 from tunery.hpo.storage.trial_queue import TrialQueue
@@ -85,10 +85,10 @@ class Here(Runner):
         self.callbacks = callbacks or {}
         self.jobs: list[Job] = []
 
-    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+    def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
         self.jobs.append(job)
         own = self.callbacks.get(int(job.folder.name))
-        return InThisProcess([own] if own else []).run(job, judge=judge, stop=stop)
+        return InThisProcess([own] if own else []).run(job, prune=prune, stop=stop)
 
     def close(self) -> None:
         """Nothing."""
@@ -353,7 +353,7 @@ def test_a_database_that_cannot_be_written_fails_no_trial(tiny_bert: Path, tmp_p
     full.__cause__ = OSError("database or disk is full")
     given = document(tiny_bert, tmp_path, search={"n_trials": 2, "pruner": "none"})
     refused = pytest.raises(RunError, match=r"database could not .*: database or disk is")
-    with refused, raising(full, Pruning.judge):
+    with refused, raising(full, Pruning.prune):
         search(given, out=tmp_path / "study")
     result = search(given, out=tmp_path / "study")
     assert [trial.status for trial in result.trials] == ["completed", "completed"]

@@ -14,7 +14,7 @@ from tiny_runs import write_rows
 from tunery.errors import DiskFull, Interrupted, RequestError, StudyFailed
 from tunery.execution.engines import make_runner
 from tunery.execution.observer import Silent
-from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner, Stop
 from tunery.hpo.plan import Plan
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
 from tunery.hpo.storage.trial_queue import TrialQueue
@@ -36,7 +36,7 @@ class Fake(Runner):
         self.jobs: list[Job] = []
         self.closed = False
 
-    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+    def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
         self.jobs.append(job)
         act = self.acts.get(int(job.folder.name))
         if act is not None and (outcome := act(job)) is not None:
@@ -47,7 +47,7 @@ class Fake(Runner):
             seconds=Seconds(train=1.0, total=1.0),
             memory=Memory(host_peak_bytes=1000),
         )
-        if (reason := judge(Epoch(1, value, progress))) is not None:
+        if (reason := prune(Epoch(1, value, progress))) is not None:
             return Outcome("pruned", reason)
         job.folder.mkdir(parents=True, exist_ok=True)
         RunFolder(job.folder).write_result(record(job.config, value))

@@ -135,7 +135,7 @@ class _Comparison:
         self.store.make_room(cell)
         outcome = Outcome("interrupted")
         if signals.by is None:
-            outcome = self.runner.run(job, judge=lambda epoch: None, stop=lambda: signals.by)
+            outcome = self.runner.run(job, prune=lambda epoch: None, stop=lambda: signals.by)
         if outcome.status == "stopped":
             raise RunError(f"{job.title} was stopped: {outcome.reason}")
         if outcome.status == "completed" or (outcome.status != "interrupted" and signals.by is None):

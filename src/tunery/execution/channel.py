@@ -25,7 +25,7 @@ class Channel:
         self._unread = b""
 
     def send(self, message: Message) -> None:
-        """Say something; where nobody listens any more, `receive` will tell."""
+        """Send a message; where the other end is closed, `receive` says so."""
         line = f"\n{encode(message)}\n".encode()
         with self._writing, suppress(BrokenPipeError, ConnectionResetError):
             self._end.sendall(line)
@@ -34,25 +34,24 @@ class Channel:
         """The next message; None when there is none for so long.
 
         Raises:
-            EOFError: when nobody is left who could send one.
+            EOFError: when the other end is closed and nothing is left to read.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while (message := self._next()) is None:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not _is_ready(self._end, left):
                 return None
-            self._unread += self._bytes()
+            received = b""
+            with suppress(ConnectionResetError):
+                received = self._end.recv(2**16)
+            if not received:
+                raise EOFError
+            self._unread += received
         return message
 
     def close(self) -> None:
         """Close this copy of the end."""
         self._end.close()
-
-    def _bytes(self) -> bytes:
-        with suppress(ConnectionResetError):
-            if received := self._end.recv(2**16):
-                return received
-        raise EOFError
 
     def _next(self) -> Message | None:
         while b"\n" in self._unread:

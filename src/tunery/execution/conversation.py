@@ -3,8 +3,8 @@
 wanted                           trained
                <- Begun          the process is there
                <- Alive          now and then
-judge          <- Epoch          after every epoch, and wait
-               Answer ->         go on, or give up
+prune          <- Epoch          after every epoch, and wait
+               Answer ->         go on, or why the run is pruned
 stop           Leave ->          save and leave
                <- Outcome        how it ended
                <- Ended          from the parent of the process
@@ -20,7 +20,7 @@ from typing import Final, Protocol, final
 
 from tunery.execution.messages import Alive, Answer, Begun, Ended, Leave, Message
 from tunery.execution.outcomes import outcome_of_exit
-from tunery.execution.runner import Epoch, Job, Judge, Outcome, Stop
+from tunery.execution.runner import Epoch, Job, Outcome, Prune, Stop
 
 _LOOK: Final = 0.1
 """Seconds between two looks at what asks to stop."""
@@ -32,7 +32,7 @@ class Line(Protocol):
     """One end of a connection."""
 
     def send(self, message: Message) -> None:
-        """Say something; it may be that nobody listens any more."""
+        """Send a message; it is lost where the other end is closed."""
 
     def receive(self, seconds: float | None = None) -> Message | None:
         """The next message; None when there is none for so long.
@@ -49,11 +49,11 @@ class LineToRun(Line, Protocol):
         """End the process of the run at once, if it is known and has not ended."""
 
 
-def supervise(line: LineToRun, job: Job, *, judge: Judge, stop: Stop) -> Outcome | None:
-    """Listen until the process of a run has ended. What the judge raises is raised.
+def supervise(line: LineToRun, job: Job, *, prune: Prune, stop: Stop) -> Outcome | None:
+    """Listen until the process of a run has ended. What `prune` raises is raised.
 
     Returns:
-        How the run ended; None where nobody says so.
+        How the run ended; None where this is not known.
     """
     patience = job.stall_timeout
     outcome: Outcome | None = None
@@ -66,7 +66,7 @@ def supervise(line: LineToRun, job: Job, *, judge: Judge, stop: Stop) -> Outcome
             return outcome
         match message:
             case Epoch():
-                line.send(Answer(judge(message)))
+                line.send(Answer(prune(message)))
             case Outcome():
                 outcome = outcome or message
             case Ended(exit_code):
@@ -87,11 +87,11 @@ def supervise(line: LineToRun, job: Job, *, judge: Judge, stop: Stop) -> Outcome
 
 @final
 class Supervisor:
-    """Who wants the run, from the side of the process that trains it."""
+    """The process that wants the run, as seen by the one that trains it."""
 
     def __init__(self, line: Line, *, patience: float | None, owns_process: bool) -> None:
         """Args:
-        patience: seconds after which its own process is ended that hangs when nobody listens any more.
+        patience: seconds after which its own process is ended, if that hangs once the other end is closed.
         owns_process: whether the process is there for this run alone. Then a signal interrupts it, whatever it does;
             else it leaves after a step.
         """
@@ -104,8 +104,8 @@ class Supervisor:
         line.send(Begun(os.getpid()))
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def judge(self, epoch: Epoch) -> str | None:
-        """What is said to an epoch."""
+    def prune(self, epoch: Epoch) -> str | None:
+        """Report an epoch; returns why the run is pruned, or None."""
         self._line.send(epoch)
         return self._answers.get()
 
@@ -129,7 +129,7 @@ class Supervisor:
                     case Leave(why):
                         self._leave(why)
         if self._owns_process and self._patience is not None:
-            signal.setitimer(signal.ITIMER_REAL, self._patience)  # nobody else would end a process that hangs
+            signal.setitimer(signal.ITIMER_REAL, self._patience)  # no other process would end this one if it hangs
         self._leave("the end of who wanted the run")
         self._answers.put(None)
 

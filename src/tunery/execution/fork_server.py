@@ -40,7 +40,7 @@ def serve(control: socket.socket) -> None:
 
 @final
 class _ForkServer:
-    """One thread does everything, so that no fork has a lock that nobody will open."""
+    """One thread does everything, so that no fork has a lock that no thread of it will open."""
 
     def __init__(self, control: socket.socket, *, threads: int) -> None:
         """Args:
@@ -109,7 +109,7 @@ class _ForkServer:
             end.close()
         for other in self._trials.values():
             other.close()
-        os.register_at_fork(after_in_child=channel.close)  # whom it forks has nothing to say
+        os.register_at_fork(after_in_child=channel.close)  # a process that it forks has nothing to say
         read_from_a_fork()
         torch.set_num_threads(threads_for(request.job.config, alone=self._threads))
         train(request, channel)

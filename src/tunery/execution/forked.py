@@ -16,7 +16,7 @@ from typing import Final, final
 from tunery.execution.channel import Channel
 from tunery.execution.conversation import supervise
 from tunery.execution.messages import Begun, Ended, Message, Train, WarmUp
-from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
+from tunery.execution.runner import Job, Outcome, Prune, Runner, Stop
 from tunery.schema import RunConfig
 
 _SERVER: Final = (sys.executable, "-P", "-m", "tunery.execution.fork_server_main")
@@ -45,16 +45,18 @@ class WarmProcesses(Runner):
             self._hand_over(its)
             channel.send(WarmUp(config, Path.cwd(), trust_remote_code))
 
-    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
-        """Train it in a process. When the judge or a second signal raises, the process is killed."""
+    def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
+        """Train it in a process. When `prune` or a second signal raises, the process is killed."""
         mine, its = socket.socketpair()
         with closing(Channel(mine)) as channel:
             trial = _Trial(channel)
             self._trials.add(trial)
             try:
-                self._hand_over(its)  # first: somebody must read a request that is larger than the socket holds
+                self._hand_over(
+                    its
+                )  # first: a request may be larger than the socket holds, and has to be read meanwhile
                 channel.send(Train(job, Path.cwd()))
-                outcome = supervise(trial, job, judge=judge, stop=stop)
+                outcome = supervise(trial, job, prune=prune, stop=stop)
             finally:
                 self._trials.discard(trial)
                 trial.kill()
@@ -75,7 +77,7 @@ class WarmProcesses(Runner):
                 self._end()
                 self._start()
             if self._control is not None:
-                with suppress(BrokenPipeError, ConnectionResetError):  # it died just now: nobody will answer
+                with suppress(BrokenPipeError, ConnectionResetError):  # it died just now: `receive` will say so
                     socket.send_fds(self._control, [b"."], [its.fileno()])
 
     def _start(self) -> None:

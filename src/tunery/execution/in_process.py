@@ -12,7 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from tunery.errors import DataError
 from tunery.execution.outcomes import Pruned, outcome_of_error
-from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner, Stop
 from tunery.store.disk.lock import holder
 from tunery.store.disk.run_lock import OTHER_DATA, data_changes
 from tunery.store.folder import RunFolder
@@ -35,21 +35,21 @@ class InThisProcess(Runner):
 
     def __init__(self, callbacks: Sequence[TrainerCallback] = ()) -> None:
         """Args:
-        callbacks: watch the training of every run, after the judge.
+        callbacks: watch the training of every run; they are called after `prune`.
         """
         self._callbacks = tuple(callbacks)
 
-    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
-        """Train it here; what the judge raises is raised."""
+    def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
+        """Train it here; what `prune` raises is raised."""
         terminal = Terminal(stderr=True, force_terminal=None if job.alone else False)
         progress = ConsoleProgress(terminal, title=job.title, objective=job.config.objective)
-        ask = _Ask(job, judge)
+        pruner = _PruneAfterEpoch(job, prune)
         try:
-            _wait_for_whoever_leaves(job.folder, stop)
+            _wait_for_other_process(job.folder, stop)
             _require_same_rows(job)
             result = fit(
                 job.config,
-                [progress, ask, *self._callbacks],
+                [progress, pruner, *self._callbacks],
                 out=job.folder,
                 study=job.study,
                 say=progress.say,
@@ -59,7 +59,7 @@ class InThisProcess(Runner):
             if job.study is None:
                 write_run_page(job.folder)
         except Exception as error:
-            if error is ask.failure:
+            if error is pruner.failure:
                 raise
             outcome = outcome_of_error(error)
             if job.study is None and outcome.status in _OWN_FAULT:
@@ -75,8 +75,8 @@ class InThisProcess(Runner):
         """Nothing serves the runs."""
 
 
-def _wait_for_whoever_leaves(folder: Path, stop: Stop) -> None:
-    """A process of a study that was killed may still be saving its state there."""
+def _wait_for_other_process(folder: Path, stop: Stop) -> None:
+    """Wait until the folder is free: a process of a study that was killed may still be saving its state there."""
     until = time.monotonic() + _PATIENCE
     while holder(folder) is not None and stop() is None and time.monotonic() < until:
         time.sleep(_PAUSE)
@@ -93,32 +93,31 @@ def _require_same_rows(job: Job) -> None:
 
 
 def _forget_weights(folder: RunFolder) -> None:
-    """A run that failed by itself would fail again from its last resume point. Of trials their study decides."""
+    """A run that failed by itself would fail again from its last resume point. The weights of a trial are left to its
+    study."""
     folder.resume.clear()
     folder.write_kept(())
     folder.objects.clear()
 
 
 @final
-class _Ask(TrainerCallback):
-    """Shows the judge every epoch, after all that records it, and gives the run up when the judge says why."""
+class _PruneAfterEpoch(TrainerCallback):
+    """Asks after every epoch, when all is recorded, whether the run is pruned, and ends it with `Pruned`."""
 
-    def __init__(self, job: Job, judge: Judge) -> None:
+    def __init__(self, job: Job, prune: Prune) -> None:
         self._folder = RunFolder(job.folder)
         self._objective = job.config.objective
-        self._judge = judge
+        self._prune = prune
         self.failure: Exception | None = None
+        """What `prune` has raised: an error of the study, not of the run."""
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
-        """The epoch's resume point is saved after this: a run that is given up has none of it."""
+        """The epoch's resume point is saved after this: a run that is pruned has none of it."""
         number, value = math.ceil(state.epoch or 0), given["metrics"][self._objective]
-        reason = self._judged(Epoch(number, value, self._folder.progress()))
-        if reason is not None:
-            raise Pruned(reason)
-
-    def _judged(self, epoch: Epoch) -> str | None:
         try:
-            return self._judge(epoch)
+            reason = self._prune(Epoch(number, value, self._folder.progress()))
         except Exception as error:
             self.failure = error
             raise
+        if reason is not None:
+            raise Pruned(reason)

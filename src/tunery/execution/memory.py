@@ -1,4 +1,4 @@
-"""What a run will take of memory, judged by the runs before it, and what to do where it is too much."""
+"""What a run will take of memory, estimated from the runs before it, and what to do where it is too much."""
 
 import threading
 from collections import defaultdict
@@ -59,7 +59,7 @@ class _Line(NamedTuple):
 
 @final
 class MemoryLine:
-    """Learns from every run that has ended, and judges those to come; from whichever thread."""
+    """Learns from every run that has ended, and estimates those to come. Any thread may call it."""
 
     def __init__(self, *, limit: int, longest: Callable[[RunConfig], int] = longest_row) -> None:
         """Args:

@@ -16,17 +16,17 @@ GROUPS: Final = Path("/sys/fs/cgroup")
 
 
 class _Hierarchy(NamedTuple):
-    """Where one generation of control groups keeps its numbers."""
+    """Where one version of control groups keeps its numbers."""
 
     root: Path
     limit: str
     used: str
     spare: str
-    """The line of `memory.stat` that counts cached files which nobody has looked at for long."""
+    """The line of `memory.stat` that counts cached files which were not used for long."""
 
 
-_FIRST: Final = _Hierarchy(Path("memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-_SECOND: Final = _Hierarchy(Path(), "memory.max", "memory.current", "inactive_file")
+_VERSION_1: Final = _Hierarchy(Path("memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_VERSION_2: Final = _Hierarchy(Path(), "memory.max", "memory.current", "inactive_file")
 
 
 def memory_limit(n_jobs: int) -> int:
@@ -38,8 +38,8 @@ def memory_limit(n_jobs: int) -> int:
 
 
 def _left_on_host() -> int:
-    if MEMINFO.is_file() and (found := re.search(r"MemAvailable:\s*(\d+) kB", MEMINFO.read_text())):
-        return int(found[1]) * 1024
+    if MEMINFO.is_file() and (line := re.search(r"MemAvailable:\s*(\d+) kB", MEMINFO.read_text())):
+        return int(line[1]) * 1024
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -47,17 +47,17 @@ def _left_in_groups() -> Iterator[int]:
     """What every control group that this process is in allows it still; a group's parents limit it too."""
     for line in OWN_GROUPS.read_text().splitlines() if OWN_GROUPS.is_file() else ():
         _, controllers, path = line.split(":", 2)
-        kind = _SECOND if not controllers else _FIRST
+        version = _VERSION_1 if controllers else _VERSION_2
         if not controllers or "memory" in controllers.split(","):
             group = Path(path.lstrip("/"))
-            yield from (_left(GROUPS / kind.root / part, kind) for part in (group, *group.parents))
+            yield from (_left(GROUPS / version.root / limiting, version) for limiting in (group, *group.parents))
 
 
-def _left(group: Path, kind: _Hierarchy) -> int:
+def _left(group: Path, version: _Hierarchy) -> int:
     """A group without a limit, or of which this process may not see the numbers, allows whatever the host has."""
     try:
-        limit, used = int((group / kind.limit).read_text()), int((group / kind.used).read_text())
-        spare = re.search(rf"^{kind.spare} (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
+        limit, used = int((group / version.limit).read_text()), int((group / version.used).read_text())
+        spare = re.search(rf"^{version.spare} (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
     except (OSError, ValueError):  # `max` is no number
         return _left_on_host()
     return limit - used + (int(spare[1]) if spare else 0)

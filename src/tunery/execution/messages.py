@@ -45,7 +45,7 @@ class Alive:
 
 @dataclass(frozen=True)
 class Answer:
-    """To a run that waits for it after an `Epoch`: go on, or why it is given up."""
+    """To a run that waits for it after an `Epoch`: why it is pruned, or None: it goes on."""
 
     reason: str | None
 

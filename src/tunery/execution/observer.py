@@ -26,7 +26,7 @@ class Observer(Protocol[Record]):
 
 @final
 class Silent:
-    """Tells nobody."""
+    """Reports nothing."""
 
     def started(self, title: str, *, number: int, total: int) -> None:
         """Nothing."""

@@ -19,11 +19,11 @@ _NO_MEMORY: Final = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "std::bad_alloc",
 )
-"""What stands in the name or text of a `RuntimeError` when memory has run out: on a device, on the host."""
+"""A part of the name or text of every `RuntimeError` that means: memory has run out, on a device or on the host."""
 
 
 class Pruned(Exception):
-    """The study has judged the run not to be worth its time; the text says why."""
+    """The study has pruned the run; the text says why."""
 
 
 _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], Callable[[str], Outcome]], ...]] = (
@@ -38,7 +38,7 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], Callable[[str], Outcom
 def outcome_of_error(error: Exception) -> Outcome:
     """The outcome of a run that an error ended. What is no error of tunery is printed with its traceback."""
     named = f"{type(error).__name__}: {error}"
-    if any(_names_memory(cause) for cause in _chain(error)):  # below an error that says what was going on then
+    if any(_means_out_of_memory(cause) for cause in _causes(error)):
         return Outcome("out_of_memory", named)
     for kinds, outcome in _MEANINGS:
         if isinstance(error, kinds):
@@ -55,13 +55,14 @@ def outcome_of_exit(code: int) -> Outcome:
     return Outcome("out_of_memory" if code == -signal.SIGKILL else "failed", f"the process {death(code)}")
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and those that it was raised from: one of these may be about memory where the last is not."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
-def _names_memory(error: BaseException) -> bool:
+def _means_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     if isinstance(error, RuntimeError):

@@ -13,7 +13,7 @@ from typing import Final, final
 from tunery.execution.channel import Channel
 from tunery.execution.conversation import supervise
 from tunery.execution.messages import Ended, Message, Train, encode
-from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
+from tunery.execution.runner import Job, Outcome, Prune, Runner, Stop
 
 _COMMAND: Final = (sys.executable, "-P", "-m", "tunery.execution.run_process")
 
@@ -22,14 +22,14 @@ _COMMAND: Final = (sys.executable, "-P", "-m", "tunery.execution.run_process")
 class OwnInterpreters(Runner):
     """One interpreter for each run. It saves and leaves when this process dies, however that happens."""
 
-    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
-        """Train it. When the judge or a second signal raises, the process is killed."""
+    def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
+        """Train it. When `prune` or a second signal raises, the process is killed."""
         mine, its = socket.socketpair()
         with closing(Channel(mine)) as channel:
             with its:
                 interpreter = _Interpreter(start_interpreter(Train(job, Path.cwd()), its), channel)
             try:
-                outcome = supervise(interpreter, job, judge=judge, stop=stop)
+                outcome = supervise(interpreter, job, prune=prune, stop=stop)
             finally:
                 interpreter.kill()
         if outcome is None:

@@ -1,4 +1,4 @@
-"""Where a run on another machine and its study leave messages for one another."""
+"""Messages between a run on another machine and its study, through an actor of Ray."""
 
 import asyncio
 from typing import Any, final
@@ -18,7 +18,7 @@ class Mailbox:
         self._boxes[box] = asyncio.Queue()
 
     async def send(self, box: str, message: Message) -> None:
-        """Leave a message; where there is no such box, nobody listens any more."""
+        """Put a message into a box; it is lost where the box is closed."""
         if box in self._boxes:
             self._boxes[box].put_nowait(message)
 
@@ -39,7 +39,7 @@ class Mailbox:
         return message
 
     async def close(self, box: str) -> None:
-        """Whoever waits for a message hears that none will come."""
+        """Close a box; a call that waits for a message raises `EOFError`."""
         if (queue := self._boxes.pop(box, None)) is not None:
             queue.put_nowait(None)
 
@@ -60,7 +60,7 @@ class MailboxLine:
         self._outbox = outbox
 
     def send(self, message: Message) -> None:
-        """Say something."""
+        """Send a message."""
         self._get(self._mailbox.send.remote(self._outbox, message))
 
     def receive(self, seconds: float | None = None) -> Message | None:

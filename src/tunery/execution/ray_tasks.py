@@ -16,7 +16,7 @@ from tunery.execution.in_process import InThisProcess
 from tunery.execution.messages import Message
 from tunery.execution.ray_mailbox import Mailbox, MailboxLine
 from tunery.execution.run_process import SignsOfLife
-from tunery.execution.runner import Job, Judge, Outcome, Runner, Stop
+from tunery.execution.runner import Job, Outcome, Prune, Runner, Stop
 from tunery.train.library_warnings import quiet_libraries
 
 
@@ -33,9 +33,9 @@ class RayTasks(Runner):
         Raises:
             RequestError: when Ray is not installed, or no machine of the cluster has that much.
         """
-        self._ray = _imported()
-        self._is_ours = not self._ray.is_initialized()
-        if self._is_ours:
+        self._ray = _import_ray()
+        self._has_started_ray = not self._ray.is_initialized()
+        if self._has_started_ray:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             self._ray.init(include_dashboard=False, log_to_driver=True)
         gpus = min(1.0, self._ray.cluster_resources().get("GPU", 0.0)) if gpus_per_trial is None else gpus_per_trial
@@ -47,29 +47,29 @@ class RayTasks(Runner):
             num_gpus=gpus, num_cpus=cpus_per_trial, max_retries=0, retry_exceptions=False
         )
 
-    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
-        """Train it in a task; where its machine dies, in another, which goes on from the resume point. What the judge
-        raises is raised, and ends the run."""
-        while (outcome := self._run_once(job, judge=judge, stop=stop)) is None:
+    def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
+        """Train it in a task; where its machine dies, in another, which goes on from the resume point. What
+        `prune` raises is raised, and ends the run."""
+        while (outcome := self._run_once(job, prune=prune, stop=stop)) is None:
             pass
         return outcome
 
-    def _run_once(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome | None:
-        """None: the machine has died, which is nobody's fault."""
+    def _run_once(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome | None:
+        """None: the machine has died; the run may be trained on another."""
         number = next(self._numbers)
         boxes = f"run {number}", f"study of run {number}"
         self._ray.get([self._mailbox.open.remote(box) for box in boxes])
         task = _Task(self._ray, self._task.remote(job, Path.cwd(), self._mailbox, *boxes), self._mailbox, *boxes)
         try:
-            return supervise(task, job, judge=judge, stop=stop) or task.outcome()
+            return supervise(task, job, prune=prune, stop=stop) or task.outcome()
         finally:
-            for box in boxes:  # a run that is still at work hears that nobody listens any more
+            for box in boxes:  # tells a run that is still at work to leave
                 self._mailbox.close.remote(box)
 
     def close(self) -> None:
         """End the mailbox, and Ray where it was started for this."""
         self._ray.kill(self._mailbox)
-        if self._is_ours:
+        if self._has_started_ray:
             self._ray.shutdown()
 
 
@@ -111,7 +111,7 @@ class _Task:
         return outcome
 
 
-def _imported() -> Any:
+def _import_ray() -> Any:
     try:
         import ray
     except ImportError:
@@ -144,4 +144,4 @@ def _train(job: Job, directory: Path, mailbox: Any, box_of_run: str, box_of_stud
     quiet_libraries()
     line = MailboxLine(mailbox, inbox=box_of_run, outbox=box_of_study)
     supervisor = Supervisor(line, patience=None, owns_process=False)
-    return InThisProcess([SignsOfLife(supervisor.alive)]).run(job, judge=supervisor.judge, stop=supervisor.stop)
+    return InThisProcess([SignsOfLife(supervisor.alive)]).run(job, prune=supervisor.prune, stop=supervisor.stop)

@@ -22,7 +22,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no result of the command's
     quiet_libraries()
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
-    os.register_at_fork(after_in_child=channel.close)  # whom it forks has nothing to say
+    os.register_at_fork(after_in_child=channel.close)  # a process that it forks has nothing to say
     request = decode(sys.stdin.read())
     if isinstance(request, Train):
         train(request, channel)
@@ -33,7 +33,7 @@ def train(request: Train, channel: Channel) -> None:
     os.chdir(request.directory)
     supervisor = Supervisor(channel, patience=request.job.stall_timeout, owns_process=True)
     runner = InThisProcess([SignsOfLife(supervisor.alive)])
-    channel.send(runner.run(request.job, judge=supervisor.judge, stop=supervisor.stop))
+    channel.send(runner.run(request.job, prune=supervisor.prune, stop=supervisor.stop))
 
 
 @final

@@ -51,15 +51,15 @@ class Outcome:
 
     status: Literal["completed", "pruned", "out_of_memory", "failed", "refused", "stopped", "interrupted"]
     """`completed`: `result.json` is there. `refused`: config, data, model or folder were wrong. `stopped`: by the disk,
-    which is nobody's fault. `interrupted`: a resume point was saved."""
+    and goes on once there is room. `interrupted`: a resume point was saved."""
     reason: str | None = None
 
 
-Judge = Callable[[Epoch], str | None]
-"""Says why a run should be given up after an epoch; None: it goes on."""
+Prune = Callable[[Epoch], str | None]
+"""Called after an epoch: why the run is pruned; None: it goes on."""
 
 Stop = Callable[[], str | None]
-"""Asked now and then: what asks a run to save and leave, such as a signal; None: nothing."""
+"""Called now and then: what asks a run to save and leave, such as a signal; None: nothing."""
 
 
 class Runner(Protocol):
@@ -69,7 +69,7 @@ class Runner(Protocol):
         """Begin to get ready for runs like this one, while the caller does something else; many have nothing to do."""
         return
 
-    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+    def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
         """Train one run. Whatever happens to it is in the outcome; nothing is raised for it."""
 
     def close(self) -> None:

@@ -106,7 +106,7 @@ class ReadingStorage(RDBStorage):
 
 
 def view(study: Study, trials: Sequence[FrozenTrial], *, notes: dict[str, Any] | None = None) -> Study:
-    """`study` as samplers and pruners are shown it: with `trials` alone, judged by the first of its objectives.
+    """`study` as samplers and pruners are shown it: with `trials` alone, and the first of its objectives.
 
     What a trial reports while it runs is that objective, and optuna refuses to compare trials by it where there are
     more. Samplers and pruners ask a study for `_get_trials` and `_storage`; they take no list of trials.
@@ -134,8 +134,8 @@ class _View:
         return self._study.directions[0]
 
     def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        found = [trial for trial in self._trials if states is None or trial.state in states]
-        return copied(found) if deepcopy else found
+        trials = [trial for trial in self._trials if states is None or trial.state in states]
+        return copied(trials) if deepcopy else trials
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False

@@ -183,8 +183,8 @@ def _require_same_data(study: Study, data: DataRecord) -> None:
     """Raises:
     DataError: when this process would see other rows than those that the study began with.
     """
-    before = study.user_attrs.get(_DATA)
-    if before is not None and (changed := data_changes(DataRecord(**before), data)):
+    recorded = study.user_attrs.get(_DATA)
+    if recorded is not None and (changed := data_changes(DataRecord(**recorded), data)):
         raise DataError(f"the study {study.study_name!r} was begun with other data: {changed}; {OTHER_DATA}")
 
 
@@ -195,7 +195,7 @@ def _refuse_other_config(study: Study, plain: Document) -> None:
 
 
 def _folder_of(name: str) -> Path:
-    """Where a worker writes that is told nothing else: whoever began the study has chosen its name."""
+    """The folder of a worker that is given none. The name comes from another machine, and must not lead elsewhere."""
     if name in ("", "..") or Path(name).name != name:
         raise RequestError(f"a worker writes to runs/NAME, but the study's name is {name!r}; give it a folder (--out)")
     return Path("runs") / name

@@ -17,7 +17,7 @@ from tunery.errors import DiskFull, Interrupted, StudyFailed
 from tunery.execution.memory import MemoryLine, longest_row
 from tunery.execution.memory_limit import memory_limit
 from tunery.execution.observer import Observer
-from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner, Stop
 from tunery.hpo.analysis.trial_records import SPENT, results_of, spent, trial_folder, trial_record, values_of
 from tunery.hpo.plan import Plan
 from tunery.hpo.pruners.pruning import Pruning, most_epochs
@@ -32,21 +32,24 @@ from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.train.conclude import finish
 
-_FAILED: Final = ("failed", "refused", "out_of_memory", "completed")
-"""Outcomes without a result that are failures; a run that says `completed` leaves one."""
 NOTES: Final = "notes"
 """User attribute of a trial: what happened to it."""
+WORKER: Final = "worker"
+"""User attribute of a trial: host and number of the process that had it trained last."""
+
+_UNFINISHED: Final = {"interrupted": Interrupted, "stopped": DiskFull}
+"""Outcomes after which the trial can go on -> what ends the study, which the same command continues."""
+_STATUS: Final[dict[str, Status]] = {
+    "pruned": "pruned",
+    **dict.fromkeys(("failed", "refused", "out_of_memory", "completed"), "failed"),
+}
+"""Outcome of a run without a result -> status of its trial; a run that says `completed` should have left a result."""
+_STATES: Final = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _LOST: Final = "another worker has taken the trial over"
 _REMEMBERED: Final = 50
 """Trials of earlier calls that the memory line learns from."""
-WORKER: Final = "worker"
-"""User attribute of a trial: host and number of the process that had it trained last."""
 _PAUSE: Final = 1.0
 """Seconds between two looks for a trial that another worker has lost."""
-_STATES: Final = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-_UNFINISHED: Final = {"interrupted": Interrupted, "stopped": DiskFull}
-"""Outcomes that are no trial's fault -> what ends the study, which the same command goes on with."""
-_STATUS: Final[dict[str, Status]] = {"pruned": "pruned", **dict.fromkeys(_FAILED, "failed")}
 
 
 @final
@@ -79,7 +82,7 @@ class TrialLoop:
             limit=memory_limit(base.search.n_jobs),
             longest=partial(longest_row, trust_remote_code=plan.trust_remote_code),
         )
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
         self._identities: dict[int, str] = {}
         self._started = time.monotonic()
         self._taken = 0
@@ -91,7 +94,7 @@ class TrialLoop:
         """Train until no trial is left, time is up, or `at_most` were taken. Returns how many were.
 
         Args:
-            total: trials in the whole study; None leaves it to whoever began the study.
+            total: trials in the whole study; None: as many as the process that began it has set.
 
         Raises:
             Interrupted: when asked to leave; trials at work have saved their state.
@@ -100,11 +103,13 @@ class TrialLoop:
         """
         if total is not None:
             self._queue.enqueue(total)
-        self._learn_from_the_past()
+        completed = self._plan.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        for result in results_of(self._plan.out, [trial.number for trial in completed[-_REMEMBERED:]]).values():
+            self._memory.learn(validate(result.config), result.memory)
         if self._settings.n_jobs == 1:
-            self._lane(at_most)
+            self._take_trials(at_most)
         else:
-            self._run_lanes(at_most)
+            self._take_trials_in_threads(at_most)
         if self._error is not None:
             raise self._error
         if (by := self._leave()) is not None:
@@ -117,37 +122,33 @@ class TrialLoop:
         return ("every configuration of the space has been tried",) if self._exhausted else ()
 
     def train(self, job: Job) -> Outcome:
-        """Train a run that is no trial: nobody judges it."""
-        return self._train(job, judge=lambda epoch: None, stop=self._leave)[0]
+        """Train a run that is no trial, and is never pruned."""
+        return self._train(job, prune=lambda epoch: None, stop=self._leave)[0]
 
-    def _train(self, job: Job, *, judge: Judge, stop: Stop) -> tuple[Outcome, RunConfig]:
-        """Train a run; where memory runs out, go on from its resume point with half as many tokens in a pass."""
+    def _train(self, job: Job, *, prune: Prune, stop: Stop) -> tuple[Outcome, RunConfig]:
+        """Train a run; where memory runs out, go on from its resume point with half as many tokens in a micro-batch."""
         job = replace(job, trust_remote_code=self._plan.trust_remote_code)
         while True:
-            outcome = self._runner.run(job, judge=judge, stop=stop)
+            outcome = self._runner.run(job, prune=prune, stop=stop)
             smaller = self._memory.halved(job.config) if outcome.status == "out_of_memory" else None
             if smaller is None:
                 return outcome, job.config
             job = replace(job, config=smaller)
 
-    def _learn_from_the_past(self) -> None:
-        ended = [trial.number for trial in self._plan.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
-        for result in results_of(self._plan.out, ended[-_REMEMBERED:]).values():
-            self._memory.learn(validate(result.config), result.memory)
-
-    def _lane(self, at_most: int | None) -> None:
-        """One trial after the other; what ends the study in one lane makes the others save and leave."""
+    def _take_trials(self, at_most: int | None) -> None:
+        """One trial after the other; what ends the study in one thread makes the others save and leave."""
         try:
-            while (trial := self._next(at_most)) is not None:
-                with self._queue.holding(trial) as lost:
-                    self._trial(trial, lost)
+            while (trial := self._next_trial(at_most)) is not None:
+                with self._queue.holding(trial) as is_lost:
+                    self._propose_and_train(trial, is_lost)
         except BaseException as error:
             self._error = self._error or error
 
-    def _run_lanes(self, at_most: int | None) -> None:
-        with ThreadPoolExecutor(self._settings.n_jobs) as lanes:
+    def _take_trials_in_threads(self, at_most: int | None) -> None:
+        n_jobs = self._settings.n_jobs
+        with ThreadPoolExecutor(n_jobs) as threads:
             try:
-                wait([lanes.submit(self._lane, at_most) for _ in range(self._settings.n_jobs)])
+                wait([threads.submit(self._take_trials, at_most) for _ in range(n_jobs)])
             except BaseException as error:  # a second signal, which is not to wait for anything
                 self._error = error
                 self._runner.close()
@@ -156,10 +157,12 @@ class TrialLoop:
     def _stop(self) -> str | None:
         return "the end of the study" if self._error is not None else self._leave()
 
-    def _next(self, at_most: int | None) -> Trial | None:
+    def _next_trial(self, at_most: int | None) -> Trial | None:
+        timeout = self._settings.timeout
         while self._stop() is None and not self._exhausted:
-            with self._one_at_a_time:
-                if self._taken == at_most or self._is_late():
+            with self._lock:
+                is_late = timeout is not None and self._taken > 0 and time.monotonic() - self._started > timeout
+                if self._taken == at_most or is_late:
                     return None
                 if (trial := self._queue.claim()) is not None:
                     self._taken += 1
@@ -169,26 +172,22 @@ class TrialLoop:
             time.sleep(_PAUSE)  # another worker may lose the trial that it has
         return None
 
-    def _is_late(self) -> bool:
-        timeout = self._settings.timeout
-        return timeout is not None and self._taken > 0 and time.monotonic() - self._started > timeout
-
-    def _trial(self, trial: Trial, lost: Callable[[], bool]) -> None:
-        with self._one_at_a_time:  # no two lanes propose the same
-            proposal = self._proposed(trial)
+    def _propose_and_train(self, trial: Trial, is_lost: Callable[[], bool]) -> None:
+        with self._lock:  # no two threads propose the same
+            proposal = self._proposal(trial)
             is_held = proposal is not None and self._queue.write(
                 trial,
                 {WORKER: self._worker, PARAMS: proposal.params},
-                of_sampler=proposal.notes,
+                system_attributes=proposal.notes,
                 params=proposal.stored(),
             )
         if proposal is None:
             self._exhausted = True
             self._queue.release(trial)
         elif is_held:
-            self._have_trained(trial, proposal, lost)
+            self._train_trial(trial, proposal, is_lost)
 
-    def _have_trained(self, trial: Trial, proposal: Proposal, lost: Callable[[], bool]) -> None:
+    def _train_trial(self, trial: Trial, proposal: Proposal, is_lost: Callable[[], bool]) -> None:
         title = f"trial {trial.number}"
         self._observer.started(title, number=trial.number + 1, total=self._settings.n_trials)
         admitted = self._memory.admit(proposal.config)
@@ -203,23 +202,23 @@ class TrialLoop:
         )
         outcome, config = self._train(
             job,
-            judge=lambda epoch: _LOST if lost() else self._judged(trial, epoch, epochs=admitted.train.epochs),
-            stop=lambda: _LOST if lost() else self._stop(),
+            prune=lambda epoch: _LOST if is_lost() else self._prune(trial, epoch, epochs=admitted.train.epochs),
+            stop=lambda: _LOST if is_lost() else self._stop(),
         )
-        if not lost():
-            self._note(trial, proposal.config, config)
+        if not is_lost():
+            self._note_smaller_batches(trial, proposal.config, config)
             self._end(trial, config, outcome)
 
-    def _judged(self, trial: Trial, epoch: Epoch, *, epochs: int) -> str | None:
+    def _prune(self, trial: Trial, epoch: Epoch, *, epochs: int) -> str | None:
         try:
-            return self._pruning.judge(trial, epoch, epochs=epochs)
+            return self._pruning.prune(trial, epoch, epochs=epochs)
         except (Interrupted, StorageInternalError):
             if self._stop() is None:
                 raise
             return None  # a trial that is to leave saves its epoch, whether the database answers or not
 
-    def _proposed(self, trial: Trial) -> Proposal | None:
-        """Its parameters, now or before; None where no configuration is left that was not tried."""
+    def _proposal(self, trial: Trial) -> Proposal | None:
+        """The parameters that the trial has, else new ones; None where no configuration is left that was not tried."""
         plan, params = self._plan, trial.user_attrs.get(PARAMS)
         if params is not None:
             return proposal_of(params, plan.document)
@@ -229,29 +228,30 @@ class TrialLoop:
         seen = set(self._identities.values())
         return propose(plan.study, trial, plan.document, self._settings, seed=plan.base.seed, seen=seen)
 
-    def _note(self, trial: Trial, asked: RunConfig, ran: RunConfig) -> None:
-        before, after = asked.train.micro_batch_tokens, ran.train.micro_batch_tokens
+    def _note_smaller_batches(self, trial: Trial, proposed: RunConfig, trained: RunConfig) -> None:
+        before, after = proposed.train.micro_batch_tokens, trained.train.micro_batch_tokens
         if after != before:
             note = f"memory ran out with {before:,} tokens in a pass (train.micro_batch_tokens); went on with {after:,}"
             self._queue.write(trial, {NOTES: [*trial.user_attrs.get(NOTES, ()), note]})
 
     def _end(self, trial: Trial, config: RunConfig, outcome: Outcome) -> None:
         if outcome.status in _UNFINISHED:
-            self._put_back(trial)
+            self._release(trial)
             raise _UNFINISHED[outcome.status](outcome.reason)
-        folder = trial_folder(self._plan.out, trial.number)
-        result = folder.result() or self._given_up(folder, config, _STATUS[outcome.status], outcome.reason)
+        plan, folder = self._plan, trial_folder(self._plan.out, trial.number)
+        result = folder.result() or self._write_result(folder, config, _STATUS[outcome.status], outcome.reason)
         if result.status == "completed" and result.objective.value is None:
-            result = self._given_up(folder, config, "failed", f"{config.objective} is undefined")
+            result = self._write_result(folder, config, "failed", f"{config.objective} is undefined")
         if result.status == "completed":
             self._memory.learn(config, result.memory)
-        values = values_of(result, self._plan.base.objectives) if result.status == "completed" else None
-        attributes = {SPENT: spent(result, self._plan.base.objectives)} if self._shared else {}
+        values = values_of(result, plan.base.objectives) if result.status == "completed" else None
+        attributes = {SPENT: spent(result, plan.base.objectives)} if self._shared else {}
         if self._queue.tell(trial, _STATES[result.status], values, attributes=attributes):
-            self._tell_observer(trial)
-        self._count(result)
+            ended = plan.study.get_trials(deepcopy=False)[trial.number]
+            self._observer.ended(trial_record(ended, plan.out, document=plan.document, base=plan.base))
+        self._count_failures(result)
 
-    def _put_back(self, trial: Trial) -> None:
+    def _release(self, trial: Trial) -> None:
         """Let others, or the next call, have the trial at once."""
         try:
             self._queue.release(trial)
@@ -262,16 +262,11 @@ class TrialLoop:
             late = f"trial {trial.number} is taken up {self._queue.lease:g} s after its last sign of life"
             raise Interrupted(f"{what}; the same command goes on, and {late}") from None
 
-    def _given_up(self, folder: RunFolder, config: RunConfig, status: Status, reason: str | None) -> RunResult:
+    def _write_result(self, folder: RunFolder, config: RunConfig, status: Status, reason: str | None) -> RunResult:
         return finish(self.store, folder, config, status, progress=folder.progress(), reason=reason)
 
-    def _tell_observer(self, trial: Trial) -> None:
-        plan = self._plan
-        frozen = plan.study.get_trials(deepcopy=False)[trial.number]
-        self._observer.ended(trial_record(frozen, plan.out, document=plan.document, base=plan.base))
-
-    def _count(self, result: RunResult) -> None:
-        with self._one_at_a_time:
+    def _count_failures(self, result: RunResult) -> None:
+        with self._lock:
             self._failures = self._failures + 1 if result.status == "failed" else 0
         if self._failures >= self._settings.max_failures:
             raise StudyFailed(f"{self._failures} trials in a row failed, the last with: {result.reason}")

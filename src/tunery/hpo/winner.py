@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from tunery.data.examples import Split
 from tunery.errors import Damaged, StudyFailed
@@ -34,6 +35,9 @@ from tunery.train.artifacts.publish import publish
 from tunery.train.artifacts.restore import restore
 from tunery.train.notes import answers_alike
 from tunery.train.predict.inference import Predictor, read_card
+
+_SCORE: Final = "winner.json"
+"""In the folder of a trial that is or was the winner: its score on test."""
 
 
 def ranked(result: StudyResult) -> list[TrialRecord]:
@@ -67,28 +71,28 @@ def conclude(
         Interrupted: when a run was; the same call goes on from there.
         RunError: when the disk is full or fails; so does this.
     """
-    order, out, search = ranked(result), plan.out, plan.base.search
-    if not order:
+    trials, out, search = ranked(result), plan.out, plan.base.search
+    if not trials:
         write_records(result, out)
         raise StudyFailed("no trial completed; `study.json` and the trials' `result.json` say why")
-    for trial in candidates(order, search.rescore) or order[:1]:
-        _bring_here(trial, plan, store=store, run=run)
-    again = rescore(order, out=out, rule=search.rescore, direction=result.direction, run=run, n_jobs=search.n_jobs)
-    winner, lost = _winner(order, again, out)
+    for trial in candidates(trials, search.rescore) or trials[:1]:
+        _train_here_too(trial, plan, store=store, run=run)
+    means = rescore(trials, out=out, rule=search.rescore, direction=result.direction, run=run, n_jobs=search.n_jobs)
+    winner, notes_on_lost = _winner(trials, means, out)
     best = _published(winner, plan)
-    members = [trial.number for trial in order[: search.ensemble or 0]]
+    members = [trial.number for trial in trials[: search.ensemble or 0]]
     measured = _measured(out, members, ensembles, trust_remote_code=plan.trust_remote_code)
     store.conclude()
-    results = results_of(out, [trial.number for trial in order])
+    results = results_of(out, [trial.number for trial in trials])
     result = result.model_copy(
         update={
             "best": best,
             "front": front(result),
-            "rescored": again,
+            "rescored": means,
             "importance": importances(plan.study),
             "ensembles": measured.gains,
             "doubts": tuple(_doubts(winner, results, plan.base.task)),
-            "notes": (*_devices(results), *result.notes, *lost, *measured.notes),
+            "notes": (*_note_on_devices(results), *result.notes, *notes_on_lost, *measured.notes),
         }
     )
     return write_records(result, out)
@@ -102,15 +106,15 @@ def _doubts(winner: TrialRecord, results: Mapping[int, RunResult], task: TaskSpe
         yield from (f"trial {winner.number}, the winner: {note}" for note in results[winner.number].notes)
 
 
-def _devices(results: Mapping[int, RunResult]) -> Iterator[str]:
-    """Said where trials were trained on devices of several kinds."""
+def _note_on_devices(results: Mapping[int, RunResult]) -> Iterator[str]:
+    """A note where trials were trained on devices of several kinds."""
     devices = sorted({result.environment.device for result in results.values() if result.environment})
     if len(devices) > 1:
         yield f"trials were trained on {', '.join(devices)}: trained again elsewhere, a trial's last digits are others"
 
 
-def _bring_here(trial: TrialRecord, plan: Plan, *, store: StudyStore, run: Run) -> None:
-    """Train a trial again whose records are with a worker that has a folder of its own."""
+def _train_here_too(trial: TrialRecord, plan: Plan, *, store: StudyStore, run: Run) -> None:
+    """Train a trial again if it was trained by a worker with a folder of its own, where its weights are."""
     folder = trial_folder(plan.out, trial.number)
     if folder.result() is None:
         params = plan.study.get_trials(deepcopy=False)[trial.number].user_attrs[PARAMS]
@@ -140,28 +144,27 @@ def write_records(result: StudyResult, out: Path) -> StudyResult:
     return result
 
 
-def _winner(order: Sequence[TrialRecord], again: Sequence[Rescored], out: Path) -> tuple[TrialRecord, tuple[str, ...]]:
-    """The best trial, by its mean where it was trained again; and a word on those before it whose weights are gone."""
-    by_number = {trial.number: trial for trial in order}
-    candidates = [by_number[mean.number] for mean in again] or order[:1]
-    available = [trial for trial in candidates if _has_weights(trial, out)] or candidates
-    lost = candidates[: candidates.index(available[0])]
+def _winner(trials: Sequence[TrialRecord], means: Sequence[Rescored], out: Path) -> tuple[TrialRecord, tuple[str, ...]]:
+    """The best trial, by its mean where it was trained again; and a note on each before it whose weights are gone."""
+    by_number = {trial.number: trial for trial in trials}
+    best_first = [by_number[mean.number] for mean in means] or trials[:1]
+    winner = next((trial for trial in best_first if _has_weights(trial, out)), best_first[0])
     remedy = "checkpoint.keep_best=N keeps those of the N best from the first trial on"
-    return available[0], tuple(
+    return winner, tuple(
         f"trial {trial.number} has a better mean over seeds than the winner, but its weights are gone; {remedy}"
-        for trial in lost
+        for trial in best_first[: best_first.index(winner)]
     )
 
 
 def _has_weights(trial: TrialRecord, out: Path) -> bool:
-    scored = _scored(trial, out)
+    scored = _read_score(trial, out)
     return trial_folder(out, trial.number).best() is not None or (scored is not None and _is_published(scored, out))
 
 
 def _published(trial: TrialRecord, plan: Plan) -> BestTrial:
     """Export the winner, and score it on test; neither is done again."""
     out = plan.out
-    scored = _scored(trial, out)
+    scored = _read_score(trial, out)
     if scored is not None and _is_published(scored, out):
         return scored
     best, predictor, split = _publish(trial, out, trust_remote_code=plan.trust_remote_code)
@@ -171,17 +174,12 @@ def _published(trial: TrialRecord, plan: Plan) -> BestTrial:
         trial_folder(out, trial.number).write_worst_rows(predictor.worst_rows(split, answers, texts=plan.texts))
         config = predictor.config.model_dump(mode="json")
         scored = BestTrial(number=trial.number, value=best.value or 0.0, config=config, test=test)
-        write_text(_score_of(trial, out), scored.model_dump_json(indent=1))
+        write_text(trial_folder(out, trial.number).path / _SCORE, scored.model_dump_json(indent=1))
     return scored
 
 
-def _score_of(trial: TrialRecord, out: Path) -> Path:
-    """Where a trial that once was the winner has its score on test."""
-    return trial_folder(out, trial.number).path / "winner.json"
-
-
-def _scored(trial: TrialRecord, out: Path) -> BestTrial | None:
-    return read_record(_score_of(trial, out), BestTrial)
+def _read_score(trial: TrialRecord, out: Path) -> BestTrial | None:
+    return read_record(trial_folder(out, trial.number).path / _SCORE, BestTrial)
 
 
 def _is_published(best: BestTrial, out: Path) -> bool:
@@ -218,9 +216,9 @@ def _measured(
     out: Path, trials: Sequence[int], measure: Callable[..., Measured], *, trust_remote_code: bool
 ) -> Measured:
     """The gains of ensembles of these trials, measured once."""
-    path, order = out / "ensembles.json", tuple(trials)
-    if (before := read_record(path, _Ensembles)) is not None and before.trials == order:
-        return Measured(before.gains, before.notes)
-    measured = measure(out, order, trust_remote_code=trust_remote_code) if len(order) > 1 else Measured()
-    write_text(path, _Ensembles(trials=order, gains=measured.gains, notes=measured.notes).model_dump_json(indent=1))
+    path, members = out / "ensembles.json", tuple(trials)
+    if (recorded := read_record(path, _Ensembles)) is not None and recorded.trials == members:
+        return Measured(recorded.gains, recorded.notes)
+    measured = measure(out, members, trust_remote_code=trust_remote_code) if len(members) > 1 else Measured()
+    write_text(path, _Ensembles(trials=members, gains=measured.gains, notes=measured.notes).model_dump_json(indent=1))
     return measured

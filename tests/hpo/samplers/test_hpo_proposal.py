@@ -273,7 +273,9 @@ def test_a_draft_is_stored_whole_and_storing_it_again_changes_nothing(tmp_path: 
         backend(writing).engine, "before_cursor_execute", lambda *_: read.append(reading.get_trials(deepcopy=False)[0])
     )
     for _ in range(2):
-        assert queue.write(trial, {PARAMS: proposal.params}, of_sampler={"generation": 3}, params=proposal.stored())
+        assert queue.write(
+            trial, {PARAMS: proposal.params}, system_attributes={"generation": 3}, params=proposal.stored()
+        )
     read.append(reading.get_trials(deepcopy=False)[0])
 
     assert len(read) > len(proposal.params) and not read[0].params

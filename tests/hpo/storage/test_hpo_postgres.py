@@ -23,7 +23,7 @@ import fake_worker
 from tiny_runs import config, write_rows
 from tunery.errors import Interrupted, RequestError, RunError
 from tunery.execution.observer import Silent
-from tunery.execution.runner import Epoch, Job, Judge, Outcome, Runner, Stop
+from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner, Stop
 from tunery.hpo.plan import Plan
 from tunery.hpo.storage.database import backend, close_study, open_study
 from tunery.hpo.storage.database import opened as closing_study
@@ -277,17 +277,17 @@ def test_a_study_of_an_older_version_goes_on(postgres: str) -> None:
 
 @final
 class SignalledAtAnEpoch(Runner):
-    """Has the server fall silent and a signal come while a trial waits for the judge."""
+    """Has the server fall silent and a signal come while a trial waits whether it is pruned."""
 
     def __init__(self, fall_silent: Callable[[], object], asked: list[str]) -> None:
         self.fall_silent, self.asked = fall_silent, asked
         self.saved: list[str] = []
 
-    def run(self, job: Job, *, judge: Judge, stop: Stop) -> Outcome:
+    def run(self, job: Job, *, prune: Prune, stop: Stop) -> Outcome:
         progress = Progress(parameters=None, seconds=Seconds(train=1.0, total=1.0), memory=Memory(host_peak_bytes=1000))
         self.fall_silent()
         self.asked.append("SIGINT")
-        assert judge(Epoch(1, 0.5, progress)) is None and stop() == "SIGINT"
+        assert prune(Epoch(1, 0.5, progress)) is None and stop() == "SIGINT"
         self.saved.append(job.title)
         return Outcome("interrupted", "SIGINT came")
 

@@ -92,14 +92,14 @@ def _chosen(study: Path, trials: Sequence[int] | None) -> list[int]:
     if trials is None:
         chosen = [number for number in best if trial_folder(study, number).best() is not None]
     elif foreign := [number for number in trials if number not in best]:
-        there = f"completed are {', '.join(map(str, sorted(best)))}" if best else "none is completed"
-        raise FolderError(f"a member must be a completed trial of {str(study)!r}, but {foreign[0]} is not; {there}")
+        completed = f"completed are {', '.join(map(str, sorted(best)))}" if best else "none is completed"
+        raise FolderError(f"a member must be a completed trial of {str(study)!r}, but {foreign[0]} is not; {completed}")
     else:
         chosen = [number for number in best if number in trials]
     if len(chosen) < 2:
-        named = " and ".join(str(number) for number in chosen) or "none"
-        whose = f"{str(study)!r} keeps those of {named} alone" if trials is None else f"got trial {named} alone"
-        raise FolderError(f"an ensemble needs the weights of two trials, but {whose}; {_KEEP}")
+        numbers = " and ".join(str(number) for number in chosen) or "none"
+        got = f"{str(study)!r} keeps those of {numbers} alone" if trials is None else f"got trial {numbers} alone"
+        raise FolderError(f"an ensemble needs the weights of two trials, but {got}; {_KEEP}")
     return chosen
 
 

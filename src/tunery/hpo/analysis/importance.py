@@ -1,4 +1,4 @@
-"""Which parameters decided, by two measures: of reaching the best tenth, and of all differences."""
+"""How important the parameters were, by two measures: for reaching the best tenth, and for all differences."""
 
 import math
 import warnings
@@ -41,16 +41,16 @@ def importances(
     """
     completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     trials = [trial for trial in completed if trial.values and math.isfinite(trial.values[0])]
-    having = _having(trials)
+    counts = _counts(trials)
     direction: Direction = "maximize" if study.directions[0] is StudyDirection.MAXIMIZE else "minimize"
     shares = {
-        name: evaluate(_drawn(trials, most_trials[name]), having, direction) for name, evaluate in _EVALUATORS.items()
+        name: evaluate(_drawn(trials, most_trials[name]), counts, direction) for name, evaluate in _EVALUATORS.items()
     }
-    return {name: _records(shares[name], having) for name in shares if sum(shares[name].values()) > 0}
+    return {name: _records(shares[name], counts) for name in shares if sum(shares[name].values()) > 0}
 
 
-def _having(trials: Sequence[FrozenTrial]) -> dict[str, int]:
-    """How many trials have a parameter, of those that can decide anything."""
+def _counts(trials: Sequence[FrozenTrial]) -> dict[str, int]:
+    """How many trials have a parameter, for those that are not left out."""
     values: dict[str, list[Any]] = {}
     for trial in trials:
         for path, value in trial.params.items():
@@ -65,7 +65,7 @@ def _drawn(trials: list[FrozenTrial], most: int) -> list[FrozenTrial]:
     return [trials[index] for index in sorted(chosen)]
 
 
-def _ped_anova(trials: Sequence[FrozenTrial], having: Mapping[str, int], direction: Direction) -> Shares:
+def _ped_anova(trials: Sequence[FrozenTrial], counts: Mapping[str, int], direction: Direction) -> Shares:
     """By optuna's own evaluator, on a study of these trials with the one objective."""
     copy = optuna.create_study()
     copy.add_trials(
@@ -75,11 +75,11 @@ def _ped_anova(trials: Sequence[FrozenTrial], having: Mapping[str, int], directi
     paths = {path for trial in trials for path in trial.params}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of regimes with one trial, which are left out
-        return PedAnovaImportanceEvaluator().evaluate(copy, [path for path in having if path in paths])
+        return PedAnovaImportanceEvaluator().evaluate(copy, [path for path in counts if path in paths])
 
 
-def _fanova(trials: Sequence[FrozenTrial], having: Mapping[str, int], direction: Direction) -> Shares:
-    shared = [path for path in having if all(path in trial.params for trial in trials)]
+def _fanova(trials: Sequence[FrozenTrial], counts: Mapping[str, int], direction: Direction) -> Shares:
+    shared = [path for path in counts if all(path in trial.params for trial in trials)]
     if not shared:
         return {}
     axes = [_axis(trials[0].distributions[path]) for path in shared]
@@ -103,7 +103,7 @@ _EVALUATORS: Final[Mapping[str, Callable[[Sequence[FrozenTrial], Mapping[str, in
 }
 
 
-def _records(shares: Shares, having: Mapping[str, int]) -> tuple[Importance, ...]:
+def _records(shares: Shares, counts: Mapping[str, int]) -> tuple[Importance, ...]:
     total = sum(shares.values())
     order = sorted(shares, key=lambda path: (-shares[path], path))
-    return tuple(Importance(path=path, share=shares[path] / total, trials=having[path]) for path in order)
+    return tuple(Importance(path=path, share=shares[path] / total, trials=counts[path]) for path in order)

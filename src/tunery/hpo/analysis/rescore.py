@@ -1,4 +1,4 @@
-"""The best configurations, trained again with other seeds: luck should not choose the winner."""
+"""The best configurations, trained again with other seeds, so that chance does not choose the winner."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,12 +52,14 @@ def rescored(
     chosen = candidates(ranked, rule)
     if rule is None or not chosen:
         return ()
-    own = {trial.number: _config_of(trial, out) for trial in chosen}
+    configs = {trial.number: _config_of(trial, out) for trial in chosen}
     if (data := read_record(out / DATA, DataRecord)) is not None:
         keep_data(out / RESCORED, data)  # runs that are trained again must see the rows that the study began with
-    jobs = {number: _jobs(number, config, out, more=rule.seeds, alone=n_jobs == 1) for number, config in own.items()}
+    jobs = {
+        number: _jobs(number, config, out, more=rule.seeds, alone=n_jobs == 1) for number, config in configs.items()
+    }
     values = _values([job for each in jobs.values() for job in each], run, n_jobs)
-    means = [_means(trial, own[trial.number].seed, jobs[trial.number], values) for trial in chosen]
+    means = [_mean_of(trial, configs[trial.number].seed, jobs[trial.number], values) for trial in chosen]
     _free(out / RESCORED)
     return tuple(sorted(means, key=lambda each: (len(each.values) == 1, minimized(each.mean, direction))))
 
@@ -86,16 +88,16 @@ def _values(jobs: Sequence[Job], run: Run, n_jobs: int) -> dict[Path, float | No
     """The objective of every run, by its folder; once one cannot go on, no other begins."""
     if n_jobs == 1:
         return {job.folder: finished_run(job, run).objective.value for job in jobs}
-    with ThreadPoolExecutor(n_jobs) as lanes:
-        running = {job.folder: lanes.submit(finished_run, job, run) for job in jobs}
+    with ThreadPoolExecutor(n_jobs) as threads:
+        running = {job.folder: threads.submit(finished_run, job, run) for job in jobs}
         try:
             return {folder: each.result().objective.value for folder, each in running.items()}
         except BaseException:
-            lanes.shutdown(wait=False, cancel_futures=True)
+            threads.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _means(trial: TrialRecord, seed: int, jobs: Sequence[Job], values: Mapping[Path, float | None]) -> Rescored:
+def _mean_of(trial: TrialRecord, seed: int, jobs: Sequence[Job], values: Mapping[Path, float | None]) -> Rescored:
     by_seed = {seed: trial.value, **{job.config.seed: values[job.folder] for job in jobs}}
     scores = {seed: value for seed, value in by_seed.items() if value is not None}
     mean = fmean(scores.values())
@@ -111,7 +113,7 @@ def _config_of(trial: TrialRecord, out: Path) -> RunConfig:
 
 
 def finished_run(job: Job, run: Run) -> RunResult:
-    """The run's result, which says `failed` where it has come to nothing."""
+    """The result of a run, which is trained unless it is finished; `failed` where training left none."""
     store = StudyStore(job.study or job.folder, job.config.checkpoint, direction=job.config.direction)
     folder = store.run(job.folder)
     if (result := folder.result()) is not None:

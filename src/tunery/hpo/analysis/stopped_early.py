@@ -15,7 +15,7 @@ def pruned_by_epoch(trials: Sequence[TrialRecord]) -> dict[int, int]:
 
 
 def seconds_saved(trials: Sequence[TrialRecord], *, epochs: float) -> float | None:
-    """An estimate of the seconds that pruning saved; None without a completed trial to judge by.
+    """An estimate of the seconds that pruning saved; None without a completed trial to compare with.
 
     A stopped trial would have run as much of its planned epochs as completed trials ran of theirs, each epoch taking as
     long as its own epochs took. `epochs` is the plan of a trial that does not choose `train.epochs` itself.
@@ -24,12 +24,11 @@ def seconds_saved(trials: Sequence[TrialRecord], *, epochs: float) -> float | No
     if not completed:
         return None
     usual = fmean(min(1.0, trial.epochs / _planned(trial, epochs)) for trial in completed)
-    return math.fsum(_saved(trial, usual * _planned(trial, epochs)) for trial in trials if trial.status == "pruned")
+    pruned = [trial for trial in trials if trial.status == "pruned" and trial.epochs > 0]
+    return math.fsum(
+        trial.seconds / trial.epochs * max(0.0, usual * _planned(trial, epochs) - trial.epochs) for trial in pruned
+    )
 
 
 def _planned(trial: TrialRecord, epochs: float) -> float:
     return float(trial.params.get("train.epochs", epochs))
-
-
-def _saved(trial: TrialRecord, usual: float) -> float:
-    return trial.seconds / trial.epochs * max(0.0, usual - trial.epochs) if trial.epochs > 0 else 0.0

@@ -1,4 +1,4 @@
-"""What is known of a study, as plain records."""
+"""What a study's database and folders say of its trials, as plain records."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ STATUS: dict[TrialState, Any] = {
 }
 
 SPENT: Final = "spent"
-"""User attribute of a trial of a shared study: what `spent` says of it, for those who do not see its folder."""
+"""User attribute of a trial of a shared study: what `spent` says of it, for machines that do not see its folder."""
 
 
 def trial_folder(out: Path, number: int) -> RunFolder:
@@ -62,6 +62,11 @@ def trial_record(trial: FrozenTrial, out: Path, *, document: Document, base: Run
 
 def _record(trial: FrozenTrial, out: Path, *, space: Space, base: RunConfig) -> TrialRecord:
     folder = trial_folder(out, trial.number)
+    if (result := folder.result()) is not None:
+        cost = spent(result, base.objectives)
+    else:  # it runs, or its folder is on another machine
+        progress = folder.progress()
+        cost = trial.user_attrs.get(SPENT) or {"seconds": progress.seconds.total, "epochs": progress.epochs}
     return TrialRecord(
         number=trial.number,
         status=STATUS[trial.state],
@@ -69,7 +74,7 @@ def _record(trial: FrozenTrial, out: Path, *, space: Space, base: RunConfig) -> 
         params={path: space.decoded(path, value) for path, value in trial.params.items()},
         history=tuple(history(folder.metrics, base.objective) or _reported(trial)),
         notes=trial.user_attrs.get("notes", ()),
-        **_spent(trial, folder, base.objectives),
+        **cost,
     )
 
 
@@ -77,14 +82,6 @@ def _reported(trial: FrozenTrial) -> list[float | None]:
     """Its objective after each epoch, as far as the pruner was told."""
     values = trial.intermediate_values
     return [values.get(epoch) for epoch in range(1, max(values, default=0) + 1)]
-
-
-def _spent(trial: FrozenTrial, folder: RunFolder, objectives: Sequence[str]) -> dict[str, Any]:
-    """From its folder, if it is here."""
-    if (result := folder.result()) is not None:
-        return spent(result, objectives)
-    progress = folder.progress()
-    return trial.user_attrs.get(SPENT) or {"seconds": progress.seconds.total, "epochs": progress.epochs}
 
 
 def spent(result: RunResult, objectives: Sequence[str]) -> dict[str, Any]:

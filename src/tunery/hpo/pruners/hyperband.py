@@ -26,7 +26,9 @@ class Hyperband(BasePruner):
         latest = max(0, math.floor(math.log(max(1.0, most / least), factor) + 1e-9))
         self._halvings = [SuccessiveHalvingPruner(least, factor, rate) for rate in range(latest + 1)]
         shares = [math.ceil((latest + 1) * factor**rest / (rest + 1)) for rest in range(latest, -1, -1)]
-        self._turns = _interleaved(shares)
+        # each bracket as often as its share says, spread evenly
+        turns = [((turn + 0.5) / share, bracket) for bracket, share in enumerate(shares) for turn in range(share)]
+        self._turns = [bracket for _, bracket in sorted(turns)]
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Ask the bracket of the trial, which knows its own trials alone."""
@@ -37,9 +39,3 @@ class Hyperband(BasePruner):
     def bracket(self, number: int) -> int:
         """The bracket of a trial; 0 is the most eager one."""
         return self._turns[number % len(self._turns)]
-
-
-def _interleaved(shares: list[int]) -> list[int]:
-    """Each index of `shares` as often as it says, spread evenly."""
-    turns = [((turn + 0.5) / share, index) for index, share in enumerate(shares) for turn in range(share)]
-    return [index for _, index in sorted(turns)]

@@ -29,7 +29,7 @@ class PercentileWithTies(BasePruner):
         self._by_value = PercentilePruner(percentile, startup_trials, warmup_epochs + 1)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Judge a trial after its latest epoch."""
+        """Whether a trial is pruned after its latest epoch."""
         return self._by_value.prune(study, trial) or self._is_low_among_equals(study, trial)
 
     def _is_low_among_equals(self, study: Study, trial: FrozenTrial) -> bool:

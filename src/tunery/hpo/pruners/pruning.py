@@ -1,4 +1,4 @@
-"""Judges a running trial after each epoch, by one objective or by several."""
+"""Whether a running trial is pruned after an epoch, by one objective or by several."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ _NOISE: Final = 1.05
 @final
 class Pruning:
     """Stores what trials report, and asks the pruner. With several objectives the rivals of a trial are those that cost
-    no more, so that a cheap trial is never given up for being worse than costlier ones."""
+    no more, so that a cheap trial is never pruned for being worse than costlier ones."""
 
     def __init__(self, study: Study, pruner: PrunerSpec, *, objectives: Sequence[str], epochs: int) -> None:
         """Args:
@@ -38,11 +38,11 @@ class Pruning:
         self._pruner = PRUNERS[type(pruner)](pruner, epochs)
         self._objective, *self._costs = objectives
 
-    def judge(self, trial: Trial, epoch: Epoch, *, epochs: int) -> str | None:
-        """Why a trial should be given up after an epoch, or None: it goes on.
+    def prune(self, trial: Trial, epoch: Epoch, *, epochs: int) -> str | None:
+        """Why a trial is pruned after an epoch, or None: it goes on.
 
-        An epoch without a score is not judged. The last of the `epochs` that a trial has is stored, but there is
-        nothing left to save.
+        After an epoch without a score no trial is pruned, nor after the last of its `epochs`, whose score is only
+        stored.
         """
         if epoch.value is None or math.isnan(epoch.value):
             return None

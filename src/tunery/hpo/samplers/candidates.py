@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from typing import Any, Final, NamedTuple, final
 
 from optuna import Study
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
@@ -81,14 +81,14 @@ class Candidates:
         """What is left of all combinations, in an order drawn from the seed of the study."""
         combinations = Combinations(self._space, points=points)
         numbers = (n for n in combinations.shuffled(self._seed) if self._is_new(combinations[n]))
-        return map(given, combinations.legal(numbers))
+        return map(candidate_of, combinations.legal(numbers))
 
     def _draw(self, attempt: str, sampling: Sampling | None, fixed: Mapping[str, Any] | None = None) -> Candidate:
         draw = _Draw(self._space, self._history, sampling, key=f"{self._key}:{attempt}", fixed=fixed or {})
         return Candidate(draw.choose, draw.notes)
 
 
-def given(params: Mapping[str, Any]) -> Candidate:
+def candidate_of(params: Mapping[str, Any]) -> Candidate:
     """Parameters that have been drawn already."""
     return Candidate(lambda path: params.get(path, UNSET), {})
 
@@ -107,7 +107,7 @@ class History:
         self.trials = [trial for trial in trials if trial.params]
         self._study = study
         self._space = space
-        self._split = cache(self._split_anew)
+        self._split = cache(self._split_group)
 
     @cached_property
     def _by_paths(self) -> dict[frozenset[str], list[FrozenTrial]]:
@@ -124,9 +124,9 @@ class History:
     def group_of(self, path: str) -> frozenset[str]:
         """The parameters that exist where this one does, and were never left out beside it."""
         whole = next(group for group in self._space.groups if path in group)
-        return next(group for group in self._split(whole) if path in group)
+        return next(part for part in self._split(whole) if path in part)
 
-    def _split_anew(self, group: frozenset[str]) -> list[frozenset[str]]:
+    def _split_group(self, group: frozenset[str]) -> list[frozenset[str]]:
         """A parameter that was left out of some trials (see `Space.resolved`) is a group by itself."""
         had = {group & paths for paths in self._by_paths}
         missing = frozenset[str]().union(*(group - paths for paths in had if paths))
@@ -134,8 +134,8 @@ class History:
 
     def shown(self, group: Collection[str], notes: dict[str, Any]) -> Study:
         """The study, with the trials that have all parameters of a group."""
-        chosen = set(group)
-        trials = [trial for paths, trials in self._by_paths.items() if chosen <= paths for trial in trials]
+        needed = set(group)
+        trials = [trial for paths, trials in self._by_paths.items() if needed <= paths for trial in trials]
         return view(self._study, sorted(trials, key=lambda trial: trial.number), notes=notes)
 
 
@@ -161,7 +161,7 @@ class _Draw:
         group = self.history.group_of(path)
         if self.sampling is not None and group not in self._drawn:
             self._drawn.add(group)
-            self._values |= self._together(group, self.sampling)
+            self._values |= self._draw_group(group, self.sampling)
         if path in self.fixed:
             return self.fixed[path]
         if path in self._values:
@@ -169,18 +169,18 @@ class _Draw:
         distribution = self.space.distributions[path]
         return self._random.sample_independent(self.history.shown((), {}), self.history.trial, path, distribution)
 
-    def _together(self, group: frozenset[str], sampling: Sampling) -> Params:
+    def _draw_group(self, group: frozenset[str], sampling: Sampling) -> Params:
         make = sampling.shared if group == self.history.shared else sampling.conditional
-        drawn = {path: self.space.distributions[path] for path in sorted(group)}
-        drawn = {path: d for path, d in drawn.items() if _is_drawn(d, numbers_only=sampling.numbers_only)}
+        drawn = {
+            path: distribution
+            for path in sorted(group)
+            if not (distribution := self.space.distributions[path]).single()
+            and not (sampling.numbers_only and isinstance(distribution, CategoricalDistribution))
+        }
         if make is None or not drawn:
             return {}
         sampler = make(_seed(f"{self.key}:{min(group)}"))
         return sampler.sample_relative(self.history.shown(group, self.notes), self.history.trial, drawn)
-
-
-def _is_drawn(distribution: BaseDistribution, *, numbers_only: bool) -> bool:
-    return not distribution.single() and not (numbers_only and isinstance(distribution, CategoricalDistribution))
 
 
 def _seed(key: str) -> int:

@@ -8,7 +8,7 @@ from optuna import Study, Trial
 from optuna.distributions import BaseDistribution
 
 from tunery.hpo.samplers.builders import SAMPLERS
-from tunery.hpo.samplers.candidates import Candidate, Candidates, given
+from tunery.hpo.samplers.candidates import Candidate, Candidates, candidate_of
 from tunery.hpo.search_space.distributions import Params, Space
 from tunery.schema import RunConfig
 from tunery.schema.config.search import Search
@@ -67,7 +67,7 @@ def proposal_of(params: Mapping[str, Any], document: Document) -> Proposal:
     Raises:
         ValueError: when the schema refuses them, which it did not when they were drawn.
     """
-    proposal = _resolved(Space(document), given(params))
+    proposal = _resolved(Space(document), candidate_of(params))
     if proposal is None:
         raise ValueError(f"the stored parameters {json.dumps(dict(params))} are no longer legal")
     return proposal
@@ -83,8 +83,5 @@ def _resolved(space: Space, candidate: Candidate) -> Proposal | None:
 
 def identity(params: Mapping[str, Any]) -> str:
     """Equal for equal configurations of one document."""
-    return json.dumps({path: _plain(params[path]) for path in sorted(params)})
-
-
-def _plain(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    values = ((path, params[path]) for path in sorted(params))
+    return json.dumps({path: int(v) if isinstance(v, float) and v.is_integer() else v for path, v in values})

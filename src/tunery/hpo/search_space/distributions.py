@@ -33,7 +33,11 @@ class Space:
             path: distribution(parameter.domain, integer=path in self.integers)
             for path, parameter in self.parameters.items()
         }
-        self._choices = _choices(document)
+        self._choices = {
+            path: {encode(value): value for value in domain.values}
+            for path, domain in domains(document).items()
+            if isinstance(domain, Choices)
+        }
 
     @cached_property
     def groups(self) -> list[frozenset[str]]:
@@ -57,7 +61,7 @@ class Space:
         return self._choices[path][value] if path in self._choices else value
 
     def resolved(self, choose: Callable[[str], Any]) -> tuple[Params, RunConfig] | None:
-        """The config of the values that `choose` gives by path, and those of them that are in it.
+        """The values that `choose` gives by path, as far as they are in the config that they make, and this config.
 
         A parameter that the rules refuse in this combination and that may be null is left out. None: the combination
         is refused all the same.
@@ -131,7 +135,7 @@ class Steps(Sequence[float]):
         return self._at(steps) if isinstance(steps, int) else [self._at(step) for step in steps]
 
     def nearest(self, value: float) -> float:
-        """The value that is least far from another; of two the lower."""
+        """The step that is nearest to a value; of two the lower."""
         step = math.ceil((Fraction(value) - self._low) / self._step - Fraction(1, 2))
         return self._at(min(max(step, 0), self._count - 1))
 
@@ -142,10 +146,6 @@ class Steps(Sequence[float]):
 def encode(value: Any) -> Any:
     """A choice as optuna can store it: lists become JSON text."""
     return value if value is None or isinstance(value, str | int | float | bool) else json.dumps(value)
-
-
-def _choices(document: Document) -> dict[str, dict[Any, Any]]:
-    return {path: {encode(v): v for v in d.values} for path, d in domains(document).items() if isinstance(d, Choices)}
 
 
 def complete(document: Document, base: RunConfig) -> Document:

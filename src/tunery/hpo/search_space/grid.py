@@ -18,8 +18,9 @@ from tunery.schema.spec import Choices, Domain, Range
 LIMIT: Final = 10_000
 """Most combinations that are looked at one by one."""
 _POINTS: Final = 3
-_PATIENCE: Final = 10 * LIMIT
-_GOLDEN: Final = (math.sqrt(5) - 1) / 2
+"""Values taken from a range without steps, where nothing else is asked for."""
+_MOST_WITHOUT_NEW: Final = 10 * LIMIT
+_GOLDEN_RATIO: Final = (math.sqrt(5) - 1) / 2
 
 
 def grid(document: Document, *, points: int | None = None) -> Iterator[Params]:
@@ -55,7 +56,7 @@ def countable(space: Space) -> bool:
 
 @final
 class Combinations:
-    """The combinations of a space by number. Numbers are taken apart like a time of day, parameter by parameter."""
+    """The combinations of a space by number, in a mixed radix with a digit for each parameter."""
 
     def __init__(self, space: Space, *, points: int | None) -> None:
         self._space = space
@@ -73,28 +74,29 @@ class Combinations:
 
     def __getitem__(self, number: int) -> Params:
         """One combination, legal or not."""
-        return dict(self._taken(self._children[None], number))
+        return dict(self._values(self._children[None], number))
 
     def legal(self, numbers: Iterable[int]) -> Iterator[Params]:
         """What the schema accepts among some combinations, each once; see `Space.resolved` for what is left out.
 
         After 100,000 numbers in a row with nothing new, the rest is not looked at.
         """
-        seen = set[tuple[Any, ...]]()
-        fruitless = 0
+        seen = set[tuple[tuple[str, Any], ...]]()
+        without_new = 0
         for number in numbers:
             params = self._rules.legal(self[number])
-            key = () if params is None else tuple(params.items())
-            fruitless = 0 if params is not None and key not in seen else fruitless + 1
-            if fruitless > _PATIENCE:
-                return
-            if params is not None and not fruitless:
+            if params is not None and (key := tuple(params.items())) not in seen:
+                without_new = 0
                 seen.add(key)
                 yield params
+            else:
+                without_new += 1
+                if without_new > _MOST_WITHOUT_NEW:
+                    return
 
     def spread(self, start: int = 0) -> Iterator[int]:
         """All numbers once, from `start` on in long steps: after few of them most values have had their turn."""
-        stride = max(1, round(self.total * _GOLDEN))
+        stride = max(1, round(self.total * _GOLDEN_RATIO))
         while math.gcd(stride, self.total) > 1:
             stride += 1
         number = start
@@ -112,33 +114,41 @@ class Combinations:
     def _size_of(self, path: str) -> int:
         """Combinations of a parameter and of what depends on it."""
         values = self._points[path]
-        return sum(self._below(path, value) for value in values) if path in self._choices else len(values)
+        return sum(self._size_below(path, value) for value in values) if path in self._choices else len(values)
 
-    def _below(self, path: str, value: Any) -> int:
+    def _size_below(self, path: str, value: Any) -> int:
+        """Combinations of what depends on a choice having this value."""
         return math.prod(self._size(child) for child in self._children.get((path, value), ()))
 
-    def _taken(self, paths: Sequence[str], number: int) -> Iterator[tuple[str, Any]]:
+    def _values(self, paths: Sequence[str], number: int) -> Iterator[tuple[str, Any]]:
+        """Combination `number` of some parameters and of what depends on them."""
         for path in paths:
-            number, rest = divmod(number, self._size(path))
-            value, rest = self._chosen(path, rest) if path in self._choices else (self._points[path][rest], 0)
-            yield path, value
-            yield from self._taken(self._children.get((path, value), ()), rest)
+            number, digit = divmod(number, self._size(path))
+            if path in self._choices:
+                value, below = self._choice(path, digit)
+                yield path, value
+                yield from self._values(self._children.get((path, value), ()), below)
+            else:
+                yield path, self._points[path][digit]
 
-    def _chosen(self, path: str, number: int) -> tuple[Any, int]:
-        """The value that a number falls to, and the number among what depends on it."""
+    def _choice(self, path: str, digit: int) -> tuple[Any, int]:
+        """The value that a digit means, and the number of the combination of what depends on it."""
         for value in self._points[path]:
-            if number < self._below(path, value):
+            if digit < self._size_below(path, value):
                 break
-            number -= self._below(path, value)
-        return value, number
+            digit -= self._size_below(path, value)
+        return value, digit
 
 
 def _children(space: Space) -> dict[tuple[str, Any] | None, list[str]]:
     """Paths of parameters by the choice and the name that make them exist; under None those that always do."""
     by_branch: dict[tuple[str, Any] | None, list[str]] = {None: []}
     for path, parameter in space.parameters.items():
-        nearest = [*parameter.when.items()][-1:]
-        for branch in [(choice, name) for choice, names in nearest for name in names] if nearest else [None]:
+        branches: list[tuple[str, Any] | None] = [None]
+        if parameter.when:
+            choice, names = list(parameter.when.items())[-1]
+            branches = [(choice, name) for name in names]
+        for branch in branches:
             by_branch.setdefault(branch, []).append(path)
     return by_branch
 
@@ -151,12 +161,12 @@ def _points(space: Space, parameter: Parameter, count: int | None) -> Sequence[A
         return range(int(domain.low), int(domain.high) + 1, int(domain.step or 1))
     if domain.step is not None:
         return Steps(domain)
-    values = _spread(domain, count or _POINTS)
+    values = _evenly_spaced(domain, count or _POINTS)
     return tuple(dict.fromkeys(round(value) for value in values)) if integer else tuple(dict.fromkeys(values))
 
 
-def _spread(domain: Range, count: int) -> list[float]:
-    """Both ends and what lies between them at equal distances, or factors."""
+def _evenly_spaced(domain: Range, count: int) -> list[float]:
+    """Both ends and what lies between them at equal distances; on a logarithmic range, by equal factors."""
     shares = [number / (count - 1) for number in range(1, count - 1)]
     if domain.log:
         between = [domain.low * (domain.high / domain.low) ** share for share in shares]

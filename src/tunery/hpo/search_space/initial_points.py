@@ -1,11 +1,11 @@
 """What a study tries first: the known good settings of each method, as far as they lie in the space."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any, Final
 
 from tunery.errors import ConfigError
 from tunery.hpo.search_space.distributions import Params, Space, Steps, encode
-from tunery.schema import RunConfig
 from tunery.schema.reading.document import Document, validate
 from tunery.schema.space.sampled import UNSET, config_path, fields_at, opens_branch, sample
 from tunery.schema.spec import Choices, Domain
@@ -41,17 +41,19 @@ def _settings(space: Space, method: Any, moves: Mapping[str, Callable[[Domain, A
             for path, value in defaults.items()
             if config_paths[path] in moves and value is not None
         }
-        return _searched(space, _defaults(space, choices | moved) if moved else defaults)
+        values = _defaults(space, choices | moved) if moved else defaults
     except ConfigError:
         return {}
+    searched = {path: _value_in(space.parameters[path].domain, value) for path, value in values.items()}
+    return {path: encode(value) for path, value in searched.items() if value is not UNSET}
 
 
 def _default_choice(path: str, space: Space) -> Any:
     """The schema's own choice where it is searched, else the first."""
     section, _, tag = path.rpartition(".")
     names = _values(space.parameters[path].domain)
-    own = [getattr(field.default, tag, None) for field in fields_at(section)]
-    return next((name for name in own if name in names), names[0])
+    defaults = [getattr(field.default, tag, None) for field in fields_at(section)]
+    return next((name for name in defaults if name in names), names[0])
 
 
 def _defaults(space: Space, fixed: Mapping[str, Any]) -> Params:
@@ -63,24 +65,11 @@ def _defaults(space: Space, fixed: Mapping[str, Any]) -> Params:
         return fixed.get(path, UNSET)
 
     config = validate(sample(space.document, choose))
-    return {path: _value_at(config, config_path(path)) for path in reached}
+    return {path: reduce(getattr, config_path(path).split("."), config) for path in reached}
 
 
-def _value_at(config: RunConfig, path: str) -> Any:
-    value: Any = config
-    for key in path.split("."):
-        value = getattr(value, key)
-    return value
-
-
-def _searched(space: Space, values: Params) -> Params:
-    """Those that lie in their domains, as optuna stores them."""
-    in_domain = {path: _same(space.parameters[path].domain, value) for path, value in values.items()}
-    return {path: encode(value) for path, value in in_domain.items() if value is not UNSET}
-
-
-def _same(domain: Domain, value: Any) -> Any:
-    """The value as the domain has it: 16 for 16.0."""
+def _value_in(domain: Domain, value: Any) -> Any:
+    """The value as the domain has it, 16 for 16.0; `UNSET` where it is not in the domain."""
     if isinstance(domain, Choices):
         return next((choice for choice in domain.values if choice == value), UNSET)
     if not isinstance(value, int | float) or not domain.low <= value <= domain.high:
@@ -98,12 +87,12 @@ def _values(domain: Domain) -> Sequence[Any]:
 
 def _times(factor: float) -> Callable[[Domain, Any], Any]:
     def move(domain: Domain, value: Any) -> Any:
-        wanted = value * factor
+        product = value * factor
         if isinstance(domain, Choices):
-            return min(domain.values, key=lambda choice: abs(choice - wanted))
+            return min(domain.values, key=lambda choice: abs(choice - product))
         if domain.step is not None:
-            return Steps(domain).nearest(wanted)
-        return min(max(wanted, domain.low), domain.high)
+            return Steps(domain).nearest(product)
+        return min(max(product, domain.low), domain.high)
 
     return move
 

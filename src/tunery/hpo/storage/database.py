@@ -45,7 +45,7 @@ _ON_CONNECT: Final[Mapping[str, Sequence[str]]] = {
 }
 
 _NOT_WRITTEN: Final = (ValueError, TypeError, LookupError, AssertionError, RecursionError)
-"""What comes of reading rows that optuna did not write."""
+"""What optuna raises where it reads rows that it did not write."""
 
 _SETTING_UP: Final = 0x74756E657279
 """Number of the advisory lock under which tables are made: workers come at the same time."""
@@ -81,7 +81,12 @@ def open_study(
             study_name=names[0] if names else name, storage=storage, directions=directions, load_if_exists=True
         )
         _read_all(study)
-    _refuse_other_directions(study, directions, parsed)
+    stored = [direction.name.lower() for direction in study.directions]
+    if stored != list(directions):
+        close_study(study)
+        what = f"the study {study.study_name!r} in {parsed.set(query={}).render_as_string()}"
+        message = f"{what} is to {' and '.join(stored)}, but this one is to {' and '.join(directions)}"
+        raise RequestError(f"{message}; give it another `name`")
     return study
 
 
@@ -101,10 +106,12 @@ def join_study(url: str, name: str | None, *, patience: Patience | None = None) 
         names = sorted(study.study_name for study in storage.get_all_studies())
     if name not in names and (name is not None or len(names) != 1):
         storage.engine.dispose()
-        there = f"it has {', '.join(names)}" if names else "it has none; `tunery search --storage URL` begins one"
-        which = f"there must be a study {name!r}" if name or not names else "a study must be named (--study)"
-        which = which if name or names else "there must be a study"
-        raise RequestError(f"{which} in {parsed.set(query={}).render_as_string()}, but {there}")
+        stored = f"it has {', '.join(names)}" if names else "it has none; `tunery search --storage URL` begins one"
+        if name:
+            rule = f"there must be a study {name!r}"
+        else:
+            rule = "a study must be named (--study)" if names else "there must be a study"
+        raise RequestError(f"{rule} in {parsed.set(query={}).render_as_string()}, but {stored}")
     with _explained(parsed):
         study = optuna.load_study(study_name=name or names[0], storage=storage)
         _read_all(study)
@@ -179,7 +186,7 @@ def _storage(parsed: URL, patience: Patience | None) -> CoreRDBStorage:
 
         connect = Connect(parsed, replace(patience, away=0.0))  # a server that was never there is not waited for
         options["creator"] = connect
-        with _alone(parsed, options):
+        with _one_at_a_time(parsed, options):
             storage = _set_up(url, options)
         connect.patience = patience
     event.listen(storage.engine, "connect", partial(_prepare_connection, _ON_CONNECT[driver]))
@@ -203,8 +210,8 @@ def _prepare_connection(statements: Sequence[str], connection: Any, _: Any) -> N
 
 
 @contextmanager
-def _alone(parsed: URL, options: dict[str, Any]) -> Iterator[None]:
-    """One worker at a time makes the tables."""
+def _one_at_a_time(parsed: URL, options: dict[str, Any]) -> Iterator[None]:
+    """Keep other workers from making the tables meanwhile."""
     engine = create_engine(parsed, **options)
     try:
         with engine.begin() as connection:
@@ -236,16 +243,7 @@ def _explained(parsed: URL) -> Iterator[None]:
 def _reason(error: BaseException, parsed: URL) -> str:
     """What the database said, in one line and without passwords."""
     reason = " ".join(str(getattr(error, "orig", None) or error).split())
-    given = parsed.query.get("password", ())
-    for secret in (parsed.password, *([given] if isinstance(given, str) else given)):
+    in_query = parsed.query.get("password", ())
+    for secret in (parsed.password, *([in_query] if isinstance(in_query, str) else in_query)):
         reason = reason.replace(secret, "***") if secret else reason
     return reason
-
-
-def _refuse_other_directions(study: optuna.Study, directions: Sequence[Direction], parsed: URL) -> None:
-    there = [direction.name.lower() for direction in study.directions]
-    if there != list(directions):
-        close_study(study)
-        what = f"the study {study.study_name!r} in {parsed.set(query={}).render_as_string()}"
-        message = f"{what} is to {' and '.join(there)}, but this one is to {' and '.join(directions)}"
-        raise RequestError(f"{message}; give it another `name`")

@@ -36,11 +36,11 @@ class Heartbeat:
         self._answered = threading.Event()
         self._is_asking = False
         self._last = clock()
-        self._thread = threading.Thread(target=self._go_on, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._renew_until_end, name=name, daemon=True)
         self._thread.start()
 
     def is_lost(self) -> bool:
-        """Whether another worker has the trial. Who was frozen asks at once: the next heartbeat is far."""
+        """Whether another worker has the trial. Where this one was frozen for a while, it asks the database at once."""
         if self._clock() - self._last > self._lease and not self._is_asking and not self.lost.is_set():
             self._answered.clear()
             self._wake.set()
@@ -48,12 +48,12 @@ class Heartbeat:
         return self.lost.is_set()
 
     def end(self) -> None:
-        """No more of them; a silent server holds nobody up."""
+        """End the thread; it is not waited for where the server is silent."""
         self._is_over = True
         self._wake.set()
         self._thread.join(_ANSWER)
 
-    def _go_on(self) -> None:
+    def _renew_until_end(self) -> None:
         while not self.lost.is_set():
             self._wake.wait(self._interval)
             if self._is_over:

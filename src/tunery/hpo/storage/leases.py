@@ -3,7 +3,7 @@
 A lease is claimed, renewed and released. It protects a trial only where it is looked at in the transaction that changes
 the trial: a worker that was frozen between the look and the change would overwrite what another has done meanwhile. So
 all of this is part of a transaction of `TrialQueue`, which changes the trial itself with it. Calls of optuna cannot be:
-each is a transaction of its own, and asks nobody whose the trial is.
+each is a transaction of its own, which does not look at leases.
 """
 
 from datetime import timedelta
@@ -45,21 +45,21 @@ def length(connection: Connection, study_id: int, *, lock: bool = False) -> int:
     """How many trials a study is to have.
 
     Args:
-        lock: until the end of the transaction, nobody else who locks it goes on.
+        lock: makes other transactions that lock it wait for the end of this one.
     """
     row = select(QUEUES.c.n_trials).where(QUEUES.c.study_id == study_id)
     return int(connection.execute(row.with_for_update() if lock else row).scalar_one())
 
 
 def claim(connection: Connection, trial_id: int, holder: str, *, expires: bool) -> None:
-    """Have a trial whose row is locked.
+    """Give a trial, whose row is locked, to a holder.
 
     Args:
         expires: whether others may have it once it is not renewed any more.
     """
-    given = {"holder": holder, "renewed": _now() if expires else None}
-    row = _INSERT[connection.dialect.name](LEASES).values(trial_id=trial_id, **given)
-    connection.execute(row.on_conflict_do_update(index_elements=["trial_id"], set_=given))
+    columns = {"holder": holder, "renewed": _now() if expires else None}
+    row = _INSERT[connection.dialect.name](LEASES).values(trial_id=trial_id, **columns)
+    connection.execute(row.on_conflict_do_update(index_elements=["trial_id"], set_=columns))
 
 
 def renew(connection: Connection, trial_id: int) -> None:

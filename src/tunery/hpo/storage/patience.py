@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _PROMPT: Final = 1.0
-"""Seconds in which a server that is well has answered: until then nobody leaves."""
+"""Seconds in which a server that is well has answered: no wait ends before."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server that was there is waited for, who is told of it, and what ends it."""
+    """How long a server is waited for that has answered before, what is said meanwhile, and what ends the wait."""
 
     say: Callable[[str], None] = lambda text: None
     leave: Callable[[], str | None] = lambda: None
@@ -25,7 +25,7 @@ class Patience:
     def ended_by(self, seconds: float) -> str | None:
         """What asks the process to leave, where a wait of so many seconds is enough for that; None: wait on.
 
-        Whoever is first to wait in vain waits a second; after that nobody does, so that many questions to a silent
+        The first wait that was in vain takes a second; those after it end at once, so that many questions to a silent
         server take no longer than one.
         """
         by = self.leave() if seconds > _PROMPT or self._was_in_vain.is_set() else None

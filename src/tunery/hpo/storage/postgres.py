@@ -15,7 +15,7 @@ from tunery.hpo.storage.patience import Patience
 T = TypeVar("T")
 
 _LOOK: Final = 0.1
-"""Seconds between two looks at what asks to leave."""
+"""Seconds between two looks whether something asks to leave."""
 _SLOW: Final = 3.0
 """Seconds after which a person is told that there is no connection yet."""
 _SETTINGS: Final = {
@@ -44,7 +44,7 @@ class Connect:
         self._telling = threading.Lock()
 
     def __reduce__(self) -> tuple[type["Connect"], tuple[URL]]:
-        """A copy in another process has nobody to tell or to ask."""
+        """A copy in another process says nothing, and is not asked to leave."""
         return Connect, (self._url,)
 
     def __call__(self) -> "_Watched":
@@ -80,7 +80,7 @@ class Connect:
         threading.Thread(target=connect, daemon=True).start()
         try:
             while not wait([attempt], _LOOK).done:
-                self._leave(began)
+                self._require_patience(began)
                 if time.monotonic() - began > _SLOW:
                     self._tell(is_away=True, reason="no answer")
         except Interrupted:
@@ -93,15 +93,18 @@ class Connect:
     def _pause(self, seconds: float, began: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self._leave(began)
+            self._require_patience(began)
             time.sleep(_LOOK)
 
-    def _leave(self, began: float) -> None:
+    def _require_patience(self, began: float) -> None:
+        """Raises:
+        Interrupted: when asked to leave, and the wait was long enough.
+        """
         if (by := self.patience.ended_by(time.monotonic() - began)) is not None:
             raise Interrupted(f"{by} came while the study's database did not answer; the same command goes on")
 
     def _tell(self, *, is_away: bool, reason: str = "") -> None:
-        """One line when it is gone, one when it is back, whichever thread finds out."""
+        """Say once that it is away, and once that it is back, whichever thread notices."""
         with self._telling:
             if is_away and not self._is_away:
                 limit = f"{self.patience.away:g} s"
@@ -112,7 +115,7 @@ class Connect:
 
 
 def _close(attempt: "Future[_Watched]") -> None:
-    """What nobody waits for any more."""
+    """A connection that comes when the wait for it has ended."""
     if attempt.exception() is None:
         attempt.result().close()
 
@@ -132,14 +135,14 @@ class _Watched(psycopg.Connection[Any]):
         try:
             while True:
                 ready = yield gen.send(ready)
-                if not ready and (why := self._gives_up(time.monotonic() - began)):
+                if not ready and (why := self._why_to_end(time.monotonic() - began)):
                     self.pgconn.finish()
                     raise psycopg.OperationalError(why)
         except StopIteration as end:
             answer: T = end.value
             return answer
 
-    def _gives_up(self, seconds: float) -> str | None:
+    def _why_to_end(self, seconds: float) -> str | None:
         if seconds > self.patience.answer:
             return f"no answer in {self.patience.answer:g} s"
         by = self.patience.ended_by(seconds)

@@ -1,6 +1,6 @@
 """optuna's database, read and written without objects for every row: a study reads its trials at every epoch.
 
-What stands in the tables is optuna's own, and so is what is read from them: a test compares the two.
+Rows are what optuna itself would write, and trials what it would read from them: a test compares the two.
 """
 
 import json
@@ -33,7 +33,7 @@ from tunery.hpo.optuna_private import (
 
 T = TypeVar("T")
 
-_PARTS: Final = (PARAMS, VALUES, INTERMEDIATE_VALUES, TRIAL_USER_ATTRIBUTES, TRIAL_SYSTEM_ATTRIBUTES)
+_TABLES_OF_TRIALS: Final = (PARAMS, VALUES, INTERMEDIATE_VALUES, TRIAL_USER_ATTRIBUTES, TRIAL_SYSTEM_ATTRIBUTES)
 _MOST_IDS: Final = 1000
 """Ids that a statement names one by one: databases have limits, SQLite of 32,766 values."""
 
@@ -102,7 +102,7 @@ class CoreRDBStorage(ReadingStorage):
             KeyError: when there is no such trial.
             UpdateFinishedTrialError: when it has ended.
         """
-        given = intermediate_value_columns(intermediate_value)
+        columns = intermediate_value_columns(intermediate_value)
 
         def write(connection: Connection) -> None:
             state = connection.scalar(select(TRIALS.c.state).where(TRIALS.c.trial_id == trial_id))
@@ -110,7 +110,7 @@ class CoreRDBStorage(ReadingStorage):
                 raise _no_trial(trial_id)
             self.check_trial_is_updatable(trial_id, state)
             where = {"trial_id": trial_id, "step": step}
-            put(connection, INTERMEDIATE_VALUES, where=where, values=given)
+            put(connection, INTERMEDIATE_VALUES, where=where, values=columns)
 
         self.transaction(write)
 
@@ -122,8 +122,14 @@ def _no_trial(trial_id: int) -> KeyError:
 def _read(connection: Connection, wanted: ColumnElement[bool]) -> list[FrozenTrial]:
     """Trials by their ids."""
     trials = connection.execute(select(TRIALS).where(wanted).order_by(TRIALS.c.trial_id)).all()
-    parts = [_rows_by_trial(connection, table, wanted) for table in _PARTS]
-    return [_frozen(trial, *(part[trial.trial_id] for part in parts)) for trial in trials]
+    by_table: list[defaultdict[int, list[Any]]] = []
+    for table in _TABLES_OF_TRIALS:
+        rows: defaultdict[int, list[Any]] = defaultdict(list)
+        key = next(iter(table.primary_key))
+        for row in connection.execute(select(table).join(TRIALS).where(wanted).order_by(key)):
+            rows[row.trial_id].append(row)
+        by_table.append(rows)
+    return [_frozen(trial, *(rows[trial.trial_id] for rows in by_table)) for trial in trials]
 
 
 def put(connection: Connection, table: Any, *, where: Mapping[str, Any], values: Mapping[str, Any]) -> None:
@@ -131,14 +137,6 @@ def put(connection: Connection, table: Any, *, where: Mapping[str, Any], values:
     same = and_(*(table.c[name] == value for name, value in where.items()))
     if connection.execute(update(table).where(same).values(values)).rowcount == 0:
         connection.execute(insert(table).values({**where, **values}))
-
-
-def _rows_by_trial(connection: Connection, table: Any, wanted: ColumnElement[bool]) -> defaultdict[int, list[Any]]:
-    rows: defaultdict[int, list[Any]] = defaultdict(list)
-    first = next(iter(table.primary_key))
-    for row in connection.execute(select(table).join(TRIALS).where(wanted).order_by(first)):
-        rows[row.trial_id].append(row)
-    return rows
 
 
 def _frozen(trial: Any, params: Any, values: Any, steps: Any, user: Any, system: Any) -> FrozenTrial:
@@ -169,5 +167,5 @@ def _attributes(rows: Iterable[Any]) -> dict[str, Any]:
 
 
 def _local(stored: datetime | None) -> datetime | None:
-    """Stored in UTC, read in the zone of who asks, both without saying so."""
+    """UTC as it is stored -> local time, as optuna reads it; neither names its zone."""
     return None if stored is None else stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""Who does which trial: trials are claimed, held and told so that none is lost and none counts twice.
+"""Who has which trial: trials are claimed, held and told so that none is lost and none counts twice.
 
 A worker *holds* a trial by a lease (`leases.py`), which names a token that is new with every claim. On a server it also
 renews the lease: a trial whose lease was not renewed for a while is lost, and the next worker claims it with a token of
@@ -42,7 +42,7 @@ from tunery.hpo.storage.rdb import put
 _MISSED: Final = 3
 """Heartbeats that may be missed."""
 _N_TRIALS: Final = "n_trials"
-"""User attribute of a study from a time before queues had a table."""
+"""User attribute of a study that an earlier version began, when queues had no table."""
 
 
 @final
@@ -70,6 +70,7 @@ class TrialQueue:
         """
         self._study = study
         self._study_id = id_of_study(study)
+        self._of_study: ColumnElement[bool] = TRIALS.c.study_id == self._study_id
         self._database = backend(study)
         if shared and self._database.engine.dialect.name == "sqlite":
             raise RequestError(
@@ -83,8 +84,8 @@ class TrialQueue:
         self._clock = clock
         self._held: dict[Trial, str] = {}
         self._claiming = threading.Lock()
-        before = int(study.user_attrs.get(_N_TRIALS, 0))
-        self._database.transaction(partial(leases.begin_queue, study_id=self._study_id, n_trials=before))
+        length = int(study.user_attrs.get(_N_TRIALS, 0))
+        self._database.transaction(partial(leases.begin_queue, study_id=self._study_id, n_trials=length))
 
     @property
     def lease(self) -> float:
@@ -117,7 +118,7 @@ class TrialQueue:
             token = f"{self._worker}/{secrets.token_hex(4)}"
 
             def claim(connection: Connection) -> int | None:
-                trial_id = self._free(connection)
+                trial_id = self._lost_or_waiting(connection)
                 trial_id = self._new(connection) if trial_id is None else trial_id
                 if trial_id is not None:
                     waits = and_(TRIALS.c.trial_id == trial_id, TRIALS.c.state == TrialState.WAITING)
@@ -160,13 +161,13 @@ class TrialQueue:
         trial: Trial,
         attributes: Mapping[str, Any],
         *,
-        of_sampler: Mapping[str, Any] | None = None,
+        system_attributes: Mapping[str, Any] | None = None,
         params: Mapping[str, tuple[float, BaseDistribution]] | None = None,
     ) -> bool:
-        """Set user attributes, and what else is given: all of it or nothing, so that nobody reads a part of it.
+        """Set user attributes, and what else is given, in one transaction.
 
         Args:
-            of_sampler: system attributes.
+            system_attributes: what the sampler remembers.
             params: by path, the value as optuna stores it (a choice as its index) and where it was drawn from.
 
         Returns:
@@ -178,7 +179,7 @@ class TrialQueue:
             if self._state_if_held(connection, trial) is not TrialState.RUNNING:
                 return False
             _set_attributes(connection, TRIAL_USER_ATTRIBUTES, trial_id, attributes)
-            _set_attributes(connection, TRIAL_SYSTEM_ATTRIBUTES, trial_id, of_sampler or {})
+            _set_attributes(connection, TRIAL_SYSTEM_ATTRIBUTES, trial_id, system_attributes or {})
             for path, (value, distribution) in (params or {}).items():
                 stored = {"param_value": value, "distribution_json": distribution_to_json(distribution)}
                 put(connection, PARAMS, where={"trial_id": trial_id, "param_name": path}, values=stored)
@@ -199,15 +200,24 @@ class TrialQueue:
         Returns:
             False where another has it; then nothing is done.
         """
-        trial_id = id_of_trial(trial)
+        trial_id, ended = id_of_trial(trial), {"datetime_complete": _utc()} if state.is_finished() else {}
 
-        def end(connection: Connection) -> None:
+        def change(connection: Connection) -> bool:
+            before = self._state_if_held(connection, trial)
+            if before is not TrialState.RUNNING:
+                return before is state  # done before a connection was lost
             for objective, value in enumerate(values or ()):
                 where = {"trial_id": trial_id, "objective": objective}
                 put(connection, VALUES, where=where, values=value_columns(value))
             _set_attributes(connection, TRIAL_USER_ATTRIBUTES, trial_id, attributes or {})
+            row = update(TRIALS).where(TRIALS.c.trial_id == trial_id)
+            connection.execute(row.values(state=state, **ended))
+            leases.release(connection, trial_id)
+            return True
 
-        return self._leave(trial, state, end, {"datetime_complete": _utc()})
+        is_held = self._database.transaction(change)
+        self._held.pop(trial, None)
+        return is_held
 
     def release(self, trial: Trial) -> bool:
         """Put a trial back for others, or for the next call.
@@ -215,24 +225,7 @@ class TrialQueue:
         Returns:
             False where another has it; then nothing is done.
         """
-        return self._leave(trial, TrialState.WAITING, lambda connection: None, {})
-
-    def _leave(
-        self, trial: Trial, state: TrialState, end: Callable[[Connection], None], columns: Mapping[str, Any]
-    ) -> bool:
-        def change(connection: Connection) -> bool:
-            known = self._state_if_held(connection, trial)
-            if known is not TrialState.RUNNING:
-                return known is state  # done before a connection was lost
-            end(connection)
-            same = TRIALS.c.trial_id == id_of_trial(trial)
-            connection.execute(update(TRIALS).where(same).values(state=state, **columns))
-            leases.release(connection, id_of_trial(trial))
-            return True
-
-        is_held = self._database.transaction(change)
-        self._held.pop(trial, None)
-        return is_held
+        return self.tell(trial, TrialState.WAITING)
 
     def _renew(self, trial: Trial) -> bool:
         def renew(connection: Connection) -> bool:
@@ -244,20 +237,15 @@ class TrialQueue:
         return self._database.transaction(renew)
 
     def _state_if_held(self, connection: Connection, trial: Trial) -> TrialState | None:
-        """The state of a trial of which this worker is the latest holder, its row locked from here to the end of the
-        transaction; None where another is."""
+        """The state of a trial of which this worker is the latest holder, None where another is. Locks the row until
+        the transaction ends."""
         same = TRIALS.c.trial_id == id_of_trial(trial)
         state = connection.scalar(select(TRIALS.c.state).where(same).with_for_update())
         token = self._held.get(trial)
         return state if token is not None and leases.holder_of(connection, id_of_trial(trial)) == token else None
 
-    @property
-    def _of_study(self) -> ColumnElement[bool]:
-        of_study: ColumnElement[bool] = TRIALS.c.study_id == self._study_id
-        return of_study
-
-    def _free(self, connection: Connection) -> int | None:
-        """The first trial that nobody has, its row locked."""
+    def _lost_or_waiting(self, connection: Connection) -> int | None:
+        """The first trial that was lost, else the first that waits, its row locked."""
         held = [id_of_trial(trial) for trial in list(self._held)]  # other threads tell meanwhile
         running, waiting = TRIALS.c.state == TrialState.RUNNING, TRIALS.c.state == TrialState.WAITING
         lost = leases.has_expired(TRIALS.c.trial_id, self.lease) if self._shared else true()
@@ -286,6 +274,6 @@ def _utc() -> datetime:
 
 
 def _set_attributes(connection: Connection, table: Table, trial_id: int, attributes: Mapping[str, Any]) -> None:
-    """Of a trial whose row is locked, so that nobody else sets the same ones."""
+    """Of a trial whose row is locked: no other transaction sets them meanwhile."""
     for key, value in attributes.items():
         put(connection, table, where={"trial_id": trial_id, "key": key}, values={"value_json": json.dumps(value)})
