@@ -23,7 +23,7 @@ PROC_STATUS = Path("/proc/self/status")
 PROC_CLEAR = Path("/proc/self/clear_refs")
 CPU_INFO = Path("/proc/cpuinfo")
 
-_REST = "fp32 matrix products that are left use TF32"
+_REMAINING_FP32 = "fp32 matrix products that are left use TF32"
 
 
 def pick_device() -> torch.device:
@@ -96,13 +96,13 @@ def _on_cuda(requested: str, device: torch.device) -> Choice:
         raise RequestError(f"{rule}, but {name} has {version}; write model.precision=auto")
     match requested:
         case "auto" if is_ampere:
-            return "bf16", f"bf16: {name} has it in hardware; {_REST}"
+            return "bf16", f"bf16: {name} has it in hardware; {_REMAINING_FP32}"
         case "auto":
             return "fp16", f"fp16 with loss scaling: {name} (compute capability {version}) has no bf16 in hardware"
         case "bf16":
-            return "bf16", f"bf16: asked for; {_REST}"
+            return "bf16", f"bf16: asked for; {_REMAINING_FP32}"
         case "fp16":
-            return "fp16", "fp16: asked for, with loss scaling" + (f"; {_REST}" if is_ampere else "")
+            return "fp16", "fp16: asked for, with loss scaling" + (f"; {_REMAINING_FP32}" if is_ampere else "")
         case "tf32":
             return "tf32", "tf32: asked for (fp32 with matrix products in TF32)"
     return "fp32", "fp32: asked for (strict, TF32 is off)"

@@ -10,12 +10,12 @@ from tunery.errors import FolderError
 from tunery.schema.config.checkpoint import Checkpoint
 from tunery.schema.results.run import Progress
 from tunery.schema.results.storage import Storage
-from tunery.store.cleaning import clean_run
+from tunery.store.cleaning import clean, clean_run
 from tunery.store.disk.files import size
 from tunery.store.disk.lock import held
 from tunery.store.disk.ownership import aside, temporary
 from tunery.store.disk.run_lock import own
-from tunery.store.inventory import clean, storage_of
+from tunery.store.inventory import storage_of
 from tunery.store.study import StudyStore
 
 

@@ -137,13 +137,13 @@ def _left_out(
 
 def _best_factor(logits: Array, wanted: Array, *, problem: Problem) -> tuple[float, float]:
     """The factor on all logits with the lowest mean loss, within e**4 times 1, and that loss."""
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda power: _loss(logits * np.float32(np.exp(power)), wanted, problem=problem)[0],
         bounds=(-4, 4),
         method="bounded",
         options={"xatol": 1e-2},
     )
-    return float(np.exp(found.x)), float(found.fun)
+    return float(np.exp(minimum.x)), float(minimum.fun)
 
 
 def _solve(features: Features, wanted: Array, strength: float, *, problem: Problem, start: Linear | None) -> Linear:

@@ -44,12 +44,12 @@ class Tfidf:
 
     @cached_property
     def _vectorizers(self) -> "tuple[TfidfVectorizer, ...]":
-        made = []
+        vectorizers = []
         for name, words in ((name, words) for name, words in self.vocabularies.items() if words):
             vectorizer = _vectorizer(name, vocabulary={word: number for number, word in enumerate(words)})
             vectorizer.idf_ = self.idf[name].astype(np.float64)
-            made.append(vectorizer)
-        return tuple(made)
+            vectorizers.append(vectorizer)
+        return tuple(vectorizers)
 
     def tensors(self) -> dict[str, Array]:
         """All of it as named arrays; vocabularies as the bytes of a JSON list."""

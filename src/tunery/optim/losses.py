@@ -23,7 +23,7 @@ Kind = Literal["single_label", "multi_label"]
 
 
 class RowLoss(nn.Module, ABC):
-    """A loss that judges every row by itself. `train` moves it to the device, trains its parameters, and keeps its
+    """A loss that is computed for each row alone. `train` moves it to the device, trains its parameters, and keeps its
     `state_dict` (what is learned, never what is counted in the training rows) in resume points."""
 
     @abstractmethod

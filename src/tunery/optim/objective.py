@@ -49,15 +49,13 @@ class Objective(ABC):
             self.weights[name] * (total / units[name] if units[name] else 0.0 * total)
             for name, total in self.sums(outputs, targets).items()
         ]
-        result = terms[0]
-        for term in terms[1:]:
-            result = result + term
-        return result
+        first, *rest = terms
+        return sum(rest, start=first)
 
 
 @final
 class LabelObjective(Objective):
-    """The mean over rows of a loss that judges every row by itself."""
+    """The mean over rows of a loss that is computed for each row alone."""
 
     def __init__(self, loss: RowLoss) -> None:
         self.module: RowLoss = loss

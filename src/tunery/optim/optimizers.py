@@ -5,8 +5,8 @@ every one against a transcription of that paper. What the papers leave open, and
 
 - RAdam is torch's: it adapts from the step at which the length of the moving average is above 5, as the authors'
   code has it (`>= 5`), where the paper has 4; with a second decay rate of 0.999 that is one step later.
-- Lamb and NovoGrad are our own (`lamb_novograd.py`). pytorch_optimizer 4.1 has both, but its Lamb divides by the first
-  bias correction alone, so that the first step is ten times as long as the learning rate says, and caps norms of
+- Lamb and NovoGrad are tunery's own (`lamb_novograd.py`). pytorch_optimizer 4.1 has both, but its Lamb divides by the
+  first bias correction alone, so that the first step is ten times as long as the learning rate says, and caps norms of
   weights at 10; its NovoGrad writes into the gradients, which AdaLoRA reads after the step.
 """
 

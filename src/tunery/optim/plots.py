@@ -41,16 +41,16 @@ def draw(values: Sequence[float]) -> list[str]:
 
 
 def _joined(heights: Sequence[int]) -> Iterator[tuple[int, int]]:
-    before = heights[0]
+    last = heights[0]
     for x, y in enumerate(heights):
-        step = 1 if y >= before else -1
-        yield from ((x, between) for between in range(before, y, step))
+        step = 1 if y >= last else -1
+        yield from ((x, between) for between in range(last, y, step))
         yield x, y
-        before = y
+        last = y
 
 
 def _plot(spec: Any) -> str:
-    factors = _closed(spec) if type(spec) in CURVES else _plateau(spec)
+    factors = _curve(spec) if type(spec) in CURVES else _plateau(spec)
     points = 2 * COLUMNS
     values = [factors[round(point * (_TOTAL - 1) / (points - 1))] for point in range(points)]
     labels = ["peak", *[""] * (ROWS - 2), "0"]
@@ -58,7 +58,7 @@ def _plot(spec: Any) -> str:
     return "\n".join([*lines, f"     {EPOCHS} epochs of {STEPS_PER_EPOCH} steps{_NOTES.get(type(spec), '')}"])
 
 
-def _closed(spec: schema.Schedule) -> list[float]:
+def _curve(spec: schema.Schedule) -> list[float]:
     warmup = warmup_steps(spec, total=_TOTAL)
     return [factor(spec, step, warmup=warmup, total=_TOTAL, steps_per_epoch=STEPS_PER_EPOCH) for step in range(_TOTAL)]
 

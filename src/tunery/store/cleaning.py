@@ -1,14 +1,16 @@
-"""Removing unreferenced files from a folder that nobody works on."""
+"""Removing unreferenced files from a folder in which no process works."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from tunery.errors import FolderError
 from tunery.schema.results.storage import StoredItem
-from tunery.store.disk.lock import held, holder
-from tunery.store.disk.ownership import require_run
-from tunery.store.inventory import clean, run_folders
+from tunery.store.disk.files import recover, remove_tree
+from tunery.store.disk.lock import alone, held, holder
+from tunery.store.disk.ownership import OBJECTS, require_run
+from tunery.store.events import record_event
+from tunery.store.inventory import run_folders, storage_of, study_roots
 
 
 def clean_run(path: Path, *, delete: bool) -> tuple[StoredItem, ...]:
@@ -19,18 +21,33 @@ def clean_run(path: Path, *, delete: bool) -> tuple[StoredItem, ...]:
             something refers to it.
     """
     require_run(path)
-    with _idle(path, hold=delete):
+    for folder in run_folders(path):
+        if (process := holder(folder)) is not None:
+            raise FolderError(f"{str(folder)!r} is in use by {process}; clean it when that has ended")
+    with held(path) if delete else nullcontext():
         return clean(path, delete=delete)
 
 
-@contextmanager
-def _idle(path: Path, *, hold: bool) -> Iterator[None]:
-    """Nobody works on the folder or on a part of it; with `hold`, nobody begins to."""
-    for place in run_folders(path):
-        if (busy := holder(place)) is not None:
-            raise FolderError(f"{str(place)!r} is in use by {busy}; clean it when that has ended")
-    if not hold:
-        yield
-        return
-    with held(path):
-        yield
+def clean(root: Path, *, delete: bool) -> tuple[StoredItem, ...]:
+    """The same for a folder that is known to be tunery's; with `delete`, this process must hold it."""
+    root = root.resolve()
+    with ExitStack() as turns:
+        for objects in [study / OBJECTS for study in study_roots(root)] if delete else ():
+            if objects.is_dir():
+                turns.enter_context(alone(objects, say=lambda text: None))
+        orphans = tuple(item for item in storage_of(root).items if item.kind == "orphan")
+        if delete:
+            _remove(orphans, root)
+    return orphans
+
+
+def _remove(orphans: Iterable[StoredItem], root: Path) -> None:
+    for study in study_roots(root):
+        recover(study)
+    for item in orphans:
+        path = root / item.path
+        if path.is_dir():
+            remove_tree(path)
+        else:
+            path.unlink(missing_ok=True)  # `recover` may have been here before
+        record_event(root, "removed", why=item.why, path=path, size=item.bytes)

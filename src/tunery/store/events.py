@@ -1,4 +1,4 @@
-"""`events.jsonl`: what the store did that nobody asked for in that moment: removals, waits, refusals."""
+"""`events.jsonl`: what the store did by itself: removals, waits, refusals."""
 
 import errno
 import json

@@ -41,7 +41,7 @@ class RunFolder:
         self.resume = ResumePoints(path / RESUME, self.objects)
         self.metrics = path / "metrics.jsonl"
         self.staging = temporary(path / "staging")
-        """Where this process may put what is of no use after it."""
+        """For files of this process that are useless once it has ended."""
         self._kept = path / "checkpoints.json"
 
     def result(self) -> RunResult | None:
@@ -76,7 +76,7 @@ class RunFolder:
         return next((record for record in self.kept() if record.kind == "best"), None)
 
     def write_kept(self, records: Sequence[CheckpointRecord]) -> None:
-        """Say which epochs' weights are kept; those of others are free to go. Who keeps none has no such file."""
+        """Say which epochs' weights are kept; others may be removed. A run that keeps none has no such file."""
         if tuple(records) == self.kept():
             return
         if not records:

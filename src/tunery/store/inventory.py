@@ -6,15 +6,13 @@ have written (objects, resume points, staging folders, temporaries) is an orphan
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from tunery.schema.results.storage import Storage, StoredItem
-from tunery.store.disk.files import entries, recover, remove_tree, size_of
-from tunery.store.disk.lock import alone
+from tunery.store.disk.files import entries, size_of
 from tunery.store.disk.ownership import (
     BEST,
     CELLS,
@@ -27,13 +25,12 @@ from tunery.store.disk.ownership import (
     is_temporary,
     set_aside_from,
 )
-from tunery.store.events import record_event
 from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import Objects, digest_in
 from tunery.store.resume import is_point
 
 _APART: Final = (OBJECTS, TRIALS, CELLS, RESCORED)
-"""In the root of a study, and looked at by themselves."""
+"""Folders in the root of a study that are looked at by themselves."""
 
 _KINDS: Final = ("best", "co_best", "resume", "orphan")
 """What an object is called that is there for several reasons: the first of these."""
@@ -52,7 +49,7 @@ class _Study:
     """Paths of items are relative to this."""
     title: str
     reasons: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
-    """Name of an object -> kinds and words of all who need it."""
+    """Name of an object -> kind of all that refers to it, and in words why."""
 
 
 def storage_of(root: Path) -> Storage:
@@ -74,22 +71,14 @@ def storage_of(root: Path) -> Storage:
     )
 
 
-def clean(root: Path, *, delete: bool) -> tuple[StoredItem, ...]:
-    """Unreferenced files, largest first; with `delete` they are removed. The folder must be held then."""
-    root = root.resolve()
-    with ExitStack() as turns:
-        for objects in [study.root / OBJECTS for study in _studies(root)] if delete else ():
-            if objects.is_dir():
-                turns.enter_context(alone(objects, say=lambda text: None))
-        orphans = tuple(item for item in storage_of(root).items if item.kind == "orphan")
-        if delete:
-            _remove(orphans, root)
-    return orphans
-
-
 def trials_in(root: Path) -> list[str]:
     """Names of the folders of a study's trials, in the order of their numbers."""
     return sorted(_numbered(root / TRIALS), key=int)
+
+
+def study_roots(root: Path) -> list[Path]:
+    """The folders in a run, study or comparison that have objects of their own, the root first."""
+    return [study.root for study in _studies(root)]
 
 
 def run_folders(root: Path) -> list[Path]:
@@ -121,51 +110,51 @@ def _runs_of(study: _Study) -> Iterator[RunFolder]:
 
 def _items_of_run(study: _Study, run: RunFolder) -> Iterator[StoredItem]:
     is_root = run.path == study.root
-    of = study.title if is_root else f" of trial {run.path.name}{study.title}"
+    owner = study.title if is_root else f" of trial {run.path.name}{study.title}"
     inside = {entry.name: entry for entry in entries(run.path)}
     for record in run.kept() if "checkpoints.json" in inside else ():
-        study.reasons[record.digest].append((record.kind, f"{_EPOCH[record.kind]}{of}"))
+        study.reasons[record.digest].append((record.kind, f"{_EPOCH[record.kind]}{owner}"))
     if RESUME in inside:
-        yield from _items_of_points(study, run, of=of)
+        yield from _items_of_points(study, run, owner=owner)
     records = 0
     for name, entry in inside.items():
         if name == RESUME or (is_root and name in _APART):
             continue
-        elif item := _weights(study, entry, of=of):
+        elif item := _weights(study, entry, owner=owner):
             yield item
         else:
             records += size_of(entry)
-    yield _item(study, run.path, kind="records", why=f"records{of}", count=records)
+    yield _item(study, run.path, kind="records", why=f"records{owner}", size=records)
 
 
-def _items_of_points(study: _Study, run: RunFolder, *, of: str) -> Iterator[StoredItem]:
-    words, finished = {}, run.is_finished()
+def _items_of_points(study: _Study, run: RunFolder, *, owner: str) -> Iterator[StoredItem]:
+    needed, finished = {}, run.is_finished()
     for point in () if finished else run.resume.points():
-        words[f"step-{point.step}.json"] = f"resume point{of} at step {point.step}"
+        why = needed[f"step-{point.step}.json"] = f"resume point{owner} at step {point.step}"
         for digest in point.needs():
-            study.reasons[digest].append(("resume", words[f"step-{point.step}.json"]))
+            study.reasons[digest].append(("resume", why))
     for entry in entries(run.resume.root):
-        if entry.name in words:
-            yield _entry(study, entry, kind="resume", why=words[entry.name])
+        if entry.name in needed:
+            yield _entry(study, entry, kind="resume", why=needed[entry.name])
         else:
-            yield _idle(study, entry, of=of, finished=finished)
+            yield _unneeded(study, entry, owner=owner, finished=finished)
 
 
-def _idle(study: _Study, entry: os.DirEntry[str], *, of: str, finished: bool) -> StoredItem:
+def _unneeded(study: _Study, entry: os.DirEntry[str], *, owner: str, finished: bool) -> StoredItem:
     """A file among the resume points that is none to go on from."""
     if is_temporary(Path(entry)):
         return _entry(study, entry, kind="orphan", why=_LEFT)
     if not is_point(Path(entry)):
         return _entry(study, entry, kind="records", why=_FOREIGN)
     why = "not needed: the run is finished" if finished else "unreadable"
-    return _entry(study, entry, kind="orphan", why=f"resume point{of}, {why}")
+    return _entry(study, entry, kind="orphan", why=f"resume point{owner}, {why}")
 
 
-def _weights(study: _Study, entry: os.DirEntry[str], *, of: str) -> StoredItem | None:
+def _weights(study: _Study, entry: os.DirEntry[str], *, owner: str) -> StoredItem | None:
     """The item of one entry of a run's folder, unless it is a record."""
     path = Path(entry)
     if entry.name == BEST:
-        return _entry(study, entry, kind="export", why=f"the best model{of}, as other tools load it")
+        return _entry(study, entry, kind="export", why=f"the best model{owner}, as other tools load it")
     if is_temporary(path):
         return _entry(study, entry, kind="orphan", why=_LEFT)
     if (target := set_aside_from(path)) is not None:
@@ -189,21 +178,9 @@ def _items_of_objects(study: _Study) -> Iterator[StoredItem]:
 
 
 def _entry(study: _Study, entry: os.DirEntry[str], *, kind: str, why: str) -> StoredItem:
-    return _item(study, Path(entry), kind=kind, why=why, count=size_of(entry))
+    return _item(study, Path(entry), kind=kind, why=why, size=size_of(entry))
 
 
-def _item(study: _Study, path: Path, *, kind: str, why: str, count: int) -> StoredItem:
+def _item(study: _Study, path: Path, *, kind: str, why: str, size: int) -> StoredItem:
     relative = os.fsencode(path.relative_to(study.base)).decode(errors="replace")  # others' names may be any bytes
-    return StoredItem.model_validate({"path": relative, "kind": kind, "why": why, "bytes": count})
-
-
-def _remove(orphans: Iterable[StoredItem], root: Path) -> None:
-    for study in _studies(root):
-        recover(study.root)
-    for item in orphans:
-        path = root / item.path
-        if path.is_dir():
-            remove_tree(path)
-        else:
-            path.unlink(missing_ok=True)  # `recover` may have been here before
-        record_event(root, "removed", why=item.why, path=path, size=item.bytes)
+    return StoredItem.model_validate({"path": relative, "kind": kind, "why": why, "bytes": size})

@@ -1,4 +1,4 @@
-"""Files that the user names, such as `predict --output`: what lies there is never replaced unasked."""
+"""Files that the user names, such as `predict --output`: a file that exists is replaced only where the user says so."""
 
 import os
 from collections.abc import Iterable

@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 _MOST_VALUES: Final = 2_000_000
 """In a record; a study of thousands of trials has fewer."""
+_REMEDY: Final = "put it back from a copy, or take another folder"
 
 
 def read_record(path: Path, kind: type[M]) -> M | None:
@@ -32,7 +33,7 @@ def read_json(path: Path, parse: Callable[[bytes], T]) -> T | None:
         return None
     except (IsADirectoryError, PermissionError) as error:
         raise FolderError(f"{str(path)!r} cannot be read: {error.strerror}") from error
-    if content.count(b",") > _MOST_VALUES:  # pydantic would keep a fault for each of them
+    if content.count(b",") > _MOST_VALUES:  # pydantic would keep an error for each of them
         raise FolderError(f"{str(path)!r} is not what was written there: more than {_MOST_VALUES:,} values; {_REMEDY}")
     try:
         return parse(content)
@@ -41,10 +42,7 @@ def read_json(path: Path, parse: Callable[[bytes], T]) -> T | None:
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first of pydantic's findings: where, and what."""
+    """The first of pydantic's errors: where, and what."""
     detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(map(str, detail["loc"]))
-    return shortened(f"{place}: {detail['msg']}" if place else detail["msg"])
-
-
-_REMEDY = "put it back from a copy, or take another folder"
+    path = ".".join(map(str, detail["loc"]))
+    return shortened(f"{path}: {detail['msg']}" if path else detail["msg"])

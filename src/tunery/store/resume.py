@@ -93,10 +93,8 @@ class ResumePoints:
                 damaged[path] = error
         for path, why in damaged.items():
             path.unlink()
-            step = _step(path)
-            what = (
-                f"resume point of step {step} is damaged ({str(why).partition('; ')[0]})"  # its remedy is what follows
-            )
+            step, damage = _step(path), str(why).partition("; ")[0]  # without the remedy, which is what happens here
+            what = f"resume point of step {step} is damaged ({damage})"
             if whole is None:
                 loss = f"training starts over, {step} steps are lost"
             else:
@@ -110,7 +108,7 @@ class ResumePoints:
             (self.root / _NAME.format(step)).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove all points, the newest last, and the folder where nothing of others is in it."""
+        """Remove all points, the newest last, and the folder if nothing else is in it."""
         temporaries = [path for path in map(Path, entries(self.root)) if is_temporary(path)]
         for path in [*reversed(self._newest_first()), *temporaries]:
             path.unlink(missing_ok=True)

@@ -38,7 +38,7 @@ _REASONS: Final = {
 
 
 def ignore(text: str) -> None:
-    """Tell nobody."""
+    """Say nothing."""
 
 
 def never() -> bool:
@@ -58,8 +58,8 @@ class StudyStore:
 
     Any number of processes work on it, each with a store of its own. They take turns (`lock.alone`, on `objects/`):
     objects are written and referred to in one turn, and what stays is decided and the rest removed in one turn. So what
-    `checkpoints.json` and the resume points of the runs do not refer to is unreferenced, whoever looks, and a
-    half-written object is a dead process's. A turn ends with its process.
+    `checkpoints.json` and the resume points of the runs do not refer to is unreferenced, whichever process looks, and
+    a half-written object is a dead process's. A turn ends with its process.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class StudyStore:
         self._direction = direction
         self._candidates = candidates
         self._own: dict[Path, RunFolder] = {}
-        self._spent: set[str] = set()
+        self._emptied: set[str] = set()
         self._checked: set[tuple[Path, int]] = set()
         self._budget = DiskBudget(
             root, rule, used=self.used, free=self._tidy, turn=self._turn, say=say, stopping=stopping
@@ -165,14 +165,14 @@ class StudyStore:
 
     def _holding(self, root: Path) -> Iterator[str]:
         """Trials that hold weights or training state, in the order of their numbers."""
-        spent = self._spent if root == self.root else set()
+        emptied = self._emptied if root == self.root else set()
         for name in trials_in(root):
-            if name not in spent:
+            if name not in emptied:
                 trial = f"{root}/{TRIALS}/{name}"
                 if any(os.path.exists(f"{trial}/{holding}") for holding in _HOLDINGS):
                     yield name
                 elif os.path.exists(f"{trial}/result.json"):
-                    spent.add(name)  # nothing will ever be there again
+                    emptied.add(name)  # nothing will ever be there again
 
     def _tidy(self, level: Level) -> int:
         """Decide what stays, then let go of the rest, and remove what nothing refers to.

@@ -2,7 +2,7 @@
 
 Two kinds of names (`ownership`) are left behind by a crash, and `recover` sees to both:
 
-- a temporary is half-written or half-removed, and nobody's once its process is gone;
+- a temporary is half-written or half-removed, and goes once its process is gone;
 - a folder that was set aside is what it held before it was replaced: it is good, and comes back where nothing has
   taken its name.
 """

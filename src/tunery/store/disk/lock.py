@@ -8,16 +8,17 @@ file, and two holders within one process do not exclude each other.
 
 Where a file system has no locks, what the file says has to do: its process is alive on this machine, and has the start
 time written there, so that another process with the same number is not mistaken for it. In that case two processes
-that take over a dead one's folder at the very same moment are not told apart, and nobody knows whether a process on
-another machine is alive: it is taken to be, until a person removes the file. Turns are taken by Fischer's algorithm
+that take over a dead one's folder at the very same moment are not told apart, and it cannot be known whether a process
+on another machine is alive: it is taken to be, until a person removes the file. Turns are taken by Fischer's algorithm
 there (Lamport 1987, "A fast mutual exclusion algorithm", section 2): write your name where none is, wait until whoever
 saw none either must have written theirs, and go on if yours is still there.
 
 The package filelock (4.2) does not replace this. Its `FileLock` does without `flock` only where that answers ENOSYS; of
 the ENOLCK and ENOTSUP of network file systems it makes an error. It can be asked who holds a lock only by taking it,
 which needs permission to write, and makes the file where there is none; pages and inventories of other people's runs
-ask too. And without locks it makes a file for every turn, for which a full disk has no room: nobody could clean up. The
-tests named `no locks`, `..._that_may_only_be_read_...` and `..._was_never_held_...` pass here and fail there.
+ask too. And without locks it makes a file for every turn, for which a full disk has no room, so that it could not be
+cleaned. The tests named `no locks`, `..._that_may_only_be_read_...` and `..._was_never_held_...` pass here and fail
+there.
 """
 
 import errno
@@ -41,9 +42,9 @@ PROC: Final = Path("/proc")
 _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _TRIES: Final = 5
 _PAUSE: Final = 0.02
-"""Seconds between two tries: `holder` has the lock for an instant, and that must keep nobody out."""
+"""Seconds between two tries: `holder` has the lock for an instant, and must not keep another process out for that."""
 _TURN: Final = 0.002
-"""Seconds between two looks whether it is our turn."""
+"""Seconds between two looks whether it is this process' turn."""
 _SETTLED: Final = 0.05
 """Seconds within which, without locks, another process has written its name after it had seen none."""
 _HELD: Final[set[int]] = set()
@@ -76,7 +77,19 @@ def held(folder: Path) -> Iterator[None]:
         FolderError: when a living process holds it; the message names it.
         OSError: when the lock file cannot be written.
     """
-    descriptor = _taken(folder)
+    descriptor = _opened(folder)
+    try:
+        for _ in range(_TRIES):
+            if _obtained(descriptor, fcntl.LOCK_EX):
+                break
+            time.sleep(_PAUSE)
+        else:
+            raise _refusal(folder, _read(descriptor) or _NAMELESS)
+        with with_filename(folder / LOCK):
+            _write(descriptor, json.dumps(_myself("seconds")._asdict()))
+    except BaseException:
+        _close(descriptor)
+        raise
     try:
         yield
     finally:
@@ -85,21 +98,26 @@ def held(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def alone(folder: Path, *, say: Callable[[str], None], patience: float = 30.0) -> Iterator[None]:
-    """Be the only one in this block for a folder, which exists; wait for whoever is in it, on whatever machine.
+    """Be the only process in this block for a folder, which exists; wait for one that is in it, on whatever machine.
 
     It is for moments: others wait, and a process that dies in the block is not waited for. Within the block it must not
     be entered again for the same folder.
 
     Args:
         say: is told who is being waited for.
-        patience: seconds before it is told; nobody takes that long a turn.
+        patience: seconds before it is told; turns are much shorter.
 
     Raises:
         OSError: when the lock file cannot be opened.
     """
     descriptor = _opened(folder)
     try:
-        _await_turn(descriptor, folder, say, patience)
+        late = time.monotonic() + patience
+        while not _has_turn(descriptor, folder):
+            if time.monotonic() > late:
+                late = float("inf")
+                say(f"waiting for {_read(descriptor) or 'another process'}, which is at work in {str(folder)!r}")
+            time.sleep(_TURN)
     except BaseException:
         _close(descriptor)
         raise
@@ -110,7 +128,7 @@ def alone(folder: Path, *, say: Callable[[str], None], patience: float = 30.0) -
 
 
 def holder(folder: Path, *, proc: Path = PROC) -> Holder | None:
-    """Who holds a folder, without taking it; None where nobody does.
+    """The process that holds a folder, which is not taken for that; None where none does.
 
     Args:
         proc: where the system describes its processes, if it does.
@@ -150,19 +168,6 @@ def _open_file(path: Path, how: int) -> int:
     raise FolderError(f"a lock must be a regular file, but {str(path)!r} is none; remove it, and start again")
 
 
-def _taken(folder: Path) -> int:
-    descriptor = _opened(folder)
-    try:
-        if not _obtained_in_time(descriptor):
-            raise _refusal(folder, _read(descriptor) or _NAMELESS)
-        with with_filename(folder / LOCK):
-            _write(descriptor, json.dumps(_myself("seconds")._asdict()))
-    except BaseException:
-        _close(descriptor)
-        raise
-    return descriptor
-
-
 def _let_go(descriptor: int) -> None:
     if descriptor not in _HELD:  # a child that was forked in the block
         return
@@ -171,18 +176,9 @@ def _let_go(descriptor: int) -> None:
             with suppress(OSError):
                 _write(descriptor, "\n")
         with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # whoever was forked meanwhile has a copy that holds it, too
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a process that was forked meanwhile has a copy that holds it, too
     finally:
         _close(descriptor)
-
-
-def _await_turn(descriptor: int, folder: Path, say: Callable[[str], None], patience: float) -> None:
-    late = time.monotonic() + patience
-    while not _has_turn(descriptor, folder):
-        if time.monotonic() > late:
-            late = float("inf")
-            say(f"waiting for {_read(descriptor) or 'another process'}, which is at work in {str(folder)!r}")
-        time.sleep(_TURN)
 
 
 def _has_turn(descriptor: int, folder: Path) -> bool:
@@ -192,7 +188,7 @@ def _has_turn(descriptor: int, folder: Path) -> bool:
 
 
 def _is_still_mine(descriptor: int) -> bool:
-    """Without locks: nobody's name is there, and after a while it is mine."""
+    """Without locks: no living process is named there, and after a while this one still is."""
     if _names_living_process(descriptor):
         return False
     name = _myself("microseconds")  # threads of one process are told apart as well
@@ -205,14 +201,6 @@ def _refusal(folder: Path, process: Holder) -> FolderError:
     is_elsewhere = process.host not in (socket.gethostname(), _NAMELESS.host)
     remedy = f"; if that process is gone for certain, remove {str(folder / LOCK)!r}" if is_elsewhere else ""
     return FolderError(f"{str(folder)!r} is in use by {process}; wait for it, or choose another --out{remedy}")
-
-
-def _obtained_in_time(descriptor: int) -> bool:
-    for _ in range(_TRIES):
-        if _obtained(descriptor, fcntl.LOCK_EX):
-            return True
-        time.sleep(_PAUSE)
-    return False
 
 
 def _obtained(descriptor: int, how: int, proc: Path = PROC) -> bool:
@@ -278,13 +266,13 @@ def _exists(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is somebody else's
+    except PermissionError:  # it is another user's
         return True
     return True
 
 
 def _start(pid: int, proc: Path = PROC) -> int | None:
-    """Clock ticks from boot to the start of a process; None for a dead one that its parent has not yet buried."""
+    """Clock ticks from boot to the start of a process; None for one that has ended, a zombie included."""
     try:
         fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:

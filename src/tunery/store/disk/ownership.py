@@ -4,7 +4,7 @@
    which it writes there first, says so. A folder that an earlier version made has no such file; it is known by a
    complete `config.yaml` beside a record of tunery's or its lock.
 2. In its own folder it touches the names below and its temporaries, where it makes them, and nothing else. Whatever
-   else lies there is somebody's, and stays as it is.
+   else lies there is somebody else's, and stays as it is.
 3. A temporary has a random name that ends in a mark of its own, and is created exclusively.
 4. The folder itself may be a link, or lie behind links. Inside of it no link is followed: one that has a name of
    tunery's is refused before anything is written.
@@ -76,7 +76,7 @@ _MOST_NAMED: Final = 3
 
 
 def temporary(path: Path) -> Path:
-    """A name beside `path` that nobody else uses, under which it is written, or removed."""
+    """A name beside `path` that no other process uses, under which it is written, or removed."""
     return path.with_name(f".{path.name[:32]}.{token_hex(8)}.tunery-tmp")
 
 
@@ -155,7 +155,7 @@ def _is_of_an_earlier_version(folder: Path) -> bool:
 
 
 def _is_lock(text: str) -> bool:
-    """Whether a lock file says who holds it, or that nobody does."""
+    """Whether a lock file names the process that holds it, or is blank: none does."""
     with suppress(ValueError):
         return not text.strip() or {"pid", "host"} <= set(json.loads(text))
     return False
@@ -184,19 +184,19 @@ def refuse_links(folder: Path) -> None:
         FolderError: when a link, another kind of file, or another file system is found there.
     """
     device = folder.stat().st_dev
-    for path, wanted in _names(folder):
+    for path, kind in _names(folder):
         try:
             status = path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             continue
         if stat.S_ISLNK(status.st_mode):
             raise FolderError(
-                f"inside a run folder no link is followed, but {str(path)!r} is one; put the {wanted} itself there. "
+                f"inside a run folder no link is followed, but {str(path)!r} is one; put the {kind} itself there. "
                 "To keep a run on another disk, choose an --out there, or link the whole run folder"
             )
-        if not _KINDS[wanted](status.st_mode):
-            raise FolderError(f"{str(path)!r} must be a {wanted}, which tunery writes, but is something else; move it")
-        if wanted == "folder" and status.st_dev != device:
+        if not _KINDS[kind](status.st_mode):
+            raise FolderError(f"{str(path)!r} must be a {kind}, which tunery writes, but is something else; move it")
+        if kind == "folder" and status.st_dev != device:
             raise FolderError(
                 f"a run folder must lie on one file system, but {str(path)!r} is on another; choose an --out there"
             )

@@ -28,8 +28,8 @@ _MAY_CHANGE: Final = (
     *(f"train.{key}" for key in ("micro_batch_tokens", "eval_batch_size", "log_every", "workers")),
     *(f"search.{key}" for key in ("n_trials", "timeout", "n_jobs", "stall_timeout", "rescore", "ensemble")),
 )
-"""Keys that a later call on the same folder may set anew: they name the work, house it, watch it, end it or say what
-comes after it, and change no trial."""
+"""Keys that a later call on the same folder may set anew: they say what the work is called, what it keeps, how it is
+logged, when it ends and what follows, and change no trial."""
 
 _PLACES: Final = tuple(f"data.{key}" for key in ("dataset", "revision", "train", "validation", "test"))
 """Keys that may change as well where the rows are known to be the same: files may be moved."""
@@ -99,8 +99,8 @@ def refuse_other_data(path: Path, data: DataRecord) -> None:
     Raises:
         DataError: when it did; the message names the splits that differ.
     """
-    before = read_record(path / DATA, DataRecord)
-    if before is not None and (changed := data_changes(before, data)):
+    recorded = read_record(path / DATA, DataRecord)
+    if recorded is not None and (changed := data_changes(recorded, data)):
         raise DataError(f"{str(path)!r} was begun with other data: {changed}; {OTHER_DATA}")
 
 

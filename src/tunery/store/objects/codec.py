@@ -55,7 +55,7 @@ def tensor_of(rows: Rows, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
 
 def _delta(rows: Rows, base: Rows | None) -> Bytes:
     """A bit per row that says whether it differs, then the planes of what differs in those that do."""
-    differences = rows ^ _given(base)
+    differences = rows ^ _required(base)
     differ = differences.any(axis=(1, 2))
     mask = np.packbits(differ)
     whole = _split(differences if differ.all() else differences[differ], room=mask.size)
@@ -70,8 +70,8 @@ def _from_delta(payload: Bytes, shape: tuple[int, int, int], base: Rows | None) 
     differ = np.unpackbits(whole[:room], count=count).astype(bool)
     differences = _joined(whole[room:], (int(differ.sum()), values, item))
     if differ.all():
-        return np.bitwise_xor(differences, _given(base), out=differences)
-    rows = _given(base).copy()
+        return np.bitwise_xor(differences, _required(base), out=differences)
+    rows = _required(base).copy()
     rows[differ] ^= differences
     return rows
 
@@ -126,7 +126,7 @@ def _decompressed(payload: Bytes, *, limit: int) -> Bytes:
     return np.frombuffer(ZstdDecompressor().decompress(payload.data), np.uint8)
 
 
-def _given(base: Rows | None) -> Rows:
+def _required(base: Rows | None) -> Rows:
     if base is None:
         raise ValueError("a delta cannot do without the pretrained values")
     return base

@@ -20,7 +20,7 @@ from tunery.store.objects.digest import digest_of
 _LENGTH, _ALIGNMENT = 8, 8
 """Bytes of the number that a safetensors file opens with; what its header is padded to."""
 _DAMAGE: Final = (KeyError, TypeError, ValueError, RecursionError)
-"""What comes of reading a header that is none."""
+"""What is raised where a header is read that is none."""
 
 
 class Entry(BaseModel):
@@ -104,11 +104,11 @@ class Contents(BaseModel):
             document = json.loads(text)
             table = document["__metadata__"]["tunery"]
             contents = cls.model_validate_json(table)
-            true = document == contents._document(table)
+            is_as_written = document == contents._document(table)
         except _DAMAGE as error:
             raise ValueError("its header is damaged") from error
         begin = _LENGTH + length
-        if not true or size != begin + sum(entry.bytes for entry in contents.tensors.values()):
+        if not is_as_written or size != begin + sum(entry.bytes for entry in contents.tensors.values()):
             raise ValueError("its header is damaged, or it is cut off")
         return contents, begin
 

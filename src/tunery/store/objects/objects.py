@@ -136,7 +136,7 @@ class Objects:
         return {digest for name in names if (digest := digest_in(name)) is not None}
 
     def half_written(self) -> list[Path]:
-        """What processes were writing when they died, if nobody writes now."""
+        """Temporaries: where no process writes now, what dead ones were writing."""
         return [path for entry in entries(self.root) if is_temporary(path := Path(entry))]
 
     def remove(self, digest: str) -> int:
@@ -150,7 +150,7 @@ class Objects:
         return freed
 
     def clear(self) -> None:
-        """Remove all objects, and the folder if nobody else's file is in it."""
+        """Remove all objects, and the folder if nothing else is in it."""
         for digest in self.digests():
             self.remove(digest)
         for path in [path for path in map(Path, entries(self.root)) if path.name == LOCK or is_temporary(path)]:

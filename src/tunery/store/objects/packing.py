@@ -49,13 +49,12 @@ def packed(
     digest = Contents(version=1, tensors=entries).name
     if _is_stored(path_of(digest), digest, reference):
         return Encoded(digest, ())
-    given = reference if compress else None
-    base = given.load() if given else {}
+    base = reference.load() if reference and compress else {}
     jobs = {name: partial(_encoded, entries[name], rows[name], base.get(name), compress) for name in rows}
     encoded = _all(jobs)
     final = {name: entry for name, (entry, _) in encoded.items()}
     is_needed = any(CODECS[entry.codec].against for entry in final.values())
-    contents = Contents(version=1, tensors=final, reference=given.digest if given and is_needed else None)
+    contents = Contents(version=1, tensors=final, reference=reference.digest if reference and is_needed else None)
     return Encoded(digest, (contents.header(), *(payload.data for _, payload in encoded.values())))
 
 
@@ -103,14 +102,14 @@ def _all(jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
 
 
 def _encoded(entry: Entry, rows: Rows, base: Tensor | None, compress: bool) -> tuple[Entry, Bytes]:
-    before = _before(entry, base)
-    wanted = "raw" if not compress else "planes" if before is None else "delta"
-    codec, payload = encode(rows, before, codec=wanted)
+    pretrained = _pretrained_rows(entry, base)
+    codec = "raw" if not compress else "planes" if pretrained is None else "delta"
+    codec, payload = encode(rows, pretrained, codec=codec)
     digest = None if codec == "raw" else digest_of(payload.data)
     return entry.model_copy(update={"codec": codec, "payload": digest, "bytes": payload.size}), payload
 
 
-def _before(entry: Entry, base: Tensor | None) -> Rows | None:
+def _pretrained_rows(entry: Entry, base: Tensor | None) -> Rows | None:
     """The pretrained values of a tensor, if they are of its dtype and shape."""
     alike = base is not None and (base.dtype, tuple(base.shape)) == (entry.torch_dtype, entry.shape)
     return rows_of(base) if base is not None and alike else None
@@ -136,11 +135,11 @@ def _payload(path: Path, name: str, contents: Contents, begin: int) -> Bytes:
 
 def _restored(path: Path, name: str, contents: Contents, begin: int, base: Tensor | None) -> Tensor:
     entry, payload = contents.tensors[name], _payload(path, name, contents, begin)
-    codec, before = CODECS[entry.codec], _before(entry, base)
-    if codec.against and before is None:
+    codec, pretrained = CODECS[entry.codec], _pretrained_rows(entry, base)
+    if codec.against and pretrained is None:
         raise _other_base(path, contents, f"what was given has no such {name!r}")
     with _or_damaged(path, name):
-        rows = codec.decode(payload, entry.rows, before)
+        rows = codec.decode(payload, entry.rows, pretrained)
         if entry.payload is not None and not codec.against:
             _require(rows, entry.digest)
     if codec.against and digest_of(rows.data) != entry.digest:
