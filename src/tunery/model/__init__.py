@@ -1,17 +1,26 @@
 """The model room: a spec becomes an `nn.Module` ready to train, and a trained one becomes a folder others can load.
 
+- build.py: all of it joined, `build(spec) -> Built`; trial_pass.py: a few tokens through what was built
+- trainable.py: what was trained: counting, saving, loading it; mismatches.py: how saved tensors differ from parameters
+- reference.py: the pretrained values of what was trained, which it is stored against
+- export.py: a folder that plain transformers or PEFT loads
+
+backbones/
 - catalog.py: names (aliases, local folders, Hub ids); knows no torch
-- hub.py: a name becomes a folder on this machine: the cache, then the Hub with patience
+- hub.py: a name becomes a folder on this machine: from the cache, else from the Hub, with retries
 - backbone.py: a folder becomes a pretrained module, a tokenizer, a digest
 - structure.py: where a backbone keeps its layers; families.py: what their parts are called
+- dropout.py: how strong dropout is in head, encoder and attention; freeze.py: which pretrained parameters stay
+- checkpointing.py, quantization.py, quantized_linear.py: less memory
+
+heads/
 - pooling.py: token states become one vector; heads.py: what a task asks for, as heads by the names of its outputs
-- dropout.py: how strong dropout is in head, encoder and attention
-- freeze.py: which pretrained parameters stay; peft.py: which are added, by which method
-- library.py: methods that peft brings; adalora.py: ranks that move; by_name.py: any other class of peft
-- bottleneck.py, compacter.py: adapters of ours; tuner.py: how they sit in a model; selection.py: training a part of it
-- adapter_files.py: what our own methods save
-- build.py: all of it joined, `build(spec) -> Built`
-- mismatches.py: how saved tensors differ from parameters
-- trainable.py: what was trained: counting, saving, loading it
-- export.py: a folder that plain transformers or PEFT loads
+- auto.py: the head that suits a base
+
+peft/
+- method.py: the seam between a model and a way of training it; methods.py: all of them
+- library.py: methods that peft brings; adalora.py, prompting.py: those that need more; by_name.py: any other class
+- bottleneck.py, compacter.py: tunery's own adapters; tuner.py: how they are put into a model
+- selection.py: training a part of the model; full.py: training all of it
+- adapter_files.py: what tunery's own methods save; originals.py: what peft keeps of modules it trains a copy of
 """

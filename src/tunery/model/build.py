@@ -73,9 +73,9 @@ class Built:
     base: Base
     base_digest: str
     pretrained: nn.Module
-    """The part that `save_pretrained` writes: the module itself, or its backbone under heads of ours."""
+    """The part that `save_pretrained` writes: the module itself, or its backbone under tunery's own heads."""
     heads: nn.ModuleDict | None
-    """The heads by the names of the outputs, where they are ours and not the architecture's."""
+    """The heads by the names of the outputs, where they are tunery's and not the architecture's."""
     rank_allocator: RankAllocator | None
     """What moves the ranks of the method's updates while it is trained, if anything does."""
     frozen_in_eval: bool | None
@@ -145,14 +145,14 @@ def build(
         frozen=before.frozen() if in_eval else (),
     )
     if spec.quantization is None:  # 8-bit layers round by what else is in the batch
-        made = {} if heads is None else dict(heads.items())
+        own_heads = {} if heads is None else dict(heads.items())
         check_answers(
             module,
             tokenizer,
             outputs=outputs,
             config=loaded.model.config,
             max_length=spec.max_length,
-            cls=[name for name, head in made.items() if isinstance(head, PooledHead) and head.pool is first_token],
+            cls=[name for name, head in own_heads.items() if isinstance(head, PooledHead) and head.pool is first_token],
         )
     return built
 
@@ -245,7 +245,7 @@ def _holders(model: PreTrainedModel, prefix: str, fresh: frozenset[str]) -> tupl
 
 
 def _check_weights(base: Base, structure: ModelStructure, *, missing: list[str]) -> None:
-    """Refuse a checkpoint without pretrained layers: training would start from noise and nobody would know."""
+    """Refuse a checkpoint without pretrained layers: training would start from noise, and nothing would say so."""
     pretrained = sorted(name for name in missing if name.startswith(structure.path) or structure.depth_of(name) == 0)
     if pretrained:
         raise ModelError(
@@ -257,8 +257,8 @@ def _check_weights(base: Base, structure: ModelStructure, *, missing: list[str])
 def _check_length(spec: Model, loaded: LoadedBase, *, virtual: int) -> None:
     longest = longest_input(loaded.backbone)
     if longest is not None and spec.max_length > longest - virtual:
-        but = f" and peft.tokens={virtual} of them are taken" if virtual else ""
+        taken = f" and peft.tokens={virtual} of them are taken" if virtual else ""
         raise ModelError(
             f"`model.max_length <= {longest - virtual}` must hold, because {spec.name!r} has learned positions for "
-            f"{longest} tokens{but}, but got {spec.max_length}; lower it, or choose a model for longer texts"
+            f"{longest} tokens{taken}, but got {spec.max_length}; lower it, or choose a model for longer texts"
         )

@@ -30,7 +30,7 @@ def export(
     """Write the model as others read it.
 
     `config.json` + `model.safetensors` for full and frozen training, what the method writes for PEFT; the tokenizer;
-    `head.json` with the outputs; and for heads of ours `head.safetensors`.
+    `head.json` with the outputs; and for tunery's own heads `head.safetensors`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
@@ -127,7 +127,7 @@ def _read(
     base: str | None,
     trust_remote_code: bool,
 ) -> tuple[Peft, nn.Module, nn.ModuleDict | None]:
-    """The method that is still apart from the model, the part that `save_pretrained` writes, and our heads."""
+    """The method that is still apart from the model, the part that `save_pretrained` writes, and tunery's own heads."""
     whole = (folder / WHOLE_MODEL).is_file()
     apart: Peft = NoPeft() if whole else peft
     if whole:

@@ -73,7 +73,7 @@ def _refuse_read_padding(alone: Tensor, beside: Tensor, *, tokens: int, config: 
     """Compare one output for a text alone with that for the first of two texts.
 
     Args:
-        tokens: of that text; what stands after them in an output of tokens is about padding.
+        tokens: of that text; what follows them in an output of tokens is about padding.
     """
     first = beside[0][:tokens] if beside.dim() > 2 else beside[0]
     gap, largest = float((alone - first).abs().max()), float(max(alone.abs().max(), beside.abs().max()))

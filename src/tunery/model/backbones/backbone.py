@@ -90,26 +90,21 @@ def load_config(base: Base, *, outputs: Outputs, tokenizer: PreTrainedTokenizerB
         ModelError: the config cannot be read, or the tokenizer has tokens that the model has no embeddings for.
     """
     tokenizer = tokenizer or load_tokenizer(base)
-    labels = next((output for output in outputs.values() if isinstance(output, LabelOutput)), None)
+    settings: dict[str, Any] = {}
+    if (output := next((output for output in outputs.values() if isinstance(output, LabelOutput)), None)) is not None:
+        settings = {
+            "id2label": dict(enumerate(output.labels)),
+            "label2id": {label: number for number, label in enumerate(output.labels)},
+            "problem_type": PROBLEM_TYPES[output.problem],
+        }
     config = _or_model_error(
         base,
         lambda: AutoConfig.from_pretrained(
-            folder_of(base),
-            local_files_only=True,
-            trust_remote_code=base.trust_remote_code,
-            **({} if labels is None else _label_settings(labels)),
+            folder_of(base), local_files_only=True, trust_remote_code=base.trust_remote_code, **settings
         ),
     )
     _check_vocabulary(base, tokenizer, embeddings=getattr(config.get_text_config(), "vocab_size", None))
     return cast(PretrainedConfig, config)
-
-
-def _label_settings(output: LabelOutput) -> dict[str, Any]:
-    return {
-        "id2label": dict(enumerate(output.labels)),
-        "label2id": {label: number for number, label in enumerate(output.labels)},
-        "problem_type": PROBLEM_TYPES[output.problem],
-    }
 
 
 def pretrained_labels(base: Base) -> tuple[str, ...] | None:
@@ -160,13 +155,13 @@ def load_pretrained(
             describes a model that is much larger than its weights.
         MissingExtra: quantisation is asked for, and its library is not installed.
     """
-    before = config.pad_token_id
+    trained_pad_id = config.pad_token_id
     config.pad_token_id = config.get_text_config().pad_token_id = tokenizer.pad_token_id
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
     if loading.auto_class is AutoModel and type(config) in MODEL_MAPPING:
         kind: Any = MODEL_MAPPING[type(config)]  # of some families a tuple of classes, which have no such argument
         if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
-            options["add_pooling_layer"] = False  # a head of ours does not read it
+            options["add_pooling_layer"] = False  # tunery's own head does not read it
     _refuse_giant(base, loading, config, options)
     if quantization is not None:
         options |= loading_options(quantization, layers=find_layers(_without_memory(loading, config, options)).path)
@@ -181,7 +176,7 @@ def load_pretrained(
             **options,
         ),
     )
-    _check_positions(base, model, tokenizer, before=before)
+    _check_positions(base, model, tokenizer, trained_pad_id=trained_pad_id)
     if quantization is not None:
         make_trainable(model)
     reshaped = {name for name, *_ in info["mismatched_keys"]}
@@ -207,16 +202,18 @@ def _position_table(backbone: nn.Module) -> nn.Embedding | None:
     return None
 
 
-def _check_positions(base: Base, model: nn.Module, tokenizer: PreTrainedTokenizerBase, *, before: int | None) -> None:
+def _check_positions(
+    base: Base, model: nn.Module, tokenizer: PreTrainedTokenizerBase, *, trained_pad_id: int | None
+) -> None:
     """Args:
-    before: `pad_token_id` as the base was trained with it.
+    trained_pad_id: `pad_token_id` as the base was trained with it.
     """
-    table, now = _position_table(model), tokenizer.pad_token_id
-    if table is not None and before is not None and table.padding_idx == now != before:
+    table, pad_id = _position_table(model), tokenizer.pad_token_id
+    if table is not None and trained_pad_id is not None and table.padding_idx == pad_id != trained_pad_id:
         raise ModelError(
-            f"{base.name!r} numbers the positions of a text from its padding token (pad_token_id={before}), but its "
-            f"tokenizer pads with {tokenizer.pad_token!r} (id {now}), which would move all positions; in its "
-            f"tokenizer_config.json, make the token with id {before} the pad_token"
+            f"{base.name!r} numbers the positions of a text from its padding token (pad_token_id={trained_pad_id}), "
+            f"but its tokenizer pads with {tokenizer.pad_token!r} (id {pad_id}), which would move all positions; in "
+            f"its tokenizer_config.json, make the token with id {trained_pad_id} the pad_token"
         )
 
 

@@ -168,12 +168,12 @@ def _aliased(spec: Model, entry: Entry) -> Base:
 
 def _local(spec: Model, folder: Path) -> Base:
     if not (folder / "config.json").is_file():
-        way = f"to train on from it, keep its base as model.name and begin with --from {folder}"
+        remedy = f"to train on from it, keep its base as model.name and begin with --from {folder}"
         if (folder / "adapter_config.json").is_file():
-            what = f"a PEFT adapter; {way} (if it is tunery's), or merge it into its base first"
+            content = f"a PEFT adapter; {remedy} (if it is tunery's), or merge it into its base first"
         else:
-            what = f"a run; {way}" if (folder / "best").is_dir() else "no model"
-        raise ModelError(f"a model folder must hold config.json, but {str(folder)!r} does not: it holds {what}")
+            content = f"a run; {remedy}" if (folder / "best").is_dir() else "no model"
+        raise ModelError(f"a model folder must hold config.json, but {str(folder)!r} does not: it holds {content}")
     if spec.revision is not None:
         raise ModelError(f"only a Hub model has a revision, but {spec.name!r} is a folder; remove model.revision")
     return Base(spec.name, str(folder.resolve()), None, local=True)

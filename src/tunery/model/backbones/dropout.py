@@ -14,7 +14,7 @@ class Dropouts:
     """Probabilities of dropout by place; None keeps what the pretrained config says."""
 
     head: float | None = None
-    """Before the layers of the head; in a head of ours, None means `OWN_HEAD`."""
+    """Before the layers of the head; in tunery's own head, None means `OWN_HEAD`."""
     encoder: float | None = None
     """On embeddings and on what each block adds."""
     attention: float | None = None
@@ -24,7 +24,7 @@ class Dropouts:
 AS_PRETRAINED = Dropouts()
 
 OWN_HEAD = 0.1
-"""Dropout of a head of ours where nothing else is asked for."""
+"""Dropout of tunery's own head where nothing else is asked for."""
 
 
 class Fields(NamedTuple):
@@ -85,12 +85,15 @@ def set_all_dropouts(config: PretrainedConfig, dropouts: Dropouts) -> None:
     if dropouts.head is not None:
         _write(config, "head", dropouts.head)
     elif dropouts.encoder is not None:
-        _pin_head(config)
+        fields = FIELDS.get(config.model_type, Fields((), (), ()))
+        for field in fields.head:
+            if getattr(config, field, None) is None:
+                setattr(config, field, getattr(config, fields.encoder[0]))
     set_backbone_dropouts(config, dropouts)
 
 
 def set_backbone_dropouts(config: PretrainedConfig, dropouts: Dropouts) -> None:
-    """Write encoder and attention dropout into the config of a model under a head of ours.
+    """Write encoder and attention dropout into the config of a model under tunery's own head.
 
     Raises:
         ModelError: a value is asked for that the family does not read.
@@ -114,10 +117,3 @@ def _write(config: PretrainedConfig, where: str, probability: float) -> None:
         raise ModelError(f"{asked} needs {missing.format(family=family)}; {remedy}")
     for field in fields:
         setattr(config, field, probability)
-
-
-def _pin_head(config: PretrainedConfig) -> None:
-    fields = FIELDS.get(config.model_type, Fields((), (), ()))
-    for field in fields.head:
-        if getattr(config, field, None) is None:
-            setattr(config, field, getattr(config, fields.encoder[0]))

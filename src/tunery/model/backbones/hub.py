@@ -1,4 +1,4 @@
-"""A base model becomes a folder on this machine: the local cache first, then the Hub, patiently."""
+"""A base model becomes a folder on this machine: from the local cache, else from the Hub, with retries."""
 
 import time
 from collections.abc import Callable
@@ -67,8 +67,8 @@ def _fetch(base: Base) -> Path:
     code = ["*.py"] if base.trust_remote_code else []
     folder = Path()
     for weights in WEIGHT_FILES:
-        wanted: dict[str, Any] = {"allow_patterns": [*TEXT_FILES, *code, *weights], "ignore_patterns": ["*/*"]}
-        folder = Path(snapshot_download(base.source, revision=base.revision, **wanted))
+        patterns: dict[str, Any] = {"allow_patterns": [*TEXT_FILES, *code, *weights], "ignore_patterns": ["*/*"]}
+        folder = Path(snapshot_download(base.source, revision=base.revision, **patterns))
         if weight_files(folder):
             return folder
     raise ModelError(f"{base.source!r} has no weights for PyTorch (*.safetensors, *.bin); choose another model")

@@ -31,18 +31,15 @@ class Int8Linear(Linear8bitLt):
         """(..., in) -> (..., out)"""
         dtype = _compute_dtype(x)
         x, bias = x.to(dtype), _cast(self.bias, dtype)
-        self._keep_together()
-        if x.device.type == "cpu":
-            near: Tensor = _Dequantized.apply(x, self.state.CB, self.state.SCB, bias)  # type: ignore[no-untyped-call]
-            return near
-        out: Tensor = matmul(x, self.weight, bias=bias, state=self.state)
-        return out
-
-    def _keep_together(self) -> None:
-        """The library lets go of the scales when a layer is moved or unpacked after its first forward."""
         weight, state = cast(Int8Params, self.weight), self.state
+        # the library drops the scales of the weight when a layer is moved or unpacked after its first forward
         scales = cast(Tensor, state.SCB if weight.SCB is None else weight.SCB)
         state.CB, state.SCB = weight.data, scales.to(weight.device)
+        if x.device.type == "cpu":
+            dequantized: Tensor = _Dequantized.apply(x, state.CB, state.SCB, bias)  # type: ignore[no-untyped-call]
+            return dequantized
+        out: Tensor = matmul(x, self.weight, bias=bias, state=state)
+        return out
 
 
 class _Dequantized(torch.autograd.Function):
@@ -76,4 +73,4 @@ def _cast(bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:
 
 
 REPLACED: dict[type[nn.Module], type[nn.Module]] = {Linear4bit: Nf4Linear, Linear8bitLt: Int8Linear}
-"""The library's class -> ours."""
+"""The library's class -> tunery's."""

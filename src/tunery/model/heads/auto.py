@@ -36,7 +36,7 @@ def resolved_head(spec: Head, base: Base) -> Head:
 
 
 def _of_sentence_transformers(folder: Path) -> Pooling | None:
-    """None where the folder names no pooling, or one that is none of ours."""
+    """None where the folder names no pooling, or one that `Pooling` has not."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
         (pooling,) = (module for module in modules if module["type"].endswith("Pooling"))

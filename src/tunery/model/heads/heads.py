@@ -50,12 +50,12 @@ class TokenHead(nn.Module):
 
 
 class Answers(dict[str, Tensor]):
-    """What a model with heads of ours answers, by the names of the outputs."""
+    """What a model with tunery's own heads answers, by the names of the outputs."""
 
 
 @final
 class HeadedModel(nn.Module):
-    """A backbone with a head of ours for each output."""
+    """A backbone with one of tunery's own heads for each output."""
 
     def __init__(self, backbone: nn.Module, heads: nn.ModuleDict) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Loading:
 
 
 BACKBONE_ALONE: Final = Loading(AutoModel, "FEATURE_EXTRACTION", set_backbone_dropouts)
-"""Under heads of ours."""
+"""Under tunery's own heads."""
 
 NATIVE: Final[Mapping[type[Output], Loading]] = {
     LabelOutput: Loading(AutoModelForSequenceClassification, "SEQ_CLS", set_all_dropouts),
@@ -116,7 +116,7 @@ def loading_of(spec: Head, outputs: Outputs) -> Loading:
 
 
 def make_heads(spec: Head, outputs: Outputs, *, width: int, dropout: float | None = None) -> nn.ModuleDict | None:
-    """Heads of ours by the names of the outputs; None where the architecture brings its own.
+    """Tunery's own heads by the names of the outputs; None where the architecture's head is used.
 
     Args:
         width: of a token state.
@@ -134,7 +134,7 @@ def make_heads(spec: Head, outputs: Outputs, *, width: int, dropout: float | Non
 
 
 def assemble(model: nn.Module, heads: nn.ModuleDict | None) -> nn.Module:
-    """Join the pretrained part and our heads, if there are any."""
+    """Join the pretrained part and tunery's own heads, if there are any."""
     return model if heads is None else HeadedModel(model, heads)
 
 
@@ -162,4 +162,4 @@ HEADS: Final[Mapping[tuple[type[Output], type[Spec]], Callable[..., nn.Module]]]
     (TokenOutput, LinearHead): lambda spec, **sizes: TokenHead(_linear_layers(spec, **sizes)),
     (TokenOutput, MlpHead): lambda spec, **sizes: TokenHead(_mlp_layers(spec, **sizes)),
 }
-"""What builds a head of ours, by what is asked for and how."""
+"""What builds one of tunery's own heads: by the output that it gives, and by the spec of its layers."""

@@ -166,7 +166,7 @@ class AdaLoraAllocator(RankAllocator):
 
 
 def _config(spec: AdaLora, loaded: LoadedBase) -> AdaLoraConfig:
-    """The number of steps is not known yet: `plan` writes it in. `beta1` and `beta2` are for whoever trains on."""
+    """The number of steps is not known yet: `plan` writes it in. `beta1`, `beta2` are for training with peft alone."""
     return AdaLoraConfig(
         init_r=spec.init_r,
         target_r=spec.target_r,

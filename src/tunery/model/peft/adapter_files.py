@@ -1,4 +1,4 @@
-"""What our own methods save: the trained parameters, and what they were trained with and on.
+"""What tunery's own methods save: the trained parameters, and what they were trained with and on.
 
 `adapter_model.safetensors` holds nothing but trained parameters, by their names in the model; `tunery_adapter.json`
 holds the `peft` section of the config and the base.

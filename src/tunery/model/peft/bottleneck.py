@@ -34,7 +34,7 @@ Placement = Callable[[Any, LoadedBase], dict[str, Any]]
 
 @final
 class BottleneckAdapter(nn.Module):
-    """Down, activation, dropout, up; without the residual, which is its surroundings' affair."""
+    """Down, activation, dropout, up; without the residual, which `tuner.AdapterLayer` adds."""
 
     def __init__(self, down: nn.Module, up: nn.Module, *, activation: nn.Module, dropout: float) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def after_feed_forward(spec: Pfeiffer, loaded: LoadedBase) -> dict[str, Any]:
 
     Where a norm closes the block (models like BERT), the adapter reads the normed sum of block and residual, and what
     it adds is normed again: Pfeiffer et al. 2021, as the `adapters` package has it. Where the norm comes first (GPT-2,
-    ModernBERT, Llama), nothing stands between the block and the residual, and the adapter follows the block's output.
+    ModernBERT, Llama), nothing is between the block and the residual, and the adapter follows the block's output.
     """
     norm = closing_norm(loaded.layer(0))
     if norm is None:
@@ -105,8 +105,8 @@ def beside_both_blocks(spec: Houlsby, loaded: LoadedBase) -> dict[str, Any]:
 
 def houlsby_placement(spec: Houlsby, loaded: LoadedBase) -> dict[str, Any]:
     """After both blocks or beside them, with the scale that the spec asks for."""
-    place = beside_both_blocks if spec.parallel else after_both_blocks
-    return {**place(spec, loaded), "scale": spec.scale}
+    placement = beside_both_blocks if spec.parallel else after_both_blocks
+    return {**placement(spec, loaded), "scale": spec.scale}
 
 
 def adapters(*, placement: Placement, make: Make) -> Method:

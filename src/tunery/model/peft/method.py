@@ -69,7 +69,7 @@ class RankAllocator(ABC):
 
     @abstractmethod
     def ranks(self) -> dict[str, int]:
-        """Rank of every adapted module, by plain module name, as the parameters stand now."""
+        """Rank of every adapted module, by plain module name, as the parameters are now."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch import nn
 
 
 def original_of(module: nn.Module) -> nn.Module | None:
-    """What peft has put a trained copy in place of, if `module` is that place."""
+    """The module that peft has replaced by `module`, which holds a trained copy of it; None for any other module."""
     if isinstance(module, ModulesToSaveWrapper):
         return cast(nn.Module, module.original_module)
     return module.base_layer if isinstance(module, LNTuningLayer) else None
@@ -16,5 +16,5 @@ def original_of(module: nn.Module) -> nn.Module | None:
 
 def original_parameters(module: nn.Module) -> set[nn.Parameter]:
     """The parameters of all originals in `module`."""
-    originals = (original_of(place) for place in module.modules())
+    originals = (original_of(child) for child in module.modules())
     return {parameter for original in originals if original is not None for parameter in original.parameters()}

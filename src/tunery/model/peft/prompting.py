@@ -27,7 +27,7 @@ _TEXT = 4
 def virtual_tokens(config_of: Callable[[Any, LoadedBase], PeftConfig]) -> Method:
     """A method of the library that puts tokens before the text; tried on a few tokens before it is trained.
 
-    Under a head of ours, token types are not read (the library drops them): the segments of a pair are told apart by
+    Under tunery's own head, token types are not read (the library drops them): the segments of a pair are told apart by
     their separator alone.
 
     Args:
@@ -88,7 +88,7 @@ def _sizes(loaded: LoadedBase) -> dict[str, Any]:
 
 
 def _text_only(model: Any, loaded: LoadedBase) -> nn.Module:
-    """Let a backbone under a head of ours return as many states as the text has tokens."""
+    """Let a backbone under tunery's own head return as many states as the text has tokens."""
     module: nn.Module = model
     if loaded.task_type == "FEATURE_EXTRACTION":
         module.register_forward_pre_hook(_drop_token_types, with_kwargs=True)
@@ -109,13 +109,13 @@ def _trim(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> 
 def _try(model: Any, loaded: LoadedBase) -> None:
     """Ask a small question, with other weights too; they are put back."""
     virtual: Tensor = model.prompt_encoder["default"].embedding.weight
-    before = virtual.detach().clone()
+    values = virtual.detach().clone()
     answer = partial(_answer, model, loaded)
     with on_trial(model):
         alone, padded = answer(padding=0), answer(padding=3)
         virtual.add_(1)
         changed = answer(padding=0)
-        virtual.copy_(before)
+        virtual.copy_(values)
     if torch.equal(alone, changed):
         raise _Useless("the model does not read the virtual tokens")
     if not torch.allclose(alone, padded[:, : alone.shape[1]], atol=1e-3):
