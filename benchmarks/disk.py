@@ -43,7 +43,7 @@ from tunery.model.trainable import trainable_state
 from tunery.schema.reading.document import validate
 from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import Objects
-from tunery.train.artifacts.restore import restore
+from tunery.train.artifacts.restore import StoredWeights
 
 STATE = {".safetensors", ".pt", ".pth", ".bin"}
 LORA = "{method: lora, r: 8, alpha: 16, target: [query, value]}"
@@ -159,7 +159,8 @@ def came_back(study: Path) -> bool:
     result, record = folder.result(), folder.best()
     if result is None or record is None:
         return False
-    stored = trainable_state(restore(validate(result.config), record, folder.objects, data=result.data).built)
+    weights = StoredWeights(validate(result.config), record, folder.objects, result.data)
+    stored = trainable_state(weights.restore().built)
     exported = [tensor for path in (study / "best").glob("*.safetensors") for tensor in load_file(path).values()]
     there = {(tuple(tensor.shape), tensor.numpy().tobytes()) for tensor in exported}
     return all((tuple(tensor.shape), tensor.numpy().tobytes()) in there for tensor in stored.values())

@@ -25,7 +25,7 @@ from tunery.hpo.study import work
 from tunery.schema.results.run import CheckpointRecord
 from tunery.store.folder import RunFolder
 from tunery.train.artifacts.export import export_run
-from tunery.train.artifacts.restore import restore
+from tunery.train.artifacts.restore import StoredWeights
 from tunery.train.predict.inference import evaluate
 from tunery.train.predict.predict_file import evaluate_file, predict_file
 from tunery.train.setup.prepare import examine
@@ -129,7 +129,7 @@ def restored(foreign: Foreign, **permission: bool) -> None:
     best = folder.best()
     assert isinstance(best, CheckpointRecord)
     document = yaml.safe_load((folder.path / "config.yaml").read_text())
-    restore(config("", {}, **document), best, folder.objects, data=None, **permission)
+    StoredWeights(config("", {}, **document), best, folder.objects, data=None, **permission).restore()
 
 
 def exported(foreign: Foreign, out: Path, run: str, **given: Any) -> None:

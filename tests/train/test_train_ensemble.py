@@ -26,6 +26,7 @@ from tunery.store.objects.objects import Objects
 from tunery.tasks.combine import SIGMOID, SOFTMAX
 from tunery.tasks.table import make_task
 from tunery.train.artifacts import publish as publishing
+from tunery.train.artifacts.restore import StoredWeights
 from tunery.train.ensembles.combination import COMBINATIONS, Combination, Scorer, ensemble_selection
 from tunery.train.ensembles.ensemble import Members, Soup, gain_of, gains, write_ensemble
 from tunery.train.ensembles.members import Member, member_of
@@ -65,7 +66,7 @@ def restored(root: Path, number: int) -> Member:
     assert result is not None and best is not None
     from tunery.schema.reading.document import validate
 
-    return member_of(number, validate(result.config), best, folder.objects, data=result.data)
+    return member_of(number, StoredWeights(validate(result.config), best, folder.objects, result.data))
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +148,9 @@ class Known:
     """A member with given answers."""
 
     def __init__(self, trial: int, logits: Any, base: Any) -> None:
-        self.trial, self.answers, self.config, self.shape = trial, RowTable({"logits": logits}), base, trial
-        self.base, self.trust_remote_code = None, False
+        self.trial, self.answers, self.shape = trial, RowTable({"logits": logits}), trial
+        none: Any = None
+        self.weights = StoredWeights(base, record=none, objects=none, data=None)
 
 
 def test_a_gain_is_measured_where_nothing_was_chosen(tiny_bert: Path, tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_members_answer_as_their_trials_do(study: Callable[..., list[Member]], t
     members = study(0, 4)
     for member in members:
         panel = Members([member])
-        assert panel.scorer.value(member.answers, panel.rows, fitted_on=panel.rows) == member.record.value
+        assert panel.scorer.value(member.answers, panel.rows, fitted_on=panel.rows) == member.weights.record.value
     assert members[0].shape != members[1].shape
 
 
@@ -204,7 +206,7 @@ def test_a_soup_is_the_mean_of_the_weights(study: Callable[..., list[Member]]) -
     average = WeightAverage(members)
     average.average((0, 1))
     mixed = dict(average.model.built.module.named_parameters())
-    one, other = (dict(member.restored().built.module.named_parameters()) for member in members)
+    one, other = (dict(member.weights.restore().built.module.named_parameters()) for member in members)
     for name in average.model.built.trainable:
         assert torch.allclose(mixed[name], (one[name] + other[name]) / 2, atol=1e-7)
     assert any(not torch.allclose(one[name], other[name], atol=1e-4) for name in one)
@@ -218,7 +220,7 @@ def test_what_is_written_answers_as_what_was_chosen(
     assert write_ensemble(method, members, out) == out
     predictor = load(out)
     card = json.loads((out / "tunery.json").read_text())
-    rows = Path(members[0].config.data.validation or "")
+    rows = Path(members[0].weights.config.data.validation or "")
     texts = [json.loads(line)["text"] for line in rows.read_text().splitlines()]
     assert card["ensemble"]["method"] == method and set(card["ensemble"]["trials"]) <= {0, 1, 4}
     assert evaluate(out, "validation")["f1_macro"] == pytest.approx(card["weights"]["value"])

@@ -32,7 +32,7 @@ from tunery.store.inventory import storage_of
 from tunery.store.records import read_record
 from tunery.store.study import StudyStore
 from tunery.train.artifacts.publish import publish
-from tunery.train.artifacts.restore import restore
+from tunery.train.artifacts.restore import StoredWeights
 from tunery.train.notes import answers_alike
 from tunery.train.predict.inference import Predictor, read_card
 
@@ -194,9 +194,7 @@ def _publish(trial: TrialRecord, out: Path, *, trust_remote_code: bool) -> tuple
         raise StudyFailed(f"trial {trial.number} won, but its records are gone from {folder.path}")
     try:
         config = validate(result.config)
-        model = restore(
-            config, best, folder.objects, data=result.data, base=result.base, trust_remote_code=trust_remote_code
-        )
+        model = StoredWeights(config, best, folder.objects, result.data, result.base, trust_remote_code).restore()
     except Damaged as error:
         again = f"`tunery train {shlex.quote(str(folder.path / 'config.yaml'))} --out DIR` trains it again"
         raise Damaged(f"trial {trial.number} won, but {error}; {again}") from error

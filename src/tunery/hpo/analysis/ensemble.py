@@ -14,6 +14,7 @@ from tunery.store.disk.ownership import require_run
 from tunery.store.exported import require_new
 from tunery.store.inventory import trials_in
 from tunery.train.artifacts.export import require_idle
+from tunery.train.artifacts.restore import StoredWeights
 from tunery.train.ensembles.ensemble import METHODS, gains, write_ensemble
 from tunery.train.ensembles.members import Member, member_of
 
@@ -126,15 +127,10 @@ def _member(study: Path, number: int, *, trust_remote_code: bool) -> Member:
             f"the weights of trial {number} are gone; {_KEEP}, "
             f"and `tunery train {shlex.quote(str(folder.path / 'config.yaml'))} --out DIR` trains it again"
         )
+    config = validate(result.config)
     try:
         return member_of(
-            number,
-            validate(result.config),
-            best,
-            folder.objects,
-            data=result.data,
-            base=result.base,
-            trust_remote_code=trust_remote_code,
+            number, StoredWeights(config, best, folder.objects, result.data, result.base, trust_remote_code)
         )
     except Damaged as error:
         raise Damaged(f"the weights of trial {number} cannot be read: {error}") from error

@@ -23,7 +23,7 @@ from tunery.store.disk.run_lock import read_study
 from tunery.store.exported import CARD, exported_in, require_new
 from tunery.store.folder import RunFolder
 from tunery.train.artifacts.publish import export_checked, scratch_folder
-from tunery.train.artifacts.restore import restore
+from tunery.train.artifacts.restore import StoredWeights
 from tunery.train.artifacts.verify import require_same
 from tunery.train.predict.inference import load, read_card, tokenizer_of
 
@@ -83,8 +83,8 @@ def require_idle(root: Path) -> None:
     Raises:
         FolderError: when one does.
     """
-    if (who := holder(root)) is not None:
-        raise FolderError(f"{str(root)!r} is in use by {who}, who may remove what is read; wait for it")
+    if (process := holder(root)) is not None:
+        raise FolderError(f"{str(root)!r} is in use by {process}, who may remove what is read; wait for it")
 
 
 def _write_merged(source: Path, folder: Path, *, trust_remote_code: bool) -> None:
@@ -127,10 +127,9 @@ def _chosen(run: Path, *, trial: int | None, step: int | None, trust_remote_code
     for kept in every:
         if trial in (None, kept.trial) and step in (None, kept.step):
             return kept
-    wanted = [f"{name} {number}" for name, number in (("trial", trial), ("step", step)) if number is not None]
-    there = ", ".join(dict.fromkeys(map(str, every)))
-    rule = f"only weights that are kept can be exported, but those of {' '.join(wanted)} are not"
-    raise FolderError(f"{rule}; {str(run)!r} keeps {there}")
+    asked = [f"{name} {number}" for name, number in (("trial", trial), ("step", step)) if number is not None]
+    rule = f"only weights that are kept can be exported, but those of {' '.join(asked)} are not"
+    raise FolderError(f"{rule}; {str(run)!r} keeps {', '.join(dict.fromkeys(map(str, every)))}")
 
 
 def _published(run: Path) -> Iterator[_Kept]:
@@ -200,13 +199,7 @@ def _export_object(
     require_idle(root)
     path = folder.path / "config.yaml"
     config, progress = validate(read_yaml(path), source=str(path)), folder.result() or folder.progress()
-    model = restore(
-        config,
-        record,
-        folder.objects,
-        data=progress.data,
-        base=progress.base,
-        trust_remote_code=trust_remote_code,
-    )
+    weights = StoredWeights(config, record, folder.objects, progress.data, progress.base, trust_remote_code)
+    model = weights.restore()
     export_checked(model.built, model.prepared, model.config, best=record, folder=staging, unfinished=unfinished)
     return staging

@@ -9,6 +9,7 @@ from tunery.schema import RunConfig
 from tunery.schema.results.run import CheckpointRecord, DataRecord
 from tunery.store.disk.run_lock import data_changes
 from tunery.store.objects.objects import Objects
+from tunery.train.predict.inference import Network
 from tunery.train.setup.assemble import base_of, build_seeded
 from tunery.train.setup.prepare import Prepared, prepare
 
@@ -21,30 +22,36 @@ class Restored:
     prepared: Prepared
     built: Built
 
+    def network(self) -> Network:
+        """The model, to be asked."""
+        return Network(self.built.module, self.prepared.tokenizer, config=self.config, task=self.prepared.task)
 
-def restore(
-    config: RunConfig,
-    record: CheckpointRecord,
-    objects: Objects,
-    *,
-    data: DataRecord | None,
-    base: str | None = None,
-    trust_remote_code: bool = False,
-) -> Restored:
-    """Build the model of a config and give it the weights of a record.
 
-    Args:
-        data: the rows that the weights were trained on, where they are known.
-        base: digest of the base that they were trained on, where it is known.
-        trust_remote_code: whether this call permits code that comes with the model.
+@dataclass(frozen=True)
+class StoredWeights:
+    """Weights of one epoch that are kept as an object, and what the model is built from that they belong to."""
 
-    Raises:
-        RequestError: when data or base are not what they were.
-        Damaged: when the object is missing or not what was written.
-    """
-    prepared = prepare(config, base=base, trust_remote_code=trust_remote_code)
-    if data is not None and (changed := data_changes(data, prepared.record())):
-        raise DataError(f"the weights were trained with other data: {changed}; put back what was there")
-    built = build_seeded(config, prepared)
-    load_trainable(built, objects.get(record.digest, reference=base_of(built, config, prepared)))
-    return Restored(config, prepared, built)
+    config: RunConfig
+    record: CheckpointRecord
+    objects: Objects
+    data: DataRecord | None
+    """The rows that they were trained on, where they are known."""
+    base: str | None = None
+    """Digest of the base that they were trained on, where it is known."""
+    trust_remote_code: bool = False
+    """Whether this call permits code that comes with the model."""
+
+    def restore(self) -> Restored:
+        """Build the model and give it the weights.
+
+        Raises:
+            RequestError: when data or base are not what they were.
+            Damaged: when the object is missing or not what was written.
+        """
+        config = self.config
+        prepared = prepare(config, base=self.base, trust_remote_code=self.trust_remote_code)
+        if self.data is not None and (changed := data_changes(self.data, prepared.record())):
+            raise DataError(f"the weights were trained with other data: {changed}; put back what was there")
+        built = build_seeded(config, prepared)
+        load_trainable(built, self.objects.get(self.record.digest, reference=base_of(built, config, prepared)))
+        return Restored(config, prepared, built)

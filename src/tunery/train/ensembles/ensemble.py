@@ -38,8 +38,9 @@ class Members:
         """Args:
         members: best first; of one data set.
         """
-        config = members[0].config
-        prepared = prepare(config, base=members[0].base, trust_remote_code=members[0].trust_remote_code)
+        best = members[0].weights
+        config = best.config
+        prepared = prepare(config, base=best.base, trust_remote_code=best.trust_remote_code)
         examples = prepared.splits.validation.examples
         self.each = tuple(members)
         self.answers = tuple(member.answers for member in members)
@@ -111,7 +112,7 @@ class CombinedAnswers(Method):
     def __init__(self, members: Members, *, name: str) -> None:
         super().__init__(members)
         self._choose = COMBINATIONS[name]
-        kind, remedy = members.each[0].config.task.kind, "--method soup takes the mean of their weights"
+        kind, remedy = members.each[0].weights.config.task.kind, "--method soup takes the mean of their weights"
         self._combiner = combiner_of(members.scorer.task, kind, remedy=remedy)
         self._logits = [answers["logits"] for answers in members.answers]
 
@@ -127,10 +128,10 @@ class CombinedAnswers(Method):
         """A folder for every member."""
         members, names = [self.members.each[index] for index in chosen.indices], []
         for member in members:
-            model, name = member.restored(), f"members/{member.trial}"
-            export_checked(model.built, model.prepared, model.config, best=member.record, folder=folder / name)
+            model, name = member.weights.restore(), f"members/{member.trial}"
+            export_checked(model.built, model.prepared, model.config, best=member.weights.record, folder=folder / name)
             names.append(name)
-        scorer, rows, config = self.members.scorer, self.members.rows, members[0].config
+        scorer, rows, config = self.members.scorer, self.members.rows, members[0].weights.config
         state, value = scorer.state(chosen.answers, rows), scorer.value(chosen.answers, rows)
         return {
             "format": CARD_FORMAT,
@@ -169,7 +170,7 @@ class Soup(Method):
         self._mean.average(chosen.indices)
         model, scorer = self._mean.model, self.members.scorer
         metrics = score(scorer.task, chosen.answers, scorer.truth)
-        first = self.members.each[chosen.indices[0]].record
+        first = self.members.each[chosen.indices[0]].weights.record
         record = first.model_copy(update={"value": metrics[scorer.objective], "metrics": metrics})
         export_checked(model.built, model.prepared, model.config, best=record, folder=folder)
         card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))

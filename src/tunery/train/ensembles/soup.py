@@ -9,7 +9,7 @@ from tunery.data.row_table import RowTable, gap
 from tunery.errors import ModelError
 from tunery.model.trainable import load_trainable
 from tunery.train.artifacts.verify import ROWS, TOLERANCE
-from tunery.train.ensembles.members import Member, network_of
+from tunery.train.ensembles.members import Member
 from tunery.train.predict.inference import Network
 from tunery.train.setup.assemble import base_of
 
@@ -52,8 +52,8 @@ class WeightAverage:
             same_shape.setdefault(member.shape, []).append(index)
         for indices in same_shape.values():  # that of the best comes first
             if len(indices) > 1:
-                self.model = members[indices[0]].restored()
-                self._network = network_of(self.model)
+                self.model = members[indices[0]].weights.restore()
+                self._network = self.model.network()
                 self.indices: Indices = tuple(index for index in indices if self._answers_alike(index))
                 if len(self.indices) > 1:
                     return
@@ -86,6 +86,6 @@ class WeightAverage:
         return gap(answers.flat(), self._members[index].probes.flat()) <= TOLERANCE
 
     def _weights(self, index: int) -> dict[str, Tensor]:
-        member, model = self._members[index], self.model
+        stored, model = self._members[index].weights, self.model
         reference = base_of(model.built, model.config, model.prepared)
-        return dict(member.objects.get(member.record.digest, reference=reference))
+        return dict(stored.objects.get(stored.record.digest, reference=reference))
