@@ -33,8 +33,8 @@ def tell_finished(
     """
     when = f" on {finished_at:%Y-%m-%d %H:%M} UTC" if finished_at else ""
     say(f"already finished{when}; nothing was trained")
-    before = read_record(folder / DATA, DataRecord)
-    if before is None:
+    recorded = read_record(folder / DATA, DataRecord)
+    if recorded is None:
         return
     try:
         now = data_record(current_splits(config))
@@ -42,5 +42,5 @@ def tell_finished(
         return say(f"the data cannot be compared with what was trained on: {error}")
     if is_moved(folder, document):
         refuse_other_data(folder, now)
-    elif changed := data_changes(before, now):
+    elif changed := data_changes(recorded, now):
         say(f"the data has changed since: {changed}; the scores are of the rows that were there then")

@@ -1,4 +1,4 @@
-"""What makes the scores of a finished run doubtful, in words: `notes` of its record. Every rule stands here.
+"""What makes the scores of a finished run doubtful, in words: `notes` of its record. The only place with such rules.
 
 The rules compare validation with the loss of the class frequencies: what a model scores that knows how often each label
 occurs and nothing of the text. Their limits are chosen so that a run that has learned and levelled off gets no note:

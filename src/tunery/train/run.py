@@ -10,7 +10,7 @@ from tunery.schema.config.run import far_rates
 from tunery.schema.results.run import RunResult
 from tunery.store.folder import RunFolder
 from tunery.store.study import ignore
-from tunery.train import fit as run
+from tunery.train.fit import fit as fit_run
 from tunery.train.run_report import write_run_page
 
 
@@ -52,7 +52,7 @@ def fit(
     if not RunFolder(Path(out)).is_finished():
         for warning in far_rates(config):
             say(f"warning: {warning}")
-    result = run.fit(
+    result = fit_run(
         config,
         callbacks,
         out=out,

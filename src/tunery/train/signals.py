@@ -20,13 +20,13 @@ def no_stop() -> None:
 def on_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Have SIGINT and SIGTERM call `handler` while the block runs; only the main thread of a process can."""
     main = threading.current_thread() is threading.main_thread()
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS if main}
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS if main}
     try:
-        for number in before:
+        for number in handlers:
             signal.signal(number, handler)
         yield
     finally:
-        for number, previous in before.items():
+        for number, previous in handlers.items():
             signal.signal(number, previous)
 
 

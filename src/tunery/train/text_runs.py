@@ -8,7 +8,6 @@ import torch
 
 from tunery.baselines.text_model import TextModel, fit_text_model, majority_model
 from tunery.data.row_table import Array
-from tunery.errors import ModelError
 from tunery.hardware import peak_memory
 from tunery.schema import RunConfig
 from tunery.schema.config.peft import Majority, Tfidf
@@ -58,12 +57,7 @@ def fit_text_run(
         ModelError: the task asks for something else than one vector of logits a text.
     """
     task, train = prepared.task, prepared.splits.train.examples
-    numbers = task.label_numbers(prepared.truth["train"])
-    if numbers is None or len(task.outputs) != 1:
-        raise ModelError(
-            f"peft.method={config.peft.method} gives one vector of logits a text, but this task asks the model for "
-            f"{', '.join(task.outputs)}; take peft.method=lora"
-        )
+    numbers = prepared.label_numbers(config.peft.method)
     with clock.phase("train"):
         model = TEXT_MODELS[type(config.peft)](texts_of(train), numbers, len(task.labels), config.seed)
     network = TextNetwork(model, task=task)

@@ -137,4 +137,4 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # what is left is nobody's, and what went wrong before is the news
+        shutil.rmtree(folder, ignore_errors=True)  # an error within the block is the one to raise

@@ -29,7 +29,7 @@ from tunery.train.predict.inference import load
 def main() -> None:
     """Answer what comes on standard input."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # no library's chatter may stand in an answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not get into an answer
     quiet_libraries()
     serve(sys.stdin.buffer, answers)
 
@@ -48,7 +48,7 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
 def _listen(questions: BinaryIO, waiting: "SimpleQueue[bytes]") -> None:
     for line in questions:
         waiting.put(line)
-    os._exit(0)  # nobody is left to answer to
+    os._exit(0)  # the process that asks is gone
 
 
 def answer(question: dict[str, Any], answers: BinaryIO) -> None:

@@ -44,7 +44,7 @@ class Combination:
     weights: tuple[float, ...]
     """Of the members; they sum to 1."""
     thresholds: tuple[tuple[float, ...] | None, ...] | None
-    """Every member's own thresholds, by which it votes; None where nobody votes."""
+    """Every member's own thresholds, by which it votes; None where the members do not vote."""
 
     def __call__(self, logits: Sequence[Logits], *, combiner: Combiner) -> Logits:
         """The ensemble's logits (rows, labels) from those of each member, in their order.
@@ -104,7 +104,7 @@ class Scorer:
         return value
 
     def merit(self, answers: RowTable, rows: Rows) -> float:
-        """What choosing goes by: more is better, and what is undefined is worst."""
+        """The objective as a number of which more is better; what is undefined is worst."""
         value = self.value(answers, rows)
         return -math.inf if value is None else -minimized(value, self.direction)
 

@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple, final
 
 import numpy as np
 
-from tunery.data.examples import Example
 from tunery.data.row_table import RowTable
 from tunery.data.splitting import split_off
 from tunery.errors import ModelError
@@ -21,7 +20,6 @@ from tunery.store.disk.files import replace_folder, require_writable, write_text
 from tunery.store.disk.ownership import temporary
 from tunery.store.exported import CARD
 from tunery.store.records import read_record
-from tunery.tasks.task import Task
 from tunery.train.artifacts.publish import export_checked, scratch_folder
 from tunery.train.ensembles.combination import COMBINATIONS, Combination, Rows, Scorer, combiner_of
 from tunery.train.ensembles.members import Member
@@ -47,7 +45,10 @@ class Members:
         self.scorer = Scorer(prepared.task, prepared.truth["validation"], config.objective, config.direction)
         self.rows: Rows = np.arange(len(examples))
         self.data = data_record(prepared.splits)
-        self.halves = _halves(examples, prepared.task, seed=config.data.seed)
+        rows = split_off(examples, {"half": 0.5}, stratum=prepared.task.stratum, seed=config.data.seed)
+        one, other = np.array(rows["half"], dtype=np.int64), np.array(rows["train"], dtype=np.int64)
+        self.halves = ((one, other), (other, one)) if len(one) and len(other) else ()
+        """Both ways to choose on one half of the rows and to score the other; none where there are too few."""
 
     def trials(self, indices: Iterable[int]) -> tuple[int, ...]:
         """Numbers of the trials of some members."""
@@ -62,14 +63,6 @@ class Members:
     def best_alone(self, rows: Rows) -> RowTable:
         """Answers of the member that is best on some rows, on all rows; of equals the first."""
         return max(self.answers, key=lambda answers: self.scorer.merit(answers, rows))
-
-
-def _halves(examples: Sequence[Example], task: Task, *, seed: int) -> tuple[tuple[Rows, Rows], ...]:
-    """Both ways to look at one half and score the other: stratified, what belongs together in one half; none
-    where there are too few rows."""
-    rows = split_off(examples, {"half": 0.5}, stratum=task.stratum, seed=seed)
-    one, other = np.array(rows["half"], dtype=np.int64), np.array(rows["train"], dtype=np.int64)
-    return ((one, other), (other, one)) if len(one) and len(other) else ()
 
 
 class Chosen(NamedTuple):

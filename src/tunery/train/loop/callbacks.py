@@ -87,10 +87,8 @@ class Record(TrainerCallback):
 def record_only_epoch(config: RunConfig, folder: RunFolder, metrics: Mapping[str, Any]) -> None:
     """Send the validation metrics of a run of one step to the trackers."""
     arguments, state = TrainingArguments(str(folder.staging), report_to=[]), TrainerState(global_step=1, epoch=1.0)
-    record, control = (
-        Record(make_trackers(config.tracking, folder.path), config=config, measured=dict),
-        TrainerControl(),
-    )
+    record = Record(make_trackers(config.tracking, folder.path), config=config, measured=dict)
+    control = TrainerControl()
     record.on_train_begin(arguments, state, control)
     record.on_evaluate(arguments, state, control, metrics=metrics)
     record.on_train_end(arguments, state, control)
@@ -253,7 +251,7 @@ class SaveResumePoints(TrainerCallback):
             control.should_save = self._rule.keep_last > 0
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Record what the run has cost by now, for whoever judges it after this epoch."""
+        """Record what the run has cost by now: whether it is pruned after this epoch may depend on it."""
         self._store.write(_RECORD, partial(self._write_progress, self.written_bytes))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

@@ -39,7 +39,7 @@ class Probing:
             Interrupted: when something asked to leave.
         """
         run, folder = self._run, self._folder
-        before = folder.progress()
+        progress_before = folder.progress()
         with self._signals.deferred(), self._clock.phase("train"):
             fit_head(run)
         if self._signals.stop_requested():
@@ -49,7 +49,7 @@ class Probing:
         read = int(run.prepared.encoded["train"].lengths.sum())
         progress = progress_of(
             run,
-            before,
+            progress_before,
             tokens=Tokens(real=read, processed=read),
             epochs=1,
             seconds=self._clock.seconds(),
@@ -69,16 +69,15 @@ def fit_head(run: Assembled) -> float:
     training rows left out have chosen.
 
     Raises:
-        ModelError: the model has no such head.
+        ModelError: the task asks the model for something else, or the model has no such head.
     """
-    module, (name, *others) = run.built.module, run.prepared.task.outputs
+    numbers = run.prepared.label_numbers(run.config.peft.method)
+    module, (name,) = run.built.module, run.prepared.task.outputs
     head = module.heads[name] if isinstance(module, HeadedModel) else None
     layer = head.layers[-1] if isinstance(head, PooledHead) and isinstance(head.layers, nn.Sequential) else None
-    numbers = run.prepared.task.label_numbers(run.prepared.truth["train"])
-    if others or not isinstance(head, PooledHead) or not isinstance(layer, nn.Linear) or numbers is None:
+    if not isinstance(head, PooledHead) or not isinstance(layer, nn.Linear):
         raise ModelError(
-            "a probe is one linear layer that gives one vector of logits a text, but this task asks the model for "
-            f"{', '.join([name, *others])}; take peft.method=lora"
+            f"a probe needs a linear head over pooled states, but {name} has another; take peft.method=lora"
         )
     features = pooled_features(
         run.prepared.encoded["train"],

@@ -1,4 +1,4 @@
-"""A resume point out of what a trainer holds, and back."""
+"""What a trainer holds becomes a resume point, and back."""
 
 import json
 from collections.abc import Mapping

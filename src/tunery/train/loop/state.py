@@ -80,7 +80,7 @@ class _Packer:
         }
 
     def document(self, value: Any, path: str) -> Any:
-        """What stands for `value` in the document. Types are compared exactly: a subclass would not come back."""
+        """`value` as the document has it. Types are compared exactly: a subclass would not come back."""
         if type(value) not in self._pack:
             raise _not_storable(path, f"is of type {type(value).__name__}")
         return self._pack[type(value)](value, path)
@@ -96,7 +96,7 @@ class _Packer:
         return {"dict": [[key, self.document(value, f"{path}[{key!r}]")] for key, value in values.items()]}
 
     def _tensor(self, value: Tensor, path: str) -> dict[str, str]:
-        """A tensor that stands in several places (bitsandbytes has such tables) is stored once."""
+        """A tensor that is in several places of the tree (bitsandbytes has such tables) is stored once."""
         if id(value) not in self._seen:
             if value.layout is not torch.strided or value.is_meta or value.dtype not in STORABLE:
                 raise _not_storable(path, f"is a tensor of {value.dtype}, {value.layout}, on {value.device}")
@@ -126,5 +126,5 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
-    for device, there in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
-        torch.cuda.set_rng_state(there, device)
+    for device, of_device in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
+        torch.cuda.set_rng_state(of_device, device)

@@ -197,7 +197,7 @@ def progress_of(
     return Progress(
         parameters=count_parameters(run.built),
         seconds=seconds,
-        memory=_higher(before.memory, peak_memory(run.device)),
+        memory=_highest(before.memory, peak_memory(run.device)),
         tokens=Tokens(real=before.tokens.real + tokens.real, processed=before.tokens.processed + tokens.processed),
         epochs=round(epochs or before.epochs, 4),
         written_bytes=before.written_bytes + written_bytes,
@@ -208,7 +208,7 @@ def progress_of(
     )
 
 
-def _higher(before: Memory, now: Memory) -> Memory:
+def _highest(before: Memory, now: Memory) -> Memory:
     """The peak over the processes that a run has had."""
     device = [peak for peak in (before.device_peak_bytes, now.device_peak_bytes) if peak is not None]
     host = max(before.host_peak_bytes, now.host_peak_bytes)

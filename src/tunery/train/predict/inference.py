@@ -159,7 +159,7 @@ class Predictor:
 
         Args:
             answers: about the rows, where they are known already.
-            tuned_on_them: whether these are the rows that it was fitted on; then each part of them is judged by what
+            tuned_on_them: whether these are the rows that it was fitted on; then each part of them is scored with what
                 the others give.
         """
         truth = self.task.truth(examples)
@@ -312,7 +312,7 @@ def _refuse_trained_rows(card: "Card", splits: Splits, split: str) -> str:
     split without one are drawn from the training file, and another file gives another draw.
 
     Raises:
-        DataError: when training rows are in it, or nobody can know whether they are.
+        DataError: when training rows are in it, or it cannot be known whether they are.
     """
     if card.data is None:
         return ""

@@ -188,26 +188,26 @@ def _name(source: Path) -> str:
 
 def _refuse_missing(keep: tuple[str, ...] | None, data: Data, rows: Sequence[Row], *, source: str) -> None:
     """Look whether the columns are there that the output is to have: those asked for, else the id of the config."""
-    there = dict.fromkeys(column for row in rows for column in row)
+    columns = dict.fromkeys(column for row in rows for column in row)
     for column in keep or ():
-        if column not in there:
-            raise DataError(f"{source}: there is no column {column!r} to keep; {did_you_mean(column, there)}")
-    if keep is None and data.id is not None and data.id not in there:
+        if column not in columns:
+            raise DataError(f"{source}: there is no column {column!r} to keep; {did_you_mean(column, columns)}")
+    if keep is None and data.id is not None and data.id not in columns:
         rule = f"predictions carry the column {data.id!r} that identifies a row (data.id)"
-        remedy = f"name the columns to carry with --keep, or mend the file: {did_you_mean(data.id, there)}"
+        remedy = f"name the columns to carry with --keep, or mend the file: {did_you_mean(data.id, columns)}"
         raise DataError(f"{source}: {rule}, but there is none; {remedy}")
 
 
 def _kept(row: Row, keep: tuple[str, ...] | None, *, beside: Collection[str]) -> Row:
     """What the output has of a row of the input; a column with the name of one beside it gets another."""
     cells = row if keep is None else {column: row.get(column) for column in keep}
-    named: Row = {}
+    renamed: Row = {}
     for column, cell in cells.items():
         name = column
         while name in beside or (name != column and name in cells):
             name = f"input_{name}"
-        named[name] = cell
-    return named
+        renamed[name] = cell
+    return renamed
 
 
 def _as_object(task: Task, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:

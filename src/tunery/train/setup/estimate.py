@@ -33,8 +33,6 @@ RANDOM: Final = 2**13
 """Bytes of the states of torch's random generators."""
 ALLOCATOR: Final = 3
 """Numbers per parameter that a rank allocator keeps (AdaLoRA: two averages, and what the cut left)."""
-
-
 WORTH_SAYING: Final = 0.02
 """Share of the free space from which it is said what a run will take."""
 
@@ -116,8 +114,8 @@ def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: R
     demand, used = _DEMANDS[rule.low_disk], store.used()
     all_kept = 0 if n_jobs is None else store.most_kept
     trials = min(1, all_kept) if demand.frees_others else all_kept
-    least, there = estimate(sizes, demand.rule(rule), trials=trials), min(used, trials * sizes.weights)
-    others = 0 if demand.frees_others else used - there
+    least, stored = estimate(sizes, demand.rule(rule), trials=trials), min(used, trials * sizes.weights)
+    others = 0 if demand.frees_others else used - stored
     disk = shutil.disk_usage(_existing(folder.path))
     held = f" beside {size_text(others)} of other trials" if others else ""
     remedy = "or ask for less: a smaller checkpoint.keep_last, a smaller model, a PEFT method"
@@ -125,7 +123,7 @@ def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: R
         refused = f"checkpoint.max_disk allows {size_text(rule.max_disk)}, but this run needs {least}{held}"
         raise FolderError(f"{refused}; allow more, {remedy}")
     kept_free = rule.min_free * disk.total if demand.keeps_free else 0
-    if demand.needs_room and least.peak - there + kept_free > disk.free:
+    if demand.needs_room and least.peak - stored + kept_free > disk.free:
         refused = f"the file system of {str(folder.path)!r} has {size_text(disk.free)} free"
         reserve = f" and checkpoint.min_free keeps {size_text(kept_free)} of it" if kept_free else ""
         raise FolderError(f"{refused}{reserve}, but this run needs {least}; choose another --out, {remedy}")

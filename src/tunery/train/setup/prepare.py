@@ -1,5 +1,6 @@
 """From a config to data that is ready to train on; trials of a study share it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -9,8 +10,9 @@ from typing import Any, Final
 from tunery.data.batches import Targets
 from tunery.data.checks.check import inspect, refuse_fatal
 from tunery.data.encode import Encoded
-from tunery.data.examples import Example, Splits
-from tunery.data.row_table import RowTable
+from tunery.data.examples import Example, Split, Splits
+from tunery.data.row_table import Array, RowTable
+from tunery.errors import ModelError
 from tunery.model.backbones.backbone import load_config, load_tokenizer, require_weights
 from tunery.model.backbones.catalog import Base, recorded_base, resolve
 from tunery.schema import RunConfig
@@ -42,6 +44,20 @@ class Prepared:
     def record(self) -> DataRecord:
         """What `result.json` says about the data."""
         return data_record(self.splits, self.findings)
+
+    def label_numbers(self, method: str) -> Array:
+        """Labels of the training rows as numbers, for a method that gives one vector of logits a text.
+
+        Raises:
+            ModelError: the task asks the model for something else.
+        """
+        numbers = self.task.label_numbers(self.truth["train"])
+        if numbers is None or len(self.task.outputs) != 1:
+            raise ModelError(
+                f"peft.method={method} gives one vector of logits a text, but this task asks the model for "
+                f"{', '.join(self.task.outputs)}; take peft.method=lora"
+            )
+        return numbers
 
 
 def prepare(config: RunConfig, *, base: str | None = None, trust_remote_code: bool = False) -> Prepared:
@@ -93,7 +109,8 @@ def _base(spec: Model, digest: str | None, *, trust_remote_code: bool) -> Base:
 
 
 def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Finding]:
-    """What a run is judged by has to exist on validation, whatever the model answers; on test it would be missed."""
+    """The objective and the watched metric must be defined on validation, whatever the model answers; on test a warning
+    says so."""
     for name, metrics in (("validation", (config.objective, config.watched)), ("test", (config.objective,))):
         truth = prepared.truth[name]
         if not len(truth):
@@ -160,15 +177,15 @@ def _examined(
     """
     tokenizer = load_tokenizer(base)
     task = make_task(spec, label_names(spec, data, splits.train))
-    some = {split.name: _some(split.examples, most_rows) for split in splits}
-    say(f"counting the tokens of {sum(map(len, some.values())):,} rows")
-    encoded = {name: task.features(rows, tokenizer, max_length=max_length) for name, rows in some.items()}
+    sample = {split.name: _sample(split.examples, most_rows) for split in splits}
+    say(f"counting the tokens of {sum(map(len, sample.values())):,} rows")
+    encoded = {name: task.features(rows, tokenizer, max_length=max_length) for name, rows in sample.items()}
     load_config(base, outputs=task.outputs, tokenizer=tokenizer)  # refuses a tokenizer that is not the model's
-    targets = {name: task.targets(rows, encoded[name]) for name, rows in some.items()}
+    targets = {name: task.targets(rows, encoded[name]) for name, rows in sample.items()}
     truth = {split.name: task.truth(split.examples) for split in splits}
     lengths = {name: features.tokens_of_rows() for name, features in encoded.items()}
     truncated = {name: features.truncated for name, features in encoded.items()}
-    shares = {split.name: len(split.examples) / max(1, len(some[split.name])) for split in splits}
+    shares = {split.name: len(split.examples) / max(1, len(sample[split.name])) for split in splits}
     say("looking for duplicates and other findings")
     findings = inspect(
         splits,
@@ -181,23 +198,20 @@ def _examined(
         unknown={name: features.unknown for name, features in encoded.items()},
         alike={name: round(features.alike * shares[name]) for name, features in encoded.items()},
     )
-    if sampled := {name: len(rows) for name, rows in some.items() if shares[name] > 1}:
+    if sampled := {name: len(rows) for name, rows in sample.items() if shares[name] > 1}:
         counts = ", ".join(f"{name} {count:,}" for name, count in sampled.items())
         message = f"tokens were counted in some rows from everywhere ({counts}); a run counts all of them"
         findings.append(Finding(level="info", code="sample", message=message))
     return Prepared(task, base, tokenizer, splits, encoded, targets, truth, tuple(findings))
 
 
-def _some(examples: Sequence[Example], most_rows: int | None) -> Sequence[Example]:
-    """At most so many, from everywhere."""
+def _sample(examples: Sequence[Example], most_rows: int | None) -> Sequence[Example]:
+    """At most so many rows, at equal distances."""
     step = 1 if most_rows is None else -(-len(examples) // most_rows)
     return examples if step <= 1 else examples[::step]
 
 
-def _split_record(split: Any) -> SplitRecord:
-    labels: dict[str, int] = {}
-    for example in split.examples:
-        for label in example.labels:
-            labels[label] = labels.get(label, 0) + 1
-    counts = dict(sorted(labels.items()))
-    return SplitRecord(rows=len(split.examples), digest=split.digest, source=split.source, labels=counts)
+def _split_record(split: Split) -> SplitRecord:
+    counts = Counter(label for example in split.examples for label in example.labels)
+    labels = dict(sorted(counts.items()))
+    return SplitRecord(rows=len(split.examples), digest=split.digest, source=split.source, labels=labels)

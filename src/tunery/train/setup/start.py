@@ -48,7 +48,7 @@ def begin_with(
     _refuse_trained_rows(run, card, source, say=say)
     spec = card.config.model
     with torch.random.fork_rng(devices=[]):  # training draws the same numbers whether it started from a run or not
-        before = load_exported(
+        source_model = load_exported(
             folder,
             model_spec=spec,
             peft=card.config.peft,
@@ -56,12 +56,12 @@ def begin_with(
             base=card.base,
             trust_remote_code=trust_remote_code,
         )
-    weights = dict(before.named_parameters())
+    weights = dict(source_model.named_parameters())
     try:
         load_trainable(run.built, {name: weights[name] for name in run.built.trainable & weights.keys()})
     except ModelError as error:
         raise ModelError(f"the weights of {str(source)!r} do not fit this config: {error} {_MERGED}") from error
-    _require_same_answers(run, before, source)
+    _require_same_answers(run, source_model, source)
     return Start(run=str(source.resolve()), digest=_digest(trainable_state(run.built)), step=card.step)
 
 
@@ -69,19 +69,19 @@ def _refuse_other_kind(run: Assembled, card: Card, source: Path) -> None:
     """What can be told without reading any weights."""
     if card.combination is not None:
         raise ModelError(f"a run starts from one model, but {str(source)!r} is an ensemble; name one of its members")
-    ours, theirs = run.prepared.task.labels, card.task.labels
-    if ours != theirs:
-        differ = sorted({*ours} ^ {*theirs})
-        what = f"{', '.join(map(repr, differ[:5]))} are in one of them only" if differ else "their order differs"
+    labels, source_labels = run.prepared.task.labels, card.task.labels
+    if labels != source_labels:
+        in_one = sorted({*labels} ^ {*source_labels})
+        difference = f"{', '.join(map(repr, in_one[:5]))} are in one of them only" if in_one else "their order differs"
         raise ModelError(
-            f"a run that starts from {str(source)!r} needs its {len(theirs)} labels in their order, but the training "
-            f"rows have {len(ours)}: {what}; start from the base model instead"
+            f"a run that starts from {str(source)!r} needs its {len(source_labels)} labels in their order, but the "
+            f"training rows have {len(labels)}: {difference}; start from the base model instead"
         )
-    method, before = written_name(type(run.config.peft)), written_name(type(card.config.peft))
-    if method != before:
+    method, source_method = written_name(type(run.config.peft)), written_name(type(card.config.peft))
+    if method != source_method:
         raise ModelError(
-            f"{str(source)!r} was trained with peft.method={before}, and its weights have no place in a model with "
-            f"peft.method={method}; set peft.method={before}"
+            f"{str(source)!r} was trained with peft.method={source_method}, and its weights have no place in a model "
+            f"with peft.method={method}; set peft.method={source_method}"
         )
 
 
@@ -112,12 +112,12 @@ def _refuse_trained_rows(run: Assembled, card: Card, source: Path, *, say: Calla
             )
 
 
-def _require_same_answers(run: Assembled, before: nn.Module, source: Path) -> None:
+def _require_same_answers(run: Assembled, source_model: nn.Module, source: Path) -> None:
     """Where what is frozen, a scale or a pooling differs, the same parameters make another model."""
     prepared, rows = run.prepared, run.prepared.splits.validation.examples[:ROWS]
     now, then = (
         Network(module, prepared.tokenizer, config=run.config, task=prepared.task)
-        for module in (run.built.module, before)
+        for module in (run.built.module, source_model)
     )
     difference = gap(now.answers(rows, precision="fp32").flat(), then.answers(rows, precision="fp32").flat())
     if not difference <= TOLERANCE:

@@ -10,8 +10,9 @@ from tunery.model.backbones.catalog import Base, resolve
 from tunery.schema.config.model import Model
 
 Texts = tuple[str, str | None]
+"""A text, and the second one of a pair."""
 _UNKNOWN: Final = ("[UNK]", "<unk>")
-"""Tokens that stand for what a vocabulary lacks; others that a tokenizer calls so have another use."""
+"""Tokens for what a vocabulary lacks; other tokens that a tokenizer gives as its unknown one have another use."""
 
 
 class TokenCounts:
@@ -76,8 +77,8 @@ def _of_transformers(base: Base) -> TokenCounts:
 
     def of(texts: Sequence[Texts]) -> list[list[int]]:
         seconds = [second or "" for _, second in texts] if any(second is not None for _, second in texts) else None
-        found = tokenizer([first for first, _ in texts], seconds, return_attention_mask=False, verbose=False)
-        return [list(ids) for ids in found["input_ids"]]
+        encoded = tokenizer([first for first, _ in texts], seconds, return_attention_mask=False, verbose=False)
+        return [list(ids) for ids in encoded["input_ids"]]
 
     special = [number for number in tokenizer.all_special_ids if number != unknown]
     return TokenCounts(base.name, of, unknown=unknown, special=special)
