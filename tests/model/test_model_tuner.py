@@ -91,6 +91,6 @@ def test_each_layer_adds_what_its_formula_says() -> None:
     assert torch.equal(at(After(dense, scale=2))(wide), dense(wide) + 2 * adapter(dense(wide)))
     assert torch.equal(at(AroundNorm(norm, scale=2))(states), norm(states + 2 * adapter(norm(states))))
     source, beside = nn.Linear(4, 6), at(Beside(dense, scale=2))
-    beside.listen(source, within=source)
+    beside.watch_input(source, within=source)
     inner = source(states)
     assert torch.equal(beside(inner), dense(inner) + 2 * adapter(states))

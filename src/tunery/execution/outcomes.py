@@ -9,7 +9,7 @@ from typing import Final
 
 from tunery.errors import DiskFull, Interrupted, NonFiniteLoss, RequestError, TuneryError
 from tunery.execution.runner import Outcome
-from tunery.train.exit_text import death
+from tunery.train.exit_text import exit_text
 
 _ASKED: Final = {-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}
 _NO_MEMORY: Final = (
@@ -52,7 +52,7 @@ def outcome_of_exit(code: int) -> Outcome:
     """The outcome of a run whose process ended without saying how; `code` is negative for a signal."""
     if code in _ASKED:
         return Outcome("interrupted", signal.Signals(-code).name)
-    return Outcome("out_of_memory" if code == -signal.SIGKILL else "failed", f"the process {death(code)}")
+    return Outcome("out_of_memory" if code == -signal.SIGKILL else "failed", f"the process {exit_text(code)}")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -64,10 +64,10 @@ def export_merged(
             f"what is merged must fit into the base's own weights, but model.quantization={spec.quantization} keeps "
             "them in fewer bits; export without --merge"
         )
-    peft, carrier, heads = _read(
+    peft, model, heads = _read(
         source, tokenizer, spec=spec, peft=peft, outputs=outputs, base=base, trust_remote_code=trust_remote_code
     )
-    merged = METHODS[type(peft)].merge(peft, carrier)
+    merged = METHODS[type(peft)].merge(peft, model)
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
         merged.save_pretrained(folder)
@@ -96,10 +96,10 @@ def load_exported(
             weights than `base`, the tokenizer has more tokens than the model, or the model needs code that this call
             does not permit.
     """
-    _, carrier, heads = _read(
+    _, model, heads = _read(
         folder, tokenizer, spec=model_spec, peft=peft, outputs=outputs, base=base, trust_remote_code=trust_remote_code
     )
-    return assemble(carrier, heads).eval()
+    return assemble(model, heads).eval()
 
 
 def _write_rest(
@@ -129,7 +129,7 @@ def _read(
 ) -> tuple[Peft, nn.Module, nn.ModuleDict | None]:
     """The method that is still apart from the model, the part that `save_pretrained` writes, and tunery's own heads."""
     whole = (folder / WHOLE_MODEL).is_file()
-    apart: Peft = NoPeft() if whole else peft
+    method: Peft = NoPeft() if whole else peft
     if whole:
         source = exported_base(folder, spec, trust_remote_code=trust_remote_code)
     elif base is None:
@@ -137,12 +137,12 @@ def _read(
     else:
         source = recorded_base(spec, base, trust_remote_code=trust_remote_code)
         require_weights(source, base)
-    carrier, _ = load_base(spec, base=source, outputs=outputs, tokenizer=tokenizer, complete=whole)
-    model = METHODS[type(apart)].load(apart, carrier, folder)
-    heads = make_heads(spec.head, outputs, width=carrier.model.config.hidden_size)
+    loaded, _ = load_base(spec, base=source, outputs=outputs, tokenizer=tokenizer, complete=whole)
+    model = METHODS[type(method)].load(method, loaded, folder)
+    heads = make_heads(spec.head, outputs, width=loaded.model.config.hidden_size)
     if heads is not None:
         _load_heads(heads, folder)
-    return apart, model, heads
+    return method, model, heads
 
 
 def _load_heads(heads: nn.ModuleDict, folder: Path) -> None:

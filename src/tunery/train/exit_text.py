@@ -1,10 +1,10 @@
-"""How a process ended that owes an answer. Imports nothing heavy."""
+"""How a process ended that should have answered, in words. Imports nothing heavy."""
 
 import signal
 
 
-def death(code: int) -> str:
-    """In words that follow the process' name: `was killed by SIGSEGV`. `code` is negative for a signal."""
+def exit_text(code: int) -> str:
+    """Words that follow the process' name: `was killed by SIGSEGV`. `code` is negative for a signal."""
     if code >= 0:
         return f"ended with exit code {code} and no answer"
     hint = "; the system does that when memory runs out" if code == -signal.SIGKILL else ""

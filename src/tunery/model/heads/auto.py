@@ -1,4 +1,4 @@
-"""`model.head: auto`: the head that suits a base, told from its files."""
+"""`model.head: auto`: the head that suits a base, found in its files."""
 
 import json
 from contextlib import suppress

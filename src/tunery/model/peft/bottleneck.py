@@ -1,5 +1,5 @@
 """Bottleneck adapters: Pfeiffer et al. 2021 (arXiv 2005.00247), Houlsby et al. 2019 (arXiv 1902.00751), and the
-parallel form of He et al. 2022 (arXiv 2110.04366). `adapters` is told where they go and what they are.
+parallel form of He et al. 2022 (arXiv 2110.04366). `adapters` takes where they go and what they are.
 """
 
 import math

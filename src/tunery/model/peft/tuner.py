@@ -38,7 +38,7 @@ class AdapterLayer(nn.Module, BaseTunerLayer, ABC):
         """Add the adapter where the base layer's weights are."""
         self.bottleneck[DEFAULT] = adapter.to(next(self.base_layer.parameters()).device).train(self.training)
 
-    def listen(self, source: nn.Module, *, within: nn.Module) -> None:
+    def watch_input(self, source: nn.Module, *, within: nn.Module) -> None:
         """Called with the module that is first to read the block's input, where the config names one, and with the
         transformer layer that both are in."""
 
@@ -74,24 +74,24 @@ class Beside(AdapterLayer):
         super().__init__(base_layer, scale=scale)
         self._seen: Tensor | None = None
 
-    def listen(self, source: nn.Module, *, within: nn.Module) -> None:
+    def watch_input(self, source: nn.Module, *, within: nn.Module) -> None:
         """Remember what `source` is called with first in each pass through the layer, until `forward` takes it.
 
         DeBERTa calls its query a second time, with the embeddings of relative positions.
         """
         within.register_forward_pre_hook(self._forget)
-        source.register_forward_pre_hook(self._notice)
+        source.register_forward_pre_hook(self._remember)
 
     def _forget(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self._seen = None
 
-    def _notice(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
+    def _remember(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
         if self._seen is None:
             self._seen = args[0]
 
     def forward(self, states: Tensor) -> Tensor:
         """(batch, tokens, in) -> (batch, tokens, hidden)"""
-        # Taken and forgotten, so that no graph outlives its step; a checkpointed block is run, and noticed, anew.
+        # Taken and forgotten, so that no graph outlives its step. A checkpointed block runs again, with its hooks.
         block_input, self._seen = cast(Tensor, self._seen), None
         return cast(Tensor, self.base_layer(states) + self.added(block_input))
 
@@ -138,7 +138,7 @@ class Tuner(BaseTuner):
         layer.train(target.training)
         if current_key in peft_config.reads:
             source, within = map(self.model.get_submodule, peft_config.reads[current_key])
-            layer.listen(source, within=within)
+            layer.watch_input(source, within=within)
         layer.put(peft_config.make())
         self.model.set_submodule(current_key, layer)
 

@@ -1,6 +1,6 @@
 """Tensors at rest: one object per distinct set of tensors, named by the digest of what it holds.
 
-Imports torch, through `packing`, only where tensors are stored or read: what lies there can be told without.
+Imports torch, through `packing`, only where tensors are stored or read, not where objects are listed or removed.
 """
 
 import re

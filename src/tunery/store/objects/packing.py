@@ -111,8 +111,9 @@ def _encoded(entry: Entry, rows: Rows, base: Tensor | None, compress: bool) -> t
 
 def _pretrained_rows(entry: Entry, base: Tensor | None) -> Rows | None:
     """The pretrained values of a tensor, if they are of its dtype and shape."""
-    alike = base is not None and (base.dtype, tuple(base.shape)) == (entry.torch_dtype, entry.shape)
-    return rows_of(base) if base is not None and alike else None
+    if base is None or (base.dtype, tuple(base.shape)) != (entry.torch_dtype, entry.shape):
+        return None
+    return rows_of(base)
 
 
 def _base(path: Path, contents: Contents, reference: Reference | None) -> Mapping[str, Tensor]:

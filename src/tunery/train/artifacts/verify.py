@@ -25,7 +25,7 @@ from tunery.data.row_table import Array, gap
 from tunery.errors import ExportMismatch
 from tunery.train.artifacts.fork import Fork
 from tunery.train.artifacts.reader import serve
-from tunery.train.exit_text import death
+from tunery.train.exit_text import exit_text
 from tunery.train.predict.inference import Answerer
 
 COMMAND: Final = (sys.executable, "-P", "-m", "tunery.train.artifacts.reader")
@@ -119,7 +119,7 @@ class Reader:
                     body = stdout.read(size)
                     if len(body) == size:
                         return head, body
-                ending = death(process.wait())
+                ending = exit_text(process.wait())
                 raise ExportMismatch(f"the process that reads the exported model back {ending}; {_NOTHING}")
             except BaseException:
                 process.kill()  # a late answer must not be taken for the next one's
