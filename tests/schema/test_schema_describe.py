@@ -3,7 +3,7 @@
 import json
 
 from tunery.schema.config.run import RunConfig
-from tunery.schema.reading.describe import (
+from tunery.schema.describe import (
     config_markdown,
     config_schema,
     record_markdown,

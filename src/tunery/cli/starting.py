@@ -171,7 +171,7 @@ def schema(
 
 def _published() -> dict[str, Published]:
     from tunery.optim.plots import schedule_plots
-    from tunery.schema.reading import describe
+    from tunery.schema import describe
     from tunery.schema.space.yaml_file import default_space
 
     records = {

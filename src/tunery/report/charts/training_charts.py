@@ -13,7 +13,7 @@ from tunery.errors import shortened
 from tunery.report.charts.figure import PLACEHOLDERS, Size, render_chart
 from tunery.report.compute.parallel import SHADES, Parallel
 from tunery.report.compute.parameter_axes import Axis
-from tunery.report.compute.run_and_study import Curve, Curves, History, Limits, RunCurves, Series
+from tunery.report.compute.run_and_study import Curve, Curves, History, Limits, RunCurves, Series, with_margin
 from tunery.report.markup import Html
 from tunery.report.text.formatting import metric_name
 
@@ -208,9 +208,7 @@ def _limits(series: Sequence[Series]) -> Limits:
     values = [value for one in series for value in one.y if value is not None]
     if not values:
         return Limits(0.0, 1.0, 0)
-    low, high = min(values), max(values)
-    room = 0.05 * (high - low) or max(abs(low) * 0.02, 1e-3)
-    return Limits(low - room, high + room, 0)
+    return Limits(*with_margin(min(values), max(values)), 0)
 
 
 def _scale(axes: "Axes", *, x: str, y: str, limits: Limits) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from tunery.report.compute.run_and_study import Limits
+from tunery.report.compute.run_and_study import Limits, with_margin
 from tunery.report.text.cost_units import PLAIN, SIZES, TIMES, Units, unit_for, wide
 from tunery.report.text.numbers import finite
 from tunery.schema.results.comparison import ComparisonResult, MethodSummary
@@ -124,9 +124,7 @@ def interval_limits(rows: Sequence[Interval]) -> Limits:
         with_value,
     )
     numbers = _numbers(shown)
-    low, high = min(numbers), max(numbers)
-    room = 0.06 * (high - low) or max(abs(high) * 0.02, 1e-3)
-    return Limits(low - room, high + room, len(with_value) - len(shown))
+    return Limits(*with_margin(min(numbers), max(numbers), share=0.06), len(with_value) - len(shown))
 
 
 def _reach(rows: Sequence[Interval]) -> float:

@@ -100,10 +100,14 @@ def view_limits(values: Iterable[float], direction: Direction) -> Limits:
     best, quartile = ordered[0], ordered[-1 - len(ordered) // 4]
     worst = best - 4 * (best - quartile)
     shown = [value for value in ordered if best == quartile or not is_better(worst, value, direction=direction)]
-    low, high = min(shown), max(shown)
-    room = 0.05 * (high - low) or max(abs(high) * 0.02, 1e-3)
-    low, high = low - room, high + room
+    low, high = with_margin(min(shown), max(shown))
     return Limits(low, high, sum(not low <= value <= high for value in ordered))
+
+
+def with_margin(low: float, high: float, share: float = 0.05) -> tuple[float, float]:
+    """Limits of an axis, wider by a share of their distance on either side, or by a little where they are equal."""
+    margin = share * (high - low) or max(abs(high) * 0.02, 1e-3)
+    return low - margin, high + margin
 
 
 def within(values: Sequence[float], limits: Limits) -> list[float]:
@@ -133,7 +137,7 @@ def history(study: StudyResult) -> History:
     valued = [(trial, trial_value(trial, study.direction)) for trial in trials]
     points = [Point(trial.number, value, trial.status) for trial, value in valued if value is not None]
     best = _improvements(points, study.direction)
-    marked = {number for number, _ in best} | ({study.best.number} if study.best else set())
+    marked = {study.winner, *(number for number, _ in best)}
     kept = {index for index, point in enumerate(points) if point.number in marked}
     if best:
         best.append((trials[-1].number, best[-1][1]))
@@ -160,7 +164,7 @@ def learning_curves(study: StudyResult) -> Curves:
     reached = [[value for value in curve.values if value is not None] for curve in curves]
     tops = [best_of(values, study.direction) for values in reached]
     kept = best_indices(tops, study.direction, most=_BEST_CURVES)
-    kept |= {index for index, curve in enumerate(curves) if study.best and curve.number == study.best.number}
+    kept |= {index for index, curve in enumerate(curves) if curve.number == study.winner}
     shown = tuple(curves[index] for index in sampled(len(curves), MOST_CURVES, kept=kept))
     limits = view_limits((value for values in reached for value in values), study.direction)
     return Curves(shown, limits, len(curves))

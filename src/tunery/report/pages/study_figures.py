@@ -27,22 +27,18 @@ def history_section(study: StudyResult) -> Html:
         return section("History", tag("p", "No trial has a value.", class_="quiet"))
 
     def draw(size: Size) -> Html:
-        return history_chart(values, objective=study.objective, best=_winner(study), size=size)
+        return history_chart(values, objective=study.objective, best=study.winner, size=size)
 
     statuses = {point.status for point in values.points}
     marks = [("done", "dot", "completed")] if "completed" in statuses else []
     marks += [("stopped", "cross", "pruned, at its best epoch")] if "pruned" in statuses else []
     marks += [("", "dot", "running")] if "running" in statuses else []
     marks += [("best", "line", "best so far")] if values.best else []
-    marks += [("best", "ring", f"trial {_winner(study)}, the winner")] if study.best else []
+    marks += [("best", "ring", f"trial {study.winner}, the winner")] if study.best else []
     caption = _beyond(values.limits.hidden, "trial")
     if len(values.points) < values.of:
         caption += f" An even sample of {len(values.points):,} of {values.of:,} trials is drawn; the line is of all."
     return section("History", legend(*marks), figure(draw, wide=_WIDE, phone_height=270, caption=caption.strip()))
-
-
-def _winner(study: StudyResult) -> int | None:
-    return study.best.number if study.best else None
 
 
 def _beyond(hidden: int, noun: str) -> str:
@@ -57,11 +53,11 @@ def curves_section(study: StudyResult, stopped: Pruning) -> Html | None:
         return None
 
     def draw(size: Size) -> Html:
-        return curves_chart(curves, objective=study.objective, best=_winner(study), size=size)
+        return curves_chart(curves, objective=study.objective, best=study.winner, size=size)
 
     marks = [("done", "line", "not pruned")]
     marks += [("stopped", "cross", "pruned, at its last epoch")] if stopped.stopped else []
-    marks += [("best", "line", f"trial {_winner(study)}, the winner")] if study.best else []
+    marks += [("best", "line", f"trial {study.winner}, the winner")] if study.best else []
     caption = f"{_beyond(curves.limits.hidden, 'value')} {sample_note(len(curves.curves), curves.of)}".strip()
     drawing = figure(draw, wide=_WIDE, phone_height=290, caption=caption)
     return section("Learning curves", legend(*marks), drawing)
@@ -102,7 +98,7 @@ def slices_section(study: StudyResult) -> Html | None:
         return None
 
     def draw(size: Size) -> Html:
-        return slice_chart(panels, best=_winner(study), size=size)
+        return slice_chart(panels, best=study.winner, size=size)
 
     note = f"What {metric_name(study.objective)} was reached with which value, the most important parameters first."
     marks = [("done", "dot", "completed")]
@@ -112,7 +108,7 @@ def slices_section(study: StudyResult) -> Html | None:
         else []
     )
     marks += [("ink", "line", "median of a category")] if any(panel.middles for panel in panels.panels) else []
-    marks += [("best", "ring", f"trial {_winner(study)}, the winner")] if study.best else []
+    marks += [("best", "ring", f"trial {study.winner}, the winner")] if study.best else []
     caption = f"{_beyond(panels.limits.hidden, 'trial')} {sample_note(panels.drawn, panels.of)}".strip()
     drawing = figure(draw, wide=(1040, 250), phone_height=210, caption=caption)
     return section("Slices", tag("p", note, class_="quiet"), legend(*marks), drawing)
@@ -127,10 +123,10 @@ def front_section(study: StudyResult) -> Html | None:
         return section("What a score costs", tag("p", "No completed trial has a value and a cost.", class_="quiet"))
 
     def draw(size: Size) -> Html:
-        return front_chart(charts, objective=study.objective, best=_winner(study), size=size)
+        return front_chart(charts, objective=study.objective, best=study.winner, size=size)
 
     marks = [("done", "dot", "completed"), ("best", "dot", "Pareto-optimal")]
-    wins = f"trial {_winner(study)}, the winner by {metric_name(study.objective)}"
+    wins = f"trial {study.winner}, the winner by {metric_name(study.objective)}"
     marks += [("best", "ring", wins)] if study.best else []
     caption = cost_axes_sentence(study.direction)
     caption += " A trial may be Pareto-optimal because of a cost that another drawing shows." if len(charts) > 1 else ""
@@ -148,10 +144,10 @@ def parallel_section(study: StudyResult) -> Html | None:
         return None
 
     def draw(size: Size) -> Html:
-        return parallel_chart(lines, best=_winner(study), size=size)
+        return parallel_chart(lines, best=study.winner, size=size)
 
     marks = [("", "ramp", "completed, worst to best"), ("stopped", "line", "pruned")]
-    marks += [("best", "line", f"trial {_winner(study)}, the winner")] if study.best else []
+    marks += [("best", "line", f"trial {study.winner}, the winner")] if study.best else []
     note = "One line per trial. A line breaks where its trial has no such parameter."
     left_out = f"Less important and not drawn: {enumerated(lines.left_out, 12)}." if lines.left_out else ""
     caption = f"{left_out} {sample_note(len(lines.lines), lines.of)}".strip()

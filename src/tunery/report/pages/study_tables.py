@@ -50,10 +50,9 @@ def rescored_section(study: StudyResult) -> Html | None:
         return None
     seeds = list(dict.fromkeys(seed for again in study.rescored for seed in again.seeds))
     header = [("trial", "n"), *((f"seed {seed}", "n") for seed in seeds), ("mean", "n"), ("", None)]
-    best = study.best.number if study.best else None
     rows = []
     for again in study.rescored:
-        values, wins = dict(zip(again.seeds, again.values, strict=True)), again.number == best
+        values, wins = dict(zip(again.seeds, again.values, strict=True)), again.number == study.winner
         cells = [number_cell(again.number, str), *(number_cell(values.get(seed)) for seed in seeds)]
         cells += [number_cell(again.mean), tag("td", "winner" if wins else None)]
         rows.append(tag("tr", cells, class_="winner" if wins else None))

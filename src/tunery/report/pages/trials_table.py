@@ -33,11 +33,10 @@ def trials_section(study: StudyResult) -> Html:
     rows = leaderboard_rows(study)
     shown = rows if len(rows) <= FIRST_ROWS + LAST_ROWS else [*rows[:FIRST_ROWS], *rows[-LAST_ROWS:]]
     columns = list(_columns(study, shown))
-    best = study.best.number if study.best else None
     body = []
     for row in shown:
         cells = [column.cell(row[column.key]) for column in columns]
-        body.append(tag("tr", cells, class_="winner" if row["number"] == best else None))
+        body.append(tag("tr", cells, class_="winner" if row["number"] == study.winner else None))
     content = table([(one.title, "n" if one.numeric else None) for one in columns], body, sortable=True)
     note = "Click a column to sort by it. Only completed trials are ranked."
     if study.rescored:

@@ -89,9 +89,9 @@ def leaderboard_csv(study: StudyResult) -> str:
 
 def _place(trial: TrialRecord, study: StudyResult, rescored: Mapping[int, int]) -> tuple[float, ...]:
     value = finite(trial.value)
-    winner = study.best is not None and trial.number == study.best.number
+    is_winner = trial.number == study.winner
     again = rescored.get(trial.number, len(rescored))
-    among_equals = ranking_key(value, trial.loss, not winner, trial.number, direction=study.direction)
+    among_equals = ranking_key(value, trial.loss, not is_winner, trial.number, direction=study.direction)
     return _ORDER.index(trial.status), value is None, again, *among_equals
 
 

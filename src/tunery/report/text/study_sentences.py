@@ -45,8 +45,7 @@ def headline(study: StudyResult) -> str:
 
 def winner_again(study: StudyResult) -> Rescored | None:
     """What the winner reached with other seeds, where it was trained again."""
-    best = study.best.number if study.best else None
-    return next((again for again in study.rescored if again.number == best and len(again.values) > 1), None)
+    return next((again for again in study.rescored if again.number == study.winner and len(again.values) > 1), None)
 
 
 def pruned_sentence(pruning: Pruning) -> str:

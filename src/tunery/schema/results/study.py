@@ -111,6 +111,11 @@ class StudyResult(Record):
     finished_at: datetime | None = None
     """When this was written, UTC."""
 
+    @property
+    def winner(self) -> int | None:
+        """Number of the best trial, if there is one."""
+        return self.best.number if self.best else None
+
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("name", self.name), ("objective", self.objective), ("counts", self.counts))
         yield from [("doubts", self.doubts)] if self.doubts else []
