@@ -10,6 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import example, given
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 import tunery
-from tunery.terminal import Terminal, shown
+from tunery.terminal import Terminal, reminding, shown
 
 SOURCES = Path(tunery.__file__).parent
 PRINTABLE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=30)
@@ -152,3 +153,17 @@ def test_the_check_finds_every_way_around(code: str, tmp_path: Path) -> None:
     path = tmp_path / "room.py"
     path.write_text(code)
     assert list(printed_elsewhere(path))
+
+
+def test_what_takes_long_is_said_again() -> None:
+    lines: SimpleQueue[str] = SimpleQueue()
+    with reminding(lines.put, seconds=0.01) as say:
+        say("reading")
+        assert lines.get(timeout=60) == "reading"
+        assert re.fullmatch(r"reading: \d+ s so far", lines.get(timeout=60))
+        say("counting")
+        assert "counting" in iter(lambda: lines.get(timeout=60), None)
+    with pytest.raises(ValueError, match="^stopped$"), reminding(lines.put) as say:
+        say("looking")
+        raise ValueError("stopped")
+    assert "looking" in iter(lambda: lines.get(timeout=60), None)

@@ -8,8 +8,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
 from typing import IO, Any, Final, final
 
 from pydantic import BaseModel
@@ -70,6 +73,34 @@ class Terminal(Console):
         """Drop what follows."""
         self.quiet = True
         _drop(self.file)
+
+
+@contextmanager
+def reminding(say: Callable[[str], None], *, seconds: float = 10) -> Iterator[Callable[[str], None]]:
+    """Something to tell what is being done: it is said, and said again with its time while it goes on.
+
+    Args:
+        say: gets what is to be said, in a thread of its own.
+        seconds: from one time to the next.
+    """
+    steps: SimpleQueue[str | None] = SimpleQueue()
+
+    def speak() -> None:
+        again, step, since = "", steps.get(), monotonic()
+        while step is not None:
+            say(again or step)
+            try:
+                again, step, since = "", steps.get(timeout=seconds), monotonic()
+            except Empty:
+                again = f"{step}: {monotonic() - since:.0f} s so far"
+
+    thread = Thread(target=speak, daemon=True)
+    thread.start()
+    try:
+        yield steps.put
+    finally:
+        steps.put(None)
+        thread.join()
 
 
 def write(text: str) -> None:

@@ -4,8 +4,12 @@ Every accepted shape goes the whole way: `init` writes a config, and `check` fin
 """
 
 import gzip
+import io
 import json
+import pickle
 import random
+import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,7 +23,7 @@ from fast_and_slow import slow_but
 from tunery.cli import main
 from tunery.data.first_config.profiles import are_pair, name_words
 from tunery.data.reading.given import examples_from
-from tunery.data.reading.load import read_file
+from tunery.data.reading.load import read_file, unchanged_content
 from tunery.errors import DataError
 from tunery.schema import load_config
 from tunery.schema.config.run import RunConfig
@@ -222,6 +226,12 @@ READ: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any], str
         {"label": "correctLabel"},
         "'correctLabel' is taken",
     ),
+    "questions as names": (
+        {"a.csv": lines(text, label, header="What do you think of the new lamp in the garden?,Your group?")},
+        (),
+        {"text": "What do you think of the new lamp in the garden?", "label": "Your group?"},
+        "if it is a row, name them: --columns text,label",
+    ),
     "stars": (
         {"a.csv": lines(text, lambda n: str(n % 5 + 1), header="review,stars")},
         (),
@@ -389,7 +399,20 @@ REFUSED: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], str]]] = {
     "words that the model lacks": (
         {"a.jsonl": "\n".join(json.dumps(row, ensure_ascii=False) for row in CHINESE)},
         (),
-        "of the tokens of 90 rows are unknown to minilm: they all look alike to it. Take a model for the language",
+        "of the tokens of 90 rows of train are unknown to minilm: they all look alike to it. Take a model for",
+    ),
+    "words that the model lacks, in the test file": (
+        {
+            "train.csv": PLAIN,
+            "test.csv": "text,label\n" + "".join(f"{row['text']},{label(n)}\n" for n, row in enumerate(CHINESE)),
+        },
+        (),
+        "of the tokens of 90 rows of test are unknown to minilm",
+    ),
+    "lists where texts are named": (
+        {"a.jsonl": "\n".join(json.dumps({"words": text(n).split(), "label": n % 2}) for n in range(99))},
+        ("--text", "words"),
+        "must hold a text, but got ['",
     ),
     "several lists": (
         {"a.json": json.dumps({"train": [["t", "l"]] * 8, "val": [["t", "l"]]})},
@@ -435,6 +458,16 @@ REFUSED: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], str]]] = {
         (),
         "label: short values, 1 different in 1 rows",
     ),
+    "a class in one row of two classes": (
+        {"a.csv": lines(text, lambda n: "spam" if n == 7 else "ham", header="text,label")},
+        (),
+        "a split needs at least two classes, but every row of validation is 'ham'",
+    ),
+    "a text by several authors": (
+        {"a.csv": lines(lambda n: text(n % 30), label, lambda n: f"u{n % 40}", header="text,label,author")},
+        (),
+        "a text may be in one split only, but the same texts are in",
+    ),
     "half of the texts with two labels": (
         {"a.csv": lines(lambda n: text(n // 2), label, header="text,label")},
         (),
@@ -450,6 +483,54 @@ def test_what_is_refused_and_how_it_is_said(tmp_path: Path, capsys: pytest.Captu
     outcome = init(save(tmp_path, files), capsys, *flags)
     assert outcome.code == 2 and said in outcome.said, outcome.said
     assert len(outcome.said) < 3000 and not (tmp_path / "first.yaml").exists()
+
+
+SORTS: Final[dict[str, tuple[Callable[[int], str], str]]] = {
+    "dates": (lambda n: f"2021-{n % 12 + 1:02}-{n % 28 + 1:02}", "a date"),
+    "times": (lambda n: f"Mon Apr {n % 30 + 1:02} 22:{n % 49:02}:{n % 11:02} PDT 2009", "a date"),
+    "addresses": (lambda n: f"https://example.org/{n}", "an address"),
+    "mail": (lambda n: f"u{n}@example.org", "an address"),
+    "long numbers": (lambda n: str(14_678_103 + n * 31), "a number"),
+    "fractions": (lambda n: f"0.{n * 37 % 1000:03}", "a number"),
+    "a count": (str, "a number"),
+}
+"""A column by row, and what is said of its first cell where it stands in the place of a name."""
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_first_line_with_a_cell_of_the_sort_below_it_is_a_row(tmp_path: Path, sort: str) -> None:
+    column, called = SORTS[sort]
+    rows = lines(column, text, lambda n: label(n) if n else "only in the first line")
+    path = save(tmp_path, {"a.csv": rows})
+    with pytest.raises(DataError, match=f"is {called}, as what stands below it.*--columns column_1,text,label"):
+        read_file(path)
+    assert len(read_file(path, columns=("seen", "text", "label")).rows) == 120
+    assert len(read_file(save(tmp_path, {"b.csv": "seen,text,label\n" + rows})).rows) == 120
+
+
+QUESTION = "What do you think of the new lamp in the garden?"
+NAMES: Final[dict[str, tuple[str, tuple[Callable[[int], str], ...], bool]]] = {
+    "questions beside a time": (
+        f"Timestamp,{QUESTION},In which group are you now?",
+        (SORTS["dates"][0], text, label),
+        False,
+    ),
+    "a question and an answer": (f"{QUESTION},Group", (text, label), True),
+    "ticked boxes": ("text,label,ham", (text, label, lambda n: ("", "ham")[n % 3 == 0]), False),
+    "years": ("text,2019,2020", (text, lambda n: str(n % 7), lambda n: str(n % 5)), False),
+    "places": ("0,1,2", (lambda n: str(n + 1), text, label), False),
+    "numbers above words": ("10200,10201", (text, label), False),
+    "shares": ("text,0.25,0.5,mean", (text, *3 * [lambda n: f"{n * 7 % 100 / 100:.2f}"]), False),
+}
+"""A first line of names, what stands below it, and whether it is doubted."""
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_names_of_any_kind_are_names(tmp_path: Path, kind: str) -> None:
+    header, columns, is_doubted = NAMES[kind]
+    rows, notes = read_file(save(tmp_path, {"a.csv": lines(*columns, header=header)}))
+    assert len(rows) == 120 and [*rows[0]] == header.split(",")
+    assert any("if it is a row, name them: --columns" in note for note in notes) is is_doubted
 
 
 def test_advice_that_is_followed_loses_no_row(tmp_path: Path) -> None:
@@ -495,9 +576,89 @@ def test_ten_thousand_columns_and_a_very_long_cell(tmp_path: Path, capsys: pytes
     assert outcome.code == 0 and len(outcome.said) < 3000
     unlabelled = save(tmp_path, {"b.csv": ",".join(["text", "kind", *names]) + "\n" + wide})
     assert len(init(unlabelled, capsys).said) < 6000
-    long = init(save(tmp_path, {"c.csv": PLAIN + "lamp " * 4_000_000 + ",ham\n"}), capsys)
+    long = init(save(tmp_path, {"c.csv": PLAIN + "lamp " * 1_000_000 + ",ham\n"}), capsys)
     assert long.code == 0 and long.config is not None
     assert accepted(long.config).encoded["train"].lengths.max() <= 512
+    longer = init(save(tmp_path, {"d.csv": PLAIN + "lamp " * 2_000_001 + ",ham\n"}), capsys)
+    assert longer.code == 2
+    assert "a value has at most 10,000,000 characters, but that of 'text' in row 121 has 10,000,005" in longer.said
+
+
+def archive(name: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        file.writestr(name, PLAIN)
+    return packed.getvalue()
+
+
+NO_TEXT: Final[dict[str, tuple[Callable[[Path], Any], str]]] = {
+    "a zip": (lambda path: path.write_bytes(archive("a.csv")), "it is an archive without a workbook"),
+    "a damaged zip": (lambda path: path.write_bytes(archive("a.csv")[:60]), "not readable as xlsx"),
+    "a png": (
+        lambda path: path.write_bytes(bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108")),
+        "but this is an image",
+    ),
+    "bytes": (lambda path: path.write_bytes(bytes([7, 0, 0, 9]) * 20), "but this is no text: byte 1 is 0"),
+    "a pickle": (lambda path: path.write_bytes(pickle.dumps(ROWS)), "but this is a pickle"),
+    "a folder": (lambda path: path.mkdir(), "{path}"),
+    "a link to nothing": (lambda path: path.symlink_to("gone.csv"), "is a link to 'gone.csv', which is not there"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_TEXT)
+def test_what_is_no_file_of_text_is_refused_by_init_check_and_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    make, said = NO_TEXT[kind]
+    path, config = tmp_path / "a.csv", tmp_path / "given.yaml"
+    make(path)
+    config.write_text("data: {train: a.csv}\ntask: {kind: classification}\nmodel: {name: minilm}\n")
+    outcome = init(path, capsys)
+    assert outcome.code == 2 and said.format(path=path) in outcome.said and not (tmp_path / "first.yaml").exists()
+    for command in (["check", str(config)], ["train", str(config), "--out", str(tmp_path / "run")]):
+        with pytest.raises(SystemExit) as left:
+            main(command)
+        printed = " ".join(capsys.readouterr().err.split())
+        assert left.value.code == 2 and said.format(path=path) in printed and "Traceback" not in printed
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_workbook_without_what_reads_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path, {"a.xlsx": workbook(tmp_path), "b.xlsx": archive("a.csv")})
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    outcome = init(path, capsys)
+    assert outcome.code == 2 and "openpyxl is not installed. Type: pip install 'tunery[xlsx]'" in outcome.said
+    assert "an archive without a workbook" in init(tmp_path / "b.xlsx", capsys).said
+
+
+class Growing(io.FileIO):
+    """A file to which another program writes a row whenever it is read."""
+
+    def read(self, size: int | None = -1, /) -> bytes | Any:
+        content = super().read(size)
+        with Path(str(self.name)).open("a") as other:
+            other.write("one more,ham\n")
+        return content
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, {"a.csv": PLAIN})
+    with path.open("rb", buffering=0) as file:
+        assert unchanged_content(file, name="a.csv") == PLAIN.encode()
+    with Growing(path) as file, pytest.raises(DataError, match="a.csv: it was written to while it was read"):
+        unchanged_content(file, name="a.csv")
+
+
+def test_a_label_in_one_row_is_named_and_keeps_no_file_from_being_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = init(save(tmp_path, {"a.csv": PLAIN + f"{text(900)},eggs\n"}), capsys)
+    assert outcome.config is not None and "eggs 1" in outcome.said
+    assert "a class needs at least 2 training rows, but 1 has one (eggs)" in " ".join(
+        finding.message for finding in accepted(outcome.config).findings
+    )
 
 
 CELLS: Final = st.sampled_from(["", " ", "a", "b", "0", "1", "1.0", "2.5", "yes", "no", "a|b", "['a', 'b']", "NONE"])

@@ -1,5 +1,6 @@
 """From a config's data section to three splits."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -46,6 +47,17 @@ def test_missing_splits_are_split_off_and_digests_tell(tmp_path: Path) -> None:
     assert grouped.test.source == "split off from train (20 %, stratified, grouped by who, seed 7)"
     groups = [{example.group for example in split.examples} for split in grouped]
     assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
+
+
+def test_a_digest_is_that_of_lines_of_json(tmp_path: Path) -> None:
+    """Records of earlier versions hold it."""
+    texts = ['a "b"\n', "\u00e9\u2028", "\ud83d\ude00", "", "\\", " c "] * 400
+    lines = [{"text": f"{one}{n}", "other": one, "labels": ["x", "\u00fc"][: n % 3]} for n, one in enumerate(texts)]
+    path = save(tmp_path / "train.jsonl", lines)
+    splits = read_splits(Data(train=path, test=path, validation=path, text_pair="other", id="text"), ANY, seed=0)
+    lists = [[row["text"], row["other"], row["labels"], str(row["text"]).strip(), None] for row in lines]
+    expected = hashlib.sha256("".join(json.dumps(row) + "\n" for row in lists).encode())
+    assert splits.train.digest == expected.hexdigest()
 
 
 def test_csv_and_jsonl_of_the_same_data_agree(tmp_path: Path) -> None:

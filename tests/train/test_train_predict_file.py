@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tiny_runs import config, write_rows
+from tunery.cli import main
 from tunery.errors import DataError, OutputError, RequestError
 from tunery.train.fit import fit
 from tunery.train.predict.inference import load
@@ -38,6 +39,7 @@ def runs(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             folder.parent.mkdir()
             files = _labelled(folder.parent, multilabel=kind == "multilabel")
             files |= {"text_pair": "other"} if kind == "pairs" else {}
+            files |= {"text": ["other", "text"]} if kind == "joined" else {}
             task = "multilabel" if kind == "multilabel" else "classification"
             short = {"epochs": 1, "batch_size": 8}
             fit(config(str(tiny_bert), {**files, "id": "id"}, kind=task, train=short), out=folder)
@@ -126,6 +128,18 @@ def test_what_is_written_is_chosen(runs: Callable[[str], Path], source: Path, tm
     assert float(row["confidence"]) == max(record["probabilities"].values())
     predict_file(run, source, table, answer=Answer(keep=()), overwrite=True)
     assert list(read(table)[0]) == ["label", "confidence"]
+
+
+def test_a_file_without_one_of_several_text_columns_is_refused(
+    runs: Callable[[str], Path], source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, target = runs("joined"), tmp_path / "out.csv"
+    with pytest.raises(SystemExit) as left:
+        main(["predict", str(run), "--input", str(source), "--output", str(target)])
+    said = " ".join(capsys.readouterr().err.split())
+    assert left.value.code == 2 and not target.exists() and "Traceback" not in said
+    assert "there is no column 'other' (data.text); did you mean 'note'? Columns there: id, text, note" in said
+    assert predict_file(run, source, target, columns=Columns(text="note,text")) == 2
 
 
 def test_a_column_of_the_input_is_never_lost_to_a_column_of_the_output(

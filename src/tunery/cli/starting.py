@@ -1,6 +1,7 @@
 """The verbs that need no run: `init`, `check`, `schema`, `models`."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -19,14 +20,12 @@ from tunery.schema.reading.utf8 import has_utf8_path
 from tunery.schema.reading.yaml_text import parse_yaml
 from tunery.schema.results.finding import Finding
 from tunery.store.study import ignore
-from tunery.terminal import Terminal, write, write_json
+from tunery.terminal import Terminal, reminding, write, write_json
 
 if TYPE_CHECKING:
     from tunery.data.first_config.infer import Guess
 
 DEFAULT_MODEL: Final = "minilm"
-LOOKED_AT_WHOLE: Final = 50_000
-"""Training rows up to which `init` reads and splits the data as a run would."""
 
 
 class SchemaName(StrEnum):
@@ -108,7 +107,7 @@ def init(
 
 
 def _refuse_what_check_refuses(data_guess: "Guess", config: str, *, folder: Path) -> None:
-    """Look at the splits as a run would see them, where that is quick; in larger files `guess` has found what there is.
+    """Look at the splits as a run would see them.
 
     Raises:
         DataError: they would be refused.
@@ -117,12 +116,12 @@ def _refuse_what_check_refuses(data_guess: "Guess", config: str, *, folder: Path
     from tunery.data.checks.label_checks import QUICK_CHECKS
     from tunery.tasks.table import read_splits
 
-    if data_guess.rows > LOOKED_AT_WHOLE:
-        return
     document = anchored(parse_yaml(config, source="the config"), folder.resolve())
     resolved = validate(document)
-    splits = read_splits(resolved.data, resolved.task.without_training_keys(), seed=resolved.data.seed)
-    refuse_fatal(inspect(splits, QUICK_CHECKS, allow=resolved.data.allow), flag="--allow")
+    data = resolved.data
+    spec = resolved.task.without_training_keys()
+    splits = read_splits(data, spec, seed=data.seed, tables=data_guess.tables)
+    refuse_fatal(inspect(splits, QUICK_CHECKS, allow=data.allow), flag="--allow")
 
 
 def check(
@@ -133,9 +132,9 @@ def check(
     require_readable(resolved.data)
     from tunery.train.setup.prepare import look_at
 
-    say = Terminal(stderr=True).say if is_large(resolved.data) else ignore
     permitted = permits_code(trust_remote_code, overrides or ())
-    examined = look_at(resolved, say=say, trust_remote_code=permitted)
+    with reminding(Terminal(stderr=True).say) if is_large(resolved.data) else nullcontext(ignore) as say:
+        examined = look_at(resolved, say=say, trust_remote_code=permitted)
     rates = [Finding(level="warning", code="learning_rate", message=sentence) for sentence in far_rates(resolved)]
     notes = [Finding(level="info", code="reading", message=note) for note in examined.splits.notes]
     show.check(examined.record(), [*examined.findings, *rates, *notes], as_json=as_json)

@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tunery.data.examples import Example, RowReader, Split, Splits
 from tunery.data.reading.cells import same_but_for_writing
@@ -21,11 +22,25 @@ SPLIT_NAMES: Final = ("train", "validation", "test")
 _SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Sizes of a split that are advised where a smaller one leaves it empty."""
 _SHOWN = 5
+_ROWS: Final = 1000
+"""Rows that are added to a digest at once."""
 
 Examples = tuple[Example, ...]
 
 
-def load_splits(data: Data, *, reader: RowReader, stratum: Stratum, seed: int) -> Splits:
+class NamedRows(NamedTuple):
+    """What one file, or one split on the Hub, has."""
+
+    name: str
+    """Of the split: the key of `data` that names the file."""
+    source: str
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+
+
+def load_splits(
+    data: Data, *, reader: RowReader, stratum: Stratum, seed: int, tables: Iterable[NamedRows] | None = None
+) -> Splits:
     """Read the named splits and split the missing ones off from train. The same arguments and files give the same.
 
     Where `data.split` names a column, it says which rows of the training file are of which split. Splitting off is
@@ -34,6 +49,7 @@ def load_splits(data: Data, *, reader: RowReader, stratum: Stratum, seed: int) -
     Args:
         reader: of the rows' annotations.
         stratum: kinds of rows of which each such split gets its share: names of the labels of a row.
+        tables: what the files have, train first; None: they are read, and let go one after the other.
 
     Raises:
         DataError: a file, column or cell is not as the config says, a split cannot be split off, or a label of
@@ -42,23 +58,10 @@ def load_splits(data: Data, *, reader: RowReader, stratum: Stratum, seed: int) -
     sources: dict[str, str] = {}
     examples: dict[str, Examples] = {}
     notes: list[str] = []
-    for name in SPLIT_NAMES:
-        if (file_or_split := getattr(data, name)) is None:
-            continue
-        if data.dataset:
-            source = f"{data.dataset}@{data.revision}:{file_or_split}"
-            rows = read_hub_rows(data.dataset, revision=data.revision, split=file_or_split)
-        else:
-            source = file_or_split
-            rows, notes_of_file = read_file(Path(file_or_split), columns=data.columns, encoding=data.encoding)
-            notes += [f"{name}: {note}" for note in notes_of_file]
-        by_split = _by_column(rows, data.split, source=source) if data.split else {name: rows}
-        for split, rows_of_split in by_split.items():
-            sources[split] = f"{source}, where {data.split} says so" if data.split else source
-            examples[split] = examples_of(rows_of_split, data, reader=reader, source=source)
-            if left_out := len(rows_of_split) - len(examples[split]):
-                total = f"{len(rows_of_split):,} rows"
-                notes.append(f"{split}: {left_out:,} of {total} left out, because they have no label")
+    for made in map(partial(_examples_by_split, data=data, reader=reader), _read(data) if tables is None else tables):
+        sources |= {name: made.source for name in made.examples}
+        examples |= made.examples
+        notes += made.notes
     shares = {name: getattr(data, f"{name}_size") for name in SPLIT_NAMES if name not in examples}
     if shares:
         examples |= _split_off(examples["train"], shares, stratum=stratum, seed=seed)
@@ -73,7 +76,41 @@ def load_splits(data: Data, *, reader: RowReader, stratum: Stratum, seed: int) -
     return Splits(train=train, validation=validation, test=test, notes=(*notes, *unseen))
 
 
-def _by_column(rows: Sequence[Row], column: str, *, source: str) -> dict[str, list[Row]]:
+def _read(data: Data) -> Iterator[NamedRows]:
+    """File by file; none is held here."""
+    for name in SPLIT_NAMES:
+        if (named := getattr(data, name)) is None:
+            continue
+        if data.dataset:
+            source = f"{data.dataset}@{data.revision}:{named}"
+            yield NamedRows(name, source, read_hub_rows(data.dataset, revision=data.revision, split=named))
+        else:
+            yield NamedRows(name, named, *read_file(Path(named), columns=data.columns, encoding=data.encoding))
+
+
+class _Examples(NamedTuple):
+    """Of one file."""
+
+    source: str
+    examples: dict[str, Examples]
+    notes: list[str]
+
+
+def _examples_by_split(table: NamedRows, *, data: Data, reader: RowReader) -> _Examples:
+    parts: dict[str, Sequence[Row]] = {table.name: table.rows}
+    source = table.source
+    if data.split:
+        parts = _by_column(table.rows, data.split, source=source)
+        source = f"{source}, where {data.split} says so"
+    examples = {name: examples_of(rows, data, reader=reader, source=table.source) for name, rows in parts.items()}
+    notes = [f"{table.name}: {note}" for note in table.notes]
+    for name, rows in parts.items():
+        if left_out := len(rows) - len(examples[name]):
+            notes.append(f"{name}: {left_out:,} of {len(rows):,} rows left out, because they have no label")
+    return _Examples(source, examples, notes)
+
+
+def _by_column(rows: Sequence[Row], column: str, *, source: str) -> dict[str, Sequence[Row]]:
     """The rows of each split that the column names, train first."""
     by_split: dict[str, list[Row]] = {name: [] for name in SPLIT_NAMES}
     unknown: Counter[str] = Counter()
@@ -138,9 +175,19 @@ def _without_unseen_labels(splits: Mapping[str, Examples], *, allowed: bool) -> 
 
 
 def _digest(examples: Examples) -> str:
+    """Of the rows as lists in JSON, one a line. That is written here, since `json.dumps` takes four times as long."""
     digest = hashlib.sha256()
-    for example in examples:
-        cells = (example.text, example.text_pair, example.labels, example.id, example.group)
-        target = () if example.target is None else (example.target,)
-        digest.update(json.dumps((*cells, *target)).encode() + b"\n")
+    text = json.JSONEncoder().encode
+    lists: dict[tuple[str, ...], str] = {}
+    for start in range(0, len(examples), _ROWS):
+        lines = []
+        for example in examples[start : start + _ROWS]:
+            if (labels := lists.get(example.labels)) is None:
+                labels = lists[example.labels] = json.dumps(example.labels)
+            pair, name, group = (
+                "null" if cell is None else text(cell) for cell in (example.text_pair, example.id, example.group)
+            )
+            target = "" if example.target is None else f", {json.dumps(example.target)}"
+            lines.append(f"[{text(example.text)}, {pair}, {labels}, {name}, {group}{target}]\n")
+        digest.update("".join(lines).encode())
     return digest.hexdigest()

@@ -1,12 +1,12 @@
 """From task specs to tasks, to the splits that they read, and to the labels in them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
 from tunery.data.examples import Split, Splits
-from tunery.data.splits import load_splits
+from tunery.data.splits import NamedRows, load_splits
 from tunery.schema.config.data import Data
 from tunery.schema.config.task import ClassificationTask, MultilabelTask, TaskSpec
 from tunery.tasks.classification import Classification
@@ -27,14 +27,17 @@ def make_task(spec: TaskSpec, labels: Sequence[str]) -> Task:
     return TASKS[type(spec)].build(spec, labels=labels)
 
 
-def read_splits(data: Data, spec: TaskSpec, *, seed: int) -> Splits:
+def read_splits(data: Data, spec: TaskSpec, *, seed: int, tables: Iterable[NamedRows] | None = None) -> Splits:
     """The splits of a data set, read or split off as a task says.
+
+    Args:
+        tables: what the files have; None: they are read.
 
     Raises:
         DataError: as `load_splits` does.
     """
     task = TASKS[type(spec)]
-    return load_splits(data, reader=task.reader(data), stratum=task.stratum, seed=seed)
+    return load_splits(data, reader=task.reader(data), stratum=task.stratum, seed=seed, tables=tables)
 
 
 def label_names(spec: TaskSpec, data: Data, train: Split) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What is looked for in rows with labels: what is no label, classes that are missing, rare or written in two ways."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from tunery.data.checks.check import NAMED, SMALL, Check, Subject, counts_of
@@ -22,6 +22,8 @@ from tunery.data.reading.cells import is_score, same_but_for_writing
 from tunery.errors import enumerated
 from tunery.schema.results.finding import Finding
 
+LOPSIDED: Final = 0.7
+"""Share of the rows from which one label for all of them scores an accuracy that looks like something."""
 ORDERED: Final = 0.1
 """Label changes from row to row, against those of shuffled rows, below which a split counts as ordered by label."""
 
@@ -183,15 +185,29 @@ def _balance(subject: Subject) -> Iterator[Finding]:
     without = f"; {rows(bare)} ({percent(bare, len(subject.splits.train.examples))}) have no label" if bare else ""
     given, named = len(counts), len(subject.labels)
     labels = f"{given:,} of {named:,} labels with rows" if named > given else f"{given:,} classes"
-    advice = "; judge by macro averages rather than accuracy" if largest >= 3 * smallest else ""
+    single = all(len(example.labels) == 1 for example in subject.splits.train.examples)
+    one_label = accuracy_of_one_label(dict(counts)) if single else None
+    advice = one_label or ("judge by macro averages rather than accuracy" if largest >= 3 * smallest else "")
     yield Finding(
         level="info",
         code="balance",
         split="train",
         count=len(counts),
         message=f"{labels} in train, largest to smallest {largest / smallest:.1f} : 1 "
-        f"({most!r} {largest:,}, {least!r} {smallest:,}){without}{advice}",
+        f"({most!r} {largest:,}, {least!r} {smallest:,}){without}{advice and '; '}{advice}",
     )
+
+
+def accuracy_of_one_label(counts: Mapping[str, int]) -> str | None:
+    """What the most frequent label for every row scores, where that looks like something.
+
+    Args:
+        counts: rows per label; each row has one.
+    """
+    label, most = max(counts.items(), key=lambda item: item[1])
+    share = most / sum(counts.values())
+    sentence = f"{label!r} for every row alone scores accuracy {share:.3f}: judge by macro averages"
+    return sentence if share >= LOPSIDED else None
 
 
 LABEL_CHECKS: Final[tuple[Check, ...]] = (

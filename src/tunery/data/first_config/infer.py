@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from tunery.data.checks.label_checks import accuracy_of_one_label
 from tunery.data.first_config.label_columns import given_labels, likely_labels, refuse_offsets
 from tunery.data.first_config.profiles import Profile, is_group, is_id, is_split, profiles
 from tunery.data.first_config.split_rows import SplitRows, split_rows
@@ -13,6 +14,7 @@ from tunery.data.first_config.token_sample import Tokens, length_of_sample
 from tunery.data.reading.load import read_file
 from tunery.data.reading.source import Row
 from tunery.data.reading.split_files import training_file
+from tunery.data.splits import NamedRows
 from tunery.errors import DataError, enumerated
 
 __all__ = ["Guess", "Tokens", "guess", "render", "suggested_name"]
@@ -70,13 +72,15 @@ def guess(
     unused = [column for column in others if column not in labels.columns]
     splits = split_rows(path, content, labels, all_texts, split_column, columns=columns, encoding=encoding)
     shared, shared_most = _shared_texts(list(splits.rows.values()), all_texts)
-    length = length_of_sample(texts, second, tokens)
+    text_names, second_name = [column.name for column in texts], second.name if second else None
+    length = length_of_sample(splits.rows, text_names, second_name, tokens)
+    lopsided = accuracy_of_one_label(splits.counts) if labels.kind == "classification" and splits.counts else None
     data_guess = Guess(
         kind=labels.kind,
         files=splits.files,
         rows=len(splits.rows["train"]),
-        text=texts[0].name if len(texts) == 1 else tuple(column.name for column in texts),
-        text_pair=second.name if second else None,
+        text=text_names[0] if len(texts) == 1 else tuple(text_names),
+        text_pair=second_name,
         label=tuple(column.name for column in labels.columns),
         separator=labels.separator,
         id=next((column.name for column in unused if is_id(column)), None),
@@ -90,7 +94,17 @@ def guess(
         tokens=length.tokens,
         is_measured=tokens is not None,
         allow=tuple(_allowed(splits, shared, shared_most, allow)),
-        notes=(*labels.notes, *splits.notes, *length.notes, *unused_texts(unused, texts)),
+        tables=tuple(
+            NamedRows(name, str(file), content.rows if split_column else splits.rows[name])
+            for name, file in splits.files.items()
+        ),
+        notes=(
+            *labels.notes,
+            *filter(None, [lopsided]),
+            *splits.notes,
+            *length.notes,
+            *unused_texts(unused, texts),
+        ),
     )
     if shared_most > TOLERABLE and "shared_rows" not in allow:
         raise DataError(

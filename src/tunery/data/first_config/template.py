@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from textwrap import wrap
 from typing import Any, Final, Literal, NamedTuple
 
+from tunery.data.splits import NamedRows
 from tunery.errors import enumerated
 from tunery.schema.config.peft import Lora, NoPeft
 from tunery.schema.reading.yaml_text import yaml_line
@@ -64,6 +65,8 @@ class Guess:
     allow: tuple[Allowed, ...] = ()
     notes: tuple[str, ...] = ()
     """What a user should know about the choices made."""
+    tables: tuple[NamedRows, ...] = field(default=(), repr=False)
+    """What the files have, train first."""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -106,7 +109,9 @@ class Guess:
         """The same as plain data, ready for JSON."""
         files = {split: str(file) for split, file in self.files.items()}
         allow = {code: why for code, why in self.allow}
-        return {**asdict(self), "files": files, "max_length": self.max_length, "allow": allow}
+        guessed = asdict(replace(self, tables=()))
+        del guessed["tables"]
+        return {**guessed, "files": files, "max_length": self.max_length, "allow": allow}
 
 
 def _most_frequent(counts: Mapping[str, int]) -> str:

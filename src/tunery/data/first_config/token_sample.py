@@ -1,16 +1,16 @@
 """How many tokens texts have, and whether a model knows them, by a sample of the rows."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from tunery.data.checks.row_checks import MOST_ALIKE, MOST_UNKNOWN, SOME_UNKNOWN
 from tunery.data.examples import JOINT
-from tunery.data.first_config.profiles import Profile
 from tunery.data.first_config.template import LENGTHS
 from tunery.data.lengths import length_of
-from tunery.data.reading.cells import text_of
-from tunery.errors import DataError
+from tunery.data.reading.cells import BadCell, text_of
+from tunery.data.reading.source import Row
+from tunery.errors import DataError, enumerated
 
 MEASURED: Final = 2_000
 """Rows whose tokens are counted."""
@@ -43,24 +43,45 @@ class SampleLength(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def length_of_sample(texts: Sequence[Profile], second: Profile | None, tokens: Tokens | None) -> SampleLength:
-    """Of a sample of the rows from everywhere in the file.
+def length_of_sample(
+    splits: Mapping[str, Sequence[Row]], texts: Sequence[str], second: str | None, tokens: Tokens | None
+) -> SampleLength:
+    """Of a sample of the rows from everywhere in each split; the length is that of train.
+
+    Args:
+        texts: columns that are joined.
+        second: column of the second text.
 
     Raises:
-        DataError: the model knows too little of the texts, or tells too few of them apart.
+        DataError: the model knows too little of the texts, or tells too few of them apart; or they are no texts.
     """
-    step = max(1, len(texts[0].values) // MEASURED)
-    columns = [column.values[::step] for column in texts]
-    firsts = [JOINT.join(text_of(value)[:READ] for value in values) for values in zip(*columns, strict=True)]
-    seconds = [text_of(value)[:READ] for value in second.values[::step]] if second else [None] * len(firsts)
-    rows = [*zip(firsts, seconds, strict=True)]
-    if tokens is None:
-        lengths = sorted(math.ceil(length_of(f"{a} {b or ''}").tokens) + 2 for a, b in rows)
-        return SampleLength(_most(lengths))
-    ids = tokens.of(rows)
+    lengths: list[list[int]] = []
+    notes: list[str] = []
+    for name, rows in splits.items():
+        sample = [_texts(row, texts, second) for row in rows[:: max(1, len(rows) // MEASURED)]]
+        if tokens is None:
+            lengths.append([math.ceil(length_of(f"{a} {b or ''}").tokens) + 2 for a, b in sample])
+        else:
+            ids = tokens.of(sample)
+            notes += _doubts(sample, ids, tokens, split=name)
+            lengths.append([*map(len, ids)])
+    of_train = sorted(lengths[0])
+    return SampleLength(of_train[math.ceil(0.95 * len(of_train)) - 1], tuple(notes))
+
+
+def _texts(row: Row, texts: Sequence[str], second: str | None) -> Texts:
+    try:
+        first = JOINT.join(text_of(row.get(column))[:READ] for column in texts)
+        return first, None if second is None else text_of(row.get(second))[:READ]
+    except BadCell as problem:
+        raise DataError(f"a cell of {enumerated([*texts, *filter(None, [second])])} {problem}") from problem
+
+
+def _doubts(sample: Sequence[Texts], ids: Sequence[list[int]], tokens: Tokens, *, split: str) -> Iterator[str]:
+    """What is to be said of the tokens of a split, where it is no reason to refuse it."""
     words = sum(token not in tokens.special for row in ids for token in row)
     unknown = sum(token == tokens.unknown for row in ids for token in row) / max(1, words)
-    share = f"{100 * unknown:.0f} % of the tokens of {len(rows):,} rows are unknown to {tokens.model}"
+    share = f"{100 * unknown:.0f} % of the tokens of {len(ids):,} rows of {split} are unknown to {tokens.model}"
     other = (
         "Take a model for the language of the texts, for instance --model xlm-roberta-base, which reads 100 languages"
     )
@@ -69,15 +90,12 @@ def length_of_sample(texts: Sequence[Profile], second: Profile | None, tokens: T
             f"the model's vocabulary should hold the texts, but {share}: they all look alike to it. {other}"
         )
     first: dict[tuple[int, ...], str] = {}
-    keys = [" ".join(f"{a} {b or ''}".casefold().split()) for a, b in rows]
+    keys = [" ".join(f"{a} {b or ''}".casefold().split()) for a, b in sample]
     alike = sum(first.setdefault(tuple(i[: LENGTHS[-1]]), key) != key for i, key in zip(ids, keys, strict=True))
-    if alike > MOST_ALIKE * len(rows):
+    if alike > MOST_ALIKE * len(ids):
         raise DataError(
-            f"different texts should have different tokens, but of {len(rows):,} rows {alike:,} have those of another: "
-            f"{tokens.model} sees no difference. {other}"
+            f"different texts should have different tokens, but of {len(ids):,} rows of {split} {alike:,} have those "
+            f"of another: {tokens.model} sees no difference. {other}"
         )
-    return SampleLength(_most(sorted(map(len, ids))), (f"{share}. {other}",) if unknown > SOME_UNKNOWN else ())
-
-
-def _most(lengths: Sequence[int]) -> int:
-    return lengths[math.ceil(0.95 * len(lengths)) - 1]
+    if unknown > SOME_UNKNOWN:
+        yield f"{share}. {other}"

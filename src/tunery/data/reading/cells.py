@@ -140,6 +140,8 @@ def flag_of(cell: Any) -> bool:
 
 def text_of(cell: Any) -> str:
     """A text; the empty string where the cell is empty. Halves of surrogate pairs become U+FFFD."""
+    if type(cell) is str and cell.isascii():
+        return cell
     if _missing(cell):
         return ""
     if isinstance(cell, list | tuple | dict):

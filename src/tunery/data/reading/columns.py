@@ -31,9 +31,10 @@ def examples_of(
     examples: list[Example] = []
     problems: list[str] = []
     unlabelled: list[int] = []
+    example_of = _example_maker(data, reader)
     for number, row in enumerate(rows, start=1):
         try:
-            examples.append(_example(row, data, reader=reader))
+            examples.append(example_of(row))
         except Unlabelled:
             unlabelled.append(number)
         except BadCell as problem:
@@ -71,16 +72,21 @@ def _refuse_missing(needed: Sequence[tuple[str, str]], rows: Sequence[Row], *, s
         raise DataError(f"{source}: {problems}{stop} Columns there: {enumerated([*columns])}{remedy and f'. {remedy}'}")
 
 
-def _example(row: Row, data: Data, *, reader: RowReader) -> Example:
-    annotation = reader.read(row)
-    return Example(
-        text=JOINT.join(_read(text_of, row, column) or "" for column in data.text_columns),
-        text_pair=_read(text_of, row, data.text_pair),
-        labels=annotation.labels,
-        id=_read(name_of, row, data.id),
-        group=_read(name_of, row, data.group),
-        target=annotation.target,
-    )
+def _example_maker(data: Data, reader: RowReader) -> Callable[[Row], Example]:
+    texts, pair, name, group = data.text_columns, data.text_pair, data.id, data.group
+
+    def example(row: Row) -> Example:
+        annotation = reader.read(row)
+        return Example(
+            JOINT.join([_read(text_of, row, column) or "" for column in texts]),
+            _read(text_of, row, pair),
+            annotation.labels,
+            _read(name_of, row, name),
+            _read(name_of, row, group),
+            annotation.target,
+        )
+
+    return example
 
 
 def _read(read: Callable[[Any], str | None], row: Row, column: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import stat
 import zlib
 from collections.abc import Callable
@@ -39,7 +40,21 @@ _UNREAD: Final = {
 }
 """Why other kinds are not read, by suffix."""
 _MAGIC: Final = {b"\x1f\x8b": ".gz", b"PAR1": ".parquet", b"PK\x03\x04": ".xlsx"}
-"""How files begin that are no text, whatever they are called."""
+"""How files begin that are no text and are read, whatever they are called."""
+_FOREIGN: Final = {
+    **dict.fromkeys((b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"), "an image"),
+    **dict.fromkeys(
+        (b"7z\xbc\xaf", b"Rar!\x1a", b"BZh91AY&SY", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"), "an archive; unpack it"
+    ),
+    **dict.fromkeys((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "a pickle; write its rows as csv or jsonl"),
+    b"\x93NUMPY": "an array of numpy",
+    b"SQLite format 3\0": "a database",
+    b"\xd0\xcf\x11\xe0": "an old document of Office; save it as .xlsx or csv",
+    b"%PDF-": "a PDF document; save its texts as csv or jsonl",
+}
+"""How others begin, and what they are."""
+
+
 _BINARY: Final = (".parquet", ".xlsx")
 _LARGE: Final = 20_000_000
 """Bytes of files whose reading takes seconds."""
@@ -65,7 +80,7 @@ def read_file(path: Path, *, columns: tuple[str, ...] | None = None, encoding: s
 
     Raises:
         DataError: no such file, no regular file, of a kind that is not read, in another encoding, malformed, without
-            header or rows, or with more than `MOST_ROWS` or `MOST_BYTES`.
+            header or rows, with more than `MOST_ROWS` or `MOST_BYTES`, or written to while it is read.
         MissingExtra: what reads it is not installed.
     """
     suffix = require_file(path)
@@ -74,9 +89,10 @@ def read_file(path: Path, *, columns: tuple[str, ...] | None = None, encoding: s
             if suffix not in _BINARY:
                 _refuse_binary(file.read(_HEAD), encoding, name=str(path))
                 file.seek(0)
-            return _read(file, suffix, name=str(path), columns=columns, encoding=encoding)
+            content = unchanged_content(file, name=str(path))
     except OSError as error:
         raise _unreadable(path, error) from error
+    return _read(content, suffix, name=str(path), columns=columns, encoding=encoding)
 
 
 def require_readable(data: Data) -> None:
@@ -117,11 +133,24 @@ def read_stream(
         suffix = ".json" if first.startswith(b"[") else ".jsonl"
     else:
         suffix = ".tsv" if b"\t" in first and b"," not in first else ".csv"
-    return _read(io.BytesIO(content), suffix, name=source, columns=columns, encoding=encoding), suffix
+    return _read(content, suffix, name=source, columns=columns, encoding=encoding), suffix
 
 
-def _read(file: BinaryIO, suffix: str, *, name: str, columns: tuple[str, ...] | None, encoding: str | None) -> Table:
+def unchanged_content(file: BinaryIO, *, name: str) -> bytes:
+    """The bytes of a file that nothing writes to meanwhile: its last row might be half of one.
+
+    Raises:
+        DataError: its size or time is another one when it has been read, or it has more than `MOST_BYTES`.
+    """
+    before = os.fstat(file.fileno())
     content = _content(file, name=name)
+    after = os.fstat(file.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise DataError(f"{name}: it was written to while it was read; try again when it is complete")
+    return content
+
+
+def _read(content: bytes, suffix: str, *, name: str, columns: tuple[str, ...] | None, encoding: str | None) -> Table:
     if not content.strip():
         raise DataError(f"{name}: the file is empty")
     source = Source(content, columns, encoding)
@@ -164,12 +193,15 @@ def _unpacked(content: bytes) -> bytes:
 
 
 def _refuse_binary(head: bytes, encoding: str | None, *, name: str) -> None:
-    """A NUL is no character of a text; every second byte may be one in UTF-16, which `Source` explains."""
-    share = head.count(0) / max(1, len(head))
-    wide = encoding is not None or marked_encoding(head) is not None or 1 / 8 < share < 5 / 8
-    if share and not wide and _kind(head) is None:
-        rule = f"data is read from text ({', '.join(PARSERS)}), and packed as .gz"
-        raise DataError(f"{name}: {rule}, but this is no text: byte {head.index(0)} is 0")
+    """What is no text by its first bytes, or by a NUL, which is no character of one; every second byte may be a NUL in
+    UTF-16, which `Source` explains."""
+    is_not = f"{name}: data is read from text ({', '.join(PARSERS)}), and packed as .gz, but this is"
+    if kind := next((kind for begin, kind in _FOREIGN.items() if head.startswith(begin)), None):
+        raise DataError(f"{is_not} {kind}")
+    few, many = sorted((head[::2].count(0), head[1::2].count(0)))
+    is_wide = encoding is not None or marked_encoding(head) is not None or (many > len(head) / 8 and few < many / 10)
+    if many and not is_wide and _kind(head) is None:
+        raise DataError(f"{is_not} no text: byte {head.index(0)} is 0")
 
 
 def read_hub_rows(dataset: str, *, revision: str | None, split: str) -> list[Row]:

@@ -12,6 +12,8 @@ MOST_ROWS: Final = 2_000_000
 MOST_CELLS: Final = 20_000_000
 MOST_BYTES: Final = 500_000_000
 """What is read of a data file, since all of it is held in memory: rows, values in them, and bytes, unpacked."""
+LONGEST_CELL: Final = 10_000_000
+"""Characters of a value: three times those of War and Peace. More is a quote without its end, or no text."""
 
 
 class Malformed(ValueError):

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
 
-from tunery.data.reading.source import MOST_CELLS, MOST_ROWS, Malformed, Row, Source, TooMuch
+from tunery.data.reading.first_line import column_names, doubt_about_names
+from tunery.data.reading.source import LONGEST_CELL, MOST_CELLS, MOST_ROWS, Malformed, Row, Source, TooMuch
 from tunery.errors import enumerated, shortened
 
-LONGEST_CELL: Final = 2**31 - 1
+_NO_LIMIT: Final = 2**31 - 1
+"""Of the csv module's own."""
 DELIMITERS: Final = ("\t", ";", "|", ",")
 _NAMES: Final = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
-UNNAMED: Final = "column_"
-"""How a column without a name is called, with its number behind."""
 _FEW_LINES: Final = 5
 """Lines below which a text file that nothing calls a table is none, unless there are tabs in it."""
 _TAGGED: Final = re.compile(r"\S+(?:[ \t]\S+)*[ \t](?:O|[BIESLU]-[\w.-]+)")
@@ -51,6 +51,7 @@ def collected(rows: Iterable[Row]) -> list[Row]:
 
     Raises:
         TooMuch: more than `MOST_ROWS`, or with more than `MOST_CELLS` values.
+        Malformed: a value has more than `LONGEST_CELL` characters.
     """
     kept: list[Row] = []
     cells = 0
@@ -58,6 +59,12 @@ def collected(rows: Iterable[Row]) -> list[Row]:
         cells += len(row)
         if len(kept) == MOST_ROWS or cells > MOST_CELLS:
             raise TooMuch("more")
+        for name, cell in row.items():
+            if isinstance(cell, str) and len(cell) > LONGEST_CELL:
+                raise Malformed(
+                    f"a value has at most {LONGEST_CELL:,} characters, but that of {shortened(name, 40)!r} in row "
+                    f"{len(kept) + 1:,} has {len(cell):,}; close the quote before it that is open, or cut the text"
+                )
         kept.append(row)
     return kept
 
@@ -107,9 +114,9 @@ def with_checked_header(rows: list[Row], source: Source) -> list[Row]:
     header = source.header
     if header is None or not rows:
         return rows
-    if source.columns is None:
-        _refuse_headless(header, rows)
-    unnamed = [name for name, cell in zip(_column_names(header), header, strict=True) if not cell.strip()]
+    if source.columns is None and (doubt := doubt_about_names(header, rows)):
+        source.note(doubt)
+    unnamed = [name for name, cell in zip(column_names(header), header, strict=True) if not cell.strip()]
     blank = [name for name in unnamed if not any(str(row[name]).strip() for row in rows if row[name] is not None)]
     for name in blank:
         for row in rows:
@@ -135,10 +142,11 @@ def named_cells(lines: Iterable[tuple[int, list[str]]], source: Source, *, rule:
     names = source.columns
     if names is None or {cell.strip() for cell in first[1]} <= set(names):
         source.header = [cell.strip() for cell in first[1]]
-        names = _column_names(source.header)
+        names = column_names(source.header)
         if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
             raise Malformed(
-                f"column names must differ, but the header has {repeated[0]!r} more than once; give each its own name"
+                f"column names must differ, but the header has {shortened(repeated[0], 40)!r} more than once; give "
+                "each its own name, here with --columns"
             )
     else:
         shown = enumerated([*map(repr, first[1])], 5, letters=30)
@@ -158,37 +166,6 @@ def named_cells(lines: Iterable[tuple[int, list[str]]], source: Source, *, rule:
             source.note("lines that repeat the header are left out")
         else:
             yield dict(zip(names, cells, strict=True))
-
-
-def _column_names(header: list[str]) -> tuple[str, ...]:
-    return tuple(cell.strip() or f"{UNNAMED}{number}" for number, cell in enumerate(header, start=1))
-
-
-def _refuse_headless(header: list[str], rows: list[Row]) -> None:
-    """The sign of a first line that is a row: one of its cells is a value of its own column, which repeats values."""
-    for name in filter(None, header):
-        cells = [row[name] for row in rows]
-        again = cells.count(name)
-        if again and 2 * len(set(cells)) <= len(cells) + 1:
-            names = _likely_names(header, rows)
-            raise Malformed(
-                f"the first line must name the columns, but it looks like a row: {shortened(name, 40)!r} is {again:,} "
-                f"times a value of its own column. Name the columns in their order: `tunery init FILE --columns "
-                f"{','.join(names)}`, which writes `data.columns: [{', '.join(names)}]` into the config; if the line "
-                "names them after all, repeat its names there"
-            )
-
-
-def _likely_names(header: list[str], rows: list[Row]) -> list[str]:
-    """For a message: names for the columns of a file without header, `text` and `label` among them."""
-    names = _column_names(header)
-    some = rows[:1000]
-    length = {name: sum(len(str(row[name])) for row in some) for name in names}
-    different = {name: len({row[name] for row in some}) for name in names}
-    text = max(names, key=lambda name: length[name])
-    label = min((name for name in names if name != text), key=lambda name: different[name], default=None)
-    likely = {text: "text", label: "label"}
-    return [likely.get(name, f"{UNNAMED}{number}") for number, name in enumerate(names, start=1)]
 
 
 def _table(source: Source, usual: _Dialect) -> list[Row]:
@@ -269,7 +246,7 @@ def _cells(source: Source, dialect: _Dialect) -> Iterator[tuple[int, list[str]]]
         escapechar=dialect.escape,
         strict=True,
     )
-    usual = csv.field_size_limit(LONGEST_CELL)
+    usual = csv.field_size_limit(_NO_LIMIT)
     try:
         for cells in reader:
             if cells:

@@ -19,15 +19,12 @@ def parse_workbook(source: Source) -> list[Row]:
         MissingExtra: openpyxl is not installed.
         Malformed: no workbook.
     """
+    _refuse_other_archives(source.content)
     try:
         import openpyxl
     except ImportError as error:
         raise MissingExtra("openpyxl", extra="xlsx") from error
     try:
-        with zipfile.ZipFile(io.BytesIO(source.content)) as archive:
-            size = sum(file.file_size for file in archive.infolist())
-            if size > MOST_BYTES:
-                raise TooMuch(f"{size // 10**6:,} MB")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about styles and extensions that are not read
             book = openpyxl.load_workbook(io.BytesIO(source.content), read_only=True, data_only=True)
@@ -40,6 +37,19 @@ def parse_workbook(source: Source) -> list[Row]:
         raise
     except Exception as error:  # whatever a damaged archive makes of it
         raise Malformed(f"not readable as xlsx: {reason_of(error)}") from error
+
+
+def _refuse_other_archives(content: bytes) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            files = archive.infolist()
+    except Exception as error:  # whatever a damaged archive makes of it
+        raise Malformed(f"not readable as xlsx: {reason_of(error)}") from error
+    if not any(file.filename.startswith("xl/") for file in files):
+        raise Malformed("it is an archive without a workbook, which is not read; unpack it, or save its rows as csv")
+    size = sum(file.file_size for file in files)
+    if size > MOST_BYTES:
+        raise TooMuch(f"{size // 10**6:,} MB")
 
 
 def _named(sheet: Any, source: Source) -> Iterator[Row]:

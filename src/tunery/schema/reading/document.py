@@ -65,7 +65,7 @@ def anchored(document: Document, folder: Path) -> Document:
             return Choices(tuple(map(anchor, value.values)))
         if isinstance(value, list | tuple):
             return [anchor(item) for item in value]
-        beside = isinstance(value, str) and value and os.path.exists(folder / value)
+        beside = isinstance(value, str) and value and os.path.lexists(folder / value)
         return str(folder / value) if beside else value
 
     def within(section: Mapping[Any, Any], keys: Sequence[str]) -> Document:

@@ -109,13 +109,13 @@ def predict_file(
     written_as = read_as if target == STANDARD else target.suffix.lower()
     if written_as not in WRITERS:
         written_as = ".jsonl"
-    from tunery.train.predict.inference import load
-
-    predictor = load(run, trust_remote_code=trust_remote_code)
     data = (columns or Columns()).of(card.config.data, rows)
     _refuse_missing(answer.keep, data, rows, source=_name(source))
     data_without_id = data.model_copy(update={"id": None})
     examples = examples_of(rows, data_without_id, reader=_UNLABELLED, source=_name(source), remedy=_OTHER_NAMES)
+    from tunery.train.predict.inference import load
+
+    predictor = load(run, trust_remote_code=trust_remote_code)
     predictions = predictor.answer(examples, threshold=answer.threshold)
     columns_of = partial(_as_object if written_as == ".jsonl" else _as_cells, predictor.task, data, answer)
     answered = [columns_of(prediction) for prediction in predictions]
