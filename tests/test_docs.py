@@ -1,9 +1,12 @@
 """What README and docs tell people to write is accepted: configs, command lines, Python, names of keys."""
 
 import ast
+import importlib
 import inspect
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +16,9 @@ import pytest
 import typer
 import yaml
 
-import tunery
+from tiny_runs import config as tiny_config
 from tiny_runs import write_rows
+from tunery import fit, load
 from tunery.cli import main
 from tunery.cli.app import VERBS, app
 from tunery.comparison.methods import method_configs
@@ -148,8 +152,12 @@ def test_the_quick_commands_of_the_readme_run_one_after_the_other(
 @pytest.mark.parametrize("block", [pytest.param(b, id=b.place) for b in BLOCKS if b.language == "python"])
 def test_python_compiles_and_its_calls_fit_what_they_call(block: Block) -> None:
     tree = ast.parse(block.text)
-    imported = [name.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in node.names]
-    functions = {name: getattr(tunery, name) for name in imported}
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    functions = {
+        name.name: getattr(importlib.import_module(str(node.module)), name.name)
+        for node in imports
+        for name in node.names
+    }
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
     ours = [call for call in calls if call.func.id in functions]  # type: ignore[attr-defined]
     assert ours
@@ -176,6 +184,16 @@ def test_the_python_of_the_readme_runs(
     assert "seeds=3" in block.text  # one seed does here: every cell is a process of its own
     exec(compile(block.text.replace("seeds=3", "seeds=1"), block.place, "exec"), {})
     assert "lora:" in capsys.readouterr().out
+
+
+def test_the_python_of_the_storage_page_runs_where_there_is_no_tunery(tiny_bert: Path, tmp_path: Path) -> None:
+    model = {"name": str(tiny_bert), "max_length": 32, "head": "linear"}
+    fit(tiny_config("", write_rows(tmp_path), model=model), out=tmp_path / "runs" / "reviews")
+    (block,) = [block for block in fenced(ROOT / "docs" / "storage.md") if block.language == "python"]
+    code = f"import sys; sys.modules['tunery'] = None\n{block.text}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == load(tmp_path / "runs" / "reviews").predict(["A film to remember."])[0].label
 
 
 def has_key(path: str) -> bool:

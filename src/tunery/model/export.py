@@ -2,18 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tunery.errors import ModelError, reason_of
-from tunery.model.backbones.backbone import quiet, require_weights
+from tunery.model.backbones.backbone import quiet, require_weights, without_pooler
 from tunery.model.backbones.catalog import exported_base, recorded_base, resolve
 from tunery.model.build import Built, load_base
 from tunery.model.heads.heads import assemble, make_heads
 from tunery.model.peft.methods import METHODS
+from tunery.model.sentence_modules import write_sentence_modules
 from tunery.schema.config.model import Model
 from tunery.schema.config.peft import NoPeft, Peft
 from tunery.schema.config.task import Outputs
@@ -30,12 +32,20 @@ def export(
     """Write the model as others read it.
 
     `config.json` + `model.safetensors` for full and frozen training, what the method writes for PEFT; the tokenizer;
-    `head.json` with the outputs; and for tunery's own heads `head.safetensors`.
+    `head.json` with the outputs; for tunery's own heads `head.safetensors`, and the modules of sentence-transformers
+    where `AutoModel.from_pretrained` reads the rest as it was trained.
     """
+    method = METHODS[type(peft)]
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
-        METHODS[type(peft)].save(built.pretrained, folder, base=built.base)
+        method.save(built.pretrained, folder, base=built.base)
     _write_rest(folder, tokenizer, built.heads, outputs=outputs, spec=spec)
+    pretrained = cast(PreTrainedModel, built.pretrained)
+    if (folder / WHOLE_MODEL).is_file():
+        write_sentence_modules(folder, built.heads, spec=spec, model_args=without_pooler(pretrained.config))
+    # transformers puts an adapter on the newest revision of its base, not quantised, in the precision of its files
+    elif method.is_injectable and built.base.revision is None and spec.quantization is None:
+        write_sentence_modules(folder, built.heads, spec=spec, model_args={"dtype": "float32"})
 
 
 def export_merged(
@@ -72,6 +82,7 @@ def export_merged(
     with quiet():
         merged.save_pretrained(folder)
     _write_rest(folder, tokenizer, heads, outputs=outputs, spec=spec)
+    write_sentence_modules(folder, heads, spec=spec, model_args=without_pooler(merged.config))
 
 
 def load_exported(

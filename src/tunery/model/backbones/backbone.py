@@ -158,10 +158,8 @@ def load_pretrained(
     trained_pad_id = config.pad_token_id
     config.pad_token_id = config.get_text_config().pad_token_id = tokenizer.pad_token_id
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
-    if loading.auto_class is AutoModel and type(config) in MODEL_MAPPING:
-        kind: Any = MODEL_MAPPING[type(config)]  # of some families a tuple of classes, which have no such argument
-        if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
-            options["add_pooling_layer"] = False  # tunery's own head does not read it
+    if loading.auto_class is AutoModel:
+        options |= without_pooler(config)
     _refuse_giant(base, loading, config, options)
     if quantization is not None:
         options |= loading_options(quantization, layers=find_layers(_without_memory(loading, config, options)).path)
@@ -182,6 +180,14 @@ def load_pretrained(
     reshaped = {name for name, *_ in info["mismatched_keys"]}
     fresh = {name for name, _ in model.named_parameters()} & (set(info["missing_keys"]) | reshaped)
     return cast(PreTrainedModel, model), frozenset(fresh)
+
+
+def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
+    """What keeps `AutoModel` from making a pooler, which no head of tunery reads; empty where the family has none."""
+    kind: Any = MODEL_MAPPING.get(type(config), None)
+    # of some families it is a tuple of classes, which have no such argument
+    takes_it = kind is not None and "add_pooling_layer" in inspect.signature(kind.__init__).parameters
+    return {"add_pooling_layer": False} if takes_it else {}
 
 
 def longest_input(backbone: nn.Module) -> int | None:

@@ -35,7 +35,11 @@ _LOST = "Found missing adapter keys"
 
 
 def through_peft(
-    config_of: ConfigOf, *, lr_scale: LrScaleOf = lambda spec, model: {}, no_decay: str | None = None
+    config_of: ConfigOf,
+    *,
+    lr_scale: LrScaleOf = lambda spec, model: {},
+    no_decay: str | None = None,
+    is_injectable: bool = False,
 ) -> Method:
     """A method of the library, and its own format on disk.
 
@@ -43,6 +47,7 @@ def through_peft(
         config_of: makes the library's config; `trained_whole` and the task type are its business too.
         lr_scale: names the parameters whose learning rate is not the common one.
         no_decay: what the library calls parameters that weight decay must not touch, by a part of the name.
+        is_injectable: as in `Method`.
     """
 
     def wrap(spec: Any, loaded: LoadedBase) -> Wrapped:
@@ -53,7 +58,7 @@ def through_peft(
         neutral = frozenset(name for name in names if no_decay is not None and no_decay in name)
         return Wrapped(model, lr_scale=lr_scale(spec, model), no_decay=neutral)
 
-    return Method(wrap, save_adapter, load_adapter, merge_adapter)
+    return Method(wrap, save_adapter, load_adapter, merge_adapter, is_injectable)
 
 
 def save_adapter(model: Any, folder: Path, *, base: Base) -> None:

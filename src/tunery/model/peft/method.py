@@ -119,6 +119,9 @@ class Method:
     Raises:
         ModelError: the method is no change of weights.
     """
+    is_injectable: bool = False
+    """Whether `AutoModel.from_pretrained` reads what `save` wrote as it was trained: transformers injects an adapter's
+    layers into the base (`peft.inject_adapter_in_model`), without the `PeftModel` around it."""
 
 
 def unmergeable(spec: Any, why: str) -> ModelError:

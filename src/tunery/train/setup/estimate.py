@@ -171,6 +171,8 @@ def sizes_of(run: Assembled) -> Sizes:
     documents = DOCUMENTS + config.checkpoint.co_best * PER_PAIR * len(run.prepared.task.labels) ** 2
     exported = [*module.parameters(), *module.buffers()] if isinstance(config.peft, NoPeft) else []
     export = max(weights, sum(tensor.nbytes + PER_TENSOR for tensor in exported))
+    if built.heads is not None:  # sentence-transformers reads a copy
+        export += sum(parameter.nbytes + PER_TENSOR for parameter in built.heads.parameters())
     with tempfile.TemporaryDirectory() as folder:
         run.prepared.tokenizer.save_pretrained(folder)
         export += size(Path(folder))
