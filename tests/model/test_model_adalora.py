@@ -19,7 +19,7 @@ from transformers import AutoModelForSequenceClassification
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
 from tunery.model.backbones.structure import find_layers
-from tunery.model.peft.adalora import Schedule
+from tunery.model.peft.adalora import RankSchedule
 from tunery.model.peft.method import LoadedBase, RankAllocator
 from tunery.model.peft.methods import METHODS
 from tunery.schema.config.peft import AdaLora
@@ -79,7 +79,7 @@ def test_ranks_fall_to_the_budget_and_differ_between_modules(run: Run) -> None:
     assert {totals[step] for step in range(21, 31)} == {8}
     assert ranks.keys() == MODULES
     assert len(set(ranks.values())) > 1
-    assert totals[6] == Schedule(3, 21, 3, 16, 8).budget(6) < 16
+    assert totals[6] == RankSchedule(3, 21, 3, 16, 8).budget(6) < 16
 
 
 def test_interval_and_target_change_what_is_left(tiny_bert: Path) -> None:
@@ -188,7 +188,7 @@ def test_overflown_gradients_do_not_spoil_the_scores(run: Run) -> None:
 
 @given(start=st.integers(1, 500), share=st.floats(0, 1), first=st.integers(0, 50), length=st.integers(1, 200))
 def test_the_budget_only_falls_and_ends_at_its_target(start: int, share: float, first: int, length: int) -> None:
-    schedule = Schedule(first, first + length, 1, start, round(share * start))
+    schedule = RankSchedule(first, first + length, 1, start, round(share * start))
     budgets = [schedule.budget(step) for step in range(first, first + length + 1)]
     assert budgets == sorted(budgets, reverse=True)
     assert (budgets[0], budgets[-1]) == (start, schedule.end)

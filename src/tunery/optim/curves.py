@@ -13,8 +13,8 @@ from tunery.schema.results.direction import Direction, minimized
 
 @final
 @dataclass(frozen=True)
-class Progress:
-    """How far a step is in what is left after the warm-up."""
+class StepAfterWarmup:
+    """How far a step is from the end of the warm-up to that of the training."""
 
     done: int
     """Steps since the end of the warm-up."""
@@ -33,16 +33,16 @@ def half_cosine(share: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * share))
 
 
-def restarting_cosine(progress: Progress, *, cycles: int, growth: float) -> float:
+def restarting_cosine(step: StepAfterWarmup, *, cycles: int, growth: float) -> float:
     """Half cosines one after the other, each `growth` times as long as the one before; 0 at the very end.
 
     Steps are compared in units of the first cycle times `left`, whole numbers for a whole `growth`, so that a cycle
     begins exactly at its step (section 3 of the same paper).
     """
-    if progress.done >= progress.left:
+    if step.done >= step.left:
         return 0.0
-    lengths = [progress.left * growth**cycle for cycle in range(cycles)]
-    passed = progress.done * sum(lengths) / progress.left
+    lengths = [step.left * growth**cycle for cycle in range(cycles)]
+    passed = step.done * sum(lengths) / step.left
     for length in lengths[:-1]:
         if passed < length:
             return half_cosine(passed / length)
@@ -50,17 +50,17 @@ def restarting_cosine(progress: Progress, *, cycles: int, growth: float) -> floa
     return half_cosine(passed / lengths[-1])
 
 
-def one_cycle(progress: Progress, *, rise: float, start: float, end: float) -> float:
+def one_cycle(step: StepAfterWarmup, *, rise: float, start: float, end: float) -> float:
     """From `start` to 1 in the first `rise` of all steps, then to `end`, both along half a cosine.
 
     The first step is at `start`, the last at `end`, and the peak where the rise has taken its share of the steps, the
     first one included; a rise of less than two steps begins at the peak (Smith & Topin 2018, arXiv 1708.07120).
     """
-    last, peak = progress.left - 1, rise * progress.left - 1.0
-    if progress.done < peak:
-        return _between(1.0, start, half_cosine(progress.done / peak))
+    last, peak = step.left - 1, rise * step.left - 1.0
+    if step.done < peak:
+        return _between(1.0, start, half_cosine(step.done / peak))
     peak = max(0.0, peak)
-    fallen = min(1.0, (progress.done - peak) / (last - peak)) if last > peak else 0.0
+    fallen = min(1.0, (step.done - peak) / (last - peak)) if last > peak else 0.0
     return _between(end, 1.0, half_cosine(fallen))
 
 
@@ -69,20 +69,18 @@ def _between(low: float, high: float, share: float) -> float:
     return (1.0 - share) * low + share * high
 
 
-def _one_cycle(spec: schema.OneCycle, progress: Progress) -> float:
+def _one_cycle(spec: schema.OneCycle, step: StepAfterWarmup) -> float:
     start = 1.0 / spec.div_factor
-    return one_cycle(progress, rise=spec.pct_start, start=start, end=start / spec.final_div_factor)
+    return one_cycle(step, rise=spec.pct_start, start=start, end=start / spec.final_div_factor)
 
 
-CURVES: Final[dict[type[Any], Callable[[Any, Progress], float]]] = {
-    **dict.fromkeys((schema.NoSchedule, schema.Constant, schema.ConstantWarmup), lambda spec, progress: 1.0),
-    schema.Linear: lambda spec, progress: 1.0 - progress.share,
-    schema.Cosine: lambda spec, progress: half_cosine(progress.share),
-    schema.CosineRestart: lambda spec, progress: restarting_cosine(
-        progress, cycles=spec.num_cycles, growth=spec.T_mult
-    ),
-    schema.Polynomial: lambda spec, progress: float((1.0 - progress.share) ** spec.power),
-    schema.Exponential: lambda spec, progress: float(spec.gamma ** (progress.done / progress.steps_per_epoch)),
+CURVES: Final[dict[type[Any], Callable[[Any, StepAfterWarmup], float]]] = {
+    **dict.fromkeys((schema.NoSchedule, schema.Constant, schema.ConstantWarmup), lambda spec, step: 1.0),
+    schema.Linear: lambda spec, step: 1.0 - step.share,
+    schema.Cosine: lambda spec, step: half_cosine(step.share),
+    schema.CosineRestart: lambda spec, step: restarting_cosine(step, cycles=spec.num_cycles, growth=spec.T_mult),
+    schema.Polynomial: lambda spec, step: float((1.0 - step.share) ** spec.power),
+    schema.Exponential: lambda spec, step: float(spec.gamma ** (step.done / step.steps_per_epoch)),
     schema.OneCycle: _one_cycle,
 }
 """Factor on the peak after the warm-up, for each schedule that is known before the training."""
@@ -119,8 +117,8 @@ def factor(spec: schema.Schedule, step: int, *, warmup: int, total: int, steps_p
     """Factor on the peak learning rate at `step` (0-based) of `total`; `warmup` steps rise to the peak first."""
     if step < warmup:
         return rising(step, warmup=warmup)
-    progress = Progress(min(step, total) - warmup, max(1, total - warmup), steps_per_epoch)
-    return CURVES[type(spec)](spec, progress)
+    after_warmup = StepAfterWarmup(min(step, total) - warmup, max(1, total - warmup), steps_per_epoch)
+    return CURVES[type(spec)](spec, after_warmup)
 
 
 @final

@@ -26,12 +26,12 @@ class Bench:
 
     def __init__(self, pruner: Pruner, *objectives: str) -> None:
         self.study = optuna.create_study(directions=["maximize", *("minimize" for _ in objectives)])
-        self.judging = Pruning(self.study, pruner, objectives=["f1", *objectives], epochs=EPOCHS)
+        self.pruning = Pruning(self.study, pruner, objectives=["f1", *objectives], epochs=EPOCHS)
 
     def epoch(self, trial: Trial, number: int, value: float | None, **cost: Any) -> str | None:
         cost = {"seconds": 10.0, **cost}
         spent = progress(cost.pop("seconds") * number, **cost)
-        return self.judging.prune(trial, Epoch(number, value, spent), epochs=EPOCHS)
+        return self.pruning.prune(trial, Epoch(number, value, spent), epochs=EPOCHS)
 
     def run(self, value: float, **cost: Any) -> str | None:
         """Why a trial was stopped, or None."""
@@ -95,15 +95,15 @@ def test_costs_are_those_of_the_whole_run() -> None:
     bench = Bench(MEDIAN, "seconds")
     assert [bench.run(value) for value in (0.8, 0.9, 0.9)] == [None] * 3
     trial = bench.study.ask()
-    assert bench.judging.prune(trial, Epoch(1, 0.1, progress(10.0)), epochs=3) is None
-    assert "median" in (bench.judging.prune(trial, Epoch(1, 0.1, progress(10.0)), epochs=9) or "")
+    assert bench.pruning.prune(trial, Epoch(1, 0.1, progress(10.0)), epochs=3) is None
+    assert "median" in (bench.pruning.prune(trial, Epoch(1, 0.1, progress(10.0)), epochs=9) or "")
 
 
 def test_memory_is_that_of_the_device_where_there_is_one() -> None:
     bench = Bench(MEDIAN, "memory")
     trial = bench.study.ask()
     spent = Progress(memory=Memory(host_peak_bytes=9000, device_peak_bytes=70))
-    bench.judging.prune(trial, Epoch(1, 0.5, spent), epochs=2)
+    bench.pruning.prune(trial, Epoch(1, 0.5, spent), epochs=2)
     assert bench.study.trials[0].system_attrs == {"costs": [70]}
 
 
@@ -127,9 +127,9 @@ def test_a_trial_is_never_stopped_at_its_last_epoch() -> None:
     bench = Bench(MEDIAN)
     assert [bench.run(0.8), bench.run(0.9)] == [None, None]
     trial = bench.study.ask()
-    assert bench.judging.prune(trial, Epoch(1, 0.1, progress()), epochs=1) is None
+    assert bench.pruning.prune(trial, Epoch(1, 0.1, progress()), epochs=1) is None
     assert bench.study.trials[2].intermediate_values == {1: 0.1}
-    assert bench.judging.prune(bench.study.ask(), Epoch(1, 0.1, progress()), epochs=2) is not None
+    assert bench.pruning.prune(bench.study.ask(), Epoch(1, 0.1, progress()), epochs=2) is not None
 
 
 @pytest.mark.parametrize(("epochs", "most"), [({"low": 2, "high": 7}, 7), ([3, 12, 5], 12), (4, 4)])

@@ -15,7 +15,7 @@ from tunery.store.exported import require_new
 from tunery.store.inventory import trials_in
 from tunery.train.artifacts.export import require_idle
 from tunery.train.artifacts.restore import StoredWeights
-from tunery.train.ensembles.ensemble import METHODS, gains, write_ensemble
+from tunery.train.ensembles.ensemble import ENSEMBLE_METHODS, gains, write_ensemble
 from tunery.train.ensembles.members import Member, member_of
 
 _KEEP: Final = "a search with checkpoint.keep_best=N keeps those of the N best"
@@ -72,9 +72,9 @@ def ensemble(
         Damaged: weights are not what was written.
         ExportMismatch: a member does not answer from disk as it does here; nothing was written.
     """
-    if method not in METHODS:
-        rule = f"an ensemble is made by {', '.join(METHODS)}, but got {method!r}"
-        raise RequestError(f"{rule}; {did_you_mean(method, METHODS)}")
+    if method not in ENSEMBLE_METHODS:
+        rule = f"an ensemble is made by {', '.join(ENSEMBLE_METHODS)}, but got {method!r}"
+        raise RequestError(f"{rule}; {did_you_mean(method, ENSEMBLE_METHODS)}")
     root, target = Path(study), Path(out)
     require_run(root)
     require_new(target, root)

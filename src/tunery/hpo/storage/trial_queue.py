@@ -142,8 +142,9 @@ class TrialQueue:
         if not self._shared:
             yield lambda: False
             return
+        renew = partial(leases.renew, trial_id=id_of_trial(trial))
         heartbeat = Heartbeat(
-            partial(self._renew, trial),
+            partial(self._change_if_held, trial, renew),
             name=f"heartbeat of trial {trial.number}",
             interval=self._beat,
             lease=self.lease,
@@ -175,17 +176,14 @@ class TrialQueue:
         """
         trial_id = id_of_trial(trial)
 
-        def change(connection: Connection) -> bool:
-            if self._state_if_held(connection, trial) is not TrialState.RUNNING:
-                return False
+        def change(connection: Connection) -> None:
             _set_attributes(connection, TRIAL_USER_ATTRIBUTES, trial_id, attributes)
             _set_attributes(connection, TRIAL_SYSTEM_ATTRIBUTES, trial_id, system_attributes or {})
             for path, (value, distribution) in (params or {}).items():
                 stored = {"param_value": value, "distribution_json": distribution_to_json(distribution)}
                 put(connection, PARAMS, where={"trial_id": trial_id, "param_name": path}, values=stored)
-            return True
 
-        return self._database.transaction(change)
+        return self._change_if_held(trial, change)
 
     def tell(
         self,
@@ -227,14 +225,16 @@ class TrialQueue:
         """
         return self.tell(trial, TrialState.WAITING)
 
-    def _renew(self, trial: Trial) -> bool:
-        def renew(connection: Connection) -> bool:
-            if self._state_if_held(connection, trial) is not TrialState.RUNNING:
-                return False
-            leases.renew(connection, id_of_trial(trial))
-            return True
+    def _change_if_held(self, trial: Trial, change: Callable[[Connection], None]) -> bool:
+        """Change a trial that runs and that this worker has; returns whether it does."""
 
-        return self._database.transaction(renew)
+        def change_if_held(connection: Connection) -> bool:
+            is_held = self._state_if_held(connection, trial) is TrialState.RUNNING
+            if is_held:
+                change(connection)
+            return is_held
+
+        return self._database.transaction(change_if_held)
 
     def _state_if_held(self, connection: Connection, trial: Trial) -> TrialState | None:
         """The state of a trial of which this worker is the latest holder, None where another is. Locks the row until

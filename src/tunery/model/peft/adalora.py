@@ -28,7 +28,7 @@ _RANK_PATTERN = "The following rank_pattern keys did not match"
 
 
 @dataclass(frozen=True)
-class Schedule:
+class RankSchedule:
     """When ranks are taken, and how many are left (section 3.3, equation 12)."""
 
     first: int
@@ -55,7 +55,7 @@ class Schedule:
 class AdaLoraAllocator(RankAllocator):
     """Scores every singular triplet by how much the loss depends on it, and switches the least off."""
 
-    _schedule: Schedule
+    _schedule: RankSchedule
 
     def __init__(self, spec: AdaLora, model: Any) -> None:
         """Args:
@@ -79,7 +79,7 @@ class AdaLoraAllocator(RankAllocator):
                 f"{total_steps} steps with warmup={spec.warmup}, settle={spec.settle} leave none; train longer, or "
                 "lower them"
             )
-        self._schedule = Schedule(first, last, spec.interval, spec.init_r * count, spec.target_r * count)
+        self._schedule = RankSchedule(first, last, spec.interval, spec.init_r * count, spec.target_r * count)
         config = self._model.peft_config["default"]
         config.total_step, config.tinit, config.tfinal = total_steps, first, total_steps - last
 

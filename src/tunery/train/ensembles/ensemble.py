@@ -76,7 +76,7 @@ class Chosen(NamedTuple):
     """Of their answers; for a soup, of their weights."""
 
 
-class Method(ABC):
+class EnsembleMethod(ABC):
     """One way to make members answer as one."""
 
     def __init__(self, members: Members) -> None:
@@ -99,7 +99,7 @@ class Method(ABC):
 
 
 @final
-class CombinedAnswers(Method):
+class CombinedAnswers(EnsembleMethod):
     """The members' answers become one."""
 
     def __init__(self, members: Members, *, name: str) -> None:
@@ -138,7 +138,7 @@ class CombinedAnswers(Method):
 
 
 @final
-class Soup(Method):
+class Soup(EnsembleMethod):
     """The members' weights become one model's."""
 
     def __init__(
@@ -170,13 +170,13 @@ class Soup(Method):
         return card
 
 
-METHODS: Final[Mapping[str, Callable[[Members], Method]]] = {
+ENSEMBLE_METHODS: Final[Mapping[str, Callable[[Members], EnsembleMethod]]] = {
     **{name: partial(CombinedAnswers, name=name) for name in COMBINATIONS},
     "soup": Soup,
 }
 
 
-def gain(name: str, method: Method) -> EnsembleGain | None:
+def gain(name: str, method: EnsembleMethod) -> EnsembleGain | None:
     """What an ensemble is worth on rows that chose nothing of it; None where the objective is undefined there."""
     members, used = method.members, set[int]()
 
@@ -202,7 +202,7 @@ def gains(members: Sequence[Member]) -> tuple[tuple[EnsembleGain, ...], tuple[st
         members: best first.
     """
     together, measured, notes = Members(members), list[EnsembleGain](), list[str]()
-    for name, make in METHODS.items():
+    for name, make in ENSEMBLE_METHODS.items():
         try:
             gained = gain(name, make(together))
         except ModelError as error:
@@ -221,7 +221,7 @@ def write_ensemble(name: str, members: Sequence[Member], out: Path) -> Path:
     Its `tunery.json` says which trials are in it, how they answer as one, and what it gains on rows that chose nothing.
 
     Args:
-        name: key of `METHODS`.
+        name: key of `ENSEMBLE_METHODS`.
         members: best first.
 
     Raises:
@@ -231,7 +231,7 @@ def write_ensemble(name: str, members: Sequence[Member], out: Path) -> Path:
     target = out.resolve()
     require_writable(target.parent)
     together = Members(members)
-    method = METHODS[name](together)
+    method = ENSEMBLE_METHODS[name](together)
     measured, chosen = gain(name, method), method.choose(together.rows)
     ensemble = {
         "method": name,

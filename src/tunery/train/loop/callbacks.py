@@ -46,7 +46,7 @@ def history(metrics: Path, name: str, *, until: float = math.inf) -> list[float 
 
 
 @final
-class Record(TrainerCallback):
+class RecordMetrics(TrainerCallback):
     """Sends losses and validation metrics to the trackers."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Record(TrainerCallback):
 def record_only_epoch(config: RunConfig, folder: RunFolder, metrics: Mapping[str, Any]) -> None:
     """Send the validation metrics of a run of one step to the trackers."""
     arguments, state = TrainingArguments(str(folder.staging), report_to=[]), TrainerState(global_step=1, epoch=1.0)
-    record = Record(make_trackers(config.tracking, folder.path), config=config, measured=dict)
+    record = RecordMetrics(make_trackers(config.tracking, folder.path), config=config, measured=dict)
     control = TrainerControl()
     record.on_train_begin(arguments, state, control)
     record.on_evaluate(arguments, state, control, metrics=metrics)

@@ -15,7 +15,14 @@ from tunery.schema.results.run import Memory, Progress, Seconds, Start, Tokens
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.tracking.table import make_trackers
-from tunery.train.loop.callbacks import AllocateRanks, FollowMetric, KeepBest, Record, SaveResumePoints, StopEarly
+from tunery.train.loop.callbacks import (
+    AllocateRanks,
+    FollowMetric,
+    KeepBest,
+    RecordMetrics,
+    SaveResumePoints,
+    StopEarly,
+)
 from tunery.train.loop.clock import Clock
 from tunery.train.loop.finite import LossWatch, StopWhereNotFinite
 from tunery.train.loop.resume import read
@@ -80,7 +87,7 @@ class Training:
         for callback in (
             *([AllocateRanks(built.rank_allocator)] if built.rank_allocator else []),
             StopWhereNotFinite(watch, log_every=config.train.log_every, rows_of=run.row_ids),
-            Record(make_trackers(config.tracking, folder.path), config=config, measured=self._trainer.measured),
+            RecordMetrics(make_trackers(config.tracking, folder.path), config=config, measured=self._trainer.measured),
             KeepBest(store, folder, built, config=config, reference=run.reference),
             FollowMetric(config.objective, self._trainer.observe),
             self._stop_early,
