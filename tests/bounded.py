@@ -18,7 +18,7 @@ from tunery.tracking.jsonl import read_metrics
 
 
 def card(path: Path) -> object:
-    from tunery.train.predict.inference import read_card  # imports torch
+    from tunery.train.predict.card import read_card  # imports torch
 
     return read_card(path.parent)
 

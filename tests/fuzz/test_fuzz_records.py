@@ -23,10 +23,11 @@ from tunery.schema.results.run import Progress
 from tunery.schema.results.worst_rows import WorstRows
 from tunery.store.cleaning import clean_run
 from tunery.store.disk.run_lock import read_comparison, read_study
+from tunery.store.exported import CARD
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of
 from tunery.tracking.jsonl import read_metrics
-from tunery.train.predict.inference import CARD, read_card
+from tunery.train.predict.card import read_card
 
 DOCUMENT: Final[dict[str, Any]] = {"task": "multilabel", "data": {"train": "train.csv"}}
 

@@ -34,7 +34,8 @@ from tunery.store.study import StudyStore
 from tunery.train.artifacts.publish import publish
 from tunery.train.artifacts.restore import StoredWeights
 from tunery.train.notes import answers_alike
-from tunery.train.predict.inference import Predictor, read_card
+from tunery.train.predict.card import read_card
+from tunery.train.predict.inference import Predictor
 
 _SCORE: Final = "winner.json"
 """In the folder of a trial that is or was the winner: its score on test."""

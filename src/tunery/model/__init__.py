@@ -3,7 +3,7 @@
 - build.py: all of it joined, `build(spec) -> Built`; trial_pass.py: a few tokens through what was built
 - trainable.py: what was trained: counting, saving, loading it; mismatches.py: how saved tensors differ from parameters
 - reference.py: the pretrained values of what was trained, which it is stored against
-- export.py: a folder that plain transformers or PEFT loads
+- export.py: a folder that plain transformers or PEFT loads; sentence_modules.py: what sentence-transformers needs
 
 backbones/
 - catalog.py: names (aliases, local folders, Hub ids); knows no torch

@@ -1,1 +1,1 @@
-"""The parameter-efficient methods: peft's and our own, behind one seam."""
+"""The parameter-efficient methods: peft's and tunery's own, behind one seam."""

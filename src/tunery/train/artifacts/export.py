@@ -25,7 +25,8 @@ from tunery.store.folder import RunFolder
 from tunery.train.artifacts.publish import export_checked, scratch_folder
 from tunery.train.artifacts.restore import StoredWeights
 from tunery.train.artifacts.verify import require_same
-from tunery.train.predict.inference import load, read_card, tokenizer_of
+from tunery.train.predict.card import read_card
+from tunery.train.predict.inference import load, tokenizer_of
 
 _FIRST: Final[tuple[float, ...]] = (-math.inf,)
 _LAST: Final[tuple[float, ...]] = (math.inf, math.inf)

@@ -1,7 +1,6 @@
 """A finished model or ensemble, loaded from disk: `load(path).predict([...])`."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -9,35 +8,30 @@ import numpy as np
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from tunery.data.examples import Example, Split, Splits
+from tunery.data.examples import Example, Split
 from tunery.data.reading.given import Text, examples_from
 from tunery.data.row_table import Array, RowTable
-from tunery.data.splitting import text_key
-from tunery.errors import DataError, FolderError, RequestError, enumerated
+from tunery.errors import RequestError, enumerated
 from tunery.hardware import pick_device, pick_precision
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.backbones.catalog import exported_base
 from tunery.model.export import load_exported
 from tunery.schema import RunConfig
 from tunery.schema.config.peft import Majority, Tfidf
-from tunery.schema.reading.document import validate
 from tunery.schema.reading.fields import written_name
-from tunery.schema.results.card import ModelCard
 from tunery.schema.results.prediction import Prediction
-from tunery.schema.results.run import DataRecord
 from tunery.schema.results.worst_rows import WorstRows
-from tunery.store.disk.run_lock import data_changes
-from tunery.store.exported import CARD, exported_in
-from tunery.store.records import read_record
+from tunery.store.exported import exported_in
 from tunery.store.study import ignore
 from tunery.tasks.combine import Combiner
-from tunery.tasks.table import make_task
 from tunery.tasks.task import State, Task
 from tunery.tasks.worst_rows import worst_rows
 from tunery.train.ensembles.combination import Combination, combiner_of
+from tunery.train.predict.card import Card, read_card
 from tunery.train.predict.scoring import answers_about
 from tunery.train.predict.text_network import TextNetwork, read_text_model
-from tunery.train.setup.prepare import current_splits, data_record
+from tunery.train.predict.training_rows import refuse_trained_rows
+from tunery.train.setup.prepare import current_splits
 
 JACKKNIFE_BLOCKS = 50
 
@@ -214,7 +208,7 @@ def load(path: str | Path, *, trust_remote_code: bool = False) -> Predictor:
     return Predictor(model, task=card.task, config=card.config, state=card.state)
 
 
-def _answerer(folder: Path, card: "Card", *, trust_remote_code: bool) -> Answerer:
+def _answerer(folder: Path, card: Card, *, trust_remote_code: bool) -> Answerer:
     if isinstance(card.config.peft, Tfidf | Majority):
         return TextNetwork(read_text_model(folder), task=card.task)
     tokenizer = tokenizer_of(folder, card.config, trust_remote_code=trust_remote_code)
@@ -228,49 +222,6 @@ def _answerer(folder: Path, card: "Card", *, trust_remote_code: bool) -> Answere
         trust_remote_code=trust_remote_code,
     )
     return Network(module, tokenizer, config=card.config, task=card.task)
-
-
-@dataclass(frozen=True)
-class Card:
-    """What an exported folder says about itself."""
-
-    config: RunConfig
-    task: Task
-    state: State | None
-    """What the task fitted on validation."""
-    data: DataRecord | None
-    """The rows that it was trained, chosen and scored on; None where an earlier version made it."""
-    base: str | None
-    """Digest of the base that it was trained on; None for an ensemble, whose members have one each."""
-    step: int
-    """The optimizer step that its weights are of; 0 for an ensemble."""
-    combination: Combination | None
-    """How an ensemble's members answer as one; None for a single model."""
-    members: tuple[str, ...]
-    """Folders of an ensemble's members, within this one."""
-
-
-def read_card(folder: Path) -> Card:
-    """Read `tunery.json`.
-
-    Raises:
-        FolderError: it is missing, or not what was written there.
-        ConfigError: the config in it breaks a rule.
-    """
-    record = read_record(folder / CARD, ModelCard)
-    if record is None:
-        raise FolderError(f"an exported folder must hold {CARD}, but {str(folder)!r} does not")
-    config = validate(record.config, source=str(folder / CARD))
-    return Card(
-        config=config,
-        task=make_task(config.task, record.task.labels),
-        state=record.task.state,
-        data=record.data,
-        base=record.base,
-        step=record.weights.step,
-        combination=None if record.blend is None else Combination(record.blend.weights, record.blend.cuts),
-        members=record.members,
-    )
 
 
 def tokenizer_of(folder: Path, config: RunConfig, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -299,62 +250,7 @@ def evaluate(
     splits = current_splits(card.config)
     if card.data is None:
         say("an earlier version made this model and did not record its rows: whether they are the same is not known")
-    if changed := _refuse_trained_rows(card, splits, split):
+    if changed := refuse_trained_rows(card, splits, split):
         say(f"the data has changed since training: {changed}; these scores are of what is there now")
     rows: Split = getattr(splits, split)
     return predictor.score(rows.examples, tuned_on_them=split == "validation" and not changed)
-
-
-def _refuse_trained_rows(card: "Card", splits: Splits, split: str) -> str:
-    """What has changed about the rows of a split that may be scored all the same, in words; empty where nothing has.
-
-    A file of its own may have been mended or extended, as long as it holds no training row; the rows of a
-    split without one are drawn from the training file, and another file gives another draw.
-
-    Raises:
-        DataError: when training rows are in it, or it cannot be known whether they are.
-    """
-    if card.data is None:
-        return ""
-    now = data_record(splits)
-    changed = data_changes(card.data, now, names=[split])
-    if not changed or split == "train":
-        return changed
-    restore = "put back the data that it was trained on"
-    if getattr(card.config.data, split) is None:
-        raise DataError(
-            f"{changed}: it is split off from a file that has changed, so training rows may be in it; {restore}"
-        )
-    if training := data_changes(card.data, now, names=["train"]):
-        raise DataError(f"{changed}; {training}: whether training rows are in it cannot be told any more; {restore}")
-    trained, rows = {text_key(example) for example in splits.train.examples}, getattr(splits, split).examples
-    if twice := sum(text_key(example) in trained for example in rows):
-        raise DataError(f"{changed}, and {twice:,} of them are training rows; remove them, or {restore}")
-    return changed
-
-
-def training_texts(card: Card) -> set[str]:
-    """The texts that a model was trained on, as `text_key` has them.
-
-    Raises:
-        DataError: they are not known, because the data is not there as it was; the message says why.
-    """
-    if card.data is None:
-        raise DataError("an earlier version made this model and did not record its rows")
-    splits = current_splits(card.config)
-    if changed := data_changes(card.data, data_record(splits), names=["train"]):
-        raise DataError(changed)
-    return {text_key(example) for example in splits.train.examples}
-
-
-def trained_rows(path: str | Path, examples: Sequence[Example]) -> str:
-    """What to say of rows that a finished model was trained on, or why that is not known; empty where none are."""
-    card = read_card(exported_in(Path(path)))
-    unknown = "whether the model was trained on some of these rows could not be looked at"
-    try:
-        trained = training_texts(card) - {""}
-    except RequestError as error:
-        return f"{unknown}: {error}"
-    seen = sum(text_key(example) in trained for example in examples)
-    count = f"{seen:,} of these {len(examples):,} rows"
-    return f"warning: the model was trained on {count}, which makes the scores too good; remove them" if seen else ""

@@ -27,7 +27,7 @@ from tunery.tasks.task import Task
 from tunery.terminal import shown
 
 if TYPE_CHECKING:
-    from tunery.train.predict.inference import Card
+    from tunery.train.predict.card import Card
 
 STANDARD: Final = Path("-")
 """Standard input in place of a file to read, standard output in place of one to write."""
@@ -148,7 +148,8 @@ def evaluate_file(
         DataError: a column or cell is not as needed, or a label is unknown to the model.
     """
     card, rows, _ = _read(run, source, columns, say=say)
-    from tunery.train.predict.inference import load, trained_rows
+    from tunery.train.predict.inference import load
+    from tunery.train.predict.training_rows import trained_rows
 
     predictor = load(run, trust_remote_code=trust_remote_code)
     task, data = predictor.config.task, (columns or Columns()).of(card.config.data, rows)
@@ -168,7 +169,7 @@ def _read(
     folder = exported_in(run)
     if source != STANDARD:
         require_file(source)
-    from tunery.train.predict.inference import read_card
+    from tunery.train.predict.card import read_card
 
     card = read_card(folder)
     data = card.config.data

@@ -17,7 +17,9 @@ from tunery.schema.results.run import Start
 from tunery.store.exported import exported_in
 from tunery.store.study import ignore
 from tunery.train.artifacts.verify import ROWS, TOLERANCE
-from tunery.train.predict.inference import Card, Network, read_card, training_texts
+from tunery.train.predict.card import Card, read_card
+from tunery.train.predict.inference import Network
+from tunery.train.predict.training_rows import training_texts
 from tunery.train.setup.assemble import Assembled
 
 _MERGED = "Most methods can be folded into their base, which is then a model.name: `tunery export RUN OUT --merge`"
