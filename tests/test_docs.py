@@ -21,7 +21,7 @@ from tiny_runs import write_rows
 from tunery import fit, load
 from tunery.cli import main
 from tunery.cli.app import VERBS, app
-from tunery.comparison.methods import method_configs
+from tunery.comparison.methods import configs_over
 from tunery.schema.config.run import RunConfig
 from tunery.schema.reading.document import override, validate
 from tunery.schema.reading.fields import members
@@ -116,7 +116,7 @@ def require_command(arguments: list[str]) -> None:
     given = verb.make_context(arguments[0], arguments[1:]).params
     overrides = given.get("overrides") or ()
     if arguments[0] == "compare":
-        method_configs(BASE, given["methods"].split(","), overrides=overrides)
+        configs_over(BASE, given["methods"].split(","), overrides=overrides, over=given["over"] or ())
     else:
         require_sound(override(BASE, overrides))
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -210,6 +211,52 @@ def test_the_baseline_is_one_of_the_methods_and_seeds_are_counted(given: dict[st
     for wrong, message in ({"baseline": "ful"}, "did you mean 'full'"), ({"seeds": 0}, "seeds=0"):
         with pytest.raises(ConfigError, match=message):
             compare(given, methods=["none", "lora"], out=tmp_path / "out", runner=Fake(), **wrong)  # type: ignore[arg-type]
+
+
+def test_every_method_is_compared_with_each_value_of_another_key(given: dict[str, Any], tmp_path: Path) -> None:
+    fake, model = Fake(score=lambda method, seed: 0.5), given["model"]["name"]
+    copy = shutil.copytree(model, tmp_path / "a copy")
+    over = [f"model.name={model},{copy}", "model.max_length=16,32"]
+    result = compare(given, methods=["full", "tfidf"], over=over, seeds=1, out=tmp_path / "out", runner=fake)
+    names = [
+        f"{method} model.name={name} model.max_length={length}"
+        for name in (model, copy)
+        for length in (16, 32)
+        for method in ("none", "tfidf")
+    ]
+    assert [method.method for method in result.methods] == names and result.baseline == names[0]
+    configs = {cell.method: cell.result.config for cell in result.cells if cell.result}
+    assert configs[names[2]]["model"]["max_length"] == 32 and configs[names[4]]["model"]["name"] == str(copy)
+    assert len({cell.folder for cell in result.cells}) == 8
+    assert all((tmp_path / "out" / cell.folder / "result.json").exists() for cell in result.cells)
+    assert f"full fine-tuning model.name={model}" in comparison_html(result)
+    wanted = names[1]
+    with pytest.raises(ConfigError, match="the baseline must be one of the methods"):
+        compare(given, methods=["full"], over=over, baseline="full", out=tmp_path / "other", runner=fake)
+    again = compare(
+        given, methods=["full", "tfidf"], over=over, seeds=1, baseline=wanted, out=tmp_path / "out", runner=fake
+    )
+    assert again.baseline == wanted and len(fake.trained) == 8
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ("model.name", "KEY=VALUE,VALUE, but got 'model.name'"),
+        ("model.name=,", "KEY=VALUE,VALUE"),
+        ("train.epochs=2,3,2", "'train.epochs=2' 2 times"),
+        ("data.train=a.csv,b.csv", "the same for all runs"),
+        ("seed=1,2", "the same for all runs"),
+        ("peft.method=lora,full", "named by --methods"),
+        ("train.epoch=2,3", "did you mean 'epochs'"),
+    ],
+)
+def test_what_cannot_be_compared_over_is_refused(
+    given: dict[str, Any], tmp_path: Path, over: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compare(given, methods=["full"], over=[over], out=tmp_path / "out", runner=Fake())
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_data_fails_before_the_first_cell(given: dict[str, Any], tmp_path: Path) -> None:

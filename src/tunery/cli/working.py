@@ -153,6 +153,10 @@ def compare(
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Method that the others are tested against; default: full.")
     ] = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option("--over", metavar="KEY=A,B", help="Compare values of a key too: every method with each of them."),
+    ] = None,
     out: Out = None,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
@@ -170,6 +174,7 @@ def compare(
         baseline=baseline,
         out=folder,
         overrides=overrides or (),
+        over=over or (),
         observer=ComparisonConsole(Terminal(stderr=True)),
         trust_remote_code=permits_code(trust_remote_code, overrides or ()),
     )

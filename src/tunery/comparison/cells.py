@@ -1,6 +1,8 @@
 """The runs of a comparison: every method with every seed."""
 
+import re
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +49,7 @@ def cell_jobs(configs: MethodConfigs, folder: Path, *, seeds: int, trust_remote_
             method,
             Job(
                 config=with_absolute_names(config.model_copy(update={"seed": seed})),
-                folder=folder / "cells" / method / str(seed),
+                folder=folder / "cells" / _folder_name(method) / str(seed),
                 study=None,
                 title=f"{method_name(method)} seed {seed}",
                 trust_remote_code=trust_remote_code,
@@ -56,3 +58,9 @@ def cell_jobs(configs: MethodConfigs, folder: Path, *, seeds: int, trust_remote_
         for seed in range(first, first + seeds)
         for method, config in configs.by_method.items()
     ]
+
+
+def _folder_name(method: str) -> str:
+    """The method, with the digest of what no file name can hold."""
+    plain = re.sub(r"[^\w.=+-]+", "-", method, flags=re.ASCII)[:80]
+    return plain if plain == method else f"{plain}-{sha256(method.encode()).hexdigest()[:8]}"

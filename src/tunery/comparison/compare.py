@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tunery.comparison.cells import CellJob, cell_jobs
 from tunery.comparison.comparison_store import ComparisonStore, WriteRecords, write_records
-from tunery.comparison.methods import method_configs, rate_notes, recorded_method, written_methods
+from tunery.comparison.methods import configs_over, rate_notes, recorded_method, written_methods
 from tunery.data.reading.load import require_readable
 from tunery.errors import ConfigError, Interrupted, Problem, RequestError, RunError, StudyFailed, did_you_mean
 from tunery.execution.observer import Observer, Silent
@@ -29,6 +29,7 @@ def compare(
     baseline: str | None = None,
     out: str | Path,
     overrides: Iterable[str] = (),
+    over: Sequence[str] = (),
     observer: Observer[Cell] | None = None,
     runner: Runner | None = None,
     write: WriteRecords = write_records,
@@ -44,6 +45,7 @@ def compare(
     Args:
         config: the path of a config file, a mapping like that of such a file, or a `RunConfig`.
         baseline: the method that the others are tested against; full fine-tuning where it is compared, else the first.
+        over: further keys to compare, `key=value,value`: every method with each of the values (`configs_over`).
         runner: where cells are trained; None: an interpreter for each, so that its peak memory is its own.
         write: writes what has been found, after every cell.
         trust_remote_code: permits code that comes with the model, in every process that this call starts.
@@ -57,8 +59,8 @@ def compare(
     document = document_from(config)
     if trust_remote_code:
         document = override(document, ["model.trust_remote_code=true"])
-    methods = [recorded_method(name) for name in methods]
-    configs = method_configs(document, methods, overrides=overrides)
+    configs = configs_over(document, methods, overrides=overrides, over=over)
+    methods = [*configs.by_method]
     folder, own = Path(out), with_absolute_names(configs.own).model_dump(mode="json")
     cells = cell_jobs(configs, folder, seeds=seeds, trust_remote_code=trust_remote_code)
     refuse_other(folder, own, record="comparison.json")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from typing import Any, Final
 
 from tunery.errors import ConfigError, Problem, did_you_mean
@@ -14,6 +15,7 @@ from tunery.schema.reading.fields import TAGS, members, recorded_name, tag_of, w
 from tunery.schema.space.sampled import with_domains
 
 _LIBRARY: Final = "peft"
+_SOURCE: Final = "the comparison"
 _METHODS: Final = members(RunConfig.model_fields["peft"])
 VARIANTS: Final[Mapping[str, Document]] = {
     **{name: {"peft": {"method": name}} for name in _METHODS if name != _LIBRARY},
@@ -85,6 +87,45 @@ def method_configs(document: Document, methods: Sequence[str], *, overrides: Ite
     return _validated(own, drafts, problems)
 
 
+def configs_over(
+    document: Document, methods: Sequence[str], *, overrides: Iterable[str] = (), over: Sequence[str] = ()
+) -> MethodConfigs:
+    """The same for every method with each value of further keys; a method is then called `lora model.name=a`.
+
+    Args:
+        over: `key=value,value`, for each key that is compared; of several keys, all combinations.
+
+    Raises:
+        ConfigError: for a key without values, or with one value twice, besides.
+    """
+    given = [*overrides]
+    configs = method_configs(document, methods, overrides=given)
+    if not over:
+        return configs
+    axes = [_axis(text) for text in over]
+    by_method = {}
+    for values in product(*axes):
+        for name, config in method_configs(document, methods, overrides=[*given, *values]).by_method.items():
+            by_method[f"{name} {' '.join(values)}"] = config
+    return MethodConfigs(configs.own, by_method)
+
+
+def _axis(text: str) -> list[str]:
+    key, _, values = text.partition("=")
+    assignments = [f"{key.strip()}={value.strip()}" for value in values.split(",") if value.strip()]
+    if not key.strip() or not assignments:
+        rule = f"what is compared over is written KEY=VALUE,VALUE, but got {text!r}"
+        raise ConfigError([Problem("over", f"{rule}; write for example model.name=minilm,DIR")], source=_SOURCE)
+    if _touches(key.strip(), _SAME_FOR_ALL):
+        message = f"{key.strip()!r} is the same for all runs of a comparison, or they could not be compared; remove it"
+        raise ConfigError([Problem("over", message)], source=_SOURCE)
+    for assignment in dict.fromkeys(assignments):
+        if (count := assignments.count(assignment)) > 1:
+            message = f"every value is named once, but got {assignment!r} {count} times"
+            raise ConfigError([Problem("over", message)], source=_SOURCE)
+    return assignments
+
+
 def rate_notes(configs: Mapping[str, RunConfig]) -> tuple[str, ...]:
     """One line for each method, by name, whose learning rates are far from its defaults: a rate that all share suits
     few of them."""
@@ -99,12 +140,17 @@ def _assignment(text: str) -> _Assignment:
 
 def recorded_method(name: str) -> str:
     """The name by which records and folders know a method: `none` for `full`."""
-    return str(recorded_name(name, _METHODS))
+    method, *values = name.split(" ", 1)
+    return " ".join([str(recorded_name(method, _METHODS)), *values])
 
 
 def written_methods(names: Iterable[str]) -> list[str]:
     """The names by which people ask for methods."""
-    return [written_name(_METHODS[name]) if name in _METHODS else name for name in names]
+    parts = [name.split(" ", 1) for name in names]
+    return [
+        " ".join([written_name(_METHODS[method]) if method in _METHODS else method, *values])
+        for method, *values in parts
+    ]
 
 
 def patch_of(name: str) -> Document | None:
@@ -230,7 +276,7 @@ def _validated(own: Document, drafts: Mapping[str, Document], problems: list[Pro
         if Problem(path, message) not in common
     ]
     if isinstance(checked_own, list) or common or alone:
-        raise ConfigError([*common, *alone], source="the comparison")
+        raise ConfigError([*common, *alone], source=_SOURCE)
     return MethodConfigs(checked_own, {name: c for name, c in checked.items() if isinstance(c, RunConfig)})
 
 

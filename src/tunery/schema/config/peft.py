@@ -27,7 +27,8 @@ class NoPeft(Spec):
 
 def method_name(recorded: str) -> str:
     """What a person reads for the name of a method in a record: pages, tables and sentences take it from here."""
-    return "full fine-tuning" if recorded == "none" else recorded
+    method, *values = recorded.split(" ", 1)  # a comparison over further keys: `none model.name=a`
+    return " ".join(["full fine-tuning" if method == "none" else method, *values])
 
 
 class LowRank(Spec):
