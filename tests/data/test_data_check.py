@@ -315,6 +315,10 @@ def test_truncation_is_known_after_cutting_too(hundred: str) -> None:
     finding = only(findings, "truncation")
     assert (finding.level, finding.count) == ("warning", 20)
     assert "train 33 %. About 224 tokens would hold 95 % of the rows" in finding.message
+    given = splits(train=[row for row in train for _ in range(3)])
+    sample = {"train": given.train.examples[::3]}
+    sampled = inspect(given, ROW_CHECKS, lengths=cut, truncated={"train": 20}, max_length=64, sample=sample)
+    assert only(sampled, "truncation").message == finding.message
 
 
 def test_multilabel_rows_may_have_no_label_and_one_label_may_be_all() -> None:

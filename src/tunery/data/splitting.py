@@ -5,6 +5,7 @@ label gives its share. Strata are the rarest label of a row, as in Sechidis et a
 exactly, the next one makes up for, so that the total is right.
 """
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ class _Unit:
 
 def text_key(example: Example) -> str:
     """What two rows share when they hold the same text: case and white space do not count."""
-    return "\n".join(" ".join(part.casefold().split()) for part in (example.text, example.text_pair or "")).strip()
+    text = " ".join(example.text.casefold().split())
+    if example.text_pair is None:
+        return text
+    return f"{text}\n{' '.join(example.text_pair.casefold().split())}".strip()
 
 
 def by_label(example: Example) -> frozenset[str]:
@@ -52,7 +56,7 @@ def split_off(
         shares: split name -> wanted share of all rows, between 0 and 1.
         stratum: what each split should have its share of.
     """
-    together: dict[tuple[str, str], list[int]] = defaultdict(list)
+    together: dict[bytes, list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
         together[_shared_key(row, example)].append(row)
     pool = [
@@ -75,12 +79,14 @@ def split_off(
     return {name: sorted(row for unit in chosen for row in unit.rows) for name, chosen in units.items()}
 
 
-def _shared_key(row: int, example: Example) -> tuple[str, str]:
-    """What a row has in common with those that it stays together with."""
+def _shared_key(row: int, example: Example) -> bytes:
+    """What a row has in common with those that it stays together with, in few bytes."""
     if example.group is not None:
-        return ("group", example.group)
-    key = text_key(example)
-    return ("text", key) if key else ("row", str(row))
+        key = f"group {example.group}"
+    else:
+        text = text_key(example)
+        key = f"text {text}" if text else f"row {row}"
+    return hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def _choose(pool: Sequence[_Unit], wanted: float, *, later: int, generator: np.random.Generator) -> set[_Unit]:
@@ -97,10 +103,12 @@ def _choose(pool: Sequence[_Unit], wanted: float, *, later: int, generator: np.r
     spare = np.append(np.maximum(shares - 1, 0)[::-1].cumsum()[::-1] / 2, 0.0)
     missing, chosen = 0.0, set()  # rows that are still to be chosen, below 0 where too many are
     for index, stratum in enumerate(strata):
-        missing += shares[index]
+        missing += float(shares[index])
         most_excess = max(float(spare[index + 1]), 1.0)
         gives_one_early = len(stratum) >= 2 + later
-        for position in generator.permutation(len(stratum)):
+        for position in generator.permutation(len(stratum)).tolist():
+            if 2 * missing < 1 and not gives_one_early:
+                break
             unit, size = stratum[position], len(stratum[position].rows)
             is_wanted = size <= 2 * missing or (gives_one_early and size - missing <= most_excess)
             if is_wanted and all(left[label] > 1 for label in unit.labels):

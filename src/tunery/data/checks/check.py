@@ -4,13 +4,13 @@ The checks themselves are in `row_checks.py`, for rows of any task, and in `labe
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 import numpy.typing as npt
 
-from tunery.data.examples import Split, Splits
+from tunery.data.examples import Example, Split, Splits
 from tunery.errors import DataError
 from tunery.schema.config.data import Allowance
 from tunery.schema.results.finding import Finding
@@ -36,6 +36,7 @@ class Subject:
     max_length: int | None
     unknown: Mapping[str, float]
     alike: Mapping[str, int]
+    sample: Mapping[str, Sequence[Example]]
 
 
 Check = Callable[[Subject], Iterator[Finding]]
@@ -52,6 +53,7 @@ def inspect(
     max_length: int | None = None,
     unknown: Mapping[str, float] | None = None,
     alike: Mapping[str, int] | None = None,
+    sample: Mapping[str, Sequence[Example]] | None = None,
 ) -> list[Finding]:
     """Everything worth saying about the data: fatal findings first, then warnings, then information.
 
@@ -64,8 +66,11 @@ def inspect(
         max_length: tokens after which a row is cut.
         unknown: share of the tokens that the vocabulary lacks, by split name.
         alike: rows with the tokens of an earlier row whose text is another, by split name.
+        sample: rows that `lengths` and `truncated` are of, by split name; without it, all of them.
     """
-    subject = Subject(splits, labels, lengths or {}, truncated or {}, max_length, unknown or {}, alike or {})
+    subject = Subject(
+        splits, labels, lengths or {}, truncated or {}, max_length, unknown or {}, alike or {}, sample or {}
+    )
     findings = [
         finding.model_copy(update={"level": "warning", "message": f"{finding.message} (accepted by `data.allow`)"})
         if finding.level == "fatal" and finding.code in allow and finding.code in ALLOWABLE

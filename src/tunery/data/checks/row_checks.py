@@ -129,8 +129,9 @@ def _enough(subject: Subject, limit: int) -> int | None:
     A character of a script without spaces counts as a word.
     """
     tokens = np.concatenate([subject.lengths[split.name] for split in subject.splits if split.name in subject.lengths])
-    texts = [e for split in subject.splits if split.name in subject.lengths for e in split.examples]
-    words = np.array([sum(length_of(f"{e.text} {e.text_pair or ''}")) + 1 for e in texts])
+    counted = [split for split in subject.splits if split.name in subject.lengths]
+    examples = [example for split in counted for example in subject.sample.get(split.name, split.examples)]
+    words = np.array([sum(length_of(f"{e.text} {e.text_pair or ''}")) + 1 for e in examples])
     whole = tokens < limit
     if tokens.max() > limit or not whole.any():
         estimate = np.percentile(tokens, 95)

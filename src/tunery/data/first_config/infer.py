@@ -94,10 +94,10 @@ def guess(
         tokens=length.tokens,
         is_measured=tokens is not None,
         allow=tuple(_allowed(splits, shared, shared_most, allow)),
-        tables=tuple(
+        tables=[
             NamedRows(name, str(file), content.rows if split_column else splits.rows[name])
             for name, file in splits.files.items()
-        ),
+        ],
         notes=(
             *labels.notes,
             *filter(None, [lopsided]),

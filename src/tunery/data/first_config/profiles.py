@@ -127,6 +127,11 @@ class Profile:
         return len(self.some) > 4 * MOST_CLASSES and len({str(value) for value in self.some}) > 2 * MOST_CLASSES
 
     @cached_property
+    def is_nearly_unique(self) -> bool:
+        """Different in nearly every row."""
+        return len({str(value) for value in self.filled}) > 0.9 * len(self.values)
+
+    @cached_property
     def names(self) -> Counter[str]:
         """How often each name occurs in the lists."""
         return Counter(text_of(item).strip() for value in self.filled for item in value)
@@ -173,7 +178,7 @@ class Profile:
     @property
     def is_classes(self) -> bool:
         """Few different values, each of them often enough to be learned, and no scores."""
-        if self.is_long or self.is_score:
+        if self.is_long or (self.is_varied and not self.is_usual) or self.is_score:
             return False
         different = len(self.counts)
         enough = _few(different, len(self.filled)) or (self.is_usual and 2 * different <= len(self.filled))
@@ -231,7 +236,7 @@ def profiles(table: Sequence[Mapping[str, Any]]) -> dict[str, Profile]:
 
 def is_id(column: Profile) -> bool:
     """Named like an identifier, and different in nearly every row."""
-    return bool(_ID.match(column.name)) and len({str(v) for v in column.filled}) > 0.9 * len(column.values)
+    return bool(_ID.match(column.name)) and column.is_nearly_unique
 
 
 def is_split(column: Profile) -> bool:

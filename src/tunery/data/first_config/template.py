@@ -65,8 +65,8 @@ class Guess:
     allow: tuple[Allowed, ...] = ()
     notes: tuple[str, ...] = ()
     """What a user should know about the choices made."""
-    tables: tuple[NamedRows, ...] = field(default=(), repr=False)
-    """What the files have, train first."""
+    tables: list[NamedRows] = field(default_factory=list, repr=False)
+    """What the files have, train first; whoever needs it last takes it out, since it may be a gigabyte."""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ class Guess:
         """The same as plain data, ready for JSON."""
         files = {split: str(file) for split, file in self.files.items()}
         allow = {code: why for code, why in self.allow}
-        guessed = asdict(replace(self, tables=()))
+        guessed = asdict(replace(self, tables=[]))
         del guessed["tables"]
         return {**guessed, "files": files, "max_length": self.max_length, "allow": allow}
 

@@ -124,6 +124,8 @@ def is_score(names: Iterable[str]) -> bool:
     """Whether all are numbers, some of them with a fraction."""
     fractions = False
     for name in names:
+        if name.isascii() and name.isdecimal():
+            continue
         if not is_number(name):
             return False
         fractions = fractions or not float(name).is_integer()

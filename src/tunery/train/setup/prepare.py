@@ -197,6 +197,7 @@ def _examined(
         max_length=max_length,
         unknown={name: features.unknown for name, features in encoded.items()},
         alike={name: round(features.alike * shares[name]) for name, features in encoded.items()},
+        sample=sample,
     )
     if sampled := {name: len(rows) for name, rows in sample.items() if shares[name] > 1}:
         counts = ", ".join(f"{name} {count:,}" for name, count in sampled.items())
