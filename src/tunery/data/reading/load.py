@@ -199,7 +199,8 @@ def _refuse_binary(head: bytes, encoding: str | None, *, name: str) -> None:
     if kind := next((kind for begin, kind in _FOREIGN.items() if head.startswith(begin)), None):
         raise DataError(f"{is_not} {kind}")
     few, many = sorted((head[::2].count(0), head[1::2].count(0)))
-    is_wide = encoding is not None or marked_encoding(head) is not None or (many > len(head) / 8 and few < many / 10)
+    in_turn = len(head) / 8 < many < len(head) * 5 / 8 and few < many / 10
+    is_wide = encoding is not None or marked_encoding(head) is not None or in_turn
     if many and not is_wide and _kind(head) is None:
         raise DataError(f"{is_not} no text: byte {head.index(0)} is 0")
 
