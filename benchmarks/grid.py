@@ -119,7 +119,7 @@ def play(document: dict[str, Any], curves: Curves, *, seed: int, sampler: str, p
     with tempfile.TemporaryDirectory() as folder:
         study = open_study(sqlite_url(Path(folder)), name="replay", directions=["maximize"])
         try:
-            plan = Plan(space, base, Path(folder), study)
+            plan = Plan(space, base, Path(folder), study, rows=1)  # the config says how many epochs
             TrialLoop(plan, runner, shared=False, leave=lambda: None, observer=Silent()).run(total=len(curves))
             trials = study.get_trials(deepcopy=False)
         finally:

@@ -33,7 +33,7 @@ from tunery.hpo.winner import write_records
 from tunery.schema.reading.document import Document
 from tunery.schema.results.run import Progress
 from tunery.schema.space.default import space_of
-from tunery.store.disk.run_lock import run_lock
+from tunery.store.disk.run_lock import own, run_lock
 from tunery.store.folder import RunFolder
 
 EPOCHS = 4
@@ -86,7 +86,7 @@ def plan_of(space: Document, out: Path, **search: Any) -> tuple[Document, Callab
     resolved = Space(document).resolved(next(grid(document)).__getitem__)
     if resolved is None:
         raise SystemExit("the first combination of the space is not legal")
-    return document, lambda study: Plan(document, resolved[1], out, study)
+    return document, lambda study: Plan(document, resolved[1], out, study, rows=1000)
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def open_and_report(space: Document, out: Path, *, recorded: int) -> dict[str, f
             pass
         TrialLoop(plan, Instant(), shared=False, leave=lambda: None, observer=Silent()).run(total=recorded + 1)
         ready = time.perf_counter()
-        write_records(summarise(study, plan.base, out, document=document, notes=()), out)
+        write_records(summarise(plan), out)
         written = time.perf_counter()
     command = [sys.executable, "-m", "tunery", "report", str(out), "--json"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -136,7 +136,7 @@ def open_and_report(space: Document, out: Path, *, recorded: int) -> dict[str, f
 
 def write_rows(out: Path) -> None:
     """Rows that nobody trains on; a pass is as long as the longest of them."""
-    out.mkdir(parents=True, exist_ok=True)
+    own(out)
     for name in ("train", "validation", "test"):
         rows = [{"text": f"{name} text number {number}", "label": number % 2} for number in range(40)]
         (out / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))

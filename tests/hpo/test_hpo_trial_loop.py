@@ -81,7 +81,7 @@ class Bench:
         self.leave: str | None = None
 
     def trial_loop(self, runner: Runner) -> TrialLoop:
-        plan = Plan(self.document, self.base, self.out, self.study)
+        plan = Plan(self.document, self.base, self.out, self.study, rows=60)
         return TrialLoop(plan, runner, shared=False, leave=lambda: self.leave, observer=Silent())
 
     def states(self) -> list[str]:

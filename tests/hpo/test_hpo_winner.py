@@ -95,7 +95,7 @@ def end(out: Path, trained: Path, tiny_bert: Path) -> End:
                 create_trial(params={"optim.lr": float(number)}, distributions=distributions, value=number % 12)
             )
         return conclude(
-            result, Plan(document={}, base=base, out=out, study=study), store=store, run=never, **steps or {}
+            result, Plan(document={}, base=base, out=out, study=study, rows=60), store=store, run=never, **steps or {}
         )
 
     return conclude_with

@@ -65,7 +65,7 @@ def test_a_probe_changes_nothing_of_the_model(tiny_bert: Path, tmp_path: Path) -
     exported = tmp_path / "run" / "best"
     assert load_file(exported / "head.safetensors").keys() == {"labels.layers.1.weight", "labels.layers.1.bias"}
     assert sum(path.stat().st_size for path in exported.rglob("*.safetensors")) < 5_000
-    assert result.config["model"]["head"] == {"kind": "linear", "pooling": "mean"}
+    assert result.config["model"]["head"] == {"kind": "linear", "init": "random", "pooling": "mean"}
     assert json.loads((exported / "tunery.json").read_text())["config"]["model"]["head"]["pooling"] == "mean"
 
 
@@ -80,7 +80,12 @@ def test_the_same_seed_gives_the_same_probe(tiny_bert: Path, tmp_path: Path) -> 
 
 def test_a_probe_needs_a_linear_head(tiny_bert: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"model\.head\.kind: a probe is one linear layer .* write auto or linear"):
-        config(str(tiny_bert), write_rows(tmp_path), peft={"method": "probe"})
+        config(
+            str(tiny_bert),
+            write_rows(tmp_path),
+            model={"name": str(tiny_bert), "head": "native"},
+            peft={"method": "probe"},
+        )
 
 
 @pytest.mark.parametrize("damage", [b"", b"no tensors", None])

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tunery.report.compute.disk import saved_sentence
 from tunery.report.compute.run_and_study import without_repeats
+from tunery.report.text.baseline_sentences import baseline_sentences
 from tunery.report.text.formatting import cell_text, score
 from tunery.schema.results.comparison import ComparisonResult
 from tunery.schema.results.finding import Finding
@@ -78,9 +79,11 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
         if isinstance(validation[name], float | int | None):
             table.add_row(name, score(validation[name]), score(test.get(name)))
     terminal = Terminal()
-    terminal.print(table)
     for note in run.notes:
         terminal.say(f"note: {note}")
+    terminal.print(table)
+    for sentence in baseline_sentences(run.baselines, run.objective.name, subject="this run", cost=run.seconds):
+        terminal.say(plain(sentence))
     facts = [*_epochs(run), f"{run.seconds.total:.0f} s"]
     if run.parameters:
         facts.append(f"{run.parameters.trainable:,} of {run.parameters.total:,} parameters trained")

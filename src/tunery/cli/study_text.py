@@ -9,6 +9,7 @@ from tunery.errors import shortened
 from tunery.report.compute.importance import importance_rows
 from tunery.report.compute.pareto_front import cost_text, costs_of, pareto_trials
 from tunery.report.compute.pruning import pruning
+from tunery.report.text.baseline_sentences import baseline_sentences
 from tunery.report.text.cost_units import COST_WORDS
 from tunery.report.text.formatting import cell_text, duration, plural, score, value_text
 from tunery.report.text.leaderboard import MEAN, cost_column, leaderboard_rows, searched
@@ -95,6 +96,7 @@ def sentences(study: StudyResult) -> Iterator[str]:
     What makes the winner's scores doubtful is not among them: it is printed before the leaderboard.
     """
     yield from _winner(study)
+    yield from baseline_sentences(study.baselines, study.objective, subject="the winner")
     if line := importance_line(study, most=_MOST_IMPORTANT):
         yield line
     yield from _ensembles(study)

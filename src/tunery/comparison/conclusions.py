@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tunery.comparison.methods import rate_notes
-from tunery.comparison.statistics import LEVEL
 from tunery.report.text.method_names import named
 from tunery.schema.config.peft import method_name
 from tunery.schema.reading.document import validate
 from tunery.schema.results.comparison import Cell, MethodSummary
 from tunery.schema.results.direction import Direction, is_better
+from tunery.statistics import LEVEL
 
 
 def conclusions(

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from tunery.comparison.statistics import Paired, Score, holm, mean_interval, paired_test
 from tunery.schema.results.comparison import Cell, MethodSummary
 from tunery.schema.results.direction import Direction, minimized
 from tunery.schema.results.pareto import pareto_front
 from tunery.schema.results.run import Memory, Parameters, RunResult
+from tunery.statistics import Paired, Score, holm, mean_interval, paired_test
 
 
 def method_summaries(

@@ -19,6 +19,8 @@ class Plan:
     """What all trials share."""
     out: Path
     study: optuna.Study
+    rows: int
+    """Of the training split."""
     trust_remote_code: bool = False
     """Whether this call permits code that comes with the models."""
     texts: bool = True

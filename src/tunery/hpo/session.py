@@ -8,14 +8,26 @@ from tunery.hpo.plan import Plan
 from tunery.hpo.trial_loop import TrialLoop
 from tunery.hpo.winner import conclude, write_records
 from tunery.schema.results.study import StudyResult, TrialRecord
+from tunery.store.folder import RunFolder
+from tunery.train.loop.baselines import known_baselines
+from tunery.train.setup.prepare import Prepared
 from tunery.train.signals import Signals
 
 
-def lead(plan: Plan, runner: Runner, signals: Signals, *, shared: bool, observer: Observer[TrialRecord]) -> StudyResult:
-    """All trials, those of other workers too, and what comes after."""
+def lead(
+    plan: Plan,
+    prepared: Prepared,
+    runner: Runner,
+    signals: Signals,
+    *,
+    shared: bool,
+    observer: Observer[TrialRecord],
+) -> StudyResult:
+    """Simple models, all trials, those of other workers too, and what comes after."""
+    baselines = known_baselines(plan.base, prepared, RunFolder(plan.out), say=observer.say)
 
     def summary() -> StudyResult:
-        return summarise(plan.study, plan.base, plan.out, document=plan.document, notes=trial_loop.notes)
+        return summarise(plan, notes=trial_loop.notes)
 
     trial_loop = TrialLoop(plan, runner, shared=shared, leave=lambda: signals.by, observer=observer)
     try:
@@ -25,7 +37,7 @@ def lead(plan: Plan, runner: Runner, signals: Signals, *, shared: bool, observer
         write_records(summary(), plan.out)
         raise
     trial_loop.store.tidy()
-    return conclude(summary(), plan, store=trial_loop.store, run=trial_loop.train)
+    return conclude(summary(), plan, store=trial_loop.store, run=trial_loop.train, baselines=baselines)
 
 
 def follow(

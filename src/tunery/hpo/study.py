@@ -112,7 +112,8 @@ def search(
 
         for warning in rates_left_out(space):
             observer.say(f"warning: {warning}")
-        data = prepare(base, trust_remote_code=trust_remote_code).record()
+        prepared = prepare(base, trust_remote_code=trust_remote_code)
+        data = prepared.record()
         refuse_other_data(folder, data)
         with (
             run_lock(folder, plain, record="study.json", data=data),
@@ -124,8 +125,8 @@ def search(
             _require_same_data(study, data)
             study.set_user_attr(_CONFIG, plain)
             study.set_user_attr(_DATA, data.model_dump(mode="json"))
-            plan = Plan(space, base, folder, study, trust_remote_code, texts)
-            return lead(plan, engine, signals, shared=storage is not None, observer=observer)
+            plan = Plan(space, base, folder, study, data.splits["train"].rows, trust_remote_code, texts)
+            return lead(plan, prepared, engine, signals, shared=storage is not None, observer=observer)
 
 
 def work(
@@ -175,7 +176,7 @@ def work(
             _require_same_data(study, data)
             own(folder)
             keep_data(folder, data)
-            plan = Plan(space, base, folder, study, trust_remote_code)
+            plan = Plan(space, base, folder, study, data.splits["train"].rows, trust_remote_code)
             return follow(plan, runner, signals, at_most=trials, observer=observer)
 
 

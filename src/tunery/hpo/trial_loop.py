@@ -76,7 +76,10 @@ class TrialLoop:
         self._shared = shared
         self._queue = TrialQueue(plan.study, worker=self._worker, shared=shared)
         self._pruning = Pruning(
-            plan.study, base.search.pruner, objectives=base.objectives, epochs=most_epochs(plan.document)
+            plan.study,
+            base.search.pruner,
+            objectives=base.objectives,
+            epochs=most_epochs(plan.document, rows=plan.rows),
         )
         self._memory = MemoryLine(
             limit=memory_limit(base.search.n_jobs),
@@ -200,9 +203,10 @@ class TrialLoop:
             title=title,
             alone=self._settings.n_jobs == 1,
         )
+        epochs = admitted.train.epochs_for(self._plan.rows)
         outcome, config = self._train(
             job,
-            prune=lambda epoch: _LOST if is_lost() else self._prune(trial, epoch, epochs=admitted.train.epochs),
+            prune=lambda epoch: _LOST if is_lost() else self._prune(trial, epoch, epochs=epochs),
             stop=lambda: _LOST if is_lost() else self._stop(),
         )
         if not is_lost():

@@ -23,7 +23,7 @@ from tunery.schema.results.direction import minimized
 from tunery.schema.results.pareto import pareto_front
 from tunery.schema.results.ranking import ranking_key
 from tunery.schema.results.record import Record
-from tunery.schema.results.run import CheckpointRecord, RunResult
+from tunery.schema.results.run import Baseline, CheckpointRecord, Metrics, RunResult
 from tunery.schema.results.study import BestTrial, EnsembleGain, Rescored, StudyResult, TrialRecord
 from tunery.store.disk.files import write_text
 from tunery.store.disk.ownership import BEST
@@ -33,6 +33,7 @@ from tunery.store.records import read_record
 from tunery.store.study import StudyStore
 from tunery.train.artifacts.publish import publish
 from tunery.train.artifacts.restore import StoredWeights
+from tunery.train.gains import baseline_notes, with_gains
 from tunery.train.notes import answers_alike
 from tunery.train.predict.card import read_card
 from tunery.train.predict.inference import Predictor
@@ -54,6 +55,7 @@ def conclude(
     *,
     store: StudyStore,
     run: Run,
+    baselines: tuple[Baseline, ...] = (),
     rescore: Callable[..., tuple[Rescored, ...]] = rescored,
     ensembles: Callable[..., Measured] = measure,
 ) -> StudyResult:
@@ -64,6 +66,7 @@ def conclude(
 
     Args:
         run: trains a run that is no trial.
+        baselines: what simple models reach on the same rows.
         rescore: trains the best trials again, as `rescored` does.
         ensembles: measures what the best trials are worth together, as `measure` does.
 
@@ -85,6 +88,10 @@ def conclude(
     measured = _measured(out, members, ensembles, trust_remote_code=plan.trust_remote_code)
     store.conclude()
     results = results_of(out, [trial.number for trial in trials])
+    reached = Metrics(test=best.test, test_without_block=best.test_without_block)
+    if winner.number in results:
+        reached = reached.model_copy(update={"validation": results[winner.number].metrics.validation})
+    baselines = with_gains(baselines, reached, objective=plan.base.objective)
     result = result.model_copy(
         update={
             "best": best,
@@ -92,7 +99,11 @@ def conclude(
             "rescored": means,
             "importance": importances(plan.study),
             "ensembles": measured.gains,
-            "doubts": tuple(_doubts(winner, results, plan.base.task)),
+            "baselines": baselines,
+            "doubts": (
+                *baseline_notes(baselines, reached, plan.base),
+                *_doubts(winner, results, plan.base.task),
+            ),
             "notes": (*_note_on_devices(results), *result.notes, *notes_on_lost, *measured.notes),
         }
     )
@@ -171,10 +182,12 @@ def _published(trial: TrialRecord, plan: Plan) -> BestTrial:
     best, predictor, split = _publish(trial, out, trust_remote_code=plan.trust_remote_code)
     if scored is None:
         answers = predictor.answers(split.examples)
-        test = predictor.score(split.examples, answers=answers)
+        test, without_block = predictor.jackknife(split.examples, answers)
         trial_folder(out, trial.number).write_worst_rows(predictor.worst_rows(split, answers, texts=plan.texts))
         config = predictor.config.model_dump(mode="json")
-        scored = BestTrial(number=trial.number, value=best.value or 0.0, config=config, test=test)
+        scored = BestTrial(
+            number=trial.number, value=best.value or 0.0, config=config, test=test, test_without_block=without_block
+        )
         write_text(trial_folder(out, trial.number).path / _SCORE, scored.model_dump_json(indent=1))
     return scored
 

@@ -42,7 +42,7 @@ def export(
     _write_rest(folder, tokenizer, built.heads, outputs=outputs, spec=spec)
     pretrained = cast(PreTrainedModel, built.pretrained)
     if (folder / WHOLE_MODEL).is_file():
-        write_sentence_modules(folder, built.heads, spec=spec, model_args=without_pooler(pretrained.config))
+        write_sentence_modules(folder, built.heads, spec=spec, model_args=without_pooler(type(pretrained)))
     # transformers puts an adapter on the newest revision of its base, not quantised, in the precision of its files
     elif method.is_injectable and built.base.revision is None and spec.quantization is None:
         write_sentence_modules(folder, built.heads, spec=spec, model_args={"dtype": "float32"})
@@ -82,7 +82,7 @@ def export_merged(
     with quiet():
         merged.save_pretrained(folder)
     _write_rest(folder, tokenizer, heads, outputs=outputs, spec=spec)
-    write_sentence_modules(folder, heads, spec=spec, model_args=without_pooler(merged.config))
+    write_sentence_modules(folder, heads, spec=spec, model_args=without_pooler(type(merged)))
 
 
 def load_exported(

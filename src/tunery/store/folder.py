@@ -8,15 +8,16 @@ from typing import Final, final
 from pydantic import ConfigDict, TypeAdapter
 
 from tunery.schema.results.record import Record
-from tunery.schema.results.run import CheckpointRecord, Progress, RunResult
+from tunery.schema.results.run import Baseline, CheckpointRecord, Progress, RunResult
 from tunery.schema.results.worst_rows import WorstRows
 from tunery.store.disk.files import recover, remove, remove_tree, write_text
-from tunery.store.disk.ownership import BEST, FILES, LOCK, MARK, OBJECTS, RESUME, WORST_ROWS, temporary
+from tunery.store.disk.ownership import BASELINES, BEST, FILES, LOCK, MARK, OBJECTS, RESUME, WORST_ROWS, temporary
 from tunery.store.objects.objects import Objects
 from tunery.store.records import read_json, read_record
 from tunery.store.resume import ResumePoints
 
 _KEPT: Final = TypeAdapter(tuple[CheckpointRecord, ...])
+_BASELINES: Final = TypeAdapter(tuple[Baseline, ...])
 
 
 class _Written(Record):
@@ -88,6 +89,14 @@ class RunFolder:
     def write_result(self, result: RunResult) -> None:
         """Write `result.json`, the mark of a finished run."""
         write_text(self.path / "result.json", result.model_dump_json(indent=1))
+
+    def baselines(self) -> tuple[Baseline, ...] | None:
+        """What simple models reach on the run's rows; None: it is not known yet."""
+        return read_json(self.path / BASELINES, _BASELINES.validate_json)
+
+    def write_baselines(self, baselines: tuple[Baseline, ...]) -> None:
+        """Record what simple models reach."""
+        write_text(self.path / BASELINES, _BASELINES.dump_json(baselines, indent=1).decode())
 
     def worst_rows(self) -> WorstRows | None:
         """The rows that the run's model answers worst, where that is recorded."""

@@ -8,12 +8,13 @@ from tunery.data.examples import Split
 from tunery.model.trainable import count_parameters, load_trainable
 from tunery.schema import RunConfig
 from tunery.schema.results.record import Objective, Status
-from tunery.schema.results.run import CheckpointRecord, Metrics, Progress, RunResult
+from tunery.schema.results.run import Baseline, CheckpointRecord, Metrics, Progress, RunResult
 from tunery.store.disk.files import size
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.tracking.jsonl import read_metrics
 from tunery.train.artifacts.publish import publish, verify
+from tunery.train.gains import baseline_notes, with_gains
 from tunery.train.loop.callbacks import history
 from tunery.train.loop.clock import Clock
 from tunery.train.notes import Curves, notes_of
@@ -42,6 +43,7 @@ def conclude(
     clock: Clock,
     export_bytes: int,
     texts: bool | None,
+    baselines: tuple[Baseline, ...] = (),
 ) -> RunResult:
     """Restore the best epoch, check its export, and write the result.
 
@@ -50,6 +52,7 @@ def conclude(
             winner.
         export_bytes: of the export, at most.
         texts: whether the rows of test that are answered worst are recorded with their texts; None: no such rows are.
+        baselines: what simple models reach on the same rows.
     """
     best = folder.best()
     if best is None:
@@ -67,7 +70,7 @@ def conclude(
         )
         test = scored_on_test(predictor, run.prepared.splits.test, folder, clock=clock, texts=texts)
     progress = progress.model_copy(update={"parameters": parameters, "seconds": clock.seconds()})
-    return finish(store, folder, run.config, "completed", progress=progress, test=test)
+    return finish(store, folder, run.config, "completed", progress=progress, test=test, baselines=baselines)
 
 
 def scored_on_test(
@@ -90,16 +93,17 @@ def finish(
     *,
     progress: Progress,
     test: TestScores = UNSCORED,
+    baselines: tuple[Baseline, ...] = (),
     reason: str | None = None,
 ) -> RunResult:
     """Write `result.json` from what is on disk and `progress`: the run is finished. What nothing needs now is freed."""
     best, kept, exported = folder.best(), folder.kept(), size(folder.path / "best")
+    metrics = Metrics(validation=best.metrics if best else {}, test=test.metrics, test_without_block=test.without_block)
+    baselines = with_gains(baselines, metrics, objective=config.objective)
     result = RunResult(
         status=status,
         objective=Objective(name=config.objective, value=best.value if best else None, direction=config.direction),
-        metrics=Metrics(
-            validation=best.metrics if best else {}, test=test.metrics, test_without_block=test.without_block
-        ),
+        metrics=metrics,
         parameters=progress.parameters,
         seconds=progress.seconds,
         memory=progress.memory,
@@ -117,7 +121,10 @@ def finish(
         checkpoints=kept,
         reason=reason,
         finished_at=datetime.now(UTC),
-        notes=_notes(config, folder, progress, best) if status == "completed" else (),
+        baselines=baselines,
+        notes=(*baseline_notes(baselines, metrics, config), *_notes(config, folder, progress, best))
+        if status == "completed"
+        else (),
     )
     folder.write_result(result)
     store.tidy()

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 from tunery.errors import FolderError, RequestError
 from tunery.model.heads.auto import resolved_head
 from tunery.schema import RunConfig
+from tunery.schema.config.model import LinearHead
 from tunery.schema.config.peft import Probe
 from tunery.schema.reading.document import with_absolute_names
 from tunery.schema.results.run import RunResult, Start
@@ -22,8 +23,9 @@ from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore, ignore
 from tunery.train.conclude import conclude
 from tunery.train.finished import tell_finished
+from tunery.train.loop.baselines import known_baselines
 from tunery.train.loop.clock import Clock
-from tunery.train.loop.probing import Probing
+from tunery.train.loop.probing import Probing, begin_with_probe
 from tunery.train.loop.training import Training
 from tunery.train.setup.assemble import assemble
 from tunery.train.setup.estimate import require_room, sizes_of
@@ -44,6 +46,7 @@ def fit(
     stop: Callable[[], str | None] = no_stop,
     trust_remote_code: bool = False,
     texts: bool | None = None,
+    baselines: bool = False,
 ) -> RunResult:
     """Train as `config` says, in the folder `out`; an unfinished run there is resumed, a finished one returned.
 
@@ -62,6 +65,7 @@ def fit(
             refused: `model.trust_remote_code` is a record and no permission.
         texts: whether the rows of test that are answered worst are recorded with their texts; None: no such rows are
             recorded.
+        baselines: whether the simple models of `train.baselines` are fitted to the same rows first.
 
     Raises:
         RequestError: when config, data, model or folder are wrong; nothing has been written then.
@@ -98,17 +102,31 @@ def fit(
             refuse_other_data(root, data)
             if type(config.peft) in TEXT_MODELS:
                 with run_lock(folder.path, document, record="result.json", data=data, root=root):
-                    return fit_text_run(config, prepared, store, folder, is_trial=is_trial, clock=clock, texts=texts)
+                    return fit_text_run(
+                        config,
+                        prepared,
+                        store,
+                        folder,
+                        is_trial=is_trial,
+                        clock=clock,
+                        texts=texts,
+                        baselines=known_baselines(config, prepared, folder, say=say) if baselines else (),
+                    )
             head = resolved_head(config.model.head, prepared.base)
             config = config.model_copy(update={"model": config.model.model_copy(update={"head": head})})
             run = assemble(config, prepared)
-            begin = partial(begin_with, run, source, say=say, trust_remote_code=trust_remote_code) if source else None
+            begin: Callable[[], Start | None] | None = None
+            if source:
+                begin = partial(begin_with, run, source, say=say, trust_remote_code=trust_remote_code)
+            elif isinstance(head, LinearHead) and head.init == "probe" and not isinstance(config.peft, Probe):
+                begin = partial(begin_with_probe, run)
             is_new = not folder.resume.points()
             started_from = begin() if begin and is_new else before.started_from
             sizes = sizes_of(run)
             n_jobs = config.search.n_jobs if is_trial else None
             require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=n_jobs)
         with run_lock(folder.path, document, record="result.json", data=data, root=root):
+            simple = known_baselines(config, prepared, folder, say=say) if baselines else ()
             if isinstance(config.peft, Probe):
                 training: Training | Probing = Probing(run, store, folder, clock=clock, signals=signals)
             else:
@@ -125,6 +143,7 @@ def fit(
                 clock=clock,
                 export_bytes=sizes.export,
                 texts=texts,
+                baselines=simple,
             )
 
 

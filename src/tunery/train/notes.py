@@ -79,7 +79,7 @@ def _notes(config: RunConfig, data: DataRecord, curves: Curves, validation: Mapp
     if chance is not None and ranks_no_better and validation["loss"] > (1 - LEAST_R_SQUARED) * chance:
         yield _not_learned(config, data, curves, validation, chance=chance)
     elif (more := _more_to_gain(config, data, curves, metrics=validation, chance=chance)) is not None:
-        yield f"{more} ({_longer(config, curves.epochs)})"
+        yield f"{more} ({_longer(config, data, curves.epochs)})"
 
 
 def answers_alike(result: RunResult, task: TaskSpec) -> bool:
@@ -102,7 +102,7 @@ def _not_learned(
                 f"{finding}, though the training loss is {reached:.3f} (class frequencies: {own:.3f}): what was "
                 f"learned holds for the training rows only; `tunery check` looks for causes in the data"
             )
-    longer = _longer(config, curves.epochs)
+    longer = _longer(config, data, curves.epochs)
     return f"{finding}: the model has not learned; try another optim.lr (now {config.lr:g}) or {longer}"
 
 
@@ -115,7 +115,7 @@ def _more_to_gain(
     config: RunConfig, data: DataRecord, curves: Curves, *, metrics: Mapping[str, Any], chance: float | None
 ) -> str | None:
     """Whether a longer run may be better."""
-    if curves.epochs < config.train.epochs and config.train.max_steps is None:
+    if curves.epochs < config.train.epochs_for(data.splits["train"].rows) and config.train.max_steps is None:
         return None  # `train.early_stopping` has ended it
     if len(curves.loss) > 1:
         risen = _still_improving(config, curves, rows=data.splits["validation"].rows, chance=chance)
@@ -162,9 +162,9 @@ def _still_improving(config: RunConfig, curves: Curves, *, rows: int, chance: fl
     return None
 
 
-def _longer(config: RunConfig, trained: float) -> str:
+def _longer(config: RunConfig, data: DataRecord, trained: float) -> str:
     """The key that makes the run longer, with a value."""
-    train = config.train
-    if train.max_steps is not None and trained < train.epochs:
+    train, planned = config.train, config.train.epochs_for(data.splits["train"].rows)
+    if train.max_steps is not None and trained < planned:
         return f"train.max_steps={2 * train.max_steps}"
-    return f"train.epochs={2 * train.epochs}"
+    return f"train.epochs={2 * planned}"

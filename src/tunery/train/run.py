@@ -60,6 +60,7 @@ def fit(
         say=say,
         trust_remote_code=trust_remote_code,
         texts=texts,
+        baselines=True,
     )
     if not texts:
         RunFolder(Path(out)).forget_texts()

@@ -10,8 +10,8 @@ from tunery.baselines.text_model import TextModel, fit_text_model, majority_mode
 from tunery.data.row_table import Array
 from tunery.hardware import peak_memory
 from tunery.schema import RunConfig
-from tunery.schema.config.peft import Majority, Tfidf
-from tunery.schema.results.run import CheckpointRecord, Parameters, Progress, RunResult
+from tunery.schema.config.peft import Majority, Peft, Tfidf
+from tunery.schema.results.run import Baseline, CheckpointRecord, Parameters, Progress, RunResult
 from tunery.schema.spec import Spec
 from tunery.store.disk.files import replace_folder
 from tunery.store.disk.ownership import temporary
@@ -37,6 +37,13 @@ TEXT_MODELS: Final[dict[type[Spec], Fit]] = {
 """Texts, their labels as numbers, how many labels there are and a seed become a model."""
 
 
+def fit_text(spec: Peft, prepared: Prepared, *, seed: int) -> TextModel:
+    """The model without a neural network that `spec` names, of a task with one vector of logits a text."""
+    numbers = prepared.label_numbers(spec.method)
+    texts = texts_of(prepared.splits.train.examples)
+    return TEXT_MODELS[type(spec)](texts, numbers, len(prepared.task.labels), seed)
+
+
 def fit_text_run(
     config: RunConfig,
     prepared: Prepared,
@@ -46,20 +53,21 @@ def fit_text_run(
     is_trial: bool,
     clock: Clock,
     texts: bool | None,
+    baselines: tuple[Baseline, ...],
 ) -> RunResult:
     """Fit, score, export and record.
 
     Args:
         is_trial: as in `conclude`.
         texts: as in `conclude`.
+        baselines: as in `conclude`.
 
     Raises:
         ModelError: the task asks for something else than one vector of logits a text.
     """
-    task, train = prepared.task, prepared.splits.train.examples
-    numbers = prepared.label_numbers(config.peft.method)
+    task = prepared.task
     with clock.phase("train"):
-        model = TEXT_MODELS[type(config.peft)](texts_of(train), numbers, len(task.labels), config.seed)
+        model = fit_text(config.peft, prepared, seed=config.seed)
     network = TextNetwork(model, task=task)
     with clock.phase("evaluate"):
         answers = network.answers(prepared.splits.validation.examples)
@@ -92,4 +100,4 @@ def fit_text_run(
         environment=environment(torch.device("cpu"), precision="fp32", reason="no neural network"),
         data=prepared.record(),
     )
-    return finish(store, folder, config, "completed", progress=progress, test=test)
+    return finish(store, folder, config, "completed", progress=progress, test=test, baselines=baselines)

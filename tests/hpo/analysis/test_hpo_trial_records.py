@@ -11,6 +11,7 @@ from optuna.trial import TrialState, create_trial
 
 from stored_runs import finish, trial
 from tunery.hpo.analysis.trial_records import costs_of, results_of, summarise, trial_record, values_of
+from tunery.hpo.plan import Plan
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.reading.document import Document, validate
 from tunery.schema.results.record import Objective
@@ -129,7 +130,8 @@ def test_a_summary_counts_what_has_ended_and_leaves_out_what_waits(tmp_path: Pat
     result(tmp_path, 0)
     search = {"objective": ["f1_macro", "disk"]}
     study = study_of(*states, names=("f1_macro", "disk"))
-    found = summarise(study, base(**search), tmp_path, document=document(**search), notes=("all were tried",))
+    plan = Plan(document(**search), base(**search), tmp_path, study, rows=60)
+    found = summarise(plan, notes=("all were tried",))
     assert found.counts == {"completed": 1, "pruned": 1, "failed": 1, "running": 1, "total": 3}
     assert [record.number for record in found.trials] == [0, 1, 3, 4]
     assert found.objectives == ("f1_macro", "disk") and found.seconds == 9.0

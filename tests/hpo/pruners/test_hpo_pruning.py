@@ -132,8 +132,17 @@ def test_a_trial_is_never_stopped_at_its_last_epoch() -> None:
     assert bench.pruning.prune(bench.study.ask(), Epoch(1, 0.1, progress()), epochs=2) is not None
 
 
-@pytest.mark.parametrize(("epochs", "most"), [({"low": 2, "high": 7}, 7), ([3, 12, 5], 12), (4, 4)])
-def test_the_longest_trial_of_a_space(epochs: Any, most: int) -> None:
-    document = {"task": {"kind": "classification"}, "data": {"train": "rows.csv"}, "train": {"epochs": epochs}}
-    assert most_epochs(with_domains(document)) == most
-    assert most_epochs(with_domains({**document, "train": {}})) == 3
+@pytest.mark.parametrize(
+    ("train", "most"),
+    [
+        ({"epochs": {"low": 2, "high": 7}}, 7),
+        ({"epochs": [3, 12, 5], "batch_size": [8, 16]}, 12),
+        ({"epochs": 4}, 4),
+        ({}, 12),
+        ({"epochs": "auto", "batch_size": [8, 16, 32]}, 20),
+        ({"max_steps": {"low": 10, "high": 50}}, 2),
+    ],
+)
+def test_the_longest_trial_of_a_space(train: Any, most: int) -> None:
+    document = {"task": {"kind": "classification"}, "data": {"train": "rows.csv"}, "train": train}
+    assert most_epochs(with_domains(document), rows=400) == most

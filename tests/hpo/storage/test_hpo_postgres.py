@@ -306,7 +306,8 @@ def test_a_trial_saves_itself_where_a_signal_comes_and_no_answer(
         study = stack.enter_context(
             closing_study(open_study(postgres, name="shared", directions=["maximize"], patience=patience))
         )
-        plan = Plan(with_domains({**document, "optim": {"lr": rate}}), validate(document), tmp_path / "study", study)
+        space = with_domains({**document, "optim": {"lr": rate}})
+        plan = Plan(space, validate(document), tmp_path / "study", study, rows=60)
         runner = SignalledAtAnEpoch(lambda: stack.enter_context(postgres_server.frozen()), asked)
         trial_loop = TrialLoop(plan, runner, shared=True, leave=patience.leave, observer=Silent())
         with pytest.raises(Interrupted, match="the same command goes on, and trial 0 is taken up 30 s after its last"):

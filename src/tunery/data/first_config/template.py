@@ -221,7 +221,7 @@ def _model(guess: Guess) -> Iterator[str]:
         f"  max_length: {guess.max_length}",
         "tokens; enough for 95 % of the rows" if guess.fits else "tokens, the most this model reads; long rows are cut",
     )
-    yield _line("  # head: {kind: linear, pooling: mean}", "often better; plain transformers then loads the encoder")
+    yield _line("  # head: native", "the architecture's own, which plain transformers loads; auto: one linear layer")
     yield ""
 
 
@@ -247,7 +247,7 @@ def _optim() -> Iterator[str]:
 
 def _train() -> Iterator[str]:
     yield "train:"
-    yield _line("  epochs: 3", "the best epoch is kept, not the last")
+    yield _line("  epochs: auto", "some hundreds of steps at least; the best epoch is kept, not the last")
     yield _line("  # epochs: {low: 2, high: 8}", "range")
     yield _line("  batch_size: 16", "rows per step; memory is bounded apart, by micro_batch_tokens")
     yield _line("  # batch_size: [8, 16, 32]", "range")

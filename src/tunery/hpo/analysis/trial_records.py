@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tunery.hpo.analysis.stopped_early import pruned_by_epoch, seconds_saved
+from tunery.hpo.plan import Plan
 from tunery.hpo.search_space.distributions import Space
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.reading.document import Document
@@ -102,13 +102,11 @@ def results_of(out: Path, numbers: list[int]) -> dict[int, RunResult]:
     return {number: result for number, result in results.items() if result is not None}
 
 
-def summarise(
-    study: optuna.Study, base: RunConfig, out: Path, *, document: Document, notes: tuple[str, ...] = ()
-) -> StudyResult:
+def summarise(plan: Plan, *, notes: tuple[str, ...] = ()) -> StudyResult:
     """The study so far, without its winner and what it holds on disk."""
-    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state in STATUS]
-    space = Space(document)
-    records = tuple(_record(trial, out, space=space, base=base) for trial in trials)
+    base, space = plan.base, Space(plan.document)
+    trials = [trial for trial in plan.study.get_trials(deepcopy=False) if trial.state in STATUS]
+    records = tuple(_record(trial, plan.out, space=space, base=base) for trial in trials)
     counts = Counter(record.status for record in records)
     return StudyResult(
         name=base.name,
@@ -118,7 +116,7 @@ def summarise(
         trials=records,
         counts={**{status: counts[status] for status in STATUS.values()}, "total": len(records) - counts["running"]},
         pruned_by_epoch=pruned_by_epoch(records),
-        seconds_saved=seconds_saved(records, epochs=base.train.epochs),
+        seconds_saved=seconds_saved(records, epochs=base.train.epochs_for(plan.rows)),
         objectives=base.objectives,
         scales={path: _scale(parameter.domain) for path, parameter in space.parameters.items()},
         notes=notes,

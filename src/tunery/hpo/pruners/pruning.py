@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from itertools import product
 from typing import Final, final
 
 from optuna import Study, Trial
@@ -86,6 +87,9 @@ _PROJECTIONS: Final[Mapping[str, Callable[[Progress, int, int], float]]] = {
 """Each cost of a whole run, from what it has spent in its first epochs, which epoch that was, and how many it has."""
 
 
-def most_epochs(document: Document) -> int:
-    """The epochs of the longest trial in a space."""
-    return int(max(ends(document.get("train", {}).get("epochs", Train().epochs))))
+def most_epochs(document: Document, *, rows: int) -> int:
+    """The epochs of the longest trial in a space, with so many training rows."""
+    written = document.get("train", {})
+    lengths = {key: ends(written.get(key, getattr(Train(), key))) for key in ("epochs", "max_steps", "batch_size")}
+    trains = (Train(**dict(zip(lengths, values, strict=True))) for values in product(*lengths.values()))
+    return max(train.epochs_for(rows) for train in trains)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from tunery.errors import ConfigError
 from tunery.hpo.search_space.distributions import Params, Space, Steps, encode
+from tunery.schema.config.train import AUTO_EPOCHS
 from tunery.schema.reading.document import Document, validate
 from tunery.schema.space.sampled import UNSET, config_path, fields_at, opens_branch, sample
 from tunery.schema.spec import Choices, Domain
@@ -65,7 +66,8 @@ def _defaults(space: Space, fixed: Mapping[str, Any]) -> Params:
         return fixed.get(path, UNSET)
 
     config = validate(sample(space.document, choose))
-    return {path: reduce(getattr, config_path(path).split("."), config) for path in reached}
+    defaults: Params = {path: reduce(getattr, config_path(path).split("."), config) for path in reached}
+    return {path: AUTO_EPOCHS[0] if value == "auto" else value for path, value in defaults.items()}
 
 
 def _value_in(domain: Domain, value: Any) -> Any:

@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.utils import logging
 
 from tunery.errors import ModelError, TuneryError, reason_of
@@ -159,7 +160,7 @@ def load_pretrained(
     config.pad_token_id = config.get_text_config().pad_token_id = tokenizer.pad_token_id
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
     if loading.auto_class is AutoModel:
-        options |= without_pooler(config)
+        options |= without_pooler(_backbone_class(config, base))
     _refuse_giant(base, loading, config, options)
     if quantization is not None:
         options |= loading_options(quantization, layers=find_layers(_without_memory(loading, config, options)).path)
@@ -182,12 +183,18 @@ def load_pretrained(
     return cast(PreTrainedModel, model), frozenset(fresh)
 
 
-def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
-    """What keeps `AutoModel` from making a pooler, which no head of tunery reads; empty where the family has none."""
-    kind: Any = MODEL_MAPPING.get(type(config), None)
-    # of some families it is a tuple of classes, which have no such argument
+def without_pooler(kind: Any) -> dict[str, bool]:
+    """What keeps a class from making a pooler, which no head of tunery reads; empty where it makes none."""
     takes_it = kind is not None and "add_pooling_layer" in inspect.signature(kind.__init__).parameters
     return {"add_pooling_layer": False} if takes_it else {}
+
+
+def _backbone_class(config: PretrainedConfig, base: Base) -> Any:
+    """What `AutoModel` makes; of some families a tuple of classes, none of which makes a pooler on demand."""
+    own = getattr(config, "auto_map", {}).get("AutoModel")
+    if base.trust_remote_code and own is not None:  # transformers knows it only once it has been loaded
+        return get_class_from_dynamic_module(own, str(folder_of(base)), local_files_only=True)
+    return MODEL_MAPPING.get(type(config), None)
 
 
 def longest_input(backbone: nn.Module) -> int | None:

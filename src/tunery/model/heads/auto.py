@@ -32,7 +32,8 @@ def resolved_head(spec: Head, base: Base) -> Head:
     if not isinstance(spec, AutoHead):
         return spec
     folder = folder_of(base)
-    return LinearHead(pooling=_of_sentence_transformers(folder) or ("last" if _is_causal(folder) else "mean"))
+    pooling = _of_sentence_transformers(folder) or ("last" if _is_causal(folder) else "mean")
+    return LinearHead(pooling=pooling, init=spec.init)
 
 
 def _of_sentence_transformers(folder: Path) -> Pooling | None:

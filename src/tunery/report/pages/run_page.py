@@ -21,6 +21,7 @@ from tunery.report.pages.components import (
 from tunery.report.pages.disk_section import disk_section
 from tunery.report.pages.task_sections import task_sections
 from tunery.report.pages.worst_rows_table import worst_rows_section
+from tunery.report.text.baseline_sentences import baseline_sentences
 from tunery.report.text.formatting import duration, metric_name, objective_sentence, score, size
 from tunery.report.text.numbers import finite
 from tunery.schema.results.run import RunResult
@@ -81,6 +82,12 @@ def _header(result: RunResult) -> Html:
         tag("p", ran, class_="lead"),
         tag("p", f"Reason: {result.reason}") if result.reason else None,
         tag("ul", [tag("li", prose(note)) for note in result.notes], class_="verdicts") if result.notes else None,
+        *(
+            tag("p", prose(sentence))
+            for sentence in baseline_sentences(
+                result.baselines, result.objective.name, subject="this run", cost=result.seconds
+            )
+        ),
         tag(
             "p",
             objective_sentence(result.objective.name, result.objective.direction, split="validation"),

@@ -28,6 +28,7 @@ from tunery.report.pages.study_tables import ensembles_section, importance_secti
 from tunery.report.pages.task_sections import task_sections
 from tunery.report.pages.trials_table import trials_section
 from tunery.report.pages.worst_rows_table import worst_rows_section
+from tunery.report.text.baseline_sentences import baseline_sentences
 from tunery.report.text.formatting import (
     duration,
     listed,
@@ -113,6 +114,10 @@ def _headline(study: StudyResult, stopped: Pruning) -> Html:
         _remarks(study.doubts),
         tag("h1", headline(study)),
         tag("p", f"{_counted(study)} {_savings(study, stopped)}", class_="lead"),
+        *(
+            tag("p", prose(sentence))
+            for sentence in baseline_sentences(study.baselines, study.objective, subject="the winner")
+        ),
         _remarks(study.notes),
         tag("p", objective_sentence(study.objective, study.direction, split="validation"), class_="quiet"),
         tag("p", f"Minimized beside it: {cost_names(study)}.", class_="quiet") if costs_of(study) else None,

@@ -9,12 +9,18 @@ from tunery.schema.spec import Choices, Spec, Width
 Pooling = Literal["cls", "mean", "last"]
 """The first token, the mean over real tokens, or the last real token."""
 
+HeadInit = Literal["random", "probe"]
+"""Small random weights, or those of a logistic regression on pooled tokens before anything is trained (linear probing,
+then fine-tuning: Kumar et al. 2022, arXiv 2202.10054, section 3.4)."""
+
 
 class AutoHead(Spec):
     """One linear layer over the pooling that the model was trained with: read from its folder where that says so, as
     those of sentence-transformers do; else the mean over tokens for encoders, the last token for decoders."""
 
     kind: Literal["auto"] = "auto"
+    init: HeadInit = "random"
+    """What it starts from: small random weights, or the logistic regression on the frozen model's pooled tokens."""
 
 
 class NativeHead(Spec):
@@ -27,6 +33,8 @@ class LinearHead(Spec):
     """Pooled token states, dropout, one linear layer."""
 
     kind: Literal["linear"] = "linear"
+    init: HeadInit = "random"
+    """What it starts from: small random weights, or the logistic regression on the frozen model's pooled tokens."""
     pooling: Pooling = "mean"
     """How token states become one vector: the mean over real tokens, the last real token, or the first one, which
     causal models (GPT-2, Llama) refuse: there it sees none of the others. Searched where a config lists several."""
@@ -46,7 +54,7 @@ class MlpHead(Spec):
 
 
 Head = Annotated[
-    AutoHead | NativeHead | LinearHead | MlpHead, Field(discriminator="kind"), Choices(("native", "linear", "mlp"))
+    AutoHead | NativeHead | LinearHead | MlpHead, Field(discriminator="kind"), Choices(("auto", "native", "mlp"))
 ]
 
 
@@ -59,7 +67,7 @@ class Model(Spec):
     """Commit, tag or branch of the Hub model; the resolved commit is recorded either way."""
     max_length: Annotated[int, Field(ge=2, le=1_000_000)] = 256
     """Tokens per example, special tokens included; longer texts are cut at the end."""
-    head: Head = NativeHead()
+    head: Head = AutoHead()
     """The layers between the encoder and the labels."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     """Compute precision; weights stay fp32. `auto` takes bf16 where the device has it in hardware, else fp16 with loss

@@ -1,6 +1,7 @@
 """How long, in which batches, and when to stop."""
 
-from typing import Annotated
+import math
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -21,11 +22,18 @@ class EarlyStopping(Spec):
     """`maximize` or `minimize`; every metric knows its own, so this only has to agree."""
 
 
+AUTO_STEPS: Final = (300, 30_000)
+"""Optimizer steps that `train.epochs: auto` gives at least, and at most unless one epoch has more."""
+AUTO_EPOCHS: Final = (3, 20)
+"""Its epochs at least, unless they have too many steps, and at most."""
+
+
 class Train(Spec):
     """Length and batches of one run."""
 
-    epochs: Annotated[int, Field(ge=1, le=100), Range(1, 10)] = 3
-    """Passes over the training rows."""
+    epochs: Annotated[Annotated[int, Field(ge=1, le=100)] | Literal["auto"], Range(1, 10)] = "auto"
+    """Passes over the training rows. `auto`: as many as make 300 steps, but at least 3 and at most 20; fewer than 3
+    where those would have more than 30,000 steps. With `max_steps`, as many as that takes."""
     max_steps: Steps | None = None
     """Stop after this many optimizer steps, if that comes before the last epoch."""
     batch_size: Annotated[int, Field(ge=1, le=1_000_000), Choices((8, 16, 32))] = 16
@@ -40,5 +48,18 @@ class Train(Spec):
     """When to stop early; null never does. The best epoch is restored either way."""
     log_every: Steps = 10
     """Steps between two records of the training loss and the learning rate."""
+    baselines: tuple[Literal["majority", "tfidf", "probe"], ...] = ("majority", "probe")
+    """Simple models that are fitted to the same rows before training, and stand beside the run in its report: the most
+    frequent labels, TF-IDF, the frozen model with a linear head. A list; empty for none. Trials have none."""
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
     """Processes that prepare batches; 0 prepares them in the training process. The batches are the same."""
+
+    def epochs_for(self, rows: int) -> int:
+        """How many epochs are planned for so many training rows."""
+        if self.epochs != "auto":
+            return self.epochs
+        steps = math.ceil(max(rows, 1) / self.batch_size)
+        if self.max_steps is not None:
+            return math.ceil(self.max_steps / steps)
+        fewest, most = (math.ceil(limit / steps) for limit in AUTO_STEPS)
+        return min(max(AUTO_EPOCHS[0], min(fewest, AUTO_EPOCHS[1])), most)

@@ -123,6 +123,28 @@ class Metrics(Record):
     comparison knows how far the choice of test rows carries. Row i is in block i modulo their number."""
 
 
+class Gain(Record):
+    """How far the objective of a run is from that of a baseline, on the same rows."""
+
+    split: Literal["validation", "test"]
+    difference: float
+    """The run's minus the baseline's."""
+    low: float | None = None
+    high: float | None = None
+    """95 % interval over the choice of test rows; null where there is none."""
+
+
+class Baseline(Record):
+    """A simple model on the rows of a run."""
+
+    method: Literal["majority", "tfidf", "probe"]
+    metrics: Metrics
+    seconds: float
+    """To fit and to score it."""
+    gain: Gain | None = None
+    """null where one of the two has no value."""
+
+
 class RunResult(Record):
     """`result.json`: written last; a run is finished when this file exists."""
 
@@ -150,6 +172,8 @@ class RunResult(Record):
     checkpoints: tuple[CheckpointRecord, ...] = ()
     reason: str | None = None
     """Why the run was pruned or failed."""
+    baselines: tuple[Baseline, ...] = ()
+    """Simple models on the same rows (`train.baselines`)."""
     notes: tuple[str, ...] = ()
     """What makes its scores doubtful: one label for every row, nothing learned, still improving in the last epoch."""
     finished_at: datetime | None = None

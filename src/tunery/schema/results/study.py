@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from tunery.schema.results.direction import Direction
 from tunery.schema.results.record import Count, Record
+from tunery.schema.results.run import Baseline
 from tunery.schema.results.storage import Disk
 
 
@@ -38,6 +39,8 @@ class BestTrial(Record):
     config: dict[str, Any]
     test: dict[str, Any]
     """Test metrics; the test split was read once, for this trial alone."""
+    test_without_block: tuple[float | None, ...] = ()
+    """As in the metrics of a run."""
 
 
 class Importance(Record):
@@ -101,6 +104,8 @@ class StudyResult(Record):
     importance: dict[str, tuple[Importance, ...]] = {}
     """By evaluator, `ped_anova` and `fanova`, most important first."""
     ensembles: tuple[EnsembleGain, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    """Simple models on the same rows (`train.baselines`), and what the winner adds to each."""
     doubts: tuple[str, ...] = ()
     """What makes the winner's scores doubtful; reported before the winner."""
     notes: tuple[str, ...] = ()

@@ -39,6 +39,8 @@ LOCK: Final = ".lock"
 """In a folder that one process at a time may write to."""
 DATA: Final = "data.json"
 """Which rows the work in a folder began with."""
+BASELINES: Final = "baselines.json"
+"""What simple models reach on the rows of a run."""
 WORST_ROWS: Final = "worst_rows.json"
 """The rows that a model answers worst, with their texts unless those are left out."""
 _RECORDS: Final[Mapping[str, type[Record]]] = {
@@ -56,6 +58,7 @@ FILES: Final = (
     "checkpoints.json",
     "metrics.jsonl",
     "events.jsonl",
+    BASELINES,
     WORST_ROWS,
     "winner.json",
     "ensembles.json",

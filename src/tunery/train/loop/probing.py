@@ -64,6 +64,11 @@ class Probing:
         return progress
 
 
+def begin_with_probe(run: Assembled) -> None:
+    """Let training begin with a fitted head: linear probing, then fine-tuning (Kumar et al. 2022, arXiv 2202.10054)."""
+    fit_head(run)
+
+
 def fit_head(run: Assembled) -> float:
     """Give the linear head of a run the weights of a logistic regression on its pooled features. Returns the C that
     training rows left out have chosen.

@@ -241,11 +241,13 @@ class _OnceReady(TrainerCallback):
         self._act()
 
 
-def training_arguments(config: RunConfig, staging: Path, *, device: torch.device, precision: str) -> TrainingArguments:
+def training_arguments(
+    config: RunConfig, staging: Path, *, epochs: int, device: torch.device, precision: str
+) -> TrainingArguments:
     """The library's arguments: everything that tunery decides itself is switched off."""
     return TrainingArguments(
         output_dir=str(staging),
-        num_train_epochs=config.train.epochs,
+        num_train_epochs=epochs,
         max_steps=config.train.max_steps or -1,
         per_device_train_batch_size=config.train.batch_size,
         max_grad_norm=config.regularization.gradient_clipping,

@@ -62,7 +62,7 @@ class Training:
         self._before = folder.progress()
         self._trainer = TuneryTrainer(
             built,
-            training_arguments(config, folder.staging, device=run.device, precision=run.precision),
+            training_arguments(config, folder.staging, epochs=run.epochs, device=run.device, precision=run.precision),
             loader=run.loader(),
             objective=run.objective,
             watch=watch,

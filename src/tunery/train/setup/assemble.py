@@ -41,6 +41,8 @@ class Assembled:
     """What trained weights are stored against; None where they are stored as they are."""
     objective: Objective
     batches: EpochBatches
+    epochs: int
+    """How many are planned."""
     steps: int
     device: torch.device
     precision: str
@@ -111,7 +113,8 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
     labels = prepared.task.label_numbers(prepared.truth["train"])
     by_length = labels is None or not length_tells_labels(lengths, labels, batch_size=size)
     batches = EpochBatches(lengths, batch_size=size, seed=config.seed, by_length=by_length)
-    whole = len(batches) * config.train.epochs
+    epochs = config.train.epochs_for(len(prepared.splits.train.examples))
+    whole = len(batches) * epochs
     steps = min(whole, config.train.max_steps or whole)
     _all_at_once(partial(check_device, config.optim, device.type), partial(warmup_steps, config.schedule, total=steps))
     built = build_seeded(config, prepared)
@@ -125,6 +128,7 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
         reference=base_of(built, config, prepared),
         objective=prepared.task.objective(config, prepared.truth["train"]),
         batches=batches,
+        epochs=epochs,
         steps=steps,
         device=device,
         precision=precision,

@@ -1,4 +1,4 @@
-"""How far a comparison carries: intervals over seeds and test rows, a paired test, Holm's correction."""
+"""How far differences of scores carry: intervals over seeds and test rows, a paired test, Holm's correction."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -106,6 +106,17 @@ def paired_test(scores: Sequence[Score], others: Sequence[Score], *, level: floa
     reach = float(stats.t.ppf(1 - level / 2, freedom)) * math.sqrt(variance)
     p_value = float(2 * stats.t.sf(abs(mean) / math.sqrt(variance), freedom))
     return Paired(mean, mean - reach, mean + reach, p_value)
+
+
+def difference_interval(score: Score, other: Score, *, level: float = LEVEL) -> tuple[float, float] | None:
+    """The interval of a difference between two runs over the same test rows, as far as the choice of these rows goes:
+    that of the block jackknife (`pseudo_values`) with Student's t. None where there are no common blocks."""
+    ours, theirs = pseudo_values([score, other])
+    by_block = ours - theirs
+    if len(by_block) < 2:
+        return None
+    reach = float(stats.t.ppf(1 - level / 2, len(by_block) - 1) * by_block.std(ddof=1)) / math.sqrt(len(by_block))
+    return float(by_block.mean()) - reach, float(by_block.mean()) + reach
 
 
 def _spread(by_seed: Values, by_block: Values) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fast_and_slow import examples
-from tunery.comparison.statistics import Score, holm, mean_interval, paired_test, pseudo_values
+from tunery.statistics import Score, holm, mean_interval, paired_test, pseudo_values
 
 ROWS, BLOCKS = 600, 30
 

@@ -1,0 +1,27 @@
+"""What a run or the winner of a study adds to simple models on the same rows, in sentences for page and terminal."""
+
+from collections.abc import Iterator, Sequence
+
+from tunery.report.text.formatting import duration, metric_name, score, signed
+from tunery.schema.results.run import Baseline, Seconds
+
+
+def baseline_sentences(
+    baselines: Sequence[Baseline], objective: str, *, subject: str, cost: Seconds | None = None
+) -> Iterator[str]:
+    """One for each baseline that has a value.
+
+    Args:
+        subject: who is compared: `this run`.
+        cost: of the subject, where it is told.
+    """
+    for baseline in baselines:
+        if (gain := baseline.gain) is None:
+            continue
+        metrics = baseline.metrics.validation if gain.split == "validation" else baseline.metrics.test or {}
+        reached = f"{metric_name(objective)} {score(metrics.get(objective))} on {gain.split}"
+        reach = "" if gain.low is None else f" [{signed(gain.low)}, {signed(gain.high)}]"
+        more = 0.0 if cost is None else cost.load + cost.train + cost.evaluate - baseline.seconds
+        price = f" for {duration(more)} more" if more > 0 else ""
+        took = duration(baseline.seconds)
+        yield f"{baseline.method}: {reached} in {took}; {subject} adds {signed(gain.difference)}{reach}{price}"
