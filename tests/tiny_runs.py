@@ -55,6 +55,11 @@ def config(model: str, files: dict[str, str], /, *, kind: str = "classification"
     return validate({**document, **sections})
 
 
+def native(model: str | Path) -> dict[str, Any]:
+    """The `model` section of the same with the architecture's own head, which plain transformers reads."""
+    return {"name": str(model), "max_length": 32, "precision": "fp32", "head": "native"}
+
+
 class StopAt(TrainerCallback):
     """Ends the process' work at one step: by a signal, or as a crash would."""
 

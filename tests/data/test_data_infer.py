@@ -64,7 +64,7 @@ def test_the_config_that_is_written_is_the_config_that_is_read(tmp_path: Path) -
     assert "train: train.csv" in text and "validation: dev.csv" in text and "test: test.jsonl" in text
     config = config_of(found, tmp_path / "mails")
     assert Path(config.data.train) == path.resolve()
-    assert (config.name, config.peft.method, config.lr, config.train.epochs) == ("mails", "lora", 1e-3, 3)
+    assert (config.name, config.peft.method, config.lr, config.train.epochs) == ("mails", "lora", 1e-3, "auto")
     assert str(path.resolve().as_posix()) in render(found, tmp_path / "elsewhere")
     assert render(found, tmp_path, name="other").startswith("# tunery train other.yaml --out runs/other\n")
 

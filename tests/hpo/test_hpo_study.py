@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from fast_and_slow import slow_but
 from raising import raising
-from tiny_runs import files_with, write_rows
+from tiny_runs import files_with, native, write_rows
 from tunery import load, load_document
 from tunery import search as run_search
 from tunery.errors import (
@@ -237,6 +237,7 @@ def test_the_median_pruner_fires_and_the_trial_says_why(tiny_bert: Path, tmp_pat
         train={"epochs": 6, "batch_size": 8},
         search={"n_trials": 6, "sampler": "random", "pruner": {"name": "median", "startup_trials": 1}},
     )
+    given["model"] = native(tiny_bert)
     result = search(given, out=tmp_path / "study")
     pruned = [trial for trial in result.trials if trial.status == "pruned"]
     assert pruned and all(trial.params["optim.lr"] < 1e-8 for trial in pruned)

@@ -18,7 +18,7 @@ from tunery.model.build import Built, build
 from tunery.model.peft.methods import plain_name
 from tunery.model.trainable import count_parameters, load_trainable, trainable_state
 from tunery.schema.config.freeze import FreezeEncoder, NoFreeze
-from tunery.schema.config.model import LinearHead, MlpHead, Model
+from tunery.schema.config.model import LinearHead, MlpHead, Model, NativeHead
 from tunery.schema.config.peft import Lora, NoPeft
 from tunery.schema.config.task import LabelOutput
 
@@ -39,7 +39,7 @@ NATIVE_HEADS = {
 def make(folder: Path, *, seed: int = 0, **changes: Any) -> Built:
     spec = {"peft": NoPeft(), "freeze": NoFreeze(), "outputs": HEAD, **changes}
     torch.manual_seed(seed)
-    return build(Model(name=str(folder), **spec.pop("model", {})), **spec)
+    return build(Model(name=str(folder), **{"head": NativeHead(), **spec.pop("model", {})}), **spec)
 
 
 def batch_for(folder: Path, built: Built) -> dict[str, torch.Tensor]:

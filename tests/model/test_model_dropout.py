@@ -205,7 +205,7 @@ def test_heads_of_ours_take_theirs_in_every_family(head: Any, tiny_gpt2: Path) -
 
 def test_an_export_says_what_it_was_trained_with(tiny_bert: Path, tmp_path: Path) -> None:
     built = make(tiny_bert, Dropouts(encoder=0.3, attention=0.05))
-    spec = Model(name=str(tiny_bert))
+    spec = Model(name=str(tiny_bert), head=NativeHead())
     export(built, load_tokenizer(built.base), tmp_path, outputs=LABELS, spec=spec, peft=NoPeft())
     written = json.loads((tmp_path / "config.json").read_text())
     fields = ("classifier_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob")

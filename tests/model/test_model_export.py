@@ -16,7 +16,7 @@ from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.export import export, load_exported
 from tunery.schema.config.freeze import FreezeEncoder, NoFreeze
-from tunery.schema.config.model import LinearHead, MlpHead, Model
+from tunery.schema.config.model import LinearHead, MlpHead, Model, NativeHead
 from tunery.schema.config.peft import Lora, NoPeft
 from tunery.schema.config.task import LabelOutput
 
@@ -53,11 +53,11 @@ for folder in map(Path, sys.argv[2:]):
 """
 
 
-def trained(folder: Path, way: str, *, head: Any = None) -> Built:
+def trained(folder: Path, way: str, *, head: Any = NativeHead()) -> Built:  # noqa: B008
     """A built model whose owned parameters are no longer what they were loaded as."""
     peft, freeze = WAYS[way]
     torch.manual_seed(0)
-    spec = Model(name=str(folder)) if head is None else Model(name=str(folder), head=head)
+    spec = Model(name=str(folder), head=head)
     built = build(spec, outputs=HEAD, peft=peft, freeze=freeze)
     with torch.no_grad():
         for name in sorted(built.trainable):
@@ -84,7 +84,7 @@ def test_others_read_it_and_get_the_same_logits(
     for base in (tiny_bert, tiny_roberta, tiny_distilbert, tiny_gpt2):
         for way in WAYS:
             built = trained(base, way)
-            folder = written(built, tmp_path / f"{base.name}-{way}", way, spec=Model(name=str(base)))
+            folder = written(built, tmp_path / f"{base.name}-{way}", way, spec=Model(name=str(base), head=NativeHead()))
             expected[folder] = logits(built)
     command = [sys.executable, "-c", PLAIN_READER, json.dumps(TEXTS), *map(str, expected)]
     subprocess.run(command, check=True, capture_output=True)
@@ -104,7 +104,7 @@ def test_a_head_of_ours_comes_back(way: str, tiny_bert: Path, tmp_path: Path) ->
 
 
 def test_the_folder_says_what_it_is(tiny_bert: Path, tmp_path: Path) -> None:
-    spec = Model(name=str(tiny_bert))
+    spec = Model(name=str(tiny_bert), head=NativeHead())
     folder = written(trained(tiny_bert, "none"), tmp_path, "none", spec=spec)
     config = json.loads((folder / "config.json").read_text())
     assert config["id2label"] == {"0": "joy", "1": "fear", "2": "Ärger"}
@@ -117,7 +117,7 @@ def test_the_folder_says_what_it_is(tiny_bert: Path, tmp_path: Path) -> None:
 
 
 def test_an_adapter_folder_holds_no_base_and_no_card(tiny_bert: Path, tmp_path: Path) -> None:
-    folder = written(trained(tiny_bert, "lora"), tmp_path, "lora", spec=Model(name=str(tiny_bert)))
+    folder = written(trained(tiny_bert, "lora"), tmp_path, "lora", spec=Model(name=str(tiny_bert), head=NativeHead()))
     names = {file.name for file in folder.iterdir()}
     assert "adapter_model.safetensors" in names
     assert not {"model.safetensors", "config.json", "README.md"} & names
@@ -129,14 +129,16 @@ def test_what_does_not_fit_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
     linear = written(trained(tiny_bert, "lora", head=spec.head), tmp_path / "linear", "lora", spec=spec)
     with pytest.raises(ModelError, match="the head in .* does not fit model.head"):
         load_exported(linear, model_spec=Model(name=str(tiny_bert), head=MlpHead()), peft=Lora(), outputs=HEAD)
-    native = written(trained(tiny_bert, "lora"), tmp_path / "native", "lora", spec=Model(name=str(tiny_bert)))
+    native = written(
+        trained(tiny_bert, "lora"), tmp_path / "native", "lora", spec=Model(name=str(tiny_bert), head=NativeHead())
+    )
     with pytest.raises(ModelError, match="the adapter in .* does not fit its base"):
         two = {"labels": LabelOutput(labels=("a", "b"), problem="single_label")}
-        load_exported(native, model_spec=Model(name=str(tiny_bert)), peft=Lora(), outputs=two)
+        load_exported(native, model_spec=Model(name=str(tiny_bert), head=NativeHead()), peft=Lora(), outputs=two)
 
 
 def test_writing_is_silent(tiny_bert: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    spec = Model(name=str(tiny_bert))
+    spec = Model(name=str(tiny_bert), head=NativeHead())
     for way in WAYS:
         folder = written(trained(tiny_bert, way), tmp_path / way, way, spec=spec)
         load_exported(folder, model_spec=spec, peft=WAYS[way][0], outputs=HEAD)

@@ -84,7 +84,7 @@ def test_sparse_attention_that_depends_on_the_batch_is_refused(tmp_path: Path) -
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_parameter_of_an_export_comes_from_its_files(family: str, tmp_path: Path) -> None:
-    spec = Model(name=str(saved(family, tmp_path / "base")))
+    spec = Model(name=str(saved(family, tmp_path / "base")), head=NativeHead())
     built, folder = made(tmp_path / "base"), tmp_path / "out"
     with torch.no_grad():
         for parameter in built.module.parameters():
@@ -133,7 +133,7 @@ def test_more_tokens_than_embeddings_are_refused(tiny_bert: Path, tmp_path: Path
     told = rf"has {embeddings + 1} tokens and .* embeds {embeddings}; .*resize_token_embeddings\({embeddings + 1}\)"
     with pytest.raises(ModelError, match=told):
         made(folder)
-    spec = Model(name=str(tiny_bert))
+    spec = Model(name=str(tiny_bert), head=NativeHead())
     export(made(tiny_bert), tokenizer, tmp_path / "out", outputs=LABELS, spec=spec, peft=NoPeft())
     with pytest.raises(ModelError, match=told):
         load_exported(tmp_path / "out", model_spec=spec, peft=NoPeft(), outputs=LABELS)

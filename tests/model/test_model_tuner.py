@@ -13,7 +13,7 @@ from model_answers import labels_of
 from tunery.model.build import Built, build
 from tunery.model.peft.tuner import AdapterLayer, After, AroundNorm, Beside, saved_name
 from tunery.schema.config.freeze import NoFreeze
-from tunery.schema.config.model import Model
+from tunery.schema.config.model import Model, NativeHead
 from tunery.schema.config.peft import Compacter, Houlsby, Pfeiffer
 from tunery.schema.config.task import LabelOutput
 
@@ -23,7 +23,7 @@ TOKENS = torch.arange(6, 30).reshape(2, 12)
 
 def make(folder: Path, peft: Any) -> Built:
     torch.manual_seed(1)
-    built = build(Model(name=str(folder)), outputs=LABELS, peft=peft, freeze=NoFreeze())
+    built = build(Model(name=str(folder), head=NativeHead()), outputs=LABELS, peft=peft, freeze=NoFreeze())
     stir(built.module)
     return built
 

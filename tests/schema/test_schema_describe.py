@@ -32,7 +32,7 @@ def test_a_choice_says_what_a_study_chooses_among() -> None:
     page = config_markdown({})
     assert "Choices of `peft.method`: `full`, `lora`," in page
     assert '\n\nSearched: `"full"`, `"lora"`,' in page
-    assert "\n| `train.epochs` | a whole number >= 1 and <= 100 | `3` | 1 to 10 |" in page
+    assert '\n| `train.epochs` | a whole number >= 1 and <= 100, or auto | `"auto"` | 1 to 10 |' in page
     assert "`tunery schema space`" in page
 
 

@@ -83,9 +83,9 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ({"optim": {"betas": [0.9, 1]}}, "optim.betas.1: must be less than 1, but got 1"),
     ({"optim": {"betas": [0.9]}}, "optim.betas: must be a list of 2, each a number >= 0 and < 1, but got [0.9]"),
     ({"peft": {"method": "lora", "target": []}}, "peft.target: must be a list of at least 1, each one of query, key"),
-    ({"train": {"epochs": 2.5}}, "train.epochs: must be a whole number >= 1 and <= 100, but got 2.5"),
-    ({"train": {"epochs": True}}, "train.epochs: must be a whole number >= 1 and <= 100, but got true"),
-    ({"train": {"epochs": None}}, "train.epochs: must be a whole number >= 1 and <= 100, but got null"),
+    ({"train": {"epochs": 2.5}}, "train.epochs: must be a whole number >= 1 and <= 100, or auto, but got 2.5"),
+    ({"train": {"epochs": True}}, "train.epochs: must be a whole number >= 1 and <= 100, or auto, but got true"),
+    ({"train": {"epochs": None}}, "train.epochs: must be a whole number >= 1 and <= 100, or auto, but got null"),
     ({"name": 5}, "name: must be a string, but got 5"),
     ({"model": {"trust_remote_code": "perhaps"}}, "model.trust_remote_code: must be true or false, but got 'perhaps'"),
     (

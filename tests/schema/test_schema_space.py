@@ -68,7 +68,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"optim": {"lr": {"low": -1, "high": 1}}}, ["optim.lr: must be greater than 0, but got -1"]),
     (
         {"train": {"epochs": {"low": 0.5, "high": 3}}},
-        ["train.epochs: must be a whole number >= 1 and <= 100, but"],
+        ["train.epochs: must be a whole number >= 1 and <= 100, or auto, but"],
     ),
     ({"train": {"epochs": {"low": 1, "high": 3, "step": 0.5}}}, ["train.epochs: the step of a range of whole numbers"]),
     (

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from tiny_runs import StopAt, config, write_rows
+from tiny_runs import StopAt, config, native, write_rows
 from tunery import load
 from tunery.data.examples import Example
 from tunery.errors import DataError, ExportMismatch, FolderError, ModelError
@@ -32,7 +32,7 @@ LORA: dict[str, Any] = {"peft": {"method": "lora"}}
 
 def train(base: Path, folder: Path, /, out: str = "run", **sections: Any) -> Path:
     folder.mkdir(exist_ok=True)
-    fit(config(str(base), write_rows(folder), **{"train": TRAIN, **sections}), out=folder / out)
+    fit(config(str(base), write_rows(folder), **{"model": native(base), "train": TRAIN, **sections}), out=folder / out)
     return folder / out
 
 
@@ -45,7 +45,7 @@ def finished(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def begun(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that has died in its second epoch, and an epoch with the value of the best whose weights differ."""
     folder = tmp_path_factory.mktemp("begun")
-    given = config(str(tiny_bert), write_rows(folder), train={**TRAIN, "epochs": 2}, **LORA)
+    given = config(str(tiny_bert), write_rows(folder), model=native(tiny_bert), train={**TRAIN, "epochs": 2}, **LORA)
     with pytest.raises(MemoryError):
         fit(given, [StopAt(12, "crash")], out=folder / "run")
     run = RunFolder(folder / "run")
@@ -61,7 +61,7 @@ def begun(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two trials that have completed, of a study that has not; the second is the better one."""
     root = tmp_path_factory.mktemp("study")
-    sections = {"train": TRAIN, "checkpoint": {"keep_best": 2}, **LORA}
+    sections = {"model": native(tiny_bert), "train": TRAIN, "checkpoint": {"keep_best": 2}, **LORA}
     for number in (0, 1):
         given = config(str(tiny_bert), write_rows(root), seed=number, **sections)
         result = fit(given, out=root / "trials" / str(number), study=root)

@@ -13,7 +13,7 @@ from tunery.errors import Interrupted
 from tunery.train.fit import fit
 
 BASE: dict[str, Any] = {
-    "model": {"max_length": 32, "precision": "fp32"},
+    "model": {"max_length": 32, "precision": "fp32", "head": {"kind": "native"}},
     "optim": {"name": "adamw", "lr": 3e-3, "weight_decay": 0.01},
     "schedule": {"name": "linear", "warmup": 0.1},
     "regularization": {"head_dropout": 0.1, "encoder_dropout": 0.1, "attention_dropout": 0.1},

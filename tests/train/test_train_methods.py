@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fast_and_slow import slow_but
-from tiny_runs import StopAt, config, write_rows
+from tiny_runs import StopAt, config, native, write_rows
 from tunery import load
 from tunery.data.examples import Example
 from tunery.schema.results.run import Memory, RunResult
@@ -72,7 +72,7 @@ def logits_of_method(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) 
         key = json.dumps(peft)
         if key not in found:
             folder = tmp_path_factory.mktemp("method")
-            run(tiny_bert, folder, peft=peft)
+            run(tiny_bert, folder, model=native(tiny_bert), peft=peft)
             found[key] = logits(folder)
         return found[key]
 
@@ -89,7 +89,7 @@ LORA = {"peft": {"method": "lora"}}
 SECTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "unfreeze_layernorm": (LORA, {"freeze": {"strategy": "adapter", "unfreeze_layernorm": True}}),
     "unfreeze_pooler": (
-        {"freeze": {"strategy": "freeze_encoder"}},
+        {"freeze": {"strategy": "freeze_encoder"}, "model": {"head": "native"}},
         {"freeze": {"strategy": "freeze_encoder", "unfreeze_pooler": True}},
     ),
     "eval_mode": (LORA, {"freeze": {"strategy": "adapter", "eval_mode": False}}),

@@ -9,7 +9,7 @@ import pytest
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from tiny_runs import config, write_rows
+from tiny_runs import config, native, write_rows
 from tunery import load
 from tunery.errors import DiskFull, ExportMismatch
 from tunery.schema import RunConfig
@@ -24,7 +24,7 @@ Tamper = Callable[[Path], None]
 
 
 def make(base: Path, folder: Path, /, **sections: Any) -> RunConfig:
-    return config(str(base), write_rows(folder), **{"train": TRAIN, **sections})
+    return config(str(base), write_rows(folder), **{"model": native(base), "train": TRAIN, **sections})
 
 
 def change_a_weight(folder: Path) -> None:
@@ -87,7 +87,7 @@ def test_an_export_that_is_not_the_model_is_not_published(
     tiny_bert: Path, tmp_path: Path, tampered: Callable[[Tamper], None], fault: str
 ) -> None:
     sections, tamper, message = FAULTS[fault]
-    model = {"name": str(tiny_bert), "max_length": 32, "precision": "fp32", **sections.get("model", {})}
+    model = {"name": str(tiny_bert), "max_length": 32, "precision": "fp32", **sections.get("model", {"head": "native"})}
     tampered(tamper)
     with pytest.raises(ExportMismatch, match=message):
         fit(make(tiny_bert, tmp_path, **{**sections, "model": model}), out=tmp_path / "run")

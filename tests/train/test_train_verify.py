@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tiny_runs import config, write_rows
+from tiny_runs import config, native, write_rows
 from tunery import load
 from tunery.data.examples import Example
 from tunery.data.row_table import RowTable
@@ -38,7 +38,10 @@ BREAKING_OFF = "input(); print('{\"bytes\": 9}'); print('abc')"
 @pytest.fixture(scope="module")
 def best(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    fit(config(str(tiny_bert), write_rows(folder), train={"epochs": 1, "batch_size": 8}), out=folder / "run")
+    fit(
+        config(str(tiny_bert), write_rows(folder), model=native(tiny_bert), train={"epochs": 1, "batch_size": 8}),
+        out=folder / "run",
+    )
     return folder / "run" / "best"
 
 

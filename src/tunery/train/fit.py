@@ -10,9 +10,7 @@ from typing import Final
 from transformers import TrainerCallback
 
 from tunery.errors import FolderError, RequestError
-from tunery.model.heads.auto import resolved_head
 from tunery.schema import RunConfig
-from tunery.schema.config.model import LinearHead
 from tunery.schema.config.peft import Probe
 from tunery.schema.reading.document import with_absolute_names
 from tunery.schema.results.run import RunResult, Start
@@ -27,7 +25,7 @@ from tunery.train.loop.baselines import known_baselines
 from tunery.train.loop.clock import Clock
 from tunery.train.loop.probing import Probing, begin_with_probe
 from tunery.train.loop.training import Training
-from tunery.train.setup.assemble import assemble
+from tunery.train.setup.assemble import assemble, with_resolved_head
 from tunery.train.setup.estimate import require_room, sizes_of
 from tunery.train.setup.prepare import prepare
 from tunery.train.setup.start import begin_with
@@ -112,13 +110,12 @@ def fit(
                         texts=texts,
                         baselines=known_baselines(config, prepared, folder, say=say) if baselines else (),
                     )
-            head = resolved_head(config.model.head, prepared.base)
-            config = config.model_copy(update={"model": config.model.model_copy(update={"head": head})})
+            config = with_resolved_head(config, prepared)
             run = assemble(config, prepared)
             begin: Callable[[], Start | None] | None = None
             if source:
                 begin = partial(begin_with, run, source, say=say, trust_remote_code=trust_remote_code)
-            elif isinstance(head, LinearHead) and head.init == "probe" and not isinstance(config.peft, Probe):
+            elif getattr(config.model.head, "init", None) == "probe" and not isinstance(config.peft, Probe):
                 begin = partial(begin_with_probe, run)
             is_new = not folder.resume.points()
             started_from = begin() if begin and is_new else before.started_from

@@ -40,8 +40,8 @@ def baseline_notes(baselines: Sequence[Baseline], metrics: Metrics, config: RunC
             if not (certain and is_better(gain.difference, 0.0, direction=direction)):
                 reach = "" if gain.low is None else f" [{gain.low:+.3f}, {gain.high:+.3f}]"
                 yield (
-                    f"{gain.split} {name} is not surely better than that of the most frequent labels alone "
-                    f"(peft=majority): difference {gain.difference:+.3f}{reach}"
+                    f"not surely better than the most frequent labels alone (peft=majority): {gain.split} {name} "
+                    f"{gain.difference:+.3f}{reach}"
                 )
         elif is_better(theirs, ours, direction=direction):
             yield (

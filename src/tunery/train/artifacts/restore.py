@@ -10,7 +10,7 @@ from tunery.schema.results.run import CheckpointRecord, DataRecord
 from tunery.store.disk.run_lock import data_changes
 from tunery.store.objects.objects import Objects
 from tunery.train.predict.inference import Network
-from tunery.train.setup.assemble import base_of, build_seeded
+from tunery.train.setup.assemble import base_of, build_seeded, with_resolved_head
 from tunery.train.setup.prepare import Prepared, prepare
 
 
@@ -48,10 +48,10 @@ class StoredWeights:
             RequestError: when data or base are not what they were.
             Damaged: when the object is missing or not what was written.
         """
-        config = self.config
-        prepared = prepare(config, base=self.base, trust_remote_code=self.trust_remote_code)
+        prepared = prepare(self.config, base=self.base, trust_remote_code=self.trust_remote_code)
         if self.data is not None and (changed := data_changes(self.data, prepared.record())):
             raise DataError(f"the weights were trained with other data: {changed}; put back what was there")
+        config = with_resolved_head(self.config, prepared)
         built = build_seeded(config, prepared)
         load_trainable(built, self.objects.get(self.record.digest, reference=base_of(built, config, prepared)))
         return Restored(config, prepared, built)

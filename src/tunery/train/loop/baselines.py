@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from tunery.errors import ModelError
-from tunery.model.heads.auto import resolved_head
 from tunery.schema import RunConfig
 from tunery.schema.config.freeze import NoFreeze
 from tunery.schema.config.model import AutoHead
@@ -17,7 +16,7 @@ from tunery.train.loop.state import random_state, restore_random_state
 from tunery.train.predict.inference import Answerer, Network, Predictor
 from tunery.train.predict.scoring import score, state_in
 from tunery.train.predict.text_network import TextNetwork
-from tunery.train.setup.assemble import assemble
+from tunery.train.setup.assemble import assemble, with_resolved_head
 from tunery.train.setup.prepare import Prepared
 from tunery.train.text_runs import fit_text
 
@@ -81,9 +80,9 @@ def _simpler(config: RunConfig) -> list[str]:
 def _fitted(spec: Peft, config: RunConfig, prepared: Prepared) -> Answerer:
     if not isinstance(spec, Probe):
         return TextNetwork(fit_text(spec, prepared, seed=config.seed), task=prepared.task)
-    head = resolved_head(AutoHead(), prepared.base)
-    model = config.model.model_copy(update={"head": head})
+    model = config.model.model_copy(update={"head": AutoHead()})
     config = config.model_copy(update={"model": model, "peft": spec, "freeze": NoFreeze()})
+    config = with_resolved_head(config, prepared)
     run = assemble(config, prepared)
     fit_head(run)
     return Network(run.built.module, prepared.tokenizer, config=config, task=prepared.task)

@@ -13,6 +13,7 @@ from tunery.errors import ConfigError, Problem
 from tunery.hardware import pick_device, pick_precision, reset_peak_memory, use_precision
 from tunery.model.backbones.dropout import Dropouts
 from tunery.model.build import Built, build
+from tunery.model.heads.auto import resolved_head
 from tunery.model.reference import reference_of
 from tunery.optim.curves import warmup_steps
 from tunery.optim.groups import LearningRates, Roles
@@ -151,6 +152,12 @@ def base_of(built: Built, config: RunConfig, prepared: Prepared) -> Reference | 
     """The pretrained weights, where trained ones are stored as what differs from them."""
     load = reference_of(built, spec=config.model, outputs=prepared.task.outputs)
     return None if load is None else Reference(built.base_digest, load)
+
+
+def with_resolved_head(config: RunConfig, prepared: Prepared) -> RunConfig:
+    """The config with the head that `model.head: auto` means for its base."""
+    head = resolved_head(config.model.head, prepared.base)
+    return config.model_copy(update={"model": config.model.model_copy(update={"head": head})})
 
 
 def build_seeded(config: RunConfig, prepared: Prepared) -> Built:
