@@ -6,6 +6,7 @@ import pytest
 
 from report_records import make_comparison, make_empty_study, make_run, make_searched_study, make_study
 from tunery.cli import show
+from tunery.schema.results.run import Baseline, Gain, Metrics
 from tunery.schema.results.study import StudyResult
 
 
@@ -52,6 +53,24 @@ def test_what_makes_the_winner_doubtful_is_the_first_line(capsys: pytest.Capture
     )
     assert lines[:2] == [f"doubtful: {alike}", "doubtful: trial 3, the winner: [b]the model has not learned"]
     assert lines[2:] == told(study, capsys)
+
+
+@pytest.mark.usefixtures("wide")
+def test_what_simple_models_reach_is_told_of_a_run_and_of_a_winner(capsys: pytest.CaptureFixture[str]) -> None:
+    probe = Baseline(
+        method="probe",
+        metrics=Metrics(test={"f1_macro": 0.7}),
+        seconds=9.0,
+        gain=Gain(split="test", difference=0.05, low=0.02, high=0.08),
+    )
+    sentence = "probe: macro F1 0.7000 on test in 9.0 s; {} adds +0.0500 [+0.0200, +0.0800]"
+    lines = told(make_study().model_copy(update={"baselines": (probe,)}), capsys)
+    assert sentence.format("the winner") in lines
+    run = make_run()
+    show.result(run.model_copy(update={"baselines": (probe,), "notes": ("doubtful",)}), Path("run"), as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "note: doubtful"
+    assert any(line.startswith(sentence.format("this run")) for line in lines)
 
 
 @pytest.mark.parametrize("columns", [20, 44, 80, 120])

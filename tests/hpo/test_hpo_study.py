@@ -227,6 +227,22 @@ class Edit(TrainerCallback):
         self._train.write_text("".join(self._train.read_text().splitlines(keepends=True)[:40]))
 
 
+def test_simple_models_are_measured_once_and_stand_beside_the_winner(tiny_bert: Path, tmp_path: Path) -> None:
+    watch = Watch()
+    given = document(tiny_bert, tmp_path, search={"n_trials": 1, "pruner": "none"})
+    result = search(given, out=tmp_path / "study", observer=watch)
+    assert [baseline.method for baseline in result.baselines] == ["majority", "probe"]
+    assert result.best is not None
+    for baseline in result.baselines:
+        assert baseline.gain is not None and baseline.metrics.test is not None
+        difference = result.best.test["f1_macro"] - baseline.metrics.test["f1_macro"]
+        assert baseline.gain.difference == pytest.approx(difference) and baseline.gain.low is not None
+    assert sum(line.startswith(("majority: ", "probe: ")) for line in watch.said) == 2
+    more = search({**given, "search": {"n_trials": 2, "pruner": "none"}}, out=tmp_path / "study", observer=watch)
+    assert sum(line.startswith(("majority: ", "probe: ")) for line in watch.said) == 2
+    assert [baseline.metrics for baseline in more.baselines] == [baseline.metrics for baseline in result.baselines]
+
+
 def test_the_median_pruner_fires_and_the_trial_says_why(tiny_bert: Path, tmp_path: Path) -> None:
     """Trial 0 learns; later trials with a learning rate of nothing fall behind its curve."""
     given = document(
