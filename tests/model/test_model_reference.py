@@ -17,7 +17,7 @@ from tunery.model.build import Built
 from tunery.model.reference import pretrained_state, reference_of
 from tunery.model.trainable import trainable_state
 from tunery.schema.config.freeze import FreezeEncoder, FreezeLayers, FreezeToAdapter
-from tunery.schema.config.model import LinearHead, MlpHead, Model
+from tunery.schema.config.model import LinearHead, MlpHead, Model, NativeHead
 from tunery.schema.config.peft import BitFit, LayerNormTuning, Lora
 from tunery.store.objects.objects import Objects, Reference
 
@@ -35,7 +35,7 @@ TRAINED: dict[str, dict[str, Any]] = {
 
 
 def spec_of(folder: Path, changes: dict[str, Any]) -> Model:
-    return Model(name=str(folder), **changes.get("model", {}))
+    return Model(name=str(folder), **{"head": NativeHead(), **changes.get("model", {})})
 
 
 def random_states() -> list[Any]:
@@ -97,7 +97,7 @@ def test_where_little_of_the_base_is_trained_it_is_not_worth_it(tiny_bert: Path,
 
 
 def test_the_base_is_read_once(tiny_bert: Path) -> None:
-    load = reference_of(make(tiny_bert), spec=Model(name=str(tiny_bert)), outputs=HEAD)
+    load = reference_of(make(tiny_bert), spec=spec_of(tiny_bert, {}), outputs=HEAD)
     assert load is not None and load() is load()
 
 
@@ -111,4 +111,4 @@ def test_a_base_that_has_changed_is_refused(tiny_bert: Path, tmp_path: Path) -> 
     with pytest.raises(
         ModelError, match=r"must stay as it was when the run began, but .* now and were .* put them back"
     ):
-        pretrained_state(built, spec=Model(name=str(folder)), outputs=HEAD)
+        pretrained_state(built, spec=spec_of(folder, {}), outputs=HEAD)
