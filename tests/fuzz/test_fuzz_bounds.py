@@ -77,7 +77,6 @@ READ: Final[dict[str, tuple[str, Callable[[], bytes]]]] = {
         "a.tsv",
         times(b'"ab"\tcd\tef\tgh\tij\tkl\tmn\n', before=b"a\tb\tc\td\te\tf\tg\n", at_most=1_999_999),
     ),
-    "one cell": ("a.csv", times(b"x", before=b"text\n")),
     "objects of ordinary length": ("a.jsonl", numbered(b'{"label": %d, "text": "the words of a review of a book"}\n')),
     "short objects": ("a.jsonl", times(b'{"ab":"cd","e":["fg"]}\n', at_most=1_999_999)),
     "objects in a list": (
@@ -117,6 +116,7 @@ REFUSED: Final[dict[str, tuple[str, Callable[[], bytes], str]]] = {
         parquet(lambda: {"a": pyarrow.ListArray.from_arrays([0, 10**6], repeated("a review " * 100, 10**6))}),
         "500 MB",
     ),
+    "one cell": ("a.csv", times(b"x", before=b"text\n"), "10,000,000 characters"),
     "long texts": ("a.parquet", parquet(lambda: {"text": ["x" * 10**8] * 6}), "500 MB"),
     "too many rows": ("a.parquet", parquet(lambda: {"text": repeated("a", 3_000_000)}), "3,000,000 rows"),
     "a long list": (
