@@ -38,7 +38,7 @@ def sklearn_probe(rows: dict[str, Dataset], truth: dict[str, Any], given: argpar
     tokenizer, model = AutoTokenizer.from_pretrained(given.model), AutoModel.from_pretrained(given.model).eval()
     features = {}
     for split in SPLITS:
-        texts, parts = rows[split]["text"], []
+        texts, parts = list(rows[split]["text"]), []
         order = np.argsort([len(text) for text in texts], kind="stable")
         for begin in range(0, len(texts), 64):
             chosen = [texts[i] for i in order[begin : begin + 64]]
@@ -61,7 +61,7 @@ def plain_trainer(rows: dict[str, Dataset], truth: dict[str, Any], given: argpar
     labels = truth["train"].shape[1] if several else int(truth["train"].max()) + 1
     tokenizer = AutoTokenizer.from_pretrained(given.model)
     for split in SPLITS:
-        tokens = tokenizer(rows[split]["text"], truncation=True, max_length=given.length)
+        tokens = tokenizer(list(rows[split]["text"]), truncation=True, max_length=given.length)
         targets = truth[split].astype(np.float32).tolist() if several else truth[split].tolist()
         rows[split] = Dataset.from_dict({**tokens, "labels": targets})
     model = AutoModelForSequenceClassification.from_pretrained(
