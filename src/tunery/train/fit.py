@@ -23,7 +23,7 @@ from tunery.train.conclude import conclude
 from tunery.train.finished import tell_finished
 from tunery.train.loop.baselines import known_baselines
 from tunery.train.loop.clock import Clock
-from tunery.train.loop.probing import Probing, begin_with_probe
+from tunery.train.loop.probing import Probing, fit_head
 from tunery.train.loop.training import Training
 from tunery.train.setup.assemble import assemble, with_resolved_head
 from tunery.train.setup.estimate import require_room, sizes_of
@@ -116,7 +116,7 @@ def fit(
             if source:
                 begin = partial(begin_with, run, source, say=say, trust_remote_code=trust_remote_code)
             elif getattr(config.model.head, "init", None) == "probe" and not isinstance(config.peft, Probe):
-                begin = partial(begin_with_probe, run)
+                begin = partial(fit_head, run)
             is_new = not folder.resume.points()
             started_from = begin() if begin and is_new else before.started_from
             sizes = sizes_of(run)

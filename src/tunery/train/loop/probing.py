@@ -64,14 +64,9 @@ class Probing:
         return progress
 
 
-def begin_with_probe(run: Assembled) -> None:
-    """Let training begin with a fitted head: linear probing, then fine-tuning (Kumar et al. 2022, arXiv 2202.10054)."""
-    fit_head(run)
-
-
-def fit_head(run: Assembled) -> float:
-    """Give the linear head of a run the weights of a logistic regression on its pooled features. Returns the C that
-    training rows left out have chosen.
+def fit_head(run: Assembled) -> None:
+    """Give the linear head of a run the weights of a logistic regression on its pooled features. Training may go on
+    from there (Kumar et al. 2022, arXiv 2202.10054).
 
     Raises:
         ModelError: the task asks the model for something else, or the model has no such head.
@@ -97,4 +92,3 @@ def fit_head(run: Assembled) -> float:
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(fit.linear.weight))
         layer.bias.copy_(torch.from_numpy(fit.linear.bias))
-    return fit.strength
