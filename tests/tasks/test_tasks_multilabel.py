@@ -87,3 +87,19 @@ def test_a_handful_of_rows(count: int) -> None:
     assert view(3).fit_state(logit_table(logits), label_table(np.zeros_like(targets))) == {
         "thresholds": [0.5, 0.5, 0.5]
     }
+
+
+def test_the_thresholds_that_were_fitted_are_told_with_the_f1_of_the_labels_that_share_them() -> None:
+    rate = np.array([0.3, 0.015, 0.013])
+    logits, targets = rows(1_000, rate=rate, signal=2.0, seed=3)
+    assert (targets.sum(0) < FEW).tolist() == [False, True, True] and targets[:, 1:].sum() >= FEW
+    task, tables = view(3), (logit_table(logits), label_table(targets))
+    own, shared = task.fitted_thresholds(MultilabelTask(), metrics := task.score(*tables, task.fit_state(*tables)))
+    assert own.labels == ("0",) and own.f1 == pytest.approx(metrics["per_label"]["0"]["f1"])
+    given = sigmoid(logits)[:, 1:] >= shared.value
+    hits = (given & (targets[:, 1:] > 0)).sum()
+    assert shared.labels == ("1", "2") and shared.support == targets[:, 1:].sum()
+    assert shared.f1 == pytest.approx(2 * hits / (given.sum() + shared.support))
+    assert task.fitted_thresholds(MultilabelTask(threshold=0.2), metrics) == ()
+    few = task.fitted_score(logit_table(logits[:50]), label_table(targets[:50]))
+    assert task.fitted_thresholds(MultilabelTask(), few) == [], "too few rows to say anything"

@@ -1,14 +1,17 @@
 """What is said of doubtful scores, and that nothing is said of good ones."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from row_tables import logit_table
+from row_tables import label_table, logit_table
 from tunery.data.examples import Example
 from tunery.schema import RunConfig
+from tunery.schema.config.loss import MultiLabelLoss
 from tunery.schema.reading.document import validate
+from tunery.schema.reading.fields import alternatives
 from tunery.schema.results.run import DataRecord, SplitRecord
 from tunery.tasks.table import make_task
 from tunery.train.notes import Curves, notes_of
@@ -151,3 +154,48 @@ def test_multilabel_rows_that_all_get_the_same_labels() -> None:
     assert "names no label for every row" in notes_of(config, record, LEVEL, none)[0]
     right = np.stack([np.full(ROWS, 3.0), np.where(np.arange(ROWS) % 2, -3.0, 3.0)], axis=1)
     assert notes_of(config, record, LEVEL, scored(config, right, labels, ["a", "b"])) == ()
+
+
+LABELS = ["joy", "anger", "fear", "pride"]
+RATES = np.array([0.3, 0.1, 0.02, 0.01])
+"""Of the labels, in 1,000 rows: the last two have too few for a threshold of their own."""
+
+
+ALL = range(4)
+
+
+def multilabel(
+    squeezed: Iterable[int], *, loss: str = "bce", threshold: Any = "tuned", smoothing: float = 0.0
+) -> list[str]:
+    """Notes on a model that is calibrated but for some labels, whose probabilities are all about 0.01."""
+    draw = np.random.default_rng(0)
+    logits = np.log(RATES / (1 - RATES)) - 2 + 3 * draw.normal(size=(1000, len(RATES)))
+    truth = (draw.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(np.float32)
+    config = make(
+        task={"kind": "multilabel", "loss": {"name": loss}, "threshold": threshold},
+        data={"train": "rows.csv", "labels": "labels"},
+        regularization={"label_smoothing": smoothing},
+    )
+    task = make_task(config.task, LABELS)
+    for label in squeezed:
+        logits[:, label] = logits[:, label] / 20 - 4.5
+    metrics = task.fitted_score(logit_table(logits), label_table(truth))
+    counts = dict(zip(LABELS, truth.sum(axis=0).astype(int).tolist(), strict=True))
+    split = SplitRecord(rows=1000, digest="", source="rows.csv", labels=counts)
+    record = DataRecord(splits={"train": split, "validation": split, "test": split})
+    return [note for note in notes_of(config, record, LEVEL, metrics) if "given from" in note]
+
+
+def test_thresholds_far_below_half_of_f1_are_told_with_what_helps() -> None:
+    (note,) = multilabel(ALL)
+    assert note.startswith("'joy' is given from a probability of 0.01") and "near F1/2 = 0.3" in note
+    assert "the best epoch is kept (train.epochs=6)" in note
+    assert multilabel(ALL, threshold=0.02) == [], "that was not fitted"
+    assert multilabel([1, 2, 3]) == [], "most of what is given depends on another threshold"
+
+
+@pytest.mark.parametrize("loss", sorted(spec.model_fields["name"].default for spec in alternatives(MultiLabelLoss)))
+def test_no_loss_makes_a_calibrated_model_doubtful_and_what_shifts_by_design_is_not_judged(loss: str) -> None:
+    assert multilabel([], loss=loss) == []
+    assert bool(multilabel(ALL, loss=loss)) == (loss == "bce")
+    assert multilabel(ALL, loss=loss, smoothing=0.1) == []

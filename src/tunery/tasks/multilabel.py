@@ -32,7 +32,7 @@ from tunery.schema.results.prediction import Prediction
 from tunery.schema.results.run import SplitRecord
 from tunery.tasks.combine import SIGMOID, Combiner
 from tunery.tasks.labels import LabelTask, Numbers
-from tunery.tasks.task import State
+from tunery.tasks.task import FittedThreshold, State
 
 UNTUNED: Final = 0.5
 FEW: Final = 25
@@ -169,6 +169,17 @@ class Multilabel(LabelTask):
         return {label: int(label in prediction.labels) for label in prediction.probabilities}
 
     @staticmethod
+    def fitted_thresholds(spec: MultilabelTask, metrics: Mapping[str, Any]) -> Sequence[FittedThreshold]:
+        """That of each label with enough rows, and the one that the others share where they have enough together."""
+        if spec.threshold != "tuned":
+            return ()
+        per_label = metrics["per_label"]
+        few = [label for label, row in per_label.items() if row["support"] < FEW]
+        groups = [*([label] for label in per_label if label not in few), *([few] if few else [])]
+        thresholds = (_fitted({label: per_label[label] for label in group}) for group in groups)
+        return [threshold for threshold in thresholds if threshold.support >= FEW]
+
+    @staticmethod
     def chance_loss(split: SplitRecord, metrics: Mapping[str, Any]) -> float | None:
         """Sigmoid cross-entropy of the frequencies of the labels, the mean over the labels."""
         shares = [count / split.rows for count in split.labels.values() if 0 < count < split.rows]
@@ -180,6 +191,15 @@ class Multilabel(LabelTask):
         if state is None:
             return np.full(len(self.labels), UNTUNED if self._fixed is None else self._fixed)
         return np.array(state["thresholds"], dtype=np.float64)
+
+
+def _fitted(per_label: Mapping[str, Mapping[str, Any]]) -> FittedThreshold:
+    """The threshold of some labels, from their metrics."""
+    rows = per_label.values()
+    support, given = (sum(row[key] for row in rows) for key in ("support", "predicted"))
+    hits = sum(row["f1"] * (row["support"] + row["predicted"]) / 2 for row in rows)
+    f1 = 2 * hits / max(support + given, 1)
+    return FittedThreshold(tuple(per_label), next(iter(rows))["threshold"], f1, support)
 
 
 def _tuned(probabilities: Floats, is_true: Bools, *, few: Bools) -> Floats:

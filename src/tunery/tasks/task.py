@@ -10,7 +10,7 @@ outputs at once to the little that its metrics need of a text, so that nobody ho
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tunery.data.checks.check import Check
 from tunery.data.examples import Example, RowReader
@@ -33,6 +33,17 @@ if TYPE_CHECKING:  # torch and transformers take seconds, and reading rows needs
 
 State = Mapping[str, Any]
 """What a task fits on validation besides the model, as plain data: it is in the record and the card of a model."""
+
+
+class FittedThreshold(NamedTuple):
+    """A probability from which labels are given, as it was fitted on validation."""
+
+    labels: tuple[str, ...]
+    value: float
+    f1: float
+    """Of these labels, their decisions pooled."""
+    support: int
+    """How often these labels are true."""
 
 
 class Task(ABC):
@@ -164,6 +175,15 @@ class Task(ABC):
             metrics: what `fitted_score` gave for so many rows.
         """
         return None
+
+    @staticmethod
+    def fitted_thresholds(spec: Any, metrics: Mapping[str, Any]) -> Sequence[FittedThreshold]:
+        """The thresholds that were fitted on rows enough to say something; none where the task has none.
+
+        Args:
+            metrics: what `fitted_score` gave.
+        """
+        return ()
 
     @staticmethod
     def chance_loss(split: SplitRecord, metrics: Mapping[str, Any]) -> float | None:

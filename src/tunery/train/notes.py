@@ -16,6 +16,12 @@ occurs and nothing of the text. Their limits are chosen so that a run that has l
 - One epoch alone cannot tell: fewer than `FEWEST` steps were logged in a third, their losses scatter so much that the
   standard error is more than such a tenth, nothing of the loss is gone, or what is minimised is not the loss of
   validation, so that there is nothing to count from.
+- Low thresholds: of calibrated probabilities the threshold with the highest F1 is half of that F1, of one label and of
+  several that share one (Lipton, Elkan & Naryanaswamy 2014). Here at least half of the labels to be given depend on
+  thresholds below a quarter of that. Of 12,000 thresholds that were fitted to labels drawn from calibrated
+  probabilities (normal logits, 25 positive rows or more) 2 were below a quarter. The threshold that labels with few
+  rows share gives them as often as they are true; with calibrated probabilities it was no lower than the others. Losses
+  that shift probabilities by design (weights, focal, label smoothing) are not judged.
 """
 
 import math
@@ -38,6 +44,8 @@ LEAST_FALL: Final = 0.001
 """Of the validation loss in the last epoch: less is not seen in its figures."""
 LEVEL: Final = 0.1
 """Share of the fall of the validation loss that belongs to the last epoch, below which a curve counts as level."""
+LOW: Final = 0.25
+"""Share of F1/2 below which a fitted threshold is low."""
 FEWEST: Final = 4
 """Training losses in a third of an epoch, below which their mean and scatter say nothing."""
 
@@ -80,6 +88,8 @@ def _notes(config: RunConfig, data: DataRecord, curves: Curves, validation: Mapp
         yield _not_learned(config, data, curves, validation, chance=chance)
     elif (more := _more_to_gain(config, data, curves, metrics=validation, chance=chance)) is not None:
         yield f"{more} ({_longer(config, data, curves.epochs)})"
+    if _is_plain(config) and (low := _low_thresholds(config, validation)) is not None:
+        yield f"{low}. More steps help, and the best epoch is kept ({_longer(config, data, curves.epochs)})"
 
 
 def answers_alike(result: RunResult, task: TaskSpec) -> bool:
@@ -109,6 +119,21 @@ def _not_learned(
 def _is_plain(config: RunConfig) -> bool:
     """Whether training minimises what validation calls its loss."""
     return config.task == config.task.without_training_keys() and not config.regularization.label_smoothing
+
+
+def _low_thresholds(config: RunConfig, metrics: Mapping[str, Any]) -> str | None:
+    """Whether labels are given at probabilities at which no calibrated model would give them."""
+    fitted = TASKS[type(config.task)].fitted_thresholds(config.task, metrics)
+    low = [threshold for threshold in fitted if threshold.value < LOW * threshold.f1 / 2]
+    if not low or 2 * sum(threshold.support for threshold in low) < sum(threshold.support for threshold in fitted):
+        return None
+    labels, value, f1, _ = max(low, key=lambda threshold: threshold.support)
+    who = f"{labels[0]!r} is" if len(labels) == 1 else f"{len(labels)} labels are"
+    return (
+        f"{who} given from a probability of {value:.3f} on, with F1 {f1:.2f}; if probabilities were calibrated, that "
+        f"would be near F1/2 = {f1 / 2:.2f}. They are much too low, as after too few steps: they rank the texts, but "
+        f"do not say how likely a label is"
+    )
 
 
 def _more_to_gain(

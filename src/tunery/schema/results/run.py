@@ -175,7 +175,8 @@ class RunResult(Record):
     baselines: tuple[Baseline, ...] = ()
     """Simple models on the same rows (`train.baselines`)."""
     notes: tuple[str, ...] = ()
-    """What makes its scores doubtful: one label for every row, nothing learned, still improving in the last epoch."""
+    """What makes its scores doubtful: one label for every row, nothing learned, still improving in the last epoch,
+    probabilities that are much too low."""
     finished_at: datetime | None = None
     """When this was written, UTC."""
 
