@@ -7,6 +7,7 @@ from tunery.report.charts.figure import Size
 from tunery.report.charts.training_charts import loss_chart, metric_chart, rate_chart
 from tunery.report.compute.run_and_study import RunCurves, run_curves
 from tunery.report.markup import Html, join, prose, tag
+from tunery.report.pages.baselines_table import Compared, baselines_section
 from tunery.report.pages.components import (
     config_block,
     data_section,
@@ -21,7 +22,6 @@ from tunery.report.pages.components import (
 from tunery.report.pages.disk_section import disk_section
 from tunery.report.pages.task_sections import task_sections
 from tunery.report.pages.worst_rows_table import worst_rows_section
-from tunery.report.text.baseline_sentences import baseline_sentences
 from tunery.report.text.formatting import duration, metric_name, objective_sentence, score, size
 from tunery.report.text.numbers import finite
 from tunery.schema.results.run import RunResult
@@ -41,6 +41,7 @@ def _sections(
 ) -> Iterator[Html | None]:
     yield _header(result)
     yield _tiles(result, storage)
+    yield _baselines(result)
     yield _loss(curves, result)
     yield _metric(curves, result)
     yield _rate(curves)
@@ -82,12 +83,6 @@ def _header(result: RunResult) -> Html:
         tag("p", ran, class_="lead"),
         tag("p", f"Reason: {result.reason}") if result.reason else None,
         tag("ul", [tag("li", prose(note)) for note in result.notes], class_="verdicts") if result.notes else None,
-        *(
-            tag("p", prose(sentence))
-            for sentence in baseline_sentences(
-                result.baselines, result.objective.name, subject="this run", cost=result.seconds
-            )
-        ),
         tag(
             "p",
             objective_sentence(result.objective.name, result.objective.direction, split="validation"),
@@ -112,6 +107,13 @@ def _tiles(result: RunResult, storage: Storage | None) -> Html:
     kept = (storage.bytes, storage.keep_all_bytes) if storage else (result.disk_bytes, result.written_bytes)
     rows.append(saved_tile(*kept))
     return tiles(rows)
+
+
+def _baselines(result: RunResult) -> Html | None:
+    name, cost = result.objective.name, result.seconds
+    test = (result.metrics.test or {}).get(name)
+    compared = Compared("this run", result.objective.value, test, seconds=cost.load + cost.train + cost.evaluate)
+    return baselines_section(result.baselines, compared, objective=name)
 
 
 def _loss(curves: RunCurves, result: RunResult) -> Html | None:

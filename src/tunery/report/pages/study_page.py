@@ -6,6 +6,7 @@ from tunery.report.compute.pareto_front import costs_of
 from tunery.report.compute.pruning import Pruning, pruning
 from tunery.report.compute.run_and_study import share_saved
 from tunery.report.markup import Html, join, prose, tag
+from tunery.report.pages.baselines_table import Compared, baselines_section
 from tunery.report.pages.components import (
     config_block,
     data_section,
@@ -28,7 +29,6 @@ from tunery.report.pages.study_tables import ensembles_section, importance_secti
 from tunery.report.pages.task_sections import task_sections
 from tunery.report.pages.trials_table import trials_section
 from tunery.report.pages.worst_rows_table import worst_rows_section
-from tunery.report.text.baseline_sentences import baseline_sentences
 from tunery.report.text.formatting import (
     duration,
     listed,
@@ -66,6 +66,7 @@ def _sections(
     yield _tiles(study, stopped)
     yield trials_section(study)
     if study.best:
+        yield _baselines(study, study.best)
         yield _best_config(study, study.best)
     yield rescored_section(study)
     yield front_section(study)
@@ -114,10 +115,6 @@ def _headline(study: StudyResult, stopped: Pruning) -> Html:
         _remarks(study.doubts),
         tag("h1", headline(study)),
         tag("p", f"{_counted(study)} {_savings(study, stopped)}", class_="lead"),
-        *(
-            tag("p", prose(sentence))
-            for sentence in baseline_sentences(study.baselines, study.objective, subject="the winner")
-        ),
         _remarks(study.notes),
         tag("p", objective_sentence(study.objective, study.direction, split="validation"), class_="quiet"),
         tag("p", f"Minimized beside it: {cost_names(study)}.", class_="quiet") if costs_of(study) else None,
@@ -145,6 +142,12 @@ def _tiles(study: StudyResult, stopped: Pruning) -> Html:
         rows.append(("Time saved", duration(stopped.seconds_saved), "by stopping early, estimated"))
     rows.append(saved_tile(study.disk.bytes, study.disk.keep_all_bytes))
     return tiles(rows)
+
+
+def _baselines(study: StudyResult, best: BestTrial) -> Html | None:
+    seconds = next((trial.seconds for trial in study.trials if trial.number == best.number), None)
+    compared = Compared("the winner", best.value, best.test.get(study.objective), seconds)
+    return baselines_section(study.baselines, compared, objective=study.objective)
 
 
 def _best_config(study: StudyResult, best: BestTrial) -> Html:

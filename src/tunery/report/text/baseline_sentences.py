@@ -1,4 +1,4 @@
-"""What a run or the winner of a study adds to simple models on the same rows, in sentences for page and terminal."""
+"""What a run or the winner of a study adds to simple models on the same rows, in sentences for the terminal."""
 
 from collections.abc import Iterator, Sequence
 
