@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 from tunery.data.splits import NamedRows
 from tunery.errors import enumerated
 from tunery.schema.config.peft import Lora, NoPeft
+from tunery.schema.config.train import AUTO_EPOCHS, AUTO_STEPS
 from tunery.schema.reading.yaml_text import yaml_line
 
 Kind = Literal["classification", "multilabel"]
@@ -221,7 +222,7 @@ def _model(guess: Guess) -> Iterator[str]:
         f"  max_length: {guess.max_length}",
         "tokens; enough for 95 % of the rows" if guess.fits else "tokens, the most this model reads; long rows are cut",
     )
-    yield _line("  # head: native", "the architecture's own, which plain transformers loads; auto: one linear layer")
+    yield _line("  # head: native", "the architecture's own, which plain transformers loads; default: one linear layer")
     yield ""
 
 
@@ -247,7 +248,9 @@ def _optim() -> Iterator[str]:
 
 def _train() -> Iterator[str]:
     yield "train:"
-    yield _line("  epochs: auto", "some hundreds of steps at least; the best epoch is kept, not the last")
+    least, most = AUTO_EPOCHS
+    steps = f"as many as make {AUTO_STEPS[0]} steps, {least} to {most}"
+    yield _line("  epochs: auto", f"{steps}; the best epoch is kept, not the last")
     yield _line("  # epochs: {low: 2, high: 8}", "range")
     yield _line("  batch_size: 16", "rows per step; memory is bounded apart, by micro_batch_tokens")
     yield _line("  # batch_size: [8, 16, 32]", "range")
