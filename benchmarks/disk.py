@@ -160,7 +160,10 @@ def came_back(study: Path) -> bool:
     if result is None or record is None:
         return False
     weights = StoredWeights(validate(result.config), record, folder.objects, result.data)
-    stored = trainable_state(weights.restore().built)
+    built = weights.restore().built
+    if built is None:
+        return False
+    stored = trainable_state(built)
     exported = [tensor for path in (study / "best").glob("*.safetensors") for tensor in load_file(path).values()]
     there = {(tuple(tensor.shape), tensor.numpy().tobytes()) for tensor in exported}
     return all((tuple(tensor.shape), tensor.numpy().tobytes()) in there for tensor in stored.values())

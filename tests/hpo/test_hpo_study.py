@@ -51,7 +51,7 @@ def document(model: Path, folder: Path, **sections: Any) -> dict[str, Any]:
         "peft": {"method": ["lora", "none"], "r": [2, 4]},
         "optim": {"lr": {"low": 1e-4, "high": 1e-2, "log": True}},
         "train": {"epochs": 2, "batch_size": 8},
-        "search": {"n_trials": 4, "pruner": "none"},
+        "search": {"n_trials": 4, "pruner": "none", "baselines": []},
         **sections,
     }
 
@@ -251,7 +251,12 @@ def test_the_median_pruner_fires_and_the_trial_says_why(tiny_bert: Path, tmp_pat
         peft={"method": "none"},
         optim={"lr": [1e-2, 9e-3, 1e-9, 2e-9, 3e-9, 4e-9], "head_lr": 3e-3},
         train={"epochs": 6, "batch_size": 8},
-        search={"n_trials": 6, "sampler": "random", "pruner": {"name": "median", "startup_trials": 1}},
+        search={
+            "n_trials": 6,
+            "sampler": "random",
+            "pruner": {"name": "median", "startup_trials": 1},
+            "baselines": [],
+        },
     )
     given["model"] = native(tiny_bert)
     result = search(given, out=tmp_path / "study")
@@ -299,7 +304,7 @@ def test_illegal_combinations_are_never_proposed(tiny_bert: Path, tmp_path: Path
         tiny_bert,
         tmp_path,
         freeze={"strategy": ["none", "freeze_encoder"]},
-        search={"n_trials": 8, "pruner": "none", "sampler": "random"},
+        search={"n_trials": 8, "pruner": "none", "sampler": "random", "baselines": []},
         train={"max_steps": 1},
     )
     result = search(given, out=tmp_path / "study")
@@ -353,7 +358,7 @@ def test_optimizers_schedules_and_losses_are_choices_like_any_other(tiny_bert: P
         "optim": {"name": ["adamw", "lion", "sgd_momentum"], "nesterov": [True, False]},
         "schedule": {"name": ["one_cycle", "cosine_restart"], "T_mult": [1, 2]},
         "train": {"max_steps": 2},
-        "search": {"n_trials": 7, "pruner": "none", "sampler": "random"},
+        "search": {"n_trials": 7, "pruner": "none", "sampler": "random", "baselines": []},
     }
     result = search(document(tiny_bert, tmp_path, **sections), out=tmp_path / "study")
     assert {trial.status for trial in result.trials} == {"completed"}

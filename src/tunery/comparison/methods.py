@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any, Final
 
 from tunery.errors import ConfigError, Problem, did_you_mean
+from tunery.schema.config.baselines import BASELINES
 from tunery.schema.config.peft import method_name
 from tunery.schema.config.run import RunConfig, far_rates
 from tunery.schema.reading.document import Document, normalise, override, validate
@@ -22,7 +23,7 @@ VARIANTS: Final[Mapping[str, Document]] = {
     "qlora": {"peft": {"method": "lora"}, "model": {"quantization": "nf4"}},
     "qlora_int8": {"peft": {"method": "lora"}, "model": {"quantization": "int8"}},
     "houlsby_parallel": {"peft": {"method": "houlsby", "parallel": True}},
-    "probe": {"peft": {"method": "probe"}, "model": {"head": {"kind": "auto"}}},
+    **BASELINES,
     "head_only": {"peft": {"method": "none"}, "freeze": {"strategy": "freeze_encoder"}},
 }
 """What a name puts over the config. Beside these, the name of any config class of peft is a method."""

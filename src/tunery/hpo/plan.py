@@ -21,6 +21,8 @@ class Plan:
     study: optuna.Study
     rows: int
     """Of the training split."""
+    baselines: tuple[str, ...] = ()
+    """Simple models that may be the first trials."""
     trust_remote_code: bool = False
     """Whether this call permits code that comes with the models."""
     texts: bool = True

@@ -5,7 +5,7 @@ Imports nothing heavy: what trains the trials gets ready while `session` is impo
 
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from optuna import Study
 
@@ -21,12 +21,15 @@ from tunery.hpo.storage.database import join_study, open_study, opened, parse_ur
 from tunery.hpo.storage.patience import Patience
 from tunery.pages import write_page
 from tunery.schema import ConfigLike, RunConfig, document_from
+from tunery.schema.config.baselines import fitting
+from tunery.schema.config.search import Grid
 from tunery.schema.reading.document import Document, anchored, override
+from tunery.schema.reading.fields import ends
 from tunery.schema.results.direction import Direction
 from tunery.schema.results.run import DataRecord
 from tunery.schema.results.study import StudyResult, TrialRecord
 from tunery.schema.space.default import rates_left_out, space_of
-from tunery.schema.space.sampled import with_domains
+from tunery.schema.space.sampled import domains, with_domains
 from tunery.store.disk.run_lock import (
     OTHER_DATA,
     changed_keys,
@@ -39,6 +42,9 @@ from tunery.store.disk.run_lock import (
     run_lock,
 )
 from tunery.train.signals import Signals
+
+if TYPE_CHECKING:
+    from tunery.train.setup.prepare import Prepared
 
 _CONFIG: Final = "config"
 """User attribute of a study: its space, as `config.yaml` has it."""
@@ -125,7 +131,8 @@ def search(
             _require_same_data(study, data)
             study.set_user_attr(_CONFIG, plain)
             study.set_user_attr(_DATA, data.model_dump(mode="json"))
-            plan = Plan(space, base, folder, study, data.splits["train"].rows, trust_remote_code, texts)
+            rows, baselines = data.splits["train"].rows, _baselines(space, base, prepared)
+            plan = Plan(space, base, folder, study, rows, baselines, trust_remote_code, texts)
             return lead(plan, prepared, engine, signals, shared=storage is not None, observer=observer)
 
 
@@ -172,11 +179,13 @@ def work(
             from tunery.hpo.session import follow
             from tunery.train.setup.prepare import prepare
 
-            data = prepare(base, trust_remote_code=trust_remote_code).record()
+            prepared = prepare(base, trust_remote_code=trust_remote_code)
+            data = prepared.record()
             _require_same_data(study, data)
             own(folder)
             keep_data(folder, data)
-            plan = Plan(space, base, folder, study, data.splits["train"].rows, trust_remote_code)
+            rows, baselines = data.splits["train"].rows, _baselines(space, base, prepared)
+            plan = Plan(space, base, folder, study, rows, baselines, trust_remote_code)
             return follow(plan, runner, signals, at_most=trials, observer=observer)
 
 
@@ -200,6 +209,15 @@ def _folder_of(name: str) -> Path:
     if name in ("", "..") or Path(name).name != name:
         raise RequestError(f"a worker writes to runs/NAME, but the study's name is {name!r}; give it a folder (--out)")
     return Path("runs") / name
+
+
+def _baselines(space: Document, base: RunConfig, prepared: "Prepared") -> tuple[str, ...]:
+    """Simple models that may be the first trials: those of `search.baselines` that the space does not hold itself."""
+    numbers = prepared.task.label_numbers(prepared.truth["train"])
+    if numbers is None or len(prepared.task.outputs) != 1 or isinstance(base.search.sampler, Grid):
+        return ()
+    searched, possible = ends(domains(space).get("peft.method")), fitting(base, base.search.baselines)
+    return tuple(name for name in base.search.baselines if name in possible and name not in searched)
 
 
 def _base(space: Document) -> RunConfig:

@@ -21,7 +21,7 @@ from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner, Stop
 from tunery.hpo.analysis.trial_records import SPENT, results_of, spent, trial_folder, trial_record, values_of
 from tunery.hpo.plan import Plan
 from tunery.hpo.pruners.pruning import Pruning, most_epochs
-from tunery.hpo.samplers.proposal import PARAMS, Proposal, identity, proposal_of, propose
+from tunery.hpo.samplers.proposal import PARAMS, Proposal, baseline_proposal, identity, propose, recorded_proposal
 from tunery.hpo.storage.trial_queue import TrialQueue
 from tunery.schema import RunConfig
 from tunery.schema.reading.document import validate
@@ -45,6 +45,8 @@ _STATUS: Final[dict[str, Status]] = {
 }
 """Outcome of a run without a result -> status of its trial; a run that says `completed` should have left a result."""
 _STATES: Final = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+_TRIALS_PER_BASELINE: Final = 4
+"""Trials that a study has in all for each that is a simple model."""
 _LOST: Final = "another worker has taken the trial over"
 _REMEMBERED: Final = 50
 """Trials of earlier calls that the memory line learns from."""
@@ -180,7 +182,7 @@ class TrialLoop:
             proposal = self._proposal(trial)
             is_held = proposal is not None and self._queue.write(
                 trial,
-                {WORKER: self._worker, PARAMS: proposal.params},
+                {WORKER: self._worker, **proposal.attributes()},
                 system_attributes=proposal.notes,
                 params=proposal.stored(),
             )
@@ -191,7 +193,7 @@ class TrialLoop:
             self._train_trial(trial, proposal, is_lost)
 
     def _train_trial(self, trial: Trial, proposal: Proposal, is_lost: Callable[[], bool]) -> None:
-        title = f"trial {trial.number}"
+        title = f"trial {trial.number}" + (f" ({proposal.baseline})" if proposal.baseline else "")
         self._observer.started(title, number=trial.number + 1, total=self._settings.n_trials)
         admitted = self._memory.admit(proposal.config)
         if isinstance(admitted, str):
@@ -204,9 +206,10 @@ class TrialLoop:
             alone=self._settings.n_jobs == 1,
         )
         epochs = admitted.train.epochs_for(self._plan.rows)
+        prune: Prune = partial(self._prune, trial, epochs=epochs) if proposal.baseline is None else lambda epoch: None
         outcome, config = self._train(
             job,
-            prune=lambda epoch: _LOST if is_lost() else self._prune(trial, epoch, epochs=epochs),
+            prune=lambda epoch: _LOST if is_lost() else prune(epoch),
             stop=lambda: _LOST if is_lost() else self._stop(),
         )
         if not is_lost():
@@ -223,14 +226,26 @@ class TrialLoop:
 
     def _proposal(self, trial: Trial) -> Proposal | None:
         """The parameters that the trial has, else new ones; None where no configuration is left that was not tried."""
-        plan, params = self._plan, trial.user_attrs.get(PARAMS)
-        if params is not None:
-            return proposal_of(params, plan.document)
+        plan = self._plan
+        recorded = recorded_proposal(trial.user_attrs, plan.document, plan.base)
+        if recorded is not None:
+            return recorded
+        baselines = plan.baselines[: self._queue.length() // _TRIALS_PER_BASELINE]
+        if trial.number < len(baselines):
+            return baseline_proposal(baselines[trial.number], plan.base)
         for other in plan.study.get_trials(deepcopy=False):
             if other.number not in self._identities and PARAMS in other.user_attrs:
                 self._identities[other.number] = identity(other.user_attrs[PARAMS])
         seen = set(self._identities.values())
-        return propose(plan.study, trial, plan.document, self._settings, seed=plan.base.seed, seen=seen)
+        return propose(
+            plan.study,
+            trial,
+            plan.document,
+            self._settings,
+            seed=plan.base.seed,
+            seen=seen,
+            baselines=len(baselines),
+        )
 
     def _note_smaller_batches(self, trial: Trial, proposed: RunConfig, trained: RunConfig) -> None:
         before, after = proposed.train.micro_batch_tokens, trained.train.micro_batch_tokens

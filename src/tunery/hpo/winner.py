@@ -14,7 +14,7 @@ from tunery.hpo.analysis.importance import importances
 from tunery.hpo.analysis.rescore import Run, candidates, finished_run, rescored
 from tunery.hpo.analysis.trial_records import results_of, trial_folder
 from tunery.hpo.plan import Plan
-from tunery.hpo.samplers.proposal import PARAMS, proposal_of
+from tunery.hpo.samplers.proposal import recorded_proposal
 from tunery.pages import write_study_page
 from tunery.report.text.leaderboard import leaderboard_csv
 from tunery.schema.config.task import TaskSpec
@@ -111,7 +111,10 @@ def conclude(
 
 
 def _doubts(winner: TrialRecord, results: Mapping[int, RunResult], task: TaskSpec) -> Iterator[str]:
-    """What makes the winner's scores doubtful: no trial tells rows apart, and the notes of the winner's run."""
+    """What makes the winner's scores doubtful: no trial tells rows apart, and the notes of the winner's run; and that
+    training gained nothing."""
+    if winner.is_baseline:
+        yield f"trial {winner.number}, the winner, is a simple model: no trial that trains the model does better"
     if len(results) > 1 and all(answers_alike(result, task) for result in results.values()):
         yield f"all {len(results)} completed trials give every row of validation the same answer"
     if winner.number in results:
@@ -128,11 +131,11 @@ def _note_on_devices(results: Mapping[int, RunResult]) -> Iterator[str]:
 def _train_here_too(trial: TrialRecord, plan: Plan, *, store: StudyStore, run: Run) -> None:
     """Train a trial again if it was trained by a worker with a folder of its own, where its weights are."""
     folder = trial_folder(plan.out, trial.number)
-    if folder.result() is None:
-        params = plan.study.get_trials(deepcopy=False)[trial.number].user_attrs[PARAMS]
-        config = proposal_of(params, plan.document).config
+    attributes = plan.study.get_trials(deepcopy=False)[trial.number].user_attrs
+    proposal = recorded_proposal(attributes, plan.document, plan.base)
+    if folder.result() is None and proposal is not None:
         store.say(f"trial {trial.number} was trained elsewhere: it is trained here again")
-        finished_run(Job(config, folder.path, plan.out, title=f"trial {trial.number}"), run)
+        finished_run(Job(proposal.config, folder.path, plan.out, title=f"trial {trial.number}"), run)
 
 
 def front(result: StudyResult) -> tuple[int, ...]:
@@ -212,7 +215,7 @@ def _publish(trial: TrialRecord, out: Path, *, trust_remote_code: bool) -> tuple
     except Damaged as error:
         again = f"`tunery train {shlex.quote(str(folder.path / 'config.yaml'))} --out DIR` trains it again"
         raise Damaged(f"trial {trial.number} won, but {error}; {again}") from error
-    predictor = publish(model.built, model.prepared, model.config, best=best, folder=out / BEST)
+    predictor = publish(model, best=best, folder=out / BEST)
     return best, predictor, model.prepared.splits.test
 
 

@@ -13,7 +13,7 @@ from tunery.store.disk.files import size
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.tracking.jsonl import read_metrics
-from tunery.train.artifacts.publish import publish, verify
+from tunery.train.artifacts.publish import live_model, publish, verify
 from tunery.train.gains import baseline_notes, with_gains
 from tunery.train.loop.callbacks import history
 from tunery.train.loop.clock import Clock
@@ -59,15 +59,13 @@ def conclude(
         raise RuntimeError("training ended without a scored epoch")
     load_trainable(run.built, folder.objects.get(best.digest, reference=run.reference))
     parameters = count_parameters(run.built)  # with the ranks of the best epoch
-    test = UNSCORED
+    live, test = live_model(run.built, run.prepared, run.config), UNSCORED
     if is_trial:
         staged = folder.staging / "export"
-        store.export(export_bytes, lambda: verify(run.built, run.prepared, run.config, best=best, staging=staged))
+        store.export(export_bytes, lambda: verify(live, best=best, staging=staged))
     else:
         exported = folder.path / "best"
-        predictor = store.export(
-            export_bytes, lambda: publish(run.built, run.prepared, run.config, best=best, folder=exported)
-        )
+        predictor = store.export(export_bytes, lambda: publish(live, best=best, folder=exported))
         test = scored_on_test(predictor, run.prepared.splits.test, folder, clock=clock, texts=texts)
     progress = progress.model_copy(update={"parameters": parameters, "seconds": clock.seconds()})
     return finish(store, folder, run.config, "completed", progress=progress, test=test, baselines=baselines)

@@ -1,7 +1,6 @@
 """`peft: tfidf` and `peft: majority`: runs without a neural network. They take seconds and have no resume points."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import torch
@@ -13,18 +12,15 @@ from tunery.schema import RunConfig
 from tunery.schema.config.peft import Majority, Peft, Tfidf
 from tunery.schema.results.run import Baseline, CheckpointRecord, Parameters, Progress, RunResult
 from tunery.schema.spec import Spec
-from tunery.store.disk.files import replace_folder
-from tunery.store.disk.ownership import temporary
 from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import room_for
 from tunery.store.study import StudyStore
-from tunery.train.artifacts.publish import scratch_folder, write_checked
+from tunery.train.artifacts.publish import live_text_model, publish, verify
 from tunery.train.conclude import UNSCORED, finish, scored_on_test
 from tunery.train.loop.callbacks import record_only_epoch
 from tunery.train.loop.clock import Clock
-from tunery.train.predict.inference import load
 from tunery.train.predict.scoring import score
-from tunery.train.predict.text_network import TextNetwork, texts_of, write_text_model
+from tunery.train.predict.text_network import TextNetwork, texts_of
 from tunery.train.setup.environment import environment
 from tunery.train.setup.prepare import Prepared
 
@@ -68,9 +64,8 @@ def fit_text_run(
     task = prepared.task
     with clock.phase("train"):
         model = fit_text(config.peft, prepared, seed=config.seed)
-    network = TextNetwork(model, task=task)
     with clock.phase("evaluate"):
-        answers = network.answers(prepared.splits.validation.examples)
+        answers = TextNetwork(model, task=task).answers(prepared.splits.validation.examples)
         metrics = score(task, answers, prepared.truth["validation"])
     tensors = {name: torch.from_numpy(array.copy()) for name, array in model.tensors().items()}
     best = CheckpointRecord(
@@ -83,14 +78,12 @@ def fit_text_run(
 
     store.write(room_for(tensors), keep)
     record_only_epoch(config, folder, metrics)
-    write = partial(write_checked, network, partial(write_text_model, model), prepared, config, base=None, best=best)
-    staged, test = folder.staging / "export" if is_trial else temporary(folder.path / "best"), UNSCORED
-    with scratch_folder(staged):
-        store.export(room_for(tensors), lambda: write(folder=staged))
-        if not is_trial:
-            replace_folder(staged, folder.path / "best")
-    if not is_trial:
-        test = scored_on_test(load(folder.path / "best"), prepared.splits.test, folder, clock=clock, texts=texts)
+    live, room, test = live_text_model(model, prepared, config), room_for(tensors), UNSCORED
+    if is_trial:
+        store.export(room, lambda: verify(live, best=best, staging=folder.staging / "export"))
+    else:
+        predictor = store.export(room, lambda: publish(live, best=best, folder=folder.path / "best"))
+        test = scored_on_test(predictor, prepared.splits.test, folder, clock=clock, texts=texts)
     count = model.linear.weight.size + model.linear.bias.size
     progress = Progress(
         parameters=Parameters(trainable=count, total=count, percent=100.0),

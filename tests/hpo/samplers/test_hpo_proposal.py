@@ -248,8 +248,8 @@ def test_running_trials_count_as_bad_ones_so_that_workers_go_different_ways() ->
     study.run(30, lambda params: -abs(math.log10(params["optim.lr"] / 1e-3)))
     near = [study.propose(study.study.ask()) for _ in range(30)]
     for _ in range(15):
-        trial, (params, distributions, config, _) = study.study.ask(), proposal_of({"optim.lr": 1e-3}, study.document)
-        store(trial, Proposal(params, distributions, config, {}))
+        trial, proposal = study.study.ask(), proposal_of({"optim.lr": 1e-3}, study.document)
+        store(trial, proposal._replace(notes={}))
     far = [study.propose(study.study.ask()) for _ in range(30)]
     assert distance(far) > distance(near) + 0.1
 

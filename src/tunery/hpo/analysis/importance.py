@@ -40,7 +40,7 @@ def importances(
         most_trials: by evaluator, drawn from all completed ones where there are more, always the same.
     """
     completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    trials = [trial for trial in completed if trial.values and math.isfinite(trial.values[0])]
+    trials = [trial for trial in completed if trial.params and trial.values and math.isfinite(trial.values[0])]
     counts = _counts(trials)
     direction: Direction = "maximize" if study.directions[0] is StudyDirection.MAXIMIZE else "minimize"
     shares = {

@@ -20,7 +20,7 @@ def seconds_saved(trials: Sequence[TrialRecord], *, epochs: float) -> float | No
     A stopped trial would have run as much of its planned epochs as completed trials ran of theirs, each epoch taking as
     long as its own epochs took. `epochs` is the plan of a trial that does not choose `train.epochs` itself.
     """
-    completed = [trial for trial in trials if trial.status == "completed"]
+    completed = [trial for trial in trials if trial.status == "completed" and not trial.is_baseline]
     if not completed:
         return None
     usual = fmean(min(1.0, trial.epochs / _planned(trial, epochs)) for trial in completed)

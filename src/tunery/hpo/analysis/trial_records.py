@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tunery.hpo.analysis.stopped_early import pruned_by_epoch, seconds_saved
 from tunery.hpo.plan import Plan
+from tunery.hpo.samplers.proposal import BASELINE
 from tunery.hpo.search_space.distributions import Space
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.reading.document import Document
@@ -67,11 +68,14 @@ def _record(trial: FrozenTrial, out: Path, *, space: Space, base: RunConfig) -> 
     else:  # it runs, or its folder is on another machine
         progress = folder.progress()
         cost = trial.user_attrs.get(SPENT) or {"seconds": progress.seconds.total, "epochs": progress.epochs}
+    params = {path: space.decoded(path, value) for path, value in trial.params.items()}
+    baseline = trial.user_attrs.get(BASELINE)
     return TrialRecord(
         number=trial.number,
         status=STATUS[trial.state],
         value=trial.values[0] if trial.state is TrialState.COMPLETE else None,
-        params={path: space.decoded(path, value) for path, value in trial.params.items()},
+        params={"peft.method": baseline} if baseline else params,
+        is_baseline=baseline is not None,
         history=tuple(history(folder.metrics, base.objective) or _reported(trial)),
         notes=trial.user_attrs.get("notes", ()),
         **cost,

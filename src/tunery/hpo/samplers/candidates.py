@@ -50,26 +50,37 @@ class Sampling:
 class Candidates:
     """The proposals for one trial, best first. They depend on the trials so far, the seed and the trial's number."""
 
-    def __init__(self, space: Space, study: Study, *, number: int, seed: int, is_new: Callable[[Params], bool]) -> None:
+    def __init__(
+        self,
+        space: Space,
+        study: Study,
+        *,
+        number: int,
+        seed: int,
+        is_new: Callable[[Params], bool],
+        baselines: int = 0,
+    ) -> None:
         """Args:
         number: of the trial, which has no parameters yet.
         is_new: whether no other trial has these parameters.
+        baselines: how many trials before it are simple models.
         """
         self._space = space
         self._history = History(space, study, number)
         self._key = f"{seed}:{number}"
         self._seed = seed
         self._is_new = is_new
+        self._position = number - baselines
 
     @property
     def ended(self) -> int:
-        """Trials that have ended."""
+        """Trials of the space that have ended."""
         return sum(trial.state.is_finished() for trial in self._history.trials)
 
     def drawn(self, sampling: Sampling | None) -> Iterator[Candidate]:
         """The strong default that is due, draws by a sampler, draws at random, and the grid; None: all at random."""
-        number = self._history.trial.number
-        for fixed in portfolio(self._space.document)[number : number + 1] if number < FIRST else []:
+        position = self._position
+        for fixed in portfolio(self._space.document)[position : position + 1] if position < FIRST else []:
             yield self._draw("default", sampling, fixed)
         for attempt in range(_ATTEMPTS):
             yield self._draw(str(attempt), sampling)

@@ -11,11 +11,14 @@ from tunery.hpo.samplers.builders import SAMPLERS
 from tunery.hpo.samplers.candidates import Candidate, Candidates, candidate_of
 from tunery.hpo.search_space.distributions import Params, Space
 from tunery.schema import RunConfig
+from tunery.schema.config.baselines import baseline_config
 from tunery.schema.config.search import Search
 from tunery.schema.reading.document import Document
 
 PARAMS: Final = "params"
 """User attribute of a trial that holds its parameters as they were drawn: numbers keep their type."""
+BASELINE: Final = "baseline"
+"""User attribute of a trial that is a simple model and no point of the space: its method."""
 
 
 class Proposal(NamedTuple):
@@ -28,6 +31,12 @@ class Proposal(NamedTuple):
     config: RunConfig
     notes: dict[str, Any]
     """What the sampler wants to remember with the trial, for those after it."""
+    baseline: str | None = None
+    """The simple model that it is in place of a point of the space, if any."""
+
+    def attributes(self) -> dict[str, Any]:
+        """What `recorded_proposal` reads."""
+        return {PARAMS: self.params} | ({} if self.baseline is None else {BASELINE: self.baseline})
 
     def stored(self) -> dict[str, tuple[float, BaseDistribution]]:
         """By path, the number that optuna keeps, and where it was drawn from."""
@@ -38,7 +47,14 @@ class Proposal(NamedTuple):
 
 
 def propose(
-    study: Study, trial: Trial, document: Document, search: Search, *, seed: int, seen: Collection[str]
+    study: Study,
+    trial: Trial,
+    document: Document,
+    search: Search,
+    *,
+    seed: int,
+    seen: Collection[str],
+    baselines: int = 0,
 ) -> Proposal | None:
     """The first proposal that the schema accepts and that no other trial has; None: there is no such left.
 
@@ -49,16 +65,38 @@ def propose(
         trial: which runs, and has no parameters.
         document: as `with_domains` returned it.
         seen: identities of the trials so far.
+        baselines: how many simple models were before it.
     """
     space = Space(document)
     candidates = Candidates(
-        space, study, number=trial.number, seed=seed, is_new=lambda params: identity(params) not in seen
+        space,
+        study,
+        number=trial.number,
+        seed=seed,
+        is_new=lambda params: identity(params) not in seen,
+        baselines=baselines,
     )
     for candidate in SAMPLERS[type(search.sampler)](search.sampler, candidates):
         proposal = _resolved(space, candidate)
         if proposal is not None and identity(proposal.params) not in seen:
             return proposal
     return None
+
+
+def baseline_proposal(name: str, base: RunConfig) -> Proposal:
+    """A simple model as a trial."""
+    return Proposal({}, {}, baseline_config(base, name), {}, baseline=name)
+
+
+def recorded_proposal(attributes: Mapping[str, Any], document: Document, base: RunConfig) -> Proposal | None:
+    """The proposal that a trial's user attributes hold; None where nothing was proposed yet.
+
+    Raises:
+        ValueError: as `proposal_of` does.
+    """
+    if BASELINE in attributes:
+        return baseline_proposal(attributes[BASELINE], base)
+    return proposal_of(attributes[PARAMS], document) if PARAMS in attributes else None
 
 
 def proposal_of(params: Mapping[str, Any], document: Document) -> Proposal:

@@ -99,6 +99,10 @@ class TrialQueue:
         """
         self._database.transaction(partial(leases.set_length, study_id=self._study_id, n_trials=n_trials))
 
+    def length(self) -> int:
+        """How many trials the study has in all."""
+        return self._database.transaction(partial(leases.length, study_id=self._study_id))
+
     def open(self) -> bool:
         """Whether a trial waits, runs somewhere, or is still to come."""
 

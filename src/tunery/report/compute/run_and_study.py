@@ -126,8 +126,8 @@ def trial_value(trial: TrialRecord, direction: Direction) -> float | None:
 
 
 def valued_trials(study: StudyResult) -> list[tuple[TrialRecord, float]]:
-    """The completed and pruned trials that have a value, with it."""
-    ended = [trial for trial in study.trials if trial.status in ("completed", "pruned")]
+    """The completed and pruned points of the search space that have a value, with it."""
+    ended = [trial for trial in study.trials if trial.status in ("completed", "pruned") and not trial.is_baseline]
     return [(trial, value) for trial in ended if (value := trial_value(trial, study.direction)) is not None]
 
 

@@ -227,7 +227,9 @@ class Majority(Spec):
     default_lr: ClassVar[float] = 1e-3
 
 
-WITHOUT_STEPS: Final = (Probe, Tfidf, Majority)
+WITHOUT_NETWORK: Final = (Tfidf, Majority)
+"""Methods that read nothing of the pretrained model."""
+WITHOUT_STEPS: Final = (Probe, *WITHOUT_NETWORK)
 """Methods that are fitted at once: no learning rate, no epochs."""
 
 Peft = Annotated[

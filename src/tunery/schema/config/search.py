@@ -153,6 +153,10 @@ class Search(Spec):
     """Proposes the next configuration."""
     pruner: Pruner = MedianPruner()
     """Decides after each epoch whether a running trial is stopped."""
+    baselines: tuple[Literal["probe", "tfidf"], ...] = ("probe", "tfidf")
+    """Simple models that are the first trials, at most a quarter of `n_trials`: the frozen model with a linear head,
+    TF-IDF. One may win; the sampler and the pruner do not look at them. A list; empty for none. A grid has none: it is
+    every combination once."""
     max_failures: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """Failed trials in a row that end the study."""
     n_jobs: Annotated[int, Field(ge=1, le=1024)] = 1

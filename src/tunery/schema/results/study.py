@@ -19,6 +19,8 @@ class TrialRecord(Record):
     loss: float | None = None
     """On validation; tells apart completed trials of the same value."""
     params: dict[str, Any]
+    is_baseline: bool = False
+    """Whether it is a simple model of `search.baselines`, which `params` names, and no point of the search space."""
     seconds: float
     epochs: float
     reason: str | None = None

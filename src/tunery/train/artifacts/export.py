@@ -201,6 +201,5 @@ def _export_object(
     path = folder.path / "config.yaml"
     config, progress = validate(read_yaml(path), source=str(path)), folder.result() or folder.progress()
     weights = StoredWeights(config, record, folder.objects, progress.data, progress.base, trust_remote_code)
-    model = weights.restore()
-    export_checked(model.built, model.prepared, model.config, best=record, folder=staging, unfinished=unfinished)
+    export_checked(weights.restore(), best=record, folder=staging, unfinished=unfinished)
     return staging

@@ -2,29 +2,17 @@
 
 from dataclasses import dataclass
 
+from tunery.baselines.text_model import TextModel
 from tunery.errors import DataError
-from tunery.model.build import Built
 from tunery.model.trainable import load_trainable
 from tunery.schema import RunConfig
+from tunery.schema.config.peft import WITHOUT_NETWORK
 from tunery.schema.results.run import CheckpointRecord, DataRecord
 from tunery.store.disk.run_lock import data_changes
 from tunery.store.objects.objects import Objects
-from tunery.train.predict.inference import Network
+from tunery.train.artifacts.publish import LiveModel, live_model, live_text_model
 from tunery.train.setup.assemble import base_of, build_seeded, with_resolved_head
-from tunery.train.setup.prepare import Prepared, prepare
-
-
-@dataclass(frozen=True)
-class Restored:
-    """A model as it was at the end of one epoch."""
-
-    config: RunConfig
-    prepared: Prepared
-    built: Built
-
-    def network(self) -> Network:
-        """The model, to be asked."""
-        return Network(self.built.module, self.prepared.tokenizer, config=self.config, task=self.prepared.task)
+from tunery.train.setup.prepare import prepare
 
 
 @dataclass(frozen=True)
@@ -41,7 +29,7 @@ class StoredWeights:
     trust_remote_code: bool = False
     """Whether this call permits code that comes with the model."""
 
-    def restore(self) -> Restored:
+    def restore(self) -> LiveModel:
         """Build the model and give it the weights.
 
         Raises:
@@ -51,7 +39,11 @@ class StoredWeights:
         prepared = prepare(self.config, base=self.base, trust_remote_code=self.trust_remote_code)
         if self.data is not None and (changed := data_changes(self.data, prepared.record())):
             raise DataError(f"the weights were trained with other data: {changed}; put back what was there")
+        if isinstance(self.config.peft, WITHOUT_NETWORK):
+            tensors = self.objects.get(self.record.digest)
+            model = TextModel.from_tensors({name: tensor.numpy() for name, tensor in tensors.items()})
+            return live_text_model(model, prepared, self.config)
         config = with_resolved_head(self.config, prepared)
         built = build_seeded(config, prepared)
         load_trainable(built, self.objects.get(self.record.digest, reference=base_of(built, config, prepared)))
-        return Restored(config, prepared, built)
+        return live_model(built, prepared, config)

@@ -121,8 +121,8 @@ class CombinedAnswers(EnsembleMethod):
         """A folder for every member."""
         members, names = [self.members.each[index] for index in chosen.indices], []
         for member in members:
-            model, name = member.weights.restore(), f"members/{member.trial}"
-            export_checked(model.built, model.prepared, model.config, best=member.weights.record, folder=folder / name)
+            name = f"members/{member.trial}"
+            export_checked(member.weights.restore(), best=member.weights.record, folder=folder / name)
             names.append(name)
         scorer, rows, config = self.members.scorer, self.members.rows, members[0].weights.config
         state, value = scorer.state(chosen.answers, rows), scorer.value(chosen.answers, rows)
@@ -161,11 +161,11 @@ class Soup(EnsembleMethod):
     def write(self, chosen: Chosen, folder: Path) -> dict[str, Any]:
         """One folder, which other tools load."""
         self._mean.average(chosen.indices)
-        model, scorer = self._mean.model, self.members.scorer
+        scorer = self.members.scorer
         metrics = score(scorer.task, chosen.answers, scorer.truth)
         first = self.members.each[chosen.indices[0]].weights.record
         record = first.model_copy(update={"value": metrics[scorer.objective], "metrics": metrics})
-        export_checked(model.built, model.prepared, model.config, best=record, folder=folder)
+        export_checked(self._mean.model, best=record, folder=folder)
         card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
         return card
 

@@ -8,6 +8,7 @@ from typing import final
 import torch
 
 from tunery.data.row_table import RowTable
+from tunery.model.build import Built
 from tunery.train.artifacts.restore import StoredWeights
 from tunery.train.artifacts.verify import ROWS
 
@@ -23,8 +24,8 @@ class Member:
     """On all validation rows."""
     probes: RowTable
     """On the first of them, in fp32."""
-    shape: Hashable
-    """Equal for members whose weights have the same base, names and shapes."""
+    shape: Hashable | None
+    """Equal for members whose weights have the same base, names and shapes; None without a neural network."""
 
 
 def member_of(trial: int, weights: StoredWeights) -> Member:
@@ -35,12 +36,15 @@ def member_of(trial: int, weights: StoredWeights) -> Member:
         Damaged: when the weights are missing or not what was written.
     """
     model = weights.restore()
-    network = model.network()
     rows = model.prepared.splits.validation.examples
-    answers, probes = network.answers(rows), network.answers(rows[:ROWS], precision="fp32")
-    named, trainable = dict(model.built.module.named_parameters()), sorted(model.built.trainable)
-    shape = model.built.base_digest, tuple((name, tuple(named[name].shape)) for name in trainable)
-    del model, network
+    answers, probes = model.network.answers(rows), model.network.answers(rows[:ROWS], precision="fp32")
+    shape = None if model.built is None else _shape(model.built)
+    del model
     gc.collect()  # models are full of cycles
     torch.cuda.empty_cache()
     return Member(trial, weights, answers, probes, shape)
+
+
+def _shape(built: Built) -> Hashable:
+    parameters = dict(built.module.named_parameters())
+    return built.base_digest, tuple((name, tuple(parameters[name].shape)) for name in sorted(built.trainable))

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from tunery.data.row_table import RowTable, gap
 from tunery.errors import ModelError
+from tunery.model.build import Built
 from tunery.model.trainable import load_trainable
 from tunery.train.artifacts.verify import ROWS, TOLERANCE
 from tunery.train.ensembles.members import Member
-from tunery.train.predict.inference import Network
+from tunery.train.predict.inference import Answerer
 from tunery.train.setup.assemble import base_of
 
 Indices = tuple[int, ...]
@@ -49,11 +50,11 @@ class WeightAverage:
         self._answers: dict[frozenset[int], RowTable] = {}
         same_shape: dict[object, list[int]] = {}
         for index, member in enumerate(members):
-            same_shape.setdefault(member.shape, []).append(index)
+            if member.shape is not None:
+                same_shape.setdefault(member.shape, []).append(index)
         for indices in same_shape.values():  # that of the best comes first
             if len(indices) > 1:
                 self.model = members[indices[0]].weights.restore()
-                self._network = self.model.network()
                 self.indices: Indices = tuple(index for index in indices if self._answers_alike(index))
                 if len(self.indices) > 1:
                     return
@@ -68,7 +69,7 @@ class WeightAverage:
             self._answers[key] = self.average(chosen).answers(self.model.prepared.splits.validation.examples)
         return self._answers[key]
 
-    def average(self, chosen: Indices) -> Network:
+    def average(self, chosen: Indices) -> Answerer:
         """Put the mean of their weights into the model."""
         first = self._weights(chosen[0])
         total = {name: tensor.double() for name, tensor in first.items()}
@@ -76,8 +77,14 @@ class WeightAverage:
             for name, tensor in self._weights(index).items():
                 total[name] += tensor
         mean = {name: (total[name] / len(chosen)).to(tensor.dtype) for name, tensor in first.items()}
-        load_trainable(self.model.built, mean)
-        return self._network
+        load_trainable(self._built, mean)
+        return self.model.network
+
+    @property
+    def _built(self) -> Built:
+        if self.model.built is None:
+            raise RuntimeError("members with a shape have a neural network")
+        return self.model.built
 
     def _answers_alike(self, index: int) -> bool:
         """Whether a member's weights give its own answers in this model; a factor beside them may be another."""
@@ -87,5 +94,5 @@ class WeightAverage:
 
     def _weights(self, index: int) -> dict[str, Tensor]:
         stored, model = self._members[index].weights, self.model
-        reference = base_of(model.built, model.config, model.prepared)
+        reference = base_of(self._built, model.config, model.prepared)
         return dict(stored.objects.get(stored.record.digest, reference=reference))

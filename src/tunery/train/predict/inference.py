@@ -17,7 +17,7 @@ from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.backbones.catalog import exported_base
 from tunery.model.export import load_exported
 from tunery.schema import RunConfig
-from tunery.schema.config.peft import Majority, Tfidf
+from tunery.schema.config.peft import WITHOUT_NETWORK
 from tunery.schema.reading.fields import written_name
 from tunery.schema.results.prediction import Prediction
 from tunery.schema.results.worst_rows import WorstRows
@@ -209,7 +209,7 @@ def load(path: str | Path, *, trust_remote_code: bool = False) -> Predictor:
 
 
 def _answerer(folder: Path, card: Card, *, trust_remote_code: bool) -> Answerer:
-    if isinstance(card.config.peft, Tfidf | Majority):
+    if isinstance(card.config.peft, WITHOUT_NETWORK):
         return TextNetwork(read_text_model(folder), task=card.task)
     tokenizer = tokenizer_of(folder, card.config, trust_remote_code=trust_remote_code)
     module = load_exported(
