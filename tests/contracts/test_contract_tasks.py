@@ -251,6 +251,12 @@ try:
     ensemble(folder / "study", folder / "both", method="mean", trials=[0, 1])
 except ModelError as error:
     refused = str(error)
+not_probed = []
+for other in ({"model": {**document["model"], "head": {"kind": "linear", "init": "probe"}}}, {"peft": "probe"}):
+    try:
+        fit(validate({**document, **other}), out=folder / "probed")
+    except ModelError as error:
+        not_probed.append(str(error))
 print(json.dumps({
     "objective": [result.objective.name, result.objective.value],
     "metrics": sorted(result.metrics.validation),
@@ -264,6 +270,7 @@ print(json.dumps({
     "study_notes": study.notes,
     "ensembles": [gain.method for gain in study.ensembles],
     "refused": refused,
+    "not_probed": [*not_probed, (folder / "probed").exists()],
 }))
 """
 
@@ -281,6 +288,12 @@ def test_a_third_task_goes_the_whole_way(tiny_bert: Path, tmp_path: Path) -> Non
     notes = " ".join(told["study_notes"])
     assert "no ensemble by 'mean': answers of several models of task 'spans' cannot become one" in notes
     assert "--method soup takes the mean of their weights" in told["refused"]
+    asks = "gives one vector of logits a text, but this task asks the model for label, evidence"
+    assert told["not_probed"] == [
+        f"model.head.init=probe {asks}; take model.head.init=random",
+        f"peft.method=probe {asks}; take peft.method=lora",
+        False,
+    ]
     card: Mapping[str, Any] = json.loads((tmp_path / "run" / "best" / CARD).read_text())
     assert card["format"] == 2 and card["task"] == {"kind": "spans", "labels": ["bad", "good"], "state": None}
     page = (tmp_path / "study" / "report.html").read_text()

@@ -18,9 +18,10 @@ PROBE = Baseline(
     method="probe",
     metrics=Metrics(validation={"f1_macro": 0.85}),
     seconds=120.0,
+    train_rows=20_000,
     gain=Gain(split="validation", difference=-0.0077),
 )
-UNKNOWN = PROBE.model_copy(update={"method": "tfidf", "metrics": Metrics(), "gain": None})
+UNKNOWN = PROBE.model_copy(update={"method": "tfidf", "metrics": Metrics(), "gain": None, "train_rows": None})
 
 
 def test_every_simple_model_has_a_row_and_the_run_the_last() -> None:
@@ -30,7 +31,8 @@ def test_every_simple_model_has_a_row_and_the_run_the_last() -> None:
     assert [text for name, text in page.texts if name in ("th", "td", "small")] == [
         *("method", "validation", "test", "time", "this run adds"),
         *("majority", "the most frequent labels", "0.0123", "0.0119", "0.3 s", "+0.8204", "+0.8010 to +0.8400"),
-        *("probe", "a linear head on the frozen model", "0.8500", "–", "2.0 min", "−0.0077", "on validation"),
+        *("probe", "a linear head on the frozen model, fitted to 20,000 training rows"),
+        *("0.8500", "–", "2.0 min", "−0.0077", "on validation"),
         *("tfidf", "logistic regression on TF-IDF", "–", "–", "2.0 min", "–"),
         *("this run", "0.8423", "0.8323", "5.6 min"),
     ]

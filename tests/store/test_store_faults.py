@@ -54,7 +54,8 @@ def short(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Short:
     """Two epochs of one step: what a run does to the disk, all of it more than once."""
     files = write_rows(tmp_path_factory.mktemp("data"), rows=16)
     train = {"epochs": 2, "batch_size": 16, "log_every": 1}
-    run = config(str(tiny_bert), files, train=train, peft={"method": "lora"}, checkpoint={"co_best": 1})
+    model = {"name": str(tiny_bert), "max_length": 32, "precision": "fp32", "head": {"kind": "auto", "init": "probe"}}
+    run = config(str(tiny_bert), files, model=model, train=train, peft={"method": "lora"}, checkpoint={"co_best": 1})
     disk = FaultyDisk(tmp_path_factory.mktemp("undisturbed") / "run")
     with faulty(disk):
         fit(run, out=disk.root)

@@ -53,6 +53,7 @@ def cell_jobs(configs: MethodConfigs, folder: Path, *, seeds: int, trust_remote_
                 study=None,
                 title=f"{method_name(method)} seed {seed}",
                 trust_remote_code=trust_remote_code,
+                comparison=folder,
             ),
         )
         for seed in range(first, first + seeds)

@@ -70,7 +70,7 @@ def compare(
     against = _baseline(baseline, methods, before)
     store = ComparisonStore(configs.own, folder, baseline=against, before=before, methods=methods, write=write)
     waiting = [cell for cell in cells if cell.folder.result() is None]
-    if before is not None and not waiting and before.baseline == against and store.holds(cells):
+    if before is not None and not waiting and before.baseline == against and store.is_complete(cells):
         from tunery.train.finished import tell_finished  # imports torch, as `prepare` does
 
         tell_finished(folder, own, configs.own, finished_at=before.finished_at, say=observer.say)
@@ -126,6 +126,7 @@ class _Comparison:
                     self._train(cell, number)
                 else:
                     self.store.add(cell)
+        self.store.features.clear()
         result = self.store.write()
         if all(cell.status == "failed" for cell in result.cells):
             raise StudyFailed(f"no cell completed, the last for this reason: {result.cells[-1].reason}")

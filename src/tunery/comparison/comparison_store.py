@@ -16,6 +16,7 @@ from tunery.schema.results.comparison import Cell, ComparisonResult
 from tunery.schema.results.ranking import ranking_key
 from tunery.store.disk.files import remove_tree, replace_folder, write_bytes, write_text
 from tunery.store.disk.ownership import BEST
+from tunery.store.features import Features
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of
 
@@ -50,6 +51,7 @@ class ComparisonStore:
         before: what earlier calls have found.
         """
         self.out = out
+        self.features = Features(out)
         self._write = write
         self._own = own
         self._baseline = baseline
@@ -57,10 +59,11 @@ class ComparisonStore:
         self._methods = tuple(dict.fromkeys([*names_before, *methods]))
         self._cells = {(cell.method, cell.seed): cell for cell in before.cells} if before else {}
 
-    def holds(self, cells: Sequence[CellJob]) -> bool:
-        """Whether all these cells are known as completed."""
+    def is_complete(self, cells: Sequence[CellJob]) -> bool:
+        """Whether all these cells are known as completed, and nothing is left of the work on them."""
         records = [self._cells.get((cell.method, cell.seed)) for cell in cells]
-        return all(record is not None and record.status == "completed" for record in records)
+        completed = all(record is not None and record.status == "completed" for record in records)
+        return completed and not self.features.used()
 
     def add(self, planned: CellJob, outcome: Outcome | None = None) -> Cell:
         """Add a cell: from its own record, or as failed."""

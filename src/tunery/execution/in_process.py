@@ -52,6 +52,7 @@ class InThisProcess(Runner):
                 [progress, pruner, *self._callbacks],
                 out=job.folder,
                 study=job.study,
+                comparison=job.comparison,
                 say=progress.say,
                 stop=stop,
                 trust_remote_code=job.trust_remote_code,

@@ -24,6 +24,8 @@ class Job:
     """Whether no other runs beside it, so that it may draw a bar on the terminal."""
     trust_remote_code: bool = False
     """Whether the call that wants the run permits code that comes with the model."""
+    comparison: Path | None = None
+    """Root of the comparison that it is a cell of; None: of none."""
     data: DataRecord | None = None
     """The rows that it must see; None: those that the study's folder remembers, if any."""
 

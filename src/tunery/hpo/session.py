@@ -8,7 +8,8 @@ from tunery.hpo.plan import Plan
 from tunery.hpo.trial_loop import TrialLoop
 from tunery.hpo.winner import conclude, write_records
 from tunery.schema.results.study import StudyResult, TrialRecord
-from tunery.store.folder import RunFolder
+from tunery.store.disk.lock import holder
+from tunery.store.study import StudyStore
 from tunery.train.loop.baselines import known_baselines
 from tunery.train.setup.prepare import Prepared
 from tunery.train.signals import Signals
@@ -24,7 +25,9 @@ def lead(
     observer: Observer[TrialRecord],
 ) -> StudyResult:
     """Simple models, all trials, those of other workers too, and what comes after."""
-    baselines = known_baselines(plan.base, prepared, RunFolder(plan.out), say=observer.say)
+    base = plan.base
+    store = StudyStore(plan.out, base.checkpoint, direction=base.direction, candidates=base.search.candidates)
+    baselines = known_baselines(base, prepared, store, say=observer.say)
 
     def summary() -> StudyResult:
         return summarise(plan, notes=trial_loop.notes)
@@ -46,4 +49,7 @@ def follow(
     """Trials until none is left, or `at_most`, of a study that another process leads. Returns how many."""
     trial_loop = TrialLoop(plan, runner, shared=True, leave=lambda: signals.by, observer=observer)
     with signals.deferred():
-        return trial_loop.run(at_most=at_most)
+        trained = trial_loop.run(at_most=at_most)
+    if holder(plan.out) is None:  # a folder of the worker's own, which no other process will clear
+        trial_loop.store.features.clear()
+    return trained

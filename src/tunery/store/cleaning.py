@@ -6,15 +6,15 @@ from pathlib import Path
 
 from tunery.errors import FolderError
 from tunery.schema.results.storage import StoredItem
-from tunery.store.disk.files import recover, remove_tree
+from tunery.store.disk.files import recover, remove_empty, remove_tree
 from tunery.store.disk.lock import alone, held, holder
-from tunery.store.disk.ownership import OBJECTS, require_run
+from tunery.store.disk.ownership import FEATURES, OBJECTS, require_run
 from tunery.store.events import record_event
 from tunery.store.inventory import run_folders, storage_of, study_roots
 
 
 def clean_run(path: Path, *, delete: bool) -> tuple[StoredItem, ...]:
-    """Orphans of a run, study or comparison, largest first; with `delete` they are removed.
+    """Orphans and features of a run, study or comparison, largest first; with `delete` they are removed.
 
     Raises:
         FolderError: when this is no such folder, or a process works on it: what that writes looks like an orphan until
@@ -35,19 +35,20 @@ def clean(root: Path, *, delete: bool) -> tuple[StoredItem, ...]:
         for objects in [study / OBJECTS for study in study_roots(root)] if delete else ():
             if objects.is_dir():
                 turns.enter_context(alone(objects, say=lambda text: None))
-        orphans = tuple(item for item in storage_of(root).items if item.kind == "orphan")
+        unneeded = tuple(item for item in storage_of(root).items if item.kind in ("orphan", "features"))
         if delete:
-            _remove(orphans, root)
-    return orphans
+            _remove(unneeded, root)
+    return unneeded
 
 
-def _remove(orphans: Iterable[StoredItem], root: Path) -> None:
+def _remove(unneeded: Iterable[StoredItem], root: Path) -> None:
     for study in study_roots(root):
         recover(study)
-    for item in orphans:
+    for item in unneeded:
         path = root / item.path
         if path.is_dir():
             remove_tree(path)
         else:
             path.unlink(missing_ok=True)  # `recover` may have been here before
         record_event(root, "removed", why=item.why, path=path, size=item.bytes)
+    remove_empty(root / FEATURES)

@@ -16,6 +16,7 @@ from tunery.store.disk.files import entries, size_of
 from tunery.store.disk.ownership import (
     BEST,
     CELLS,
+    FEATURES,
     LOCK,
     OBJECTS,
     RESCORED,
@@ -29,7 +30,7 @@ from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import Objects, digest_in
 from tunery.store.resume import is_point
 
-_APART: Final = (OBJECTS, TRIALS, CELLS, RESCORED)
+_APART: Final = (OBJECTS, FEATURES, TRIALS, CELLS, RESCORED)
 """Folders in the root of a study that are looked at by themselves."""
 
 _KINDS: Final = ("best", "co_best", "resume", "orphan")
@@ -61,6 +62,7 @@ def storage_of(root: Path) -> Storage:
         for run in runs:
             items += _items_of_run(study, run)
         items += _items_of_objects(study)
+        items += _items_of_features(study)
     items.sort(key=lambda item: (-item.bytes, item.path))
     records = sum(item.bytes for item in items if item.kind == "records")
     return Storage(
@@ -174,6 +176,16 @@ def _items_of_objects(study: _Study) -> Iterator[StoredItem]:
             kind = min((kind for kind, _ in reasons), key=_KINDS.index)
             yield _entry(study, entry, kind=kind, why="; ".join(dict.fromkeys(why for _, why in reasons)))
         elif entry.name != LOCK:
+            yield _entry(study, entry, kind="records", why=_FOREIGN)
+
+
+def _items_of_features(study: _Study) -> Iterator[StoredItem]:
+    for entry in entries(study.root / FEATURES):
+        if is_temporary(Path(entry)):
+            yield _entry(study, entry, kind="orphan", why=_LEFT)
+        elif digest_in(entry.name) is not None:
+            yield _entry(study, entry, kind="features", why=f"what a frozen model gives of rows{study.title}")
+        else:
             yield _entry(study, entry, kind="records", why=_FOREIGN)
 
 

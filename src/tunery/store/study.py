@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar, final
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, final
 
 from tunery.errors import Damaged
 from tunery.schema.config.checkpoint import Checkpoint
@@ -15,11 +15,16 @@ from tunery.store.disk.files import entries, make_folder, size_of
 from tunery.store.disk.lock import alone
 from tunery.store.disk.ownership import BEST, OBJECTS, RESCORED, RESUME, TRIALS, is_temporary
 from tunery.store.events import record_event
+from tunery.store.features import Features, features_room
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of, trials_in
 from tunery.store.objects.objects import Objects
 from tunery.store.resume import Point
 from tunery.store.retention import Keep, Level, RunState, retained
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 T = TypeVar("T")
 
@@ -69,17 +74,20 @@ class StudyStore:
         *,
         direction: Direction,
         candidates: int = 0,
+        comparison: Path | None = None,
         say: Callable[[str], None] = ignore,
         stopping: Callable[[], bool] = never,
     ) -> None:
         """Args:
         direction: which way a trial's value is better.
         candidates: best trials whose weights stay until the study ends, where they are more than the rule keeps.
+        comparison: root of the comparison that a single run is a cell of: its cells share features.
         say: is told what a person should know while the work goes on.
         stopping: whether a signal asked to stop, so that waiting for room ends.
         """
         self.root = root
         self.objects = Objects(root / OBJECTS)
+        self.features = Features(comparison or _main(root))
         self.say = say
         self._rule = rule
         self._direction = direction
@@ -88,7 +96,7 @@ class StudyStore:
         self._emptied: set[str] = set()
         self._checked: set[tuple[Path, int]] = set()
         self._budget = DiskBudget(
-            root, rule, used=self.used, free=self._tidy, turn=self._turn, say=say, stopping=stopping
+            root, rule, used=self.used, free=self._free, turn=self._turn, say=say, stopping=stopping
         )
 
     @property
@@ -110,9 +118,19 @@ class StudyStore:
             return self._tidy(level)
 
     def conclude(self) -> int:
-        """The study has ended: from now on it has no candidates. Returns the bytes freed."""
+        """The study has ended: from now on it has no candidates, and its features are not needed. Returns the bytes
+        freed."""
         self._candidates = 0
-        return self.tidy()
+        features = self.features.clear() if self.features.root == self.root else 0
+        return features + self.tidy()
+
+    def end_run(self, folder: RunFolder) -> None:
+        """A run has its result: free what only an unfinished one needs."""
+        if folder.path == self.root:
+            self.conclude()
+        else:
+            self.tidy()
+        folder.close()
 
     def resume_run(self, folder: RunFolder, read: Callable[[Point], T]) -> tuple[Point, T] | None:
         """Put a run back to where its newest whole resume point was, or to its start where it has none.
@@ -143,10 +161,19 @@ class StudyStore:
         """The same for an `action` that takes long and adds no objects: others wait for it only under `max_disk`."""
         return self._budget.write(need, action, alone=self._rule.max_disk is not None)
 
+    def keep_features(self, key: str, features: "npt.NDArray[np.float32]") -> None:
+        """Keep features for whoever needs the same, if there is room for them as things are."""
+        self._budget.write_spare(
+            features_room(features),
+            lambda: self.features.put(key, features),
+            alone=self._rule.max_disk is not None,
+        )
+
     def used(self) -> int:
-        """Bytes of weights and training state, those of all trials together; runs that are rescored count as trials."""
-        main = self.root.parent if self.root.name == RESCORED else self.root
-        return sum(self._used(root) for root in (main, main / RESCORED))
+        """Bytes of weights, training state and features, those of all trials together; runs that are rescored count as
+        trials."""
+        main = _main(self.root)
+        return sum(self._used(root) for root in (main, main / RESCORED)) + self.features.used()
 
     def storage(self) -> Storage:
         """What is stored, why, and how many bytes that saves."""
@@ -173,6 +200,10 @@ class StudyStore:
                     yield name
                 elif os.path.exists(f"{trial}/result.json"):
                     emptied.add(name)  # nothing will ever be there again
+
+    def _free(self, level: Level) -> int:
+        """Make room for a write: features are the first to go."""
+        return self.features.clear(why="room was needed: can be computed again") + self._tidy(level)
 
     def _tidy(self, level: Level) -> int:
         """Decide what stays, then let go of the rest, and remove what nothing refers to.
@@ -233,6 +264,11 @@ class StudyStore:
             record_event(self.root, "removed", why=why, path=path, size=size)
             freed += size
         return freed
+
+
+def _main(root: Path) -> Path:
+    """The folder of the study itself, where `root` is that of its runs with other seeds."""
+    return root.parent if root.name == RESCORED else root
 
 
 def _recorded(runs: Sequence[_Run]) -> set[str]:

@@ -125,8 +125,7 @@ def finish(
         else (),
     )
     folder.write_result(result)
-    store.tidy()
-    folder.close()
+    store.end_run(folder)
     return result
 
 

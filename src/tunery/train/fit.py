@@ -23,7 +23,7 @@ from tunery.train.conclude import conclude
 from tunery.train.finished import tell_finished
 from tunery.train.loop.baselines import known_baselines
 from tunery.train.loop.clock import Clock
-from tunery.train.loop.probing import Probing, fit_head
+from tunery.train.loop.probing import Probing, fit_head, linear_head
 from tunery.train.loop.training import Training
 from tunery.train.setup.assemble import assemble, with_resolved_head
 from tunery.train.setup.estimate import require_room, sizes_of
@@ -40,6 +40,7 @@ def fit(
     out: str | Path,
     start_from: str | Path | None = None,
     study: Path | None = None,
+    comparison: Path | None = None,
     say: Callable[[str], None] = ignore,
     stop: Callable[[], str | None] = no_stop,
     trust_remote_code: bool = False,
@@ -57,6 +58,7 @@ def fit(
             base's: those that were trained, adapters and head included. Data and training may differ from there, the
             labels, `model`, `peft` and `freeze` may not.
         study: root of the study that the trial in `out` belongs to.
+        comparison: root of the comparison that the run in `out` is a cell of.
         say: is told what a person should know while it works: disk space, damaged resume points.
         stop: says what else than a signal asks the run to save and leave, if anything; asked after every step.
         trust_remote_code: permits code that comes with the model. Without it, a config that asks for such code is
@@ -80,6 +82,7 @@ def fit(
         config.checkpoint,
         direction=config.direction,
         candidates=config.search.candidates,
+        comparison=comparison,
         say=say,
         stopping=signals.stop_requested,
     )
@@ -108,23 +111,28 @@ def fit(
                         is_trial=is_trial,
                         clock=clock,
                         texts=texts,
-                        baselines=known_baselines(config, prepared, folder, say=say) if baselines else (),
+                        baselines=known_baselines(config, prepared, store, say=say) if baselines else (),
                     )
             config = with_resolved_head(config, prepared)
             run = assemble(config, prepared)
             begin: Callable[[], Start | None] | None = None
+            is_new, started_from = not folder.resume.points(), before.started_from
+            is_probe = isinstance(config.peft, Probe)
             if source:
                 begin = partial(begin_with, run, source, say=say, trust_remote_code=trust_remote_code)
-            elif getattr(config.model.head, "init", None) == "probe" and not isinstance(config.peft, Probe):
-                begin = partial(fit_head, run)
-            is_new = not folder.resume.points()
-            started_from = begin() if begin and is_new else before.started_from
+                started_from = begin() if is_new else started_from
+            elif is_probe or getattr(config.model.head, "init", None) == "probe":
+                linear_head(run)  # refuses a run that has none
+                begin = None if is_probe else partial(fit_head, run, store)
             sizes = sizes_of(run)
             n_jobs = config.search.n_jobs if is_trial else None
             require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=n_jobs)
         with run_lock(folder.path, document, record="result.json", data=data, root=root):
-            simple = known_baselines(config, prepared, folder, say=say) if baselines else ()
-            if isinstance(config.peft, Probe):
+            simple = known_baselines(config, prepared, store, say=say) if baselines else ()
+            if begin and is_new and not source:  # it writes features, which only the holder of the folder may
+                with clock.phase("load"):
+                    begin()
+            if is_probe:
                 training: Training | Probing = Probing(run, store, folder, clock=clock, signals=signals)
             else:
                 training = Training(
@@ -185,5 +193,4 @@ def _free_leftovers(store: StudyStore, folder: RunFolder) -> None:
     """Free what a process left that died after it had written the result; a folder in use is left to its user."""
     with suppress(FolderError), held(folder.path):
         recover(folder.path)
-        store.tidy()
-        folder.close()
+        store.end_run(folder)

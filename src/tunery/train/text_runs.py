@@ -35,7 +35,7 @@ TEXT_MODELS: Final[dict[type[Spec], Fit]] = {
 
 def fit_text(spec: Peft, prepared: Prepared, *, seed: int) -> TextModel:
     """The model without a neural network that `spec` names, of a task with one vector of logits a text."""
-    numbers = prepared.label_numbers(spec.method)
+    numbers = prepared.required_label_numbers(f"peft.method={spec.method}", remedy="peft.method=lora")
     texts = texts_of(prepared.splits.train.examples)
     return TEXT_MODELS[type(spec)](texts, numbers, len(prepared.task.labels), seed)
 

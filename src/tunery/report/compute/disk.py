@@ -13,6 +13,7 @@ KINDS: Final = {
     "co_best": "equal weights",
     "resume": "training state",
     "export": "exported model",
+    "features": "features of rows",
     "records": "records",
     "orphan": "orphan",
 }

@@ -41,10 +41,12 @@ def baselines_section(baselines: Sequence[Baseline], compared: Compared, *, obje
 
 
 def _row(baseline: Baseline, objective: str) -> Html:
-    metrics = baseline.metrics
+    metrics, some = baseline.metrics, ""
+    if baseline.train_rows is not None:
+        some = f", fitted to {baseline.train_rows:,} training rows"
     return tag(
         "tr",
-        tag("td", baseline.method, tag("small", MEANINGS[baseline.method])),
+        tag("td", baseline.method, tag("small", f"{MEANINGS[baseline.method]}{some}")),
         number_cell(metrics.validation.get(objective)),
         number_cell((metrics.test or {}).get(objective)),
         number_cell(baseline.seconds, duration),

@@ -23,5 +23,6 @@ def baseline_sentences(
         reach = "" if gain.low is None else f" [{signed(gain.low)}, {signed(gain.high)}]"
         more = 0.0 if cost is None else cost.load + cost.train + cost.evaluate - baseline.seconds
         price = f" for {duration(more)} more" if more > 0 else ""
+        some = "" if baseline.train_rows is None else f" (fitted to {baseline.train_rows:,} training rows)"
         took = duration(baseline.seconds)
-        yield f"{baseline.method}: {reached} in {took}; {subject} adds {signed(gain.difference)}{reach}{price}"
+        yield f"{baseline.method}{some}: {reached} in {took}; {subject} adds {signed(gain.difference)}{reach}{price}"

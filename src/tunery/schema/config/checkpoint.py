@@ -23,8 +23,8 @@ class Checkpoint(Spec):
     """Equals that are kept at most, the best included: epochs of a run, or trials of a study, with the very value of
     the best."""
     max_disk: Size | None = None
-    """Most bytes of weights and training state of the whole run or study, all trials together, or of each run of a
-    comparison: `20GB`, or a number of bytes."""
+    """Most bytes of weights, training state and features of rows of the whole run or study, all trials together, or of
+    each run of a comparison: `20GB`, or a number of bytes."""
     min_free: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the file system that stays free; below it `low_disk` says what happens."""
     low_disk: Literal["stop", "wait", "evict"] = "evict"

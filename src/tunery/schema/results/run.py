@@ -141,6 +141,8 @@ class Baseline(Record):
     metrics: Metrics
     seconds: float
     """To fit and to score it."""
+    train_rows: Count | None = None
+    """Training rows that it was fitted to; null: all."""
     gain: Gain | None = None
     """null where one of the two has no value."""
 

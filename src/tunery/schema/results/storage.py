@@ -17,9 +17,9 @@ class StoredItem(Record):
 
     path: str
     """Within the run folder."""
-    kind: Literal["best", "co_best", "resume", "export", "records", "orphan"]
-    """`records`: metrics, logs, reports, configs, the study's database; `orphan`: unreferenced, `tunery clean`
-    removes it."""
+    kind: Literal["best", "co_best", "resume", "export", "features", "records", "orphan"]
+    """`features`: computed again where they are gone; `records`: metrics, logs, reports, configs, the study's
+    database; `orphan`: unreferenced. `tunery clean` removes orphans and features."""
     why: str
     """In words: `best epoch of trial 7`, `resume point at step 120`."""
     bytes: Count

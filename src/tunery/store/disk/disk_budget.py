@@ -4,7 +4,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Final, TypeVar, final
 
@@ -22,8 +22,8 @@ POLL_SECONDS: Final = 2.0
 REFUSED: Final = "the file system has no room"
 
 _LEVELS: Final = {"stop": (Level.CONFIGURED,), "wait": (Level.CONFIGURED,), "evict": tuple(Level)}
-"""What `low_disk` allows to free before a write. Unreferenced files may always go: a trial of another process may just
-have ended."""
+"""What `low_disk` allows to free for a write. Unreferenced files may always go, for a trial of another process may just
+have ended, and so may features."""
 
 
 @final
@@ -68,7 +68,7 @@ class DiskBudget:
             Interrupted: when a signal came while room was waited for.
         """
         refusal: OSError | None = None
-        levels = iter(Level)
+        levels = iter(_LEVELS[self._rule.low_disk])
         is_waiting = False
         while True:
             with ExitStack() as turn:
@@ -91,6 +91,20 @@ class DiskBudget:
                 self._say(f"waiting for room: {obstacle}")
             refusal, is_waiting = None, True
             time.sleep(POLL_SECONDS)
+
+    def write_spare(self, need: int, action: Callable[[], object], *, alone: bool) -> None:
+        """Act when `need` more bytes cross no limit as things are. Nothing is freed or waited for, and what the disk
+        refuses is let be: `action` writes what can be done without.
+
+        Args:
+            alone: as in `write`.
+        """
+        with suppress(OSError), ExitStack() as turn:
+            turn.enter_context(self._turn())
+            if self._crossed(need) is None:
+                if not alone:
+                    turn.close()
+                action()
 
     def _make_room(self, need: int) -> str | None:
         """Free what `low_disk` allows, level after level, until no limit is crossed.
@@ -122,10 +136,10 @@ class DiskBudget:
         Args:
             levels: those that were not yet freed for this write; taken until one has freed something.
         """
+        if any(self._free(level) for level in levels):
+            return None
         if self._rule.low_disk == "wait":
             return REFUSED
-        if self._rule.low_disk == "evict" and any(self._free(level) for level in levels):
-            return None
         raise self._full(f"{REFUSED}: {refusal}") from refusal
 
     def _crossed(self, need: int) -> str | None:

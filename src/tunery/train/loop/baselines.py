@@ -2,8 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
+from tunery.data.row_table import Array, RowTable
 from tunery.errors import ModelError
 from tunery.schema import RunConfig
 from tunery.schema.config.freeze import NoFreeze
@@ -11,10 +16,11 @@ from tunery.schema.config.model import AutoHead
 from tunery.schema.config.peft import WITHOUT_STEPS, Majority, Peft, Probe, Tfidf
 from tunery.schema.results.run import Baseline, Metrics
 from tunery.store.folder import RunFolder
+from tunery.store.study import StudyStore
 from tunery.train.loop.probing import fit_head
 from tunery.train.loop.state import random_state, restore_random_state
-from tunery.train.predict.inference import Answerer, Network, Predictor
-from tunery.train.predict.scoring import score, state_in
+from tunery.train.loop.training import split_answers
+from tunery.train.predict.scoring import jackknife, score, state_in
 from tunery.train.predict.text_network import TextNetwork
 from tunery.train.setup.assemble import assemble, with_resolved_head
 from tunery.train.setup.prepare import Prepared
@@ -22,50 +28,68 @@ from tunery.train.text_runs import fit_text
 
 _METHODS: Final[dict[str, Peft]] = {"majority": Majority(), "tfidf": Tfidf(), "probe": Probe()}
 """The methods of `train.baselines`, from the simplest on."""
+PROBE_ROWS: Final = 20_000
+"""Training rows that a probe is fitted to, at most. A logistic regression on some hundred features hardly gains by
+more, and a pass over them all may take as long as the training that it stands beside."""
+
+_Answers = Callable[[str], RowTable]
+"""What a simple model answers about the split of this name."""
 
 
 def known_baselines(
-    config: RunConfig, prepared: Prepared, folder: RunFolder, *, say: Callable[[str], None]
+    config: RunConfig,
+    prepared: Prepared,
+    store: StudyStore,
+    *,
+    say: Callable[[str], None],
+    probe_rows: int = PROBE_ROWS,
 ) -> tuple[Baseline, ...]:
     """Fit and score what `train.baselines` names, as far as it is simpler than the run itself and fits task and model:
-    once in the life of the run or study in `folder`.
+    once in the life of a run or study.
 
     The random state is left as it is: a run is the same with baselines and without.
 
     Args:
+        store: of the run or study, which this process holds.
         say: is told what each reaches on validation.
+        probe_rows: training rows that a probe is fitted to, at most; of each label, or set of labels, its share.
     """
+    folder = RunFolder(store.root)
     if (known := folder.baselines()) is not None:
         return known
     before = random_state()
     try:
-        measured = tuple(_measured(config, prepared, say))
+        measured = tuple(_measured(config, prepared, store, say, probe_rows))
     finally:
         restore_random_state(before)
     folder.write_baselines(measured)
     return measured
 
 
-def _measured(config: RunConfig, prepared: Prepared, say: Callable[[str], None]) -> Iterator[Baseline]:
-    task, validation, test = prepared.task, prepared.splits.validation, prepared.splits.test
-    if len(task.outputs) != 1 or task.label_numbers(prepared.truth["train"]) is None:
+def _measured(
+    config: RunConfig, prepared: Prepared, store: StudyStore, say: Callable[[str], None], probe_rows: int
+) -> Iterator[Baseline]:
+    task, truth, numbers = prepared.task, prepared.truth, prepared.label_numbers()
+    if numbers is None:
         return
     for method in _simpler(config):
         began = time.perf_counter()
+        rows = _some_rows(numbers, probe_rows, seed=config.seed) if method == "probe" else np.arange(len(numbers))
         try:
-            model = _fitted(_METHODS[method], config, prepared)
+            answers = _fitted(_METHODS[method], config, prepared, store, rows)
         except ModelError as error:
             say(f"no {method} beside this run: {error}")
             continue
-        answers = model.answers(validation.examples)
-        metrics = score(task, answers, prepared.truth["validation"])
-        predictor = Predictor(model, task=task, config=config, state=state_in(task, metrics))
-        on_test, without_block = predictor.jackknife(test.examples, predictor.answers(test.examples))
-        seconds, value = time.perf_counter() - began, metrics[config.objective]
+        metrics = score(task, answers("validation"), truth["validation"])
+        state, objective = state_in(task, metrics), config.objective
+        on_test, without_block = jackknife(task, answers("test"), truth["test"], state, objective=objective)
+        seconds, value = time.perf_counter() - began, metrics[objective]
+        train_rows = len(rows) if len(rows) < len(numbers) else None
         if value is not None:
-            say(f"{method}: validation {config.objective} {value:.4f} in {seconds:.1f} s")
+            some = "" if train_rows is None else f", fitted to {train_rows:,} of {len(numbers):,} training rows"
+            say(f"{method}: validation {objective} {value:.4f} in {seconds:.1f} s{some}")
         scores = Metrics(validation=metrics, test=on_test, test_without_block=without_block)
-        yield Baseline(method=method, metrics=scores, seconds=seconds)
+        yield Baseline(method=method, metrics=scores, seconds=seconds, train_rows=train_rows)
 
 
 def _simpler(config: RunConfig) -> list[str]:
@@ -77,12 +101,28 @@ def _simpler(config: RunConfig) -> list[str]:
     return [name for name in names if name in config.train.baselines]
 
 
-def _fitted(spec: Peft, config: RunConfig, prepared: Prepared) -> Answerer:
+def _some_rows(numbers: Array, most: int, *, seed: int) -> npt.NDArray[np.int64]:
+    """Numbers of at most so many rows, ascending: in the order of their labels, rows at equal distances.
+
+    Args:
+        numbers: int64 (rows,), or 0 and 1 (rows, labels).
+    """
+    if len(numbers) <= most:
+        return np.arange(len(numbers))
+    kind = np.unique(numbers, axis=0, return_inverse=True)[1].ravel()
+    shuffled = np.random.default_rng(seed).permutation(len(numbers))
+    by_kind = shuffled[np.argsort(kind[shuffled], kind="stable")]
+    return np.sort(by_kind[np.arange(most) * len(numbers) // most])
+
+
+def _fitted(
+    spec: Peft, config: RunConfig, prepared: Prepared, store: StudyStore, rows: npt.NDArray[np.int64]
+) -> _Answers:
     if not isinstance(spec, Probe):
-        return TextNetwork(fit_text(spec, prepared, seed=config.seed), task=prepared.task)
+        network = TextNetwork(fit_text(spec, prepared, seed=config.seed), task=prepared.task)
+        return lambda split: network.answers(getattr(prepared.splits, split).examples)
     model = config.model.model_copy(update={"head": AutoHead()})
     config = config.model_copy(update={"model": model, "peft": spec, "freeze": NoFreeze()})
-    config = with_resolved_head(config, prepared)
-    run = assemble(config, prepared)
-    fit_head(run)
-    return Network(run.built.module, prepared.tokenizer, config=config, task=prepared.task)
+    run = assemble(with_resolved_head(config, prepared), prepared)
+    fit_head(run, store, rows)
+    return partial(split_answers, run)

@@ -1,21 +1,26 @@
 """`peft: probe`: the head of a model that is not trained, fitted at once."""
 
 from collections.abc import Callable
-from typing import final
+from typing import NamedTuple, final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from tunery.baselines.linear import fit_logistic
+from tunery.data.row_table import Array
 from tunery.errors import Interrupted, ModelError
 from tunery.model.heads.heads import HeadedModel, PooledHead
+from tunery.model.heads.pooling import Pool
+from tunery.schema.config.peft import Probe
 from tunery.schema.results.run import Progress, Tokens
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.train.loop.callbacks import KeepBest, record_only_epoch
 from tunery.train.loop.clock import Clock
+from tunery.train.loop.features import pooled_features
 from tunery.train.loop.training import progress_of, validation_score
-from tunery.train.predict.scoring import pooled_features
 from tunery.train.setup.assemble import Assembled
 from tunery.train.signals import Signals
 
@@ -35,13 +40,13 @@ class Probing:
         """Fit the head, score it and keep it. Returns what the run has cost.
 
         Raises:
-            ModelError: the task asks for something else than one vector of logits a text.
+            ModelError: as in `linear_head`.
             Interrupted: when something asked to leave.
         """
         run, folder = self._run, self._folder
         progress_before = folder.progress()
         with self._signals.deferred(), self._clock.phase("train"):
-            fit_head(run)
+            fit_head(run, self._store)
         if self._signals.stop_requested():
             raise Interrupted(f"{self._signals.by} came while the probe was fitted; the same command starts it over")
         with self._clock.phase("evaluate"):
@@ -64,31 +69,50 @@ class Probing:
         return progress
 
 
-def fit_head(run: Assembled) -> None:
-    """Give the linear head of a run the weights of a logistic regression on its pooled features. Training may go on
-    from there (Kumar et al. 2022, arXiv 2202.10054).
+class LinearHead(NamedTuple):
+    """What a logistic regression on pooled features can be put into."""
+
+    backbone: nn.Module
+    pool: Pool
+    layer: nn.Linear
+    label_numbers: Array
+    """Of the training rows: int64 (rows,), or 0 and 1 (rows, labels)."""
+
+
+def linear_head(run: Assembled) -> LinearHead:
+    """The only head of a run, which has to be linear.
 
     Raises:
         ModelError: the task asks the model for something else, or the model has no such head.
     """
-    numbers = run.prepared.label_numbers(run.config.peft.method)
+    is_probe = isinstance(run.config.peft, Probe)
+    setting = "peft.method=probe" if is_probe else "model.head.init=probe"
+    remedy = "peft.method=lora" if is_probe else "model.head.init=random"
+    numbers = run.prepared.required_label_numbers(setting, remedy=remedy)
     module, (name,) = run.built.module, run.prepared.task.outputs
     head = module.heads[name] if isinstance(module, HeadedModel) else None
     layer = head.layers[-1] if isinstance(head, PooledHead) and isinstance(head.layers, nn.Sequential) else None
     if not isinstance(head, PooledHead) or not isinstance(layer, nn.Linear):
-        raise ModelError(
-            f"a probe needs a linear head over pooled states, but {name} has another; take peft.method=lora"
-        )
-    features = pooled_features(
-        run.prepared.encoded["train"],
-        module.get_submodule("backbone"),
-        head.pool,
-        pad_id=run.prepared.tokenizer.pad_token_id,
-        batch_size=run.config.train.eval_batch_size,
-        device=run.device,
-        precision=run.precision,
-    )
-    fit = fit_logistic(features, numbers, labels=len(run.prepared.task.labels), seed=run.config.seed)
+        raise ModelError(f"{setting} needs a linear head over pooled states, but {name} has another; take {remedy}")
+    return LinearHead(module.get_submodule("backbone"), head.pool, layer, numbers)
+
+
+def fit_head(run: Assembled, store: StudyStore, rows: npt.NDArray[np.int64] | None = None) -> None:
+    """Give the linear head of a run the weights of a logistic regression on its pooled features. Training may go on
+    from there (Kumar et al. 2022, arXiv 2202.10054).
+
+    Args:
+        store: keeps the features for other runs of the same folder.
+        rows: numbers of the training rows to fit it to; None: all.
+
+    Raises:
+        ModelError: as in `linear_head`.
+    """
+    head = linear_head(run)
+    rows = np.arange(len(head.label_numbers)) if rows is None else rows
+    features = pooled_features(run, head.backbone, head.pool, rows, store)
+    labels = len(run.prepared.task.labels)
+    fit = fit_logistic(features, head.label_numbers[rows], labels=labels, seed=run.config.seed)
     with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(fit.linear.weight))
-        layer.bias.copy_(torch.from_numpy(fit.linear.bias))
+        head.layer.weight.copy_(torch.from_numpy(fit.linear.weight))
+        head.layer.bias.copy_(torch.from_numpy(fit.linear.bias))

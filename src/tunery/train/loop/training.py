@@ -7,6 +7,7 @@ from typing import Any, final
 
 from transformers import TrainerCallback
 
+from tunery.data.row_table import RowTable
 from tunery.errors import Interrupted
 from tunery.hardware import peak_memory
 from tunery.model.trainable import count_parameters
@@ -171,8 +172,14 @@ class Training:
 def validation_score(run: Assembled) -> dict[str, Any]:
     """Metrics of validation by the model as it is now, and the state that they fit."""
     prepared = run.prepared
-    answers = answers_about(
-        prepared.encoded["validation"],
+    return score(prepared.task, split_answers(run, "validation"), prepared.truth["validation"])
+
+
+def split_answers(run: Assembled, split: str) -> RowTable:
+    """What the task needs of the answers about a split by the model as it is now."""
+    prepared = run.prepared
+    return answers_about(
+        prepared.encoded[split],
         run.built.module,
         prepared.task,
         pad_id=prepared.tokenizer.pad_token_id,
@@ -180,7 +187,6 @@ def validation_score(run: Assembled) -> dict[str, Any]:
         device=run.device,
         precision=run.precision,
     )
-    return score(prepared.task, answers, prepared.truth["validation"])
 
 
 def progress_of(

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, final
 
-import numpy as np
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
@@ -28,12 +27,10 @@ from tunery.tasks.task import State, Task
 from tunery.tasks.worst_rows import worst_rows
 from tunery.train.ensembles.combination import Combination, combiner_of
 from tunery.train.predict.card import Card, read_card
-from tunery.train.predict.scoring import answers_about
+from tunery.train.predict.scoring import answers_about, jackknife
 from tunery.train.predict.text_network import TextNetwork, read_text_model
 from tunery.train.predict.training_rows import refuse_trained_rows
 from tunery.train.setup.prepare import current_splits
-
-JACKKNIFE_BLOCKS = 50
 
 _SHOWN = 10
 """Labels that a predictor names when it is printed."""
@@ -163,20 +160,10 @@ class Predictor:
     def jackknife(
         self, examples: Sequence[Example], answers: RowTable
     ) -> tuple[dict[str, Any], tuple[float | None, ...]]:
-        """Metrics on rows that `answers` are about, and the objective without each block of them in turn.
-
-        Delete-a-group jackknife (Efron & Tibshirani 1993, chapter 11).
-        Row i is in block i modulo their number, so that the blocks of all runs on the same rows are the same.
-        """
+        """Metrics on rows that `answers` are about, and the objective without each block of them in turn
+        (`scoring.jackknife`)."""
         truth = self.task.truth(examples)
-        block = np.arange(len(examples)) % JACKKNIFE_BLOCKS
-        left_out = [block != number for number in range(min(JACKKNIFE_BLOCKS, len(examples)))]
-        values = [
-            self.task.score(answers.take(rest), truth.take(rest), self.state)[self.config.objective]
-            for rest in left_out
-            if rest.any()
-        ]
-        return self.task.score(answers, truth, self.state), tuple(values)
+        return jackknife(self.task, answers, truth, self.state, objective=self.config.objective)
 
     def worst_rows(self, split: Split, answers: RowTable, *, texts: bool) -> WorstRows:
         """The rows of a split, which `answers` are about, that are answered worst; without `texts`, none of their

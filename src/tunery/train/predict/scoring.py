@@ -1,10 +1,9 @@
 """What a model answers about many rows, as far as its task needs it, and the score of it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -13,8 +12,9 @@ from tunery.data.encode import Encoded
 from tunery.data.row_table import Array, RowTable
 from tunery.hardware import use_precision
 from tunery.model.heads.heads import answers_of
-from tunery.model.heads.pooling import Pool
 from tunery.tasks.task import State, Task
+
+JACKKNIFE_BLOCKS: Final = 50
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -55,30 +55,6 @@ def answers_about(
     return task.of_rows({name: [column[number] for number in order] for name, column in entries.items()}, encoded)
 
 
-@torch.inference_mode()
-def pooled_features(
-    encoded: Encoded,
-    backbone: nn.Module,
-    pool: Pool,
-    *,
-    pad_id: int,
-    batch_size: int,
-    device: torch.device,
-    precision: str,
-) -> npt.NDArray[np.float32]:
-    """One vector for each feature, in their order: (features, hidden). Leaves the backbone in eval mode."""
-    use_precision(precision, device)
-    backbone.eval()
-    vectors: dict[int, Array] = {}
-    for features in eval_batches(encoded.lengths, batch_size=batch_size):
-        batch = {name: tensor.to(device) for name, tensor in pad(encoded, features, pad_id=pad_id).items()}
-        with autocast(device, precision):
-            states = backbone(**batch).last_hidden_state
-        pooled = pool(states.float(), batch["attention_mask"]).cpu().numpy()
-        vectors.update(zip(features, pooled, strict=True))
-    return np.stack([vectors[number] for number in range(len(encoded.lengths))])
-
-
 def score(task: Task, answers: RowTable, truth: RowTable) -> dict[str, Any]:
     """Metrics of a split that the task's state may be fitted on (validation), and the state."""
     return {**task.fitted_score(answers, truth), **(task.fit_state(answers, truth) or {})}
@@ -87,3 +63,17 @@ def score(task: Task, answers: RowTable, truth: RowTable) -> dict[str, Any]:
 def state_in(task: Task, metrics: Mapping[str, Any]) -> State | None:
     """The state that `score` fitted, if the task has any."""
     return {key: metrics[key] for key in task.state_keys} if task.state_keys else None
+
+
+def jackknife(
+    task: Task, answers: RowTable, truth: RowTable, state: State | None, *, objective: str
+) -> tuple[dict[str, Any], tuple[float | None, ...]]:
+    """Metrics on rows, and the objective without each block of them in turn.
+
+    Delete-a-group jackknife (Efron & Tibshirani 1993, chapter 11).
+    Row i is in block i modulo their number, so that the blocks of all runs on the same rows are the same.
+    """
+    block = np.arange(len(truth)) % JACKKNIFE_BLOCKS
+    left_out = [block != number for number in range(min(JACKKNIFE_BLOCKS, len(truth)))]
+    values = [task.score(answers.take(rest), truth.take(rest), state)[objective] for rest in left_out if rest.any()]
+    return task.score(answers, truth, state), tuple(values)

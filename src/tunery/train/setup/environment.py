@@ -27,11 +27,16 @@ def environment(device: torch.device, *, precision: str, reason: str) -> Environ
     )
 
 
+def conditions(environment: Environment) -> dict[str, str | None]:
+    """All that the last bits of a result depend on, by name."""
+    packages = {package: environment.packages.get(package) for package in _COMPUTING}
+    return {**packages, "device": environment.device, "precision": environment.precision}
+
+
 def changed_environment(before: Environment, now: Environment) -> str:
-    """What of all that the last bits of a result depend on is another, in words; empty where nothing is."""
-    pairs = [(package, before.packages.get(package), now.packages.get(package)) for package in _COMPUTING]
-    pairs += [("device", before.device, now.device), ("precision", before.precision, now.precision)]
-    return "; ".join(f"{what} was {old} and is {new}" for what, old, new in pairs if old != new)
+    """What of the conditions is another, in words; empty where nothing is."""
+    old, new = conditions(before), conditions(now)
+    return "; ".join(f"{what} was {old[what]} and is {new[what]}" for what in old if old[what] != new[what])
 
 
 @cache

@@ -111,25 +111,27 @@ def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: R
     """
     if folder.kept() or folder.resume.points():
         return
-    demand, used = _DEMANDS[rule.low_disk], store.used()
+    demand, features = _DEMANDS[rule.low_disk], store.features.used()  # those go where room is needed
+    used = store.used() - features
     all_kept = 0 if n_jobs is None else store.most_kept
     trials = min(1, all_kept) if demand.frees_others else all_kept
     least, stored = estimate(sizes, demand.rule(rule), trials=trials), min(used, trials * sizes.weights)
     others = 0 if demand.frees_others else used - stored
     disk = shutil.disk_usage(_existing(folder.path))
+    free = disk.free + features
     held = f" beside {size_text(others)} of other trials" if others else ""
     remedy = "or ask for less: a smaller checkpoint.keep_last, a smaller model, a PEFT method"
     if rule.max_disk is not None and least.peak + others > rule.max_disk:
         refused = f"checkpoint.max_disk allows {size_text(rule.max_disk)}, but this run needs {least}{held}"
         raise FolderError(f"{refused}; allow more, {remedy}")
     kept_free = rule.min_free * disk.total if demand.keeps_free else 0
-    if demand.needs_room and least.peak - stored + kept_free > disk.free:
-        refused = f"the file system of {str(folder.path)!r} has {size_text(disk.free)} free"
+    if demand.needs_room and least.peak - stored + kept_free > free:
+        refused = f"the file system of {str(folder.path)!r} has {size_text(free)} free"
         reserve = f" and checkpoint.min_free keeps {size_text(kept_free)} of it" if kept_free else ""
         raise FolderError(f"{refused}{reserve}, but this run needs {least}; choose another --out, {remedy}")
     most = estimate(sizes, rule, trials=all_kept, runs=n_jobs or 1)
-    if not used and most.peak > WORTH_SAYING * disk.free:  # the first trial speaks for the study
-        store.say(f"disk: {most}, {size_text(disk.free)} free")
+    if not used and most.peak > WORTH_SAYING * free:  # the first trial speaks for the study
+        store.say(f"disk: {most}, {size_text(free)} free")
 
 
 def estimate(sizes: Sizes, rule: Checkpoint, *, trials: int = 0, runs: int = 1) -> Estimate:

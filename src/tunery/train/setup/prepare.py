@@ -45,17 +45,26 @@ class Prepared:
         """What `result.json` says about the data."""
         return data_record(self.splits, self.findings)
 
-    def label_numbers(self, method: str) -> Array:
-        """Labels of the training rows as numbers, for a method that gives one vector of logits a text.
+    def label_numbers(self) -> Array | None:
+        """Labels of the training rows as numbers, of a task that asks for one vector of logits a text, and for nothing
+        else; None of others."""
+        return self.task.label_numbers(self.truth["train"]) if len(self.task.outputs) == 1 else None
+
+    def required_label_numbers(self, setting: str, *, remedy: str) -> Array:
+        """The same, for what gives nothing but such vectors.
+
+        Args:
+            setting: what asks for them, as a config says it: `peft.method=probe`.
+            remedy: what to set in its place.
 
         Raises:
-            ModelError: the task asks the model for something else.
+            ModelError: the task asks for something else.
         """
-        numbers = self.task.label_numbers(self.truth["train"])
-        if numbers is None or len(self.task.outputs) != 1:
+        numbers = self.label_numbers()
+        if numbers is None:
             raise ModelError(
-                f"peft.method={method} gives one vector of logits a text, but this task asks the model for "
-                f"{', '.join(self.task.outputs)}; take peft.method=lora"
+                f"{setting} gives one vector of logits a text, but this task asks the model for "
+                f"{', '.join(self.task.outputs)}; take {remedy}"
             )
         return numbers
 
