@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -105,10 +105,11 @@ def run_tunery(rows: Rows, files: Path, out: Path, seed: int, overrides: list[st
     return {**scores, "epochs": result["epochs"], "best_epoch": result["best_epoch"]}
 
 
-def run_peer(rows: Rows, files: Path, seed: int, arm: str) -> dict[str, Any]:
-    """A peer, which knows nothing of tunery."""
+def run_peer(rows: Rows, files: Path, seed: int, arm: str, times: Sequence[int] = ()) -> dict[str, Any]:
+    """A peer, which knows nothing of tunery. times: seconds after which `optuna` says what it has found."""
     command = [sys.executable, str(HERE / "first_peer.py"), arm, "--data", str(files), "--label", rows.label]
     command += ["--model", str(packaged_weights()), "--length", str(rows.length), "--seed", str(seed)]
+    command += ["--began", str(time.monotonic()), *(["--times", *map(str, times)] if times else [])]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
