@@ -11,9 +11,8 @@ import numpy.typing as npt
 from tunery.data.row_table import Array, RowTable
 from tunery.errors import ModelError
 from tunery.schema import RunConfig
-from tunery.schema.config.freeze import NoFreeze
-from tunery.schema.config.model import AutoHead
-from tunery.schema.config.peft import WITHOUT_STEPS, Majority, Peft, Probe, Tfidf
+from tunery.schema.config.baselines import baseline_config, simpler_than
+from tunery.schema.config.peft import WITHOUT_NETWORK
 from tunery.schema.results.run import Baseline, Metrics
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
@@ -26,8 +25,6 @@ from tunery.train.setup.assemble import assemble, with_resolved_head
 from tunery.train.setup.prepare import Prepared
 from tunery.train.text_runs import fit_text
 
-_METHODS: Final[dict[str, Peft]] = {"majority": Majority(), "tfidf": Tfidf(), "probe": Probe()}
-"""The methods of `train.baselines`, from the simplest on."""
 PROBE_ROWS: Final = 20_000
 """Training rows that a probe is fitted to, at most. A logistic regression on some hundred features hardly gains by
 more, and a pass over them all may take as long as the training that it stands beside."""
@@ -72,11 +69,11 @@ def _measured(
     task, truth, numbers = prepared.task, prepared.truth, prepared.label_numbers()
     if numbers is None:
         return
-    for method in _simpler(config):
+    for method in simpler_than(config, config.train.baselines):
         began = time.perf_counter()
         rows = _some_rows(numbers, probe_rows, seed=config.seed) if method == "probe" else np.arange(len(numbers))
         try:
-            answers = _fitted(_METHODS[method], config, prepared, store, rows)
+            answers = _fitted(baseline_config(config, method), prepared, store, rows)
         except ModelError as error:
             say(f"no {method} beside this run: {error}")
             continue
@@ -90,15 +87,6 @@ def _measured(
             say(f"{method}: validation {objective} {value:.4f} in {seconds:.1f} s{some}")
         scores = Metrics(validation=metrics, test=on_test, test_without_block=without_block)
         yield Baseline(method=method, metrics=scores, seconds=seconds, train_rows=train_rows)
-
-
-def _simpler(config: RunConfig) -> list[str]:
-    names = [*_METHODS]
-    if isinstance(config.peft, WITHOUT_STEPS):
-        names = ["majority"] if not isinstance(config.peft, Majority) else []
-    elif config.model.quantization is not None:
-        names.remove("probe")  # its base would be there a second time, in full
-    return [name for name in names if name in config.train.baselines]
 
 
 def _some_rows(numbers: Array, most: int, *, seed: int) -> npt.NDArray[np.int64]:
@@ -115,14 +103,10 @@ def _some_rows(numbers: Array, most: int, *, seed: int) -> npt.NDArray[np.int64]
     return np.sort(by_kind[np.arange(most) * len(numbers) // most])
 
 
-def _fitted(
-    spec: Peft, config: RunConfig, prepared: Prepared, store: StudyStore, rows: npt.NDArray[np.int64]
-) -> _Answers:
-    if not isinstance(spec, Probe):
-        network = TextNetwork(fit_text(spec, prepared, seed=config.seed), task=prepared.task)
+def _fitted(config: RunConfig, prepared: Prepared, store: StudyStore, rows: npt.NDArray[np.int64]) -> _Answers:
+    if isinstance(config.peft, WITHOUT_NETWORK):
+        network = TextNetwork(fit_text(config.peft, prepared, seed=config.seed), task=prepared.task)
         return lambda split: network.answers(getattr(prepared.splits, split).examples)
-    model = config.model.model_copy(update={"head": AutoHead()})
-    config = config.model_copy(update={"model": model, "peft": spec, "freeze": NoFreeze()})
     run = assemble(with_resolved_head(config, prepared), prepared)
     fit_head(run, store, rows)
     return partial(split_answers, run)
