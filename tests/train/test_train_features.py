@@ -127,16 +127,27 @@ def test_what_does_not_begin_as_its_base_has_its_own(tiny_bert: Path, tmp_path: 
         assert len(kept(study)) == (2 if method == "prefix" else 1), method
 
 
-def test_other_rows_lengths_and_batches_have_their_own(tiny_bert: Path, tmp_path: Path) -> None:
-    study = tmp_path / "study"
-    base = settings(tiny_bert, tmp_path)
-    shorter = base.model_copy(update={"model": base.model.model_copy(update={"max_length": 8})})
-    batches = base.model_copy(update={"train": base.train.model_copy(update={"eval_batch_size": 7})})
+def test_other_rows_batches_lengths_and_poolings_have_their_own(tiny_bert: Path, tmp_path: Path) -> None:
+    """Rows and batches that differ beyond the shortest batch, of 12 rows in each case, too."""
+    study, base = tmp_path / "study", settings(tiny_bert, tmp_path)
+    lines = (tmp_path / "train.jsonl").read_text().splitlines()
+    longest = max(range(TRAIN), key=lambda number: len(json.loads(lines[number])["text"].split()))
+    (tmp_path / "other").mkdir()
+    other = settings(tiny_bert, tmp_path / "other")
+    lines[longest] = lines[longest].replace(" train ", " story ")
+    (tmp_path / "other" / "train.jsonl").write_text("\n".join(lines))
     head = LinearHead(pooling="cls", init="probe")
-    pooling = base.model_copy(update={"model": base.model.model_copy(update={"head": head})})
-    for number, asked in enumerate((base, shorter, batches, pooling), start=1):
-        trial(asked, study, number)
-        assert len(kept(study)) == number
+    changed = [
+        base,
+        other,
+        base.model_copy(update={"train": base.train.model_copy(update={"eval_batch_size": 24})}),
+        base.model_copy(update={"model": base.model.model_copy(update={"max_length": 8})}),
+        base.model_copy(update={"model": base.model.model_copy(update={"head": head})}),
+    ]
+    for number, asked in enumerate(changed):
+        run.fit(asked, out=study / "trials" / str(number), study=study)
+        (study / "data.json").unlink()  # the rows that the study remembers
+        assert len(kept(study)) == number + 1
 
 
 def test_the_cells_of_a_comparison_share_them_and_its_end_frees_them(tiny_bert: Path, tmp_path: Path) -> None:
