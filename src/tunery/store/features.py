@@ -4,7 +4,7 @@ It is a cache: whatever is missing or damaged is computed again, nothing is remo
 and it is the first to go where room is needed.
 """
 
-from contextlib import suppress
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
@@ -83,6 +83,9 @@ class Features:
                 path.unlink(missing_ok=True)
                 record_event(self.root, "removed", why=why, path=path, size=removed)
                 freed += removed
-        with suppress(OSError):  # another process has just written there
+        try:
             remove_empty(self._folder)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:  # another process has just written there
+                raise
         return freed
