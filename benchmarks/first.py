@@ -73,8 +73,10 @@ SETS = {
     "imdb200": Rows("imdb_small", "label", "accuracy", 128, sampled(200, 200)),
     "imdb600": Rows("imdb_small", "label", "accuracy", 128, sampled(600, 300)),
     "imdb3000": Rows("imdb_small", "label", "accuracy", 128, sampled(3000, 1000)),
+    "banking2": Rows("banking77", "category", "accuracy", 32, per_class(2, 3, "category")),
     "banking10": Rows("banking77", "category", "accuracy", 64, per_class(10, 5, "category")),
     "banking": Rows("banking77", "category", "accuracy", 64, sampled(None, 1000)),
+    "emotions300": Rows("goemotions", "labels", "f1_macro", 48, sampled(300, 600)),
     "emotions2000": Rows("goemotions", "labels", "f1_macro", 64, sampled(2000, 1000)),
 }
 

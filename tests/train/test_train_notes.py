@@ -74,7 +74,7 @@ def test_one_answer_for_every_row_is_said_with_what_it_is_worth() -> None:
 def test_a_model_at_chance_is_said_to_have_learned_nothing_or_the_training_rows_only() -> None:
     chance = two_labels(0.0, shift=1e-3)
     assert chance["roc_auc"] < 0.6
-    answer, nothing = notes(curve([0.394, 0.393], [0.46, 0.46], [0.391, 0.395]), chance)
+    answer, nothing = notes(curve([0.394, 0.393, 0.393], [0.46] * 3, [0.391, 0.395]), chance)
     assert "'ham' for every row" in answer
     assert "the model has not learned" in nothing and "train.epochs=6" in nothing and "optim.lr (now" in nothing
     learned = notes(curve([0.394, 0.393], [0.46, 0.46], [0.05, 0.07]), chance)[-1]
@@ -137,11 +137,27 @@ def test_one_epoch_that_cannot_tell_says_so() -> None:
 
 
 def test_the_key_is_the_one_that_ended_the_run() -> None:
-    improving = curve([0.36, 0.31, 0.27], [0.6, 0.7, 0.75])
-    by_steps = make(train={"epochs": 10, "max_steps": 60})
-    assert "train.max_steps=120" in notes(improving, two_labels(2.0), by_steps)[0]
-    stopped_early = make(train={"epochs": 10})
-    assert notes(improving, two_labels(2.0), stopped_early) == ()
+    improving, good = curve([0.36, 0.31, 0.27], [0.6, 0.7, 0.75]), two_labels(2.0)
+    for train, key in (
+        ({"epochs": 10, "max_steps": 60}, "train.max_steps=120"),
+        ({"epochs": "auto", "max_steps": 24}, "train.max_steps=48"),  # 3 epochs of 8 steps, all of them trained
+        ({"epochs": 10, "early_stopping": {"patience": 2}}, "train.early_stopping.patience=4"),
+        ({"epochs": "auto"}, "train.early_stopping.patience="),
+        ({"epochs": 3}, "train.epochs=6"),
+    ):
+        assert f"({key}" in notes(improving, good, make(train=train))[0], train
+
+
+def test_the_longest_run_is_not_told_to_be_longer() -> None:
+    falling = [0.39 - 0.002 * epoch for epoch in range(100)]
+    for epochs, remedy in ((60, "train.epochs=100"), (100, "train --from")):
+        curves = curve([*falling[: epochs - 1], 0.1], [0.8] * epochs)
+        assert remedy in notes(curves, two_labels(2.0), make(train={"epochs": epochs}))[0]
+
+
+def test_a_run_that_ended_early_because_nothing_improves_has_no_notes() -> None:
+    ended = curve([0.16, 0.15, 0.16, 0.17, 0.18], [0.88, 0.9, 0.9, 0.89, 0.9])
+    assert notes(ended, two_labels(2.0), make(train={"epochs": "auto"})) == ()
 
 
 def test_multilabel_rows_that_all_get_the_same_labels() -> None:

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import TrainerCallback
 
-from tiny_runs import config, write_rows
+from tiny_runs import StopAt, config, write_rows
+from tunery.errors import FolderError, Interrupted
 from tunery.schema.results.direction import Direction
 from tunery.schema.results.run import CheckpointRecord, RunResult
 from tunery.tracking.jsonl import read_metrics
@@ -103,6 +105,38 @@ def test_patience_and_least_change_say_when(
     tiny_bert: Path, tmp_path: Path, stopping: dict[str, Any] | None, epochs: int
 ) -> None:
     assert run(tiny_bert, tmp_path, stopping).epochs == epochs
+
+
+def test_a_run_of_auto_epochs_says_when_it_will_stop_and_that_it_did(tiny_bert: Path, tmp_path: Path) -> None:
+    said, files = list[str](), write_rows(tmp_path)
+    train = {"epochs": "auto", "batch_size": 8, "early_stopping": {"min_delta": 1.0}}
+    stopped = config(str(tiny_bert), files, train=train)
+    planned, patience = stopped.train.epochs_for(60), stopped.train.patience_for(60)
+    assert patience is not None and patience + 1 < planned == 20
+    result = fit(stopped, out=tmp_path / "stopped", say=said.append)
+    assert result.epochs == patience + 1
+    rule = f"{patience} epochs without a better f1_macro"
+    assert said == [f"at most 20 epochs; stops after {rule}", f"stopped after epoch {patience + 1}: {rule}"]
+    whole = config(str(tiny_bert), files, train={"epochs": 2, "batch_size": 8})
+    fit(whole, out=tmp_path / "whole", say=said.append)
+    assert len(said) == 2, "what cannot stop early says nothing of it"
+
+
+def test_a_run_that_was_begun_with_a_patience_of_20_goes_on_with_that_and_with_nothing_else(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    files, out = write_rows(tmp_path), tmp_path / "run"
+
+    def resumed(patience: int | None, *callbacks: TrainerCallback) -> RunResult:
+        stopping = {"patience": patience, "min_delta": 1.0}
+        train = {"epochs": "auto", "batch_size": 8, "early_stopping": stopping}
+        return fit(config(str(tiny_bert), files, train=train), callbacks, out=out)
+
+    with pytest.raises(Interrupted):
+        resumed(20, StopAt(9, "signal"))
+    with pytest.raises(FolderError, match=r"train\.early_stopping\.patience: 20 there, None now"):
+        resumed(None)
+    assert resumed(20).epochs == 20
 
 
 def test_a_schedule_is_told_the_objective() -> None:

@@ -8,7 +8,8 @@ occurs and nothing of the text. Their limits are chosen so that a run that has l
   below 0.6. Class weights move the loss of a good model, but not its ranking; a bad model has neither.
 - Still improving: the last epoch was the best, and either took a tenth or more of all that the validation loss has
   fallen, or raised the objective by more than one standard error of a proportion over as many rows. On a curve that
-  levels off exponentially, a tenth in the last epoch of three means that at least as much again is still to come.
+  levels off exponentially, a tenth in the last epoch of three means that at least as much again is still to come. This
+  holds for a run that early stopping has ended, too: what it watches may stand still while the loss falls.
 - Still improving in its only epoch, which has no score before it: of the losses of its training steps, the mean of the
   last third is below that of the middle third by more than a standard error of their difference and by a tenth or more
   of all that is gone, which is counted from the loss of the class frequencies in training. On a curve that falls
@@ -33,6 +34,7 @@ from typing import Any, Final
 from tunery.schema import RunConfig
 from tunery.schema.config.peft import WITHOUT_STEPS, Majority
 from tunery.schema.config.task import TaskSpec
+from tunery.schema.config.train import MOST_EPOCHS
 from tunery.schema.results.direction import best_of, is_better
 from tunery.schema.results.run import DataRecord, RunResult
 from tunery.tasks.table import TASKS
@@ -140,11 +142,11 @@ def _more_to_gain(
     config: RunConfig, data: DataRecord, curves: Curves, *, metrics: Mapping[str, Any], chance: float | None
 ) -> str | None:
     """Whether a longer run may be better."""
-    if curves.epochs < config.train.epochs_for(data.splits["train"].rows) and config.train.max_steps is None:
-        return None  # `train.early_stopping` has ended it
     if len(curves.loss) > 1:
         risen = _still_improving(config, curves, rows=data.splits["validation"].rows, chance=chance)
         return risen and f"{risen} in the last epoch: training longer may do better"
+    if _stopped_early(config, data, curves.epochs):
+        return None
     own = TASKS[type(config.task)].chance_loss(data.splits["train"], metrics) if _is_plain(config) else None
     return _within_one_epoch(curves.training, own)
 
@@ -188,8 +190,16 @@ def _still_improving(config: RunConfig, curves: Curves, *, rows: int, chance: fl
 
 
 def _longer(config: RunConfig, data: DataRecord, trained: float) -> str:
-    """The key that makes the run longer, with a value."""
-    train, planned = config.train, config.train.epochs_for(data.splits["train"].rows)
-    if train.max_steps is not None and trained < planned:
+    """What makes the run longer: a key with its value, or another command."""
+    train, rows = config.train, data.splits["train"].rows
+    planned, patience = train.epochs_for(rows), train.patience_for(rows)
+    if train.max_steps is not None and (train.epochs == "auto" or trained < planned):
         return f"train.max_steps={2 * train.max_steps}"
-    return f"train.epochs={2 * planned}"
+    if patience is not None and _stopped_early(config, data, trained):
+        return f"train.early_stopping.patience={2 * patience}"
+    return f"train.epochs={min(2 * planned, MOST_EPOCHS)}" if planned < MOST_EPOCHS else "train --from goes on from it"
+
+
+def _stopped_early(config: RunConfig, data: DataRecord, trained: float) -> bool:
+    """Whether `train.early_stopping` has ended a run before its last epoch."""
+    return config.train.max_steps is None and trained < config.train.epochs_for(data.splits["train"].rows)

@@ -12,8 +12,9 @@ from tunery.schema.spec import Choices, Range, Spec, Steps
 class EarlyStopping(Spec):
     """Stop when a metric has not improved for some epochs."""
 
-    patience: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Epochs without improvement before training stops."""
+    patience: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Epochs without improvement before training stops. Null: 20; with `train.epochs: auto` a quarter of the planned
+    epochs, at least 3."""
     min_delta: Annotated[float, Field(ge=0, le=1000)] = 0.001
     """A change counts as an improvement when it is larger than this."""
     metric: str | None = None
@@ -22,16 +23,21 @@ class EarlyStopping(Spec):
     """`maximize` or `minimize`; every metric knows its own, so this only has to agree."""
 
 
+MOST_EPOCHS: Final = 100
 AUTO_STEPS: Final = (300, 30_000)
 """Optimizer steps that `train.epochs: auto` gives at least, and at most unless one epoch has more."""
 AUTO_EPOCHS: Final = (3, 20)
 """Its epochs at least, unless they have too many steps, and at most."""
+PATIENCE: Final = 20
+"""Epochs that `early_stopping.patience: null` waits for an improvement where `train.epochs` is a number."""
+AUTO_PATIENCE: Final = (3, 0.25)
+"""The same for `train.epochs: auto`: at least so many, and this share of the planned epochs."""
 
 
 class Train(Spec):
     """Length and batches of one run."""
 
-    epochs: Annotated[Annotated[int, Field(ge=1, le=100)] | Literal["auto"], Range(1, 10)] = "auto"
+    epochs: Annotated[Annotated[int, Field(ge=1, le=MOST_EPOCHS)] | Literal["auto"], Range(1, 10)] = "auto"
     """Passes over the training rows. `auto`: as many as make 300 steps, but at least 3 and at most 20; fewer than 3
     where those would have more than 30,000 steps. With `max_steps`, as many as that takes."""
     max_steps: Steps | None = None
@@ -63,3 +69,10 @@ class Train(Spec):
             return math.ceil(self.max_steps / steps)
         fewest, most = (math.ceil(limit / steps) for limit in AUTO_STEPS)
         return min(max(AUTO_EPOCHS[0], min(fewest, AUTO_EPOCHS[1])), most)
+
+    def patience_for(self, rows: int) -> int | None:
+        """How many epochs without improvement end training on so many rows; None: it never stops early."""
+        if (rule := self.early_stopping) is None or rule.patience is not None:
+            return None if rule is None else rule.patience
+        least, share = AUTO_PATIENCE
+        return max(least, math.ceil(share * self.epochs_for(rows))) if self.epochs == "auto" else PATIENCE

@@ -184,25 +184,38 @@ def epochs_to_keep(
 
 @final
 class StopEarly(TrainerCallback):
-    """Ends training when the watched metric has not improved for `patience` epochs."""
+    """Ends training when the watched metric has not improved for `patience` epochs, and says so."""
 
-    def __init__(self, metrics: Path, config: RunConfig) -> None:
+    def __init__(self, metrics: Path, config: RunConfig, *, patience: int | None, say: Callable[[str], None]) -> None:
+        """Args:
+        patience: None: training never ends early.
+        """
         self._metrics = metrics
         self._name = config.watched
         self._direction = config.task.metrics[config.watched]
         self._rule = config.train.early_stopping
+        self._patience = patience
+        self._say = say
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Say what may end training, where something may."""
+        if self._patience is not None and self._patience < args.num_train_epochs:
+            rule = f"stops after {self._patience} epochs without a better {self._name}"
+            self._say(f"at most {args.num_train_epochs:g} epochs; {rule}")
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Stop after this epoch if the rule says so."""
-        control.should_training_stop |= self.is_over(state.global_step)
+        if self.is_over(state.global_step) and state.global_step < state.max_steps:
+            control.should_training_stop = True
+            self._say(f"stopped after epoch {state.epoch:g}: {self._patience} epochs without a better {self._name}")
 
     def is_over(self, step: int) -> bool:
         """Whether the rule ended the run by `step`: counted in the run's own record, which survives interruptions."""
-        if self._rule is None:
+        if self._rule is None or self._patience is None:
             return False
         values = history(self._metrics, self._name, until=step)
         waited = epochs_without_improvement(values, direction=self._direction, min_delta=self._rule.min_delta)
-        return waited >= self._rule.patience
+        return waited >= self._patience
 
 
 @final

@@ -74,7 +74,7 @@ class Training:
             schedule=run.schedule,
             score=self._score,
         )
-        self._stop_early = StopEarly(folder.metrics, config)
+        self._stop_early = StopEarly(folder.metrics, config, patience=run.patience, say=store.say)
         self._saver = SaveResumePoints(
             store,
             folder,

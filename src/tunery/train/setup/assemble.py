@@ -44,6 +44,8 @@ class Assembled:
     batches: EpochBatches
     epochs: int
     """How many are planned."""
+    patience: int | None
+    """Epochs without improvement that end training; None: it never ends early."""
     steps: int
     device: torch.device
     precision: str
@@ -114,7 +116,8 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
     labels = prepared.task.label_numbers(prepared.truth["train"])
     by_length = labels is None or not length_tells_labels(lengths, labels, batch_size=size)
     batches = EpochBatches(lengths, batch_size=size, seed=config.seed, by_length=by_length)
-    epochs = config.train.epochs_for(len(prepared.splits.train.examples))
+    rows = len(prepared.splits.train.examples)
+    epochs = config.train.epochs_for(rows)
     whole = len(batches) * epochs
     steps = min(whole, config.train.max_steps or whole)
     _all_at_once(partial(check_device, config.optim, device.type), partial(warmup_steps, config.schedule, total=steps))
@@ -130,6 +133,7 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
         objective=prepared.task.objective(config, prepared.truth["train"]),
         batches=batches,
         epochs=epochs,
+        patience=config.train.patience_for(rows),
         steps=steps,
         device=device,
         precision=precision,
