@@ -32,8 +32,8 @@ ARMS = {"tfidf": ["peft=tfidf"], "probe": ["peft=probe"], "trainer": []}
 
 def search(rows: Rows, files: Path, out: Path, seed: int) -> dict[str, Any]:
     """Test score of the incumbent by time, and how many trials had ended."""
-    from tunery import evaluate
     from tunery.train.artifacts.export import export_run
+    from tunery.train.predict.inference import evaluate
 
     config, command = out.with_suffix(".yaml"), [sys.executable, "-m", "tunery"]
     subprocess.run([*command, "init", str(files / "train.jsonl"), "--out", str(config), "--overwrite"], check=True)
