@@ -44,6 +44,27 @@ def test_sparse_features_give_what_the_same_dense_ones_give_without_an_offset() 
     assert np.abs(dense.linear(centred) - sparse.linear(csr_matrix(centred))).max() < 1e-2
 
 
+@pytest.mark.parametrize("wanted", [ONE, MANY], ids=["one label", "any number"])
+def test_more_features_than_rows_give_scikit_learns_solution_too(wanted: np.ndarray) -> None:
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(60, 500)).astype(np.float32) * (rng.random((60, 500)) < 0.1)
+    rows[7], rows[8] = rows[6], 0  # equal rows, and one without any feature
+    sparse, wanted = csr_matrix(rows), wanted[:60]
+    scale = np.sqrt(np.square(rows).sum(axis=1).mean())
+    fit = fit_logistic(sparse, wanted, labels=4, seed=0, strengths=[3.0])
+    unseen = rng.normal(size=(20, 500)).astype(np.float32)
+    for known in (rows, unseen):
+        ours = fit.linear(csr_matrix(known)) / fit.factor
+        if wanted.ndim == 1:
+            model = LogisticRegression(C=3.0, tol=1e-10, max_iter=5000).fit(rows / scale, wanted)
+            theirs = model.decision_function(known / scale)
+            ours, theirs = (each - each.mean(axis=1, keepdims=True) for each in (ours, theirs))
+        else:
+            models = [LogisticRegression(C=3.0, tol=1e-10, max_iter=5000).fit(rows / scale, one) for one in wanted.T]
+            theirs = np.stack([model.decision_function(known / scale) for model in models], axis=1)
+        assert np.abs(ours - theirs).max() < 0.01 * np.abs(theirs).max()
+
+
 def test_noise_is_penalised_and_a_clear_rule_is_not() -> None:
     noise = fit_logistic(RNG.normal(size=(200, 50)).astype(np.float32), ONE[:200] % 2, labels=2, seed=0)
     clear = fit_logistic(X, (X[:, 0] > 5).astype(np.int64), labels=2, seed=0)
