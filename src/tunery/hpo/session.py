@@ -9,7 +9,6 @@ from tunery.hpo.trial_loop import TrialLoop
 from tunery.hpo.winner import conclude, write_records
 from tunery.schema.results.study import StudyResult, TrialRecord
 from tunery.store.disk.lock import holder
-from tunery.store.study import StudyStore
 from tunery.train.loop.baselines import known_baselines
 from tunery.train.setup.prepare import Prepared
 from tunery.train.signals import Signals
@@ -25,14 +24,12 @@ def lead(
     observer: Observer[TrialRecord],
 ) -> StudyResult:
     """Simple models, all trials, those of other workers too, and what comes after."""
-    base = plan.base
-    store = StudyStore(plan.out, base.checkpoint, direction=base.direction, candidates=base.search.candidates)
-    baselines = known_baselines(base, prepared, store, say=observer.say)
+    trial_loop = TrialLoop(plan, runner, shared=shared, leave=lambda: signals.by, observer=observer)
+    baselines = known_baselines(plan.base, prepared, trial_loop.store, say=observer.say)
 
     def summary() -> StudyResult:
         return summarise(plan, notes=trial_loop.notes)
 
-    trial_loop = TrialLoop(plan, runner, shared=shared, leave=lambda: signals.by, observer=observer)
     try:
         with signals.deferred():
             trial_loop.run(total=plan.base.search.n_trials)

@@ -89,7 +89,6 @@ class TrialLoop:
         )
         self._lock = threading.Lock()
         self._identities: dict[int, str] = {}
-        self._started = time.monotonic()
         self._taken = 0
         self._failures = 0
         self._exhausted = False
@@ -106,6 +105,7 @@ class TrialLoop:
             DiskFull: when there is no room; the study goes on once there is.
             StudyFailed: when too many trials in a row fail.
         """
+        self._started = time.monotonic()
         if total is not None:
             self._queue.enqueue(total)
         completed = self._plan.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
