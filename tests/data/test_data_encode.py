@@ -5,6 +5,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
+from tunery.data.batches import pad
 from tunery.data.encode import encode, encode_windows
 from tunery.data.examples import Example
 
@@ -107,3 +108,27 @@ def test_windows_hold_all_of_a_text_and_know_its_characters() -> None:
     assert first[-2:] == second[:2]
     whole = encode([Example(text=texts[3])], tokenizer, max_length=6)
     assert encoded.ids[-1].tolist() == whole.ids[0].tolist()
+
+
+def test_tokens_know_their_units_in_windows_of_texts_and_of_pairs() -> None:
+    texts = ["w1 w2. w3 w4 w5 w6 w7", "", "w8"]
+    units = [np.array([(0, 5), (7, 12), (13, 21)]), np.zeros((0, 2), dtype=np.int64), np.array([(0, 2)])]
+    examples, tokenizer = [Example(text=text) for text in texts], word_tokenizer(special=True)
+    alone = encode_windows(examples, tokenizer, max_length=6, overlap=1, units=units)
+    assert alone.unit_ids is not None and alone.offsets is None and alone.questions is None
+    assert [part.tolist() for part in alone.unit_ids] == [
+        [-1, 0, 0, 0, 1, -1],
+        [-1, 1, 1, 2, 2, -1],
+        [-1, 2, 2, -1],
+        [-1, -1],
+        [-1, 0, -1],
+    ]
+    asked = encode_windows(examples, tokenizer, max_length=9, overlap=1, units=units, questions=["w9", "w9 w10"])
+    assert asked.unit_ids is not None and asked.questions is not None
+    assert asked.rows.tolist() == [0] * 5 + [1] * 2 + [2] * 2
+    assert asked.questions.tolist() == [0, 0, 1, 1, 1, 0, 1, 0, 1]
+    assert [len(part) for part in asked.unit_ids] == asked.lengths.tolist()
+    seen = [[number for number in part.tolist() if number >= 0] for part in asked.unit_ids]
+    assert seen[0][:3] == [0, 0, 0] and seen[5:] == [[], [], [0], [0]]
+    batch = pad(asked, [0, 5], pad_id=0)
+    assert batch["unit_ids"].shape == batch["input_ids"].shape and batch["unit_ids"][1].tolist().count(-1) >= 5

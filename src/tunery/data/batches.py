@@ -30,6 +30,8 @@ MOST_EXCESS = 0.25
 
 NO_TARGET: Final = -100
 """Target of padding, which torch and transformers ignore."""
+NO_UNIT: Final = -1
+"""Unit of special tokens and padding."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Targets:
 
     features: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     """One entry for each feature: (features, ...)."""
-    tokens: Mapping[str, Sequence[npt.NDArray[Any]]] = field(default_factory=dict)
-    """For each feature an entry for each of its tokens: (tokens, ...)."""
+    sequences: Mapping[str, Sequence[npt.NDArray[Any]]] = field(default_factory=dict)
+    """For each feature several entries, such as one for each of its tokens: (length, ...)."""
 
 
 class Item(NamedTuple):
@@ -49,17 +51,19 @@ class Item(NamedTuple):
     feature: int
     ids: npt.NDArray[np.int32]
     type_ids: npt.NDArray[np.int8] | None
+    unit_ids: npt.NDArray[np.int32] | None
     targets: Mapping[str, Any]
-    token_targets: Mapping[str, npt.NDArray[Any]]
+    sequence_targets: Mapping[str, npt.NDArray[Any]]
 
 
 class MicroBatch(NamedTuple):
     """The features of one forward pass, padded on the right to the longest of them."""
 
     inputs: dict[str, Tensor]
-    """`input_ids`, `attention_mask` and, where the model asks for them, `token_type_ids`: int64 (features, tokens)."""
+    """`input_ids`, `attention_mask` and, where they are asked for, `token_type_ids` and `unit_ids` (-1 at padding):
+    int64 (features, tokens)."""
     targets: dict[str, Tensor]
-    """By name: (features, ...), or (features, tokens, ...) with -100 at padding."""
+    """By name: (features, ...), or (features, longest, ...) with -100 at padding."""
 
 
 def plan_epoch(lengths: Lengths, *, batch_size: int, seed: int, epoch: int, by_length: bool = True) -> list[list[int]]:
@@ -182,15 +186,16 @@ class EncodedDataset(Dataset[list[Item]]):
 
     def __getitem__(self, epoch_row: EpochRow) -> list[Item]:
         epoch, row = epoch_row
-        types, targets = self._encoded.type_ids, self._targets
+        types, units, targets = self._encoded.type_ids, self._encoded.unit_ids, self._targets
         return [
             Item(
                 epoch=epoch,
                 feature=feature,
                 ids=self._encoded.ids[feature],
                 type_ids=None if types is None else types[feature],
+                unit_ids=None if units is None else units[feature],
                 targets={name: column[feature] for name, column in targets.features.items()},
-                token_targets={name: column[feature] for name, column in targets.tokens.items()},
+                sequence_targets={name: column[feature] for name, column in targets.sequences.items()},
             )
             for feature in range(self._starts[row], self._starts[row + 1])
         ]
@@ -228,11 +233,12 @@ class Collator:
 
     def _stacked(self, items: Sequence[Item]) -> MicroBatch:
         first, type_ids = items[0], [item.type_ids for item in items if item.type_ids is not None]
+        unit_ids = [item.unit_ids for item in items if item.unit_ids is not None]
         masks = [self._visible(item) for item in items]
-        inputs = _inputs([item.ids for item in items], type_ids, masks, pad_id=self._pad_id)
+        inputs = _inputs([item.ids for item in items], type_ids, unit_ids, masks, pad_id=self._pad_id)
         targets = {name: torch.from_numpy(np.stack([item.targets[name] for item in items])) for name in first.targets}
-        for name in first.token_targets:
-            targets[name] = _padded([item.token_targets[name] for item in items], NO_TARGET)
+        for name in first.sequence_targets:
+            targets[name] = _padded([item.sequence_targets[name] for item in items], NO_TARGET)
         return MicroBatch(inputs, targets)
 
     def _visible(self, item: Item) -> npt.NDArray[np.int64]:
@@ -264,21 +270,28 @@ def pad(encoded: Encoded, features: Sequence[int], *, pad_id: int) -> dict[str, 
     """The inputs of one forward pass over these features, as in a `MicroBatch`."""
     ids = [encoded.ids[feature] for feature in features]
     type_ids = [encoded.type_ids[feature] for feature in features] if encoded.type_ids is not None else []
-    return _inputs(ids, type_ids, [np.ones(len(row), dtype=np.int64) for row in ids], pad_id=pad_id)
+    unit_ids = [encoded.unit_ids[feature] for feature in features] if encoded.unit_ids is not None else []
+    return _inputs(ids, type_ids, unit_ids, [np.ones(len(row), dtype=np.int64) for row in ids], pad_id=pad_id)
 
 
 def _inputs(
     ids: Sequence[npt.NDArray[np.int32]],
     type_ids: Sequence[npt.NDArray[np.int8]],
+    unit_ids: Sequence[npt.NDArray[np.int32]],
     masks: Sequence[npt.NDArray[np.int64]],
     *,
     pad_id: int,
 ) -> dict[str, Tensor]:
     """Args:
     type_ids: empty where the model does not ask for them.
+    unit_ids: empty where nobody asks for them.
     """
     inputs = {"input_ids": _padded(ids, pad_id), "attention_mask": _padded(masks, 0)}
-    return inputs | ({"token_type_ids": _padded(type_ids, 0)} if type_ids else {})
+    if type_ids:
+        inputs["token_type_ids"] = _padded(type_ids, 0)
+    if unit_ids:
+        inputs["unit_ids"] = _padded(unit_ids, NO_UNIT)
+    return inputs
 
 
 def _padded(rows: Sequence[Any], filler: int) -> Tensor:

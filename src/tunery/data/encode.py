@@ -11,6 +11,9 @@ from transformers import PreTrainedTokenizerBase
 from tunery.data.examples import JOINT, Example
 from tunery.data.splitting import text_key
 
+Bounds = npt.NDArray[np.int64]
+"""Begin and end of the units of a text (words, sentences) in characters, ascending and apart: (units, 2)."""
+
 _CHUNK_ROWS: Final = 1000
 _CHUNK_CHARACTERS: Final = 1_000_000
 """Rows and characters that are tokenised at once: until it is cut, a text takes some hundred bytes for each token."""
@@ -33,6 +36,13 @@ class Encoded:
     offsets: list[npt.NDArray[np.int64]] | None = None
     """Per feature (tokens, 2): begin and end of each token in the text, in characters; both 0 for special tokens. None
     where they were not asked for."""
+    unit_ids: list[npt.NDArray[np.int32]] | None = None
+    """Per feature (tokens,): number within its text of the unit that a token is of, ascending; -1 for special tokens.
+    None where they were not asked for."""
+    units: Sequence[Bounds] | None = None
+    """The units of each row; None where they were not asked for."""
+    questions: npt.NDArray[np.int64] | None = None
+    """Number of the question that is asked of each feature, (features,); None where there are none."""
     unknown: float = 0.0
     """Share of the texts' tokens that the vocabulary lacks."""
     alike: int = 0
@@ -70,24 +80,35 @@ def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, m
 
 
 def encode_windows(
-    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, max_length: int, overlap: int
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    overlap: int,
+    units: Sequence[Bounds] | None = None,
+    questions: Sequence[str] = (),
 ) -> Encoded:
     """Tokenise texts of any length: a text of more than `max_length` tokens becomes several windows.
 
     Args:
         tokenizer: a fast one, which knows the characters of its tokens.
         overlap: tokens of the text that two neighbouring windows share.
+        units: begin and end of the units of each text, in characters; None: nobody asks of which unit a token is.
+        questions: first texts of pairs whose second text is the text of a row: a row has windows for each of them.
     """
     typed = "token_type_ids" in tokenizer.model_input_names
     ids: list[npt.NDArray[np.int32]] = []
     type_ids: list[npt.NDArray[np.int8]] = []
     offsets: list[npt.NDArray[np.int64]] = []
     rows: list[int] = []
-    start = 0
+    asked: list[int] = []
+    start, each = 0, max(1, len(questions))
     for chunk in _chunks(examples):
+        texts = [example.text.replace(JOINT, "\n") for example in chunk for _ in range(each)]  # offsets stay right
         batch = tokenizer(
-            [example.text.replace(JOINT, "\n") for example in chunk],  # as long, so that offsets stay right
-            truncation=True,
+            [*questions] * len(chunk) if questions else texts,
+            texts if questions else None,
+            truncation="only_second" if questions else True,
             max_length=max_length,
             stride=overlap,
             return_overflowing_tokens=True,
@@ -95,10 +116,16 @@ def encode_windows(
             return_attention_mask=False,
             verbose=False,
         )
-        rows += [start + row for row in batch["overflow_to_sample_mapping"]]
+        samples = np.array(batch["overflow_to_sample_mapping"], dtype=np.int64)
+        rows += (start + samples // each).tolist()
+        asked += (samples % each).tolist()
         ids += [np.array(window or [_filler(tokenizer)], dtype=np.int32) for window in batch["input_ids"]]
-        offsets += [np.array(window or [(0, 0)], dtype=np.int64) for window in batch["offset_mapping"]]
         type_ids += [np.array(window or [0], dtype=np.int8) for window in batch["token_type_ids"]] if typed else []
+        for window, mapping in enumerate(batch["offset_mapping"]):
+            inside = np.array(mapping or [(0, 0)], dtype=np.int64)
+            if questions:
+                inside[[sequence != 1 for sequence in batch.sequence_ids(window)]] = 0
+            offsets.append(inside)
         start += len(chunk)
     first = np.unique(rows, return_index=True)[1]  # window of each row
     return Encoded(
@@ -107,10 +134,22 @@ def encode_windows(
         lengths=np.array([len(window) for window in ids], dtype=np.int64),
         rows=np.array(rows, dtype=np.int64),
         truncated=0,
-        offsets=offsets,
+        offsets=offsets if units is None else None,
+        unit_ids=None
+        if units is None
+        else [_unit_ids(part, units[row]) for part, row in zip(offsets, rows, strict=True)],
+        units=units,
+        questions=np.array(asked, dtype=np.int64) if questions else None,
         unknown=_unknown_share(ids, tokenizer),
         alike=_alike(examples, [ids[window] for window in first]),
     )
+
+
+def _unit_ids(offsets: npt.NDArray[np.int64], bounds: Bounds) -> npt.NDArray[np.int32]:
+    """The unit that each token ends in, or the one before its end; -1 for a token without characters."""
+    begin, end = offsets.T
+    numbers = np.searchsorted(bounds[:, 0], end, side="left") - 1
+    return np.where(begin == end, -1, numbers).astype(np.int32)
 
 
 def _chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
