@@ -356,6 +356,7 @@ def test_a_workbook_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 SCORES = [{"sentence1": text(n), "sentence2": text(n + 500), "score": n % 21 / 4} for n in range(120)]
+ANSWER = {"text": [], "answer_start": []}
 OFFSETS = lines(lambda n: f'"{[*range(n % 5, n % 5 + 4), *range(25, 30)]}"', text, header="spans,text")
 CHINESE = [
     {"text": "".join(chr(0x4E00 + (n * 7 + k * 31) % 4000) for k in range(20)), "label": n % 2} for n in range(90)
@@ -420,12 +421,10 @@ REFUSED: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], str]]] = {
         "it holds 2 lists (train 8, val 1); save each as a file of its own",
     ),
     "questions": (
-        {"a.json": json.dumps({"data": [{"title": "t", "paragraphs": [{"context": "c", "qas": []}]}]})},
+        {"a.json": json.dumps([{"context": text(n), "question": f"{n}?", "answers": ANSWER} for n in range(40)])},
         (),
-        "question answering",
+        "it holds 40 different questions with answers inside a text (question answering, as SQuAD has it)",
     ),
-    "tagged words": ({"a.txt": "EU B-ORG\nrejects O\nGerman B-MISC\ncall O\n\n" * 9}, (), "token tagging"),
-    "a file of tagged words": ({"a.conll": "EU B-ORG\n"}, (), "token tagging"),
     "tags in a list": (
         {
             "a.jsonl": "\n".join(

@@ -3,16 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from tunery.data.reading.questions import questions_inside
 from tunery.data.reading.source import Malformed, Row, Source
 from tunery.data.reading.tables import collected
 from tunery.errors import enumerated, shortened
 from tunery.schema.reading.json_text import NotJson, json_items, parse_json
 
 _NO_LIST: Final = "the file must hold a list of JSON objects, one per row"
-_QUESTION_ANSWERING: Final = (
-    "it holds questions with answers that are parts of a text (question answering, as SQuAD has it), which tunery does "
-    "not learn: it gives labels to whole texts"
-)
 
 
 def parse_jsonl(source: Source) -> list[Row]:
@@ -102,7 +99,8 @@ def _rows_inside(document: Mapping[str, Any], source: Source) -> Iterator[Row]:
     elif tables:
         (key, values), *_ = tables.items()
         if any(isinstance(value, dict) and "paragraphs" in value for value in values[:1]):
-            raise Malformed(_QUESTION_ANSWERING)
+            yield from questions_inside(values)
+            return
         source.note(f"the rows are the list {shortened(key, 40)!r} of its one JSON object")
         for number, value in enumerate(values, start=1):
             yield _row(value, source, what=f"item {number} of {shortened(key, 40)!r}")

@@ -11,8 +11,10 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from tunery.data.reading.json_rows import parse_json_document, parse_jsonl
 from tunery.data.reading.parquet_rows import parse_parquet
+from tunery.data.reading.questions import with_questions_as_labels
 from tunery.data.reading.source import MOST_BYTES, MOST_ROWS, Malformed, Row, Source, TooMuch
-from tunery.data.reading.tables import TOKEN_TAGGING, parse_csv, parse_text, parse_tsv, with_checked_header
+from tunery.data.reading.tables import parse_csv, parse_text, parse_tsv, with_checked_header
+from tunery.data.reading.tagged_words import holds_tagged_words, parse_tagged_words
 from tunery.data.reading.workbook import parse_workbook
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.config.data import Data
@@ -29,10 +31,11 @@ PARSERS: Final[dict[str, Parser]] = {
     ".parquet": parse_parquet,
     ".xlsx": parse_workbook,
     ".txt": parse_text,
+    **dict.fromkeys((".conll", ".bio", ".iob", ".iob2"), parse_tagged_words),
 }
 """How each kind of file is read, by suffix; each may be packed as `.gz`."""
 _UNREAD: Final = {
-    **dict.fromkeys((".conll", ".conllu", ".iob", ".bio"), TOKEN_TAGGING),
+    ".conllu": "trees of words are not read; save what marks evidence as .conll, a word and its tag in each line",
     **dict.fromkeys((".xml", ".html", ".htm"), "XML and HTML are not read; save the rows as csv or jsonl"),
     ".xls": "old Excel workbooks are not read; save it as .xlsx or csv",
     ".zip": "archives are not read; unpack it",
@@ -159,12 +162,15 @@ def _read(content: bytes, suffix: str, *, name: str, columns: tuple[str, ...] | 
         if begins_as == ".gz":
             source.content = content = _unpacked(content)
             begins_as = _kind(content)
-        rows = with_checked_header(PARSERS[begins_as or suffix](source), source)
+        parse = PARSERS[begins_as or suffix]
+        if parse in (parse_tsv, parse_text) and holds_tagged_words(source):
+            parse = parse_tagged_words
+        rows, notes = with_questions_as_labels(with_checked_header(parse(source), source))
     except Malformed as error:
         raise DataError(f"{name}: {error}") from error
     if not rows:
         raise DataError(f"{name}: the file has no rows")
-    return Table(rows, tuple(source.notes))
+    return Table(rows, (*source.notes, *notes))
 
 
 def _content(file: BinaryIO, *, name: str) -> bytes:
@@ -225,7 +231,10 @@ def read_hub_rows(dataset: str, *, revision: str | None, split: str) -> list[Row
         raise DataError(f"split {split!r} of the Hub data set {name} cannot be read: {reason}") from error
     if not rows:
         raise DataError(f"split {split!r} of the Hub data set {name} has no rows")
-    return rows
+    try:
+        return with_questions_as_labels(rows)[0]
+    except Malformed as error:
+        raise DataError(f"split {split!r} of the Hub data set {name}: {error}") from error
 
 
 def _class_names(feature: Any) -> Callable[[Any], Any]:

@@ -5,7 +5,6 @@ is taken only if it cuts all lines evenly, and a note says so.
 """
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,13 +21,6 @@ DELIMITERS: Final = ("\t", ";", "|", ",")
 _NAMES: Final = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
 _FEW_LINES: Final = 5
 """Lines below which a text file that nothing calls a table is none, unless there are tabs in it."""
-_TAGGED: Final = re.compile(r"\S+(?:[ \t]\S+)*[ \t](?:O|[BIESLU]-[\w.-]+)")
-_LOOKED_AT: Final = 200
-"""Lines in which tagged words are looked for."""
-TOKEN_TAGGING: Final = (
-    "it holds a tag for each word (token tagging, as for named entities), which tunery does not learn: it gives labels "
-    "to whole texts"
-)
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,6 @@ def parse_tsv(source: Source) -> list[Row]:
     the following lines, so the reading with more rows is the right one, unless it is ragged: then the line breaks were
     inside quotes.
     """
-    _refuse_tagged_words(source)
     plain, quoted = _Dialect("\t", None), _Dialect("\t")
     if b'"' not in source.content:
         return _table(source, plain)
@@ -91,7 +82,6 @@ def parse_tsv(source: Source) -> list[Row]:
 
 def parse_text(source: Source) -> list[Row]:
     """A table, where a delimiter cuts all lines evenly; else each line is a text."""
-    _refuse_tagged_words(source)
     lines = sum(1 for line in islice(_decoded_lines(source), _FEW_LINES) if line.strip())
     is_table = b"\t" in source.content or lines == _FEW_LINES
     if is_table and (dialect := _even(source, _others(None))) is not None:
@@ -266,11 +256,3 @@ def _decoded_lines(source: Source) -> Iterator[str]:
         yield from source.lines(newline="")
     except UnicodeError as error:
         raise source.misread(error) from error
-
-
-def _refuse_tagged_words(source: Source) -> None:
-    """A word and its tag in each line, as corpora of named entities have them."""
-    lines = [line.strip() for line in islice(_decoded_lines(source), _LOOKED_AT) if line.strip()]
-    lines = [line for line in lines if not line.startswith(("#", "-DOCSTART-"))]
-    if len(lines) > 2 and sum(bool(_TAGGED.fullmatch(line)) for line in lines) > 0.9 * len(lines):
-        raise Malformed(TOKEN_TAGGING)
