@@ -74,7 +74,7 @@ class Spans(Task):
     checks: ClassVar[Sequence[Check]] = ROW_CHECKS
 
     @classmethod
-    def build(cls, spec: SpanTask, *, labels: Sequence[str]) -> "Spans":
+    def build(cls, spec: SpanTask, *, labels: Sequence[str], settings: Mapping[str, str]) -> "Spans":
         return cls(labels)
 
     @staticmethod
@@ -161,7 +161,7 @@ class Spans(Task):
             losses[row] -= np.log(np.where(inside[: len(scores)], chance, 1 - chance)).mean()
         return losses
 
-    def answer(self, answers: RowTable, state: State | None) -> list[Prediction]:
+    def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
         chances = np.exp(log_softmax(finite(answers["label"])))
         return [
             Prediction(

@@ -47,7 +47,7 @@ def made(kind: str, folder: Path) -> tuple[Task, tuple[Example, ...]]:
         splits = load_splits(data, reader=Spans.reader(data), stratum=Spans.stratum, seed=0)
     else:
         splits = read_splits(data, spec, seed=0)
-    task = kinds[type(spec)].build(spec, labels=label_names(spec, data, splits.train))
+    task = kinds[type(spec)].build(spec, labels=label_names(spec, data, splits.train), settings={})
     return task, splits.train.examples
 
 
@@ -151,7 +151,7 @@ def test_answers_are_of_rows_whatever_the_batches(kind: str, tmp_path: Path, tin
     flat, alone = whole.take([7]).flat(), one.flat()
     assert flat.keys() == alone.keys()
     assert all(np.allclose(flat[name], alone[name], atol=1e-5) for name in flat)
-    answers = task.answer(whole, state_in(task, score(task, whole, task.truth(examples))))
+    answers = task.answer(whole, examples, state_in(task, score(task, whole, task.truth(examples))))
     assert len(answers) == len(examples)
     assert all(isinstance(task.columns(answer, Data(train="")), dict) for answer in answers)
 
@@ -295,6 +295,12 @@ def test_a_third_task_goes_the_whole_way(tiny_bert: Path, tmp_path: Path) -> Non
         False,
     ]
     card: Mapping[str, Any] = json.loads((tmp_path / "run" / "best" / CARD).read_text())
-    assert card["format"] == 2 and card["task"] == {"kind": "spans", "labels": ["bad", "good"], "state": None}
+    assert card["format"] == 2
+    assert card["task"] == {
+        "kind": "spans",
+        "labels": ["bad", "good"],
+        "settings": {},
+        "state": None,
+    }
     page = (tmp_path / "study" / "report.html").read_text()
     assert "evidence_f1" in page

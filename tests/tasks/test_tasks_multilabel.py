@@ -23,7 +23,7 @@ def view(labels: int) -> Multilabel:
 
 
 def labels_a_row(task: Multilabel, logits: Any, state: Any) -> float:
-    return float(np.mean([len(answer.labels) for answer in task.answer(logit_table(logits), state)]))
+    return float(np.mean([len(answer.labels) for answer in task.answer(logit_table(logits), [], state)]))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -76,7 +76,7 @@ def test_what_needs_no_threshold_is_the_same_either_way() -> None:
     ours, plain = task.fitted_score(*tables), task.score(*tables, None)
     assert all(ours[name] == plain[name] for name in ("roc_auc", "pr_auc", "loss"))
     assert ours == task.fitted_score(*tables), "the folds are always the same"
-    fixed = Multilabel.build(MultilabelTask(threshold=0.2), labels=("a", "b"))
+    fixed = Multilabel.build(MultilabelTask(threshold=0.2), labels=("a", "b"), settings={})
     assert fixed.fitted_score(*tables) == fixed.score(*tables, {"thresholds": [0.2, 0.2]})
 
 

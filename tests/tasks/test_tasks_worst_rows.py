@@ -16,7 +16,7 @@ def split_of(*examples: Example) -> Split:
 
 
 def test_the_highest_loss_comes_first_with_what_is_right_and_what_was_answered() -> None:
-    task = make_task(ClassificationTask(), ("a", "b", "c"))
+    task = make_task(ClassificationTask(), ("a", "b", "c"), {})
     split = split_of(
         Example(text="right", labels=("a",), id="r-0"),
         Example(text="sure and wrong", labels=("b",)),
@@ -34,7 +34,7 @@ def test_the_highest_loss_comes_first_with_what_is_right_and_what_was_answered()
 
 
 def test_with_several_labels_the_loss_is_the_mean_over_all_and_the_answer_that_of_the_thresholds() -> None:
-    task = make_task(MultilabelTask(), ("a", "b"))
+    task = make_task(MultilabelTask(), ("a", "b"), {})
     split = split_of(Example(text="t", labels=("a",)), Example(text="u", labels=("a", "b")), Example(text="v"))
     probabilities = np.array([[0.4, 0.3], [0.1, 0.9], [0.1, 0.1]])
     logits = np.log(probabilities / (1 - probabilities))
@@ -49,7 +49,7 @@ def test_with_several_labels_the_loss_is_the_mean_over_all_and_the_answer_that_o
 def test_the_losses_of_all_rows_have_the_loss_of_the_split_as_their_mean(
     spec: ClassificationTask | MultilabelTask,
 ) -> None:
-    task = make_task(spec, ("a", "b", "c"))
+    task = make_task(spec, ("a", "b", "c"), {})
     labels = task.truth([Example(text="t", labels=(name,)) for name in "abcab"])
     logits = logit_table(5 * np.random.default_rng(0).normal(size=(5, 3)))
     losses = task.losses(logits, labels)
@@ -58,7 +58,7 @@ def test_the_losses_of_all_rows_have_the_loss_of_the_split_as_their_mean(
 
 
 def test_however_long_and_many_texts_are_the_record_is_small() -> None:
-    task = make_task(ClassificationTask(), ("a", "b"))
+    task = make_task(ClassificationTask(), ("a", "b"), {})
     long, edge = "word \n" * 10**6, "x" * MOST_CHARACTERS
     pairs = [Example(text=long, text_pair=edge, labels=("a",), id=str(n)) for n in range(200)]
     found = worst_rows(task, split_of(*pairs), RowTable({"logits": np.zeros((200, 2))}), state=None, texts=True)
@@ -70,7 +70,7 @@ def test_however_long_and_many_texts_are_the_record_is_small() -> None:
 
 
 def test_without_texts_nothing_of_them_is_there() -> None:
-    task = make_task(ClassificationTask(), ("a", "b"))
+    task = make_task(ClassificationTask(), ("a", "b"), {})
     split = split_of(Example(text="secret", text_pair="hidden", labels=("a",), id="r-0"))
     answers = RowTable({"logits": np.zeros((1, 2))})
     bare, full = (worst_rows(task, split, answers, state=None, texts=texts) for texts in (False, True))

@@ -118,7 +118,7 @@ def test_a_soup_takes_what_does_not_make_it_worse() -> None:
 
 
 def judge(kind: str = "classification") -> tuple[Scorer, np.ndarray[Any, Any]]:
-    task = make_task(ClassificationTask() if kind == "classification" else MultilabelTask(), ("bad", "good"))
+    task = make_task(ClassificationTask() if kind == "classification" else MultilabelTask(), ("bad", "good"), {})
     examples = [Example(str(n), labels=(("bad", "good")[n % 2],)) for n in range(8)]
     return Scorer(task, task.truth(examples), "f1_macro", "maximize"), np.arange(8)
 

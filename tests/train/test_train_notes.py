@@ -32,7 +32,7 @@ def data(**labels: int) -> DataRecord:
 
 
 def scored(config: RunConfig, logits: np.ndarray, labels: list[tuple[str, ...]], names: list[str]) -> dict[str, Any]:
-    task = make_task(config.task, names)
+    task = make_task(config.task, names, {})
     return task.score(logit_table(logits), task.truth([Example("", None, labels=given) for given in labels]), None)
 
 
@@ -192,7 +192,7 @@ def multilabel(
         data={"train": "rows.csv", "labels": "labels"},
         regularization={"label_smoothing": smoothing},
     )
-    task = make_task(config.task, LABELS)
+    task = make_task(config.task, LABELS, {})
     for label in squeezed:
         logits[:, label] = logits[:, label] / 20 - 4.5
     metrics = task.fitted_score(logit_table(logits), label_table(truth))

@@ -44,7 +44,7 @@ class Classification(LabelTask):
     problem: ClassVar[Literal["single_label", "multi_label"]] = "single_label"
 
     @classmethod
-    def build(cls, spec: ClassificationTask, *, labels: Sequence[str]) -> "Classification":
+    def build(cls, spec: ClassificationTask, *, labels: Sequence[str], settings: Mapping[str, str]) -> "Classification":
         return cls(labels)
 
     @staticmethod
@@ -98,7 +98,7 @@ class Classification(LabelTask):
         """Plain cross-entropy."""
         return cross_entropy(finite(answers["logits"]), truth["labels"])
 
-    def answer(self, answers: RowTable, state: State | None) -> list[Prediction]:
+    def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
         """The most probable label, from its threshold on."""
         probabilities = np.exp(log_softmax(finite(answers["logits"])))
         best, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)

@@ -73,7 +73,7 @@ class Multilabel(LabelTask):
         self._fixed = threshold
 
     @classmethod
-    def build(cls, spec: MultilabelTask, *, labels: Sequence[str]) -> "Multilabel":
+    def build(cls, spec: MultilabelTask, *, labels: Sequence[str], settings: Mapping[str, str]) -> "Multilabel":
         return cls(labels, threshold=None if spec.threshold == "tuned" else spec.threshold)
 
     @staticmethod
@@ -146,7 +146,7 @@ class Multilabel(LabelTask):
         losses: Array = binary_cross_entropy(finite(answers["logits"]), truth["labels"]).mean(axis=1)
         return losses
 
-    def answer(self, answers: RowTable, state: State | None) -> list[Prediction]:
+    def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
         """Every label from its threshold on."""
         probabilities = sigmoid(finite(answers["logits"]))
         given = probabilities >= self._thresholds(state)

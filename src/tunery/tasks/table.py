@@ -1,7 +1,7 @@
 """From task specs to tasks, to the splits that they read, and to the labels in them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -22,9 +22,19 @@ TASKS: Final[dict[type[TaskSpec], type[Task]]] = {
 """The task of each spec."""
 
 
-def make_task(spec: TaskSpec, labels: Sequence[str]) -> Task:
-    """The task of a spec over these labels."""
-    return TASKS[type(spec)].build(spec, labels=labels)
+def make_task(spec: TaskSpec, labels: Sequence[str], settings: Mapping[str, str]) -> Task:
+    """The task of a spec over these labels.
+
+    Args:
+        settings: what `Task.settings_of` found in its training rows.
+    """
+    return TASKS[type(spec)].build(spec, labels=labels, settings=settings)
+
+
+def task_of_rows(spec: TaskSpec, data: Data, train: Split) -> Task:
+    """The task of a spec over the labels of its training rows."""
+    settings = TASKS[type(spec)].settings_of(spec, train.examples)
+    return make_task(spec, label_names(spec, data, train), settings)
 
 
 def read_splits(data: Data, spec: TaskSpec, *, seed: int, tables: Iterable[NamedRows] | None = None) -> Splits:

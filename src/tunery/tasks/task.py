@@ -56,14 +56,22 @@ class Task(ABC):
     combiner: ClassVar[Combiner | None] = None
     """How the answers of several models become one; None: they cannot."""
 
+    settings: Mapping[str, str] = {}
+    """What `settings_of` decided."""
+
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels: tuple[str, ...] = tuple(labels)
         """Names of what the model tells apart; empty where there are none."""
 
     @classmethod
     @abstractmethod
-    def build(cls, spec: Any, *, labels: Sequence[str]) -> "Task":
+    def build(cls, spec: Any, *, labels: Sequence[str], settings: Mapping[str, str]) -> "Task":
         """The task of a spec."""
+
+    @staticmethod
+    def settings_of(spec: Any, examples: Sequence[Example]) -> Mapping[str, str]:
+        """What a spec leaves to the training rows, decided by them: it is in the card of a model."""
+        return {}
 
     @staticmethod
     @abstractmethod
@@ -159,8 +167,12 @@ class Task(ABC):
         raise RequestError(f"a threshold is for tasks that give labels, but got {threshold}; leave it out")
 
     @abstractmethod
-    def answer(self, answers: RowTable, state: State | None) -> list[Prediction]:
-        """The answer for each row."""
+    def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
+        """The answer for each row.
+
+        Args:
+            examples: the rows; what is to be learned from them is not read.
+        """
 
     @staticmethod
     @abstractmethod

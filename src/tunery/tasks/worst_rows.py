@@ -27,7 +27,7 @@ def worst_rows(task: Task, split: Split, answers: RowTable, *, state: State | No
     examples = split.examples
     losses = task.losses(answers, task.truth(examples))
     worst = np.argsort(-losses, kind="stable")[:MOST_ROWS].tolist()
-    predictions = task.answer(answers.take(worst), state)
+    predictions = task.answer(answers.take(worst), [examples[row] for row in worst], state)
     rows = tuple(
         _row(examples[row], prediction, id=examples[row].name(row), loss=float(losses[row]), texts=texts)
         for row, prediction in zip(worst, predictions, strict=True)

@@ -48,6 +48,8 @@ class CardTask(Record):
     """`task.kind` of the config."""
     labels: tuple[str, ...] = ()
     """In the order of the model's numbers; empty where it gives none."""
+    settings: dict[str, str] = {}
+    """What its config leaves to the training rows, decided by them."""
     state: dict[str, Any] | None = None
     """What was fitted on validation besides the model. `thresholds`: probability per label from which it is given."""
 

@@ -93,7 +93,12 @@ def export_checked(live: LiveModel, *, best: CheckpointRecord, folder: Path, unf
     card = {
         "format": CARD_FORMAT,
         "config": config.model_dump(mode="json"),
-        "task": {"kind": config.task.kind, "labels": task.labels, "state": state_in(task, best.metrics)},
+        "task": {
+            "kind": config.task.kind,
+            "labels": task.labels,
+            "settings": task.settings,
+            "state": state_in(task, best.metrics),
+        },
         "base": live.built.base_digest if live.built else None,
         "data": data_record(prepared.splits).model_dump(mode="json"),
         "weights": {"step": best.step, "epoch": best.epoch, "value": best.value, "unfinished": unfinished},

@@ -129,7 +129,12 @@ class CombinedAnswers(EnsembleMethod):
         return {
             "format": CARD_FORMAT,
             "config": config.model_dump(mode="json"),
-            "task": {"kind": config.task.kind, "labels": scorer.task.labels, "state": state},
+            "task": {
+                "kind": config.task.kind,
+                "labels": scorer.task.labels,
+                "settings": scorer.task.settings,
+                "state": state,
+            },
             "data": self.members.data.model_dump(mode="json"),
             "weights": {"step": 0, "epoch": 0.0, "value": value, "unfinished": False},
             "members": names,

@@ -48,7 +48,7 @@ def read_card(folder: Path) -> Card:
     config = validate(record.config, source=str(folder / CARD))
     return Card(
         config=config,
-        task=make_task(config.task, record.task.labels),
+        task=make_task(config.task, record.task.labels, record.task.settings),
         state=record.task.state,
         data=record.data,
         base=record.base,

@@ -21,7 +21,7 @@ from tunery.schema.config.model import Model
 from tunery.schema.config.task import TaskSpec
 from tunery.schema.results.finding import Finding
 from tunery.schema.results.run import DataRecord, SplitRecord
-from tunery.tasks.table import label_names, make_task, read_splits
+from tunery.tasks.table import read_splits, task_of_rows
 from tunery.tasks.task import Task
 
 _SAMPLE: Final = 20_000
@@ -185,7 +185,7 @@ def _examined(
     most_rows: of a split, that are tokenised; None: all.
     """
     tokenizer = load_tokenizer(base)
-    task = make_task(spec, label_names(spec, data, splits.train))
+    task = task_of_rows(spec, data, splits.train)
     sample = {split.name: _sample(split.examples, most_rows) for split in splits}
     say(f"counting the tokens of {sum(map(len, sample.values())):,} rows")
     encoded = {name: task.features(rows, tokenizer, max_length=max_length) for name, rows in sample.items()}
