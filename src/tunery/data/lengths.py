@@ -7,7 +7,7 @@ TOKENS_PER_WORD: Final = 1.3
 """English text in the usual subword vocabularies."""
 TOKENS_PER_CHARACTER: Final = 1.0
 """Of a script without spaces: BERT's tokenizers cut Chinese into characters; others need fewer tokens."""
-_UNSPACED: Final = re.compile(
+UNSPACED: Final = re.compile(
     "["
     "\u0e00-\u0fff"  # Thai, Lao, Tibetan
     "\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Burmese
@@ -46,5 +46,5 @@ def length_of(text: str) -> Length:
     """Count the words, and the characters that belong to none."""
     if text.isascii():
         return Length(len(text.split()), 0)
-    rest, characters = _UNSPACED.subn(" ", text)
+    rest, characters = UNSPACED.subn(" ", text)
     return Length(len(rest.split()), characters)
