@@ -92,7 +92,10 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
         {"task": {"kind": "multilabel", "threshold": 2}},
         "task.threshold: must be a number > 0 and < 1, or tuned, but got 2",
     ),
-    ({"data": {"train": "a", "labels": [1]}}, "data.labels: must be a string, or a list, each a string, but got [1]"),
+    (
+        {"data": {"train": "a", "labels": [1]}},
+        "data.labels: must be a string, or a list, each a string, or null, but got [1]",
+    ),
     ({"optim": {"name": "sgd", "momentum": 0.9}}, "optim.momentum: this key belongs to sgd_momentum, not to 'sgd'; re"),
     (
         {"schedule": {"name": "linear", "gamma": 0.9}},

@@ -16,7 +16,7 @@ class Annotation:
     labels: tuple[str, ...] = ()
     """Names of its labels."""
     target: Any = None
-    """What else its task learns, as JSON has it; the task alone reads it."""
+    """What else its task learns, as JSON has it or as a dataclass; the task alone reads it."""
 
 
 @dataclass(frozen=True)

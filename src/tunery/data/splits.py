@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -187,7 +188,7 @@ def _digest(examples: Examples) -> str:
             pair, name, group = (
                 "null" if cell is None else text(cell) for cell in (example.text_pair, example.id, example.group)
             )
-            target = "" if example.target is None else f", {json.dumps(example.target)}"
+            target = "" if example.target is None else f", {json.dumps(example.target, default=asdict)}"
             lines.append(f"[{text(example.text)}, {pair}, {labels}, {name}, {group}{target}]\n")
         digest.update("".join(lines).encode())
     return digest.hexdigest()

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from tunery.data.checks.check import Check
 from tunery.data.checks.label_checks import LABEL_CHECKS
-from tunery.data.examples import Annotation, Example, RowReader
+from tunery.data.examples import Example, RowReader
 from tunery.data.metrics import (
     Counts,
     areas,
@@ -21,7 +21,7 @@ from tunery.data.metrics import (
     mean_areas,
     one_against_rest,
 )
-from tunery.data.reading.cells import BadCell, Unlabelled, label_of
+from tunery.data.reading.labels import one_label
 from tunery.data.row_table import Array, RowTable
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.config.data import Data
@@ -31,9 +31,6 @@ from tunery.schema.results.run import SplitRecord
 from tunery.tasks.combine import SOFTMAX, Combiner
 from tunery.tasks.labels import LabelTask, Numbers
 from tunery.tasks.task import State
-
-_MOST_CACHED: Final = 10_000
-"""Different cells that are read once."""
 
 
 class Classification(LabelTask):
@@ -49,24 +46,7 @@ class Classification(LabelTask):
 
     @staticmethod
     def reader(data: Data) -> RowReader:
-        cache: dict[str, Annotation] = {}
-
-        def read(row: dict[str, Any]) -> Annotation:
-            cell = row.get(data.label)
-            if isinstance(cell, str) and cell in cache:
-                return cache[cell]
-            try:
-                name = label_of(cell)
-            except BadCell as problem:
-                raise BadCell(f"column {data.label!r} {problem}") from None
-            if name is None:
-                raise Unlabelled(f"column {data.label!r} is empty; classification needs one label in every row")
-            annotation = Annotation(labels=(name,))
-            if isinstance(cell, str) and len(cache) < _MOST_CACHED:
-                cache[cell] = annotation
-            return annotation
-
-        return RowReader(columns=(("data.label", data.label),), read=read)
+        return one_label(data)
 
     def numbers(self, examples: Sequence[Example]) -> Numbers:
         position = {label: index for index, label in enumerate(self.labels)}

@@ -8,7 +8,7 @@ import numpy as np
 
 from tunery.data.checks.check import NAMED, Check, Subject, counts_of
 from tunery.data.checks.label_checks import LABEL_CHECKS
-from tunery.data.examples import Annotation, Example, RowReader
+from tunery.data.examples import Example, RowReader
 from tunery.data.metrics import (
     Bools,
     Counts,
@@ -21,7 +21,7 @@ from tunery.data.metrics import (
     mean_areas,
     sigmoid,
 )
-from tunery.data.reading.cells import BadCell, flag_of, names_of
+from tunery.data.reading.labels import several_labels
 from tunery.data.rng import row_generator
 from tunery.data.row_table import Array, RowTable
 from tunery.errors import DataError, did_you_mean, enumerated
@@ -78,9 +78,7 @@ class Multilabel(LabelTask):
 
     @staticmethod
     def reader(data: Data) -> RowReader:
-        if isinstance(data.labels, str):
-            return _one_column(data.labels, separator=data.label_separator)
-        return _flag_columns(data.labels)
+        return several_labels(data)
 
     def numbers(self, examples: Sequence[Example]) -> Numbers:
         position = {label: index for index, label in enumerate(self.labels)}
@@ -210,26 +208,3 @@ def _tuned(probabilities: Floats, is_true: Bools, *, few: Bools) -> Floats:
     for k in np.flatnonzero(~few):
         thresholds[k] = best_threshold(probabilities[:, k], is_true[:, k], otherwise=shared)
     return thresholds
-
-
-def _one_column(column: str, *, separator: str) -> RowReader:
-    def read(row: dict[str, Any]) -> Annotation:
-        try:
-            return Annotation(labels=names_of(row.get(column), separator=separator))
-        except BadCell as problem:
-            raise BadCell(f"column {column!r} {problem}") from None
-
-    return RowReader(columns=(("data.labels", column),), read=read)
-
-
-def _flag_columns(columns: Sequence[str]) -> RowReader:
-    def flag(row: dict[str, Any], column: str) -> bool:
-        try:
-            return flag_of(row.get(column))
-        except BadCell as problem:
-            raise BadCell(f"column {column!r} {problem}") from None
-
-    def read(row: dict[str, Any]) -> Annotation:
-        return Annotation(labels=tuple(column for column in columns if flag(row, column)))
-
-    return RowReader(columns=tuple(("data.labels", column) for column in columns), read=read)

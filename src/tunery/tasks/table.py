@@ -56,7 +56,7 @@ def label_names(spec: TaskSpec, data: Data, train: Split) -> tuple[str, ...]:
     The latter are sorted; as numbers where all of them are numbers.
     """
     columns = "" if spec.label_key is None else getattr(data, spec.label_key)
-    if not isinstance(columns, str):
+    if isinstance(columns, tuple):
         return tuple(columns)
     names = {label for example in train.examples for label in example.labels}
     if all(_NUMBER.fullmatch(name) for name in names):

@@ -39,7 +39,7 @@ class Unlabelled(BadCell):
 
 def name_of(cell: Any) -> str | None:
     """A label, id or group as it is written, stripped; None where the cell is empty."""
-    if _missing(cell):
+    if is_missing(cell):
         return None
     if isinstance(cell, list | tuple | set | frozenset | dict):
         raise BadCell(f"must hold one value, but got {_short(cell)}")
@@ -65,7 +65,7 @@ def names_of(cell: Any, *, separator: str) -> tuple[str, ...]:
     A list is taken as it is. A string that is a list, tuple or set as JSON, Python or numpy writes it gives its items;
     any other string is cut at `separator`.
     """
-    listed = _listed(cell.strip()) if isinstance(cell, str) else _items(cell)
+    listed = items_of(cell)
     if listed is not None:
         names = [name for name in map(name_of, listed) if name is not None]
         if len(names) < len(listed):
@@ -91,10 +91,19 @@ def joined(names: Sequence[str], *, separator: str) -> str:
         return json.dumps(names, ensure_ascii=False)
 
 
+def items_of(cell: Any) -> Sequence[Any] | None:
+    """The items of a cell that holds a list, or a string that is one (JSON, Python, numpy); None of others.
+
+    Raises:
+        BadCell: a string starts like a list and is none.
+    """
+    return _listed(cell.strip()) if isinstance(cell, str) else _items(cell)
+
+
 def is_listed(cell: Any) -> bool:
     """Whether a cell holds a list of names, or a string that is one, well formed or not."""
     try:
-        return (_listed(cell.strip()) if isinstance(cell, str) else _items(cell)) is not None
+        return items_of(cell) is not None
     except BadCell:
         return True
 
@@ -144,7 +153,7 @@ def text_of(cell: Any) -> str:
     """A text; the empty string where the cell is empty. Halves of surrogate pairs become U+FFFD."""
     if type(cell) is str and cell.isascii():
         return cell
-    if _missing(cell):
+    if is_missing(cell):
         return ""
     if isinstance(cell, list | tuple | dict):
         raise BadCell(f"must hold a text, but got {_short(cell)}")
@@ -154,7 +163,7 @@ def text_of(cell: Any) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _missing(cell: Any) -> bool:
+def is_missing(cell: Any) -> bool:
     return cell is None or (isinstance(cell, float) and cell != cell)
 
 

@@ -104,8 +104,8 @@ def require_readable(data: Data) -> None:
     Raises:
         DataError: of the first that is none.
     """
-    for named in (data.train, data.validation, data.test):
-        if named is not None and data.dataset is None and require_file(path := Path(named)) not in _BINARY:
+    for named in data.files:
+        if data.dataset is None and require_file(path := Path(named)) not in _BINARY:
             try:
                 with path.open("rb") as file:
                     head = file.read(_HEAD)
@@ -116,8 +116,7 @@ def require_readable(data: Data) -> None:
 
 def is_large(data: Data) -> bool:
     """Whether to read the files of a config takes so long that a person wants to see that something is done."""
-    files = [Path(named) for named in (data.train, data.validation, data.test) if named is not None]
-    return data.dataset is None and sum(file.stat().st_size for file in files) > _LARGE
+    return data.dataset is None and sum(Path(named).stat().st_size for named in data.files) > _LARGE
 
 
 def read_stream(

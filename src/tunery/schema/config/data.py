@@ -44,11 +44,25 @@ class Data(Spec):
     """Column with the second text of a pair."""
     label: str = "label"
     """Column with the label (classification)."""
-    labels: str | tuple[str, ...] = "labels"
-    """Multilabel: the column with a list of label names, or a list of columns, one per label, that hold 0 and 1, or no
-    and yes; the model's labels are then in this order."""
+    labels: str | tuple[str, ...] | None = "labels"
+    """Any number of labels: the column with a list of label names, or a list of columns, one per label, that hold 0 and
+    1, or no and yes; the model's labels are then in this order. Null, with evidence only: a row has the labels of its
+    spans, and a span that names none is of the label `evidence`."""
     label_separator: str = "|"
     """What separates the names where a `labels` column is a plain string (csv, tsv)."""
+    evidence: str | None = None
+    """Column with the spans of the text that are evidence of a label: a list of `[start, end]`, `[start, end, label]`
+    or `{"start", "end", "label"}`, or its JSON text. Characters (code points) are counted from 0; `end` is the first
+    after the span. A span without label is of the only label of its row."""
+    rejected: str | None = None
+    """Column with the spans that look like evidence of a label and are not, as an expert says; written like `evidence`.
+    They are learned from as such, and give no label."""
+    annotations: str | tuple[str, ...] | None = None
+    """Files of annotated sentences in the layout of ReDSM5, in place of columns of labels and evidence: `post_id`,
+    `sentence_text`, `DSM5_symptom`, `status` (1: evidence; 0: rejected) and maybe `sentence_id`. They are joined with
+    the rows of all splits by `data.id`. With `dataset`: files of it, or its splits, also as `config/split`."""
+    ignore_labels: tuple[str, ...] = ()
+    """Labels that are left out of rows, with their evidence, such as SPECIAL_CASE in ReDSM5 (with evidence only)."""
     id: str | None = None
     """Column that identifies a row; it is copied into predictions."""
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
@@ -67,3 +81,14 @@ class Data(Spec):
     def text_columns(self) -> tuple[str, ...]:
         """The columns of the text, one or several."""
         return (self.text,) if isinstance(self.text, str) else self.text
+
+    @property
+    def annotation_files(self) -> tuple[str, ...]:
+        """The files of annotated sentences, or splits on the Hub."""
+        return (self.annotations,) if isinstance(self.annotations, str) else self.annotations or ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All files that are read, or splits on the Hub, train first."""
+        named = (self.train, self.validation, self.test, *self.annotation_files)
+        return tuple(name for name in named if name is not None)

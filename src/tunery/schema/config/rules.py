@@ -222,9 +222,9 @@ def _hub_data_is_pinned(data: Data) -> Iterator[Problem]:
 def _a_column_has_one_meaning(task: Task, data: Data) -> Iterator[Problem]:
     """A label column named twice would be two labels, and a model that reads its label learns nothing else."""
     key = task.label_key
-    named = () if key is None else getattr(data, key)
-    labels = [named] if isinstance(named, str) else [*named]
-    if key is not None and not labels:
+    named = None if key is None else getattr(data, key)
+    labels = [named] if isinstance(named, str) else [*(named or ())]
+    if named == ():
         yield Problem("data.labels", "there must be at least one label column, but the list is empty")
     for column in dict.fromkeys(labels):
         if labels.count(column) > 1:
@@ -252,6 +252,45 @@ def _a_column_of_splits_is_of_one_file(data: Data) -> Iterator[Problem]:
         yield Problem("data.split", f"{rule}, but data.{others[0]} is there too; remove one of the two")
 
 
+def _evidence_is_read_by_the_task(task: Task, data: Data) -> Iterator[Problem]:
+    if not task.reads_evidence:
+        for key in ("evidence", "rejected", "annotations", "ignore_labels"):
+            if getattr(data, key):
+                message = f"task {task.kind!r} learns labels without evidence; remove this key, or take "
+                yield Problem(f"data.{key}", message + "task.kind=criteria_evidence")
+        if data.labels is None:
+            yield Problem("data.labels", f"task {task.kind!r} has no evidence to take labels from; name their column")
+        return
+    if data.evidence is None and data.annotations is None:
+        message = f"task {task.kind!r} learns from evidence, but got none; name the column of its spans, or files of "
+        yield Problem("data.evidence", message + "annotated sentences as data.annotations")
+    if len(data.text_columns) != 1 or data.text_pair is not None:
+        key, columns = ("text", data.text) if data.text_pair is None else ("text_pair", data.text_pair)
+        message = f"spans are those of one text in one column, but got {columns!r}; join the texts in the file"
+        yield Problem(f"data.{key}", message)
+    meanings = {"data.text": data.text, "data.evidence": data.evidence, "data.rejected": data.rejected}
+    for key, column in [*meanings.items()][1:]:
+        same = next((other for other, name in meanings.items() if name == column and other != key), None)
+        if column is not None and same is not None:
+            yield Problem(key, f"a column has one meaning, but {column!r} is {same} too; name another one")
+
+
+def _annotations_are_joined_by_id(data: Data) -> Iterator[Problem]:
+    if data.annotations is None:
+        return
+    if not data.annotation_files:
+        yield Problem("data.annotations", "there must be at least one file, but the list is empty; remove this key")
+    if data.id is None:
+        message = "annotated sentences are joined with rows by the id of the post; name its column in the rows"
+        yield Problem("data.id", f"{message}: data.id=post_id")
+    for key in ("evidence", "rejected"):
+        if (column := getattr(data, key)) is not None:
+            message = f"evidence is in columns or in data.annotations, but got both ({column!r}); remove one of the two"
+            yield Problem(f"data.{key}", message)
+    if data.labels not in (None, Data.model_fields["labels"].default):
+        yield Problem("data.labels", f"labels are those of data.annotations, but got {data.labels!r}; remove this key")
+
+
 RULES: tuple[Rule, ...] = (
     _objective_exists,
     _sampler_fits_the_objectives,
@@ -274,6 +313,8 @@ RULES: tuple[Rule, ...] = (
     _hub_data_is_pinned,
     _a_column_has_one_meaning,
     _a_column_of_splits_is_of_one_file,
+    _evidence_is_read_by_the_task,
+    _annotations_are_joined_by_id,
 )
 
 

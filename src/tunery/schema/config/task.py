@@ -18,6 +18,8 @@ class TaskSpec(Spec):
     """Keys that only training reads: the rows do not depend on them."""
     label_key: ClassVar[str | None] = None
     """Key of `data` with the column, or columns, of its labels; None: it has none."""
+    reads_evidence: ClassVar[bool] = False
+    """Whether a row's labels come with the spans of its text that are evidence of them."""
     kind: str
 
     def without_training_keys(self) -> Self:

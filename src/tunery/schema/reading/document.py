@@ -22,7 +22,7 @@ from tunery.schema.spec import Choices, Spec
 
 Document = dict[str, Any]
 _DATA_SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
-_PATHS: Final = {"data": ("train", "validation", "test"), "model": ("name",)}
+_PATHS: Final = {"data": ("train", "validation", "test", "annotations"), "model": ("name",)}
 
 
 def read_document(path: Path) -> Document:

@@ -31,7 +31,7 @@ _MAY_CHANGE: Final = (
 """Keys that a later call on the same folder may set anew: they say what the work is called, what it keeps, how it is
 logged, when it ends and what follows, and change no trial."""
 
-_PLACES: Final = tuple(f"data.{key}" for key in ("dataset", "revision", "train", "validation", "test"))
+_PLACES: Final = tuple(f"data.{key}" for key in ("dataset", "revision", "train", "validation", "test", "annotations"))
 """Keys that may change as well where the rows are known to be the same: files may be moved."""
 
 

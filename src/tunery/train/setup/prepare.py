@@ -156,8 +156,7 @@ def data_record(splits: Splits, findings: Sequence[Finding] = ()) -> DataRecord:
 
 def _file_states(data: Data) -> tuple[tuple[int, int] | None, ...]:
     """Size and time of the files, so that an edited file is read again."""
-    names = (data.train, data.validation, data.test)
-    states = (Path(name).stat() if name and Path(name).is_file() else None for name in names)
+    states = (Path(name).stat() if Path(name).is_file() else None for name in data.files)
     return tuple(state and (state.st_size, state.st_mtime_ns) for state in states)
 
 

@@ -1,0 +1,159 @@
+"""Which characters of a text are the evidence of its labels, and how that is read from a row."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from tunery.data.examples import Annotation, RowReader
+from tunery.data.reading.cells import BadCell, Unlabelled, is_missing, items_of, name_of, text_of
+from tunery.data.reading.labels import one_label, several_labels
+from tunery.data.reading.source import Row
+from tunery.errors import did_you_mean, shortened
+from tunery.schema.config.data import Data
+
+ONLY_LABEL: Final = "evidence"
+"""The label of spans that name none, where rows have no labels of their own (`data.labels: null`)."""
+ANNOTATION: Final = "its annotated sentences"
+"""Column in which rows have the `Annotation` that `join_annotations` made of files of annotated sentences."""
+
+
+class Span(NamedTuple):
+    """Characters (code points) of a text, counted from 0: from `start` to before `end`."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What justifies the labels of a row."""
+
+    spans: tuple[Span, ...] = ()
+    """Evidence of labels that the row has, sorted by start. A label may have none."""
+    rejected: tuple[Span, ...] = ()
+    """What an expert says is no evidence of a label, sorted by start; the row need not have that label."""
+
+
+def make_evidence(spans: Sequence[Span], rejected: Sequence[Span] = ()) -> Evidence:
+    """Spans in any order; what is both evidence and rejected is evidence."""
+    return Evidence(tuple(sorted({*spans})), tuple(sorted({*rejected} - {*spans})))
+
+
+def spans_of(cell: Any, text: str, *, label: str | None) -> list[Span]:
+    """The spans of a text that a cell holds, in its order; none where it is empty.
+
+    Args:
+        cell: a list of `[start, end]`, `[start, end, label]` or `{"start", "end", "label"}`, or a string that is one.
+        label: of spans that name none; None: each must name its own.
+
+    Raises:
+        BadCell: it is no such list, or a span is not within the text.
+    """
+    if is_missing(cell) or (isinstance(cell, str) and not cell.strip()):
+        return []
+    rule = "must hold a list of spans, [[start, end], …], [[start, end, label], …] or objects with these keys"
+    try:
+        items = items_of(cell)
+    except BadCell:
+        items = None
+    if items is None:
+        raise BadCell(f"{rule}, but got {_shown(cell)}")
+    return [_span(item, text, label=label, rule=rule) for item in items]
+
+
+def evidence_reader(data: Data, *, exclusive: bool) -> RowReader:
+    """How labels, and an `Evidence` as the target, are read from a row.
+
+    Args:
+        exclusive: whether every row has exactly one label (`data.label`), not any number (`data.labels`).
+    """
+    if data.annotations is not None:
+        return RowReader(columns=(), read=_joined(exclusive=exclusive))
+    labels_of = one_label(data) if exclusive else several_labels(data)
+    named = {"data.evidence": data.evidence, "data.rejected": data.rejected}
+    columns = {key: column for key, column in named.items() if column is not None}
+    labels_from_spans = data.labels is None and not exclusive
+
+    def read(row: Row) -> Annotation:
+        text = text_of(row.get(data.text_columns[0]))
+        labels = labels_of.read(row).labels
+        only = ONLY_LABEL if labels_from_spans else labels[0] if len(labels) == 1 else None
+        spans, rejected = (_spans_in(row, columns.get(key), text, label=only) for key in named)
+        if labels_from_spans:
+            labels = tuple(dict.fromkeys(span.label for span in sorted(spans)))
+        elif other := next((span for span in spans if span.label not in labels), None):
+            has = did_you_mean(other.label, labels) if labels else "it has none"
+            raise BadCell(
+                f"column {data.evidence!r} must hold evidence of labels that the row has, but got "
+                f"{_shown(list(other))}; {has}. Give the row this label, or remove the span"
+            )
+        return _without(Annotation(labels, make_evidence(spans, rejected)), data.ignore_labels, exclusive=exclusive)
+
+    return RowReader(columns=(*labels_of.columns, *columns.items()), read=read)
+
+
+def _joined(*, exclusive: bool) -> Callable[[Row], Annotation]:
+    def read(row: Row) -> Annotation:
+        annotation: Annotation = row[ANNOTATION]
+        if exclusive and not annotation.labels:
+            raise Unlabelled("its sentences are evidence of no label; every row needs one label")
+        if exclusive and len(annotation.labels) > 1:
+            names = ", ".join(map(repr, annotation.labels))
+            raise BadCell(f"must have one label (task.exclusive), but its sentences are evidence of {names}")
+        return annotation
+
+    return read
+
+
+def _spans_in(row: Row, column: str | None, text: str, *, label: str | None) -> list[Span]:
+    try:
+        return [] if column is None else spans_of(row.get(column), text, label=label)
+    except BadCell as problem:
+        raise BadCell(f"column {column!r} {problem}") from None
+
+
+def _span(item: Any, text: str, *, label: str | None, rule: str) -> Span:
+    if isinstance(item, Mapping):
+        parts = [item.get(key) for key in ("start", "end", "label")] if item.keys() <= {"start", "end", "label"} else []
+    else:
+        parts = [*item] if isinstance(item, list | tuple) and len(item) in (2, 3) else []
+    if not parts:
+        raise BadCell(f"{rule}, but one of them is {_shown(item)}")
+    start, end = (_whole(number) for number in parts[:2])
+    if start is None or end is None or not 0 <= start < end <= len(text):
+        raise BadCell(
+            f"must hold spans with whole numbers 0 <= start < end <= {len(text):,}, the characters (code points, not "
+            f"bytes) of the text, but got {_shown(item)}; correct it, or remove it"
+        )
+    own = name_of(parts[2]) if len(parts) == 3 else None
+    if own is None and label is None:
+        raise BadCell(
+            f"must say of which label a span is where its row has several labels or none, [start, end, label], but got "
+            f"{_shown(item)}"
+        )
+    return Span(start, end, own or label or "")
+
+
+def _whole(number: Any) -> int | None:
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
+
+
+def _without(annotation: Annotation, ignored: Sequence[str], *, exclusive: bool) -> Annotation:
+    """The same without the labels that are ignored, and their spans."""
+    if not ignored:
+        return annotation
+    labels = tuple(label for label in annotation.labels if label not in ignored)
+    if exclusive and not labels:
+        raise Unlabelled(f"its label {annotation.labels[0]!r} is ignored; every row needs one label")
+    spans, rejected = (
+        [span for span in some if span.label not in ignored]
+        for some in (annotation.target.spans, annotation.target.rejected)
+    )
+    return Annotation(labels, make_evidence(spans, rejected))
+
+
+def _shown(value: Any) -> str:
+    return shortened(repr(value), 60)
