@@ -123,6 +123,9 @@ def test_tokens_know_their_units_in_windows_of_texts_and_of_pairs() -> None:
         [-1, -1],
         [-1, 0, -1],
     ]
+    reach = alone.reach_of_rows()
+    assert reach is not None and reach.tolist() == [12, 0, 2]
+    assert encode_windows(examples, tokenizer, max_length=6, overlap=1).reach_of_rows() is None
     asked = encode_windows(examples, tokenizer, max_length=9, overlap=1, units=units, questions=["w9", "w9 w10"])
     assert asked.unit_ids is not None and asked.questions is not None
     assert asked.rows.tolist() == [0] * 5 + [1] * 2 + [2] * 2

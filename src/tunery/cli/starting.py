@@ -127,8 +127,7 @@ def _refuse_what_check_refuses(data_guess: "Guess", config: str, *, folder: Path
         DataError: they would be refused.
     """
     from tunery.data.checks.check import inspect, refuse_fatal
-    from tunery.data.checks.label_checks import QUICK_CHECKS
-    from tunery.tasks.table import read_splits
+    from tunery.tasks.table import TASKS, read_splits
 
     document = anchored(parse_yaml(config, source="the config"), folder.resolve())
     resolved = validate(document)
@@ -137,7 +136,7 @@ def _refuse_what_check_refuses(data_guess: "Guess", config: str, *, folder: Path
     tables = data_guess.tables
     each_once = (tables.pop(0) for _ in range(len(tables)))
     splits = read_splits(data, spec, seed=data.seed, tables=each_once)
-    refuse_fatal(inspect(splits, QUICK_CHECKS, allow=data.allow), flag="--allow")
+    refuse_fatal(inspect(splits, TASKS[type(spec)].quick_checks, allow=data.allow), flag="--allow")
 
 
 def check(

@@ -52,6 +52,14 @@ class Encoded:
         """Tokens per row, those of all its features; (rows,)."""
         return np.bincount(self.rows, weights=self.lengths).astype(np.int64)
 
+    def reach_of_rows(self) -> npt.NDArray[np.int64] | None:
+        """Characters of each row that its first feature reads, (rows,); None where units were not asked for."""
+        if self.units is None or self.unit_ids is None:
+            return None
+        last = [self.unit_ids[feature].max() for feature in np.unique(self.rows, return_index=True)[1]]
+        ends = [bounds[unit, 1] if unit >= 0 else 0 for bounds, unit in zip(self.units, last, strict=True)]
+        return np.array(ends, dtype=np.int64)
+
 
 def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> Encoded:
     """Tokenise; rows longer than `max_length` tokens, special tokens included, are cut (of a pair, the longer text).

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tunery.data.checks.check import Check
+from tunery.data.checks.label_checks import QUICK_CHECKS
 from tunery.data.examples import Example
 from tunery.data.row_table import Array, RowTable
 from tunery.schema import RunConfig
@@ -29,6 +31,7 @@ class LabelTask(Task):
     The state are `thresholds`: the probability per label from which it is given.
     """
 
+    quick_checks: ClassVar[Sequence[Check]] = QUICK_CHECKS
     problem: ClassVar[Literal["single_label", "multi_label"]]
 
     @abstractmethod

@@ -51,6 +51,8 @@ class Task(ABC):
 
     checks: ClassVar[Sequence[Check]]
     """What is looked for in its rows, in the order of the report."""
+    quick_checks: ClassVar[Sequence[Check]]
+    """What of that can be fatal and needs no tokens."""
     state_keys: ClassVar[tuple[str, ...]] = ()
     """What its state consists of; none where it has no state."""
     combiner: ClassVar[Combiner | None] = None

@@ -1,6 +1,7 @@
 """Looks at the splits before a model does, and says what is wrong with them.
 
-The checks themselves are in `row_checks.py`, for rows of any task, and in `label_checks.py`, for rows with labels.
+The checks themselves are in `row_checks.py`, for rows of any task, in `label_checks.py`, for rows with labels, and in
+`evidence_checks.py`, for rows with labels and their evidence.
 """
 
 from collections import Counter
@@ -37,6 +38,7 @@ class Subject:
     unknown: Mapping[str, float]
     alike: Mapping[str, int]
     sample: Mapping[str, Sequence[Example]]
+    reach: LengthsBySplit
 
 
 Check = Callable[[Subject], Iterator[Finding]]
@@ -54,6 +56,7 @@ def inspect(
     unknown: Mapping[str, float] | None = None,
     alike: Mapping[str, int] | None = None,
     sample: Mapping[str, Sequence[Example]] | None = None,
+    reach: LengthsBySplit | None = None,
 ) -> list[Finding]:
     """Everything worth saying about the data: fatal findings first, then warnings, then information.
 
@@ -66,10 +69,19 @@ def inspect(
         max_length: tokens after which a row is cut.
         unknown: share of the tokens that the vocabulary lacks, by split name.
         alike: rows with the tokens of an earlier row whose text is another, by split name.
-        sample: rows that `lengths` and `truncated` are of, by split name; without it, all of them.
+        sample: rows that `lengths`, `truncated` and `reach` are of, by split name; without it, all of them.
+        reach: characters of each row's text that its first window reads, by split name, where texts have windows.
     """
     subject = Subject(
-        splits, labels, lengths or {}, truncated or {}, max_length, unknown or {}, alike or {}, sample or {}
+        splits,
+        labels,
+        lengths or {},
+        truncated or {},
+        max_length,
+        unknown or {},
+        alike or {},
+        sample or {},
+        reach or {},
     )
     findings = [
         finding.model_copy(update={"level": "warning", "message": f"{finding.message} (accepted by `data.allow`)"})

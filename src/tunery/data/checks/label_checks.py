@@ -55,7 +55,8 @@ def _scores(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _single_class(subject: Subject) -> Iterator[Finding]:
+def single_class(subject: Subject) -> Iterator[Finding]:
+    """A split whose rows all have the same labels."""
     one_file = [example for one in subject.splits if not is_numbered(one, subject.splits) for example in one.examples]
     for split in subject.splits:
         answers = {frozenset(example.labels) for example in split.examples}
@@ -84,7 +85,8 @@ def _single_class(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _unseen_labels(subject: Subject) -> Iterator[Finding]:
+def unseen_labels(subject: Subject) -> Iterator[Finding]:
+    """Labels of validation and test that no training row has."""
     taught = counts_of(subject.splits.train)
     for split in (subject.splits.validation, subject.splits.test):
         unseen = {label: count for label, count in counts_of(split).items() if label not in taught}
@@ -100,7 +102,8 @@ def _unseen_labels(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def _labels_without_rows(subject: Subject) -> Iterator[Finding]:
+def labels_without_rows(subject: Subject) -> Iterator[Finding]:
+    """Labels of the model that no training row has."""
     taught = counts_of(subject.splits.train)
     if bare := [label for label in subject.labels if label not in taught]:
         yield Finding(
@@ -114,7 +117,8 @@ def _labels_without_rows(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _similar_labels(subject: Subject) -> Iterator[Finding]:
+def similar_labels(subject: Subject) -> Iterator[Finding]:
+    """Labels that differ only in the way in which they are written."""
     counts = sum((counts_of(split) for split in subject.splits), Counter[str]())
     alike = [names for names in same_but_for_writing(counts) if len(names) > 1]
     if alike:
@@ -130,7 +134,8 @@ def _similar_labels(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _missing_classes(subject: Subject) -> Iterator[Finding]:
+def missing_classes(subject: Subject) -> Iterator[Finding]:
+    """Labels of train that validation or test never have."""
     taught = counts_of(subject.splits.train)
     for split in (subject.splits.validation, subject.splits.test):
         present = counts_of(split)
@@ -147,7 +152,8 @@ def _missing_classes(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def _rare_classes(subject: Subject) -> Iterator[Finding]:
+def rare_classes(subject: Subject) -> Iterator[Finding]:
+    """Labels of a single training row."""
     rare = sorted(label for label, count in counts_of(subject.splits.train).items() if count < 2)
     if rare:
         yield Finding(
@@ -160,7 +166,8 @@ def _rare_classes(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _label_order(subject: Subject) -> Iterator[Finding]:
+def label_order(subject: Subject) -> Iterator[Finding]:
+    """Training rows that are sorted by label."""
     answers = [frozenset(example.labels) for example in subject.splits.train.examples]
     counts = Counter(answers)
     blocks = 1 + sum(one != other for one, other in zip(answers, answers[1:], strict=False))
@@ -176,7 +183,8 @@ def _label_order(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _balance(subject: Subject) -> Iterator[Finding]:
+def balance(subject: Subject) -> Iterator[Finding]:
+    """How often the most and the least frequent label occur in train."""
     counts = counts_of(subject.splits.train).most_common()
     if len(counts) < 2:
         return
@@ -214,20 +222,20 @@ LABEL_CHECKS: Final[tuple[Check, ...]] = (
     empty_splits,
     _offsets,
     _scores,
-    _single_class,
-    _unseen_labels,
-    _labels_without_rows,
-    _similar_labels,
+    single_class,
+    unseen_labels,
+    labels_without_rows,
+    similar_labels,
     empty_texts,
     unknown_tokens,
     same_tokens,
     duplicates,
-    _missing_classes,
-    _rare_classes,
+    missing_classes,
+    rare_classes,
     small_splits,
     truncation,
-    _label_order,
-    _balance,
+    label_order,
+    balance,
     token_counts,
 )
 """For rows with labels."""
@@ -236,8 +244,8 @@ QUICK_CHECKS: Final[tuple[Check, ...]] = (
     empty_splits,
     _offsets,
     _scores,
-    _single_class,
-    _unseen_labels,
+    single_class,
+    unseen_labels,
     empty_texts,
     equal_rows,
 )

@@ -206,6 +206,7 @@ def _examined(
         unknown={name: features.unknown for name, features in encoded.items()},
         alike={name: round(features.alike * shares[name]) for name, features in encoded.items()},
         sample=sample,
+        reach={name: reach for name, features in encoded.items() if (reach := features.reach_of_rows()) is not None},
     )
     if sampled := {name: len(rows) for name, rows in sample.items() if shares[name] > 1}:
         counts = ", ".join(f"{name} {count:,}" for name, count in sampled.items())

@@ -1,0 +1,297 @@
+"""What is looked for in rows with labels and their evidence: spans that cut words or overlap, labels without evidence,
+how much of the texts is marked, and what lies beyond the first window.
+
+The target of each row is an `Evidence`. Spans outside their text are refused where they are read.
+"""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from tunery.data.checks.check import NAMED, Check, Subject, counts_of
+from tunery.data.checks.duplicates import EXCERPT, SHOWN, is_numbered, percent
+from tunery.data.checks.label_checks import (
+    balance,
+    label_order,
+    labels_without_rows,
+    missing_classes,
+    rare_classes,
+    similar_labels,
+    single_class,
+    unseen_labels,
+)
+from tunery.data.checks.row_checks import (
+    duplicates,
+    empty_splits,
+    empty_texts,
+    equal_rows,
+    same_tokens,
+    small_splits,
+    token_counts,
+    unknown_tokens,
+)
+from tunery.data.evidence import Evidence, Span
+from tunery.data.examples import Example, Split
+from tunery.data.lengths import UNSPACED
+from tunery.errors import enumerated, shortened
+from tunery.schema.results.finding import Finding
+
+UNEVEN: Final = 2.0
+"""How many times as much of one split's texts must be marked as of train's before annotators seem to have followed
+other rules."""
+
+
+def no_evidence(subject: Subject) -> Iterator[Finding]:
+    """Training rows without a single span."""
+    train = subject.splits.train
+    if train.examples and not any(_of(example).spans for example in train.examples):
+        yield Finding(
+            level="fatal",
+            code="no_evidence",
+            split="train",
+            count=0,
+            message="training rows need evidence to learn from, but none has a span. Name the right column as "
+            "`data.evidence`, or learn labels alone: task.kind=classification or multilabel",
+        )
+
+
+def one_answer(subject: Subject) -> Iterator[Finding]:
+    """A split whose rows all have the same labels; where there is one label only, evidence is what is learned."""
+    if len(set[str]().union(*map(counts_of, subject.splits))) > 1:
+        yield from single_class(subject)
+
+
+def cut_words(subject: Subject) -> Iterator[Finding]:
+    """Spans that begin or end inside a word."""
+    for split in subject.splits:
+        cut, count = [], 0
+        for row, example in enumerate(split.examples):
+            for span in _of(example).spans:
+                count += 1
+                if is_cut(example.text, span.start) or is_cut(example.text, span.end):
+                    cut.append((row, span))
+        if cut:
+            yield Finding(
+                level="warning",
+                code="cut_words",
+                split=split.name,
+                count=len(cut),
+                message=f"evidence should begin and end between words, but {_spans(len(cut))} of {split.name} "
+                f"({percent(len(cut), count)}) cut a word in two: they count as if they held the whole word. Where "
+                "there are many, offsets are usually counted in bytes, or in another version of the text: they are "
+                "characters (code points) from 0, and `end` is the first character after the span",
+                examples=tuple(_shown(split, subject, row, span) for row, span in cut[:SHOWN]),
+            )
+
+
+def overlapping_spans(subject: Subject) -> Iterator[Finding]:
+    """Spans of one label that share characters."""
+    for split in subject.splits:
+        overlapping = [
+            (row, later) for row, example in enumerate(split.examples) for _, later in _overlaps(_of(example).spans)
+        ]
+        if overlapping:
+            yield Finding(
+                level="warning",
+                code="overlapping_spans",
+                split=split.name,
+                count=len(overlapping),
+                message=f"spans of one label should not overlap, but {_spans(len(overlapping))} of {split.name} share "
+                "characters with the one before: they are merged. Usual cause: several annotators in one column",
+                examples=tuple(_shown(split, subject, row, span) for row, span in overlapping[:SHOWN]),
+            )
+
+
+def labels_without_evidence(subject: Subject) -> Iterator[Finding]:
+    """Labels that rows of train have, but never with a span."""
+    taught = counts_of(subject.splits.train)
+    marked = {span.label for example in subject.splits.train.examples for span in _of(example).spans}
+    bare = sorted((label for label in taught if label not in marked), key=lambda label: -taught[label])
+    if bare and marked:
+        shown = enumerated([f"{label!r} {taught[label]:,}" for label in bare], NAMED)
+        yield Finding(
+            level="warning",
+            code="labels_without_evidence",
+            split="train",
+            count=len(bare),
+            message=f"the evidence of a label is learned from its spans, but {len(bare):,} of {len(taught):,} labels "
+            f"have none in train (rows: {shown}). The label is learned, and that it has no evidence: mark some, unless "
+            "that is meant",
+        )
+
+
+def rows_without_evidence(subject: Subject) -> Iterator[Finding]:
+    """How many labels of rows have no span."""
+    shares = []
+    missing = 0
+    for split in subject.splits:
+        given = sum(len(example.labels) for example in split.examples)
+        bare = sum(
+            len(set(example.labels).difference(span.label for span in _of(example).spans)) for example in split.examples
+        )
+        if bare:
+            shares.append(f"{split.name} {bare:,} of {given:,} ({percent(bare, given)})")
+            missing += bare
+    if missing:
+        yield Finding(
+            level="info",
+            code="rows_without_evidence",
+            count=missing,
+            message=f"labels that rows have without evidence: {', '.join(shares)}. They are learned as labels",
+        )
+
+
+def marked_share(subject: Subject) -> Iterator[Finding]:
+    """How much of the texts with evidence is evidence."""
+    shares = {split.name: share for split in subject.splits if (share := share_marked(split.examples)) is not None}
+    if not shares:
+        return
+    counts = [sum(len(_of(example).spans) for example in split.examples) for split in subject.splits]
+    spans = ", ".join(f"{split.name} {count:,}" for split, count in zip(subject.splits, counts, strict=True))
+    uneven = [name for name, share in shares.items() if share >= UNEVEN * shares.get("train", 1)]
+    advice = (
+        f". {' and '.join(uneven)} {'is' if len(uneven) == 1 else 'are'} marked more densely than train: if annotators "
+        "of train marked only some of the evidence, write `task.annotation: partial`"
+        if uneven
+        else ""
+    )
+    yield Finding(
+        level="info",
+        code="evidence",
+        count=sum(counts),
+        message=f"spans of evidence: {spans}. Share of the characters that they mark in rows that have any: "
+        f"{', '.join(f'{name} {100 * share:.0f} %' for name, share in shares.items())}{advice}",
+    )
+
+
+def rejected_evidence(subject: Subject) -> Iterator[Finding]:
+    """How many spans experts say are none."""
+    shares = []
+    total = 0
+    for split in subject.splits:
+        rejected = sum(len(_of(example).rejected) for example in split.examples)
+        kept = sum(len(_of(example).spans) for example in split.examples)
+        if rejected:
+            shares.append(f"{split.name} {rejected:,} ({percent(rejected, rejected + kept)})")
+            total += rejected
+    if total:
+        yield Finding(
+            level="info",
+            code="rejected_evidence",
+            count=total,
+            message=f"spans that experts rejected: {', '.join(shares)} of all that were looked at. They are learned as "
+            "what is no evidence",
+        )
+
+
+def evidence_beyond_window(subject: Subject) -> Iterator[Finding]:
+    """How much evidence begins behind what the first window of a text reads."""
+    shares = []
+    beyond_all = 0
+    for split in subject.splits:
+        reach = subject.reach.get(split.name)
+        if reach is None:
+            continue
+        sample = subject.sample.get(split.name, split.examples)
+        ends = [(span.start, end) for example, end in zip(sample, reach, strict=True) for span in _of(example).spans]
+        if beyond := sum(start >= end for start, end in ends):
+            shares.append(f"{split.name} {percent(beyond, len(ends))}")
+            beyond_all += beyond
+    if beyond_all:
+        yield Finding(
+            level="info",
+            code="evidence_beyond_window",
+            count=beyond_all,
+            message=f"spans that begin after the first {subject.max_length:,} tokens (`model.max_length`) of the text: "
+            f"{', '.join(shares)}. Nothing is cut: longer texts are read in several windows",
+        )
+
+
+def share_marked(examples: Sequence[Example]) -> float | None:
+    """The share of the characters that are evidence of some label, of rows that have evidence; None where none has."""
+    marked = characters = 0
+    for example in examples:
+        if spans := _of(example).spans:
+            characters += len(example.text)
+            reached = 0
+            for start, end, _ in spans:
+                marked += max(0, end - max(start, reached))
+                reached = max(reached, end)
+    return marked / characters if characters else None
+
+
+def is_cut(text: str, place: int) -> bool:
+    """Whether there is no end of a word between a character and the one before it."""
+    before, after = text[max(0, place - 1) : place], text[place : place + 1]
+    if not before or not after:
+        return False
+    if unicodedata.category(after).startswith("M"):  # an accent, or a vowel of its character
+        return True
+    return (before + after).isalnum() and not UNSPACED.search(before + after)
+
+
+def _of(example: Example) -> Evidence:
+    return Evidence() if example.target is None else example.target
+
+
+def _overlaps(spans: Sequence[Span]) -> Iterator[tuple[Span, Span]]:
+    """Each span with an earlier one of its label that it shares characters with; spans are sorted."""
+    furthest: dict[str, Span] = {}
+    for span in spans:
+        former = furthest.get(span.label)
+        if former is not None and span.start < former.end:
+            yield former, span
+        if former is None or span.end > former.end:
+            furthest[span.label] = span
+
+
+def _spans(count: int) -> str:
+    return f"{count:,} span{'' if count == 1 else 's'}"
+
+
+def _shown(split: Split, subject: Subject, row: int, span: Span) -> str:
+    """A span with what is around it."""
+    example = split.examples[row]
+    name = f"{split.name} row {row + 1}" if is_numbered(split, subject.splits) else split.name
+    before = example.text[max(0, span.start - EXCERPT // 4) : span.start]
+    after = example.text[span.end : span.end + EXCERPT // 4]
+    quoted = f"{before}[{shortened(example.text[span.start : span.end], EXCERPT)}]{after}"
+    return f"{name}, {span.label}: {' '.join(quoted.split())}"
+
+
+EVIDENCE_CHECKS: Final[tuple[Check, ...]] = (
+    empty_splits,
+    no_evidence,
+    one_answer,
+    unseen_labels,
+    labels_without_rows,
+    similar_labels,
+    empty_texts,
+    unknown_tokens,
+    same_tokens,
+    duplicates,
+    cut_words,
+    overlapping_spans,
+    labels_without_evidence,
+    missing_classes,
+    rare_classes,
+    small_splits,
+    label_order,
+    balance,
+    marked_share,
+    rows_without_evidence,
+    rejected_evidence,
+    evidence_beyond_window,
+    token_counts,
+)
+"""For rows with labels and their evidence."""
+
+QUICK_EVIDENCE_CHECKS: Final[tuple[Check, ...]] = (
+    empty_splits,
+    no_evidence,
+    one_answer,
+    unseen_labels,
+    empty_texts,
+    equal_rows,
+)
+"""Those that can be fatal and need no tokens."""
