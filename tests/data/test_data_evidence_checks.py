@@ -1,8 +1,10 @@
 """What `tunery check` finds in rows with labels and their evidence, and how it says so."""
 
+import json
 import random
 import tracemalloc
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from hypothesis import strategies as st
 
 from tunery.data.checks.check import inspect
 from tunery.data.checks.evidence_checks import EVIDENCE_CHECKS, QUICK_EVIDENCE_CHECKS, is_cut, share_marked
-from tunery.data.evidence import Evidence, Span
+from tunery.data.evidence import Evidence, Span, evidence_reader, spans_of
 from tunery.data.examples import Example, Split, Splits
+from tunery.data.reading.cells import BadCell
+from tunery.schema.config.data import Data
 from tunery.schema.results.finding import Finding
 
 WORDS = ("lamp", "door", "river", "stone", "bread", "cloud", "paper", "green", "seven", "quick", "table", "window")
@@ -54,6 +58,15 @@ def test_spans_that_cut_words_are_counted_and_shown() -> None:
     assert (found.level, found.split, found.count) == ("warning", "train", 1)
     assert "1 span of train (1.6 %) cut a word in two" in found.message
     assert found.examples[0].startswith(f"train row 1, a: [{start}]")
+
+
+def test_spans_without_characters_are_left_out_and_counted() -> None:
+    text = row(900).text
+    read = evidence_reader(Data(train="", label="label", evidence="spans"), exclusive=True).read
+    annotation = read({"text": text, "label": "a", "spans": [[3, 3], [9, 8], [0, 2]]})
+    assert annotation.target == Evidence((Span(0, 2, "a"),), empty=2)
+    found = findings(Example(text, labels=annotation.labels, target=annotation.target))["empty_spans"]
+    assert found.count == 2 and "2 spans of train end where they begin (row 1): they are left out" in found.message
 
 
 @pytest.mark.parametrize(
@@ -150,3 +163,25 @@ def test_a_post_of_a_hundred_thousand_words_takes_little_memory() -> None:
     tracemalloc.stop()
     assert found["cut_words"].count > 10_000 and len(found["cut_words"].examples) == 3
     assert peak < 100_000_000
+
+
+@given(st.sets(st.integers(0, 49), max_size=30))
+def test_numbers_of_characters_are_the_spans_that_mark_them(numbers: set[int]) -> None:
+    if len(numbers) == 2 and max(numbers) - min(numbers) > 1:
+        with pytest.raises(BadCell, match="for one span"):
+            spans_of(sorted(numbers), "x" * 50, label="a")
+        return
+    for cell in (sorted(numbers), json.dumps(sorted(numbers))):
+        spans = spans_of(cell, "x" * 50, label="a")
+        assert {place for span in spans for place in range(span.start, span.end)} == numbers
+        assert all(one.end < other.start for one, other in pairwise(spans))
+
+
+@pytest.mark.parametrize("span", [[9, 7], [-1, -1], [51, 51], [3, 51], [3.5, 9], ["3", 9]])
+def test_what_is_no_span_of_a_text_is_refused(span: list[int]) -> None:
+    with pytest.raises(BadCell, match="must hold spans with whole numbers 0 <= start < end <= 50"):
+        spans_of([span], "x" * 50, label="a")
+
+
+def test_other_keys_of_a_span_are_not_read() -> None:
+    assert spans_of([{"start": 1, "end": 3, "text": "xx", "label": "b"}], "xxxx", label=None) == [Span(1, 3, "b")]

@@ -33,18 +33,25 @@ class Evidence:
     """Evidence of labels that the row has, sorted by start. A label may have none."""
     rejected: tuple[Span, ...] = ()
     """What an expert says is no evidence of a label, sorted by start; the row need not have that label."""
+    empty: int = 0
+    """Spans without characters, which are left out."""
 
 
 def make_evidence(spans: Sequence[Span], rejected: Sequence[Span] = ()) -> Evidence:
     """Spans in any order; what is both evidence and rejected is evidence."""
-    return Evidence(tuple(sorted({*spans})), tuple(sorted({*rejected} - {*spans})))
+    marked = {span for span in spans if span.start < span.end}
+    refused = {span for span in rejected if span.start < span.end} - marked
+    empty = sum(span.start >= span.end for span in (*spans, *rejected))
+    return Evidence(tuple(sorted(marked)), tuple(sorted(refused)), empty)
 
 
 def spans_of(cell: Any, text: str, *, label: str | None) -> list[Span]:
-    """The spans of a text that a cell holds, in its order; none where it is empty.
+    """The spans of a text that a cell holds, in its order; none where it is empty. Some may have no characters.
 
     Args:
-        cell: a list of `[start, end]`, `[start, end, label]` or `{"start", "end", "label"}`, or a string that is one.
+        cell: a list of `[start, end]`, `[start, end, label]` or `{"start", "end", "label"}`, other keys of which are
+            not read; or numbers of characters, where a span is a run of consecutive ones; or a string that is such
+            a list.
         label: of spans that name none; None: each must name its own.
 
     Raises:
@@ -59,6 +66,8 @@ def spans_of(cell: Any, text: str, *, label: str | None) -> list[Span]:
         items = None
     if items is None:
         raise BadCell(f"{rule}, but got {_shown(cell)}")
+    if items and all(_whole(item) is not None for item in items):
+        items = _runs([int(item) for item in items])
     return [_span(item, text, label=label, rule=rule) for item in items]
 
 
@@ -115,13 +124,14 @@ def _spans_in(row: Row, column: str | None, text: str, *, label: str | None) -> 
 
 def _span(item: Any, text: str, *, label: str | None, rule: str) -> Span:
     if isinstance(item, Mapping):
-        parts = [item.get(key) for key in ("start", "end", "label")] if item.keys() <= {"start", "end", "label"} else []
+        parts = [item.get(key) for key in ("start", "end", "label")] if item.keys() >= {"start", "end"} else []
     else:
         parts = [*item] if isinstance(item, list | tuple) and len(item) in (2, 3) else []
     if not parts:
         raise BadCell(f"{rule}, but one of them is {_shown(item)}")
     start, end = (_whole(number) for number in parts[:2])
-    if start is None or end is None or not 0 <= start < end <= len(text):
+    is_empty = start is not None and end is not None and start - 1 <= end <= start  # nothing between two characters
+    if start is None or end is None or not 0 <= start <= len(text) or not (is_empty or start < end <= len(text)):
         raise BadCell(
             f"must hold spans with whole numbers 0 <= start < end <= {len(text):,}, the characters (code points, not "
             f"bytes) of the text, but got {_shown(item)}; correct it, or remove it"
@@ -133,6 +143,19 @@ def _span(item: Any, text: str, *, label: str | None, rule: str) -> Span:
             f"{_shown(item)}"
         )
     return Span(start, end, own or label or "")
+
+
+def _runs(numbers: Sequence[int]) -> list[list[int]]:
+    """Numbers of characters -> first and after the last of each run of consecutive ones."""
+    if len(numbers) == 2 and abs(numbers[1] - numbers[0]) > 1:
+        raise BadCell(f"must hold a list of spans, but got {_shown(numbers)}; write [{_shown(numbers)}] for one span")
+    runs: list[list[int]] = []
+    for number in sorted({*numbers}):
+        if runs and runs[-1][1] == number:
+            runs[-1][1] = number + 1
+        else:
+            runs.append([number, number + 1])
+    return runs
 
 
 def _whole(number: Any) -> int | None:

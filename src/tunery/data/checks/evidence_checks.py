@@ -84,6 +84,23 @@ def cut_words(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def empty_spans(subject: Subject) -> Iterator[Finding]:
+    """Spans without characters."""
+    for split in subject.splits:
+        counts = {row: empty for row, example in enumerate(split.examples, start=1) if (empty := _of(example).empty)}
+        if counts:
+            numbers = f" ({'row' if len(counts) == 1 else 'rows'} {enumerated([*map(str, counts)], NAMED)})"
+            yield Finding(
+                level="warning",
+                code="empty_spans",
+                split=split.name,
+                count=sum(counts.values()),
+                message=f"a span should hold characters, but {_spans(sum(counts.values()))} of {split.name} end where "
+                f"they begin{numbers if is_numbered(split, subject.splits) else ''}: they are left out. Where `end` is "
+                "the last character of a span, add 1 to it",
+            )
+
+
 def overlapping_spans(subject: Subject) -> Iterator[Finding]:
     """Spans of one label that share characters."""
     for split in subject.splits:
@@ -270,6 +287,7 @@ EVIDENCE_CHECKS: Final[tuple[Check, ...]] = (
     unknown_tokens,
     same_tokens,
     duplicates,
+    empty_spans,
     cut_words,
     overlapping_spans,
     labels_without_evidence,

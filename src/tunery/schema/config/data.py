@@ -52,8 +52,8 @@ class Data(Spec):
     """What separates the names where a `labels` column is a plain string (csv, tsv)."""
     evidence: str | None = None
     """Column with the spans of the text that are evidence of a label: a list of `[start, end]`, `[start, end, label]`
-    or `{"start", "end", "label"}`, or its JSON text. Characters (code points) are counted from 0; `end` is the first
-    after the span. A span without label is of the only label of its row."""
+    or `{"start", "end", "label"}`, or of the numbers of all characters, or its JSON text. Characters (code points) are
+    counted from 0; `end` is the first after the span. A span without label is of the only label of its row."""
     rejected: str | None = None
     """Column with the spans that look like evidence of a label and are not, as an expert says; written like `evidence`.
     They are learned from as such, and give no label."""
