@@ -1,5 +1,6 @@
 """Early stopping: every key of it, metrics that fall, and what is kept of the run that was stopped."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from tiny_runs import StopAt, config, write_rows
 from tunery.errors import FolderError, Interrupted
 from tunery.schema.results.direction import Direction
 from tunery.schema.results.run import CheckpointRecord, RunResult
+from tunery.terminal import Terminal
 from tunery.tracking.jsonl import read_metrics
 from tunery.train.fit import fit
 from tunery.train.loop.callbacks import FollowMetric, epochs_to_keep, epochs_without_improvement
+from tunery.train.loop.console import ConsoleProgress
 from tunery.train.predict.inference import evaluate
 
 values = st.lists(st.one_of(st.none(), st.integers(-20, 20).map(lambda n: n / 4)), max_size=12)
@@ -120,6 +123,16 @@ def test_a_run_of_auto_epochs_says_when_it_will_stop_and_that_it_did(tiny_bert: 
     whole = config(str(tiny_bert), files, train={"epochs": 2, "batch_size": 8})
     fit(whole, out=tmp_path / "whole", say=said.append)
     assert len(said) == 2, "what cannot stop early says nothing of it"
+
+
+def test_that_a_run_stopped_is_said_after_what_is_said_of_its_last_epoch(tiny_bert: Path, tmp_path: Path) -> None:
+    stderr = io.StringIO()
+    progress = ConsoleProgress(Terminal(file=stderr), title="run", objective="f1_macro")
+    train = {"epochs": 5, "batch_size": 8, "early_stopping": {"patience": 1, "min_delta": 1.0}}
+    run = config(str(tiny_bert), write_rows(tmp_path), train=train)
+    fit(run, [progress], out=tmp_path / "run", say=progress.say)
+    *_, epoch, stopped = stderr.getvalue().splitlines()
+    assert epoch.startswith("run: epoch 2/5") and stopped.startswith("run: stopped after epoch 2")
 
 
 def test_a_run_that_was_begun_with_a_patience_of_20_goes_on_with_that_and_with_nothing_else(

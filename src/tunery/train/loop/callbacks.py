@@ -205,8 +205,11 @@ class StopEarly(TrainerCallback):
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Stop after this epoch if the rule says so."""
+        control.should_training_stop |= self.is_over(state.global_step)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Say that the rule ended training, after all that others say of the epoch."""
         if self.is_over(state.global_step) and state.global_step < state.max_steps:
-            control.should_training_stop = True
             self._say(f"stopped after epoch {state.epoch:g}: {self._patience} epochs without a better {self._name}")
 
     def is_over(self, step: int) -> bool:
