@@ -251,12 +251,13 @@ try:
     ensemble(folder / "study", folder / "both", method="mean", trials=[0, 1])
 except ModelError as error:
     refused = str(error)
-not_probed = []
-for other in ({"model": {**document["model"], "head": {"kind": "linear", "init": "probe"}}}, {"peft": "probe"}):
+no_logits = []
+probe_first = {"model": {**document["model"], "head": {"kind": "linear", "init": "probe"}}}
+for other in (probe_first, {"peft": "probe"}, {"peft": "tfidf"}, {"peft": "majority"}):
     try:
-        fit(validate({**document, **other}), out=folder / "probed")
+        fit(validate({**document, **other}), out=folder / "no_logits")
     except ModelError as error:
-        not_probed.append(str(error))
+        no_logits.append(str(error))
 print(json.dumps({
     "objective": [result.objective.name, result.objective.value],
     "metrics": sorted(result.metrics.validation),
@@ -270,7 +271,7 @@ print(json.dumps({
     "study_notes": study.notes,
     "ensembles": [gain.method for gain in study.ensembles],
     "refused": refused,
-    "not_probed": [*not_probed, (folder / "probed").exists()],
+    "no_logits": [*no_logits, (folder / "no_logits").exists()],
 }))
 """
 
@@ -289,9 +290,9 @@ def test_a_third_task_goes_the_whole_way(tiny_bert: Path, tmp_path: Path) -> Non
     assert "no ensemble by 'mean': answers of several models of task 'spans' cannot become one" in notes
     assert "--method soup takes the mean of their weights" in told["refused"]
     asks = "gives one vector of logits a text, but this task asks the model for label, evidence"
-    assert told["not_probed"] == [
+    assert told["no_logits"] == [
         f"model.head.init=probe {asks}; take model.head.init=random",
-        f"peft.method=probe {asks}; take peft.method=lora",
+        *(f"peft.method={method} {asks}; take peft.method=lora" for method in ("probe", "tfidf", "majority")),
         False,
     ]
     card: Mapping[str, Any] = json.loads((tmp_path / "run" / "best" / CARD).read_text())

@@ -102,10 +102,13 @@ def fit(
             data = prepared.record()
             refuse_other_data(root, data)
             if type(config.peft) in TEXT_MODELS:
+                setting = f"peft.method={config.peft.method}"
+                label_numbers = prepared.required_label_numbers(setting, remedy="peft.method=lora")
                 with run_lock(folder.path, document, record="result.json", data=data, root=root):
                     return fit_text_run(
                         config,
                         prepared,
+                        label_numbers,
                         store,
                         folder,
                         is_trial=is_trial,

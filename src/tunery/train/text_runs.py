@@ -33,16 +33,20 @@ TEXT_MODELS: Final[dict[type[Spec], Fit]] = {
 """Texts, their labels as numbers, how many labels there are and a seed become a model."""
 
 
-def fit_text(spec: Peft, prepared: Prepared, *, seed: int) -> TextModel:
-    """The model without a neural network that `spec` names, of a task with one vector of logits a text."""
-    numbers = prepared.required_label_numbers(f"peft.method={spec.method}", remedy="peft.method=lora")
+def fit_text(spec: Peft, prepared: Prepared, label_numbers: Array, *, seed: int) -> TextModel:
+    """The model without a neural network that `spec` names.
+
+    Args:
+        label_numbers: of the training rows.
+    """
     texts = texts_of(prepared.splits.train.examples)
-    return TEXT_MODELS[type(spec)](texts, numbers, len(prepared.task.labels), seed)
+    return TEXT_MODELS[type(spec)](texts, label_numbers, len(prepared.task.labels), seed)
 
 
 def fit_text_run(
     config: RunConfig,
     prepared: Prepared,
+    label_numbers: Array,
     store: StudyStore,
     folder: RunFolder,
     *,
@@ -54,16 +58,14 @@ def fit_text_run(
     """Fit, score, export and record.
 
     Args:
+        label_numbers: of the training rows.
         is_trial: as in `conclude`.
         texts: as in `conclude`.
         baselines: as in `conclude`.
-
-    Raises:
-        ModelError: the task asks for something else than one vector of logits a text.
     """
     task = prepared.task
     with clock.phase("train"):
-        model = fit_text(config.peft, prepared, seed=config.seed)
+        model = fit_text(config.peft, prepared, label_numbers, seed=config.seed)
     with clock.phase("evaluate"):
         answers = TextNetwork(model, task=task).answers(prepared.splits.validation.examples)
         metrics = score(task, answers, prepared.truth["validation"])

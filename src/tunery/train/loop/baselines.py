@@ -73,7 +73,7 @@ def _measured(
         began = time.perf_counter()
         rows = _some_rows(numbers, probe_rows, seed=config.seed) if method == "probe" else np.arange(len(numbers))
         try:
-            answers = _fitted(baseline_config(config, method), prepared, store, rows)
+            answers = _fitted(baseline_config(config, method), prepared, numbers, store, rows)
         except ModelError as error:
             say(f"no {method} beside this run: {error}")
             continue
@@ -103,9 +103,11 @@ def _some_rows(numbers: Array, most: int, *, seed: int) -> npt.NDArray[np.int64]
     return np.sort(by_kind[np.arange(most) * len(numbers) // most])
 
 
-def _fitted(config: RunConfig, prepared: Prepared, store: StudyStore, rows: npt.NDArray[np.int64]) -> _Answers:
+def _fitted(
+    config: RunConfig, prepared: Prepared, label_numbers: Array, store: StudyStore, rows: npt.NDArray[np.int64]
+) -> _Answers:
     if isinstance(config.peft, WITHOUT_NETWORK):
-        network = TextNetwork(fit_text(config.peft, prepared, seed=config.seed), task=prepared.task)
+        network = TextNetwork(fit_text(config.peft, prepared, label_numbers, seed=config.seed), task=prepared.task)
         return lambda split: network.answers(getattr(prepared.splits, split).examples)
     run = assemble(with_resolved_head(config, prepared), prepared)
     fit_head(run, store, rows)
