@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from tunery.errors import ConfigError, Problem, did_you_mean
 from tunery.schema.config.baselines import BASELINES
-from tunery.schema.config.peft import method_name
+from tunery.schema.config.peft import method_name, renamed_method
 from tunery.schema.config.run import RunConfig, far_rates
 from tunery.schema.reading.document import Document, normalise, override, validate
-from tunery.schema.reading.fields import TAGS, members, recorded_name, tag_of, written_name
+from tunery.schema.reading.fields import TAGS, members, recorded_name, tag_of, written_names
 from tunery.schema.space.sampled import with_domains
 
 _LIBRARY: Final = "peft"
@@ -141,17 +141,12 @@ def _assignment(text: str) -> _Assignment:
 
 def recorded_method(name: str) -> str:
     """The name by which records and folders know a method: `none` for `full`."""
-    method, *values = name.split(" ", 1)
-    return " ".join([str(recorded_name(method, _METHODS)), *values])
+    return renamed_method(name, lambda method: str(recorded_name(method, _METHODS)))
 
 
 def written_methods(names: Iterable[str]) -> list[str]:
     """The names by which people ask for methods."""
-    parts = [name.split(" ", 1) for name in names]
-    return [
-        " ".join([written_name(_METHODS[method]) if method in _METHODS else method, *values])
-        for method, *values in parts
-    ]
+    return [renamed_method(name, lambda method: str(written_names(method, _METHODS))) for name in names]
 
 
 def patch_of(name: str) -> Document | None:

@@ -99,7 +99,8 @@ class Multilabel(LabelTask):
         if self._fixed is not None:
             return self.state_at(self._fixed)
         is_true = truth["labels"] > 0
-        thresholds = _tuned(sigmoid(finite(answers["logits"])), is_true, few=is_true.sum(axis=0) < FEW)
+        own, shared = _threshold_groups(is_true.sum(axis=0))
+        thresholds = _tuned(sigmoid(finite(answers["logits"])), is_true, own=own, shared=shared)
         return {"thresholds": thresholds.tolist()}
 
     def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
@@ -108,12 +109,13 @@ class Multilabel(LabelTask):
         if self._fixed is not None:
             return self.score(answers, truth, state)
         probabilities, is_true = sigmoid(finite(answers["logits"])), truth["labels"] > 0
-        few = is_true.sum(axis=0) < FEW
+        own, shared = _threshold_groups(is_true.sum(axis=0))
         fold = row_generator(0, epoch=0, row=0, purpose="folds").permutation(len(is_true)) % FOLDS
         given = np.zeros_like(is_true)
         for number in range(FOLDS):
-            own, others = fold == number, fold != number
-            given[own] = probabilities[own] >= _tuned(probabilities[others], is_true[others], few=few)
+            part, others = fold == number, fold != number
+            thresholds = _tuned(probabilities[others], is_true[others], own=own, shared=shared)
+            given[part] = probabilities[part] >= thresholds
         return self._metrics(answers, truth, given=given, thresholds=self._thresholds(state))
 
     def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
@@ -171,10 +173,10 @@ class Multilabel(LabelTask):
         """That of each label with enough rows, and the one that the others share where they have enough together."""
         if spec.threshold != "tuned":
             return ()
-        per_label = metrics["per_label"]
-        few = [label for label, row in per_label.items() if row["support"] < FEW]
-        groups = [*([label] for label in per_label if label not in few), *([few] if few else [])]
-        thresholds = (_fitted({label: per_label[label] for label in group}) for group in groups)
+        per_label = [*metrics["per_label"].items()]
+        own, shared = _threshold_groups(np.array([row["support"] for _, row in per_label]))
+        groups = [*([label] for label in own), *([shared] if shared else [])]
+        thresholds = (_fitted(dict(per_label[label] for label in group)) for group in groups)
         return [threshold for threshold in thresholds if threshold.support >= FEW]
 
     @staticmethod
@@ -200,11 +202,21 @@ def _fitted(per_label: Mapping[str, Mapping[str, Any]]) -> FittedThreshold:
     return FittedThreshold(tuple(per_label), next(iter(rows))["threshold"], f1, support)
 
 
-def _tuned(probabilities: Floats, is_true: Bools, *, few: Bools) -> Floats:
-    """A threshold for each label (labels,); one for all labels that have `few` positive rows (labels,)."""
-    pool = few if is_true[:, few].sum() >= FEW else np.ones_like(few)
-    shared = matching_threshold(probabilities[:, pool].ravel(), is_true[:, pool].ravel(), otherwise=UNTUNED)
-    thresholds = np.full(len(few), shared)
-    for k in np.flatnonzero(~few):
-        thresholds[k] = best_threshold(probabilities[:, k], is_true[:, k], otherwise=shared)
+def _threshold_groups(support: Array) -> tuple[list[int], list[int]]:
+    """Numbers of the labels that have a threshold of their own, and of those that share one.
+
+    Args:
+        support: rows of validation that have each label, (labels,).
+    """
+    return np.flatnonzero(support >= FEW).tolist(), np.flatnonzero(support < FEW).tolist()
+
+
+def _tuned(probabilities: Floats, is_true: Bools, *, own: Sequence[int], shared: Sequence[int]) -> Floats:
+    """A threshold for each label (labels,). Where those that share one have too few rows together, it is that of all
+    labels."""
+    pool = shared if is_true[:, shared].sum() >= FEW else range(is_true.shape[1])
+    common = matching_threshold(probabilities[:, pool].ravel(), is_true[:, pool].ravel(), otherwise=UNTUNED)
+    thresholds = np.full(is_true.shape[1], common)
+    for k in own:
+        thresholds[k] = best_threshold(probabilities[:, k], is_true[:, k], otherwise=common)
     return thresholds

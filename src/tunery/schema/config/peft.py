@@ -1,5 +1,6 @@
 """Which parameters are trained in place of all: the parameter-efficient methods."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
@@ -25,10 +26,16 @@ class NoPeft(Spec):
     default_lr: ClassVar[float] = 5e-5
 
 
+def renamed_method(name: str, rename: Callable[[str], str]) -> str:
+    """A method's name after `rename`. What a comparison adds to it stays: `none model.name=a` becomes
+    `full model.name=a`."""
+    method, *values = name.split(" ", 1)
+    return " ".join([rename(method), *values])
+
+
 def method_name(recorded: str) -> str:
     """What a person reads for the name of a method in a record: pages, tables and sentences take it from here."""
-    method, *values = recorded.split(" ", 1)  # a comparison over further keys: `none model.name=a`
-    return " ".join(["full fine-tuning" if method == "none" else method, *values])
+    return renamed_method(recorded, lambda method: "full fine-tuning" if method == "none" else method)
 
 
 class LowRank(Spec):
