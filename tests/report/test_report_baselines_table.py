@@ -21,6 +21,7 @@ PROBE = Baseline(
     train_rows=20_000,
     gain=Gain(split="validation", difference=-0.0077),
 )
+SAME = MAJORITY.model_copy(update={"gain": Gain(split="test", difference=0.0, low=0.0, high=0.0)})
 UNKNOWN = PROBE.model_copy(update={"method": "tfidf", "metrics": Metrics(), "gain": None, "train_rows": None})
 
 
@@ -36,6 +37,8 @@ def test_every_simple_model_has_a_row_and_the_run_the_last() -> None:
         *("tfidf", "logistic regression on TF-IDF", "–", "–", "2.0 min", "–"),
         *("this run", "0.8423", "0.8323", "5.6 min"),
     ]
+    same = Page(baselines_section((SAME,), compared, objective="f1_macro") or "").text_of("td")
+    assert same[same.index("0.3 s") + 1] == "the same answers"
     assert baselines_section((), compared, objective="f1_macro") is None
 
 

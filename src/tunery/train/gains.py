@@ -38,11 +38,10 @@ def baseline_notes(baselines: Sequence[Baseline], metrics: Metrics, config: RunC
         if baseline.method == "majority":
             certain = gain.low is None or gain.high is None or not gain.low <= 0 <= gain.high
             if not (certain and is_better(gain.difference, 0.0, direction=direction)):
-                reach = "" if gain.low is None else f" [{gain.low:+.3f}, {gain.high:+.3f}]"
-                yield (
-                    f"not surely better than the most frequent labels alone (peft=majority): {gain.split} {name} "
-                    f"{gain.difference:+.3f}{reach}"
-                )
+                interval = "" if gain.low is None else f" [{gain.low:+.3f}, {gain.high:+.3f}]"
+                adds = f"{gain.split} {name} {gain.difference:+.3f}{interval}"
+                adds = f"the same answers on {gain.split}" if gain.is_none else adds
+                yield f"not surely better than the most frequent labels alone (peft=majority): {adds}"
         elif is_better(theirs, ours, direction=direction):
             yield (
                 f"peft={baseline.method} is better on validation: {name} {theirs:.3f} in {baseline.seconds:.0f} s, "

@@ -57,6 +57,8 @@ def _row(baseline: Baseline, objective: str) -> Html:
 def _gain_cell(gain: Gain | None) -> Html:
     if gain is None:
         return number_cell(None)
+    if gain.is_none:
+        return tag("td", "the same answers", class_="n")
     below = interval(gain.low, gain.high, signed)
     if gain.split == "validation":
         below = "on validation"

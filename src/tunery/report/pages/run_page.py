@@ -110,9 +110,8 @@ def _tiles(result: RunResult, storage: Storage | None) -> Html:
 
 
 def _baselines(result: RunResult) -> Html | None:
-    name, cost = result.objective.name, result.seconds
-    test = (result.metrics.test or {}).get(name)
-    compared = Compared("this run", result.objective.value, test, seconds=cost.load + cost.train + cost.evaluate)
+    name, test = result.objective.name, (result.metrics.test or {}).get(result.objective.name)
+    compared = Compared("this run", result.objective.value, test, seconds=result.seconds.to_fit_and_score)
     return baselines_section(result.baselines, compared, objective=name)
 
 

@@ -20,9 +20,10 @@ def baseline_sentences(
             continue
         metrics = baseline.metrics.validation if gain.split == "validation" else baseline.metrics.test or {}
         reached = f"{metric_name(objective)} {score(metrics.get(objective))} on {gain.split}"
-        reach = "" if gain.low is None else f" [{signed(gain.low)}, {signed(gain.high)}]"
-        more = 0.0 if cost is None else cost.load + cost.train + cost.evaluate - baseline.seconds
+        interval = "" if gain.low is None else f" [{signed(gain.low)}, {signed(gain.high)}]"
+        adds = "gives the same answers" if gain.is_none else f"adds {signed(gain.difference)}{interval}"
+        more = 0.0 if cost is None else cost.to_fit_and_score - baseline.seconds
         price = f" for {duration(more)} more" if more > 0 else ""
         some = "" if baseline.train_rows is None else f" (fitted to {baseline.train_rows:,} training rows)"
         took = duration(baseline.seconds)
-        yield f"{baseline.method}{some}: {reached} in {took}; {subject} adds {signed(gain.difference)}{reach}{price}"
+        yield f"{baseline.method}{some}: {reached} in {took}; {subject} {adds}{price}"

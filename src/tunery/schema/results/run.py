@@ -30,6 +30,11 @@ class Seconds(Record):
     evaluate: float = 0.0
     total: float = 0.0
 
+    @property
+    def to_fit_and_score(self) -> float:
+        """What is compared with `Baseline.seconds`: without simple models and export."""
+        return self.load + self.train + self.evaluate
+
 
 class Memory(Record):
     """Peak memory of the process while it trained and validated; export and test are not in it."""
@@ -132,6 +137,11 @@ class Gain(Record):
     low: float | None = None
     high: float | None = None
     """95 % interval over the choice of test rows; null where there is none."""
+
+    @property
+    def is_none(self) -> bool:
+        """Whether no choice of test rows makes a difference: both give the same answers."""
+        return self.difference == self.low == self.high == 0
 
 
 class Baseline(Record):
