@@ -184,7 +184,7 @@ def _items_of_features(study: _Study) -> Iterator[StoredItem]:
         if is_temporary(Path(entry)):
             yield _entry(study, entry, kind="orphan", why=_LEFT)
         elif digest_in(entry.name) is not None:
-            yield _entry(study, entry, kind="features", why=f"what a frozen model gives of rows{study.title}")
+            yield _entry(study, entry, kind="features", why=f"kept until the end{study.title}: can be computed again")
         else:
             yield _entry(study, entry, kind="records", why=_FOREIGN)
 
