@@ -17,9 +17,18 @@ from model_answers import labels_of
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.export import export, export_merged
-from tunery.model.heads.heads import ACTIVATIONS
+from tunery.model.heads.layers import ACTIVATIONS
 from tunery.schema.config.freeze import FreezeToAdapter, NoFreeze
-from tunery.schema.config.model import Head, LinearHead, MlpHead, Model, NativeHead, Pooling
+from tunery.schema.config.model import (
+    LEARNED_POOLINGS,
+    GatedHead,
+    Head,
+    LinearHead,
+    MlpHead,
+    Model,
+    NativeHead,
+    Pooling,
+)
 from tunery.schema.config.peft import (
     AdaLora,
     BitFit,
@@ -37,7 +46,11 @@ from tunery.schema.config.peft import (
 from tunery.schema.config.task import TokenOutput
 
 HEADS: dict[str, Head] = {
-    **{f"linear-{pooling}": LinearHead(pooling=pooling) for pooling in get_args(Pooling)},
+    **{
+        f"linear-{pooling}": LinearHead(pooling=pooling)
+        for pooling in get_args(Pooling)
+        if pooling not in LEARNED_POOLINGS
+    },
     **{f"mlp-{name}": MlpHead(hidden=8, activation=name, pooling="last") for name in ACTIVATIONS},  # type: ignore[arg-type]
 }
 TEXTS = [
@@ -191,6 +204,11 @@ def edit(path: Path, **values: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
+def built_with(base: Path, head: Head) -> tuple[Built, Model]:
+    spec = Model(name=str(base), head=head)
+    return make(spec, NoPeft()), spec
+
+
 def test_a_folder_that_would_answer_something_else_claims_nothing(tiny_bert: Path, tmp_path: Path) -> None:
     """transformers puts an adapter on the newest revision of its base, in full precision."""
     linear = Model(name=str(tiny_bert), head=LinearHead())
@@ -200,6 +218,8 @@ def test_a_folder_that_would_answer_something_else_claims_nothing(tiny_bert: Pat
     built = make(linear, lora)
     cases: dict[str, tuple[Built, Model, Any]] = {
         "native": (make(native, full), native, full),
+        "pooling": (*built_with(tiny_bert, LinearHead(pooling="attention")), full),
+        "layers": (*built_with(tiny_bert, GatedHead(hidden=8)), full),
         "two outputs": (build(linear, outputs=two_outputs, peft=full, freeze=NoFreeze()), linear, full),
         "quantised": (built, quantised, lora),
         "revision": (replace(built, base=replace(built.base, revision="v1")), linear, lora),

@@ -62,4 +62,4 @@ def test_other_heads_stay_as_they_are() -> None:
 def test_the_last_token_is_the_last_real_one() -> None:
     states = torch.arange(12.0).reshape(2, 3, 2)
     mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
-    assert POOLINGS["last"](states, mask).tolist() == [[2.0, 3.0], [10.0, 11.0]]
+    assert POOLINGS["last"](2)((states,), mask).tolist() == [[2.0, 3.0], [10.0, 11.0]]

@@ -1,6 +1,5 @@
 """Pooling, and the heads of our own."""
 
-from itertools import product
 from typing import Any, get_args
 
 import pytest
@@ -8,9 +7,23 @@ import torch
 from torch import nn
 
 from tunery.errors import ModelError
-from tunery.model.heads.heads import ACTIVATIONS, HEADS, HeadedModel, answers_of, loading_of, make_heads
+from tunery.model.heads.coupling import COUPLINGS
+from tunery.model.heads.evidence import EVIDENCE_HEADS
+from tunery.model.heads.heads import HEADS, HeadedModel, answers_of, loading_of, make_heads
+from tunery.model.heads.layers import ACTIVATIONS, LAYERS
 from tunery.model.heads.pooling import POOLINGS
-from tunery.schema.config.model import AutoHead, Head, LinearHead, MlpHead, NativeHead, Pooling
+from tunery.schema.config.model import (
+    Activation,
+    AutoHead,
+    Coupling,
+    EvidenceHead,
+    Head,
+    LinearHead,
+    MlpHead,
+    Model,
+    NativeHead,
+    Pooling,
+)
 from tunery.schema.config.task import LabelOutput, Output, TokenOutput
 from tunery.schema.reading.fields import alternatives
 
@@ -20,29 +33,34 @@ def outputs(labels: int) -> dict[str, Output]:
 
 
 def test_tables_and_unions_list_the_same_members() -> None:
-    ours = set(alternatives(Head)) - {AutoHead, NativeHead}
-    assert set(HEADS) == set(product(get_args(Output), ours))
+    assert set(HEADS) == set(get_args(Output))
+    assert set(LAYERS) == set(alternatives(Head)) - {AutoHead, NativeHead}
+    assert set(EVIDENCE_HEADS) == set(alternatives(EvidenceHead))
+    assert set(COUPLINGS) == set(alternatives(Coupling))
     assert set(POOLINGS) == set(get_args(Pooling))
-    assert set(ACTIVATIONS) == set(get_args(MlpHead.model_fields["activation"].annotation))
+    assert set(ACTIVATIONS) == set(get_args(Activation))
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_padding_changes_nothing(pooling: str) -> None:
-    states = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
+    states = torch.randn(2, 2, 5, 4, generator=torch.Generator().manual_seed(0)).unbind()
     mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
-    noise = torch.where(mask.unsqueeze(-1) == 1, states, torch.full_like(states, 1e6))
-    assert torch.equal(POOLINGS[pooling](states, mask), POOLINGS[pooling](noise, mask))
+    noise = tuple(torch.where(mask.unsqueeze(-1) == 1, layer, torch.full_like(layer, 1e6)) for layer in states)
+    pool = POOLINGS[pooling](4)  # type: ignore[index]
+    assert torch.equal(pool(states, mask), pool(noise, mask))
 
 
 def test_mean_is_the_mean_over_real_tokens() -> None:
-    states = torch.arange(6.0).reshape(1, 3, 2)
-    assert torch.equal(POOLINGS["mean"](states, torch.tensor([[1, 1, 0]])), torch.tensor([[1.0, 2.0]]))
-    assert torch.equal(POOLINGS["cls"](states, torch.tensor([[1, 1, 0]])), torch.tensor([[0.0, 1.0]]))
+    states = (torch.full((1, 3, 2), 4.0), torch.arange(6.0).reshape(1, 3, 2))
+    expected = {"mean": [1.0, 2.0], "attention": [1.0, 2.0], "last_2_layer_mix": [2.5, 3.0], "cls": [0.0, 1.0]}
+    for name, pooled in expected.items():
+        pool = POOLINGS[name](2)  # type: ignore[index]
+        assert pool(states, torch.tensor([[1, 1, 0]])).tolist() == [pooled], name
 
 
 def test_heads_are_what_the_spec_says() -> None:
     spec = MlpHead(hidden=7, activation="tanh")
-    heads = make_heads(spec, outputs(3), width=5, dropout=0.25)
+    heads = make_heads(Model(head=spec), outputs(3), width=5, dropout=0.25)
     assert heads is not None
     head: Any = heads["labels"]
     layers = [type(layer) for layer in head.layers.children()]
@@ -59,7 +77,7 @@ class Backbone(nn.Module):
 def test_every_output_has_a_head_and_answers_by_its_name() -> None:
     asked = {**outputs(4), "tokens": TokenOutput(labels=("a", "b"))}
     for spec in (LinearHead(), MlpHead(hidden=6)):
-        heads = make_heads(spec, asked, width=5)
+        heads = make_heads(Model(head=spec), asked, width=5)
         assert heads is not None
         batch = {"input_ids": torch.ones(2, 3), "attention_mask": torch.ones(2, 3)}
         answers = answers_of(HeadedModel(Backbone(), heads), batch, asked)

@@ -56,7 +56,7 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"model": {"head": {"pooling": "mean"}}},
-        "model.head.kind: required, because pooling belongs to linear or mlp; write, for example",
+        "model.head.kind: required, because pooling belongs to linear or mlp or mlp_residual or",
     ),
     (
         {"optim": {"name": "adamw", "momentum": 0.9}},

@@ -24,6 +24,8 @@ from tunery.model.backbones.freeze import PretrainedModules
 from tunery.model.backbones.freeze import freeze as apply_freeze
 from tunery.model.backbones.structure import ModelStructure, find_layers
 from tunery.model.heads.auto import resolved_head
+from tunery.model.heads.criteria import CriteriaHead
+from tunery.model.heads.descriptions import description_states
 from tunery.model.heads.heads import PooledHead, assemble, loading_of, make_heads
 from tunery.model.heads.pooling import first_token
 from tunery.model.peft.method import LoadedBase, RankAllocator, Wrapped
@@ -32,7 +34,7 @@ from tunery.model.trial_pass import check_answers
 from tunery.schema.config.freeze import Freeze, frozen_in_eval
 from tunery.schema.config.model import Model
 from tunery.schema.config.peft import Peft
-from tunery.schema.config.task import LabelOutput, Outputs
+from tunery.schema.config.task import CriteriaOutput, LabelOutput, Outputs
 
 BACKBONE = "backbone."
 """Where the pretrained part is within a `HeadedModel`."""
@@ -119,7 +121,11 @@ def build(
     tokenizer = tokenizer or load_tokenizer(base)
     spec = spec.model_copy(update={"head": resolved_head(spec.head, base)})
     loaded, fresh = load_base(spec, base=base, outputs=outputs, tokenizer=tokenizer, dropout=dropout)
-    heads = make_heads(spec.head, outputs, width=loaded.model.config.hidden_size, dropout=dropout.head)
+    heads = make_heads(spec, outputs, width=loaded.model.config.hidden_size, dropout=dropout.head)
+    for name, output in outputs.items():
+        if heads is not None and isinstance(output, CriteriaOutput):
+            described = description_states(loaded.backbone, tokenizer, output, max_length=spec.max_length)
+            cast(CriteriaHead, heads[name]).start_from(described)
     fresh_inside = frozenset(name.removeprefix(loaded.prefix) for name in fresh if name.startswith(loaded.prefix))
     unfrozen = apply_freeze(freeze, loaded.backbone, loaded.structure, fresh=fresh_inside)
     whole = (*loaded.trained_whole, *(loaded.prefix + name for name in unfrozen))

@@ -18,7 +18,7 @@ from tunery.model.peft.methods import METHODS
 from tunery.model.sentence_modules import write_sentence_modules
 from tunery.schema.config.model import Model
 from tunery.schema.config.peft import NoPeft, Peft
-from tunery.schema.config.task import Outputs
+from tunery.schema.config.task import CriteriaOutput, Outputs
 
 HEAD_CONFIG = "head.json"
 HEAD_WEIGHTS = "head.safetensors"
@@ -32,8 +32,8 @@ def export(
     """Write the model as others read it.
 
     `config.json` + `model.safetensors` for full and frozen training, what the method writes for PEFT; the tokenizer;
-    `head.json` with the outputs; for tunery's own heads `head.safetensors`, and the modules of sentence-transformers
-    where `AutoModel.from_pretrained` reads the rest as it was trained.
+    `head.json` with the outputs and the specs of their layers; for tunery's own heads `head.safetensors`, and the
+    modules of sentence-transformers where `AutoModel.from_pretrained` reads the rest as it was trained.
     """
     method = METHODS[type(peft)]
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,8 +118,9 @@ def _write_rest(
 ) -> None:
     with quiet():
         tokenizer.save_pretrained(folder)
+    of_evidence = ("evidence_head", "coupling") if any(isinstance(o, CriteriaOutput) for o in outputs.values()) else ()
     document = {
-        "head": spec.head.model_dump(),
+        **{key: getattr(spec, key).model_dump() for key in ("head", *of_evidence)},
         "outputs": {name: output.model_dump() for name, output in outputs.items()},
     }
     (folder / HEAD_CONFIG).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -150,7 +151,7 @@ def _read(
         require_weights(source, base)
     loaded, _ = load_base(spec, base=source, outputs=outputs, tokenizer=tokenizer, complete=whole)
     model = METHODS[type(method)].load(method, loaded, folder)
-    heads = make_heads(spec.head, outputs, width=loaded.model.config.hidden_size)
+    heads = make_heads(spec, outputs, width=loaded.model.config.hidden_size)
     if heads is not None:
         _load_heads(heads, folder)
     return method, model, heads

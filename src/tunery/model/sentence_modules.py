@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tunery.model.heads.heads import PooledHead
-from tunery.schema.config.model import LinearHead, MlpHead, Model, Pooling
+from tunery.schema.config.model import LEARNED_POOLINGS, LinearHead, MlpHead, Model, Pooling
 
 _FLAGS: Final[dict[Pooling, str]] = {
     "cls": "pooling_mode_cls_token",
@@ -25,8 +25,8 @@ def write_sentence_modules(
     """Write beside an exported backbone what `SentenceTransformer(folder)` needs for its `encode` to give the logits.
 
     A `Dense` module for each linear layer of the head holds a copy of its weights; `load_exported` reads
-    `head.safetensors`. Nothing is written where `encode` could not answer: for a head of the architecture's own, more
-    than one output, or an output of tokens.
+    `head.safetensors`. Nothing is written where `encode` could not answer: for a head of the architecture's own or of
+    other layers, a pooling with parameters, more than one output, or an output of tokens.
 
     Args:
         folder: what `AutoModel.from_pretrained` reads as the trained backbone.
@@ -34,6 +34,8 @@ def write_sentence_modules(
     """
     head, *others = heads.values() if heads is not None else (None,)
     if others or not isinstance(head, PooledHead) or not isinstance(spec.head, LinearHead | MlpHead):
+        return
+    if spec.head.pooling in LEARNED_POOLINGS:
         return
     dense = list(_dense(head.layers))
     width = dense[0][0].in_features

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ _TOLERANCE = 1e-3
 """Largest difference between answers that count as equal, as a share of the largest logit; float32 needs 1e-5."""
 _FAILURES = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, AssertionError, NotImplementedError)
 
-_COLUMNS = ("input_ids", "token_type_ids")
+TOKEN_COLUMNS: Final = ("input_ids", "token_type_ids")
+"""Of what a tokenizer makes of a text, what models read."""
 
 Row = Mapping[str, Sequence[int]]
 """What a tokenizer makes of one text: `input_ids`, and `token_type_ids` where the model asks for them."""
@@ -41,7 +43,7 @@ def check_answers(
         outputs: what it answers.
         config: of the pretrained part.
         max_length: tokens of the longer text at most.
-        cls: outputs whose head reads the first token alone.
+        cls: answers whose head reads the first token alone.
 
     Raises:
         ModelError: the model does not run, its answer to a text depends on how far that is padded, or its first token
@@ -59,8 +61,8 @@ def check_answers(
                 f"the model must answer a text of a few words, but this {config.model_type!r} model does not "
                 f"({reason_of(error)}); take another peft.method, or another model"
             ) from error
-    for name in outputs:
-        _refuse_read_padding(alone[name][0], beside[name], tokens=len(short["input_ids"]), config=config)
+    for name in alone:
+        _refuse_read_padding(alone[name][0], beside[name], config=config)
     if len(long["input_ids"]) > 1 and any(torch.equal(beside[name][1], changed[name][1]) for name in cls):
         raise ModelError(
             "model.head.pooling=cls needs a model whose first token sees the whole text, but that of this "
@@ -69,13 +71,9 @@ def check_answers(
         )
 
 
-def _refuse_read_padding(alone: Tensor, beside: Tensor, *, tokens: int, config: PretrainedConfig) -> None:
-    """Compare one output for a text alone with that for the first of two texts.
-
-    Args:
-        tokens: of that text; what follows them in an output of tokens is about padding.
-    """
-    first = beside[0][:tokens] if beside.dim() > 2 else beside[0]
+def _refuse_read_padding(alone: Tensor, beside: Tensor, *, config: PretrainedConfig) -> None:
+    """Compare one answer to a text alone with that to the first of two texts: what this has more is about padding."""
+    first = beside[0][tuple(slice(size) for size in alone.shape)]
     gap, largest = float((alone - first).abs().max()), float(max(alone.abs().max(), beside.abs().max()))
     if not gap <= _TOLERANCE * largest:
         raise ModelError(
@@ -112,9 +110,9 @@ def _refuse_sparse_blocks(config: PretrainedConfig, max_length: int) -> None:
 def _answers(
     module: nn.Module, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, outputs: Outputs
 ) -> dict[str, Tensor]:
-    """Every output; the rows are padded on the right, as in training."""
+    """Every answer by its name; the rows are padded on the right, as in training."""
     device = next(module.parameters()).device
-    columns = {name: [torch.tensor(row[name]) for row in rows] for name in rows[0] if name in _COLUMNS}
+    columns = {name: [torch.tensor(row[name]) for row in rows] for name in rows[0] if name in TOKEN_COLUMNS}
     columns["attention_mask"] = [torch.ones_like(ids) for ids in columns["input_ids"]]
     padding = {"input_ids": int(tokenizer.pad_token_id)}
     batch = {

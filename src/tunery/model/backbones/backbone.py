@@ -30,7 +30,7 @@ from tunery.model.backbones.hub import folder_of, weight_files
 from tunery.model.backbones.quantization import loading_options, make_trainable
 from tunery.model.backbones.structure import find_layers
 from tunery.model.heads.heads import Loading
-from tunery.schema.config.task import LabelOutput, Outputs
+from tunery.schema.config.task import CriteriaOutput, LabelOutput, Outputs
 from tunery.schema.reading.json_text import NotJson, parse_json
 from tunery.schema.reading.utf8 import NotUtf8, decode_utf8
 from tunery.schema.sizes import size_text
@@ -92,7 +92,8 @@ def load_config(base: Base, *, outputs: Outputs, tokenizer: PreTrainedTokenizerB
     """
     tokenizer = tokenizer or load_tokenizer(base)
     settings: dict[str, Any] = {}
-    if (output := next((output for output in outputs.values() if isinstance(output, LabelOutput)), None)) is not None:
+    of_texts = (output for output in outputs.values() if isinstance(output, LabelOutput | CriteriaOutput))
+    if (output := next(of_texts, None)) is not None:
         settings = {
             "id2label": dict(enumerate(output.labels)),
             "label2id": {label: number for number, label in enumerate(output.labels)},

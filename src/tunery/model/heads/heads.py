@@ -2,22 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, final
+from functools import partial
+from typing import Any, Final, cast, final
 
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 
 from tunery.errors import ModelError
 from tunery.model.backbones.dropout import OWN_HEAD, Dropouts, set_all_dropouts, set_backbone_dropouts
-from tunery.model.heads.pooling import POOLINGS, Pool
-from tunery.schema.config.model import Head, LinearHead, MlpHead, NativeHead
-from tunery.schema.config.task import LabelOutput, Output, Outputs, TokenOutput
-from tunery.schema.spec import Spec
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "silu": nn.SiLU, "relu": nn.ReLU, "tanh": nn.Tanh}
-
-WEIGHT_STD = 0.02
-"""Standard deviation of new weights, as the BERT family draws them (Devlin et al. 2018, released code)."""
+from tunery.model.heads.coupling import COUPLINGS
+from tunery.model.heads.criteria import CriteriaHead
+from tunery.model.heads.evidence import EVIDENCE_HEADS
+from tunery.model.heads.layers import LAYERS
+from tunery.model.heads.pooling import POOLINGS, HiddenStates, LayerMix, Pool
+from tunery.schema.config.model import Head, Model, NativeHead, Pooled
+from tunery.schema.config.task import CriteriaOutput, LabelOutput, Output, Outputs, TokenOutput
 
 
 @final
@@ -29,9 +28,9 @@ class PooledHead(nn.Module):
         self.layers = layers
         self.pool = pool
 
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """(batch, tokens, hidden), (batch, tokens) -> (batch, labels)"""
-        logits: Tensor = self.layers(self.pool(states, mask))
+    def forward(self, hidden_states: HiddenStates, inputs: Mapping[str, Tensor]) -> Tensor:
+        """(batch, labels)"""
+        logits: Tensor = self.layers(self.pool(hidden_states, inputs["attention_mask"]))
         return logits
 
 
@@ -43,9 +42,9 @@ class TokenHead(nn.Module):
         super().__init__()
         self.layers = layers
 
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """(batch, tokens, hidden), (batch, tokens) -> (batch, tokens, labels)"""
-        logits: Tensor = self.layers(states)
+    def forward(self, hidden_states: HiddenStates, inputs: Mapping[str, Tensor]) -> Tensor:
+        """(batch, tokens, labels)"""
+        logits: Tensor = self.layers(hidden_states[-1])
         return logits
 
 
@@ -61,11 +60,18 @@ class HeadedModel(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.heads = heads
+        self._asks = {"output_hidden_states": True} if any(isinstance(m, LayerMix) for m in heads.modules()) else {}
 
     def forward(self, **inputs: Tensor) -> Answers:
-        """Tokens (batch, tokens) become the outputs."""
-        states = self.backbone(**inputs).last_hidden_state
-        return Answers({name: head(states, inputs["attention_mask"]) for name, head in self.heads.items()})
+        """Tokens (batch, tokens) become the outputs; `unit_ids` are for the heads alone."""
+        tokens = {name: tensor for name, tensor in inputs.items() if name != "unit_ids"}
+        output = self.backbone(**tokens, **self._asks)
+        before = output.hidden_states[:-1] if self._asks else ()
+        answers = Answers()
+        for name, head in self.heads.items():
+            answer = head((*before, output.last_hidden_state), inputs)
+            answers |= answer if isinstance(answer, dict) else {name: answer}
+        return answers
 
 
 def answers_of(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Outputs) -> Mapping[str, Tensor]:
@@ -115,22 +121,18 @@ def loading_of(spec: Head, outputs: Outputs) -> Loading:
     return NATIVE[kinds.pop()]
 
 
-def make_heads(spec: Head, outputs: Outputs, *, width: int, dropout: float | None = None) -> nn.ModuleDict | None:
+def make_heads(spec: Model, outputs: Outputs, *, width: int, dropout: float | None = None) -> nn.ModuleDict | None:
     """Tunery's own heads by the names of the outputs; None where the architecture's head is used.
 
     Args:
+        spec: with a head that is no `auto`.
         width: of a token state.
         dropout: of their layers; None: the default.
     """
-    if isinstance(spec, NativeHead):
+    if isinstance(spec.head, NativeHead):
         return None
-    sizes = {"width": width, "dropout": OWN_HEAD if dropout is None else dropout}
-    return nn.ModuleDict(
-        {
-            name: HEADS[type(output), type(spec)](spec, labels=len(output.labels), **sizes)
-            for name, output in outputs.items()
-        }
-    )
+    parts = Parts(spec, width=width, dropout=OWN_HEAD if dropout is None else dropout)
+    return nn.ModuleDict({name: HEADS[type(output)](output, parts) for name, output in outputs.items()})
 
 
 def assemble(model: nn.Module, heads: nn.ModuleDict | None) -> nn.Module:
@@ -138,28 +140,46 @@ def assemble(model: nn.Module, heads: nn.ModuleDict | None) -> nn.Module:
     return model if heads is None else HeadedModel(model, heads)
 
 
-def _linear_layers(spec: LinearHead, *, width: int, labels: int, dropout: float) -> nn.Module:
-    return nn.Sequential(nn.Dropout(dropout), _linear(width, labels))
+@dataclass(frozen=True)
+class Parts:
+    """What the heads of all outputs are made of."""
+
+    spec: Model
+    width: int
+    """Of a token state."""
+    dropout: float
+
+    def layers(self, width: int, *, labels: int) -> nn.Module:
+        """Of `model.head`: (..., width) -> (..., labels)"""
+        return LAYERS[type(self.spec.head)](self.spec.head, width=width, labels=labels, dropout=self.dropout)
+
+    def pool(self) -> Pool:
+        """Of `model.head`."""
+        return POOLINGS[cast(Pooled, self.spec.head).pooling](self.width)
 
 
-def _mlp_layers(spec: MlpHead, *, width: int, labels: int, dropout: float) -> nn.Module:
-    hidden = (nn.Dropout(dropout), _linear(width, spec.hidden), ACTIVATIONS[spec.activation]())
-    return nn.Sequential(*hidden, nn.Dropout(dropout), _linear(spec.hidden, labels))
+def _text_head(output: LabelOutput, parts: Parts) -> nn.Module:
+    return PooledHead(parts.layers(parts.width, labels=len(output.labels)), pool=parts.pool())
 
 
-def _linear(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
-    nn.init.normal_(layer.weight, std=WEIGHT_STD)
-    nn.init.zeros_(layer.bias)
-    return layer
+def _token_head(output: TokenOutput, parts: Parts) -> nn.Module:
+    return TokenHead(parts.layers(parts.width, labels=len(output.labels)))
 
 
-HEADS: Final[Mapping[tuple[type[Output], type[Spec]], Callable[..., nn.Module]]] = {
-    (LabelOutput, LinearHead): lambda spec, **sizes: PooledHead(
-        _linear_layers(spec, **sizes), pool=POOLINGS[spec.pooling]
-    ),
-    (LabelOutput, MlpHead): lambda spec, **sizes: PooledHead(_mlp_layers(spec, **sizes), pool=POOLINGS[spec.pooling]),
-    (TokenOutput, LinearHead): lambda spec, **sizes: TokenHead(_linear_layers(spec, **sizes)),
-    (TokenOutput, MlpHead): lambda spec, **sizes: TokenHead(_mlp_layers(spec, **sizes)),
+def _criteria_head(output: CriteriaOutput, parts: Parts) -> nn.Module:
+    spec, sizes = parts.spec, {"width": parts.width, "labels": len(output.labels)}
+    layers = partial(parts.layers, labels=len(output.labels))
+    return CriteriaHead(
+        EVIDENCE_HEADS[type(spec.evidence_head)](spec.evidence_head, **sizes),
+        COUPLINGS[type(spec.coupling)](spec.coupling, layers=layers, pool=parts.pool, **sizes),
+        dropout=parts.dropout,
+        **sizes,
+    )
+
+
+HEADS: Final[Mapping[type[Output], Callable[[Any, Parts], nn.Module]]] = {
+    LabelOutput: _text_head,
+    TokenOutput: _token_head,
+    CriteriaOutput: _criteria_head,
 }
-"""What builds one of tunery's own heads: by the output that it gives, and by the spec of its layers."""
+"""Output -> what makes one of tunery's own heads for it."""

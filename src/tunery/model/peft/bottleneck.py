@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
 from tunery.model.backbones.families import closing_norm, layout_of
-from tunery.model.heads.heads import ACTIVATIONS
+from tunery.model.heads.layers import ACTIVATIONS
 from tunery.model.peft.adapter_files import read_trained, write_trained
 from tunery.model.peft.method import LoadedBase, Method, Wrapped, unmergeable
 from tunery.model.peft.tuner import Adapted, AdapterConfig, AdapterLayer, After, AroundNorm, Beside, saved_name

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tunery.errors import ModelError
-from tunery.model.heads.heads import ACTIVATIONS
+from tunery.model.heads.layers import ACTIVATIONS
 from tunery.model.peft.bottleneck import BottleneckAdapter
 from tunery.schema.config.peft import Compacter
 

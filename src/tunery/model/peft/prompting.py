@@ -103,6 +103,8 @@ def _drop_token_types(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> t
 def _trim(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
     length = kwargs["input_ids"].shape[1]
     output.last_hidden_state = output.last_hidden_state[:, -length:]  # (batch, text, hidden)
+    if output.hidden_states is not None:
+        output.hidden_states = tuple(states[:, -length:] for states in output.hidden_states)
     return output
 
 

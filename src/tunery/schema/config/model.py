@@ -1,13 +1,24 @@
 """The pretrained model and the head that is put on it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from tunery.schema.spec import Choices, Spec, Width
+from tunery.schema.spec import Choices, Range, Spec, Width
 
-Pooling = Literal["cls", "mean", "last"]
-"""The first token, the mean over real tokens, or the last real token."""
+Pooling = Literal["cls", "mean", "last", "attention", "last_2_layer_mix"]
+"""The first token, the mean over real tokens, the last real token, a mean with learned weights, or the mean over a
+learned mix of the last two layers."""
+
+LEARNED_POOLINGS: Final = ("attention", "last_2_layer_mix")
+"""Poolings with parameters of their own."""
+
+Activation = Literal["gelu", "silu", "relu", "leaky_relu", "mish", "tanh"]
+
+Hidden = Annotated[Width, Choices((128, 256, 512, 1024))]
+"""Width of a hidden layer."""
+
+SearchedActivation = Annotated[Activation, Choices(("gelu", "silu", "relu", "leaky_relu", "mish", "tanh"))]
 
 HeadInit = Literal["random", "probe"]
 """Small random weights, or those of a logistic regression on pooled tokens before anything is trained (linear probing,
@@ -29,32 +40,99 @@ class NativeHead(Spec):
     kind: Literal["native"] = "native"
 
 
-class LinearHead(Spec):
+class Pooled(Spec):
+    """Layers over pooled token states."""
+
+    kind: str
+    pooling: Pooling = "mean"
+    """How token states become one vector: `mean` over real tokens, `last` real token, `cls`, the first one, which
+    causal models (GPT-2, Llama) refuse: there it sees none of the others; `attention`, a mean with weights
+    softmax(h · q / √d) of a learned q; `last_2_layer_mix`, the mean over a learned mix of the last two layers. Searched
+    where a config lists several."""
+
+
+class LinearHead(Pooled):
     """Pooled token states, dropout, one linear layer."""
 
     kind: Literal["linear"] = "linear"
     init: HeadInit = "random"
     """What it starts from: small random weights, or the logistic regression on the frozen model's pooled tokens."""
-    pooling: Pooling = "mean"
-    """How token states become one vector: the mean over real tokens, the last real token, or the first one, which
-    causal models (GPT-2, Llama) refuse: there it sees none of the others. Searched where a config lists several."""
 
 
-class MlpHead(Spec):
+class MlpHead(Pooled):
     """Pooled token states, one hidden layer, one linear layer."""
 
     kind: Literal["mlp"] = "mlp"
-    pooling: Pooling = "mean"
-    """How token states become one vector: the mean over real tokens, the last real token, or the first one, which
-    causal models (GPT-2, Llama) refuse: there it sees none of the others. Searched where a config lists several."""
-    hidden: Annotated[Width, Choices((128, 256, 512))] = 256
+    hidden: Hidden = 256
     """Width of the hidden layer."""
-    activation: Annotated[Literal["gelu", "silu", "relu", "tanh"], Choices(("gelu", "relu", "tanh"))] = "gelu"
+    activation: SearchedActivation = "gelu"
     """Activation of the hidden layer."""
 
 
+class MlpResidualHead(Pooled):
+    """Pooled token states, a hidden layer whose output is added to its input, one linear layer (He et al. 2016, arXiv
+    1512.03385)."""
+
+    kind: Literal["mlp_residual"] = "mlp_residual"
+    hidden: Hidden = 256
+    """Width of the hidden layer."""
+    activation: SearchedActivation = "gelu"
+    """Activation of the hidden layer."""
+
+
+class GatedHead(Pooled):
+    """Pooled token states, a hidden layer σ(G x) ⊙ act(W x), one linear layer (Dauphin et al. 2017, arXiv
+    1612.08083)."""
+
+    kind: Literal["gated"] = "gated"
+    hidden: Hidden = 256
+    """Width of the hidden layer."""
+    activation: SearchedActivation = "gelu"
+    """Activation beside the gate."""
+
+
+class MultiSampleDropoutHead(Pooled):
+    """Pooled token states, one linear layer; logits in training are the mean over several dropout masks, so that a high
+    `regularization.head_dropout` costs less (Inoue 2019, arXiv 1905.09788)."""
+
+    kind: Literal["multi_sample_dropout"] = "multi_sample_dropout"
+    samples: Annotated[int, Field(ge=1, le=64), Range(2, 8)] = 5
+    """Dropout masks."""
+
+
 Head = Annotated[
-    AutoHead | NativeHead | LinearHead | MlpHead, Field(discriminator="kind"), Choices(("auto", "native", "mlp"))
+    AutoHead | NativeHead | LinearHead | MlpHead | MlpResidualHead | GatedHead | MultiSampleDropoutHead,
+    Field(discriminator="kind"),
+    Choices(("auto", "native", "mlp", "mlp_residual", "gated", "multi_sample_dropout")),
+]
+
+
+class Tagging(Spec):
+    """Every unit by itself: (W x) · q / √d + b, of a unit state x and the query q of a label."""
+
+    kind: Literal["tagging"] = "tagging"
+
+
+EvidenceHead = Tagging
+
+
+class Independent(Spec):
+    """The label is read from the pooled text, as without evidence: evidence and label share the encoder only."""
+
+    kind: Literal["independent"] = "independent"
+
+
+class EvidenceFirst(Spec):
+    """The label is read from its evidence: a e + b + σ(e) h(v). Here e is the log-mean-exp of the label's unit logits,
+    (1/r) log mean exp(r s) (Pinheiro & Collobert 2015, arXiv 1411.6228, equation 6), so that a text is not likelier for
+    its length; v is the mean of unit states with weights softmax(r s), h are the layers of `model.head`, and a, r > 0
+    and b are learned. Where no unit is evidence, σ(e) leaves h no say. `model.head.pooling` is not read."""
+
+    kind: Literal["evidence_first"] = "evidence_first"
+
+
+Coupling = Annotated[
+    EvidenceFirst | Independent, Field(discriminator="kind"), Choices(("evidence_first", "independent"))
 ]
 
 
@@ -69,6 +147,11 @@ class Model(Spec):
     """Tokens per example, special tokens included; longer texts are cut at the end."""
     head: Head = AutoHead()
     """The layers between the encoder and the labels."""
+    evidence_head: EvidenceHead = Tagging()
+    """What finds the evidence of a label among the units of a text (words or sentences), where the task reads
+    evidence."""
+    coupling: Coupling = EvidenceFirst()
+    """How the label follows from its evidence, where the task reads evidence."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     """Compute precision; weights stay fp32. `auto` takes bf16 where the device has it in hardware, else fp16 with loss
     scaling, else fp32, and says why. `tf32` is fp32 with matrix products in TensorFloat-32."""

@@ -9,7 +9,7 @@ from tunery.errors import Problem, did_you_mean
 from tunery.schema.config.data import Data
 from tunery.schema.config.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze, frozen_in_eval
 from tunery.schema.config.loss import AdaptiveFocal, Hybrid
-from tunery.schema.config.model import AutoHead, LinearHead, Model
+from tunery.schema.config.model import LEARNED_POOLINGS, AutoHead, EvidenceFirst, LinearHead, Model, Pooled
 from tunery.schema.config.optim import Adafactor, Optim
 from tunery.schema.config.peft import (
     AdaLora,
@@ -105,6 +105,30 @@ def _a_probe_is_linear(model: Model, peft: Peft) -> Iterator[Problem]:
     if isinstance(peft, Probe) and not isinstance(model.head, AutoHead | LinearHead):
         message = f"a probe is one linear layer over pooled tokens, but got {model.head.kind!r}; write auto or linear"
         yield Problem("model.head.kind", message)
+
+
+def _a_probe_pools_without_parameters(model: Model, peft: Peft) -> Iterator[Problem]:
+    head = model.head
+    if not isinstance(head, LinearHead) or head.pooling not in LEARNED_POOLINGS:
+        return
+    if isinstance(peft, Probe) or head.init == "probe":
+        message = f"a probe is fitted to tokens that are pooled without parameters, but got {head.pooling!r}; "
+        yield Problem("model.head.pooling", message + "take mean, cls or last")
+
+
+def _evidence_is_read(task: Task, model: Model) -> Iterator[Problem]:
+    for key in ("evidence_head", "coupling"):
+        value, default = getattr(model, key), Model.model_fields[key].default
+        if not task.reads_evidence and value != default:
+            message = f"it belongs to tasks that read evidence, but task.kind is {task.kind!r} and got {value.kind!r}; "
+            yield Problem(f"model.{key}.kind", message + "remove it")
+
+
+def _pooling_has_an_effect(task: Task, model: Model) -> Iterator[Problem]:
+    unread = task.reads_evidence and isinstance(model.coupling, EvidenceFirst)
+    if unread and isinstance(model.head, Pooled) and model.head.pooling != "mean":
+        message = f"model.coupling=evidence_first pools units, so {model.head.pooling!r} would do nothing here; "
+        yield Problem("model.head.pooling", message + "remove it, or take model.coupling=independent")
 
 
 def _quantization_fits_the_method(model: Model, peft: Peft) -> Iterator[Problem]:
@@ -298,6 +322,9 @@ RULES: tuple[Rule, ...] = (
     _watched_metric_exists,
     _freezing_fits_the_method,
     _a_probe_is_linear,
+    _a_probe_pools_without_parameters,
+    _evidence_is_read,
+    _pooling_has_an_effect,
     _quantization_fits_the_method,
     _checkpointing_fits_the_method,
     _ranks_shrink,

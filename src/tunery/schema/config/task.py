@@ -88,6 +88,24 @@ class TokenOutput(Spec):
     """Label names, in the order of the numbers."""
 
 
-Output = LabelOutput | TokenOutput
+class CriteriaOutput(Spec):
+    """For each text a number for each label, and for each of its units (words, sentences) a number for each label: is
+    it the label's evidence? Answered by the names `labels` (texts, labels), `units` (texts, units, labels), and what
+    else `model.evidence_head` is trained by."""
+
+    labels: tuple[str, ...]
+    """Label names, in the order of the numbers."""
+    descriptions: tuple[str, ...] | None = None
+    """What each label means, in the same order; None: as its name says."""
+    exclusive: bool = False
+    """Every text has exactly one label: softmax over the labels in place of one sigmoid per label."""
+
+    @property
+    def problem(self) -> Literal["single_label", "multi_label"]:
+        """As of `LabelOutput`."""
+        return "single_label" if self.exclusive else "multi_label"
+
+
+Output = LabelOutput | TokenOutput | CriteriaOutput
 Outputs = Mapping[str, Output]
 """What a task asks of the model, by name. The tasks room makes it, the model room reads it."""

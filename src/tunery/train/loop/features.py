@@ -42,7 +42,7 @@ def pooled_features(
         batch = {name: tensor.to(run.device) for name, tensor in inputs.items()}
         with autocast(run.device, run.precision):
             states = backbone(**batch).last_hidden_state
-        pooled: Array = pool(states.float(), batch["attention_mask"]).cpu().numpy()
+        pooled: Array = pool((states.float(),), batch["attention_mask"]).cpu().numpy()
         return pooled
 
     batch_size = run.config.train.eval_batch_size
