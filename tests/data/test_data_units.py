@@ -4,7 +4,6 @@ import csv
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fast_and_slow import examples
+from tunery.data.evidence import Evidence, Span
 from tunery.data.examples import Example
 from tunery.data.units import UNITS, Bounds, chosen_unit, sentences, whole_sentences, words
 
@@ -134,7 +134,7 @@ def test_units_of_a_long_text_are_found_in_steps_of_its_length(piece: str) -> No
 
 
 def row(text: str, *spans: tuple[int, int]) -> Example:
-    return Example(text, target=SimpleNamespace(spans=tuple((*span, "x") for span in spans)))
+    return Example(text, target=Evidence(tuple(Span(*span, "x") for span in spans)))
 
 
 def test_sentences_are_the_unit_where_evidence_is_whole_sentences() -> None:
