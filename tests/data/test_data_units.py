@@ -116,6 +116,7 @@ def test_sentences_between_spaces(sentences_of_text: list[str]) -> None:
             ["the end.", "Then a name: www.A.org, Node.js, Ph.D and e.g.It"],
         ),
         ("first\x1esecond", ["first", "second"]),
+        (" 2.) Third (see A.) Then\nb. Last", ["2.) Third (see A.)", "Then", "b. Last"]),
         ("...", ["..."]),
         (" ?! Yes", ["?! Yes"]),
         (" \n ", []),

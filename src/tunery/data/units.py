@@ -173,13 +173,16 @@ def _is_end(text: str, match: re.Match[str], start: int, stop: int) -> bool:
     if following[0] in ",;:" or (goes_on and (closed.strip() or marks.count(".") > 1 or "…" in marks)):
         return False
     before = _BEFORE.search(text, max(start, match.start() - 16), match.start())
-    if marks != "." or closed or not before:
+    if marks != "." or not before:
         return True
     word = before["word"]
     name = word.lower()
     is_spaced = before.end() > before.end("word")
-    if before.start() - start < 8 and not text[start : before.start()].strip() and (word.isdigit() or len(word) == 1):
-        return is_spaced  # else the number of a list
+    is_first = before.start() - start < 8 and not text[start : before.start()].strip()
+    if is_first and not is_spaced and (word.isdigit() or len(word) == 1):
+        return False  # the number of a list
+    if closed:
+        return True
     if len(word) == 1 and word not in "Iia" and (word.isupper() or (is_spaced and word.islower())):
         return False  # an initial
     if _NEVER_LAST.fullmatch(name) and not word.isupper():
