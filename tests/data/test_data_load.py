@@ -165,6 +165,26 @@ def test_hub_class_numbers_become_names(monkeypatch: pytest.MonkeyPatch) -> None
     assert rows == [{"text": "t", "a": "yes", "b": ["no", "yes"]}, {"text": "u", "a": None, "b": []}]
 
 
+def test_a_hub_data_set_gives_splits_of_its_configs_and_single_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Files with different columns cannot be splits of one config, as `datasets` reads them; each alone can be read."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "posts.csv").write_text("post_id,text\np1,One.\n")
+    (folder / "notes.csv").write_text("post_id,status\np1,1\n")
+    configs = (
+        {"config_name": name, "data_files": [{"split": "train", "path": f"{name}.csv"}]} for name in ("posts", "notes")
+    )
+    (folder / "README.md").write_text(f"---\nconfigs: {json.dumps([*configs])}\n---\n")
+    for named in ("posts.csv", "posts/train"):
+        assert read_hub_rows(str(folder), revision="a" * 40, split=named) == [{"post_id": "p1", "text": "One."}]
+    assert read_hub_rows(str(folder), revision="a" * 40, split="notes/train") == [{"post_id": "p1", "status": 1}]
+
+
 def test_an_unreachable_hub_data_set_is_a_data_error(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 

@@ -424,3 +424,14 @@ def test_a_config_is_a_regular_file(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "pipe.yaml"):
         with pytest.raises(ConfigError, match="a config is a file, but this is a (folder|pipe or a device)"):
             read_document(path)
+
+
+def test_annotation_files_beside_a_config_are_taken_from_there(tmp_path: Path) -> None:
+    for name in ("posts.csv", "one.csv", "two.csv"):
+        (tmp_path / name).touch()
+    path = tmp_path / "config.yaml"
+    path.write_text("data: {train: posts.csv, annotations: [one.csv, two.csv, three.csv]}\n")
+    assert read_document(path)["data"] == {
+        "train": str(tmp_path / "posts.csv"),
+        "annotations": [str(tmp_path / "one.csv"), str(tmp_path / "two.csv"), "three.csv"],
+    }

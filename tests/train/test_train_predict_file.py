@@ -177,6 +177,12 @@ def test_a_new_labelled_file_is_scored_like_the_split_it_equals(runs: Callable[[
         assert scored["f1_macro"] == pytest.approx(told["f1_macro"]) and scored["loss"] == pytest.approx(told["loss"])
 
 
+def test_annotated_sentences_are_for_models_that_learn_evidence(runs: Callable[[str], Path], tmp_path: Path) -> None:
+    columns = Columns(annotations=(str(tmp_path / "annotations.csv"),))
+    with pytest.raises(DataError, match="annotated sentences are evidence, which task 'multilabel' does not learn"):
+        evaluate_file(runs("multilabel"), runs("multilabel").parent / "test.jsonl", columns=columns)
+
+
 def test_rows_that_the_model_was_trained_on_are_counted(runs: Callable[[str], Path], tmp_path: Path) -> None:
     told: list[str] = []
     folder = Path(shutil.copytree(runs("classification").parent, tmp_path / "copy"))

@@ -50,16 +50,26 @@ def evaluate(
         str | None, typer.Option("--label", metavar="COLUMN", help="Column of the label, if not as in training.")
     ] = None,
     columns: _COLUMNS = None,
+    annotations: Annotated[
+        list[str] | None,
+        typer.Option("--annotations", metavar="FILE", help="Annotated sentences of the new file; may be repeated."),
+    ] = None,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Score a finished model on a split of its data, or on a new labelled file."""
     from tunery.train.predict.predict_file import Columns, evaluate_file
 
-    named = Columns(text=text, text_pair=text_pair, label=label, names=column_names(columns))
+    named = Columns(
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        annotations=tuple(annotations) if annotations else None,
+        names=column_names(columns),
+    )
     if source is None:
         if named != Columns():
-            rule = "--text, --text-pair, --label and --columns name columns of a file that --input names"
+            rule = "--text, --text-pair, --label, --columns and --annotations say what is in a file that --input names"
             raise typer.BadParameter(rule)
         exported_in(run)
         from tunery.train.predict.inference import evaluate as evaluate_split

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tunery.data.examples import Example, RowReader, Split, Splits
+from tunery.data.reading.annotated_sentences import AnnotatedSentences
 from tunery.data.reading.cells import same_but_for_writing
 from tunery.data.reading.columns import examples_of
 from tunery.data.reading.load import read_file, read_hub_rows
@@ -54,15 +55,23 @@ def load_splits(
 
     Raises:
         DataError: a file, column or cell is not as the config says, a split cannot be split off, or a label of
-            validation or test never occurs in train (unless `unseen_labels` is allowed: then those rows go).
+            validation or test never occurs in train (unless `unseen_labels` is allowed: then those rows go), or one id
+            is that of texts that differ where evidence is read.
     """
     sources: dict[str, str] = {}
     examples: dict[str, Examples] = {}
     notes: list[str] = []
-    for made in map(partial(_examples_by_split, data=data, reader=reader), _read(data) if tables is None else tables):
+    tables = _read(data) if tables is None else tables
+    annotated = None if data.annotations is None else AnnotatedSentences.read(data)
+    if annotated is not None:
+        tables = (t._replace(rows=annotated.join(t.rows, data, source=t.source)) for t in tables)
+    for made in map(partial(_examples_by_split, data=data, reader=reader), tables):
         sources |= {name: made.source for name in made.examples}
         examples |= made.examples
         notes += made.notes
+    if data.evidence is not None or annotated is not None:
+        _refuse_ids_of_several_texts(examples)
+    notes += [] if annotated is None else annotated.notes()
     shares = {name: getattr(data, f"{name}_size") for name in SPLIT_NAMES if name not in examples}
     if shares:
         examples |= _split_off(examples["train"], shares, stratum=stratum, seed=seed)
@@ -130,6 +139,22 @@ def _by_column(rows: Sequence[Row], column: str, *, source: str) -> dict[str, Se
     if not by_split["train"]:
         raise DataError(f"{source}: no row is of train, as its column {column!r} (data.split) says")
     return {name: some for name, some in by_split.items() if some}
+
+
+def _refuse_ids_of_several_texts(splits: Mapping[str, Examples]) -> None:
+    """Evidence is of one text: two rows with one id are the same text, or nobody knows of which it is."""
+    texts: dict[str, str] = {}
+    several: dict[str, str] = {}
+    for name, examples in splits.items():
+        for example in examples:
+            if example.id is not None and texts.setdefault(example.id, example.text) != example.text:
+                several.setdefault(example.id, name)
+    if several:
+        ids = enumerated([f"{post!r} in {name}" for post, name in several.items()], _SHOWN)
+        raise DataError(
+            f"every text needs an id of its own, but {len(several):,} ids (data.id) are of texts that differ: {ids}; "
+            "correct the ids, or remove data.id where it does not identify texts"
+        )
 
 
 def _split_off(train: Examples, shares: Mapping[str, float], *, stratum: Stratum, seed: int) -> dict[str, Examples]:

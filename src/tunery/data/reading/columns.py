@@ -27,7 +27,7 @@ def examples_of(
     keys = [key for key in ("text_pair", "id", "group", "split") if getattr(data, key) is not None]
     texts = [("data.text", column) for column in data.text_columns]
     needed = [*texts, *((f"data.{key}", getattr(data, key)) for key in keys), *reader.columns]
-    _refuse_missing(needed, rows, source=source, remedy=remedy)
+    require_columns(needed, rows, source=source, remedy=remedy)
     examples: list[Example] = []
     problems: list[str] = []
     unlabelled: list[int] = []
@@ -60,7 +60,17 @@ def named_columns(names: str, rows: Sequence[Row]) -> str | tuple[str, ...]:
     return tuple(name.strip() for name in names.split(","))
 
 
-def _refuse_missing(needed: Sequence[tuple[str, str]], rows: Sequence[Row], *, source: str, remedy: str) -> None:
+def require_columns(needed: Sequence[tuple[str, str]], rows: Sequence[Row], *, source: str, remedy: str = "") -> None:
+    """Look whether each column is in some row.
+
+    Args:
+        needed: pairs of config key and column.
+        source: as in `examples_of`.
+        remedy: as in `examples_of`.
+
+    Raises:
+        DataError: with all that are in none.
+    """
     columns = dict.fromkeys(column for row in rows for column in row)
     problems = "; ".join(
         f"there is no column {column!r} ({key}); {did_you_mean(column, columns)}"

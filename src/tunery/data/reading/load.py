@@ -213,6 +213,10 @@ def _refuse_binary(head: bytes, encoding: str | None, *, name: str) -> None:
 def read_hub_rows(dataset: str, *, revision: str | None, split: str) -> list[Row]:
     """Read one split of a Hub data set at one revision; class numbers become class names.
 
+    Args:
+        split: of the default config; or `config/split`; or a file of the data set, by its suffix, where its files have
+            different columns (`redsm5_posts.csv`).
+
     Raises:
         DataError: no such data set, revision or split, or no way to reach it.
     """
@@ -220,7 +224,13 @@ def read_hub_rows(dataset: str, *, revision: str | None, split: str) -> list[Row
 
     name = f"{dataset}@{revision}" if revision else dataset
     try:
-        table = datasets.load_dataset(dataset, revision=revision, split=split)
+        if kind_of(Path(split)) in PARSERS:
+            part = {"data_files": split, "split": "train"}
+        elif "/" in split:
+            part = dict(zip(("name", "split"), split.split("/", 1), strict=True))
+        else:
+            part = {"split": split}
+        table = datasets.load_dataset(dataset, revision=revision, **part)
         names = {column: _class_names(feature) for column, feature in table.features.items()}
         if len(table) > MOST_ROWS:
             raise DataError(f"split {split!r} of the Hub data set {name}: {TooMuch(f'{len(table):,} rows')}")

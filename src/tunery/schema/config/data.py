@@ -23,7 +23,8 @@ class Data(Spec):
     """Files or a Hub data set, the columns, and how missing splits are split off from train."""
 
     dataset: str | None = None
-    """Hub data set id. With it, `train`, `validation` and `test` name its splits instead of files."""
+    """Hub data set id. With it, `train`, `validation` and `test` name its splits, as `split` or `config/split`, or
+    files of it, by their suffix."""
     revision: str | None = None
     """Commit of the Hub data set; required with `dataset`, so that a run can be repeated."""
     train: str

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tunery.data.examples import Annotation, RowReader
+from tunery.data.reading.annotated_sentences import POST, AnnotatedSentences
 from tunery.data.reading.cells import joined
 from tunery.data.reading.columns import examples_of, named_columns
 from tunery.data.reading.load import kind_of, read_file, read_stream, require_file
@@ -48,6 +49,8 @@ class Columns:
     text_pair: str | None = None
     label: str | None = None
     """Column of the label, or of the labels."""
+    annotations: tuple[str, ...] | None = None
+    """Files of annotated sentences of the rows (`data.annotations`)."""
     names: tuple[str, ...] | None = None
     """All columns of a file without header, in their order."""
 
@@ -55,6 +58,8 @@ class Columns:
         """The columns of the new file. Its groups and splits say nothing about how a row is answered."""
         text = None if self.text is None else named_columns(self.text, rows)
         named = {"text": text, "text_pair": self.text_pair, "label": self.label, "labels": self.label}
+        if self.annotations is not None:
+            named |= {"annotations": self.annotations, "id": data.id or POST}
         given = {key: name for key, name in named.items() if name is not None}
         return data.model_copy(update={"group": None, "split": None, **given})
 
@@ -148,12 +153,19 @@ def evaluate_file(
         DataError: a column or cell is not as needed, or a label is unknown to the model.
     """
     card, rows, _ = _read(run, source, columns, say=say)
+    data = (columns or Columns()).of(card.config.data, rows)
+    if data.annotations is not None:
+        if not card.config.task.reads_evidence:
+            raise DataError(f"annotated sentences are evidence, which task {card.config.task.kind!r} does not learn")
+        annotated = AnnotatedSentences.read(data)
+        rows = annotated.join(rows, data, source=_name(source))
+        for note in annotated.notes():
+            say(note)
     from tunery.train.predict.inference import load
     from tunery.train.predict.training_rows import trained_rows
 
     predictor = load(run, trust_remote_code=trust_remote_code)
-    task, data = predictor.config.task, (columns or Columns()).of(card.config.data, rows)
-    reader = TASKS[type(task)].reader(data)
+    reader = TASKS[type(predictor.config.task)].reader(data)
     data = data.model_copy(update={"id": None})
     examples = examples_of(rows, data, reader=reader, source=_name(source), remedy=_OTHER_NAMES)
     if warning := trained_rows(run, examples):
