@@ -123,6 +123,20 @@ def test_the_first_token_stands_for_the_text_where_it_sees_it(family: str, tmp_p
         made(folder, head)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_mix_reads_the_states_of_the_last_two_layers(family: str, tmp_path: Path) -> None:
+    built = made(saved(family, tmp_path), LinearHead(pooling="last_2_layer_mix"))
+    ids = torch.tensor([[9, 30, 31, 40, 12]])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    head: Any = built.module.eval()
+    with torch.no_grad():
+        layers = head.backbone(**inputs, output_hidden_states=True).hidden_states
+        for weights, states in (((0.0, -99.0), layers[-2]), ((-99.0, 0.0), head.backbone(**inputs)[0])):
+            head.heads["labels"].pool.weights.copy_(torch.tensor(weights))
+            expected = head.heads["labels"].layers(states.mean(dim=1))
+            assert torch.allclose(labels_of(head, **inputs), expected, atol=1e-5)
+
+
 def test_more_tokens_than_embeddings_are_refused(tiny_bert: Path, tmp_path: Path) -> None:
     folder = tmp_path / "base"
     shutil.copytree(tiny_bert, folder)

@@ -14,8 +14,10 @@ backbones/
 - checkpointing.py, quantization.py, quantized_linear.py: less memory
 
 heads/
-- pooling.py: token states become one vector; heads.py: what a task asks for, as heads by the names of its outputs
-- auto.py: the head that suits a base
+- pooling.py: token states become one vector; layers.py: a vector becomes a number for each label
+- heads.py: what a task asks for, as heads by the names of its outputs; auto.py: the head that suits a base
+- criteria.py: labels and their evidence, from units.py: token states become states of words or sentences, evidence.py:
+  which of these are evidence (crf.py), and coupling.py: how a label follows; descriptions.py: what a label begins from
 
 peft/
 - method.py: the seam between a model and a way of training it; methods.py: all of them

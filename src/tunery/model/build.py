@@ -26,13 +26,12 @@ from tunery.model.backbones.structure import ModelStructure, find_layers
 from tunery.model.heads.auto import resolved_head
 from tunery.model.heads.criteria import CriteriaHead
 from tunery.model.heads.descriptions import description_states
-from tunery.model.heads.heads import PooledHead, assemble, loading_of, make_heads
-from tunery.model.heads.pooling import first_token
+from tunery.model.heads.heads import assemble, loading_of, make_heads
 from tunery.model.peft.method import LoadedBase, RankAllocator, Wrapped
 from tunery.model.peft.methods import METHODS, plain_name
 from tunery.model.trial_pass import check_answers
 from tunery.schema.config.freeze import Freeze, frozen_in_eval
-from tunery.schema.config.model import Model
+from tunery.schema.config.model import Model, Pooled
 from tunery.schema.config.peft import Peft
 from tunery.schema.config.task import CriteriaOutput, LabelOutput, Outputs
 
@@ -151,14 +150,13 @@ def build(
         frozen=before.frozen() if in_eval else (),
     )
     if spec.quantization is None:  # 8-bit layers round by what else is in the batch
-        own_heads = {} if heads is None else dict(heads.items())
         check_answers(
             module,
             tokenizer,
             outputs=outputs,
             config=loaded.model.config,
             max_length=spec.max_length,
-            cls=[name for name, head in own_heads.items() if isinstance(head, PooledHead) and head.pool is first_token],
+            cls=wrapped.module if isinstance(spec.head, Pooled) and spec.head.pooling == "cls" else None,
         )
     return built
 

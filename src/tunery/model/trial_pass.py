@@ -1,6 +1,6 @@
 """A few tokens through a model that is about to be trained: does it run, read the whole text, and ignore padding?"""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -33,7 +33,7 @@ def check_answers(
     outputs: Outputs,
     config: PretrainedConfig,
     max_length: int,
-    cls: Collection[str] = (),
+    cls: nn.Module | None = None,
 ) -> None:
     """Ask a model about a short text alone and beside a longer one, and about the longer one with another word in it.
 
@@ -43,7 +43,7 @@ def check_answers(
         outputs: what it answers.
         config: of the pretrained part.
         max_length: tokens of the longer text at most.
-        cls: answers whose head reads the first token alone.
+        cls: the part of the module whose first token's state stands for the text, if one does.
 
     Raises:
         ModelError: the model does not run, its answer to a text depends on how far that is padded, or its first token
@@ -55,7 +55,11 @@ def check_answers(
         try:
             alone = _answers(module, [short], tokenizer, outputs)
             beside = _answers(module, [short, long], tokenizer, outputs)
-            changed = _answers(module, [short, _with_another_word(long, tokenizer)], tokenizer, outputs)
+            first_states = [
+                cls(**_batch([row], tokenizer, module)).last_hidden_state[0, 0]
+                for row in (long, _with_another_word(long, tokenizer))
+                if cls is not None
+            ]
         except _FAILURES as error:
             raise ModelError(
                 f"the model must answer a text of a few words, but this {config.model_type!r} model does not "
@@ -63,7 +67,7 @@ def check_answers(
             ) from error
     for name in alone:
         _refuse_read_padding(alone[name][0], beside[name], config=config)
-    if len(long["input_ids"]) > 1 and any(torch.equal(beside[name][1], changed[name][1]) for name in cls):
+    if len(long["input_ids"]) > 1 and first_states and torch.equal(*first_states):
         raise ModelError(
             "model.head.pooling=cls needs a model whose first token sees the whole text, but that of this "
             f"{config.model_type!r} model sees none of the tokens after it; take model.head.pooling=mean, or "
@@ -110,16 +114,21 @@ def _refuse_sparse_blocks(config: PretrainedConfig, max_length: int) -> None:
 def _answers(
     module: nn.Module, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, outputs: Outputs
 ) -> dict[str, Tensor]:
-    """Every answer by its name; the rows are padded on the right, as in training."""
+    """Every answer by its name."""
+    answers = answers_of(module, _batch(rows, tokenizer, module), outputs)
+    return {name: answer.detach().float() for name, answer in answers.items()}
+
+
+def _batch(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, module: nn.Module) -> dict[str, Tensor]:
+    """Rows that are padded on the right, as in training, where the module is."""
     device = next(module.parameters()).device
     columns = {name: [torch.tensor(row[name]) for row in rows] for name in rows[0] if name in TOKEN_COLUMNS}
     columns["attention_mask"] = [torch.ones_like(ids) for ids in columns["input_ids"]]
     padding = {"input_ids": int(tokenizer.pad_token_id)}
-    batch = {
+    return {
         name: pad_sequence(column, batch_first=True, padding_value=padding.get(name, 0)).to(device)
         for name, column in columns.items()
     }
-    return {name: answer.float() for name, answer in answers_of(module, batch, outputs).items()}
 
 
 def _with_another_word(row: Row, tokenizer: PreTrainedTokenizerBase) -> Row:

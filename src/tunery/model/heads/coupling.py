@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tunery.model.heads.evidence import PRIOR_LOGIT
 from tunery.model.heads.pooling import HiddenStates, Pool
-from tunery.schema.config.model import EvidenceFirst, Independent
+from tunery.schema.config.model import Coupled, EvidenceFirst, EvidencePooling, Fusion, Independent
 from tunery.schema.spec import Spec
 
 SHARPNESS: Final = 4.0
@@ -28,6 +28,12 @@ class Reading(NamedTuple):
     """Which units are there: bool (texts, units)."""
     evidence: Tensor
     """Logits: (texts, units, labels)."""
+
+
+EvidencePool = Callable[[Reading], Tensor]
+"""-> (texts, labels, hidden)"""
+Fuse = Callable[[Tensor, Tensor], Tensor]
+"""The text and its evidence, (texts, labels, hidden) each -> (texts, labels, hidden or twice that)"""
 
 
 @final
@@ -64,12 +70,69 @@ class LabelsOfEvidence(nn.Module):
         evidence = (scores.logsumexp(dim=1) - count.clamp(min=1).log()) / sharpness
         evidence = torch.where(count > 0, evidence, PRIOR_LOGIT)
         attended = scores.softmax(dim=1).transpose(1, 2) @ reading.units  # (texts, labels, hidden)
-        return self.log_scale.exp() * evidence + self.bias + evidence.sigmoid() * of_each_label(self.layers(attended))
+        of_state = of_each_label(self.layers(attended))
+        logits: Tensor = self.log_scale.exp() * evidence + self.bias + evidence.sigmoid() * of_state
+        return logits
+
+
+@final
+class WeightedFusion(nn.Module):
+    """w_0 text + w_1 evidence, of learned weights: 1 each at first, or adding up to 1."""
+
+    def __init__(self, *, is_mean: bool) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(2) if is_mean else torch.ones(2))
+        self.is_mean = is_mean
+
+    def forward(self, text: Tensor, evidence: Tensor) -> Tensor:
+        """Two of one shape become one."""
+        of_text, of_evidence = self.weights.softmax(dim=0) if self.is_mean else self.weights
+        fused: Tensor = of_text * text + of_evidence * evidence
+        return fused
+
+
+@final
+class CoupledLabels(nn.Module):
+    """h(pooled states joined with the evidence of the label)"""
+
+    def __init__(self, pool: Pool, pool_evidence: EvidencePool, fuse: Fuse, layers: nn.Module) -> None:
+        super().__init__()
+        self.pool = pool
+        self.pool_evidence = pool_evidence
+        self.fuse = fuse
+        self.layers = layers
+
+    def forward(self, reading: Reading) -> Tensor:
+        """(texts, labels)"""
+        evidence = self.pool_evidence(reading)
+        text = self.pool(reading.hidden_states, reading.mask).unsqueeze(1).expand_as(evidence)
+        return of_each_label(self.layers(self.fuse(text, evidence)))
+
+
+def mean_of_units(reading: Reading) -> Tensor:
+    """Weighted by probabilities: (texts, labels, hidden)"""
+    weights = reading.evidence.float().sigmoid() * reading.real.unsqueeze(-1)  # (texts, units, labels)
+    mean: Tensor = (weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)).transpose(1, 2) @ reading.units
+    return mean
+
+
+def likeliest_unit(reading: Reading) -> Tensor:
+    """Times its probability: (texts, labels, hidden)"""
+    logits, units = reading.evidence.float().max(dim=1)  # (texts, labels)
+    states = reading.units.gather(1, units.unsqueeze(-1).expand(-1, -1, reading.units.shape[2]))
+    return logits.sigmoid().unsqueeze(-1) * states
+
+
+def attended_units(reading: Reading) -> Tensor:
+    """Weighted by a softmax over logits: (texts, labels, hidden)"""
+    scores = without_padding(reading.evidence.float(), reading.real.unsqueeze(-1))
+    attended: Tensor = scores.softmax(dim=1).transpose(1, 2) @ reading.units
+    return attended
 
 
 def without_padding(scores: Tensor, real: Tensor) -> Tensor:
     """Scores whose exponential is exactly zero where no unit is, and equal where a text has none."""
-    return scores.masked_fill(~real, torch.finfo(scores.dtype).min / 2)
+    return scores.masked_fill(~real, -1e4)
 
 
 def of_each_label(logits: Tensor) -> Tensor:
@@ -77,9 +140,51 @@ def of_each_label(logits: Tensor) -> Tensor:
     return logits.diagonal(dim1=-2, dim2=-1)
 
 
-COUPLINGS: Final[Mapping[type[Spec], Callable[..., nn.Module]]] = {
-    EvidenceFirst: lambda spec, layers, pool, width, labels: LabelsOfEvidence(layers(width), labels=labels),
-    Independent: lambda spec, layers, pool, width, labels: IndependentLabels(pool(), layers(width)),
+def _concatenated(text: Tensor, evidence: Tensor) -> Tensor:
+    return torch.cat([text, evidence], dim=-1)
+
+
+def _mean(text: Tensor, evidence: Tensor) -> Tensor:
+    return (text + evidence) / 2
+
+
+EVIDENCE_POOLINGS: Final[Mapping[EvidencePooling, EvidencePool]] = {
+    "mean": mean_of_units,
+    "max": likeliest_unit,
+    "attention": attended_units,
 }
-"""Spec -> what makes a module of it: a `Reading` becomes logits (texts, labels). `layers` makes those of
-`model.head` of the width of a vector, `pool` its pooling."""
+
+FUSIONS: Final[Mapping[Fusion, Callable[[], Fuse]]] = {
+    "concat": lambda: _concatenated,
+    "add": lambda: torch.add,
+    "mean": lambda: _mean,
+    "weighted_sum": lambda: WeightedFusion(is_mean=False),
+    "weighted_mean": lambda: WeightedFusion(is_mean=True),
+}
+
+MakeLayers = Callable[[int], nn.Module]
+"""What makes the layers of `model.head`, of the width of a vector."""
+MakePool = Callable[[], Pool]
+"""What makes the pooling of `model.head`."""
+
+
+def _evidence_first(spec: EvidenceFirst, *, layers: MakeLayers, pool: MakePool, width: int, labels: int) -> nn.Module:
+    return LabelsOfEvidence(layers(width), labels=labels)
+
+
+def _coupled(spec: Coupled, *, layers: MakeLayers, pool: MakePool, width: int, labels: int) -> nn.Module:
+    joined = 2 * width if spec.fusion == "concat" else width
+    return CoupledLabels(pool(), EVIDENCE_POOLINGS[spec.pooling], FUSIONS[spec.fusion](), layers(joined))
+
+
+def _independent(spec: Independent, *, layers: MakeLayers, pool: MakePool, width: int, labels: int) -> nn.Module:
+    return IndependentLabels(pool(), layers(width))
+
+
+COUPLINGS: Final[Mapping[type[Spec], Callable[..., nn.Module]]] = {
+    EvidenceFirst: _evidence_first,
+    Coupled: _coupled,
+    Independent: _independent,
+}
+"""Spec -> what makes a module of it, `Reading` -> (texts, labels), of what makes the layers and the pooling of
+`model.head`, the width of a state and the number of labels."""

@@ -12,7 +12,7 @@ from tunery.model.heads.layers import WEIGHT_STD
 from tunery.model.heads.pooling import HiddenStates
 from tunery.model.heads.units import unit_ids_of, unit_states
 
-FIT: Final = 2.0
+FIT: Final = 4.0
 """By how much the logit of a unit whose state is that of a label's description is above the prior at first, on
 average over the labels."""
 

@@ -170,7 +170,7 @@ def _criteria_head(output: CriteriaOutput, parts: Parts) -> nn.Module:
     spec, sizes = parts.spec, {"width": parts.width, "labels": len(output.labels)}
     layers = partial(parts.layers, labels=len(output.labels))
     return CriteriaHead(
-        EVIDENCE_HEADS[type(spec.evidence_head)](spec.evidence_head, **sizes),
+        EVIDENCE_HEADS[type(spec.evidence_head)](spec.evidence_head, dropout=parts.dropout, **sizes),
         COUPLINGS[type(spec.coupling)](spec.coupling, layers=layers, pool=parts.pool, **sizes),
         dropout=parts.dropout,
         **sizes,

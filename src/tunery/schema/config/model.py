@@ -107,19 +107,95 @@ Head = Annotated[
 ]
 
 
+MaxSpan = Annotated[int, Field(ge=1, le=512), Range(5, 40)]
+
+
 class Tagging(Spec):
     """Every unit by itself: (W x) · q / √d + b, of a unit state x and the query q of a label."""
 
     kind: Literal["tagging"] = "tagging"
 
 
-EvidenceHead = Tagging
+class StartEnd(Spec):
+    """The best span that covers a unit decides: P(span i..j) = σ(start_i) σ(end_j)."""
+
+    kind: str
+    max_span: MaxSpan = 20
+    """Most units of a span."""
+
+
+class StartEndLinear(StartEnd):
+    """The best span that covers a unit decides, of P(span i..j) = σ(start_i) σ(end_j), where starts and ends are scored
+    as by `tagging`, each with a W of its own (Devlin et al. 2019, arXiv 1810.04805, section 4.2)."""
+
+    kind: Literal["start_end_linear"] = "start_end_linear"
+
+
+class StartEndMlp(StartEnd):
+    """The same, where a hidden layer adds to unit states and to queries before they are compared."""
+
+    kind: Literal["start_end_mlp"] = "start_end_mlp"
+    hidden: Hidden = 256
+    """Width of the hidden layers."""
+    activation: SearchedActivation = "gelu"
+    """Activation of the hidden layers."""
+
+
+class Biaffine(Spec):
+    """The best span that covers a unit decides, and a span is scored by both of its ends together: start_i + end_j +
+    (A x_i) · (P q ⊙ B x_j) (Dozat & Manning 2017, arXiv 1611.01734, equation 2, of rank `hidden`; Yu et al. 2020, arXiv
+    2005.07150, of spans)."""
+
+    kind: Literal["biaffine"] = "biaffine"
+    hidden: Annotated[Width, Choices((64, 128, 256))] = 128
+    """Rank of the product."""
+    max_span: MaxSpan = 20
+    """Most units of a span."""
+
+
+class BioCrf(Spec):
+    """Each label has a chain of tags, begin, inside and outside, with learned transitions (Lafferty et al. 2001; Lample
+    et al. 2016, arXiv 1603.01360, section 2.2). A unit is as likely evidence as it is begin or inside over all chains.
+    """
+
+    kind: Literal["bio_crf"] = "bio_crf"
+
+
+class SentenceReranker(Spec):
+    """Units see one another in a transformer layer, then compete for each label: softmax over their scores and that of
+    no evidence at all, which is learned (as of no answer in Devlin et al. 2019, arXiv 1810.04805, section 4.3)."""
+
+    kind: Literal["sentence_reranker"] = "sentence_reranker"
+    hidden: Hidden = 256
+    """Width of the feed-forward part of the layer."""
+
+
+EvidenceHead = Annotated[
+    Tagging | StartEndLinear | StartEndMlp | Biaffine | BioCrf | SentenceReranker,
+    Field(discriminator="kind"),
+    Choices(("tagging", "start_end_linear", "start_end_mlp", "biaffine", "bio_crf", "sentence_reranker")),
+]
+
+
+EvidencePooling = Literal["mean", "max", "attention"]
+Fusion = Literal["concat", "add", "mean", "weighted_sum", "weighted_mean"]
 
 
 class Independent(Spec):
     """The label is read from the pooled text, as without evidence: evidence and label share the encoder only."""
 
     kind: Literal["independent"] = "independent"
+
+
+class Coupled(Spec):
+    """Each label is read from the pooled text and from its own evidence, joined into one vector."""
+
+    kind: Literal["coupled"] = "coupled"
+    pooling: Annotated[EvidencePooling, Choices(("mean", "max", "attention"))] = "attention"
+    """How the states x of units with logits s become the evidence of a label: `mean` with weights σ(s), `max` σ(s) x of
+    the likeliest unit, `attention` with weights softmax(s)."""
+    fusion: Annotated[Fusion, Choices(("concat", "add", "mean", "weighted_sum", "weighted_mean"))] = "concat"
+    """How evidence and pooled text become one vector; `weighted_sum` and `weighted_mean` learn a weight for each."""
 
 
 class EvidenceFirst(Spec):
@@ -132,7 +208,9 @@ class EvidenceFirst(Spec):
 
 
 Coupling = Annotated[
-    EvidenceFirst | Independent, Field(discriminator="kind"), Choices(("evidence_first", "independent"))
+    EvidenceFirst | Coupled | Independent,
+    Field(discriminator="kind"),
+    Choices(("evidence_first", "coupled", "independent")),
 ]
 
 

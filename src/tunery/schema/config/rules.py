@@ -128,7 +128,7 @@ def _pooling_has_an_effect(task: Task, model: Model) -> Iterator[Problem]:
     unread = task.reads_evidence and isinstance(model.coupling, EvidenceFirst)
     if unread and isinstance(model.head, Pooled) and model.head.pooling != "mean":
         message = f"model.coupling=evidence_first pools units, so {model.head.pooling!r} would do nothing here; "
-        yield Problem("model.head.pooling", message + "remove it, or take model.coupling=independent")
+        yield Problem("model.head.pooling", message + "remove it, or take model.coupling=coupled")
 
 
 def _quantization_fits_the_method(model: Model, peft: Peft) -> Iterator[Problem]:

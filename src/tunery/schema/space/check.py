@@ -62,8 +62,9 @@ def always_refused_values(document: Document) -> set[tuple[str, Any]]:
 
 
 def _variants(name: str, document: Document) -> list[Variant]:
-    """One section in each combination of its branches, with each end of each domain in turn beside all first and all
-    last ends of the others: what is refused beside both is taken to be refused beside all."""
+    """One section in each combination of the branches of a field, with each end of each domain in turn beside all first
+    and all last ends of the others, branches of other fields included: what is refused beside both is taken to be
+    refused beside all."""
     section = {name: document[name]} if name in document else {}
     variants, refused = [], None
     for values in _assignments(section, domains(section)):
@@ -79,12 +80,26 @@ def _variants(name: str, document: Document) -> list[Variant]:
 def _assignments(section: Document, domains_by_path: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
     """The values of each variant, by path; only of parameters that exist beside the others."""
     tags = [path for path in domains_by_path if opens_branch(path)]
-    for index, names in product((0, -1), product(*(ends(domains_by_path[path]) for path in tags))):
-        values = {path: ends(domain)[index] for path, domain in domains_by_path.items()}
-        values |= zip(tags, names, strict=True)
+    by_field: dict[str, list[str]] = {}
+    for path in tags:
+        by_field.setdefault(_field(path), []).append(path)
+    chosen = [
+        dict(zip(paths, names, strict=True))
+        for paths in by_field.values() or [[]]
+        for names in product(*(ends(domains_by_path[path]) for path in paths))
+    ]
+    for index, branches in product((0, -1), chosen):
+        values = {path: ends(domain)[index] for path, domain in domains_by_path.items()} | branches
         existing = _existing(section, values)
         changes = [{path: end} for path in existing if path not in tags for end in ends(domains_by_path[path])]
         yield from ({path: (values | change)[path] for path in existing} for change in changes or [{}])
+
+
+def _field(path: str) -> str:
+    """The field of a section that a path is in; the section itself where it is a choice."""
+    section, _, rest = path.partition(".")
+    field, _, inner = rest.partition(".")
+    return f"{section}.{field}" if inner else section
 
 
 def _existing(section: Document, values: Mapping[str, Any]) -> list[str]:
