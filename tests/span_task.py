@@ -43,10 +43,13 @@ class SpanTask(TaskSpec):
 
     metrics: ClassVar[Metrics] = {"evidence_f1": "maximize", "accuracy": "maximize", "loss": "minimize"}
     training_keys: ClassVar[tuple[str, ...]] = ("evidence_weight",)
-    label_key: ClassVar[str | None] = "label"
     kind: Literal["spans"] = "spans"
     evidence_weight: Annotated[float, Field(ge=0, le=10), Range(0.5, 2.0)] = 1.0
     """Weight of the evidence beside the label in the loss."""
+
+    @property
+    def label_key(self) -> str:
+        return "label"
 
 
 class SpanObjective(Objective):
@@ -78,7 +81,7 @@ class Spans(Task):
         return cls(labels)
 
     @staticmethod
-    def reader(data: Data) -> RowReader:
+    def reader(spec: SpanTask, data: Data) -> RowReader:
         def read(row: dict[str, Any]) -> Annotation:
             name = label_of(row[data.label])
             return Annotation(labels=() if name is None else (name,), target=row["spans"])

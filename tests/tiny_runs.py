@@ -29,6 +29,32 @@ def write_rows(folder: Path, *, multilabel: bool = False, rows: int = 60, mark: 
     return files
 
 
+CLUES = {"sleep": "awake all night", "mood": "sad and empty", "energy": "too tired"}
+
+
+def write_evidence_rows(folder: Path, *, rows: int = 60) -> dict[str, str]:
+    """The same with any number of labels and their evidence: whole sentences, two in every text and up to five."""
+    draw, files = random.Random(0), {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, count in {"train": rows, "validation": 24, "test": 24}.items():
+        lines = []
+        for number in range(count):
+            labels = draw.sample(sorted(CLUES), number % 3)
+            parts = [(f"I was {CLUES[label]} {split} {number}.", label) for label in labels]
+            parts += [(f"The {draw.choice(FILLER)} film {k} was {draw.choice(FILLER)}.", "") for k in range(2)]
+            draw.shuffle(parts)
+            text, spans = "", []
+            for sentence, label in parts:
+                text += " " * bool(text)
+                spans += [[len(text), len(text) + len(sentence), label]] if label else []
+                text += sentence
+            row = {"id": f"{split}-{number}", "text": text, "labels": labels, "evidence": spans}
+            lines.append(json.dumps(row) + "\n")
+        files[split] = str(folder / f"{split}.jsonl")
+        (folder / f"{split}.jsonl").write_text("".join(lines))
+    return {**files, "evidence": "evidence"}
+
+
 def files_with(mark: str, folder: Path) -> list[str]:
     """Which files below a folder hold the mark, in the order of their names."""
     files = (path for path in folder.rglob("*") if path.is_file())

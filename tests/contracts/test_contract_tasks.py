@@ -15,7 +15,7 @@ import torch
 from transformers import AutoTokenizer
 
 from span_task import Spans, SpanTask, write_span_rows
-from tiny_runs import write_rows
+from tiny_runs import write_evidence_rows, write_rows
 from tunery.data.batches import Collator, EncodedDataset
 from tunery.data.examples import Example
 from tunery.data.row_table import RowTable
@@ -39,15 +39,21 @@ ROOT = Path(__file__).resolve().parents[1]
 def made(kind: str, folder: Path) -> tuple[Task, tuple[Example, ...]]:
     """A task over the rows that it reads from files, and its training rows."""
     spec = SPECS[kind]
-    files = write_span_rows(folder) if kind == "spans" else write_rows(folder, multilabel=kind == "multilabel")
+    if kind == "spans":
+        files = write_span_rows(folder)
+    elif kind == "criteria_evidence":
+        files = write_evidence_rows(folder)
+    else:
+        files = write_rows(folder, multilabel=kind == "multilabel")
     data, kinds = Data(**files), {**TASKS, SpanTask: Spans}
     if kind == "spans":
         from tunery.data.splits import load_splits
 
-        splits = load_splits(data, reader=Spans.reader(data), stratum=Spans.stratum, seed=0)
+        splits = load_splits(data, reader=Spans.reader(spec, data), stratum=Spans.stratum, seed=0)
     else:
         splits = read_splits(data, spec, seed=0)
-    task = kinds[type(spec)].build(spec, labels=label_names(spec, data, splits.train), settings={})
+    settings = kinds[type(spec)].settings_of(spec, splits.train.examples)
+    task = kinds[type(spec)].build(spec, labels=label_names(spec, data, splits.train), settings=settings)
     return task, splits.train.examples
 
 
@@ -101,11 +107,11 @@ def test_a_step_is_the_same_however_it_is_cut_into_passes(kind: str, tmp_path: P
     features = task.features(examples, tokenizer, max_length=32)
     dataset = EncodedDataset(features, task.targets(examples, features))
     assert len(dataset) == len(examples) <= len(features.ids)
-    assert (len(features.ids) > len(examples)) == (kind == "spans")
-    config: Any = type("Config", (), {"task": SPECS[kind], "regularization": Smoothing()})
+    assert (len(features.ids) > len(examples)) == (kind in ("spans", "criteria_evidence"))
+    spec = Model(name=str(tiny_bert), head=LinearHead(), max_length=32)
+    config: Any = type("Config", (), {"task": SPECS[kind], "model": spec, "regularization": Smoothing()})
     objective = task.objective(config, task.truth(examples))
     torch.manual_seed(0)
-    spec = Model(name=str(tiny_bert), head=LinearHead(), max_length=32)
     module = build(spec, outputs=task.outputs, peft=NoPeft(), freeze=NoFreeze()).module.eval()
     rows, losses, gradients = [dataset[0, row] for row in range(12)], [], []
     for most in (10**6, 64):

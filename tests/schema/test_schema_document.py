@@ -118,14 +118,17 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ({"optim": {"no_decay": ["biases"]}}, "optim.no_decay.0: unknown choice 'biases'; did you mean 'bias'?"),
     ({"task": {"kind": "multilabel", "loss": "ce"}}, "task.loss.name: unknown choice 'ce'; did you mean 'bce'?"),
     # shapes
-    ({"task": {}}, "task.kind: required; choose from: classification, multilabel"),
-    ({"task": None}, "task: must be a mapping of keys or one of classification, multilabel, but got null"),
+    ({"task": {}}, "task.kind: required; choose from: classification, criteria_evidence, multilabel"),
+    (
+        {"task": None},
+        "task: must be a mapping of keys or one of classification, criteria_evidence, multilabel, but got null",
+    ),
     ({"data": {}}, "data.train: this key is required"),
     ({"data": None}, "data: must be a mapping of keys, but got null"),
     ({"data": "train.csv"}, "data: must be a mapping of keys, but got 'train.csv'"),
     ({"train": None}, "train: must be a mapping of keys, but got null; remove the line to take the defaults"),
     ({"peft": 3}, f"peft: must be a mapping of keys or one of {METHODS}, but got 3"),
-    ({"peft": {}, "task": {}}, "task.kind: required; choose from: classification, multilabel"),
+    ({"peft": {}, "task": {}}, "task.kind: required; choose from: classification, criteria_evidence, multilabel"),
     (
         {"peft": {"r": 4}},
         "peft.method: required, because r belongs to lora or lora_plus or dora or rslora; "

@@ -326,13 +326,14 @@ TASKS: Any = members(RunConfig.model_fields["task"])
 
 @pytest.mark.parametrize("kind", TASKS)
 def test_the_objective_and_its_direction(kind: str) -> None:
-    config = RunConfig(task={"kind": kind}, data={"train": "a"})
+    data = {"train": "a", **({"evidence": "spans"} if TASKS[kind].reads_evidence else {})}
+    config = RunConfig(task={"kind": kind}, data=data)
     assert (config.objective, config.direction, config.watched) == (
         next(iter(TASKS[kind].metrics)),
         "maximize",
         "f1_macro",
     )
-    lower = RunConfig(task={"kind": kind}, data={"train": "a"}, search={"objective": "loss", "direction": "minimize"})
+    lower = RunConfig(task={"kind": kind}, data=data, search={"objective": "loss", "direction": "minimize"})
     assert (lower.objective, lower.direction, lower.watched) == ("loss", "minimize", "loss")
 
 

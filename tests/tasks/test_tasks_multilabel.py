@@ -8,7 +8,8 @@ import pytest
 from row_tables import label_table, logit_table
 from tunery.data.metrics import sigmoid
 from tunery.schema.config.task import MultilabelTask
-from tunery.tasks.multilabel import FEW, Multilabel
+from tunery.tasks.multilabel import Multilabel
+from tunery.tasks.thresholds import FEW
 
 
 def rows(count: int, *, rate: Any, signal: float, seed: int) -> tuple[Any, Any]:

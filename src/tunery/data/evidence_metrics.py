@@ -82,6 +82,16 @@ class InstanceStatistics:
         """Some of the instances, by numbers or by a mask."""
         return InstanceStatistics(**{name: values[instances] for name, values in vars(self).items()})
 
+    def with_empty(self, count: int) -> "InstanceStatistics":
+        """These, and so many that have neither evidence nor marks."""
+        empty = {"char_f1": 1.0, "auprc": np.nan, "hit_at_1": np.nan, "ndcg_at_10": np.nan}
+        return InstanceStatistics(
+            **{
+                name: np.append(values, np.full(count, empty.get(name, 0), dtype=values.dtype))
+                for name, values in vars(self).items()
+            }
+        )
+
 
 def instance_statistics(
     gold: Sequence[Bools],

@@ -41,13 +41,19 @@ class RowTable:
         return result
 
 
+def objects_of(entries: Sequence[Array]) -> Array:
+    """One entry a row -> an array of objects, whether shapes differ or not."""
+    column = np.empty(len(entries), dtype=object)
+    for row, entry in enumerate(entries):
+        column[row] = entry
+    return column
+
+
 def column_of(entries: Sequence[Array]) -> Array:
     """One entry a row -> a column; an array of objects where shapes differ."""
     if len({np.shape(entry) for entry in entries}) == 1:
         return np.stack(entries)
-    column = np.empty(len(entries), dtype=object)
-    column[:] = entries
-    return column
+    return objects_of(entries)
 
 
 def gap(table: Mapping[str, Array], reference: Mapping[str, Array]) -> float:

@@ -45,7 +45,7 @@ class Classification(LabelTask):
         return cls(labels)
 
     @staticmethod
-    def reader(data: Data) -> RowReader:
+    def reader(spec: ClassificationTask, data: Data) -> RowReader:
         return one_label(data)
 
     def numbers(self, examples: Sequence[Example]) -> Numbers:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -14,15 +14,12 @@ from tunery.data.metrics import (
     Counts,
     Floats,
     areas,
-    best_threshold,
     binary_cross_entropy,
     finite,
-    matching_threshold,
     mean_areas,
     sigmoid,
 )
 from tunery.data.reading.labels import several_labels
-from tunery.data.rng import row_generator
 from tunery.data.row_table import Array, RowTable
 from tunery.errors import DataError, did_you_mean, enumerated
 from tunery.schema.config.data import Data
@@ -33,13 +30,7 @@ from tunery.schema.results.run import SplitRecord
 from tunery.tasks.combine import SIGMOID, Combiner
 from tunery.tasks.labels import LabelTask, Numbers
 from tunery.tasks.task import FittedThreshold, State
-
-UNTUNED: Final = 0.5
-FEW: Final = 25
-"""Positive rows from which a label has a threshold of its own. With fewer, the recall by which it would be chosen has a
-standard error above a tenth (0.5 / sqrt(25), where it is one half), which is more than a better threshold gains."""
-FOLDS: Final = 5
-"""Parts of the validation rows, each scored with thresholds of the others."""
+from tunery.tasks.thresholds import FEW, FOLDS, UNTUNED, fold_of_rows, threshold_groups, tuned_thresholds
 
 
 def few_positives(subject: Subject) -> Iterator[Finding]:
@@ -77,7 +68,7 @@ class Multilabel(LabelTask):
         return cls(labels, threshold=None if spec.threshold == "tuned" else spec.threshold)
 
     @staticmethod
-    def reader(data: Data) -> RowReader:
+    def reader(spec: MultilabelTask, data: Data) -> RowReader:
         return several_labels(data)
 
     def numbers(self, examples: Sequence[Example]) -> Numbers:
@@ -99,8 +90,8 @@ class Multilabel(LabelTask):
         if self._fixed is not None:
             return self.state_at(self._fixed)
         is_true = truth["labels"] > 0
-        own, shared = _threshold_groups(is_true.sum(axis=0))
-        thresholds = _tuned(sigmoid(finite(answers["logits"])), is_true, own=own, shared=shared)
+        own, shared = threshold_groups(is_true.sum(axis=0))
+        thresholds = tuned_thresholds(sigmoid(finite(answers["logits"])), is_true, own=own, shared=shared)
         return {"thresholds": thresholds.tolist()}
 
     def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
@@ -109,12 +100,12 @@ class Multilabel(LabelTask):
         if self._fixed is not None:
             return self.score(answers, truth, state)
         probabilities, is_true = sigmoid(finite(answers["logits"])), truth["labels"] > 0
-        own, shared = _threshold_groups(is_true.sum(axis=0))
-        fold = row_generator(0, epoch=0, row=0, purpose="folds").permutation(len(is_true)) % FOLDS
+        own, shared = threshold_groups(is_true.sum(axis=0))
+        fold = fold_of_rows(len(is_true))
         given = np.zeros_like(is_true)
         for number in range(FOLDS):
             part, others = fold == number, fold != number
-            thresholds = _tuned(probabilities[others], is_true[others], own=own, shared=shared)
+            thresholds = tuned_thresholds(probabilities[others], is_true[others], own=own, shared=shared)
             given[part] = probabilities[part] >= thresholds
         return self._metrics(answers, truth, given=given, thresholds=self._thresholds(state))
 
@@ -174,7 +165,7 @@ class Multilabel(LabelTask):
         if spec.threshold != "tuned":
             return ()
         per_label = [*metrics["per_label"].items()]
-        own, shared = _threshold_groups(np.array([row["support"] for _, row in per_label]))
+        own, shared = threshold_groups(np.array([row["support"] for _, row in per_label]))
         groups = [*([label] for label in own), *([shared] if shared else [])]
         thresholds = (_fitted(dict(per_label[label] for label in group)) for group in groups)
         return [threshold for threshold in thresholds if threshold.support >= FEW]
@@ -200,23 +191,3 @@ def _fitted(per_label: Mapping[str, Mapping[str, Any]]) -> FittedThreshold:
     hits = sum(row["f1"] * (row["support"] + row["predicted"]) / 2 for row in rows)
     f1 = 2 * hits / max(support + given, 1)
     return FittedThreshold(tuple(per_label), next(iter(rows))["threshold"], f1, support)
-
-
-def _threshold_groups(support: Array) -> tuple[list[int], list[int]]:
-    """Numbers of the labels that have a threshold of their own, and of those that share one.
-
-    Args:
-        support: rows of validation that have each label, (labels,).
-    """
-    return np.flatnonzero(support >= FEW).tolist(), np.flatnonzero(support < FEW).tolist()
-
-
-def _tuned(probabilities: Floats, is_true: Bools, *, own: Sequence[int], shared: Sequence[int]) -> Floats:
-    """A threshold for each label (labels,). Where those that share one have too few rows together, it is that of all
-    labels."""
-    pool = shared if is_true[:, shared].sum() >= FEW else range(is_true.shape[1])
-    common = matching_threshold(probabilities[:, pool].ravel(), is_true[:, pool].ravel(), otherwise=UNTUNED)
-    thresholds = np.full(is_true.shape[1], common)
-    for k in own:
-        thresholds[k] = best_threshold(probabilities[:, k], is_true[:, k], otherwise=common)
-    return thresholds

@@ -8,8 +8,9 @@ from typing import Final
 from tunery.data.examples import Split, Splits
 from tunery.data.splits import NamedRows, load_splits
 from tunery.schema.config.data import Data
-from tunery.schema.config.task import ClassificationTask, MultilabelTask, TaskSpec
+from tunery.schema.config.task import ClassificationTask, CriteriaEvidenceTask, MultilabelTask, TaskSpec
 from tunery.tasks.classification import Classification
+from tunery.tasks.criteria_evidence import CriteriaEvidence
 from tunery.tasks.multilabel import Multilabel
 from tunery.tasks.task import Task
 
@@ -18,6 +19,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 TASKS: Final[dict[type[TaskSpec], type[Task]]] = {
     ClassificationTask: Classification,
     MultilabelTask: Multilabel,
+    CriteriaEvidenceTask: CriteriaEvidence,
 }
 """The task of each spec."""
 
@@ -47,7 +49,7 @@ def read_splits(data: Data, spec: TaskSpec, *, seed: int, tables: Iterable[Named
         DataError: as `load_splits` does.
     """
     task = TASKS[type(spec)]
-    return load_splits(data, reader=task.reader(data), stratum=task.stratum, seed=seed, tables=tables)
+    return load_splits(data, reader=task.reader(spec, data), stratum=task.stratum, seed=seed, tables=tables)
 
 
 def label_names(spec: TaskSpec, data: Data, train: Split) -> tuple[str, ...]:

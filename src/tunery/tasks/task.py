@@ -77,7 +77,7 @@ class Task(ABC):
 
     @staticmethod
     @abstractmethod
-    def reader(data: Data) -> RowReader:
+    def reader(spec: Any, data: Data) -> RowReader:
         """How this task reads what is to be learned from a row."""
 
     @staticmethod

@@ -6,7 +6,7 @@ from typing import Any, Final
 from tunery.report.markup import Html, tag
 from tunery.report.pages.components import classes
 from tunery.report.pages.confusion_matrix import confusion_parts
-from tunery.schema.config.task import ClassificationTask, MultilabelTask
+from tunery.schema.config.task import ClassificationTask, CriteriaEvidenceTask, MultilabelTask
 from tunery.schema.spec import Spec
 
 Sections = Callable[[Mapping[str, Any], str], list[Html]]
@@ -20,7 +20,11 @@ def _labels(metrics: Mapping[str, Any], title: str) -> list[Html]:
     return [*heading, *confusion_parts(metrics)]
 
 
-SECTIONS: Final[dict[type[Spec], Sections]] = {ClassificationTask: _labels, MultilabelTask: _labels}
+SECTIONS: Final[dict[type[Spec], Sections]] = {
+    ClassificationTask: _labels,
+    MultilabelTask: _labels,
+    CriteriaEvidenceTask: _labels,
+}
 """By task."""
 
 

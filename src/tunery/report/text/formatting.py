@@ -17,6 +17,30 @@ METRIC_NAMES: Final[dict[str, tuple[str, str]]] = {
     "mcc": ("MCC", "Matthews correlation coefficient: 1 is perfect, 0 is chance"),
     "roc_auc": ("ROC AUC", "area under the ROC curve, averaged over the labels"),
     "pr_auc": ("PR AUC", "area under the precision-recall curve, averaged over the labels"),
+    "joint": ("joint", "mean of macro F1 and evidence AUPRC"),
+    "evidence_auprc": (
+        "evidence AUPRC",
+        "area under the precision-recall curve over the words of a text, mean over texts",
+    ),
+    "evidence_token_f1": ("evidence F1", "F1 of the words that are marked, mean over texts with evidence or marks"),
+    "evidence_token_precision": ("evidence precision", "share of marked words that are evidence, mean over the same"),
+    "evidence_token_recall": ("evidence recall", "share of the words of evidence that are marked, mean over the same"),
+    "evidence_token_f1_micro": ("evidence F1, micro", "F1 of the words that are marked, all texts together"),
+    "evidence_iou_f1": (
+        "evidence IoU F1",
+        "F1 of marked spans, right where they share half of their union with evidence",
+    ),
+    "evidence_char_f1": (
+        "evidence character F1",
+        "F1 of the marked characters, 1 where there are none and none marked",
+    ),
+    "evidence_exact": ("evidence exact", "share of texts with evidence in which exactly that is marked"),
+    "evidence_null_accuracy": ("evidence or none", "share of texts and labels where something is marked as it should"),
+    "evidence_hit_at_1": ("hit@1", "share of texts with evidence whose best sentence is evidence"),
+    "evidence_ndcg_at_10": (
+        "nDCG@10",
+        "gain of the ten best sentences, discounted by rank, mean over texts with evidence",
+    ),
     "ece": ("ECE", "expected calibration error: how far confidence is from being right"),
     "loss": ("loss", "mean cross-entropy per row"),
 }

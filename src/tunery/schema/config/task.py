@@ -7,7 +7,7 @@ from pydantic import Field
 
 from tunery.schema.config.loss import Bce, CrossEntropy, MultiLabelLoss, SingleLabelLoss
 from tunery.schema.results.direction import Metrics
-from tunery.schema.spec import Spec
+from tunery.schema.spec import Choices, Range, Spec
 
 
 class TaskSpec(Spec):
@@ -16,11 +16,14 @@ class TaskSpec(Spec):
     metrics: ClassVar[Metrics]
     training_keys: ClassVar[tuple[str, ...]] = ()
     """Keys that only training reads: the rows do not depend on them."""
-    label_key: ClassVar[str | None] = None
-    """Key of `data` with the column, or columns, of its labels; None: it has none."""
     reads_evidence: ClassVar[bool] = False
     """Whether a row's labels come with the spans of its text that are evidence of them."""
     kind: str
+
+    @property
+    def label_key(self) -> str | None:
+        """Key of `data` with the column, or columns, of its labels; None: it has none."""
+        return None
 
     def without_training_keys(self) -> Self:
         """The same task with the defaults of all keys that the rows do not depend on."""
@@ -42,10 +45,14 @@ class ClassificationTask(TaskSpec):
         "loss": "minimize",
     }
     training_keys: ClassVar[tuple[str, ...]] = ("loss",)
-    label_key: ClassVar[str | None] = "label"
     kind: Literal["classification"] = "classification"
     loss: SingleLabelLoss = CrossEntropy()
     """What training minimises."""
+
+    @property
+    def label_key(self) -> str:
+        """The column of the label."""
+        return "label"
 
 
 class MultilabelTask(TaskSpec):
@@ -61,15 +68,101 @@ class MultilabelTask(TaskSpec):
         "loss": "minimize",
     }
     training_keys: ClassVar[tuple[str, ...]] = ("loss",)
-    label_key: ClassVar[str | None] = "labels"
     kind: Literal["multilabel"] = "multilabel"
     loss: MultiLabelLoss = Bce()
     """What training minimises."""
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["tuned"] = "tuned"
     """Probability from which a label is given: one number, or `tuned`: one per label, found on validation only."""
 
+    @property
+    def label_key(self) -> str:
+        """The column, or columns, of the labels."""
+        return "labels"
 
-Task = Annotated[ClassificationTask | MultilabelTask, Field(discriminator="kind")]
+
+class Criterion(Spec):
+    """What a label means, in words that the model reads."""
+
+    label: str
+    """Its name in the data."""
+    description: str
+    """What has to be so for it to be given."""
+
+
+class EvidenceDecision(Spec):
+    """From which probability on something is evidence; `tuned`: found on validation only, both together."""
+
+    null_threshold: Annotated[float, Field(ge=0, le=1)] | Literal["tuned"] = "tuned"
+    """Probability of the best word or sentence below which a label that is given has no evidence."""
+    min_span_score: Annotated[float, Field(gt=0, lt=1)] | Literal["tuned"] = "tuned"
+    """Probability from which a word or sentence is evidence."""
+
+
+class CriteriaEvidenceTask(TaskSpec):
+    """A text gets labels, any number of them or exactly one, and the spans that are the evidence of each."""
+
+    metrics: ClassVar[Metrics] = {
+        "f1_macro": "maximize",
+        "joint": "maximize",
+        "f1_micro": "maximize",
+        "f1_weighted": "maximize",
+        "subset_accuracy": "maximize",
+        "roc_auc": "maximize",
+        "pr_auc": "maximize",
+        "evidence_auprc": "maximize",
+        "evidence_token_f1": "maximize",
+        "evidence_token_precision": "maximize",
+        "evidence_token_recall": "maximize",
+        "evidence_token_f1_micro": "maximize",
+        "evidence_iou_f1": "maximize",
+        "evidence_char_f1": "maximize",
+        "evidence_exact": "maximize",
+        "evidence_null_accuracy": "maximize",
+        "evidence_hit_at_1": "maximize",
+        "evidence_ndcg_at_10": "maximize",
+        "loss": "minimize",
+    }
+    training_keys: ClassVar[tuple[str, ...]] = ("loss", "lambda_class", "lambda_span")
+    reads_evidence: ClassVar[bool] = True
+    kind: Literal["criteria_evidence"] = "criteria_evidence"
+    exclusive: bool = False
+    """Every row has exactly one label (the column `data.label`), and the most probable one is given; else any number
+    (`data.labels`), each from its threshold."""
+    criteria: tuple[Criterion, ...] = ()
+    """Descriptions of labels; one without is described by its name. With `input: multi_label` the model begins with
+    them, with `binary_pairs` it reads one before each text."""
+    input: Annotated[Literal["multi_label", "binary_pairs"], Choices(("multi_label", "binary_pairs"))] = "multi_label"
+    """`multi_label`: a text is read once, for all labels. `binary_pairs`: it is read with the description of each label
+    in turn, which takes as many times as long."""
+    unit: Literal["auto", "token", "sentence"] = "auto"
+    """What evidence is decided of: words (`token`) or whole sentences. `auto`: sentences where 95 % of the spans in the
+    training rows are whole sentences."""
+    annotation: Literal["auto", "exhaustive", "partial"] = "auto"
+    """Whether all evidence is marked. With `partial`, what is unmarked counts less as something that is no evidence.
+    `auto`: `partial` where words are marked, and less than a fifth of the words in texts with evidence."""
+    stride: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """Tokens that two neighbouring windows of a long text share; null: a quarter of `model.max_length`."""
+    loss: SingleLabelLoss = Bce()
+    """What training minimises for the labels."""
+    lambda_class: Annotated[float, Field(ge=0, le=1000), Range(0.5, 2.0)] = 1.0
+    """Weight of the loss of the labels."""
+    lambda_span: Annotated[float, Field(ge=0, le=1000), Range(0.5, 2.0)] = 1.0
+    """Weight of the loss of the evidence."""
+    threshold: Annotated[
+        Annotated[float, Field(gt=0, lt=1)] | Literal["per_label", "global"], Choices(("per_label", "global"))
+    ] = "per_label"
+    """Probability from which a label is given: one number, or found on validation only: one per label (labels with few
+    rows share one), or one for all."""
+    evidence: EvidenceDecision = EvidenceDecision()
+    """From when on something is evidence."""
+
+    @property
+    def label_key(self) -> str:
+        """The column of the label, or of the labels."""
+        return "label" if self.exclusive else "labels"
+
+
+Task = Annotated[ClassificationTask | MultilabelTask | CriteriaEvidenceTask, Field(discriminator="kind")]
 
 
 class LabelOutput(Spec):

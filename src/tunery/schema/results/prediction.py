@@ -6,6 +6,19 @@ from typing import Any
 from tunery.schema.results.record import Record
 
 
+class EvidenceSpan(Record):
+    """Characters of a text that are evidence of a label."""
+
+    label: str
+    start: int
+    """First character (code point), counted from 0."""
+    end: int
+    """First character after the span."""
+    text: str
+    score: float
+    """Probability of the word or sentence in it that is likeliest to be evidence."""
+
+
 class Prediction(Record):
     """The model's answer for one row."""
 
@@ -18,6 +31,8 @@ class Prediction(Record):
     decisions to give or not to give a label."""
     probabilities: dict[str, float]
     """Probability per label; sums to 1 for classification."""
+    evidence: tuple[EvidenceSpan, ...] = ()
+    """Of each label that is given; empty for tasks without evidence."""
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from [("labels", self.labels)] if self.label is None else [("label", self.label)]

@@ -132,7 +132,7 @@ class Predictor:
 
     def answer(self, examples: Sequence[Example], *, threshold: float | None = None) -> list[Prediction]:
         """The same for rows."""
-        state = self.state if threshold is None else self.task.state_at(threshold)
+        state = self.state if threshold is None else {**(self.state or {}), **self.task.state_at(threshold)}
         return self.task.answer(self.answers(examples), examples, state) if examples else []
 
     def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:

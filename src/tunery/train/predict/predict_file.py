@@ -165,7 +165,8 @@ def evaluate_file(
     from tunery.train.predict.training_rows import trained_rows
 
     predictor = load(run, trust_remote_code=trust_remote_code)
-    reader = TASKS[type(predictor.config.task)].reader(data)
+    task = predictor.config.task
+    reader = TASKS[type(task)].reader(task, data)
     data = data.model_copy(update={"id": None})
     examples = examples_of(rows, data, reader=reader, source=_name(source), remedy=_OTHER_NAMES)
     if warning := trained_rows(run, examples):

@@ -18,7 +18,7 @@ from tunery.model.backbones.catalog import Base, recorded_base, resolve
 from tunery.schema import RunConfig
 from tunery.schema.config.data import Data
 from tunery.schema.config.model import Model
-from tunery.schema.config.task import TaskSpec
+from tunery.schema.config.task import LabelOutput, TaskSpec
 from tunery.schema.results.finding import Finding
 from tunery.schema.results.run import DataRecord, SplitRecord
 from tunery.tasks.table import read_splits, task_of_rows
@@ -48,7 +48,8 @@ class Prepared:
     def label_numbers(self) -> Array | None:
         """Labels of the training rows as numbers, of a task that asks for one vector of logits a text, and for nothing
         else; None of others."""
-        return self.task.label_numbers(self.truth["train"]) if len(self.task.outputs) == 1 else None
+        gives_labels_alone = [type(output) for output in self.task.outputs.values()] == [LabelOutput]
+        return self.task.label_numbers(self.truth["train"]) if gives_labels_alone else None
 
     def required_label_numbers(self, setting: str, *, remedy: str) -> Array:
         """The same, for what gives nothing but such vectors.

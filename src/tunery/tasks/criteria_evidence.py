@@ -1,0 +1,628 @@
+"""Labels of a text, and the spans that are the evidence of each.
+
+Evidence is decided of *units*: the words or the sentences of a text (`data/units.py`). Metrics count words whatever the
+units are, so that both compare. A long text is read in windows; what lies in several windows is averaged over their
+tokens, and a label is as likely as in the window where it is likeliest, or as on average where labels exclude each
+other.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tunery.data.checks.check import Check
+from tunery.data.checks.evidence_checks import EVIDENCE_CHECKS
+from tunery.data.evidence import Evidence, evidence_reader
+from tunery.data.evidence_metrics import InstanceStatistics, averaged, covered, instance_statistics, runs
+from tunery.data.examples import Example, RowReader
+from tunery.data.metrics import (
+    Bools,
+    Counts,
+    Floats,
+    Ints,
+    areas,
+    best_threshold,
+    binary_cross_entropy,
+    cross_entropy,
+    finite,
+    log_softmax,
+    mean_areas,
+    one_against_rest,
+    sigmoid,
+)
+from tunery.data.row_table import Array, RowTable, objects_of
+from tunery.data.units import UNITS, Bounds, chosen_unit, sentences, words
+from tunery.errors import DataError, ModelError, did_you_mean
+from tunery.schema import RunConfig
+from tunery.schema.config.data import Data
+from tunery.schema.config.task import CriteriaEvidenceTask, CriteriaOutput, Outputs
+from tunery.schema.results.prediction import EvidenceSpan, Prediction
+from tunery.tasks.labels import LabelTask
+from tunery.tasks.task import State, Task
+from tunery.tasks.thresholds import FOLDS, UNTUNED, fold_of_rows, threshold_groups, tuned_thresholds
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tunery.data.batches import Targets
+    from tunery.data.encode import Encoded
+    from tunery.optim.objective import Objective
+
+Codes = npt.NDArray[np.int8]
+"""What is known of each unit, (units, labels): 1 evidence, 0 none, -1 unmarked, -100 unknown."""
+
+EVIDENCE, NOT_EVIDENCE, UNMARKED, UNKNOWN = 1, 0, -1, -100
+_NEVER: Final = -30.0
+"""Logit of a unit that no token is of."""
+_SPARSE: Final = 0.2
+"""Share of the words of texts with evidence below which `annotation: auto` is `partial`."""
+_LEAST_TEXT: Final = 16
+"""Tokens of a text that must fit beside the description of a label."""
+_CUTS: Final = 48
+_NULL_CUTS: Final = 12
+
+
+@dataclass(frozen=True)
+class Decision:
+    """From when on something is given, for each row."""
+
+    labels: Bools
+    """(rows, labels)"""
+    null_threshold: Floats
+    """(rows,)"""
+    min_span_score: Floats
+    """(rows,)"""
+
+
+class Pair(NamedTuple):
+    """A text and one of its labels: an instance of the metrics of evidence."""
+
+    row: int
+    label: int
+
+
+class CriteriaEvidence(Task):
+    """Answers are `logits` (rows, labels), `units` (units, labels) and `bounds` (units, 2) of each row."""
+
+    checks: ClassVar[Sequence[Check]] = EVIDENCE_CHECKS
+    state_keys: ClassVar[tuple[str, ...]] = ("thresholds", "null_threshold", "min_span_score")
+
+    def __init__(self, spec: CriteriaEvidenceTask, labels: Sequence[str], settings: Mapping[str, str]) -> None:
+        super().__init__(labels)
+        self.settings = settings
+        self._spec = spec
+        self._unit = UNITS[settings["unit"]]  # type: ignore[index]
+        described = {criterion.label: criterion.description for criterion in spec.criteria}
+        if unknown := next((label for label in described if label not in self.labels), None):
+            message = f"task.criteria describes labels of the training rows, but none has {unknown!r}"
+            raise DataError(f"{message}; {did_you_mean(unknown, self.labels)}")
+        self._descriptions = tuple(described.get(label, label.replace("_", " ").lower()) for label in self.labels)
+
+    @classmethod
+    def build(
+        cls, spec: CriteriaEvidenceTask, *, labels: Sequence[str], settings: Mapping[str, str]
+    ) -> "CriteriaEvidence":
+        return cls(spec, labels, settings)
+
+    @staticmethod
+    def settings_of(spec: CriteriaEvidenceTask, examples: Sequence[Example]) -> Mapping[str, str]:
+        """`unit` and `annotation`, where the spec says auto."""
+        unit = chosen_unit(examples) if spec.unit == "auto" else spec.unit
+        annotation = spec.annotation
+        if annotation == "auto":
+            annotation = "partial" if unit == "token" and marked_share(examples) < _SPARSE else "exhaustive"
+        return {"unit": unit, "annotation": annotation}
+
+    @staticmethod
+    def reader(spec: CriteriaEvidenceTask, data: Data) -> RowReader:
+        return evidence_reader(data, exclusive=spec.exclusive)
+
+    @property
+    def outputs(self) -> Outputs:
+        """Labels with their evidence; of a pair of description and text, whether the text meets it."""
+        if self._is_paired:
+            return {"criteria": CriteriaOutput(labels=("met",), exclusive=False)}
+        return {
+            "criteria": CriteriaOutput(
+                labels=self.labels, descriptions=self._descriptions, exclusive=self._spec.exclusive
+            )
+        }
+
+    def features(self, examples: Sequence[Example], tokenizer: Any, *, max_length: int) -> "Encoded":
+        """Windows of each text, with the unit of each token; with `binary_pairs`, beside each description.
+
+        Raises:
+            ModelError: the tokenizer does not know the characters of its tokens, or descriptions leave no room.
+        """
+        from tunery.data.encode import encode_windows
+
+        if not tokenizer.is_fast:
+            raise ModelError(
+                "evidence is found by the characters of tokens, which only fast tokenizers know, but "
+                f"{type(tokenizer).__name__} is none; take a model whose folder has a tokenizer.json"
+            )
+        overlap = max_length // 4 if self._spec.stride is None else self._spec.stride
+        questions = self._descriptions if self._is_paired else ()
+        taken = max((len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in questions), default=0)
+        room = max_length - taken - tokenizer.num_special_tokens_to_add(pair=bool(questions))
+        if room < overlap + _LEAST_TEXT and (questions or self._spec.stride is not None):
+            raise ModelError(
+                f"a window must hold {_LEAST_TEXT} tokens of text beside those of the one before it (task.stride "
+                f"{overlap}) and of the longest description ({taken}), but `model.max_length` is {max_length}; raise "
+                "it, or lower task.stride"
+            )
+        return encode_windows(
+            examples,
+            tokenizer,
+            max_length=max_length,
+            overlap=min(overlap, max(0, room - 1)),
+            units=[self._unit(example.text) for example in examples],
+            questions=questions,
+        )
+
+    def targets(self, examples: Sequence[Example], features: "Encoded") -> "Targets":
+        """Of each window: the labels whose evidence it has, or that its row has without evidence; and its units."""
+        from tunery.data.batches import Targets
+
+        numbers = self._numbers(examples)
+        codes = [self._codes(example, units) for example, units in zip(examples, _units_of(features), strict=True)]
+        labels, evidence = [], []
+        for feature, (row, ids) in enumerate(zip(features.rows, _unit_ids_of(features), strict=True)):
+            first, last = _ends(ids)
+            part, has = codes[row][first:last], numbers[row] > 0
+            if not self._spec.exclusive:
+                has = has & ((part == EVIDENCE).any(axis=0) | ~(codes[row] == EVIDENCE).any(axis=0))
+            if features.questions is not None:
+                question = features.questions[feature]
+                part, has = part[:, question : question + 1], has[question : question + 1]
+            labels.append(has)
+            evidence.append(part)
+        told = np.array(labels).reshape(len(labels), -1)
+        if self._is_softmax:
+            return Targets({"labels": told.argmax(axis=1)}, {"evidence": evidence})
+        return Targets({"labels": told.astype(np.float32)}, {"evidence": evidence})
+
+    def truth(self, examples: Sequence[Example]) -> RowTable:
+        """`labels` (rows, labels), and of each row: its words as `bounds` (words, 2), their `unit` and `sentence`
+        (words,), which are evidence as `gold` (words, labels), the `spans` (spans, 3), and the `codes` of its units."""
+        columns: dict[str, list[Array]] = {
+            name: [] for name in ("bounds", "unit", "sentence", "gold", "spans", "codes")
+        }
+        numbers, position = self._numbers(examples), {label: index for index, label in enumerate(self.labels)}
+        for example in examples:
+            bounds, units = words(example.text), self._unit(example.text)
+            spans = np.array(
+                [(span.start, span.end, position[span.label]) for span in _evidence_of(example).spans], dtype=np.int64
+            ).reshape(-1, 3)
+            columns["bounds"].append(bounds)
+            columns["unit"].append(_number_of(bounds, units))
+            columns["sentence"].append(_number_of(bounds, sentences(example.text)))
+            columns["gold"].append(self._covered(bounds, spans))
+            columns["spans"].append(spans)
+            columns["codes"].append(self._codes(example, units))
+        return RowTable({"labels": numbers, **{name: objects_of(part) for name, part in columns.items()}})
+
+    def label_numbers(self, truth: RowTable) -> Array | None:
+        return truth["labels"].argmax(axis=1) if self._spec.exclusive else truth["labels"]
+
+    def objective(self, config: RunConfig, truth: RowTable) -> "Objective":
+        """`lambda_class` times the loss of the labels, `lambda_span` times that of the evidence."""
+        from tunery.optim.evidence import CriteriaObjective, Rarity
+        from tunery.optim.losses import make_loss
+
+        spec, targets = config.task, truth["labels"]
+        assert isinstance(spec, CriteriaEvidenceTask)
+        if self._is_softmax:
+            targets = targets.argmax(axis=1)
+        elif self._is_paired:
+            targets = targets.reshape(-1, 1)
+        loss = make_loss(
+            spec.loss,
+            problem="single_label" if self._is_softmax else "multi_label",
+            targets=targets,
+            labels=1 if self._is_paired else len(self.labels),
+            smoothing=config.regularization.label_smoothing,
+        )
+        weights = {"labels": spec.lambda_class, "evidence": spec.lambda_span}
+        return CriteriaObjective(loss, config.model.evidence_head, Rarity.of(truth["codes"]), weights=weights)
+
+    def reduce(self, outputs: "Mapping[str, Tensor]", inputs: "Mapping[str, Tensor]") -> Mapping[str, Sequence[Array]]:
+        """Of each window the logits, those of its units, the number of the first, and how many tokens each has."""
+        logits, units = outputs["labels"].cpu().numpy(), outputs["units"].cpu().numpy()
+        columns: dict[str, list[Array]] = {"logits": [*logits], "units": [], "first": [], "tokens": []}
+        for ids, scores in zip(inputs["unit_ids"].cpu().numpy(), units, strict=True):
+            first, last = _ends(ids)
+            columns["first"].append(np.int64(first))  # type: ignore[arg-type]
+            columns["tokens"].append(np.bincount(ids[ids >= 0] - first, minlength=last - first))
+            columns["units"].append(scores[: last - first])
+        return columns
+
+    def of_rows(self, answers: Mapping[str, Sequence[Array]], features: "Encoded") -> RowTable:
+        """Windows -> rows."""
+        bounds, labels = _units_of(features), len(self.labels)
+        logits = np.full((len(bounds), labels), 0.0 if self._spec.exclusive else -np.inf, dtype=np.float64)
+        windows = np.zeros((len(bounds), labels))
+        sums = [np.zeros((len(units), labels)) for units in bounds]
+        tokens = [np.zeros((len(units), labels)) for units in bounds]
+        for feature, row in enumerate(features.rows):
+            column = slice(None) if features.questions is None else features.questions[feature] + np.arange(1)
+            given = answers["logits"][feature].astype(np.float64)
+            here = logits[row, column]
+            logits[row, column] = here + given if self._spec.exclusive else np.maximum(here, given)
+            windows[row, column] += 1
+            first, count = int(answers["first"][feature]), answers["tokens"][feature][:, None]
+            part = slice(first, first + len(count))
+            sums[row][part, column] += count * answers["units"][feature]
+            tokens[row][part, column] += count
+        if self._spec.exclusive:
+            logits /= windows
+        units = [
+            np.where(count > 0, total / np.maximum(count, 1), _NEVER).astype(np.float32)
+            for total, count in zip(sums, tokens, strict=True)
+        ]
+        return RowTable(
+            {"logits": logits.astype(np.float32), "units": objects_of(units), "bounds": objects_of([*bounds])}
+        )
+
+    def untrained(self, truth: RowTable) -> RowTable:
+        """All logits are 0."""
+        units = [np.zeros(codes.shape, dtype=np.float32) for codes in truth["codes"]]
+        bounds = [_unit_bounds(words, unit) for words, unit in zip(truth["bounds"], truth["unit"], strict=True)]
+        shape = (len(truth), len(self.labels))
+        return RowTable({"logits": np.zeros(shape), "units": objects_of(units), "bounds": objects_of(bounds)})
+
+    def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
+        """Labels as the tasks `multilabel` and `classification` score them; evidence of the labels that are given,
+        compared with the evidence of the true ones (`evidence_metrics.averaged`).
+
+        An instance is a text and a label; where labels exclude each other it is a text, with the evidence of the
+        label that is given. `joint` is the mean of `f1_macro` and `evidence_auprc`.
+        """
+        thresholds, null_threshold, min_span_score = self._thresholds(state)
+        decision = Decision(
+            self._given(answers, thresholds),
+            np.full(len(truth), null_threshold),
+            np.full(len(truth), min_span_score),
+        )
+        return self._metrics(answers, truth, decision, thresholds)
+
+    def fit_state(self, answers: RowTable, truth: RowTable) -> State:
+        """Thresholds of labels as in `multilabel`, then both thresholds of evidence together, with the highest token
+        F1 of what is given then."""
+        thresholds = self._tuned_thresholds(answers, truth)
+        given = self._given(answers, thresholds)
+        null_threshold, min_span_score = self._tuned_evidence(answers, truth, given)
+        return {
+            "thresholds": thresholds.tolist(),
+            "null_threshold": null_threshold,
+            "min_span_score": min_span_score,
+        }
+
+    def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
+        """Each fifth of the rows, drawn at random, is scored with what was fitted on the other four."""
+        fold = fold_of_rows(len(truth))
+        given = np.zeros((len(truth), len(self.labels)), dtype=np.bool_)
+        null_threshold, min_span_score = np.zeros(len(truth)), np.zeros(len(truth))
+        for number in range(FOLDS):
+            own, others = fold == number, fold != number
+            if own.any() and others.any():
+                state = self.fit_state(answers.take(others), truth.take(others))
+            else:
+                state = self.fit_state(answers, truth)
+            thresholds, null_threshold[own], min_span_score[own] = self._thresholds(state)
+            given[own] = self._given(answers.take(own), thresholds)
+        whole, _, _ = self._thresholds(self.fit_state(answers, truth))
+        return self._metrics(answers, truth, Decision(given, null_threshold, min_span_score), whole)
+
+    def losses(self, answers: RowTable, truth: RowTable) -> Array:
+        """Cross-entropy of the labels, softmax or the mean of sigmoids, plus the mean over words and labels of that of
+        the evidence."""
+        logits, labels = finite(answers["logits"]), truth["labels"]
+        if self._spec.exclusive:
+            losses = cross_entropy(logits, labels.argmax(axis=1))
+        else:
+            losses = binary_cross_entropy(logits, labels).mean(axis=1)
+        for row, (units, unit, gold) in enumerate(zip(answers["units"], truth["unit"], truth["gold"], strict=True)):
+            if len(gold):
+                losses[row] += binary_cross_entropy(finite(units)[unit], gold).mean()
+        return losses
+
+    def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
+        """The labels, and the evidence of each that is given."""
+        thresholds, null_threshold, min_span_score = self._thresholds(state)
+        probabilities, given = self._probabilities(answers), self._given(answers, thresholds)
+        predictions = []
+        for row, example in enumerate(examples):
+            names = [label for label, is_given in zip(self.labels, given[row], strict=True) if is_given]
+            sure = np.where(given[row], probabilities[row], 1 - probabilities[row]).min()
+            evidence: list[EvidenceSpan] = []
+            for label in np.flatnonzero(given[row]).tolist():
+                scores = sigmoid(finite(answers["units"][row][:, label]))
+                marked = _marked(scores, null_threshold, min_span_score)
+                evidence += self._spans(label, scores, marked, answers["bounds"][row], example.text)
+            predictions.append(
+                Prediction(
+                    label=names[0] if self._spec.exclusive and names else None,
+                    labels=tuple(names),
+                    confidence=float(probabilities[row].max() if self._spec.exclusive else sure),
+                    probabilities=dict(zip(self.labels, probabilities[row].tolist(), strict=True)),
+                    evidence=tuple(evidence),
+                )
+            )
+        return predictions
+
+    @staticmethod
+    def columns(prediction: Prediction, data: Data) -> dict[str, Any]:
+        evidence = [span.model_dump(mode="json") for span in prediction.evidence]
+        if prediction.label is not None:
+            return {"label": prediction.label, "evidence": evidence}
+        return {"labels": list(prediction.labels), "evidence": evidence}
+
+    def state_at(self, threshold: float) -> State:
+        """The same threshold for all labels; that of evidence stays."""
+        return {"thresholds": [threshold] * len(self.labels)}
+
+    @staticmethod
+    def one_answer(metrics: Mapping[str, Any], *, rows: int) -> str | None:
+        return LabelTask.one_answer(metrics, rows=rows)
+
+    @property
+    def _is_paired(self) -> bool:
+        return self._spec.input == "binary_pairs"
+
+    @property
+    def _is_softmax(self) -> bool:
+        return self._spec.exclusive and not self._is_paired
+
+    @property
+    def _is_partial(self) -> bool:
+        return self.settings["annotation"] == "partial"
+
+    def _numbers(self, examples: Sequence[Example]) -> npt.NDArray[np.float32]:
+        position = {label: index for index, label in enumerate(self.labels)}
+        result = np.zeros((len(examples), len(self.labels)), dtype=np.float32)
+        for row, example in enumerate(examples):
+            for label in example.labels:
+                if label not in position:
+                    raise DataError(f"label {label!r} is unknown to the model; {did_you_mean(label, position)}")
+                result[row, position[label]] = 1.0
+        return result
+
+    def _covered(self, bounds: Bounds, spans: Ints) -> Bools:
+        """Which words or units are evidence, (units, labels)."""
+        result = np.zeros((len(bounds), len(self.labels)), dtype=np.bool_)
+        for label in np.unique(spans[:, 2]):
+            result[:, label] = covered(bounds, spans[spans[:, 2] == label, :2])
+        return result
+
+    def _codes(self, example: Example, units: Bounds) -> Codes:
+        evidence = _evidence_of(example)
+        codes = np.full((len(units), len(self.labels)), NOT_EVIDENCE, dtype=np.int8)
+        for index, label in enumerate(self.labels):
+            own = np.array([span[:2] for span in evidence.spans if span.label == label], dtype=np.int64)
+            if self._is_partial and label in example.labels:
+                codes[:, index] = UNMARKED if len(own) else UNKNOWN
+            rejected = np.array([span[:2] for span in evidence.rejected if span.label == label], dtype=np.int64)
+            if len(rejected):
+                codes[covered(units, rejected), index] = NOT_EVIDENCE
+            if len(own):
+                codes[covered(units, own), index] = EVIDENCE
+        return codes
+
+    def _probabilities(self, answers: RowTable) -> Floats:
+        logits = finite(answers["logits"])
+        return np.exp(log_softmax(logits)) if self._spec.exclusive else sigmoid(logits)
+
+    def _given(self, answers: RowTable, thresholds: Floats) -> Bools:
+        """Which labels are given, (rows, labels)."""
+        probabilities = self._probabilities(answers)
+        given = probabilities >= thresholds
+        if self._spec.exclusive:
+            best = probabilities.argmax(axis=1)
+            given &= np.arange(len(self.labels)) == best[:, None]
+        return given
+
+    def _thresholds(self, state: State | None) -> tuple[Floats, float, float]:
+        """Of the labels (labels,), and the two of evidence."""
+        if state is None:
+            fixed = self._spec.threshold
+            threshold = 0.0 if self._spec.exclusive else UNTUNED if isinstance(fixed, str) else fixed
+            decision = self._spec.evidence
+            null, least = (
+                UNTUNED if isinstance(value, str) else value
+                for value in (decision.null_threshold, decision.min_span_score)
+            )
+            return np.full(len(self.labels), threshold), null, least
+        return np.array(state["thresholds"], dtype=np.float64), state["null_threshold"], state["min_span_score"]
+
+    def _tuned_thresholds(self, answers: RowTable, truth: RowTable) -> Floats:
+        if self._spec.exclusive or not isinstance(self._spec.threshold, str):
+            return self._thresholds(None)[0]
+        probabilities, is_true = sigmoid(finite(answers["logits"])), truth["labels"] > 0
+        if self._spec.threshold == "global":
+            return np.full(len(self.labels), best_threshold(probabilities.ravel(), is_true.ravel(), otherwise=UNTUNED))
+        own, shared = threshold_groups(is_true.sum(axis=0))
+        return tuned_thresholds(probabilities, is_true, own=own, shared=shared)
+
+    def _tuned_evidence(self, answers: RowTable, truth: RowTable, given: Bools) -> tuple[float, float]:
+        """`null_threshold` and `min_span_score` with the highest mean token F1 over texts and labels that have
+        evidence or get some. Among equally good ones those nearest one half."""
+        decision = self._spec.evidence
+        pairs = self._pairs(truth, given)
+        scores = [sigmoid(finite(answers["units"][row][:, label])) for row, label in pairs]
+        found = [part for part, (row, label) in zip(scores, pairs, strict=True) if given[row, label] and len(part)]
+        if not found:
+            return tuple(  # type: ignore[return-value]
+                UNTUNED if isinstance(value, str) else value
+                for value in (decision.null_threshold, decision.min_span_score)
+            )
+        cuts = _candidates(np.concatenate(found), decision.min_span_score, _CUTS)
+        nulls = _candidates(np.array([part.max() for part in found]), decision.null_threshold, _NULL_CUTS)
+        f1, best, has_evidence = np.zeros((len(pairs), len(cuts))), np.zeros(len(pairs)), np.zeros(len(pairs), bool)
+        marks = np.zeros((len(pairs), len(cuts)), dtype=np.bool_)
+        for number, ((row, label), part) in enumerate(zip(pairs, scores, strict=True)):
+            gold = self._gold_of(truth, row, label)
+            has_evidence[number] = gold.any()
+            if not given[row, label] or not len(gold):
+                continue
+            per_word = part[truth["unit"][row]]
+            order = np.sort(per_word)
+            count = len(order) - np.searchsorted(order, cuts, side="left")
+            hits_order = np.sort(per_word[gold])
+            hits = len(hits_order) - np.searchsorted(hits_order, cuts, side="left")
+            f1[number] = 2 * hits / np.maximum(count + gold.sum(), 1)
+            best[number], marks[number] = part.max(), count > 0
+        values = np.zeros((len(nulls), len(cuts)))
+        for index, null in enumerate(nulls):
+            is_marked = marks & (best >= null)[:, None]
+            counted = is_marked | has_evidence[:, None]
+            values[index] = np.where(is_marked, f1, 0.0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
+        highest = np.argwhere(values >= values.max() - 1e-12)
+        distance = np.abs(nulls[highest[:, 0]] - 0.5) + np.abs(cuts[highest[:, 1]] - 0.5)
+        null_index, cut_index = highest[distance.argmin()]
+        return float(nulls[null_index]), float(cuts[cut_index])
+
+    def _pairs(self, truth: RowTable, given: Bools) -> list[Pair]:
+        """The instances that have evidence or may get some."""
+        has_evidence = np.array([gold.any(axis=0) for gold in truth["gold"]]).reshape(given.shape)
+        if self._spec.exclusive:  # a row is an instance, with the label that is given
+            return [Pair(row, int(label)) for row, label in enumerate(given.argmax(axis=1))]
+        return [Pair(int(row), int(label)) for row, label in np.argwhere(has_evidence | given)]
+
+    def _gold_of(self, truth: RowTable, row: int, label: int) -> Bools:
+        """Which words are evidence, of the label or of whichever label the row has, (words,)."""
+        gold: Bools = truth["gold"][row]
+        return gold[:, label] if not self._spec.exclusive else np.logical_or.reduce(gold, axis=1, dtype=np.bool_)
+
+    def _metrics(self, answers: RowTable, truth: RowTable, decision: Decision, thresholds: Floats) -> dict[str, Any]:
+        is_true = truth["labels"] > 0
+        given = decision.labels
+        counts = Counts(hits=(given & is_true).sum(axis=0), given=given.sum(axis=0), actual=is_true.sum(axis=0))
+        logits = finite(answers["logits"])
+        odds = one_against_rest(logits) if self._spec.exclusive else logits
+        each = [areas(odds[:, k], is_true[:, k]) for k in range(len(self.labels))]
+        counted = (counts.given + counts.actual > 0) if self._spec.exclusive else np.ones(len(self.labels), np.bool_)
+        pairs = self._pairs(truth, given)
+        instances = self._instances(answers, truth, decision, pairs)
+        evidence = averaged(instances)
+        detail = counts.per_label(self.labels)
+        label_of = np.array([pair.label for pair in pairs], dtype=np.int64)
+        if self._spec.exclusive:
+            label_of = truth["labels"].argmax(axis=1)
+        for index, (label, pair) in enumerate(zip(self.labels, each, strict=True)):
+            roc, precision = pair or (None, None)
+            own = averaged(instances.take(np.flatnonzero(label_of[: len(pairs)] == index)))
+            detail[label].update(
+                roc_auc=roc,
+                pr_auc=precision,
+                threshold=float(thresholds[index]),
+                evidence_auprc=own["evidence_auprc"],
+                evidence_token_f1=own["evidence_token_f1"],
+                evidence_hit_at_1=own["evidence_hit_at_1"],
+            )
+        averages = counts.averages(counted)
+        auprc = evidence["evidence_auprc"]
+        return {
+            **averages,
+            "joint": None if auprc is None else (averages["f1_macro"] + auprc) / 2,
+            "subset_accuracy": float((given == is_true).all(axis=1).mean()),
+            **mean_areas(each),
+            **evidence,
+            "loss": float(self.losses(answers, truth).mean()),
+            "per_label": detail,
+        }
+
+    def _instances(
+        self, answers: RowTable, truth: RowTable, decision: Decision, pairs: Sequence[Pair]
+    ) -> InstanceStatistics:
+        """Those of `pairs`, then the texts and labels that neither have evidence nor get any."""
+        gold, marked, scores = [], [], []
+        for row, label in pairs:
+            probabilities, unit = sigmoid(finite(answers["units"][row][:, label])), truth["unit"][row]
+            is_given = decision.labels[row, label]
+            marks = _marked(probabilities, decision.null_threshold[row], decision.min_span_score[row]) & is_given
+            gold.append(self._gold_of(truth, row, label))
+            marked.append(marks[unit])
+            scores.append(probabilities[unit])
+        statistics = instance_statistics(
+            gold,
+            marked,
+            scores,
+            [truth["bounds"][row] for row, _ in pairs],
+            [truth["sentence"][row] for row, _ in pairs],
+            [self._span_bounds(truth, row, label) for row, label in pairs],
+            merge=True,
+        )
+        rest = 0 if self._spec.exclusive else truth["labels"].size - len(pairs)
+        return statistics.with_empty(rest)
+
+    def _span_bounds(self, truth: RowTable, row: int, label: int) -> Bounds:
+        spans: Ints = truth["spans"][row]
+        return spans[:, :2] if self._spec.exclusive else spans[spans[:, 2] == label, :2]
+
+    def _spans(self, label: int, scores: Floats, marked: Bools, bounds: Bounds, text: str) -> Iterator[EvidenceSpan]:
+        for begin, end in runs(marked, bounds, merge=self.settings["unit"] == "token"):
+            inside = (bounds[:, 0] >= begin) & (bounds[:, 1] <= end)
+            yield EvidenceSpan(
+                label=self.labels[label], start=begin, end=end, text=text[begin:end], score=float(scores[inside].max())
+            )
+
+
+def marked_share(examples: Sequence[Example]) -> float:
+    """Of the words of texts that have evidence, how many are evidence of some label; 0 where none has."""
+    marked = total = 0
+    for example in examples:
+        spans = [span[:2] for span in _evidence_of(example).spans]
+        if spans:
+            bounds = words(example.text)
+            marked += int(covered(bounds, np.array(spans, dtype=np.int64)).sum())
+            total += len(bounds)
+    return marked / total if total else 0.0
+
+
+def _evidence_of(example: Example) -> Evidence:
+    return example.target or Evidence()
+
+
+def _ends(ids: npt.NDArray[Any]) -> tuple[int, int]:
+    """The first unit of a window, and the one behind its last."""
+    own = ids[ids >= 0]
+    return (int(own.min()), int(own.max()) + 1) if len(own) else (0, 0)
+
+
+def _units_of(features: "Encoded") -> Sequence[Bounds]:
+    assert features.units is not None
+    return features.units
+
+
+def _unit_ids_of(features: "Encoded") -> Sequence[npt.NDArray[np.int32]]:
+    assert features.unit_ids is not None
+    return features.unit_ids
+
+
+def _number_of(bounds: Bounds, units: Bounds) -> Ints:
+    """The unit that each word begins in, (words,)."""
+    return np.maximum(np.searchsorted(units[:, 0], bounds[:, 0], side="right") - 1, 0)
+
+
+def _unit_bounds(bounds: Bounds, unit: Ints) -> Bounds:
+    """Begin and end of the units of words."""
+    first = np.flatnonzero(np.diff(unit, prepend=-1))
+    last = np.append(first[1:], len(unit)) - 1
+    return np.stack([bounds[first, 0], bounds[last[: len(first)], 1]], axis=1).reshape(-1, 2)
+
+
+def _marked(probabilities: Floats, null_threshold: float, min_span_score: float) -> Bools:
+    """The units that are evidence; none where the best is below `null_threshold`."""
+    is_null = not len(probabilities) or probabilities.max() < null_threshold
+    return np.zeros(len(probabilities), np.bool_) if is_null else probabilities >= min_span_score
+
+
+def _candidates(probabilities: Floats, fixed: float | str, count: int) -> Floats:
+    """Thresholds to try: one, or so many quantiles of what is there and nothing below."""
+    if not isinstance(fixed, str):
+        return np.array([fixed])
+    return np.unique(np.quantile(probabilities, np.linspace(0.02, 1.0, count)))
