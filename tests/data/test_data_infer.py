@@ -185,7 +185,7 @@ def test_half_of_a_character_keeps_no_file_from_being_looked_at(tmp_path: Path) 
     found = guess(write(tmp_path / "t.jsonl", rows))
     assert (found.text, found.label) == ("text", ("label",))
     render(found, tmp_path).encode()
-    with pytest.raises(DataError, match="a cell of label in row 1 must hold whole characters"):
+    with pytest.raises(DataError, match="row 1: column 'label' must hold whole characters"):
         guess(write(tmp_path / "t.jsonl", [{**row, "label": row["label"] + "\ud83d"} for row in rows]))
 
 
@@ -368,13 +368,13 @@ def test_any_column_name_survives_the_yaml(
         ("imdb_small", ("classification", "text", ("label",), "id", 2, 512, ("train", "validation", "test"))),
         ("banking77", ("classification", "text", ("category",), None, 77, 64, ("train", "test"))),
         ("goemotions", ("multilabel", "text", ("labels",), "id", 28, 64, ("train", "validation", "test"))),
-        ("movie_rationales", ("classification", "text", ("label",), "id", 2, 512, ("train", "validation", "test"))),
+        ("movie_rationales", ("criteria_evidence", "text", ("label",), "id", 2, 512, ("train", "validation", "test"))),
     ],
 )
 def test_real_data_needs_nothing_written_by_hand(folder: str, expected: tuple[Any, ...], tmp_path: Path) -> None:
     found = guess(REAL / folder)
     seen = (found.kind, found.text, found.label, found.id, len(found.counts), found.max_length, tuple(found.files))
-    assert seen == expected and not found.notes
+    assert seen == expected and found.notes == (found.evidence.notes if found.evidence else ())
     config = config_of(found, tmp_path)
     assert config.name == folder and config.data.allow == (("shared_rows",) if folder == "goemotions" else ())
 

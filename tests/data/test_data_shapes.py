@@ -92,6 +92,21 @@ def workbook(folder: Path) -> bytes:
 PLAIN = lines(text, label, header="text,label")
 TWO = lines(text, lambda n: text(n + 500, 40), label)
 ROWS = [{"text": text(n), "label": label(n)} for n in range(120)]
+OFFSETS = lines(lambda n: f'"{[*range(n % 5, n % 5 + 4), *range(25, 30)]}"', text, header="spans,text")
+ANSWER: Final[Any] = {"text": [], "answer_start": []}
+QUESTIONS = [
+    {
+        "context": f"The {word} rang. {text(n)}",
+        "question": f"Is there a {asked}?",
+        "answers": {"text": [word], "answer_start": [4]} if word == asked else ANSWER,
+    }
+    for n in range(60)
+    for word in [("bell", "horn")[n % 2]]
+    for asked in ("bell", "horn")
+]
+TAGGED = "\n\n".join(
+    "\n".join(f"{word} {'B-THING' if word == 'lamp' else 'O'}" for word in text(n).split()) for n in range(90)
+)
 BY_COLUMN = {"text": {str(n): text(n) for n in range(120)}, "label": {str(n): label(n) for n in range(120)}}
 
 READ: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any], str]]] = {
@@ -294,6 +309,24 @@ READ: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any], str
         {"split": "split", "validation": None, "test": None},
         "the column 'split' says which rows are of which split",
     ),
+    "numbers of characters": (
+        {"a.csv": OFFSETS},
+        (),
+        {"evidence": "spans", "labels": None},
+        "no column is taken for the labels of a text: evidence is all that is learned",
+    ),
+    "a tag for each word": (
+        {"a.txt": TAGGED},
+        (),
+        {"text": "text", "labels": "labels", "evidence": "evidence"},
+        "it has a tag for each word (BIO), which is read as evidence",
+    ),
+    "questions that return": (
+        {"a.json": json.dumps(QUESTIONS)},
+        (),
+        {"text": "text", "labels": "labels", "evidence": "evidence"},
+        "its 2 questions are asked of 60 texts: they are read as labels",
+    ),
     "labels that train lacks": (
         {
             "train.csv": PLAIN,
@@ -356,8 +389,6 @@ def test_a_workbook_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 SCORES = [{"sentence1": text(n), "sentence2": text(n + 500), "score": n % 21 / 4} for n in range(120)]
-ANSWER = {"text": [], "answer_start": []}
-OFFSETS = lines(lambda n: f'"{[*range(n % 5, n % 5 + 4), *range(25, 30)]}"', text, header="spans,text")
 CHINESE = [
     {"text": "".join(chr(0x4E00 + (n * 7 + k * 31) % 4000) for k in range(20)), "label": n % 2} for n in range(90)
 ]
@@ -395,8 +426,7 @@ REFUSED: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], str]]] = {
         (),
         "'score' holds numbers with fractions, such as 0.25: a score, which is for regression",
     ),
-    "offsets": ({"a.csv": OFFSETS}, (), "'spans' holds numbers of characters in the text (evidence)"),
-    "offsets, named as the label": ({"a.csv": OFFSETS}, ("--label", "spans"), "numbers of characters in the text"),
+    "offsets, named as the label": ({"a.csv": OFFSETS}, ("--label", "spans"), "Leave --label out: evidence is found"),
     "words that the model lacks": (
         {"a.jsonl": "\n".join(json.dumps(row, ensure_ascii=False) for row in CHINESE)},
         (),
@@ -660,7 +690,9 @@ def test_a_label_in_one_row_is_named_and_keeps_no_file_from_being_used(
     )
 
 
-CELLS: Final = st.sampled_from(["", " ", "a", "b", "0", "1", "1.0", "2.5", "yes", "no", "a|b", "['a', 'b']", "NONE"])
+CELLS: Final = st.sampled_from(
+    ["", " ", "a", "b", "0", "1", "1.0", "2.5", "yes", "no", "a|b", "['a', 'b']", "NONE", "[[0, 900]]"]
+)
 KINDS: Final = {
     "few": lambda n, k: "abcdef"[(n * 7 + n // 5) % (k + 2)],
     "flag": lambda n, k: "01"[n * (k + 3) % 7 // 4],
@@ -671,6 +703,8 @@ KINDS: Final = {
     "rare": lambda n, k: "abc"[n % 2 + (n == 3)],
     "score": lambda n, k: str((n % 9) / 4),
     "offsets": lambda n, k: json.dumps([*range(n % 5, n % 5 + 4), 22, 23]),
+    "ranges": lambda n, k: json.dumps([[0, 5 + n % 7]][: n % 5]),
+    "named ranges": lambda n, k: json.dumps([[k, 5 + n % 7, "ab"[n % 2]], [20, 31, "b"]][: n % 4]),
     "split": lambda n, k: ("train", "train", "dev", "test")[n * 7 % 4],
     "id": lambda n, k: f"r{n}",
     "author": lambda n, k: f"u{n // 3}",

@@ -45,6 +45,7 @@ class TaskKind(StrEnum):
 
     classification = "classification"
     multilabel = "multilabel"
+    criteria_evidence = "criteria_evidence"
 
 
 def init(

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunery.data.checks.check import Check
-from tunery.data.checks.evidence_checks import EVIDENCE_CHECKS
+from tunery.data.checks.evidence_checks import EVIDENCE_CHECKS, QUICK_EVIDENCE_CHECKS
 from tunery.data.evidence import Evidence, evidence_reader
 from tunery.data.evidence_metrics import InstanceStatistics, averaged, covered, instance_statistics, runs
 from tunery.data.examples import Example, RowReader
@@ -88,6 +88,7 @@ class CriteriaEvidence(Task):
     """Answers are `logits` (rows, labels), `units` (units, labels) and `bounds` (units, 2) of each row."""
 
     checks: ClassVar[Sequence[Check]] = EVIDENCE_CHECKS
+    quick_checks: ClassVar[Sequence[Check]] = QUICK_EVIDENCE_CHECKS
     state_keys: ClassVar[tuple[str, ...]] = ("thresholds", "null_threshold", "min_span_score")
 
     def __init__(self, spec: CriteriaEvidenceTask, labels: Sequence[str], settings: Mapping[str, str]) -> None:

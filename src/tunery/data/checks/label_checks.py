@@ -36,7 +36,7 @@ def _offsets(subject: Subject) -> Iterator[Finding]:
             code="offset_labels",
             split="train",
             message="labels are names, but these are runs of whole numbers inside the length of their texts: numbers "
-            "of characters (evidence), which tunery does not learn yet. Name a column with labels of whole texts",
+            "of characters. They are evidence: `tunery init FILE` writes task.kind=criteria_evidence and data.evidence",
         )
 
 

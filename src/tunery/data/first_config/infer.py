@@ -1,16 +1,24 @@
 """From a data file to a first config: what `tunery init` finds out by looking."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tunery.data.checks.label_checks import accuracy_of_one_label
-from tunery.data.first_config.label_columns import given_labels, likely_labels, refuse_offsets
+from tunery.data.first_config.evidence_columns import (
+    annotated_posts,
+    evidence_columns,
+    guess_evidence,
+    labels_beside,
+    span_columns,
+)
+from tunery.data.first_config.label_columns import LabelColumns, given_labels, likely_labels
 from tunery.data.first_config.profiles import Profile, is_group, is_id, is_split, profiles
 from tunery.data.first_config.split_rows import SplitRows, split_rows
 from tunery.data.first_config.template import TOLERABLE, Allowed, Guess, Kind, render, suggested_name
 from tunery.data.first_config.text_columns import ColumnTable, text_columns, unused_texts
 from tunery.data.first_config.token_sample import Tokens, length_of_sample
+from tunery.data.reading.annotated_sentences import POST
 from tunery.data.reading.load import read_file
 from tunery.data.reading.source import Row
 from tunery.data.reading.split_files import training_file
@@ -63,18 +71,27 @@ def guess(
         if name is not None and name in [column.name for column in given]:
             raise DataError(f"--text and --label must name different columns, but both name {name!r}")
     split_column = next((column for column in table.columns.values() if is_split(column)), None)
-    texts, second = text_columns(table, content.rows, text, text_pair, besides=given)
+    spans = span_columns(table.columns.values())
+    texts, second = text_columns(table, content.rows, text, text_pair, besides=(*given, *spans))
     all_texts = [*texts, *([second] if second else [])]
-    others = [c for c in table.columns.values() if c not in all_texts and c is not split_column]
+    others = [c for c in table.columns.values() if c not in (*all_texts, *spans) and c is not split_column]
     possible = [c for c in others if not is_id(c)]
-    labels = given_labels(table, given, possible, kind) if given else likely_labels(table, possible, kind, texts[0])
-    refuse_offsets(table, labels, texts[0])
+    annotated = None if given or spans else annotated_posts(path, table, encoding)
+    if annotated is not None and len(all_texts) == 1 and kind in (None, "criteria_evidence"):
+        labels = LabelColumns("criteria_evidence", (), annotated=annotated)
+    else:
+        labels = _labels(table, given, possible, kind, spans=spans, texts=all_texts)
     unused = [column for column in others if column not in labels.columns]
     splits = split_rows(path, content, labels, all_texts, split_column, columns=columns, encoding=encoding)
     shared, shared_most = _shared_texts(list(splits.rows.values()), all_texts)
     text_names, second_name = [column.name for column in texts], second.name if second else None
     length = length_of_sample(splits.rows, text_names, second_name, tokens)
-    lopsided = accuracy_of_one_label(splits.counts) if labels.kind == "classification" and splits.counts else None
+    lopsided = accuracy_of_one_label(splits.counts) if labels.is_single and splits.counts else None
+    evidence = None
+    ids = [column.name for column in unused if is_id(column)]
+    if labels.kind == "criteria_evidence":
+        ids = [POST] if labels.annotated else [name for name in ids if _identifies(name, splits.rows, text_names)]
+        evidence = guess_evidence(splits.rows, labels.reader(texts[0]), labels, text=text_names[0])
     data_guess = Guess(
         kind=labels.kind,
         files=splits.files,
@@ -83,7 +100,8 @@ def guess(
         text_pair=second_name,
         label=tuple(column.name for column in labels.columns),
         separator=labels.separator,
-        id=next((column.name for column in unused if is_id(column)), None),
+        evidence=evidence,
+        id=next(iter(ids), None),
         group=next((c.name for c in unused if is_group(c) and len(c.counts) >= ENOUGH_GROUPS), None),
         columns=columns,
         encoding=encoding,
@@ -101,6 +119,7 @@ def guess(
         notes=(
             *labels.notes,
             *filter(None, [lopsided]),
+            *(evidence.notes if evidence else ()),
             *splits.notes,
             *length.notes,
             *unused_texts(unused, texts),
@@ -113,6 +132,53 @@ def guess(
             "them on purpose with --allow shared_rows"
         )
     return data_guess
+
+
+def _labels(
+    table: ColumnTable,
+    given: tuple[Profile, ...],
+    possible: Sequence[Profile],
+    kind: Kind | None,
+    *,
+    spans: Sequence[Profile],
+    texts: Sequence[Profile],
+) -> LabelColumns:
+    """The columns of labels, and those of evidence where there are any and nothing else is asked for.
+
+    Args:
+        spans: columns of spans, as far as can be told without their text.
+    """
+    if wrong := next((column for column in given if column in spans), None):
+        raise table.error(
+            f"labels are names, but {wrong.name!r} holds ranges of characters of the text (evidence)",
+            "Leave --label out: evidence is found by itself, and learned as task.kind=criteria_evidence",
+        )
+    evidence = evidence_columns(spans, texts[0]) if len(texts) == 1 else None
+    if evidence is not None and kind in (None, "criteria_evidence"):
+        return labels_beside(evidence, table, given, possible)
+    if kind == "criteria_evidence":
+        raise table.error(
+            "one column must hold the evidence of one text, as a list of [start, end] in characters or [start, end, "
+            "label], but none does",
+            "Give the file such a column, called `evidence`",
+        )
+    labels = given_labels(table, given, possible, kind) if given else likely_labels(table, possible, kind)
+    if len(texts) > 1:
+        why = "evidence is of one text in one column"
+    else:
+        why = "another task is asked for" if evidence else "they do not lie within the text"
+    notes = [f"{column.name!r} holds ranges of characters and is not used: {why}" for column in spans]
+    return labels._replace(notes=(*labels.notes, *notes))
+
+
+def _identifies(column: str, splits: Mapping[str, Sequence[Row]], texts: Sequence[str]) -> bool:
+    """Whether an id is that of one text, in all splits together; it is not where each file counts from 0."""
+    first: dict[str, Any] = {}
+    for row in (row for some in splits.values() for row in some):
+        name, text = str(row.get(column) or "").strip(), row.get(texts[0])
+        if name and first.setdefault(name, text) != text:
+            return False
+    return True
 
 
 def _allowed(splits: SplitRows, shared: int, shared_most: float, asked: Collection[str]) -> Iterable[Allowed]:

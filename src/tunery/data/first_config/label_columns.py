@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from tunery.data.evidence import evidence_reader
+from tunery.data.examples import RowReader
 from tunery.data.first_config.profiles import LABEL_NAMES, Profile, is_group
 from tunery.data.first_config.template import Kind
 from tunery.data.first_config.text_columns import SHOWN, ColumnTable, refuse_tagged_words
-from tunery.data.offsets import are_offsets
+from tunery.data.reading.annotated_sentences import POST, AnnotatedSentences
+from tunery.data.reading.labels import one_label, several_labels
 from tunery.errors import DataError, enumerated
+from tunery.schema.config.data import Data
 
 
 class LabelColumns(NamedTuple):
@@ -18,6 +23,60 @@ class LabelColumns(NamedTuple):
     columns: tuple[Profile, ...]
     separator: str | None = None
     notes: tuple[str, ...] = ()
+    evidence: Profile | None = None
+    """The column of the spans that justify them."""
+    rejected: Profile | None = None
+    """The column of the spans that an expert rejected."""
+    exclusive: bool = False
+    """Whether rows with evidence have exactly one label."""
+    annotated: "Annotated | None" = None
+    """The files that have labels and evidence, where no columns have them."""
+
+    @property
+    def is_single(self) -> bool:
+        """Whether a row has exactly one label."""
+        return self.kind == "classification" or self.exclusive
+
+    def reader(self, text: Profile) -> RowReader:
+        """How a run reads labels and evidence from a row."""
+        if self.annotated is not None:
+            return self.annotated.reader(text)
+        names = tuple(column.name for column in self.columns)
+        data = Data(
+            train="",
+            text=text.name,
+            label=names[0] if self.is_single else "",
+            labels=names if len(names) > 1 else names[0] if names else None,
+            label_separator=self.separator or "|",
+            evidence=self.evidence and self.evidence.name,
+            rejected=self.rejected and self.rejected.name,
+        )
+        if self.kind == "criteria_evidence":
+            return evidence_reader(data, exclusive=self.exclusive)
+        return one_label(data) if self.is_single else several_labels(data)
+
+
+class Annotated(NamedTuple):
+    """Files of annotated sentences beside files of posts."""
+
+    files: tuple[Path, ...]
+    ignored: tuple[str, ...]
+    """Names in them that are no labels."""
+    encoding: str | None
+
+    def reader(self, text: Profile) -> RowReader:
+        """How a run reads labels and evidence from a post."""
+        data = Data(
+            train="",
+            text=text.name,
+            id=POST,
+            annotations=tuple(map(str, self.files)),
+            ignore_labels=self.ignored,
+            encoding=self.encoding,
+        )
+        sentences = AnnotatedSentences.read(data)
+        read = evidence_reader(data, exclusive=False).read
+        return RowReader(columns=(), read=lambda row: read(sentences.join([row], data, source="")[0]))
 
 
 def given_labels(
@@ -65,7 +124,7 @@ def _label_task(table: ColumnTable, column: Profile, possible: Sequence[Profile]
     return LabelColumns(chosen, (column,), separator, tuple(notes))
 
 
-def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | None, text: Profile) -> LabelColumns:
+def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | None) -> LabelColumns:
     """What the columns beside the text look like.
 
     Raises:
@@ -75,14 +134,11 @@ def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | No
         "classification": lambda c: c.is_classes,
         "multilabel": lambda c: c.is_several or c.is_flag or c.is_usual,
     }
-    offsets = [column for column in others if _holds_offsets(column, text)]
-    possible = [
-        c for c in others if c.is_label and not is_group(c) and c not in offsets and (kind is None or fitting[kind](c))
-    ]
+    possible = [c for c in others if c.is_label and not is_group(c) and (kind is None or fitting[kind](c))]
     usual = sorted((c for c in possible if c.is_usual), key=lambda c: LABEL_NAMES.index(c.name.lower()))
-    notes = [f"{column.name!r} holds character offsets (evidence) and is not used" for column in offsets]
+    notes: list[str] = []
     if not possible:
-        _refuse_other_tasks(table, others, offsets)
+        _refuse_other_tasks(table, others)
         rule = "there must be a column with labels (few different values), but none looks like one"
         raise table.undecided(rule, "label", [c for c in _usable(others) if kind != "classification" or not c.is_list])
     if not usual and len(possible) > 1 and all(column.is_flag for column in possible) and kind != "classification":
@@ -91,7 +147,7 @@ def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | No
         return LabelColumns("multilabel", tuple(possible), notes=tuple(notes))
     scores = [c for c in others if c.is_score and c.is_usual]
     if scores and not usual:
-        _refuse_other_tasks(table, scores, [])
+        _refuse_other_tasks(table, scores)
     sounding = [column for column in possible if column.sounds_like_label]
     if not usual and len(possible) > 1 and len(sounding) == 1:
         labels = _label_task(table, sounding[0], others, kind)
@@ -111,14 +167,8 @@ def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | No
     return labels._replace(notes=(*labels.notes, *notes))
 
 
-def _refuse_other_tasks(table: ColumnTable, others: Sequence[Profile], offsets: Sequence[Profile]) -> None:
+def _refuse_other_tasks(table: ColumnTable, others: Sequence[Profile]) -> None:
     """What there is in place of labels, where it is known by name."""
-    if offsets:
-        raise table.error(
-            f"labels are names, but {offsets[0].name!r} holds numbers of characters in the text (evidence), which "
-            "tunery does not learn yet",
-            "Give the file a column with a label for each text",
-        )
     refuse_tagged_words(table)
     scores = [column for column in others if column.is_score]
     if scores and not _usable([column for column in others if not column.is_score]):
@@ -132,23 +182,6 @@ def _no_score(table: ColumnTable, column: Profile) -> DataError:
         "regression, and tunery does not learn that yet",
         "Give the file a column with classes, for instance low, middle and high",
     )
-
-
-def _holds_offsets(column: Profile, text: Profile) -> bool:
-    if not column.is_list:
-        return False
-    pairs = zip(column.values, text.values, strict=True)
-    return are_offsets(([str(item) for item in items or ()], len(str(value or ""))) for items, value in pairs)
-
-
-def refuse_offsets(table: ColumnTable, labels: LabelColumns, text: Profile) -> None:
-    """Refuse labels that are numbers of characters in the text.
-
-    Raises:
-        DataError: they are.
-    """
-    if len(labels.columns) == 1 and _holds_offsets(labels.columns[0], text):
-        _refuse_other_tasks(table, (), labels.columns)
 
 
 def _same_classes(one: Profile, other: Profile) -> bool:

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from tunery.data.examples import RowReader
 from tunery.data.first_config.label_columns import LabelColumns
 from tunery.data.first_config.profiles import Profile
 from tunery.data.first_config.text_columns import SHOWN
-from tunery.data.reading.cells import BadCell, flag_of, label_of, names_of
+from tunery.data.reading.cells import BadCell, Unlabelled
 from tunery.data.reading.load import Table, read_file
 from tunery.data.reading.source import Row
 from tunery.data.reading.split_files import split_file, split_named, split_of, unused
@@ -64,19 +65,23 @@ def split_rows(
             nothing about a model.
     """
     if split_column is None:
-        train, (candidates, notes) = table.rows, _other_files(path, table, [*texts, *labels.columns], columns, encoding)
+        needed = [*texts, *labels.columns, *filter(None, [labels.evidence, labels.rejected])]
+        train, (candidates, notes) = table.rows, _other_files(path, table, needed, columns, encoding)
     else:
         train, candidates = _by_column(table.rows, split_column)
         notes = [f"the column {split_column.name!r} says which rows are of which split"]
     notes = [*table.notes, *notes]
+    reader = labels.reader(texts[0])
     try:
-        labels_of_train = row_labels(labels, train)
+        labels_of_train = row_labels(reader, train)
     except BadCell as error:
         raise DataError(f"{path.name}: {error}") from error
     rows, files, unlabelled, unseen = {"train": train}, {"train": path}, labels_of_train.count(None), Counter[str]()
     counts = Counter(name for names in labels_of_train for name in names or ())
     for split, other_rows, name, file in candidates:
-        labels_of_rows, problem = _labels_and_problem(labels, other_rows, counts)
+        labels_of_rows, problem = _labels_and_problem(
+            reader, other_rows, counts, is_evidence=labels.kind == "criteria_evidence"
+        )
         if problem and split_column is not None:
             raise DataError(f"{name}: {problem}; correct these rows, or remove them")
         if problem:
@@ -88,7 +93,8 @@ def split_rows(
         unlabelled += labels_of_rows.count(None)
         unseen += Counter(label for names in labels_of_rows for label in names or () if label not in counts)
     if split_column is None:
-        not_noted = [file for file in unused(path, files.values()) if not any(n.startswith(f"{file} ") for n in notes)]
+        used = [*files.values(), *(labels.annotated.files if labels.annotated else ())]
+        not_noted = [file for file in unused(path, used) if not any(n.startswith(f"{file} ") for n in notes)]
         notes += [f"{file} lies beside and is not used" for file in not_noted]
     if unlabelled:
         notes.append(f"{unlabelled:,} rows have no label and are left out")
@@ -130,15 +136,17 @@ def _other_files(
     return candidates, notes
 
 
-def _labels_and_problem(labels: LabelColumns, rows: Sequence[Row], counts: Counter[str]) -> tuple[RowLabels, str]:
+def _labels_and_problem(
+    reader: RowReader, rows: Sequence[Row], counts: Counter[str], *, is_evidence: bool
+) -> tuple[RowLabels, str]:
     """The labels of each row, and why they say nothing about a model that was trained on labels with these counts;
-    empty where they do."""
+    empty where they do, as those of rows with evidence of the only label there is."""
     try:
-        labels_of_rows = row_labels(labels, rows)
+        labels_of_rows = row_labels(reader, rows)
     except BadCell as problem:
         return [], f"its labels cannot be read: {problem}"
     taught = [names for names in labels_of_rows if names is not None and counts.keys() >= set(names)]
-    if len({frozenset(names) for names in taught}) > 1:
+    if len({frozenset(names) for names in taught}) > 1 or (is_evidence and len(counts) == 1 and any(taught)):
         return labels_of_rows, ""
     if all(names is None for names in labels_of_rows):
         return labels_of_rows, "no row has a label"
@@ -148,33 +156,18 @@ def _labels_and_problem(labels: LabelColumns, rows: Sequence[Row], counts: Count
     return labels_of_rows, f"every row has the same label, {' + '.join(taught[0]) or 'none'!r}"
 
 
-def row_labels(labels: LabelColumns, rows: Sequence[Row]) -> RowLabels:
+def row_labels(reader: RowReader, rows: Sequence[Row]) -> RowLabels:
     """The labels of each row, as a run reads them; None where a row has none and needs one.
 
     Raises:
-        BadCell: a cell is no label.
+        BadCell: a cell is no label, or no evidence of one.
     """
-    columns = [column.name for column in labels.columns]
-    read_cells: dict[str, tuple[str, ...] | None] = {}
     labels_of_rows: RowLabels = []
     for number, row in enumerate(rows, start=1):
-        cell = row.get(columns[0])
         try:
-            if len(columns) > 1:
-                labels_of_rows.append(tuple(name for name in columns if flag_of(row.get(name))))
-            elif not isinstance(cell, str):
-                labels_of_rows.append(_label_cell(labels, cell))
-            else:
-                if cell not in read_cells:
-                    read_cells[cell] = _label_cell(labels, cell)
-                labels_of_rows.append(read_cells[cell])
+            labels_of_rows.append(reader.read(row).labels)
+        except Unlabelled:
+            labels_of_rows.append(None)
         except BadCell as problem:
-            raise BadCell(f"a cell of {enumerated(columns, SHOWN)} in row {number} {problem}") from problem
+            raise BadCell(f"row {number}: {problem}") from problem
     return labels_of_rows
-
-
-def _label_cell(labels: LabelColumns, cell: Any) -> tuple[str, ...] | None:
-    if labels.kind == "multilabel":
-        return names_of(cell, separator=labels.separator or "|")
-    name = label_of(cell)
-    return None if name is None else (name,)

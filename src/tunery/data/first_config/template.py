@@ -1,19 +1,20 @@
 """What is known of a data set at first sight, and the first config written from it: every line says why it is there."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from textwrap import wrap
 from typing import Any, Final, Literal, NamedTuple
 
+from tunery.data.first_config.descriptions import DESCRIPTIONS
 from tunery.data.splits import NamedRows
 from tunery.errors import enumerated
 from tunery.schema.config.peft import Lora, NoPeft
 from tunery.schema.config.train import AUTO_EPOCHS, AUTO_STEPS
 from tunery.schema.reading.yaml_text import yaml_line
 
-Kind = Literal["classification", "multilabel"]
+Kind = Literal["classification", "multilabel", "criteria_evidence"]
 LENGTHS: Final = (64, 128, 256, 512)
 TOLERABLE = 0.02
 """Share of shared rows in a split up to which the config accepts them, in a line that says so."""
@@ -28,6 +29,41 @@ class Allowed(NamedTuple):
 
     code: str
     why: str
+
+
+@dataclass(frozen=True)
+class EvidenceGuess:
+    """What the evidence of a data set seems to be."""
+
+    column: str | None
+    """The column of the spans; None: they are in files of annotated sentences."""
+    rejected: str | None
+    """The column of the spans that an expert rejected."""
+    exclusive: bool
+    """Whether every row has exactly one label."""
+    unit: Literal["token", "sentence"]
+    whole: float
+    """Share of the spans of train that are whole sentences."""
+    annotation: Literal["exhaustive", "partial"]
+    why: str
+    """What speaks for `annotation`."""
+    files: tuple[Path, ...] = ()
+    """Files of annotated sentences."""
+    ignored: tuple[str, ...] = ()
+    """Names in them that are no labels."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about the choices made."""
+        if self.annotation == "partial":
+            other = "exhaustive if annotators marked all of it"
+        else:
+            other = "partial if annotators marked only some of it"
+        return (
+            f"{100 * self.whole:.0f} % of the spans in train are whole sentences: task.unit is {self.unit}, so that "
+            f"evidence is made of {'sentences' if self.unit == 'sentence' else 'words'}",
+            f"{self.why}. task.annotation is {self.annotation}; write {other}",
+        )
 
 
 @dataclass(frozen=True)
@@ -54,6 +90,8 @@ class Guess:
     """Of a row that is longer than 95 % of a sample, special tokens included."""
     is_measured: bool
     """Whether a tokenizer counted them; else they are estimated from words."""
+    evidence: EvidenceGuess | None = None
+    """Of the task criteria_evidence."""
     columns: tuple[str, ...] | None = None
     """Names of the columns of a file without header."""
     encoding: str | None = None
@@ -95,7 +133,10 @@ class Guess:
         if self.split:
             beside = f"{', '.join(self.splits)} by the column {self.split}"
         without = ", ".join(split for split in ("validation", "test") if split not in self.splits)
-        columns = {"text": ", ".join(self.texts), "text_pair": self.text_pair, "label": ", ".join(self.label)}
+        columns: dict[str, str | None] = {"text": ", ".join(self.texts), "text_pair": self.text_pair}
+        columns["label"] = ", ".join(self.label)
+        if self.evidence is not None:
+            columns["evidence"] = self.evidence.column or ", ".join(file.name for file in self.evidence.files)
         columns |= {"id": self.id, "group": self.group}
         return (
             f"rows:    {self.rows:,} in {self.files['train'].name}",
@@ -112,13 +153,14 @@ class Guess:
         allow = {code: why for code, why in self.allow}
         guessed = asdict(replace(self, tables=[]))
         del guessed["tables"]
+        if self.evidence is not None:
+            guessed["evidence"]["files"] = [str(file) for file in self.evidence.files]
         return {**guessed, "files": files, "max_length": self.max_length, "allow": allow}
 
 
 def _most_frequent(counts: Mapping[str, int]) -> str:
-    return (
-        f"{len(counts)} labels: {enumerated([f'{yaml_line(name)} {count:,}' for name, count in counts.items()], SHOWN)}"
-    )
+    named = enumerated([f"{yaml_line(name)} {count:,}" for name, count in counts.items()], SHOWN)
+    return f"{len(counts)} label{'' if len(counts) == 1 else 's'}: {named}"
 
 
 def render(guess: Guess, folder: Path, *, name: str | None = None) -> str:
@@ -162,7 +204,9 @@ def _head(guess: Guess, name: str) -> Iterator[str]:
 
 def _task(guess: Guess) -> Iterator[str]:
     yield "task:"
-    if guess.kind == "classification":
+    if guess.evidence is not None:
+        yield from _evidence_task(guess.evidence, guess.counts)
+    elif guess.kind == "classification":
         yield _line("  kind: classification", "every text has exactly one label")
     else:
         yield _line("  kind: multilabel", "a text has any number of labels")
@@ -170,13 +214,29 @@ def _task(guess: Guess) -> Iterator[str]:
     yield ""
 
 
+def _evidence_task(evidence: EvidenceGuess, labels: Collection[str]) -> Iterator[str]:
+    yield _line("  kind: criteria_evidence", "labels, and the parts of a text that justify them")
+    if evidence.exclusive:
+        yield _line("  exclusive: true", "every text has exactly one label")
+    unit = "sentences" if evidence.unit == "sentence" else "words"
+    yield _line(f"  unit: {evidence.unit}", f"decides of {unit}: {100 * evidence.whole:.0f} % of spans are sentences")
+    meaning = (
+        "all evidence is marked" if evidence.annotation == "exhaustive" else "what is not marked may be evidence too"
+    )
+    yield _line(f"  annotation: {evidence.annotation}", meaning)
+    described = {label: DESCRIPTIONS[label] for label in labels if label in DESCRIPTIONS}
+    mark = "" if described else "# "
+    yield _line(f"  {mark}criteria:", "what each label means: rare labels begin with it")
+    for label in described or [*labels][:SHOWN]:
+        description = yaml_line(described.get(label, "a sentence that is true where it is given"))
+        yield f"  {mark}  - {{label: {yaml_line(label)}, description: {description}}}"
+
+
 def _data(guess: Guess, folder: Path) -> Iterator[str]:
     yield "data:"
     for split, why in {"train": "", "validation": "chooses the best epoch", "test": "read once, at the end"}.items():
         if split in guess.files:
-            file, root = guess.files[split].resolve(), folder.resolve()
-            path = file.relative_to(root) if file.is_relative_to(root) else file
-            yield _line(f"  {split}: {yaml_line(path.as_posix())}", why)
+            yield _line(f"  {split}: {yaml_line(_relative(guess.files[split], folder))}", why)
         elif split not in guess.splits:
             yield _line(f"  {split}_size: 0.1", f"share of train; there is no {split} file. {why[0].upper()}{why[1:]}")
     if guess.split:
@@ -190,6 +250,8 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
     if guess.text_pair:
         yield _line(f"  text_pair: {yaml_line(guess.text_pair)}", "the second text of each pair")
     yield from _labels(guess)
+    if guess.evidence is not None:
+        yield from _evidence(guess.evidence, folder)
     if guess.id:
         yield _line(f"  id: {yaml_line(guess.id)}", "copied into predictions")
     if guess.group and len(guess.splits) < 3:
@@ -202,8 +264,13 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
 
 def _labels(guess: Guess) -> Iterator[str]:
     names = [yaml_line(name) for name in guess.label]
-    if guess.kind == "classification":
+    evidence = guess.evidence
+    if evidence is not None and evidence.files:
+        return
+    if guess.kind == "classification" or (evidence is not None and evidence.exclusive):
         yield f"  label: {names[0]}"
+    elif not names:
+        yield _line("  labels: null", "a text has the labels of its evidence")
     elif len(names) > 1:
         yield _line(f"  labels: {_listed(guess.label)}", "a column of 0 and 1, or no and yes, for each")
     else:
@@ -212,17 +279,33 @@ def _labels(guess: Guess) -> Iterator[str]:
         yield _line(f"  label_separator: {yaml_line(guess.separator)}", "between the names in a cell")
 
 
+def _evidence(evidence: EvidenceGuess, folder: Path) -> Iterator[str]:
+    if evidence.files:
+        files = tuple(_relative(file, folder) for file in evidence.files)
+        yield _line("  annotations:", "annotated sentences, joined with the posts by their id")
+        yield from (f"    - {yaml_line(file)}" for file in files)
+    if evidence.ignored:
+        yield _line(f"  ignore_labels: {_listed(evidence.ignored)}", "no symptom: left out")
+    if evidence.column is not None:
+        yield _line(f"  evidence: {yaml_line(evidence.column)}", "spans in characters, [start, end] or with a label")
+    if evidence.rejected is not None:
+        yield _line(f"  rejected: {yaml_line(evidence.rejected)}", "spans that an expert says are no evidence")
+
+
 def _model(guess: Guess) -> Iterator[str]:
     yield "model:"
     if guess.model in (None, "minilm"):
         yield _line("  name: minilm", "small and quick; `tunery models` lists others")
     else:
         yield f"  name: {yaml_line(guess.model)}"
+    long = "long rows are cut" if guess.evidence is None else "longer texts are read in windows"
     yield _line(
         f"  max_length: {guess.max_length}",
-        "tokens; enough for 95 % of the rows" if guess.fits else "tokens, the most this model reads; long rows are cut",
+        "tokens; enough for 95 % of the rows" if guess.fits else f"tokens, the most this model reads; {long}",
     )
-    yield _line("  # head: native", "the architecture's own, which plain transformers loads; default: one linear layer")
+    if guess.evidence is None:
+        own = "the architecture's own, which plain transformers loads; default: one linear layer"
+        yield _line("  # head: native", own)
     yield ""
 
 
@@ -254,6 +337,11 @@ def _train() -> Iterator[str]:
     yield _line("  # epochs: {low: 2, high: 8}", "range")
     yield _line("  batch_size: 16", "rows per step; memory is bounded apart, by micro_batch_tokens")
     yield _line("  # batch_size: [8, 16, 32]", "range")
+
+
+def _relative(file: Path, folder: Path) -> str:
+    path, root = file.resolve(), folder.resolve()
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def _listed(names: tuple[str, ...]) -> str:

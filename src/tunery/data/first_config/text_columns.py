@@ -122,7 +122,7 @@ def refuse_tagged_words(table: ColumnTable) -> None:
     tags = [name for name in lists if re.search(r"(^|_)tags?$", name.lower())]
     if tags and any(name.lower() in ("tokens", "words") for name in lists):
         raise table.error(
-            f"labels are of whole texts, but {tags[0]!r} holds a tag for each word (token tagging), which tunery does "
-            "not learn",
-            "Give the file a column with texts, and one with a label for each",
+            f"labels are of whole texts, but {tags[0]!r} holds a tag for each word (token tagging)",
+            "Give the file a column with texts and one with a label for each; or write a word and its tag (B-PER, "
+            "I-PER, O) in each line of a .conll file, which is read as evidence",
         )

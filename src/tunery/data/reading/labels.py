@@ -41,11 +41,19 @@ def several_labels(data: Data) -> RowReader:
 
 
 def _one_column(column: str, *, separator: str) -> RowReader:
+    cache: dict[str, Annotation] = {}
+
     def read(row: dict[str, Any]) -> Annotation:
+        cell = row.get(column)
+        if isinstance(cell, str) and cell in cache:
+            return cache[cell]
         try:
-            return Annotation(labels=names_of(row.get(column), separator=separator))
+            annotation = Annotation(labels=names_of(cell, separator=separator))
         except BadCell as problem:
             raise BadCell(f"column {column!r} {problem}") from None
+        if isinstance(cell, str) and len(cache) < _MOST_CACHED:
+            cache[cell] = annotation
+        return annotation
 
     return RowReader(columns=(("data.labels", column),), read=read)
 
