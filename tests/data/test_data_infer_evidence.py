@@ -113,6 +113,16 @@ def test_labels_that_are_not_those_of_the_spans_are_not_taken(tmp_path: Path) ->
     assert "'topic' is not used: spans name labels of their own" in seen.notes
 
 
+def test_labels_of_rows_are_taken_where_the_spans_name_the_same(tmp_path: Path) -> None:
+    def rows(labels: Callable[[int], str]) -> list[Row]:
+        return [{"text": text(n), "label": labels(n), "spans": [[*first_words(n)[0], "ab"[n % 2]]]} for n in range(40)]
+
+    same = guess(jsonl(tmp_path / "same.jsonl", rows(lambda n: "ab"[n % 2])))
+    assert same.label == ("label",) and same.evidence is not None and same.evidence.exclusive
+    other = guess(jsonl(tmp_path / "other.jsonl", rows(lambda n: "ab"[n // 2 % 2])))
+    assert other.label == () and other.evidence is not None and not other.evidence.exclusive
+
+
 def test_annotation_is_guessed_with_its_reason(tmp_path: Path) -> None:
     def rows(start: int, spans: Callable[[int], Spans], **label: str) -> list[Row]:
         return [{"text": text(n), **label, "spans": spans(n)} for n in range(start, start + 40)]

@@ -96,6 +96,7 @@ def test_what_was_understood_is_said(tmp_path: Path) -> None:
         ("EU B-ORG\nrejects\n", "but line 2 has only 'rejects'; add what is missing (O where the word is in no span)"),
         ("EU B-ORG\n\nlamb X-FOOD\n", "but line 3 ends with 'X-FOOD'; a tag is O, or one of B, I, E, S, L and U"),
         ("EU\tB-ORG\n\tO\n", "but line 2 has only 'O'"),
+        ("EU B-ORG\n" * 9000, "blank lines must separate its texts, but there is none"),
         ("EU B-ORG\nrejects B\n", "tags must name their labels, as B-PER does, but those of 1 spans name none"),
     ],
 )

@@ -77,7 +77,7 @@ def cut_words(subject: Subject) -> Iterator[Finding]:
                 split=split.name,
                 count=len(cut),
                 message=f"evidence should begin and end between words, but {_spans(len(cut))} of {split.name} "
-                f"({percent(len(cut), count)}) cut a word in two: they count as if they held the whole word. Where "
+                f"({percent(len(cut), count)}) cut a word in two, which is evidence if half of it is covered. Where "
                 "there are many, offsets are usually counted in bytes, or in another version of the text: they are "
                 "characters (code points) from 0, and `end` is the first character after the span",
                 examples=tuple(_shown(split, subject, row, span) for row, span in cut[:SHOWN]),

@@ -17,7 +17,7 @@ from tunery.data.first_config.text_columns import ColumnTable
 from tunery.data.first_config.token_sample import MEASURED
 from tunery.data.offsets import are_offsets
 from tunery.data.reading.annotated_sentences import LABEL, POST, SENTENCE, STATUS
-from tunery.data.reading.cells import BadCell, is_listed, items_of, text_of
+from tunery.data.reading.cells import BadCell, Unlabelled, is_listed, items_of, text_of
 from tunery.data.reading.load import read_file
 from tunery.data.reading.source import LONGEST_CELL, Row
 from tunery.data.reading.split_files import annotations_of, split_file
@@ -79,35 +79,58 @@ def evidence_columns(spans: Sequence[Profile], text: Profile) -> EvidenceColumns
 
 
 def labels_beside(
-    columns: EvidenceColumns, table: ColumnTable, given: tuple[Profile, ...], possible: Sequence[Profile]
+    columns: EvidenceColumns,
+    table: ColumnTable,
+    rows: Sequence[Row],
+    *,
+    given: tuple[Profile, ...],
+    possible: Sequence[Profile],
+    text: Profile,
 ) -> LabelColumns:
     """The labels that evidence is for: those of a column, else those that the spans name, else a single one.
 
     Args:
         given: what the user has named.
+        possible: other columns that may be labels.
     """
-    notes = list(columns.notes)
-    labels = LabelColumns("multilabel", ())
+    labels = _with_evidence(LabelColumns("multilabel", ()), columns)
     if given:
-        labels = given_labels(table, given, possible, None)
-    else:
-        with suppress(DataError):  # evidence alone can be learned
-            labels = likely_labels(table, possible, None)
-        if columns.names_labels and not _names(columns.evidence) <= _label_names(labels):
-            notes += [f"{column.name!r} is not used: spans name labels of their own" for column in labels.columns]
-            labels = LabelColumns("multilabel", ())
+        return _with_evidence(given_labels(table, given, possible, None), columns)
+    with suppress(DataError):  # evidence alone can be learned
+        labels = _with_evidence(likely_labels(table, possible, None), columns)
+    if labels.columns and columns.names_labels and _refused(labels.reader(text), rows) > 1 - _MOST:
+        notes = [f"{column.name!r} is not used: spans name labels of their own" for column in labels.columns]
+        return _with_evidence(LabelColumns("multilabel", (), notes=tuple(notes)), columns)
     if not labels.columns:
         alone = "they are those of its spans" if columns.names_labels else "evidence is all that is learned"
-        notes.append(f"no column is taken for the labels of a text: {alone}")
+        return labels._replace(notes=(*labels.notes, f"no column is taken for the labels of a text: {alone}"))
+    return labels
+
+
+def _with_evidence(labels: LabelColumns, columns: EvidenceColumns) -> LabelColumns:
     return LabelColumns(
         "criteria_evidence",
         labels.columns,
         labels.separator,
-        (*labels.notes, *notes),
+        (*labels.notes, *columns.notes),
         evidence=columns.evidence,
         rejected=columns.rejected,
         exclusive=labels.kind == "classification",
     )
+
+
+def _refused(reader: RowReader, rows: Sequence[Row]) -> float:
+    """The share of a sample of rows whose evidence is not that of their labels."""
+    sample = random.Random(0).sample(rows, min(MEASURED, len(rows)))
+    refused = 0
+    for row in sample:
+        try:
+            reader.read(row)
+        except Unlabelled:
+            continue
+        except BadCell:
+            refused += 1
+    return refused / len(sample)
 
 
 def annotated_posts(path: Path, table: ColumnTable, encoding: str | None) -> Annotated | None:
@@ -216,23 +239,6 @@ def _label_of(item: Any) -> Any:
     if isinstance(item, dict):
         return item.get("label")
     return item[2] if isinstance(item, list | tuple) and len(item) == 3 else None
-
-
-def _names(column: Profile) -> set[str]:
-    """Labels that spans name."""
-    items = (item for value in _some_filled(column.filled) for item in _items(value) or ())
-    return {str(label).strip() for item in items if (label := _label_of(item))}
-
-
-def _label_names(labels: LabelColumns) -> set[str]:
-    if len(labels.columns) > 1:
-        return {column.name for column in labels.columns}
-    cells = [
-        name.split(labels.separator) if labels.separator else [name]
-        for column in labels.columns
-        for name in (column.names if column.is_list else column.counts)
-    ]
-    return {name.strip() for names in cells for name in names}
 
 
 def _lie_within(column: Profile, text: Profile) -> bool:

@@ -80,7 +80,7 @@ def guess(
     if annotated is not None and len(all_texts) == 1 and kind in (None, "criteria_evidence"):
         labels = LabelColumns("criteria_evidence", (), annotated=annotated)
     else:
-        labels = _labels(table, given, possible, kind, spans=spans, texts=all_texts)
+        labels = _labels(table, content.rows, given, possible, kind, spans=spans, texts=all_texts)
     unused = [column for column in others if column not in labels.columns]
     splits = split_rows(path, content, labels, all_texts, split_column, columns=columns, encoding=encoding)
     shared, shared_most = _shared_texts(list(splits.rows.values()), all_texts)
@@ -136,6 +136,7 @@ def guess(
 
 def _labels(
     table: ColumnTable,
+    rows: Sequence[Row],
     given: tuple[Profile, ...],
     possible: Sequence[Profile],
     kind: Kind | None,
@@ -155,7 +156,7 @@ def _labels(
         )
     evidence = evidence_columns(spans, texts[0]) if len(texts) == 1 else None
     if evidence is not None and kind in (None, "criteria_evidence"):
-        return labels_beside(evidence, table, given, possible)
+        return labels_beside(evidence, table, rows, given=given, possible=possible, text=texts[0])
     if kind == "criteria_evidence":
         raise table.error(
             "one column must hold the evidence of one text, as a list of [start, end] in characters or [start, end, "

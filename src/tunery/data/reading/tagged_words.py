@@ -21,6 +21,8 @@ _HEADER: Final = frozenset(("token", "word", "tag", "ner", "ner_tag", "ner_tags"
 _LOOKED_AT: Final = 200
 """Lines in which tagged words are looked for."""
 _SHOWN: Final = 5
+_MOST_ALONE: Final = 20_000
+"""Characters up to which a file may be one text."""
 _UNBEGUN: Final = "unbegun"
 """Where spans are counted that I, E or L begins."""
 
@@ -58,6 +60,8 @@ def parse_tagged_words(source: Source) -> list[Row]:
     letters: Counter[str] = Counter()
     spans: Counter[str | None] = Counter()
     rows = collected(_row(tokens, letters, spans) for tokens in _texts(source))
+    if len(rows) == 1 and len(rows[0]["text"]) > _MOST_ALONE:
+        raise Malformed("blank lines must separate its texts, but there is none; put one after each sentence or text")
     unlabelled = spans.pop(None, 0)
     if unlabelled and spans:
         raise Malformed(f"tags must name their labels, as B-PER does, but those of {unlabelled:,} spans name none")
