@@ -38,6 +38,29 @@ def test_any_number_of_labels_is_one_binary_solution_each() -> None:
         assert np.abs(ours[:, label] - theirs).max() < 0.01 * np.abs(theirs).max()
 
 
+@pytest.mark.parametrize("wanted", [ONE, MANY], ids=["one label", "any number"])
+def test_correlated_features_of_very_different_spread_give_scikit_learns_solution_too(wanted: np.ndarray) -> None:
+    mixed = (X - 5) @ (np.logspace(0, -3, WIDTH)[:, None] * np.linalg.qr(RNG.normal(size=(WIDTH, WIDTH)))[0])
+    moved = mixed - mixed.mean(axis=0)
+    rows = (moved / np.sqrt(np.square(moved).sum(axis=1).mean())).astype(np.float32)
+    fit = fit_logistic(rows, wanted, labels=4, seed=0, strengths=[300.0])
+    ours = fit.linear(rows) / fit.factor
+    solver = LogisticRegression(C=300.0, tol=1e-10, max_iter=50_000)
+    if wanted.ndim == 1:
+        theirs = solver.fit(rows, wanted).decision_function(rows)
+        ours, theirs = (each - each.mean(axis=1, keepdims=True) for each in (ours, theirs))
+    else:
+        theirs = np.stack([solver.fit(rows, one).decision_function(rows) for one in wanted.T], axis=1)
+    assert np.abs(ours - theirs).max() < 0.01 * np.abs(theirs).max()
+
+
+def test_features_that_are_not_finite_give_no_finite_model() -> None:
+    rows = X.copy()
+    rows[3, 2] = np.inf
+    with np.errstate(invalid="ignore"):
+        assert not np.isfinite(fit_logistic(rows, ONE, labels=4, seed=0).linear.weight).all()
+
+
 def test_sparse_features_give_what_the_same_dense_ones_give_without_an_offset() -> None:
     centred = scaled().astype(np.float32)
     dense, sparse = (fit_logistic(x, ONE, labels=4, seed=0, strengths=[1.0]) for x in (centred, csr_matrix(centred)))

@@ -1,8 +1,9 @@
 """Logistic regression over given features: all labels at once, the strength of its penalty from rows left out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, final
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,16 @@ _ONE_FOLD_FROM: Final = 2_000
 """Rows from which one of the folds is enough to choose by."""
 _GRADIENT: Final = 1e-5
 """Largest entry of the gradient of the mean loss at which a fit ends."""
+_ROUGH_GRADIENT: Final = 3e-4
+"""The same in units in which the loss is about as curved in all directions, while C is chosen."""
+_FINE_GRADIENT: Final = 5e-5
+"""And of the fit to all rows: with the rough one a few rows of a thousand get another answer."""
+_CURVATURE: Final = 3.0
+"""Of the loss while it is fitted, as a multiple of that where the model knows only how often each label occurs. It
+decides how many steps a fit takes: with 1 and with 10 they were more."""
 _MOST_STEPS: Final = 1_000
+_MOST_AXES: Final = 1_024
+"""Dense features up to which finding their principal axes takes less time than it saves."""
 _MOST_COORDINATES: Final = 4_000
 """Rows up to which sparse features are fitted in coordinates of the rows: a factorisation of (rows, rows)."""
 _JITTER: Final = 1e-9
@@ -67,7 +77,8 @@ def fit_logistic(
     of them. A strong penalty makes logits small, which says nothing about how well they tell labels apart: so losses
     are compared, and the result is given, with one factor on all logits that fits the rows left out (temperature
     scaling, Guo et al. 2017, section 4.2). The model is then fitted to all rows. Dense features are centred, and all
-    are scaled by one number for the fit; the result takes them as they are.
+    are scaled by one number for the fit; the result takes them as they are. Fits are in coordinates in which they need
+    few steps.
 
     Args:
         targets: int64 (rows,), or 0 and 1 (rows, labels), where any number of labels may be right.
@@ -78,52 +89,67 @@ def fit_logistic(
     wanted = np.eye(labels, dtype=np.float32)[targets] if targets.ndim == 1 else targets.astype(np.float32)
     centre, scale = _centre_and_scale(features)
     scaled = features.multiply(1 / scale).tocsr() if isinstance(features, csr_matrix) else (features - centre) / scale
-    coordinates = _Coordinates(scaled) if _has_few_rows(scaled) else None
-    fitted = scaled if coordinates is None else coordinates.features
+    coordinates = _coordinates(scaled)
+    solve = partial(_solve, problem=problem, spread=coordinates.spread)
+    rough, fine = (_GRADIENT, _GRADIENT) if coordinates.spread is None else (_ROUGH_GRADIENT, _FINE_GRADIENT)
     losses: dict[float, float] = {}
     factors: dict[float, float] = {}
     for strength, logits, right in _left_out(
-        fitted, wanted, strengths, folds=_folds(targets, seed=seed), problem=problem
+        coordinates.features, wanted, strengths, folds=_folds(targets, seed=seed), solve=partial(solve, gradient=rough)
     ):
         factors[strength], losses[strength] = _best_factor(logits, right, problem=problem)
         if len(losses) > 2 and list(losses.values())[-3:] == sorted(list(losses.values())[-3:]):
             break
     chosen = min(losses, key=losses.__getitem__, default=strengths[0])
     factor = factors.get(chosen, 1.0)
-    model = _solve(fitted, wanted, chosen, problem=problem, start=None)
-    own_weight = model.weight if coordinates is None else coordinates.weight(model.weight)
-    weight = (own_weight * (factor / scale)).astype(np.float32)
+    model = solve(coordinates.features, wanted, chosen, start=None, gradient=fine)
+    weight = (coordinates.weight(model.weight) * (factor / scale)).astype(np.float32)
     linear = Linear(weight, (model.bias * factor - weight @ centre).astype(np.float32))
     return Fit(linear, chosen, factor, losses)
 
 
-def _has_few_rows(features: Features) -> bool:
-    rows, width = features.shape
-    return isinstance(features, csr_matrix) and 0 < rows < width and rows <= _MOST_COORDINATES
-
-
-@final
+@dataclass(frozen=True)
 class _Coordinates:
-    """Sparse rows with more features than there are rows, as vectors of as many numbers as there are rows.
+    """The rows in other coordinates, where they have the same lengths and angles: which is all that a fit with an L2
+    penalty knows of them (representer theorem: Schölkopf, Herbrich & Smola 2001, theorem 1)."""
 
-    The best weights under an L2 penalty are combinations of the rows (representer theorem: Schölkopf, Herbrich & Smola
-    2001, theorem 1), so that lengths and angles are all that a fit needs to know of them. The Cholesky factor of their
-    inner products has the same ones: fits are the same, with a hundredth of the weights.
-    """
+    features: Features
+    """(rows, coordinates)"""
+    spread: Array | None
+    """Mean square of each coordinate, (coordinates,), where they are uncorrelated; None: they are not."""
+    weight: Callable[[Array], Array]
+    """Makes weights on coordinates, (labels, coordinates), weights on features, (labels, features)."""
 
-    def __init__(self, rows: csr_matrix) -> None:
-        exact = rows.astype(np.float64)
-        products = (exact @ exact.T).toarray()
-        products[np.diag_indices_from(products)] += _JITTER
-        self._rows = exact
-        self._factor = cholesky(products, lower=True)
-        self.features: npt.NDArray[np.float32] = self._factor.astype(np.float32)
-        """(rows, rows)"""
 
-    def weight(self, own: npt.NDArray[np.float32]) -> Array:
-        """Weights on coordinates, (labels, rows), as weights on the features, (labels, features)."""
-        combination = solve_triangular(self._factor, own.T.astype(np.float64), lower=True, trans="T")
-        return np.asarray((self._rows.T @ combination).T)
+def _coordinates(features: Features) -> _Coordinates:
+    rows, width = features.shape
+    if isinstance(features, csr_matrix):
+        if 0 < rows < width and rows <= _MOST_COORDINATES:
+            return _as_many_as_rows(features)
+    elif width <= _MOST_AXES and np.isfinite(features).all():
+        return _principal_axes(features)
+    return _Coordinates(features, spread=None, weight=lambda own: own)
+
+
+def _principal_axes(features: npt.NDArray[np.float32]) -> _Coordinates:
+    """A few coordinates have most of the spread, and a fit that knows how much each has needs half of the steps."""
+    spread, axes = np.linalg.eigh((features.T @ features).astype(np.float64) / len(features))
+    turned = features @ axes.astype(np.float32)
+    return _Coordinates(turned, spread=np.maximum(spread, 0), weight=lambda own: own @ axes.T)
+
+
+def _as_many_as_rows(features: csr_matrix) -> _Coordinates:
+    """The Cholesky factor of the inner products of rows: of words, a hundredth of the weights."""
+    exact = features.astype(np.float64)
+    products = (exact @ exact.T).toarray()
+    products[np.diag_indices_from(products)] += _JITTER
+    factor = cholesky(products, lower=True)
+
+    def weight(own: Array) -> Array:
+        combination = solve_triangular(factor, own.T.astype(np.float64), lower=True, trans="T")
+        return np.asarray((exact.T @ combination).T)
+
+    return _Coordinates(factor.astype(np.float32), spread=None, weight=weight)
 
 
 def fit_majority(targets: Array, *, labels: int) -> Linear:
@@ -155,7 +181,7 @@ def _folds(targets: Array, *, seed: int) -> Array:
 
 
 def _left_out(
-    features: Features, wanted: Array, strengths: Sequence[float], *, folds: Array, problem: Problem
+    features: Features, wanted: Array, strengths: Sequence[float], *, folds: Array, solve: Callable[..., Linear]
 ) -> Iterator[tuple[float, Array, Array]]:
     """For each C the logits of rows by models that were fitted without them, and what is right for these rows.
 
@@ -164,12 +190,15 @@ def _left_out(
     used = range(1 if len(wanted) >= _ONE_FOLD_FROM else _FOLDS)
     cuts = [(np.flatnonzero(folds != number), np.flatnonzero(folds == number)) for number in used]
     cuts = [(inner, outer) for inner, outer in cuts if len(inner) and len(outer)]
-    models: list[Linear | None] = [None] * len(cuts)
+    starts: list[Linear | None] = [None] * len(cuts)
     for strength in strengths if cuts else ():
-        for number, (inner, _) in enumerate(cuts):
-            models[number] = _solve(features[inner], wanted[inner], strength, problem=problem, start=models[number])
-        answers = [model(features[outer]) for model, (_, outer) in zip(models, cuts, strict=True) if model is not None]
+        models = [
+            solve(features[inner], wanted[inner], strength, start=start)
+            for (inner, _), start in zip(cuts, starts, strict=True)
+        ]
+        answers = [model(features[outer]) for model, (_, outer) in zip(models, cuts, strict=True)]
         yield strength, np.concatenate(answers), np.concatenate([wanted[outer] for _, outer in cuts])
+        starts = [*models]
 
 
 def _best_factor(logits: Array, wanted: Array, *, problem: Problem) -> tuple[float, float]:
@@ -183,22 +212,49 @@ def _best_factor(logits: Array, wanted: Array, *, problem: Problem) -> tuple[flo
     return float(np.exp(minimum.x)), float(minimum.fun)
 
 
-def _solve(features: Features, wanted: Array, strength: float, *, problem: Problem, start: Linear | None) -> Linear:
+def _solve(
+    features: Features,
+    wanted: Array,
+    strength: float,
+    *,
+    problem: Problem,
+    spread: Array | None,
+    start: Linear | None,
+    gradient: float,
+) -> Linear:
+    """Where the spread of features is known, L-BFGS sees weights in units in which the loss is about as curved in all
+    directions: as a diagonal preconditioner.
+
+    Args:
+        spread: as in `_Coordinates`.
+        start: a model that is near; None: all zero.
+        gradient: largest entry of the gradient, in those units, at which the fit ends.
+    """
     (rows, width), labels = features.shape, wanted.shape[1]
     transposed = features.T.tocsr() if isinstance(features, csr_matrix) else features.T
     penalty = 1 / (strength * rows)
+    units: Array | float = 1.0
+    if spread is not None:
+        rate = wanted.mean(axis=0)
+        curvature = max(_CURVATURE * float((rate * (1 - rate)).mean()), _JITTER)
+        weight_units = 1 / np.sqrt(curvature * spread + penalty)
+        units = np.concatenate([np.tile(weight_units, labels), np.full(labels, 1 / np.sqrt(curvature))])
 
     def mean_loss(flat: Array) -> tuple[float, Array]:
-        weight, bias = flat[: labels * width].reshape(labels, width), flat[labels * width :]
+        given = flat * units
+        weight, bias = given[: labels * width].reshape(labels, width), given[labels * width :]
         logits = Linear(weight.astype(np.float32), bias.astype(np.float32))(features)
         loss, residual = _loss(logits, wanted, problem=problem)
         slope = np.asarray(transposed @ residual, dtype=np.float64).T / rows + penalty * weight
         offsets = residual.sum(axis=0, dtype=np.float64) / rows
-        return loss + penalty / 2 * float(np.vdot(weight, weight)), np.concatenate([slope.ravel(), offsets])
+        by_unit = np.concatenate([slope.ravel(), offsets])
+        by_unit *= units
+        return loss + penalty / 2 * float(np.vdot(weight, weight)), by_unit
 
     first = np.zeros(labels * (width + 1)) if start is None else np.concatenate([start.weight.ravel(), start.bias])
-    options = {"maxiter": _MOST_STEPS, "gtol": _GRADIENT, "ftol": 0.0, "maxcor": _CORRECTIONS}
-    flat = minimize(mean_loss, first.astype(np.float64), jac=True, method="L-BFGS-B", options=options).x
+    options = {"maxiter": _MOST_STEPS, "gtol": gradient, "ftol": 0.0, "maxcor": _CORRECTIONS}
+    found = minimize(mean_loss, first.astype(np.float64) / units, jac=True, method="L-BFGS-B", options=options)
+    flat = found.x * units
     weight = flat[: labels * width].reshape(labels, width)
     return Linear(weight.astype(np.float32), flat[labels * width :].astype(np.float32))
 
