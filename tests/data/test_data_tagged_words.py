@@ -1,5 +1,6 @@
 """A word and its tag in each line: every scheme gives the spans that were written, and broken lines are named."""
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,10 @@ def test_what_was_understood_is_said(tmp_path: Path) -> None:
     ("content", "said"),
     [
         ("EU B-ORG\nrejects\n", "but line 2 has only 'rejects'; add what is missing (O where the word is in no span)"),
-        ("EU B-ORG\n\nlamb X-FOOD\n", "but line 3 ends with 'X-FOOD'; a tag is O, or one of B, I, E, S, L and U"),
+        (
+            "EU B-ORG\n\nlamb X-FOOD\n",
+            "but line 3 has 'X-FOOD'; a tag is O, or one of B, I, E, S, L and U",
+        ),
         ("EU\tB-ORG\n\tO\n", "but line 2 has only 'O'"),
         ("EU B-ORG\n" * 9000, "blank lines must separate its texts, but there is none"),
         ("EU B-ORG\nrejects B\n", "tags must name their labels, as B-PER does, but those of 1 spans name none"),
@@ -111,3 +115,21 @@ def test_columns_that_a_config_names_are_those_of_a_table(tmp_path: Path) -> Non
     assert [*read(tmp_path / "a.tsv", content, columns=("text", "grade")).rows[0]] == ["text", "grade"]
     with pytest.raises(DataError, match="leave `data.columns` out"):
         read(tmp_path / "a.iob", content, columns=("text", "grade"))
+
+
+def test_lists_of_words_and_tags_are_texts_with_evidence(tmp_path: Path) -> None:
+    rows = [
+        {"id": 7, "tokens": ["Ann", "left", "Bonn"], "pos_tags": ["X", "Y", "X"], "ner_tags": ["B-PER", "O", "B-LOC"]},
+        {"id": 8, "tokens": [], "pos_tags": [], "ner_tags": []},
+    ]
+    table = read(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
+    assert table.rows == [
+        {"id": 7, "text": "Ann left Bonn", "labels": ["PER", "LOC"], "evidence": [[0, 3, "PER"], [9, 13, "LOC"]]},
+        {"id": 8, "text": "", "labels": [], "evidence": []},
+    ]
+    assert table.notes[0].startswith("it has a tag for each word (BIO), which is read as evidence: 2 spans in 2 texts")
+    rows[1]["ner_tags"] = ["O"]
+    with pytest.raises(DataError, match="each word must have its tag, but row 2 has 0 in 'tokens' and 1 in 'ner_tags'"):
+        read(tmp_path / "b.jsonl", "\n".join(map(json.dumps, rows)))
+    numbers = [{"tokens": ["Ann", "left"], "ner_tags": [1, 0]}]
+    assert read(tmp_path / "c.jsonl", json.dumps(numbers[0])).rows == numbers

@@ -123,6 +123,6 @@ def refuse_tagged_words(table: ColumnTable) -> None:
     if tags and any(name.lower() in ("tokens", "words") for name in lists):
         raise table.error(
             f"labels are of whole texts, but {tags[0]!r} holds a tag for each word (token tagging)",
-            "Give the file a column with texts and one with a label for each; or write a word and its tag (B-PER, "
-            "I-PER, O) in each line of a .conll file, which is read as evidence",
+            "Give the file a column with texts and one with a label for each; or write the tags as B-PER, I-PER and O, "
+            "in lists of strings or in a .conll file with a word and its tag in each line: they are read as evidence",
         )

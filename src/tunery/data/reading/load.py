@@ -14,7 +14,7 @@ from tunery.data.reading.parquet_rows import parse_parquet
 from tunery.data.reading.questions import with_questions_as_labels
 from tunery.data.reading.source import MOST_BYTES, MOST_ROWS, Malformed, Row, Source, TooMuch
 from tunery.data.reading.tables import parse_csv, parse_text, parse_tsv, with_checked_header
-from tunery.data.reading.tagged_words import holds_tagged_words, parse_tagged_words
+from tunery.data.reading.tagged_words import holds_tagged_words, parse_tagged_words, with_words_joined
 from tunery.data.reading.workbook import parse_workbook
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.config.data import Data
@@ -164,7 +164,7 @@ def _read(content: bytes, suffix: str, *, name: str, columns: tuple[str, ...] | 
         parse = PARSERS[begins_as or suffix]
         if parse in (parse_tsv, parse_text) and holds_tagged_words(source):
             parse = parse_tagged_words
-        rows, notes = with_questions_as_labels(with_checked_header(parse(source), source))
+        rows, notes = _as_texts(with_checked_header(parse(source), source))
     except Malformed as error:
         raise DataError(f"{name}: {error}") from error
     if not rows:
@@ -241,9 +241,21 @@ def read_hub_rows(dataset: str, *, revision: str | None, split: str) -> list[Row
     if not rows:
         raise DataError(f"split {split!r} of the Hub data set {name} has no rows")
     try:
-        return with_questions_as_labels(rows)[0]
+        return _as_texts(rows)[0]
     except Malformed as error:
         raise DataError(f"split {split!r} of the Hub data set {name}: {error}") from error
+
+
+def _as_texts(rows: list[Row]) -> tuple[list[Row], list[str]]:
+    """Rows of questions about texts, or of lists of words, become rows of texts with labels and evidence; others stay.
+    Returns what is to be said, too.
+
+    Raises:
+        Malformed: they cannot.
+    """
+    rows, notes = with_questions_as_labels(rows)
+    rows, more = with_words_joined(rows)
+    return rows, [*notes, *more]
 
 
 def _class_names(feature: Any) -> Callable[[Any], Any]:

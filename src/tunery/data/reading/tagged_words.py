@@ -7,7 +7,7 @@ else they begin one, as IOB1 has it; E, L, S and U end it.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,8 @@ from tunery.errors import enumerated, shortened
 _TAG: Final = re.compile(r"O|([BIESLU])(?:[-_](\S+))?")
 _HEADER: Final = frozenset(("token", "word", "tag", "ner", "ner_tag", "ner_tags", "label", "tokens", "words", "tags"))
 """What a first line holds where it names the columns."""
+_WORDS: Final = ("tokens", "words")
+"""Columns of lists of words."""
 _LOOKED_AT: Final = 200
 """Lines in which tagged words are looked for."""
 _SHOWN: Final = 5
@@ -57,28 +59,78 @@ def parse_tagged_words(source: Source) -> list[Row]:
     """
     if source.columns is not None:
         raise Malformed("a file of tagged words has no columns to name; leave `data.columns` out")
-    letters: Counter[str] = Counter()
-    spans: Counter[str | None] = Counter()
-    rows = collected(_row(tokens, letters, spans) for tokens in _texts(source))
+    rows, notes = _with_evidence(({}, tokens) for tokens in _texts(source))
     if len(rows) == 1 and len(rows[0]["text"]) > _MOST_ALONE:
         raise Malformed("blank lines must separate its texts, but there is none; put one after each sentence or text")
+    for note in notes:
+        source.note(note)
+    return rows
+
+
+def with_words_joined(rows: list[Row]) -> tuple[list[Row], list[str]]:
+    """The rows themselves; or, where each has a list of words and a list of their tags, rows as `parse_tagged_words`
+    gives them, with what else they have, and notes about them.
+
+    Raises:
+        Malformed: a row has more or fewer tags than words, or a tag is none.
+    """
+    columns = _lists(rows)
+    return (rows, []) if columns is None else _with_evidence(_listed_texts(rows, *columns))
+
+
+def _lists(rows: Sequence[Row]) -> tuple[str, str] | None:
+    """The columns of words and of tags with letters, `ner_tags` before others; numbers are no tags."""
+    first = next((row for row in rows if any(row.get(name) for name in _WORDS)), None)
+    if first is None or "text" in first:
+        return None
+    words = next(name for name in _WORDS if first.get(name))
+    tags = [
+        name
+        for name, cell in first.items()
+        if re.search(r"(^|_)tags?$", name.lower()) and isinstance(cell, list) and len(cell) == len(first[words])
+        if all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in cell)
+    ]
+    if not isinstance(first[words], list) or not tags:
+        return None
+    return words, min(tags, key=lambda name: "ner" not in name.lower())
+
+
+def _listed_texts(rows: Sequence[Row], words: str, tags: str) -> Iterator[tuple[Row, list[_Token]]]:
+    for number, row in enumerate(rows, start=1):
+        pair = row.get(words) or [], row.get(tags) or []
+        if len(pair[0]) != len(pair[1]):
+            raise Malformed(
+                f"each word must have its tag, but row {number:,} has {len(pair[0]):,} in {words!r} and "
+                f"{len(pair[1]):,} in {tags!r}"
+            )
+        tokens = [_token([str(word).strip(), str(tag)], f"row {number:,}") for word, tag in zip(*pair, strict=True)]
+        rest = {name: cell for name, cell in row.items() if not isinstance(cell, list) or len(cell) != len(tokens)}
+        yield rest, tokens
+
+
+def _with_evidence(texts: Iterable[tuple[Row, Sequence[_Token]]]) -> tuple[list[Row], list[str]]:
+    """A row for each text, besides what is known of it, and what is to be said of all."""
+    letters: Counter[str] = Counter()
+    spans: Counter[str | None] = Counter()
+    rows = collected({**rest, **_row(tokens, letters, spans)} for rest, tokens in texts)
     unlabelled = spans.pop(None, 0)
     if unlabelled and spans:
         raise Malformed(f"tags must name their labels, as B-PER does, but those of {unlabelled:,} spans name none")
-    if not spans:
+    if unlabelled:
         for row in rows:
             del row["labels"]
     scheme = "BIOES" if letters["S"] or letters["E"] else "BILOU" if letters["U"] or letters["L"] else "BIO"
-    if letters[_UNBEGUN] > letters["B"]:
-        scheme, letters[_UNBEGUN] = "IOB1", 0
+    unbegun = letters[_UNBEGUN]
+    if unbegun > letters["B"]:
+        scheme, unbegun = "IOB1", 0
     counts = enumerated([f"{label} {count:,}" for label, count in spans.most_common()], _SHOWN)
-    source.note(
+    notes = [
         f"it has a tag for each word ({scheme}), which is read as evidence: {unlabelled or spans.total():,} spans in "
         f"{len(rows):,} texts{counts and f' ({counts})'}; a text is its words with one space between them"
-    )
-    if letters[_UNBEGUN]:
-        source.note(f"{letters[_UNBEGUN]:,} spans begin with I, E or L in place of B; they are taken as spans")
-    return rows
+    ]
+    if unbegun:
+        notes.append(f"{unbegun:,} spans begin with I, E or L in place of B; they are taken as spans")
+    return rows, notes
 
 
 def _row(tokens: Sequence[_Token], letters: Counter[str], spans: Counter[str | None]) -> Row:
@@ -109,19 +161,19 @@ def _texts(source: Source) -> Iterator[list[_Token]]:
                 yield tokens
             tokens = []
         elif not _is_comment(line) and not (number == 1 and _HEADER.issuperset(map(str.lower, _cells(line)))):
-            tokens.append(_token(_cells(line), number))
+            tokens.append(_token(_cells(line), f"line {number:,}"))
     if tokens:
         yield tokens
 
 
-def _token(cells: Sequence[str], line: int) -> _Token:
-    rule = f"each line must hold a word and its tag, as `EU B-ORG`, but line {line:,}"
+def _token(cells: Sequence[str], place: str) -> _Token:
+    rule = f"each word must have its tag, as `EU B-ORG`, but {place}"
     if len(cells) < 2 or not cells[0]:
         only = shortened(next(filter(None, cells), ""), 40)
         raise Malformed(f"{rule} has only {only!r}; add what is missing (O where the word is in no span)")
     if (tag := _TAG.fullmatch(cells[-1])) is None:
         raise Malformed(
-            f"{rule} ends with {shortened(cells[-1], 40)!r}; a tag is O, or one of B, I, E, S, L and U with its label "
+            f"{rule} has {shortened(cells[-1], 40)!r}; a tag is O, or one of B, I, E, S, L and U with its label "
             "(`B-PER`)"
         )
     return _Token(cells[0], tag[1], tag[2])
