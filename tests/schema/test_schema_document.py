@@ -212,6 +212,26 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
         "freeze.unfreeze_layernorm: peft.method=layernorm trains the layer norms; remove this key",
     ),
     (
+        {"model": {"coupling": "independent"}},
+        "model.coupling.kind: it belongs to tasks that read evidence, but task.kind is 'classification' and got 'indep",
+    ),
+    (
+        {"model": {"head": {"kind": "linear", "pooling": "attention", "init": "probe"}}},
+        "model.head.pooling: a probe is fitted to tokens that are pooled without parameters, but got 'attention'; take",
+    ),
+    (
+        {
+            "task": "criteria_evidence",
+            "data": {"train": "a", "evidence": "spans"},
+            "model": {"head": {"kind": "mlp", "pooling": "last"}},
+        },
+        "model.head.pooling: model.coupling=evidence_first pools units, so 'last' would do nothing here; remove it, or",
+    ),
+    (
+        {"task": "criteria_evidence", "data": {"train": "a", "evidence": "spans"}, "model": {"head": "native"}},
+        "model.head.kind: 'native' gives one vector a text, but task.kind 'criteria_evidence' needs labels and their e",
+    ),
+    (
         {"model": {"quantization": "nf4"}, "peft": "ia3"},
         "model.quantization: 'nf4' weights cannot be trained and need a method of the LoRA family, but got",
     ),

@@ -13,7 +13,7 @@ from tunery.schema.config.model import Coupled, EvidenceFirst, EvidencePooling, 
 from tunery.schema.spec import Spec
 
 SHARPNESS: Final = 4.0
-"""r of a new model: one evident unit among ten others weighs as much as eleven do, but for log(11)/r = 0.6."""
+"""r of a new model: where one unit of eleven is evident, e is log(11)/r = 0.6 below what it is where all are."""
 
 
 class Reading(NamedTuple):

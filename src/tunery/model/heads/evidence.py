@@ -32,21 +32,25 @@ _ROOT_LOGIT: Final = -log(PRIOR**-0.5 - 1)
 
 @final
 class LabelScorer(nn.Module):
-    """s_uc = (W x_u) · q_c / √d + b_c: how well a unit fits the query of a label. W begins as the identity, so that
-    queries that are states of texts are compared with units as they are."""
+    """s_uc = (W x_u) · q_c / √d + b_c with W = I + V / √d: how well a unit fits the query of a label.
+
+    V begins with zeros, so that queries that are states of texts are compared with units as they are. It is divided by
+    √d because queries are long: a step of an optimizer then changes a score about as much as that of a linear layer.
+    """
 
     def __init__(self, width: int, *, labels: int, prior: float) -> None:
         """Args:
         prior: logit of a unit that fits no label better than another.
         """
         super().__init__()
-        self.projection = nn.Linear(width, width, bias=False)
+        self.change = nn.Linear(width, width, bias=False)
         self.bias = nn.Parameter(torch.full((labels,), prior))
-        nn.init.eye_(self.projection.weight)
+        nn.init.zeros_(self.change.weight)
 
     def forward(self, units: Tensor, queries: Tensor) -> Tensor:
         """(texts, units, hidden), (labels, hidden) -> (texts, units, labels)"""
-        scores: Tensor = self.projection(units) @ (queries / queries.shape[1] ** 0.5).T + self.bias
+        root = queries.shape[1] ** 0.5
+        scores: Tensor = (units + self.change(units) / root) @ (queries / root).T + self.bias
         return scores
 
 

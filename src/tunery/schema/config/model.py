@@ -111,7 +111,8 @@ MaxSpan = Annotated[int, Field(ge=1, le=512), Range(5, 40)]
 
 
 class Tagging(Spec):
-    """Every unit by itself: (W x) · q / √d + b, of a unit state x and the query q of a label."""
+    """Every unit by itself: (W x) · q / √d + b, of a unit state x, the query q of a label, and a W that begins as the
+    identity."""
 
     kind: Literal["tagging"] = "tagging"
 

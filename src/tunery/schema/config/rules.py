@@ -9,7 +9,7 @@ from tunery.errors import Problem, did_you_mean
 from tunery.schema.config.data import Data
 from tunery.schema.config.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze, frozen_in_eval
 from tunery.schema.config.loss import AdaptiveFocal, Hybrid
-from tunery.schema.config.model import LEARNED_POOLINGS, AutoHead, EvidenceFirst, LinearHead, Model, Pooled
+from tunery.schema.config.model import LEARNED_POOLINGS, AutoHead, EvidenceFirst, LinearHead, Model, NativeHead, Pooled
 from tunery.schema.config.optim import Adafactor, Optim
 from tunery.schema.config.peft import (
     AdaLora,
@@ -122,6 +122,12 @@ def _evidence_is_read(task: Task, model: Model) -> Iterator[Problem]:
         if not task.reads_evidence and value != default:
             message = f"it belongs to tasks that read evidence, but task.kind is {task.kind!r} and got {value.kind!r}; "
             yield Problem(f"model.{key}.kind", message + "remove it")
+
+
+def _evidence_needs_a_head_of_tunery(task: Task, model: Model) -> Iterator[Problem]:
+    if task.reads_evidence and isinstance(model.head, NativeHead):
+        message = f"'native' gives one vector a text, but task.kind {task.kind!r} needs labels and their evidence; "
+        yield Problem("model.head.kind", message + "take auto or linear")
 
 
 def _pooling_has_an_effect(task: Task, model: Model) -> Iterator[Problem]:
@@ -324,6 +330,7 @@ RULES: tuple[Rule, ...] = (
     _a_probe_is_linear,
     _a_probe_pools_without_parameters,
     _evidence_is_read,
+    _evidence_needs_a_head_of_tunery,
     _pooling_has_an_effect,
     _quantization_fits_the_method,
     _checkpointing_fits_the_method,
