@@ -55,8 +55,8 @@ def test_spans_that_cut_words_are_counted_and_shown() -> None:
     cut = row(900, Span(0, 3, "a"), first_words(900, "b"))
     found = findings(cut)["cut_words"]
     start = cut.text[:3]
-    assert (found.level, found.split, found.count) == ("warning", "train", 1)
-    assert "1 span of train (1.6 %) cut a word in two" in found.message
+    assert (found.level, found.count) == ("warning", 1)
+    assert "spans cut a word in two: train 1 (1.6 %). A word is evidence if half of it is covered" in found.message
     assert found.examples[0].startswith(f"train row 1, a: [{start}]")
 
 
@@ -92,7 +92,7 @@ def test_where_a_word_is_cut(text: str, place: int, expected: bool) -> None:
 def test_overlaps_are_those_of_one_label() -> None:
     found = findings(row(900, Span(0, 9, "a"), Span(2, 4, "a"), Span(5, 12, "a"), Span(0, 9, "b"), Span(12, 15, "a")))
     overlapping = found["overlapping_spans"]
-    assert overlapping.count == 2 and "they are merged" in overlapping.message
+    assert overlapping.count == 2 and "share characters with one before: train 2 (3.1 %)" in overlapping.message
 
 
 def test_labels_without_a_span_are_named_with_their_rows() -> None:

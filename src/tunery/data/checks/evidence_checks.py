@@ -5,7 +5,7 @@ The target of each row is an `Evidence`. Spans outside their text are refused wh
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from tunery.data.checks.check import NAMED, Check, Subject, counts_of
@@ -63,25 +63,24 @@ def one_answer(subject: Subject) -> Iterator[Finding]:
 
 def cut_words(subject: Subject) -> Iterator[Finding]:
     """Spans that begin or end inside a word."""
-    for split in subject.splits:
-        cut, count = [], 0
-        for row, example in enumerate(split.examples):
-            for span in _of(example).spans:
-                count += 1
-                if is_cut(example.text, span.start) or is_cut(example.text, span.end):
-                    cut.append((row, span))
-        if cut:
-            yield Finding(
-                level="warning",
-                code="cut_words",
-                split=split.name,
-                count=len(cut),
-                message=f"evidence should begin and end between words, but {_spans(len(cut))} of {split.name} "
-                f"({percent(len(cut), count)}) cut a word in two, which is evidence if half of it is covered. Where "
-                "there are many, offsets are usually counted in bytes, or in another version of the text: they are "
-                "characters (code points) from 0, and `end` is the first character after the span",
-                examples=tuple(_shown(split, subject, row, span) for row, span in cut[:SHOWN]),
-            )
+    cut = {
+        split.name: [
+            (row, span)
+            for row, example in enumerate(split.examples)
+            for span in _of(example).spans
+            if is_cut(example.text, span.start) or is_cut(example.text, span.end)
+        ]
+        for split in subject.splits
+    }
+    yield from _of_spans(
+        subject,
+        cut,
+        code="cut_words",
+        rule="evidence should begin and end between words, but spans cut a word in two",
+        remedy="A word is evidence if half of it is covered. Where there are many such spans, offsets are usually "
+        "counted in bytes, or in another version of the text: they are characters (code points) from 0, and `end` is "
+        "the first character after the span",
+    )
 
 
 def empty_spans(subject: Subject) -> Iterator[Finding]:
@@ -103,20 +102,17 @@ def empty_spans(subject: Subject) -> Iterator[Finding]:
 
 def overlapping_spans(subject: Subject) -> Iterator[Finding]:
     """Spans of one label that share characters."""
-    for split in subject.splits:
-        overlapping = [
-            (row, later) for row, example in enumerate(split.examples) for _, later in _overlaps(_of(example).spans)
-        ]
-        if overlapping:
-            yield Finding(
-                level="warning",
-                code="overlapping_spans",
-                split=split.name,
-                count=len(overlapping),
-                message=f"spans of one label should not overlap, but {_spans(len(overlapping))} of {split.name} share "
-                "characters with the one before: they are merged. Usual cause: several annotators in one column",
-                examples=tuple(_shown(split, subject, row, span) for row, span in overlapping[:SHOWN]),
-            )
+    overlapping = {
+        split.name: [(row, s) for row, example in enumerate(split.examples) for s in _overlapping(_of(example).spans)]
+        for split in subject.splits
+    }
+    yield from _of_spans(
+        subject,
+        overlapping,
+        code="overlapping_spans",
+        rule="spans of one label should not overlap, but some share characters with one before",
+        remedy="They are merged. Usual cause: several annotators in one column",
+    )
 
 
 def labels_without_evidence(subject: Subject) -> Iterator[Finding]:
@@ -176,7 +172,7 @@ def marked_share(subject: Subject) -> Iterator[Finding]:
         level="info",
         code="evidence",
         count=sum(counts),
-        message=f"spans of evidence: {spans}. Share of the characters that they mark in rows that have any: "
+        message=f"spans of evidence: {spans}. They cover so much of the texts that have any: "
         f"{', '.join(f'{name} {100 * share:.0f} %' for name, share in shares.items())}{advice}",
     )
 
@@ -251,15 +247,33 @@ def _of(example: Example) -> Evidence:
     return Evidence() if example.target is None else example.target
 
 
-def _overlaps(spans: Sequence[Span]) -> Iterator[tuple[Span, Span]]:
-    """Each span with an earlier one of its label that it shares characters with; spans are sorted."""
-    furthest: dict[str, Span] = {}
-    for span in spans:
-        former = furthest.get(span.label)
-        if former is not None and span.start < former.end:
-            yield former, span
-        if former is None or span.end > former.end:
-            furthest[span.label] = span
+def _overlapping(spans: Sequence[Span]) -> Iterator[Span]:
+    """Those that share characters with an earlier one of their label; spans are sorted."""
+    reached: dict[str, int] = {}
+    for start, end, label in spans:
+        if start < reached.get(label, 0):
+            yield Span(start, end, label)
+        reached[label] = max(end, reached.get(label, 0))
+
+
+def _of_spans(
+    subject: Subject, spans: Mapping[str, Sequence[tuple[int, Span]]], *, code: str, rule: str, remedy: str
+) -> Iterator[Finding]:
+    """A warning about some spans, by split name and with their rows; it says which share of all they are."""
+    shares, shown = [], []
+    for split in subject.splits:
+        if some := spans[split.name]:
+            count = sum(len(_of(example).spans) for example in split.examples)
+            shares.append(f"{split.name} {len(some):,} ({percent(len(some), count)})")
+            shown += [_shown(split, subject, row, span) for row, span in some[:SHOWN]]
+    if shares:
+        yield Finding(
+            level="warning",
+            code=code,
+            count=sum(map(len, spans.values())),
+            message=f"{rule}: {', '.join(shares)}. {remedy}",
+            examples=tuple(shown[:SHOWN]),
+        )
 
 
 def _spans(count: int) -> str:
