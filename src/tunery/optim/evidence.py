@@ -10,9 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tunery.optim.crf import negative_log_likelihood
 from tunery.optim.losses import RowLoss
 from tunery.optim.objective import Objective, Tensors
-from tunery.schema.config.model import EvidenceHead, Tagging
+from tunery.schema.config.model import (
+    Biaffine,
+    BioCrf,
+    EvidenceHead,
+    SentenceReranker,
+    StartEndLinear,
+    StartEndMlp,
+    Tagging,
+)
 from tunery.schema.spec import Spec
 
 UNMARKED: Final = -1
@@ -96,5 +105,61 @@ def _tagging(outputs: Tensors, targets: Tensor, rarity: Rarity) -> Tensor:
     return _weighted(outputs["units"], targets, rarity.weight(rarity.evidence, of=rarity.cells))
 
 
-EVIDENCE_LOSSES: Final[Mapping[type[Spec], EvidenceLoss]] = {Tagging: _tagging}
+def _start_end(outputs: Tensors, targets: Tensor, rarity: Rarity) -> Tensor:
+    """Each unit may begin a span and may end one (Devlin et al. 2019, arXiv 1810.04805, section 4.2, for any number of
+    spans)."""
+    is_evidence, weight = targets == 1, rarity.weight(rarity.spans, of=rarity.cells)
+    elsewhere = torch.where(is_evidence, 0, targets)  # within a span none begins
+    starts = torch.where(_starts(is_evidence), 1, elsewhere)
+    ends = torch.where(_starts(is_evidence.flip(1)).flip(1), 1, elsewhere)
+    return (_weighted(outputs["starts"], starts, weight) + _weighted(outputs["ends"], ends, weight)) / 2
+
+
+def _spans(outputs: Tensors, targets: Tensor, rarity: Rarity) -> Tensor:
+    """Each unit and each unit up to `max_span` behind it may be the first and the last of a span (Yu et al. 2020, arXiv
+    2005.07150, section 3). Of longer evidence, all spans of that length within it are right."""
+    scores, units = outputs["spans"], targets.shape[1]
+    longest, is_evidence = scores.shape[2], targets == 1
+    starts, ends = _starts(is_evidence), _starts(is_evidence.flip(1)).flip(1)
+    run, elsewhere = starts.cumsum(dim=1), torch.where(is_evidence, 0, targets)
+    weight, total = rarity.weight(rarity.spans, of=rarity.cells * longest), scores.new_zeros(())
+    for further in range(min(longest, units)):
+        first, last = slice(0, units - further), slice(further, units)
+        within = is_evidence[:, first] & is_evidence[:, last] & (run[:, first] == run[:, last])
+        whole = within if further == longest - 1 else within & starts[:, first] & ends[:, last]
+        weakest = torch.minimum(elsewhere[:, first], elsewhere[:, last])  # unknown, else unmarked, else none
+        total = total + _weighted(scores[:, first, further], torch.where(whole, 1, weakest), weight)
+    return total
+
+
+def _chains(outputs: Tensors, targets: Tensor, rarity: Rarity) -> Tensor:
+    """Minus the log-likelihood of the chains of tags. What is unmarked is outside, and counts in full."""
+    emissions, transitions, log_partition = (outputs[name] for name in ("emissions", "transitions", "log_partition"))
+    losses = negative_log_likelihood(emissions, transitions, log_partition, targets)
+    return (losses * (targets != UNKNOWN).any(dim=1)).sum()
+
+
+def _listwise(outputs: Tensors, targets: Tensor, rarity: Rarity) -> Tensor:
+    """Softmax cross-entropy over the units of a text and "none of them": all evidence has the same share of the
+    target, or "none" has it. Times the units, of which the other losses have one each."""
+    known, is_evidence = targets != UNKNOWN, targets == 1
+    scores = F.pad(outputs["units"].masked_fill(~known, -torch.inf), (0, 0, 0, 1))  # the score of none is 0
+    right = torch.cat([is_evidence, ~is_evidence.any(dim=1, keepdim=True)], dim=1)
+    log_p = scores.log_softmax(dim=1).masked_fill(~right, 0.0)
+    return -(log_p.sum(dim=1) / right.sum(dim=1) * known.sum(dim=1)).sum()
+
+
+def _starts(is_evidence: Tensor) -> Tensor:
+    """The first unit of every run."""
+    return is_evidence & ~F.pad(is_evidence[:, :-1], (0, 0, 1, 0))
+
+
+EVIDENCE_LOSSES: Final[Mapping[type[Spec], EvidenceLoss]] = {
+    Tagging: _tagging,
+    StartEndLinear: _start_end,
+    StartEndMlp: _start_end,
+    Biaffine: _spans,
+    BioCrf: _chains,
+    SentenceReranker: _listwise,
+}
 """What each evidence head is trained by."""

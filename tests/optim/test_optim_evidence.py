@@ -1,0 +1,138 @@
+"""Losses of evidence, against loops over units and labels."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tunery.optim.evidence import (
+    EVIDENCE_LOSSES,
+    MOST_WEIGHT,
+    UNKNOWN,
+    UNMARKED,
+    UNMARKED_WEIGHT,
+    CriteriaObjective,
+    Rarity,
+)
+from tunery.optim.losses import make_loss
+from tunery.schema.config.loss import Bce
+from tunery.schema.config.model import Biaffine, BioCrf, SentenceReranker, StartEndLinear, StartEndMlp, Tagging
+
+TEXTS, UNITS, LABELS, LONGEST = 4, 7, 3, 4
+REAL = (7, 5, 1, 0)
+RARITY = Rarity(cells=1000, evidence=100, spans=50)
+
+
+def case(seed: int) -> tuple[dict[str, Tensor], Tensor]:
+    """Outputs of every head at once, and targets with all that may be there."""
+    draw = torch.Generator().manual_seed(seed)
+    targets = torch.randint(0, 2, (TEXTS, UNITS, LABELS), generator=draw)
+    targets[1] = torch.where(targets[1] == 0, UNMARKED, targets[1])
+    targets[0, :, 2] = UNKNOWN
+    for text, count in enumerate(REAL):
+        targets[text, count:] = UNKNOWN
+    outputs = {
+        name: torch.randn(TEXTS, UNITS, *more, LABELS, generator=draw, dtype=torch.float64)
+        for name, more in {"units": (), "starts": (), "ends": (), "spans": (LONGEST,)}.items()
+    }
+    return outputs, targets
+
+
+def cross_entropy(logit: Tensor, *, right: bool, weight: float) -> float:
+    return weight * math.log1p(math.exp(-float(logit) if right else float(logit)))
+
+
+def weight_of(target: int, positive: float) -> float:
+    return {1: positive, 0: 1.0, UNMARKED: UNMARKED_WEIGHT, UNKNOWN: 0.0}[target]
+
+
+def runs_of(column: list[int]) -> list[tuple[int, int]]:
+    """First and last of each run of 1."""
+    starts = [k for k in range(len(column)) if column[k] == 1 and (k == 0 or column[k - 1] != 1)]
+    return [(k, next((j for j in range(k, len(column)) if column[j] != 1), len(column)) - 1) for k in starts]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tagging_starts_and_spans(seed: int) -> None:
+    outputs, targets = case(seed)
+    tagging = start_end = spans = 0.0
+    by_unit, by_span, by_pair = 3.0, math.sqrt(950 / 50), math.sqrt((4000 - 50) / 50)
+    for text in range(TEXTS):
+        for label in range(LABELS):
+            column = targets[text, :, label].tolist()
+            runs = runs_of(column)
+            for unit, target in enumerate(column):
+                right = target == 1
+                logit = outputs["units"][text, unit, label]
+                tagging += cross_entropy(logit, right=right, weight=weight_of(target, by_unit))
+                for name, ends in (("starts", [a for a, _ in runs]), ("ends", [b for _, b in runs])):
+                    weight = by_span if unit in ends else weight_of(0 if right else target, 0.0)
+                    start_end += cross_entropy(outputs[name][text, unit, label], right=unit in ends, weight=weight) / 2
+                for further in range(min(LONGEST, UNITS - unit)):
+                    last = unit + further
+                    right = (unit, last) in runs or (
+                        further == LONGEST - 1 and all(column[k] == 1 for k in range(unit, last + 1))
+                    )
+                    ends_of_span = [0 if column[k] == 1 else column[k] for k in (unit, last)]
+                    weight = by_pair if right else weight_of(min(ends_of_span), 0.0)
+                    spans += cross_entropy(outputs["spans"][text, unit, further, label], right=right, weight=weight)
+    for spec, expected in (
+        (Tagging, tagging),
+        (StartEndLinear, start_end),
+        (StartEndMlp, start_end),
+        (Biaffine, spans),
+    ):
+        assert float(EVIDENCE_LOSSES[spec](outputs, targets, RARITY)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_units_compete_with_each_other_and_with_none(seed: int) -> None:
+    outputs, targets = case(seed)
+    expected = 0.0
+    for text, label in np.ndindex(TEXTS, LABELS):
+        known = [k for k in range(UNITS) if targets[text, k, label] != UNKNOWN]
+        scores = [float(outputs["units"][text, k, label]) for k in known] + [0.0]
+        right = [i for i, k in enumerate(known) if targets[text, k, label] == 1] or [len(known)]
+        total = math.log(sum(map(math.exp, scores)))
+        expected += len(known) * sum(total - scores[i] for i in right) / len(right)
+    outputs["units"].requires_grad_()
+    loss = EVIDENCE_LOSSES[SentenceReranker](outputs, targets, RARITY)
+    assert float(loss.detach()) == pytest.approx(expected)
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradient = outputs["units"].grad
+    assert gradient is not None and torch.isfinite(gradient).all() and not gradient[targets == UNKNOWN].any()
+
+
+def test_evidence_that_is_unknown_has_no_chain() -> None:
+    emissions = torch.randn(TEXTS, UNITS, LABELS, 3, generator=torch.Generator().manual_seed(0))
+    log_partition = torch.full((TEXTS, LABELS), 50.0, requires_grad=True)
+    outputs = {"emissions": emissions, "transitions": torch.zeros(TEXTS, 3, 3), "log_partition": log_partition}
+    EVIDENCE_LOSSES[BioCrf](outputs, case(0)[1], RARITY).backward()  # type: ignore[no-untyped-call]
+    assert log_partition.grad is not None
+    assert log_partition.grad.tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1], [0, 0, 0]]
+
+
+def test_rare_evidence_weighs_more_within_bounds() -> None:
+    codes = [np.array([[1, 0], [1, -1], [0, 1]]), np.zeros((0, 2), dtype=np.int8), np.full((2, 2), -100)]
+    rarity = Rarity.of(codes)
+    assert rarity == (10, 3, 2)
+    assert rarity.weight(3, of=12) == pytest.approx(math.sqrt(3))
+    assert (rarity.weight(9, of=10), rarity.weight(0, of=10**6)) == (1.0, MOST_WEIGHT)
+
+
+def test_both_losses_count_by_their_weights_and_units() -> None:
+    outputs, targets = case(1)
+    labels = torch.ones(TEXTS, LABELS)
+    loss = make_loss(Bce(), problem="multi_label", targets=labels.numpy(), labels=LABELS, smoothing=0.0)
+    given: Any = {"labels": labels, "evidence": targets}
+    answered: Any = {**outputs, "labels": torch.zeros(TEXTS, LABELS)}
+    for weights in ({"labels": 1.0, "evidence": 0.0}, {"labels": 0.5, "evidence": 2.0}):
+        objective = CriteriaObjective(loss, Tagging(), RARITY, weights=weights)
+        units = objective.units(given)
+        assert units == {"labels": TEXTS, "evidence": int((targets != UNKNOWN).sum())}
+        evidence = float(EVIDENCE_LOSSES[Tagging](outputs, targets, RARITY)) / units["evidence"]
+        expected = weights["labels"] * math.log(2) + weights["evidence"] * evidence
+        assert float(objective.share(answered, given, units=units)) == pytest.approx(expected)
