@@ -98,6 +98,16 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_masked_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BERT with the head of its masked language modelling."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    tokenizer = word_pieces(model_input_names=["input_ids", "token_type_ids", "attention_mask"])
+    config = BertConfig(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **TINY)
+    return save(tmp_path_factory.mktemp("tiny_masked_lm"), lambda: BertForMaskedLM(config), tokenizer)
+
+
+@pytest.fixture(scope="session")
 def tiny_distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same for DistilBERT: no token types, and a native head of two layers."""
     from transformers import DistilBertConfig, DistilBertModel

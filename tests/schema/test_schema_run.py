@@ -55,6 +55,7 @@ BETWEEN_SECTIONS = (
     "model.quantization",
     "freeze.strategy",
     "freeze.unfreeze_layernorm",
+    "regularization.augmentation.name",
     "peft.target_r",
     "peft.settle",
     "peft.phm_dim",
@@ -76,6 +77,7 @@ IN_RULES = (
     "peft.method",
     "freeze.strategy",
     "freeze.unfreeze_layernorm",
+    "regularization.augmentation.name",
     *ALLOCATION,
     *KRONECKER,
 )

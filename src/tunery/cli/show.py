@@ -87,6 +87,8 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
     facts = [*_epochs(run), f"{run.seconds.total:.0f} s"]
     if run.parameters:
         facts.append(f"{run.parameters.trainable:,} of {run.parameters.total:,} parameters trained")
+    if run.changed_rows or run.config.get("regularization", {}).get("augmentation", {}).get("name", "none") != "none":
+        facts.append(f"augmentation changed {run.changed_rows / run.epochs:,.0f} training rows an epoch")
     if run.environment:
         facts.append(run.environment.precision_reason)
     facts.append(f"peak memory {size_text(run.memory.peak)}")

@@ -54,6 +54,8 @@ class Item(NamedTuple):
     unit_ids: npt.NDArray[np.int32] | None
     targets: Mapping[str, Any]
     sequence_targets: Mapping[str, npt.NDArray[Any]]
+    changed_rows: int = 0
+    """1 in the first feature of a row that augmentation has changed."""
 
 
 class MicroBatch(NamedTuple):
@@ -64,6 +66,8 @@ class MicroBatch(NamedTuple):
     int64 (features, tokens)."""
     targets: dict[str, Tensor]
     """By name: (features, ...), or (features, longest, ...) with -100 at padding."""
+    changed_rows: int = 0
+    """Rows that augmentation has changed."""
 
 
 def plan_epoch(lengths: Lengths, *, batch_size: int, seed: int, epoch: int, by_length: bool = True) -> list[list[int]]:
@@ -239,7 +243,7 @@ class Collator:
         targets = {name: torch.from_numpy(np.stack([item.targets[name] for item in items])) for name in first.targets}
         for name in first.sequence_targets:
             targets[name] = _padded([item.sequence_targets[name] for item in items], NO_TARGET)
-        return MicroBatch(inputs, targets)
+        return MicroBatch(inputs, targets, sum(item.changed_rows for item in items))
 
     def _visible(self, item: Item) -> npt.NDArray[np.int64]:
         if self._token_dropout == 0:

@@ -116,6 +116,7 @@ def finish(
         base=progress.base,
         data=progress.data,
         started_from=progress.started_from,
+        changed_rows=progress.changed_rows,
         checkpoints=kept,
         reason=reason,
         finished_at=datetime.now(UTC),

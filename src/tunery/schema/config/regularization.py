@@ -38,6 +38,76 @@ class Pgd(Spec):
 Adversarial = Annotated[NoAdversary | Fgm | Pgd, Field(discriminator="name"), Choices(("none", "fgm", "pgd"))]
 
 
+class NoAugmentation(Spec):
+    """Training on the texts as they are."""
+
+    name: Literal["none"] = "none"
+
+
+class Augmented(Spec):
+    """What every way to change texts has."""
+
+    name: str
+    probability: Annotated[Share, Range(0.0, 0.5)] = 0.25
+    """Chance that a training row is changed, drawn anew in every epoch; 0 is off."""
+    share: Annotated[float, Field(gt=0, le=1), Range(0.05, 0.3)] = 0.1
+    """Share of the words of a row that is changed, at least one word; where a row has evidence, of the words in it."""
+
+
+class Synonym(Augmented):
+    """Words are replaced by others of the training texts that have similar embeddings in the pretrained model (synonym
+    replacement: Wei & Zou 2019, arXiv 1901.11196). Among these are words of opposite meaning."""
+
+    name: Literal["synonym"] = "synonym"
+
+
+class Insert(Augmented):
+    """Such similar words are put in at random places (random insertion: arXiv 1901.11196)."""
+
+    name: Literal["insert"] = "insert"
+
+
+class Swap(Augmented):
+    """Pairs of words trade places (random swap: arXiv 1901.11196)."""
+
+    name: Literal["swap"] = "swap"
+
+
+class Delete(Augmented):
+    """Words are left out (random deletion: arXiv 1901.11196)."""
+
+    name: Literal["delete"] = "delete"
+
+
+class CharacterNoise(Augmented):
+    """Words are misspelt in one letter (Belinkov & Bisk 2018, arXiv 1711.02173, section 3.2)."""
+
+    name: Literal["character_noise"] = "character_noise"
+
+
+class Mixed(Augmented):
+    """One of `synonym`, `insert`, `swap` and `delete`, drawn for each row (arXiv 1901.11196)."""
+
+    name: Literal["mixed"] = "mixed"
+
+
+class MaskedLm(Augmented):
+    """Words are replaced by what a masked language model expects in their place (Wu et al. 2019, arXiv 1812.06705,
+    without labels). Needs `train.workers: 0`."""
+
+    name: Literal["masked_lm"] = "masked_lm"
+    model: str | None = None
+    """A model with the head of its masked language modelling: a name like that of `model.name`. Null: the base of the
+    run."""
+
+
+Augmentation = Annotated[
+    NoAugmentation | Synonym | Insert | Swap | Delete | CharacterNoise | Mixed | MaskedLm,
+    Field(discriminator="name"),
+    Choices(("none", "synonym", "insert", "swap", "delete", "character_noise", "mixed")),
+]
+
+
 class Regularization(Spec):
     """Settings that hold for every method."""
 
@@ -59,3 +129,6 @@ class Regularization(Spec):
     """Share of the target that is spread over all labels (Szegedy et al. 2016, arXiv 1512.00567, section 7)."""
     adversarial: Adversarial = NoAdversary()
     """Training on texts moved against the model."""
+    augmentation: Augmentation = NoAugmentation()
+    """Training on texts some words of which are changed; labels stay as they are. Where a row has evidence, only that
+    is changed."""

@@ -23,7 +23,7 @@ from tunery.schema.config.peft import (
     Prefix,
     Probe,
 )
-from tunery.schema.config.regularization import Regularization
+from tunery.schema.config.regularization import MaskedLm, Regularization
 from tunery.schema.config.schedule import NoSchedule, Schedule, WarmedUp
 from tunery.schema.config.search import COSTS, CmaEs, Search
 from tunery.schema.config.task import Task
@@ -224,6 +224,14 @@ def _keys_without_effect(peft: Peft, freeze: Freeze) -> tuple[str, ...]:
     return ("attention_dropout",) if norms else ("encoder_dropout", "attention_dropout")
 
 
+def _the_network_of_augmentation_runs_where_training_does(
+    train: Train, regularization: Regularization
+) -> Iterator[Problem]:
+    if isinstance(regularization.augmentation, MaskedLm) and train.workers:
+        message = f"'masked_lm' runs its network in the process that trains, but got train.workers={train.workers}; "
+        yield Problem("regularization.augmentation.name", message + "write train.workers=0")
+
+
 def _gamma_is_within_its_bounds(task: Task) -> Iterator[Problem]:
     loss = getattr(task, "loss", None)
     if isinstance(loss, AdaptiveFocal):
@@ -343,6 +351,7 @@ RULES: tuple[Rule, ...] = (
     _adapter_rate_has_an_adapter,
     _warmup_is_shorter_than_the_training,
     _dropout_has_an_effect,
+    _the_network_of_augmentation_runs_where_training_does,
     _gamma_is_within_its_bounds,
     _hub_data_is_pinned,
     _a_column_has_one_meaning,

@@ -22,7 +22,11 @@ from tunery.schema.spec import Choices, Spec
 
 Document = dict[str, Any]
 _DATA_SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
-_PATHS: Final = {"data": ("train", "validation", "test", "annotations"), "model": ("name",)}
+_PATHS: Final = {
+    "data": ("train", "validation", "test", "annotations"),
+    "model": ("name",),
+    "regularization": ("model",),
+}
 
 
 def read_document(path: Path) -> Document:

@@ -186,6 +186,8 @@ class RunResult(Record):
     """Why the run was pruned or failed."""
     baselines: tuple[Baseline, ...] = ()
     """Simple models on the same rows (`train.baselines`)."""
+    changed_rows: Count = 0
+    """Training rows that `regularization.augmentation` changed, those of all epochs added up."""
     notes: tuple[str, ...] = ()
     """What makes its scores doubtful: one label for every row, nothing learned, still improving in the last epoch,
     probabilities that are much too low."""
@@ -213,6 +215,7 @@ class Progress(Record):
     memory: Memory = Memory()
     tokens: Tokens = Tokens()
     epochs: float = 0.0
+    changed_rows: Count = 0
     written_bytes: Count = 0
     environment: Environment | None = None
     base: str | None = None

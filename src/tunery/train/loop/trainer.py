@@ -91,6 +91,7 @@ class TuneryTrainer(Trainer):
         self._step_loss = torch.zeros(())
         self._watch = watch
         self.tokens = Tokens()
+        self.changed_rows = 0
         self._step_lr = lr
         self._resume_from: Path | None = None
         super().__init__(model=built.module, args=arguments)
@@ -145,6 +146,7 @@ class TuneryTrainer(Trainer):
             mask = micro_batch.inputs["attention_mask"]
             real, processed = int(mask.sum()), mask.numel()
             self.tokens = Tokens(real=self.tokens.real + real, processed=self.tokens.processed + processed)
+            self.changed_rows += micro_batch.changed_rows
             batch, targets = self._moved(micro_batch.inputs), self._moved(micro_batch.targets)
             share = partial(self._share_of_loss, model, batch, targets, units)
             self._step_loss += self._adversarial.backward(share, self.accelerator.backward)

@@ -161,6 +161,7 @@ class Training:
             self._before,
             tokens=self._trainer.tokens,
             epochs=self._trainer.state.epoch,
+            changed_rows=self._trainer.changed_rows,
             seconds=self._clock.seconds(),
             written_bytes=written_bytes,
             started_from=self._started_from,
@@ -198,6 +199,7 @@ def progress_of(
     seconds: Seconds,
     written_bytes: int,
     started_from: Start | None,
+    changed_rows: int = 0,
 ) -> Progress:
     """What a run has cost by now.
 
@@ -205,6 +207,7 @@ def progress_of(
         before: by earlier processes.
         tokens: that this process has trained on.
         epochs: of the whole run; None: as many as before.
+        changed_rows: that augmentation has changed in this process.
         seconds: of the whole run.
     """
     return Progress(
@@ -213,6 +216,7 @@ def progress_of(
         memory=_highest(before.memory, peak_memory(run.device)),
         tokens=Tokens(real=before.tokens.real + tokens.real, processed=before.tokens.processed + tokens.processed),
         epochs=round(epochs or before.epochs, 4),
+        changed_rows=before.changed_rows + changed_rows,
         written_bytes=before.written_bytes + written_bytes,
         environment=environment(run.device, precision=run.precision, reason=run.precision_reason),
         base=run.built.base_digest,

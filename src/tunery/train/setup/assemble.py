@@ -8,6 +8,7 @@ import torch
 from torch.optim import Optimizer
 from transformers import set_seed
 
+from tunery.data.augmentation.augmenter import Augmenter
 from tunery.data.batches import OVERHEAD, Collator, EncodedDataset, EpochBatches, length_tells_labels
 from tunery.errors import ConfigError, Problem
 from tunery.hardware import pick_device, pick_precision, reset_peak_memory, use_precision
@@ -24,6 +25,7 @@ from tunery.schema import RunConfig
 from tunery.store.objects.objects import Reference
 from tunery.train.loop.finite import rows_of_step
 from tunery.train.loop.trainer import EpochLoader
+from tunery.train.setup.augmentation import augmented, make_augmenter
 from tunery.train.setup.prepare import Prepared
 
 _OVERHEAD_ON_GPU = 1024
@@ -41,6 +43,8 @@ class Assembled:
     reference: Reference | None
     """What trained weights are stored against; None where they are stored as they are."""
     objective: Objective
+    augmenter: Augmenter | None
+    """What changes training rows, if anything does."""
     batches: EpochBatches
     epochs: int
     """How many are planned."""
@@ -84,9 +88,9 @@ class Assembled:
     def loader(self) -> EpochLoader:
         """One batch is one optimizer step: a list of micro-batches."""
         prepared, train, tokenizer = self.prepared, self.config.train, self.prepared.tokenizer
-        workers = train.workers
+        workers, plain = train.workers, EncodedDataset(prepared.encoded["train"], prepared.targets["train"])
         return EpochLoader(
-            EncodedDataset(prepared.encoded["train"], prepared.targets["train"]),
+            augmented(plain, self.augmenter, prepared, max_length=self.config.model.max_length),
             batch_sampler=self.batches,
             collate_fn=Collator(
                 tokenizer.pad_token_id,
@@ -131,6 +135,7 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
         built=built,
         reference=base_of(built, config, prepared),
         objective=prepared.task.objective(config, prepared.truth["train"]),
+        augmenter=make_augmenter(config, prepared, built, device),
         batches=batches,
         epochs=epochs,
         patience=config.train.patience_for(rows),
