@@ -39,6 +39,8 @@ class Evidence:
 
 def make_evidence(spans: Sequence[Span], rejected: Sequence[Span] = ()) -> Evidence:
     """Spans in any order; what is both evidence and rejected is evidence."""
+    if not spans and not rejected:
+        return Evidence()
     marked = {span for span in spans if span.start < span.end}
     refused = {span for span in rejected if span.start < span.end} - marked
     empty = sum(span.start >= span.end for span in (*spans, *rejected))
@@ -66,7 +68,7 @@ def spans_of(cell: Any, text: str, *, label: str | None) -> list[Span]:
         items = None
     if items is None:
         raise BadCell(f"{rule}, but got {_shown(cell)}")
-    if items and all(_whole(item) is not None for item in items):
+    if items and _whole(items[0]) is not None and all(_whole(item) is not None for item in items):
         items = _runs([int(item) for item in items])
     return [_span(item, text, label=label, rule=rule) for item in items]
 
