@@ -51,7 +51,9 @@ class TaskKind(StrEnum):
 def init(
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA", help="File with labelled text (csv, tsv, jsonl, json, parquet, xlsx, txt)."),
+        typer.Argument(
+            metavar="DATA", help="File with labelled text (csv, tsv, jsonl, json, parquet, xlsx, txt, conll)."
+        ),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Config to write; default: <data name>.yaml here.")] = None,
     text: Annotated[

@@ -28,7 +28,7 @@ class Data(Spec):
     revision: str | None = None
     """Commit of the Hub data set; required with `dataset`, so that a run can be repeated."""
     train: str
-    """Training rows: a csv, tsv, jsonl, json, parquet, xlsx or txt file, also packed as .gz; or a split name."""
+    """Training rows: a csv, tsv, jsonl, json, parquet, xlsx, txt or conll file, also packed as .gz; or a split name."""
     validation: str | None = None
     """Validation rows; split off from train when missing."""
     test: str | None = None
