@@ -21,12 +21,15 @@ def test_a_run_resumes_exactly_and_its_export_answers_with_evidence(kind: str, t
     run = config(
         str(tiny_bert), files, task=task, model={"name": str(tiny_bert), "max_length": 40, "precision": "fp32"}
     )
-    result = fit(run, out=tmp_path / "run")
+    result = fit(run, out=tmp_path / "run", baselines=True)
     left = iter([None, None, "the test"])
     with pytest.raises(Interrupted):
         fit(run, out=tmp_path / "stopped", stop=lambda: next(left, "the test"))
     resumed = fit(run, out=tmp_path / "stopped")
-    assert resumed.metrics == result.metrics
+    assert resumed.metrics == result.metrics, "with baselines and without"
+    assert [baseline.method for baseline in result.baselines] == ["majority", "probe"]
+    assert all("evidence_auprc" not in baseline.metrics.validation for baseline in result.baselines)
+    assert not any("override" in note for note in result.notes)
     assert result.objective.name == "f1_macro" and result.metrics.validation["evidence_auprc"] is not None
     again: dict[str, Any] = evaluate(tmp_path / "run")
     assert result.metrics.test is not None

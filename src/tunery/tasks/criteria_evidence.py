@@ -40,7 +40,9 @@ from tunery.schema import RunConfig
 from tunery.schema.config.data import Data
 from tunery.schema.config.task import CriteriaEvidenceTask, CriteriaOutput, Outputs
 from tunery.schema.results.prediction import EvidenceSpan, Prediction
+from tunery.tasks.classification import Classification
 from tunery.tasks.labels import LabelTask
+from tunery.tasks.multilabel import Multilabel
 from tunery.tasks.task import State, Task
 from tunery.tasks.thresholds import FOLDS, UNTUNED, fold_of_rows, threshold_groups, tuned_thresholds
 
@@ -208,6 +210,13 @@ class CriteriaEvidence(Task):
 
     def label_numbers(self, truth: RowTable) -> Array | None:
         return truth["labels"].argmax(axis=1) if self._spec.exclusive else truth["labels"]
+
+    def labels_alone(self) -> Task:
+        """One label or any number of them, without evidence."""
+        if self._spec.exclusive:
+            return Classification(self.labels)
+        threshold = self._spec.threshold
+        return Multilabel(self.labels, threshold=None if isinstance(threshold, str) else threshold)
 
     def objective(self, config: RunConfig, truth: RowTable) -> "Objective":
         """`lambda_class` times the loss of the labels, `lambda_span` times that of the evidence."""

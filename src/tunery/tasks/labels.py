@@ -57,6 +57,10 @@ class LabelTask(Task):
         """The labels."""
         return truth["labels"]
 
+    def labels_alone(self) -> Task:
+        """This task."""
+        return self
+
     def objective(self, config: RunConfig, truth: RowTable) -> "Objective":
         """The loss of the config, the mean over rows."""
         from tunery.optim.losses import make_loss

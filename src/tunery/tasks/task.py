@@ -112,6 +112,11 @@ class Task(ABC):
         """Labels by which batches should be mixed: int64 (rows,), or 0 and 1 (rows, labels); None: there are none."""
         return None
 
+    def labels_alone(self) -> "Task | None":
+        """The task that learns the labels of these rows and nothing else, in which simple models are scored; None where
+        there is none."""
+        return None
+
     @abstractmethod
     def objective(self, config: RunConfig, truth: RowTable) -> "Objective":
         """What training minimises.

@@ -43,7 +43,9 @@ def baseline_notes(baselines: Sequence[Baseline], metrics: Metrics, config: RunC
                 adds = f"the same answers on {gain.split}" if gain.is_none else adds
                 yield f"not surely better than the most frequent labels alone (peft=majority): {adds}"
         elif is_better(theirs, ours, direction=direction):
-            yield (
-                f"peft={baseline.method} is better on validation: {name} {theirs:.3f} in {baseline.seconds:.0f} s, "
-                f"against {ours:.3f}; `tunery train` takes it as an override"
-            )
+            if config.task.reads_evidence:
+                method, remedy = f"{baseline.method}, which finds no evidence,", "more epochs may help this run"
+            else:
+                method, remedy = f"peft={baseline.method}", "`tunery train` takes it as an override"
+            reached = f"{name} {theirs:.3f} in {baseline.seconds:.0f} s, against {ours:.3f}"
+            yield f"{method} is better on validation: {reached}; {remedy}"

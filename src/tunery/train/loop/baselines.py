@@ -66,8 +66,11 @@ def known_baselines(
 def _measured(
     config: RunConfig, prepared: Prepared, store: StudyStore, say: Callable[[str], None], probe_rows: int
 ) -> Iterator[Baseline]:
-    task, truth, numbers = prepared.task, prepared.truth, prepared.label_numbers()
-    if numbers is None:
+    labels_alone = prepared.labels_alone(config.model.max_length)
+    if labels_alone is None or (numbers := labels_alone.label_numbers()) is None:
+        return
+    prepared, task, truth = labels_alone, labels_alone.task, labels_alone.truth
+    if config.objective not in task.score(task.untrained(truth["validation"]), truth["validation"], None):
         return
     for method in simpler_than(config, config.train.baselines):
         began = time.perf_counter()

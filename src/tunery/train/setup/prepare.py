@@ -51,6 +51,23 @@ class Prepared:
         gives_labels_alone = [type(output) for output in self.task.outputs.values()] == [LabelOutput]
         return self.task.label_numbers(self.truth["train"]) if gives_labels_alone else None
 
+    def labels_alone(self, max_length: int) -> "Prepared | None":
+        """The same rows for learning their labels and nothing else; None where there are none."""
+        task = self.task.labels_alone()
+        if task is self.task:
+            return self
+        if task is None:
+            return None
+        rows = {split.name: split.examples for split in self.splits}
+        encoded = {name: task.features(each, self.tokenizer, max_length=max_length) for name, each in rows.items()}
+        return replace(
+            self,
+            task=task,
+            encoded=encoded,
+            targets={name: task.targets(each, encoded[name]) for name, each in rows.items()},
+            truth={name: task.truth(each) for name, each in rows.items()},
+        )
+
     def required_label_numbers(self, setting: str, *, remedy: str) -> Array:
         """The same, for what gives nothing but such vectors.
 
