@@ -117,6 +117,17 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ),
     ({"optim": {"no_decay": ["biases"]}}, "optim.no_decay.0: unknown choice 'biases'; did you mean 'bias'?"),
     ({"task": {"kind": "multilabel", "loss": "ce"}}, "task.loss.name: unknown choice 'ce'; did you mean 'bce'?"),
+    (
+        {"task": {"kind": "criteria_evidence", "loss": "ce"}, "data": {"train": "a", "evidence": "b"}},
+        "task.loss.name: 'ce' is for exactly one label a row",
+    ),
+    (
+        {
+            "task": {"kind": "criteria_evidence", "loss": "ce", "exclusive": True, "input": "binary_pairs"},
+            "data": {"train": "a", "evidence": "b"},
+        },
+        "task.loss.name: 'ce' compares labels with each other",
+    ),
     # shapes
     ({"task": {}}, "task.kind: required; choose from: classification, criteria_evidence, multilabel"),
     (

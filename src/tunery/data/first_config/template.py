@@ -218,6 +218,7 @@ def _evidence_task(evidence: EvidenceGuess, labels: Collection[str]) -> Iterator
     yield _line("  kind: criteria_evidence", "labels, and the parts of a text that justify them")
     if evidence.exclusive:
         yield _line("  exclusive: true", "every text has exactly one label")
+        yield _line("  loss: ce", "softmax over the labels")
     unit = "sentences" if evidence.unit == "sentence" else "words"
     yield _line(f"  unit: {evidence.unit}", f"decides of {unit}: {100 * evidence.whole:.0f} % of spans are sentences")
     meaning = (

@@ -8,7 +8,7 @@ from typing import Any
 from tunery.errors import Problem, did_you_mean
 from tunery.schema.config.data import Data
 from tunery.schema.config.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze, frozen_in_eval
-from tunery.schema.config.loss import AdaptiveFocal, Hybrid
+from tunery.schema.config.loss import AdaptiveFocal, CrossEntropy, Hybrid
 from tunery.schema.config.model import LEARNED_POOLINGS, AutoHead, EvidenceFirst, LinearHead, Model, NativeHead, Pooled
 from tunery.schema.config.optim import Adafactor, Optim
 from tunery.schema.config.peft import (
@@ -26,7 +26,7 @@ from tunery.schema.config.peft import (
 from tunery.schema.config.regularization import MaskedLm, Regularization
 from tunery.schema.config.schedule import NoSchedule, Schedule, WarmedUp
 from tunery.schema.config.search import COSTS, CmaEs, Search
-from tunery.schema.config.task import Task
+from tunery.schema.config.task import CriteriaEvidenceTask, Task
 from tunery.schema.config.train import Train
 from tunery.schema.reading.fields import written_name
 from tunery.schema.results.direction import Direction
@@ -313,6 +313,16 @@ def _evidence_is_read_by_the_task(task: Task, data: Data) -> Iterator[Problem]:
             yield Problem(key, f"a column has one meaning, but {column!r} is {same} too; name another one")
 
 
+def _loss_fits_the_labels(task: Task) -> Iterator[Problem]:
+    if isinstance(task, CriteriaEvidenceTask) and isinstance(task.loss, CrossEntropy):
+        if task.input == "binary_pairs":
+            message = "'ce' compares labels with each other, but binary_pairs reads a text with one of them at a time; "
+            yield Problem("task.loss.name", message + "take bce, or task.input=multi_label")
+        elif not task.exclusive:
+            message = "'ce' is for exactly one label a row, but rows may have any number; take bce, or write "
+            yield Problem("task.loss.name", message + "task.exclusive=true")
+
+
 def _annotations_are_joined_by_id(data: Data) -> Iterator[Problem]:
     if data.annotations is None:
         return
@@ -356,6 +366,7 @@ RULES: tuple[Rule, ...] = (
     _hub_data_is_pinned,
     _a_column_has_one_meaning,
     _a_column_of_splits_is_of_one_file,
+    _loss_fits_the_labels,
     _evidence_is_read_by_the_task,
     _annotations_are_joined_by_id,
 )
