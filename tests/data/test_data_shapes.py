@@ -266,7 +266,7 @@ READ: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any], str
         },
         (),
         {"labels": ("rude", "mean"), "test": None},
-        "test.csv is left out: its labels cannot be read: a cell of rude, mean in row 1 must hold 0 or 1",
+        "test.csv is left out: its labels cannot be read: row 1: column 'rude' must hold 0 or 1",
     ),
     "blank flags": (
         {
