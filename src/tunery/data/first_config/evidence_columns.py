@@ -10,7 +10,7 @@ from tunery.data.checks.evidence_checks import UNEVEN, share_marked
 from tunery.data.evidence import spans_of
 from tunery.data.examples import Example, RowReader
 from tunery.data.first_config.descriptions import NO_LABELS
-from tunery.data.first_config.label_columns import Annotated, LabelColumns, given_labels, likely_labels
+from tunery.data.first_config.label_columns import AnnotatedFiles, LabelColumns, given_labels, likely_labels
 from tunery.data.first_config.profiles import Profile, name_words
 from tunery.data.first_config.template import EvidenceGuess
 from tunery.data.first_config.text_columns import ColumnTable
@@ -133,7 +133,7 @@ def _refused(reader: RowReader, rows: Sequence[Row]) -> float:
     return refused / len(sample)
 
 
-def annotated_posts(path: Path, table: ColumnTable, encoding: str | None) -> Annotated | None:
+def annotated_posts(path: Path, table: ColumnTable, encoding: str | None) -> AnnotatedFiles | None:
     """The files of annotated sentences of posts, in the layout of ReDSM5, beside the training file and those of other
     splits; None where there are none."""
     posts = [path, *(file for split in ("validation", "test") if (file := split_file(path, "train", split)))]
@@ -146,7 +146,7 @@ def annotated_posts(path: Path, table: ColumnTable, encoding: str | None) -> Ann
         if not {POST, SENTENCE, LABEL, STATUS} <= rows[0].keys():
             return None
         labels.update(str(row[LABEL]) for row in rows)
-    return Annotated(tuple(files), tuple(name for name in NO_LABELS if name in labels), encoding)
+    return AnnotatedFiles(tuple(files), tuple(name for name in NO_LABELS if name in labels), encoding)
 
 
 def guess_evidence(

@@ -16,6 +16,29 @@ from tunery.errors import DataError, enumerated
 from tunery.schema.config.data import Data
 
 
+class AnnotatedFiles(NamedTuple):
+    """Files of annotated sentences beside files of posts."""
+
+    files: tuple[Path, ...]
+    ignored: tuple[str, ...]
+    """Names in them that are no labels."""
+    encoding: str | None
+
+    def reader(self, text: Profile) -> RowReader:
+        """How a run reads labels and evidence from a post."""
+        data = Data(
+            train="",
+            text=text.name,
+            id=POST,
+            annotations=tuple(map(str, self.files)),
+            ignore_labels=self.ignored,
+            encoding=self.encoding,
+        )
+        sentences = AnnotatedSentences.read(data)
+        read = evidence_reader(data, exclusive=False).read
+        return RowReader(columns=(), read=lambda row: read(sentences.join([row], data, source="")[0]))
+
+
 class LabelColumns(NamedTuple):
     """The columns that hold the labels, the task they are for, and what is to be said of them."""
 
@@ -29,7 +52,7 @@ class LabelColumns(NamedTuple):
     """The column of the spans that an expert rejected."""
     exclusive: bool = False
     """Whether rows with evidence have exactly one label."""
-    annotated: "Annotated | None" = None
+    annotated: AnnotatedFiles | None = None
     """The files that have labels and evidence, where no columns have them."""
 
     @property
@@ -54,29 +77,6 @@ class LabelColumns(NamedTuple):
         if self.kind == "criteria_evidence":
             return evidence_reader(data, exclusive=self.exclusive)
         return one_label(data) if self.is_single else several_labels(data)
-
-
-class Annotated(NamedTuple):
-    """Files of annotated sentences beside files of posts."""
-
-    files: tuple[Path, ...]
-    ignored: tuple[str, ...]
-    """Names in them that are no labels."""
-    encoding: str | None
-
-    def reader(self, text: Profile) -> RowReader:
-        """How a run reads labels and evidence from a post."""
-        data = Data(
-            train="",
-            text=text.name,
-            id=POST,
-            annotations=tuple(map(str, self.files)),
-            ignore_labels=self.ignored,
-            encoding=self.encoding,
-        )
-        sentences = AnnotatedSentences.read(data)
-        read = evidence_reader(data, exclusive=False).read
-        return RowReader(columns=(), read=lambda row: read(sentences.join([row], data, source="")[0]))
 
 
 def given_labels(
