@@ -103,6 +103,17 @@ def test_what_is_unmarked_says_little_where_not_all_is_marked() -> None:
     assert partial.truth([NONE])["codes"][0].tolist() == [[0, 0], [0, 0]]
 
 
+def test_a_unit_without_tokens_is_not_asked_about() -> None:
+    task, units = task_of(), np.array([BAD, WORK, SAD])
+    ids = [np.array([-1, 0, 0, 2, 2, -1], dtype=np.int32)]
+    features = Encoded(
+        ids=ids, type_ids=None, lengths=np.array([6]), rows=np.array([0]), truncated=0, unit_ids=ids, units=[units]
+    )
+    targets = task.targets([BOTH], features)
+    assert targets.sequences["evidence"][0].tolist() == [[0, 1], [-100, -100], [1, 0]]
+    assert targets.features["labels"].tolist() == [[1, 1]]
+
+
 def test_metrics_count_words_whatever_the_units_are() -> None:
     words = [[0.1, 0.9]] * 4 + [[0.1, 0.1]] * 6 + [[0.1, 0.1]] * 8
     by_sentence = answers_of([[0.1, 0.9]], [[0.1, 0.9], [0.1, 0.1], [0.1, 0.1]])

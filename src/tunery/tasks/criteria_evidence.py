@@ -175,7 +175,8 @@ class CriteriaEvidence(Task):
         labels, evidence = [], []
         for feature, (row, ids) in enumerate(zip(features.rows, _unit_ids_of(features), strict=True)):
             first, last = _ends(ids)
-            part, has = codes[row][first:last], numbers[row] > 0
+            has_tokens = np.isin(np.arange(first, last), ids)[:, None]  # what the model does not see is not asked about
+            part, has = np.where(has_tokens, codes[row][first:last], np.int8(UNKNOWN)), numbers[row] > 0
             if not self._spec.exclusive:
                 has = has & ((part == EVIDENCE).any(axis=0) | ~(codes[row] == EVIDENCE).any(axis=0))
             if features.questions is not None:
