@@ -176,8 +176,7 @@ class Spans(Task):
             for row in chances
         ]
 
-    @staticmethod
-    def columns(prediction: Prediction, data: Data) -> dict[str, Any]:
+    def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
         return {"label": prediction.label}
 
 

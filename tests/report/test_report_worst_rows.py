@@ -5,7 +5,7 @@ import pytest
 from page_reader import ATTACK, Page, checked
 from report_records import make_run, make_study
 from tunery.report import run_html, study_html
-from tunery.schema.results.worst_rows import Excerpt, WorstRow, WorstRows
+from tunery.schema.results.worst_rows import Excerpt, MarkedSpan, Marks, Passage, WorstRow, WorstRows
 
 PAIR = (Excerpt(text=f"first {ATTACK}", is_cut=True), Excerpt(text="second \u202etxet", is_cut=False))
 
@@ -72,3 +72,49 @@ def test_the_page_of_a_study_shows_those_of_its_winner() -> None:
 def test_a_label_without_a_probability_is_refused() -> None:
     with pytest.raises(ValueError, match="'b' has no probability"):
         row(probabilities={"a": 0.96})
+
+
+TEXT = f"It is late. {ATTACK} I am sad. \u202eevil \u05d0\u05d1. The end"
+GOLD, GIVEN = TEXT.index("I am sad."), TEXT.index("evil")
+
+
+def span(label: str, start: int, end: int, score: float | None = None) -> MarkedSpan:
+    return MarkedSpan(label=label, start=start, end=end, score=score)
+
+
+def marked(*passages: Passage, evidence: list[MarkedSpan], answer: list[MarkedSpan]) -> WorstRow:
+    marks = Marks(evidence=tuple(evidence), answer=tuple(answer), passages=passages, characters=len(TEXT))
+    return row(texts=(), marks=marks)
+
+
+def test_evidence_of_the_data_and_of_the_model_is_marked_in_the_text_and_named() -> None:
+    whole = Passage(start=0, text=TEXT)
+    gold, missed = span("b", GOLD, GOLD + 9), span("c", 0, 11)
+    shown = page(
+        rows(marked(whole, evidence=[gold, missed], answer=[span("b", GOLD, GIVEN + 4, 0.5), span("a", 3, 5, 0.25)]))
+    )
+    kinds = [attributes["class"] for tag, attributes in shown.tags if tag == "mark"][3:]
+    assert kinds == ["gold", "gold predicted", "gold", "gold predicted", "predicted"]
+    assert shown.text_of("mark")[3:] == ["It ", "is", " late.", "I am sad.", " \u202eevil"]
+    told = [text for text in shown.text_of("bdi") if text.startswith(" ")]
+    names = [text for text in told if text[1:2] in ("a", "b", "c")]
+    assert names == [" a 25 % (not in the data)", " c (missed)", " b", " b 50 %"]
+    assert any(ATTACK in text for text in shown.text_of("bdi"))
+
+
+def test_what_is_left_out_of_a_long_text_is_counted() -> None:
+    start = GOLD - 3
+    found = rows(
+        marked(Passage(start=start, text=TEXT[start : start + 20]), evidence=[span("b", GOLD, GOLD + 500)], answer=[])
+    )
+    told = page(found).text_of("small")
+    assert told[0].split()[1] == f"{start}" and told[-1].split()[1] == f"{len(TEXT) - start - 20}"
+    assert all("left out" in text for text in told)
+    bare = words(found.without_texts())
+    assert "text" not in bare and "Without texts" in bare[1] and page(found.without_texts()).count("mark") == 0
+
+
+def test_typical_rows_have_a_table_of_their_own() -> None:
+    found = rows(row()).model_copy(update={"typical": (row(id="usual"),)})
+    told = words(found)
+    assert told.index("Typical rows") < told.index("usual")

@@ -4,11 +4,19 @@ import numpy as np
 import pytest
 
 from row_tables import logit_table
+from tunery.data.evidence import Span, make_evidence
 from tunery.data.examples import Example, Split
 from tunery.data.row_table import RowTable
-from tunery.schema.config.task import ClassificationTask, MultilabelTask
+from tunery.schema.config.task import ClassificationTask, CriteriaEvidenceTask, MultilabelTask
 from tunery.tasks.table import make_task
-from tunery.tasks.worst_rows import MOST_CHARACTERS, MOST_ROWS, worst_rows
+from tunery.tasks.worst_rows import (
+    MOST_CHARACTERS,
+    MOST_MARKED_CHARACTERS,
+    MOST_ROWS,
+    MOST_TYPICAL,
+    passages,
+    worst_rows,
+)
 
 
 def split_of(*examples: Example) -> Split:
@@ -76,3 +84,48 @@ def test_without_texts_nothing_of_them_is_there() -> None:
     bare, full = (worst_rows(task, split, answers, state=None, texts=texts) for texts in (False, True))
     assert full.has_texts and not bare.has_texts and full.without_texts() == bare
     assert "r-0" in bare.model_dump_json() and "secret" not in bare.model_dump_json()
+
+
+def posts(count: int) -> tuple[Example, ...]:
+    """A sentence that is evidence of `a` and one that is not."""
+    target = make_evidence([Span(0, 9, "a")])
+    return tuple(Example(text="I am low. It rains.", labels=("a",), id=f"p-{n}", target=target) for n in range(count))
+
+
+def test_rows_with_evidence_have_the_spans_of_both_and_typical_rows_beside_the_worst() -> None:
+    task = make_task(CriteriaEvidenceTask(), ("a", "b"), {"unit": "sentence", "annotation": "exhaustive"})
+    examples = posts(MOST_ROWS + 20)
+    truth = task.truth(examples)
+    logits = np.stack([np.linspace(-2, 2, len(examples)), np.full(len(examples), -9.0)], axis=1)
+    columns = dict(task.untrained(truth).columns) | {"logits": logits}
+    for units in columns["units"]:
+        units[:] = [[-9, -9], [3, -9]]  # the other sentence
+    found = worst_rows(task, split_of(*examples), RowTable(columns), state=None, texts=True)
+    assert (len(found.rows), len(found.typical)) == (MOST_ROWS, MOST_TYPICAL)
+    losses = [row.loss for row in (*found.rows, *found.typical)]
+    assert losses == sorted(losses, reverse=True) and len({row.id for row in found.typical}) == MOST_TYPICAL
+    missed, given = found.rows[0], found.typical[-1]
+    assert missed.marks is not None and given.marks is not None and missed.texts == ()
+    assert (missed.answer, missed.marks.answer) == ((), ()) and given.answer == ("a",)
+    assert [(span.label, span.start, span.end, span.score) for span in missed.marks.evidence] == [("a", 0, 9, None)]
+    assert [(span.label, span.start, span.end) for span in given.marks.answer] == [("a", 10, 19)]
+    assert given.marks.answer[0].score == pytest.approx(1 / (1 + np.exp(-3)))
+    assert [passage.text for passage in given.marks.passages] == ["I am low. It rains."]
+    bare = found.without_texts()
+    assert not bare.has_texts and "rains" not in bare.model_dump_json() and bare.rows[0].marks is not None
+    assert bare == worst_rows(task, split_of(*examples), RowTable(columns), state=None, texts=False)
+
+
+def test_of_a_long_text_the_parts_around_its_evidence_are_kept() -> None:
+    text = "wor\u0301d " * 20_000
+    found = passages(text, [(50_000, 50_010), (50_100, 50_120), (90_003, 90_009)])
+    assert len(found) == 2 and sum(len(passage.text) for passage in found) < MOST_MARKED_CHARACTERS
+    assert all(text[passage.start : passage.end] == passage.text for passage in found)
+    assert all(passage.text.startswith("w") and passage.text.endswith("d") for passage in found)
+    assert found[0].start <= 49_900 < 50_220 <= found[0].end and found[1].start <= 89_903 < 90_109 <= found[1].end
+    (long,) = passages(text, [(0, len(text))])
+    assert (long.start, len(long.text)) == (0, MOST_MARKED_CHARACTERS)
+    (beginning,) = passages(text, [])
+    assert beginning.start == 0 and len(beginning.text) < 2 * MOST_CHARACTERS
+    marks_only = passages("\u0301" * 5_000, [(2_000, 2_001)])
+    assert "".join(passage.text for passage in marks_only) and passages("", []) == ()

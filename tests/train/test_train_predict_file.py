@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tiny_runs import config, write_rows
+from tiny_runs import config, write_evidence_rows, write_rows
 from tunery.cli import main
 from tunery.errors import DataError, OutputError, RequestError
 from tunery.train.fit import fit
@@ -111,6 +111,61 @@ def test_several_labels_are_written_as_the_training_data_has_them(
         predict_file(runs(kind), source, target, answer=answer, overwrite=True)
         assert [{key: row[key] for key in expected} for row in read(target)] == [expected] * 2
         assert list(read(target)[0]) == ["id", "text", "note", *expected, "confidence"]
+
+
+@pytest.fixture(scope="module")
+def evidence_run(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evidence")
+    files = {**write_evidence_rows(folder), "id": "id"}
+    fit(config(str(tiny_bert), files, kind="criteria_evidence", train={"epochs": 1}), out=folder / "run")
+    return folder / "run"
+
+
+def test_the_evidence_of_each_label_is_written_with_its_text_and_offsets(evidence_run: Path, tmp_path: Path) -> None:
+    source = evidence_run.parent / "test.jsonl"
+    everything = Answer(threshold=0.0, top_k=1, probabilities=True)
+    for target in (tmp_path / "out.jsonl", tmp_path / "out.csv"):
+        predict_file(evidence_run, source, target, answer=everything)
+    lines, cells, given = read(tmp_path / "out.jsonl"), read(tmp_path / "out.csv"), read(source)
+    answers = load(evidence_run).predict([row["text"] for row in given], threshold=0.0)
+    assert any(answer.evidence for answer in answers)
+    for line, cell, row, answer in zip(lines, cells, given, answers, strict=True):
+        assert line["labels"] == ["energy", "mood", "sleep"] and cell["labels"] == "energy|mood|sleep"
+        assert json.loads(cell["evidence"]) == line["evidence"] and line["input_evidence"] == row["evidence"]
+        assert [span | {"score": 0} for span in line["evidence"]] == [
+            span.model_dump() | {"score": 0} for span in answer.evidence
+        ]
+        assert all(span["text"] == row["text"][span["start"] : span["end"]] for span in line["evidence"])
+        assert all(len(str(span["score"])) <= 8 for span in line["evidence"])
+        assert len(repr(answer)) < 100 and {"top", "probabilities"} <= line.keys() and "p_mood" in cell
+
+
+def test_a_new_file_is_scored_by_its_column_of_evidence_or_by_annotated_sentences(
+    evidence_run: Path, tmp_path: Path
+) -> None:
+    source = evidence_run.parent / "test.jsonl"
+    expected = json.loads((evidence_run / "result.json").read_text())["metrics"]["test"]
+    assert evaluate_file(evidence_run, source) == expected
+
+    posts, annotations = tmp_path / "posts.csv", tmp_path / "annotations.csv"
+    with posts.open("w", newline="") as file, annotations.open("w", newline="") as other:
+        rows, sentences = csv.writer(file), csv.writer(other)
+        rows.writerow(["id", "text"])
+        sentences.writerow(["post_id", "sentence_id", "sentence_text", "DSM5_symptom", "status"])
+        for row in read(source):
+            rows.writerow([row["id"], row["text"]])
+            for number, (start, end, label) in enumerate(row["evidence"]):
+                sentences.writerow([row["id"], f"{row['id']}-{number}", row["text"][start:end], label, 1])
+            if not row["evidence"]:
+                sentences.writerow([row["id"], f"{row['id']}-0", row["text"].split(". ")[0], "mood", 0])
+    assert evaluate_file(evidence_run, posts, columns=Columns(annotations=(str(annotations),))) == expected
+
+    other = shutil.copytree(evidence_run, tmp_path / "run")  # a model that was trained with annotated sentences
+    card = other / "best" / "tunery.json"
+    record = json.loads(card.read_text())
+    record["config"]["data"] |= {"evidence": None, "annotations": "gone.csv"}
+    card.write_text(json.dumps(record))
+    assert evaluate_file(other, source) == expected
 
 
 def test_what_is_written_is_chosen(runs: Callable[[str], Path], source: Path, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tunery.report.compute.disk import saved_sentence
-from tunery.report.compute.run_and_study import without_repeats
+from tunery.report.compute.run_and_study import scalars, without_repeats
 from tunery.report.text.baseline_sentences import baseline_sentences
 from tunery.report.text.formatting import cell_text, score
+from tunery.schema.config.task import main_metrics
 from tunery.schema.results.comparison import ComparisonResult
 from tunery.schema.results.finding import Finding
 from tunery.schema.results.run import DataRecord, RunResult
@@ -75,13 +76,17 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
         return
     table = Table("metric", "validation", "test", box=None, pad_edge=False)
     validation, test = run.metrics.validation, run.metrics.test or {}
-    for name in without_repeats(validation, (validation, test), run.objective.name):
-        if isinstance(validation[name], float | int | None):
-            table.add_row(name, score(validation[name]), score(test.get(name)))
+    names = without_repeats(scalars({**validation, **test}), (validation, test), run.objective.name)
+    shown = main_metrics(run.config.get("task", {}).get("kind")) or names
+    for name in names:
+        if name in (*shown, run.objective.name):
+            table.add_row(name, score(validation.get(name)), score(test.get(name)))
     terminal = Terminal()
     for note in run.notes:
         terminal.say(f"note: {note}")
     terminal.print(table)
+    if more := len(names) - table.row_count:
+        terminal.say(f"and {more} more in result.json and in the report")
     for sentence in baseline_sentences(run.baselines, run.objective.name, subject="this run", cost=run.seconds):
         terminal.say(plain(sentence))
     facts = [*_epochs(run), f"{run.seconds.total:.0f} s"]

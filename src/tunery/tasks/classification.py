@@ -94,8 +94,7 @@ class Classification(LabelTask):
             for index, is_given, sure, row in zip(best, given, confidence.tolist(), probabilities.tolist(), strict=True)
         ]
 
-    @staticmethod
-    def columns(prediction: Prediction, data: Data) -> dict[str, Any]:
+    def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
         return {"label": prediction.label}
 
     @staticmethod

@@ -33,6 +33,7 @@ from tunery.data.metrics import (
     one_against_rest,
     sigmoid,
 )
+from tunery.data.reading.write import rounded
 from tunery.data.row_table import Array, RowTable, objects_of
 from tunery.data.units import UNITS, Bounds, chosen_unit, sentences, words
 from tunery.errors import DataError, ModelError, did_you_mean
@@ -43,7 +44,7 @@ from tunery.schema.results.prediction import EvidenceSpan, Prediction
 from tunery.tasks.classification import Classification
 from tunery.tasks.labels import LabelTask
 from tunery.tasks.multilabel import Multilabel
-from tunery.tasks.task import State, Task
+from tunery.tasks.task import Probe, State, Task
 from tunery.tasks.thresholds import FOLDS, UNTUNED, fold_of_rows, threshold_groups, tuned_thresholds
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ _SPARSE: Final = 0.2
 """Share of the words of texts with evidence below which `annotation: auto` is `partial`."""
 _LEAST_TEXT: Final = 16
 """Tokens of a text that must fit beside the description of a label."""
+_PROBED: Final = 500
+"""Rows that are asked about without their evidence and without anything else."""
+_INSTEAD: Final = 3
+"""Labels that are recorded of those given in place of one."""
 _CUTS: Final = 48
 _NULL_CUTS: Final = 12
 
@@ -365,12 +370,44 @@ class CriteriaEvidence(Task):
             )
         return predictions
 
-    @staticmethod
-    def columns(prediction: Prediction, data: Data) -> dict[str, Any]:
-        evidence = [span.model_dump(mode="json") for span in prediction.evidence]
-        if prediction.label is not None:
+    def probe(self, examples: Sequence[Example], answers: RowTable, state: State | None) -> Probe:
+        """Comprehensiveness and sufficiency (DeYoung et al. 2020, ERASER): how much the probability of a label that is
+        given falls where its evidence is removed from the text, and where nothing else is left of it.
+
+        Asked of at most 500 rows with evidence, at equal distances. Characters are removed; what is left of evidence
+        is joined by spaces. A label that is given without evidence is not counted.
+        """
+        predictions = self.answer(answers, examples, state)
+        rows = [row for row, prediction in enumerate(predictions) if prediction.evidence]
+        rows = [rows[place] for place in np.linspace(0, len(rows) - 1, min(_PROBED, len(rows))).astype(int)]
+        probabilities = self._probabilities(answers)
+        before, labels, without, alone = [], [], [], []
+        for row in rows:
+            text, evidence = examples[row].text, predictions[row].evidence
+            for label in dict.fromkeys(span.label for span in evidence):
+                spans = sorted((span.start, span.end) for span in evidence if span.label == label)
+                ends, begins = [0, *(end for _, end in spans)], [*(start for start, _ in spans), len(text)]
+                without.append(Example(text="".join(text[end:begin] for end, begin in zip(ends, begins, strict=True))))
+                alone.append(Example(text=" ".join(text[start:end] for start, end in spans)))
+                labels.append(self.labels.index(label))
+                before.append(probabilities[row, labels[-1]])
+
+        def metrics(changed: RowTable) -> Mapping[str, float | None]:
+            if not labels:
+                return dict.fromkeys(("evidence_comprehensiveness", "evidence_sufficiency"))
+            after = self._probabilities(changed)[np.arange(len(changed)), labels * 2].reshape(2, -1)
+            removed, kept = (np.array(before) - after).mean(axis=1).tolist()
+            return {"evidence_comprehensiveness": removed, "evidence_sufficiency": kept}
+
+        return Probe([*without, *alone], metrics)
+
+    def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
+        evidence = [span.model_dump() | {"score": rounded(span.score)} for span in prediction.evidence]
+        if self._spec.exclusive:
             return {"label": prediction.label, "evidence": evidence}
-        return {"labels": list(prediction.labels), "evidence": evidence}
+        if isinstance(data.labels, str | None):
+            return {"labels": prediction.labels, "evidence": evidence}
+        return {**{label: int(label in prediction.labels) for label in self.labels}, "evidence": evidence}
 
     def state_at(self, threshold: float) -> State:
         """The same threshold for all labels; that of evidence stays."""
@@ -544,6 +581,21 @@ class CriteriaEvidence(Task):
             **evidence,
             "loss": float(self.losses(answers, truth).mean()),
             "per_label": detail,
+            "given_instead": self._given_instead(given, is_true),
+        }
+
+    def _given_instead(self, given: Bools, is_true: Bools) -> dict[str, dict[str, int]]:
+        """Of each label, the labels that are wrongly given most often where it is missed, with the number of rows."""
+        missed, wrong = (is_true & ~given).astype(np.int64), (given & ~is_true).astype(np.int64)
+        together = missed.T @ wrong
+        return {
+            label: {
+                self.labels[other]: int(row[other])
+                for other in np.argsort(-row, kind="stable")[:_INSTEAD]
+                if row[other]
+            }
+            for label, row in zip(self.labels, together, strict=True)
+            if row.any()
         }
 
     def _instances(

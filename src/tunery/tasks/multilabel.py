@@ -153,10 +153,9 @@ class Multilabel(LabelTask):
             for mask, sure, row in zip(given, confidence.tolist(), probabilities.tolist(), strict=True)
         ]
 
-    @staticmethod
-    def columns(prediction: Prediction, data: Data) -> dict[str, Any]:
+    def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
         if isinstance(data.labels, str):
-            return {"labels": list(prediction.labels)}
+            return {"labels": prediction.labels}
         return {label: int(label in prediction.labels) for label in prediction.probabilities}
 
     @staticmethod

@@ -9,7 +9,7 @@ outputs at once to the little that its metrics need of a text, so that nobody ho
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tunery.data.checks.check import Check
@@ -44,6 +44,14 @@ class FittedThreshold(NamedTuple):
     """Of these labels, their decisions pooled."""
     support: int
     """How often these labels are true."""
+
+
+class Probe(NamedTuple):
+    """Changed rows that the model is asked about once more, and what its answers say."""
+
+    examples: Sequence[Example]
+    metrics: Callable[[RowTable], Mapping[str, float | None]]
+    """Answers about `examples` -> metrics."""
 
 
 class Task(ABC):
@@ -165,6 +173,13 @@ class Task(ABC):
         """`score` of the very rows that the state is fitted on, without the advantage of that."""
         return self.score(answers, truth, None)
 
+    def probe(self, examples: Sequence[Example], answers: RowTable, state: State | None) -> Probe | None:
+        """What has to be asked beside `answers` for metrics of how the model decides; None where there are none.
+
+        It costs forward passes, so only finished models are asked: on test, and where they are evaluated.
+        """
+        return None
+
     def state_at(self, threshold: float) -> State:
         """The state in which a label is given from one probability on.
 
@@ -181,10 +196,9 @@ class Task(ABC):
             examples: the rows; what is to be learned from them is not read.
         """
 
-    @staticmethod
     @abstractmethod
-    def columns(prediction: Prediction, data: Data) -> dict[str, Any]:
-        """A prediction as columns of a row, in the form in which `data` has them."""
+    def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
+        """A prediction as columns of a row, in the form in which `data` has them; names of labels are a tuple."""
 
     @staticmethod
     def one_answer(metrics: Mapping[str, Any], *, rows: int) -> str | None:

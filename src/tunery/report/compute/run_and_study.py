@@ -178,12 +178,17 @@ def share_saved(kept: int, keep_all: int) -> float | None:
     return 1 - kept / keep_all if kept < keep_all else None
 
 
-def class_table(metrics: Mapping[str, Any]) -> ClassTable | None:
-    """`per_label` of a run's metrics: label -> metric -> number. None where it is absent or of another shape."""
+def class_table(metrics: Mapping[str, Any], chosen: Sequence[str] | None = None) -> ClassTable | None:
+    """`per_label` of a run's metrics: label -> metric -> number. None where it is absent or of another shape.
+
+    Args:
+        chosen: metrics, in the order of the columns; None: all that there are.
+    """
     per_label = metrics.get("per_label")
     if not isinstance(per_label, Mapping) or not all(isinstance(row, Mapping) for row in per_label.values()):
         return None
     columns = tuple(dict.fromkeys(str(name) for row in per_label.values() for name in row))
+    columns = columns if chosen is None else tuple(name for name in chosen if name in columns)
     rows = tuple((str(label), tuple(finite(row.get(name)) for name in columns)) for label, row in per_label.items())
     return ClassTable(columns, rows) if columns else None
 

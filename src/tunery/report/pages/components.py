@@ -118,9 +118,13 @@ def metrics_table(validation: Mapping[str, Any], test: Mapping[str, Any], *, obj
     return tag("div", table([("metric", None), *((title, "n") for title, _ in splits)], rows), class_="compact")
 
 
-def classes(metrics: Mapping[str, Any]) -> Html | None:
-    """Per-label metrics with a bar for F1; behind a click where there are many labels."""
-    per_label = class_table(metrics)
+def classes(metrics: Mapping[str, Any], *, columns: Sequence[str] | None = None) -> Html | None:
+    """Per-label metrics with a bar for F1; behind a click where there are many labels.
+
+    Args:
+        columns: those that are shown, in this order; None: all.
+    """
+    per_label = class_table(metrics, columns)
     if per_label is None:
         return None
     f1 = per_label.columns.index("f1") if "f1" in per_label.columns else None

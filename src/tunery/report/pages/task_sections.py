@@ -1,11 +1,13 @@
 """What a page shows of a task's metrics beside the numbers that every task has."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from tunery.report.markup import Html, tag
-from tunery.report.pages.components import classes
-from tunery.report.pages.confusion_matrix import confusion_parts
+from tunery.report.pages.components import classes, number_cell, table
+from tunery.report.pages.confusion_matrix import MOST_LABELS, confusion_parts
+from tunery.report.text.formatting import count, plural, signed
+from tunery.report.text.numbers import finite
 from tunery.schema.config.task import ClassificationTask, CriteriaEvidenceTask, MultilabelTask
 from tunery.schema.spec import Spec
 
@@ -13,17 +15,71 @@ Sections = Callable[[Mapping[str, Any], str], list[Html]]
 """Metrics of a split and its title -> what is shown."""
 
 
-def _labels(metrics: Mapping[str, Any], title: str) -> list[Html]:
+CRITERIA_COLUMNS: Final = (
+    "support",
+    "precision",
+    "recall",
+    "f1",
+    "threshold",
+    "evidence_auprc",
+    "evidence_token_f1",
+    "evidence_hit_at_1",
+)
+"""Metrics of a label with its evidence that fit on a page."""
+
+
+def _labels(metrics: Mapping[str, Any], title: str, columns: Sequence[str] | None = None) -> list[Html]:
     """A table of the labels, and which of them are mixed up."""
-    per_label = classes(metrics)
+    per_label = classes(metrics, columns=columns)
     heading = [] if per_label is None else [tag("h3", f"{title}, per label"), per_label]
     return [*heading, *confusion_parts(metrics)]
+
+
+def _criteria(metrics: Mapping[str, Any], title: str) -> list[Html]:
+    """The table of the labels, what is given in place of which, and how much of a decision its evidence carries."""
+    return [*_labels(metrics, title, CRITERIA_COLUMNS), *_given_instead(metrics), *_carried(metrics)]
+
+
+def _given_instead(metrics: Mapping[str, Any]) -> list[Html]:
+    """Of each label that is missed in some rows, the labels that these rows wrongly get most often."""
+    instead, per_label = metrics.get("given_instead"), metrics.get("per_label") or {}
+    if not instead:
+        return []
+    rows = []
+    for label, others in list(instead.items())[:MOST_LABELS]:
+        support, recall = (finite(per_label.get(label, {}).get(name)) or 0 for name in ("support", "recall"))
+        given = ", ".join(f"{other} {count(number)}" for other, number in others.items())
+        rows.append(tag("tr", tag("td", label), number_cell(round(support * (1 - recall)), count), tag("td", given)))
+    note = (
+        "Rows in which a label is missed, and the labels that such rows wrongly get most often, with their number. A "
+        "row may get several of them, or none."
+    )
+    header = [("label", None), ("missed", "n"), ("given instead", None)]
+    more = len(instead) - MOST_LABELS
+    return [
+        tag("h3", "Given in place of others"),
+        tag("p", note, class_="quiet"),
+        table(header, rows),
+        *([tag("p", f"And {plural(more, 'other label')}.", class_="quiet apart")] if more > 0 else []),
+    ]
+
+
+def _carried(metrics: Mapping[str, Any]) -> list[Html]:
+    removed, alone = (finite(metrics.get(f"evidence_{name}")) for name in ("comprehensiveness", "sufficiency"))
+    if removed is None or alone is None:
+        return []
+    text = (
+        f"Without the evidence that the model finds, the probability of a label that it gives changes by "
+        f"{signed(-removed)} on average; with nothing but that evidence by {signed(-alone)}. The first should be far "
+        "below 0 and the second near 0 (comprehensiveness and sufficiency of ERASER, signs reversed)."
+    )
+    return [tag("h3", "How much of a decision its evidence carries"), tag("p", text)]
 
 
 SECTIONS: Final[dict[type[Spec], Sections]] = {
     ClassificationTask: _labels,
     MultilabelTask: _labels,
-    CriteriaEvidenceTask: _labels,
+    CriteriaEvidenceTask: _criteria,
 }
 """By task."""
 

@@ -1,4 +1,5 @@
-"""The rows that a model answers worst, to be read: wrong labels in the data are often among them."""
+"""The rows that a model answers worst, to be read: wrong labels in the data are often among them. Where there is
+evidence it is marked in the text, that of the data and that of the model."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
@@ -6,19 +7,51 @@ from typing import Final
 from tunery.report.markup import Html, join, tag
 from tunery.report.pages.components import number_cell, section, table
 from tunery.report.text.formatting import DASH, percent, plural
-from tunery.schema.results.worst_rows import WorstRow, WorstRows
+from tunery.schema.results.worst_rows import MarkedSpan, Marks, WorstRow, WorstRows
 
 MOST_LABELS: Final = 8
 """Labels of a row that are shown before it is said how many more there are."""
 
+_LEFT_OUT: Final = "\N{HORIZONTAL ELLIPSIS}"
+
+_KEY: Final = (
+    ("gold", "evidence in the data"),
+    ("predicted", "evidence that the model finds"),
+    ("gold predicted", "both; the names say whether of one label"),
+)
+"""Classes of a mark, and what they mean."""
+
 
 def worst_rows_section(worst: WorstRows) -> Html:
-    """Row, labels, answer, loss and the beginning of the text, the highest loss first."""
+    """Row, labels, answer, loss and the beginning of the text, or what is marked in it, the highest loss first."""
+    note = tag("p", " ".join(_notes(worst)), class_="quiet")
+    parts = [note, _key() if _has_marks(worst) else None, _table(worst.rows, worst, sortable=True)]
+    if worst.typical:
+        others = (
+            f"{plural(len(worst.typical), 'row')} with evidence, at equal distances among all others by their loss."
+        )
+        parts += [
+            tag("h3", "Typical rows"),
+            tag("p", others, class_="quiet"),
+            _table(worst.typical, worst, sortable=False),
+        ]
+    return section("Worst rows", *parts, long=True)
+
+
+def _table(rows: Sequence[WorstRow], worst: WorstRows, *, sortable: bool) -> Html:
     header: list[tuple[str, str | None]] = [("row", None), ("label", None), ("answer", None), ("loss", "n")]
     header += [("text", None)] if worst.has_texts else []
-    rows = [_row(row, with_text=worst.has_texts) for row in worst.rows]
-    note = tag("p", " ".join(_notes(worst)), class_="quiet")
-    return section("Worst rows", note, table(header, rows, sortable=True, class_="worst"), long=True)
+    shown = [_row(row, with_text=worst.has_texts) for row in rows]
+    return table(header, shown, sortable=sortable, class_="worst")
+
+
+def _has_marks(worst: WorstRows) -> bool:
+    return any(row.marks and row.marks.passages for row in worst.rows)
+
+
+def _key() -> Html:
+    """What marks look like."""
+    return tag("p", [join([tag("mark", text, class_=kind), " "]) for kind, text in _KEY], class_="marked key")
 
 
 def _notes(worst: WorstRows) -> Iterator[str]:
@@ -32,6 +65,9 @@ def _notes(worst: WorstRows) -> Iterator[str]:
         yield "Without texts: they were left out of the record."
     elif any(text.is_cut for row in worst.rows for text in row.texts):
         yield "A text that ends in \N{HORIZONTAL ELLIPSIS} goes on; its beginning is shown."
+    if _has_marks(worst):
+        yield "Behind each mark is its label, with the probability of its likeliest word or sentence where the model "
+        yield "found it. Evidence counts as missed where the model marks none of it for this label."
 
 
 def _row(row: WorstRow, *, with_text: bool) -> Html:
@@ -39,6 +75,8 @@ def _row(row: WorstRow, *, with_text: bool) -> Html:
     excerpts = [
         tag("div", tag("bdi", text.text), " \N{HORIZONTAL ELLIPSIS}" if text.is_cut else None) for text in row.texts
     ]
+    if row.marks:
+        excerpts = [tag("div", _marked(row.marks), class_="marked")]
     return tag(
         "tr",
         tag("td", tag("code", row.id)),
@@ -57,3 +95,52 @@ def _labels(labels: Sequence[str], row: WorstRow, *, but_for: Collection[str]) -
     ]
     more = len(labels) - MOST_LABELS
     return join([*shown, tag("div", f"and {more:,} more") if more > 0 else None] if labels else [DASH])
+
+
+def _marked(marks: Marks) -> Html:
+    """The passages of a text with its evidence marked, and how many characters are left out before, between and
+    behind them."""
+    children: list[Html | str] = []
+    end = 0
+    for passage in marks.passages:
+        children += _gap(passage.start - end)
+        edges = {edge for span in (*marks.evidence, *marks.answer) for edge in (span.start, span.end)}
+        cuts = sorted({passage.start, passage.end, *(edge for edge in edges if passage.start < edge < passage.end)})
+        for start, stop in zip(cuts, cuts[1:], strict=False):
+            children.append(_segment(passage.text[start - passage.start : stop - passage.start], start, stop, marks))
+        end = passage.end
+    children += _gap(marks.characters - end)
+    if marks.left_out:
+        children.append(tag("small", f" {plural(marks.left_out, 'more span')} not marked."))
+    return tag("bdi", children)
+
+
+def _gap(characters: int) -> list[Html | str]:
+    return [tag("small", f" {_LEFT_OUT} {plural(characters, 'character')} left out {_LEFT_OUT} ")] if characters else []
+
+
+def _segment(text: str, start: int, stop: int, marks: Marks) -> Html | str:
+    gold = [span for span in marks.evidence if span.start <= start and stop <= span.end]
+    predicted = [span for span in marks.answer if span.start <= start and stop <= span.end]
+    if not gold and not predicted:
+        return text
+    kind = " ".join(name for name, spans in (("gold", gold), ("predicted", predicted)) if spans)
+    names = [*_names(gold, predicted, stop, marks)]
+    by = tag("small", tag("bdi", f" {', '.join(names)}")) if names else None
+    return join([tag("mark", text, class_=kind), by])
+
+
+def _names(gold: Sequence[MarkedSpan], predicted: Sequence[MarkedSpan], stop: int, marks: Marks) -> Iterator[str]:
+    """Labels of the spans that end here."""
+    ending = [span for span in predicted if span.end == stop and span.score is not None]
+    for span in ending:
+        is_new = not any(_overlap(span, other) for other in marks.evidence)
+        yield f"{span.label} {percent(span.score)}{' (not in the data)' if is_new else ''}"
+    for span in gold:
+        if span.end == stop and span.label not in {other.label for other in ending}:
+            is_missed = not any(_overlap(span, other) for other in marks.answer)
+            yield f"{span.label}{' (missed)' if is_missed else ''}"
+
+
+def _overlap(one: MarkedSpan, other: MarkedSpan) -> bool:
+    return one.label == other.label and one.start < other.end and other.start < one.end

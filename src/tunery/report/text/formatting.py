@@ -41,6 +41,14 @@ METRIC_NAMES: Final[dict[str, tuple[str, str]]] = {
         "nDCG@10",
         "gain of the ten best sentences, discounted by rank, mean over texts with evidence",
     ),
+    "evidence_comprehensiveness": (
+        "evidence removed",
+        "how much the probability of a label that is given falls without its evidence, mean",
+    ),
+    "evidence_sufficiency": (
+        "evidence alone",
+        "how much the probability of a label that is given falls with nothing but its evidence, mean",
+    ),
     "ece": ("ECE", "expected calibration error: how far confidence is from being right"),
     "loss": ("loss", "mean cross-entropy per row"),
 }

@@ -1,7 +1,7 @@
 """What is to be learned: the tasks, and what they ask of a model."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ class TaskSpec(Spec):
     """What every task says of itself."""
 
     metrics: ClassVar[Metrics]
+    main_metrics: ClassVar[tuple[str, ...] | None] = None
+    """Those that a terminal shows of a run beside its objective, where all would be too many; None: all."""
     training_keys: ClassVar[tuple[str, ...]] = ()
     """Keys that only training reads: the rows do not depend on them."""
     reads_evidence: ClassVar[bool] = False
@@ -122,6 +124,19 @@ class CriteriaEvidenceTask(TaskSpec):
         "evidence_ndcg_at_10": "maximize",
         "loss": "minimize",
     }
+    main_metrics: ClassVar[tuple[str, ...]] = (
+        "f1_macro",
+        "joint",
+        "subset_accuracy",
+        "evidence_auprc",
+        "evidence_token_f1",
+        "evidence_token_precision",
+        "evidence_token_recall",
+        "evidence_hit_at_1",
+        "evidence_comprehensiveness",
+        "evidence_sufficiency",
+        "loss",
+    )
     training_keys: ClassVar[tuple[str, ...]] = ("loss", "lambda_class", "lambda_span")
     reads_evidence: ClassVar[bool] = True
     kind: Literal["criteria_evidence"] = "criteria_evidence"
@@ -163,6 +178,12 @@ class CriteriaEvidenceTask(TaskSpec):
 
 
 Task = Annotated[ClassificationTask | MultilabelTask | CriteriaEvidenceTask, Field(discriminator="kind")]
+
+
+def main_metrics(kind: str | None) -> tuple[str, ...] | None:
+    """Those of a kind of task, as a record has it."""
+    specs: tuple[type[TaskSpec], ...] = get_args(get_args(Task)[0])
+    return next((spec.main_metrics for spec in specs if spec.model_fields["kind"].default == kind), None)
 
 
 class LabelOutput(Spec):

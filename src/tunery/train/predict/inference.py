@@ -1,6 +1,6 @@
 """A finished model or ensemble, loaded from disk: `load(path).predict([...])`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -151,11 +151,13 @@ class Predictor:
         Args:
             answers: about the rows, where they are known already.
             tuned_on_them: whether these are the rows that it was fitted on; then each part of them is scored with what
-                the others give.
+                the others give, as after training, and the model is asked nothing else.
         """
         truth = self.task.truth(examples)
         answers = self.answers(examples) if answers is None else answers
-        return self.task.fitted_score(answers, truth) if tuned_on_them else self.task.score(answers, truth, self.state)
+        if tuned_on_them:
+            return self.task.fitted_score(answers, truth)
+        return {**self.task.score(answers, truth, self.state), **self._probed(examples, answers)}
 
     def jackknife(
         self, examples: Sequence[Example], answers: RowTable
@@ -163,7 +165,12 @@ class Predictor:
         """Metrics on rows that `answers` are about, and the objective without each block of them in turn
         (`scoring.jackknife`)."""
         truth = self.task.truth(examples)
-        return jackknife(self.task, answers, truth, self.state, objective=self.config.objective)
+        scores, without_block = jackknife(self.task, answers, truth, self.state, objective=self.config.objective)
+        return {**scores, **self._probed(examples, answers)}, without_block
+
+    def _probed(self, examples: Sequence[Example], answers: RowTable) -> Mapping[str, float | None]:
+        probe = self.task.probe(examples, answers, self.state)
+        return {} if probe is None else probe.metrics(self.answers(probe.examples))
 
     def worst_rows(self, split: Split, answers: RowTable, *, texts: bool) -> WorstRows:
         """The rows of a split, which `answers` are about, that are answered worst; without `texts`, none of their

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 STANDARD: Final = Path("-")
 """Standard input in place of a file to read, standard output in place of one to write."""
 
+EVIDENCE: Final = "evidence"
+"""The column of evidence of a file, where that of the training data has other files for it."""
+
 _OTHER_NAMES: Final = (
     "Columns that are called otherwise are named with --text, --text-pair and --label, those of a file without header "
     "with --columns"
@@ -55,11 +58,14 @@ class Columns:
     """All columns of a file without header, in their order."""
 
     def of(self, data: Data, rows: Sequence[Row]) -> Data:
-        """The columns of the new file. Its groups and splits say nothing about how a row is answered."""
+        """The columns of the new file. Its groups and splits say nothing about how a row is answered. Where the
+        training data has files of annotated sentences and the new file a column `evidence`, that is read."""
         text = None if self.text is None else named_columns(self.text, rows)
         named = {"text": text, "text_pair": self.text_pair, "label": self.label, "labels": self.label}
         if self.annotations is not None:
             named |= {"annotations": self.annotations, "id": data.id or POST}
+        elif data.annotations is not None and any(EVIDENCE in row for row in rows):
+            data = data.model_copy(update={"annotations": None, "evidence": EVIDENCE})
         given = {key: name for key, name in named.items() if name is not None}
         return data.model_copy(update={"group": None, "split": None, **given})
 
@@ -238,7 +244,7 @@ def _as_object(task: Task, data: Data, answer: Answer, prediction: Prediction) -
 def _as_cells(task: Task, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
     """What a line of a table has: a column for every number, and a list of labels in one cell."""
     columns = [
-        (name, joined(value, separator=data.label_separator) if isinstance(value, list) else value)
+        (name, joined(value, separator=data.label_separator) if isinstance(value, tuple) else value)
         for name, value in task.columns(prediction, data).items()
     ]
     columns.append(("confidence", rounded(prediction.confidence)))
