@@ -1,4 +1,4 @@
-# make demo    a study on the sample posts, and where its report is
+# make demo    a study on the sample posts: criteria with their evidence, and where its report is
 # make test    lint and the fast tests: minutes
 # make test-slow    the long tables of cases, and four times the examples of every property
 # make test-service    what needs a file system of its own; says so where none may be mounted

@@ -126,6 +126,11 @@ def test_counting_words_does_not_solve_it() -> None:
     assert 0.3 < sum(scores.values()) / len(scores) < 0.7
 
 
+def test_a_lexicon_finds_some_of_the_evidence_as_the_readme_says() -> None:
+    hits = load("baseline").lexicon_hits(POSTS)
+    assert 0.5 < hits < 0.85 and f"| {hits:.3f} |" in (POSTS / "README.md").read_text(encoding="utf-8")
+
+
 def test_readme_says_synthetic_and_counts_right() -> None:
     readme = (POSTS / "README.md").read_text(encoding="utf-8")
     assert "synthetic" in readme.lower()

@@ -13,6 +13,7 @@ from tunery.data.evidence import Span, make_evidence
 from tunery.data.examples import Example
 from tunery.data.row_table import RowTable, objects_of
 from tunery.errors import DataError, ModelError
+from tunery.schema.config.data import Data
 from tunery.schema.config.task import CriteriaEvidenceTask, Criterion, EvidenceDecision
 from tunery.tasks.criteria_evidence import CriteriaEvidence
 
@@ -197,7 +198,7 @@ def test_neighbouring_words_are_one_span_and_sentences_are_each_their_own(unit: 
     assert given.labels == ("sleep",) and [span.text for span in given.evidence] == texts
     assert all(TEXT[span.start : span.end] == span.text and span.label == "sleep" for span in given.evidence)
     assert [span.score for span in given.evidence] == pytest.approx([0.9] * len(texts))
-    assert task.columns(given, None)["evidence"][0]["text"] == texts[0]  # type: ignore[arg-type]
+    assert task.columns(given, Data(train=""))["evidence"][0]["text"] == texts[0]
     (none,) = task.answer(table, [SLEEP], {**state, "null_threshold": 0.95})
     assert none.labels == ("sleep",) and not none.evidence
 

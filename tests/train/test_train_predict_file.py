@@ -148,8 +148,8 @@ def test_a_new_file_is_scored_by_its_column_of_evidence_or_by_annotated_sentence
     assert evaluate_file(evidence_run, source) == expected
 
     posts, annotations = tmp_path / "posts.csv", tmp_path / "annotations.csv"
-    with posts.open("w", newline="") as file, annotations.open("w", newline="") as other:
-        rows, sentences = csv.writer(file), csv.writer(other)
+    with posts.open("w", newline="") as file, annotations.open("w", newline="") as second:
+        rows, sentences = csv.writer(file), csv.writer(second)
         rows.writerow(["id", "text"])
         sentences.writerow(["post_id", "sentence_id", "sentence_text", "DSM5_symptom", "status"])
         for row in read(source):

@@ -17,7 +17,7 @@ _LEFT_OUT: Final = "\N{HORIZONTAL ELLIPSIS}"
 _KEY: Final = (
     ("gold", "evidence in the data"),
     ("predicted", "evidence that the model finds"),
-    ("gold predicted", "both; the names say whether of one label"),
+    ("gold predicted", "both (names say whether of one label)"),
 )
 """Classes of a mark, and what they mean."""
 
