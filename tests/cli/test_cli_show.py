@@ -6,6 +6,8 @@ import pytest
 
 from report_records import make_comparison, make_empty_study, make_run, make_searched_study, make_study
 from tunery.cli import show
+from tunery.schema.config.task import CriteriaEvidenceTask
+from tunery.schema.results.record import Objective
 from tunery.schema.results.run import Baseline, Gain, Metrics
 from tunery.schema.results.study import StudyResult
 
@@ -119,6 +121,25 @@ def test_a_run_that_ends_within_an_epoch_is_told_so(
 ) -> None:
     show.result(make_run(epochs=epochs, best_epoch=best), Path("runs/run"), as_json=False)
     assert words in capsys.readouterr().out
+
+
+def test_of_many_metrics_the_main_ones_and_the_objective_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = dict.fromkeys(CriteriaEvidenceTask.metrics, 0.5)
+    run = make_run().model_copy(
+        update={
+            "config": {"task": {"kind": "criteria_evidence"}},
+            "objective": Objective(name="evidence_exact", value=0.5, direction="maximize"),
+            "metrics": Metrics(validation=metrics, test={**metrics, "evidence_sufficiency": 0.25}),
+        }
+    )
+    show.result(run, Path("run"), as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    table = [
+        line.split()[0] for line in lines[1 : lines.index(next(line for line in lines if line.startswith("and ")))]
+    ]
+    main = {name for name in CriteriaEvidenceTask.main_metrics if name in metrics}
+    assert set(table) == main | {"evidence_exact", "evidence_sufficiency"} and len(table) < len(metrics)
+    assert f"and {len(metrics) + 1 - len(table)} more in result.json and in the report" in lines
 
 
 def test_a_comparison_is_the_reports_own_table_within_100_columns(capsys: pytest.CaptureFixture[str]) -> None:

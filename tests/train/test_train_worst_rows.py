@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 import tunery
-from tiny_runs import StopAt, config, files_with, write_rows
+from tiny_runs import StopAt, config, files_with, write_evidence_rows, write_rows
 from tunery.errors import Interrupted
 from tunery.store.folder import RunFolder
+from tunery.train.predict.inference import evaluate
 
 MARK = "quokka"
 
@@ -40,3 +41,17 @@ def test_without_texts_no_file_of_a_run_ever_holds_one(tiny_bert: Path, tmp_path
     found = RunFolder(out).worst_rows()
     assert found is not None and found.rows[0].id.startswith("#") and files_with(MARK, out) == []
     assert "Worst rows" in (out / "report.html").read_text()
+
+
+def test_evidence_without_texts_is_offsets_alone(tiny_bert: Path, tmp_path: Path) -> None:
+    files = {**write_evidence_rows(tmp_path), "id": "id"}
+    run, out = config(str(tiny_bert), files, kind="criteria_evidence", train={"epochs": 1}), tmp_path / "run"
+    result = tunery.fit(run, out=out)
+    mark = "awake all night test"
+    assert files_with(mark, out) == ["report.html", "worst_rows.json"]
+    found = RunFolder(out).worst_rows()
+    assert found is not None and len(found.rows) == 24 and not found.typical
+    assert tunery.fit(run, out=out, texts=False) == result and files_with(mark, out) == []
+    bare = RunFolder(out).worst_rows()
+    assert bare == found.without_texts() and any(row.marks and row.marks.evidence for row in bare.rows)
+    assert evaluate(out) == result.metrics.test

@@ -206,17 +206,18 @@ def gains(members: Sequence[Member]) -> tuple[tuple[EnsembleGain, ...], tuple[st
     Args:
         members: best first.
     """
-    together, measured, notes = Members(members), list[EnsembleGain](), list[str]()
+    together, measured, reasons = Members(members), list[EnsembleGain](), dict[str, list[str]]()
     for name, make in ENSEMBLE_METHODS.items():
         try:
             gained = gain(name, make(together))
         except ModelError as error:
-            notes.append(f"no ensemble by {name!r}: {error}")
+            reasons.setdefault(str(error), []).append(name)
             continue
         if gained is None:
-            notes.append(f"no ensemble by {name!r}: the validation rows are too few to choose on one half of them")
+            reasons.setdefault("the validation rows are too few to choose on one half of them", []).append(name)
         else:
             measured.append(gained)
+    notes = [f"no ensemble by {', '.join(map(repr, names))}: {reason}" for reason, names in reasons.items()]
     return tuple(measured), tuple(notes)
 
 
