@@ -44,7 +44,7 @@ from tunery.schema.results.prediction import EvidenceSpan, Prediction
 from tunery.tasks.classification import Classification
 from tunery.tasks.labels import LabelTask
 from tunery.tasks.multilabel import Multilabel
-from tunery.tasks.task import Probe, State, Task
+from tunery.tasks.task import FollowUp, State, Task
 from tunery.tasks.thresholds import FOLDS, UNTUNED, fold_of_rows, threshold_groups, tuned_thresholds
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ _SPARSE: Final = 0.2
 """Share of the words of texts with evidence below which `annotation: auto` is `partial`."""
 _LEAST_TEXT: Final = 16
 """Tokens of a text that must fit beside the description of a label."""
-_PROBED: Final = 500
+_MOST_ASKED_AGAIN: Final = 500
 """Rows that are asked about without their evidence and without anything else."""
 _INSTEAD: Final = 3
 """Labels that are recorded of those given in place of one."""
@@ -370,7 +370,7 @@ class CriteriaEvidence(Task):
             )
         return predictions
 
-    def probe(self, examples: Sequence[Example], answers: RowTable, state: State | None) -> Probe:
+    def follow_up(self, examples: Sequence[Example], answers: RowTable, state: State | None) -> FollowUp:
         """Comprehensiveness and sufficiency (DeYoung et al. 2020, ERASER): how much the probability of a label that is
         given falls where its evidence is removed from the text, and where nothing else is left of it.
 
@@ -379,7 +379,7 @@ class CriteriaEvidence(Task):
         """
         predictions = self.answer(answers, examples, state)
         rows = [row for row, prediction in enumerate(predictions) if prediction.evidence]
-        rows = [rows[place] for place in np.linspace(0, len(rows) - 1, min(_PROBED, len(rows))).astype(int)]
+        rows = [rows[place] for place in np.linspace(0, len(rows) - 1, min(_MOST_ASKED_AGAIN, len(rows))).astype(int)]
         probabilities = self._probabilities(answers)
         before, labels, without, alone = [], [], [], []
         for row in rows:
@@ -399,7 +399,7 @@ class CriteriaEvidence(Task):
             removed, kept = (np.array(before) - after).mean(axis=1).tolist()
             return {"evidence_comprehensiveness": removed, "evidence_sufficiency": kept}
 
-        return Probe([*without, *alone], metrics)
+        return FollowUp([*without, *alone], metrics)
 
     def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
         evidence = [span.model_dump() | {"score": rounded(span.score)} for span in prediction.evidence]

@@ -46,7 +46,7 @@ class FittedThreshold(NamedTuple):
     """How often these labels are true."""
 
 
-class Probe(NamedTuple):
+class FollowUp(NamedTuple):
     """Changed rows that the model is asked about once more, and what its answers say."""
 
     examples: Sequence[Example]
@@ -173,7 +173,7 @@ class Task(ABC):
         """`score` of the very rows that the state is fitted on, without the advantage of that."""
         return self.score(answers, truth, None)
 
-    def probe(self, examples: Sequence[Example], answers: RowTable, state: State | None) -> Probe | None:
+    def follow_up(self, examples: Sequence[Example], answers: RowTable, state: State | None) -> FollowUp | None:
         """What has to be asked beside `answers` for metrics of how the model decides; None where there are none.
 
         It costs forward passes, so only finished models are asked: on test, and where they are evaluated.

@@ -157,7 +157,7 @@ class Predictor:
         answers = self.answers(examples) if answers is None else answers
         if tuned_on_them:
             return self.task.fitted_score(answers, truth)
-        return {**self.task.score(answers, truth, self.state), **self._probed(examples, answers)}
+        return {**self.task.score(answers, truth, self.state), **self._asked_again(examples, answers)}
 
     def jackknife(
         self, examples: Sequence[Example], answers: RowTable
@@ -166,11 +166,11 @@ class Predictor:
         (`scoring.jackknife`)."""
         truth = self.task.truth(examples)
         scores, without_block = jackknife(self.task, answers, truth, self.state, objective=self.config.objective)
-        return {**scores, **self._probed(examples, answers)}, without_block
+        return {**scores, **self._asked_again(examples, answers)}, without_block
 
-    def _probed(self, examples: Sequence[Example], answers: RowTable) -> Mapping[str, float | None]:
-        probe = self.task.probe(examples, answers, self.state)
-        return {} if probe is None else probe.metrics(self.answers(probe.examples))
+    def _asked_again(self, examples: Sequence[Example], answers: RowTable) -> Mapping[str, float | None]:
+        follow_up = self.task.follow_up(examples, answers, self.state)
+        return {} if follow_up is None else follow_up.metrics(self.answers(follow_up.examples))
 
     def worst_rows(self, split: Split, answers: RowTable, *, texts: bool) -> WorstRows:
         """The rows of a split, which `answers` are about, that are answered worst; without `texts`, none of their

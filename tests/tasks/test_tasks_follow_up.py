@@ -39,9 +39,9 @@ def test_a_label_is_asked_about_without_its_evidence_and_with_nothing_else() -> 
     ]
     both = [[0.9, 0.1], [0.1, 0.1], [0.1, 0.9], [0.1, 0.9]]
     answers = answered(task, rows, [[0.8, 0.9], [0.2, 0.2], [0.9, 0.1]], [both, both, []])
-    probe = task.probe(rows, answers, None)
-    assert probe is not None
-    assert [example.text for example in probe.examples] == [
+    follow_up = task.follow_up(rows, answers, None)
+    assert follow_up is not None
+    assert [example.text for example in follow_up.examples] == [
         " It rains. I sleep badly. I wake up.",
         "I am low. It rains.  ",
         "I am low.",
@@ -49,14 +49,14 @@ def test_a_label_is_asked_about_without_its_evidence_and_with_nothing_else() -> 
     ]
     after = answered(
         task,
-        [*probe.examples],
+        [*follow_up.examples],
         [[0.3, 0.5], [0.5, 0.2], [0.7, 0.5], [0.5, 0.95]],
         [both[:2], both[:2], both[:1], both[:2]],
     )
-    assert probe.metrics(after) == pytest.approx(
+    assert follow_up.metrics(after) == pytest.approx(
         {"evidence_comprehensiveness": (0.5 + 0.7) / 2, "evidence_sufficiency": (0.1 - 0.05) / 2}
     )
-    nothing = task.probe(rows[1:], answers.take([1, 2]), None)
+    nothing = task.follow_up(rows[1:], answers.take([1, 2]), None)
     assert nothing is not None and [*nothing.examples] == []
     assert nothing.metrics(answers.take([])) == {"evidence_comprehensiveness": None, "evidence_sufficiency": None}
 
