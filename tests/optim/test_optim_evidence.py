@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tunery.data.batches import NO_TARGET
 from tunery.optim.evidence import (
     EVIDENCE_LOSSES,
     MOST_WEIGHT,
@@ -20,6 +21,7 @@ from tunery.optim.evidence import (
 from tunery.optim.losses import make_loss
 from tunery.schema.config.loss import Bce
 from tunery.schema.config.model import Biaffine, BioCrf, SentenceReranker, StartEndLinear, StartEndMlp, Tagging
+from tunery.tasks import unit_codes
 
 TEXTS, UNITS, LABELS, LONGEST = 4, 7, 3, 4
 REAL = (7, 5, 1, 0)
@@ -113,6 +115,12 @@ def test_evidence_that_is_unknown_has_no_chain() -> None:
     EVIDENCE_LOSSES[BioCrf](outputs, case(0)[1], RARITY).backward()  # type: ignore[no-untyped-call]
     assert log_partition.grad is not None
     assert log_partition.grad.tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1], [0, 0, 0]]
+
+
+def test_targets_mean_the_same_where_they_are_made() -> None:
+    made = (unit_codes.EVIDENCE, unit_codes.NOT_EVIDENCE, unit_codes.UNMARKED, unit_codes.UNKNOWN)
+    assert made == (1, 0, UNMARKED, UNKNOWN)
+    assert UNKNOWN == NO_TARGET, "what is padded is unknown"
 
 
 def test_rare_evidence_weighs_more_within_bounds() -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tunery.data.checks.check import Check
 from tunery.data.checks.evidence_checks import EVIDENCE_CHECKS, QUICK_EVIDENCE_CHECKS
-from tunery.data.evidence import Evidence, evidence_reader
+from tunery.data.evidence import evidence_reader
 from tunery.data.evidence_metrics import InstanceStatistics, averaged, covered, instance_statistics, runs
 from tunery.data.examples import Example, RowReader
 from tunery.data.metrics import (
@@ -42,10 +42,12 @@ from tunery.schema.config.data import Data
 from tunery.schema.config.task import CriteriaEvidenceTask, CriteriaOutput, Outputs
 from tunery.schema.results.prediction import EvidenceSpan, Prediction
 from tunery.tasks.classification import Classification
+from tunery.tasks.evidence_thresholds import Instance, Thresholds, marked_units, tuned_evidence, untuned
 from tunery.tasks.labels import LabelTask
 from tunery.tasks.multilabel import Multilabel
 from tunery.tasks.task import FollowUp, State, Task
 from tunery.tasks.thresholds import FOLDS, UNTUNED, fold_of_rows, threshold_groups, tuned_thresholds
+from tunery.tasks.unit_codes import EVIDENCE, UNKNOWN, codes_of, evidence_of, marked_share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,10 +56,6 @@ if TYPE_CHECKING:
     from tunery.data.encode import Encoded
     from tunery.optim.objective import Objective
 
-Codes = npt.NDArray[np.int8]
-"""What is known of each unit, (units, labels): 1 evidence, 0 none, -1 unmarked, -100 unknown."""
-
-EVIDENCE, NOT_EVIDENCE, UNMARKED, UNKNOWN = 1, 0, -1, -100
 _NEVER: Final = -30.0
 """Logit of a unit that no token is of."""
 _SPARSE: Final = 0.2
@@ -68,8 +66,6 @@ _MOST_ASKED_AGAIN: Final = 500
 """Rows that are asked about without their evidence and without anything else."""
 _INSTEAD: Final = 3
 """Labels that are recorded of those given in place of one."""
-_CUTS: Final = 48
-_NULL_CUTS: Final = 12
 
 
 @dataclass(frozen=True)
@@ -78,10 +74,8 @@ class Decision:
 
     labels: Bools
     """(rows, labels)"""
-    null_threshold: Floats
-    """(rows,)"""
-    min_span_score: Floats
-    """(rows,)"""
+    evidence: Sequence[Thresholds]
+    """Of each row."""
 
 
 class Pair(NamedTuple):
@@ -176,7 +170,10 @@ class CriteriaEvidence(Task):
         from tunery.data.batches import Targets
 
         numbers = self._numbers(examples)
-        codes = [self._codes(example, units) for example, units in zip(examples, _units_of(features), strict=True)]
+        codes = [
+            codes_of(example, units, self.labels, is_partial=self._is_partial)
+            for example, units in zip(examples, _units_of(features), strict=True)
+        ]
         labels, evidence = [], []
         for feature, (row, ids) in enumerate(zip(features.rows, _unit_ids_of(features), strict=True)):
             first, last = _ends(ids)
@@ -204,14 +201,14 @@ class CriteriaEvidence(Task):
         for example in examples:
             bounds, units = words(example.text), self._unit(example.text)
             spans = np.array(
-                [(span.start, span.end, position[span.label]) for span in _evidence_of(example).spans], dtype=np.int64
+                [(span.start, span.end, position[span.label]) for span in evidence_of(example).spans], dtype=np.int64
             ).reshape(-1, 3)
             columns["bounds"].append(bounds)
             columns["unit"].append(_number_of(bounds, units))
             columns["sentence"].append(_number_of(bounds, sentences(example.text)))
             columns["gold"].append(self._covered(bounds, spans))
             columns["spans"].append(spans)
-            columns["codes"].append(self._codes(example, units))
+            columns["codes"].append(codes_of(example, units, self.labels, is_partial=self._is_partial))
         return RowTable({"labels": numbers, **{name: objects_of(part) for name, part in columns.items()}})
 
     def label_numbers(self, truth: RowTable) -> Array | None:
@@ -297,12 +294,8 @@ class CriteriaEvidence(Task):
         An instance is a text and a label; where labels exclude each other it is a text, with the evidence of the
         label that is given. `joint` is the mean of `f1_macro` and `evidence_auprc`.
         """
-        thresholds, null_threshold, min_span_score = self._thresholds(state)
-        decision = Decision(
-            self._given(answers, thresholds),
-            np.full(len(truth), null_threshold),
-            np.full(len(truth), min_span_score),
-        )
+        thresholds, of_evidence = self._thresholds(state)
+        decision = Decision(self._given(answers, thresholds), [of_evidence] * len(truth))
         return self._metrics(answers, truth, decision, thresholds)
 
     def fit_state(self, answers: RowTable, truth: RowTable) -> State:
@@ -310,28 +303,30 @@ class CriteriaEvidence(Task):
         F1 of what is given then."""
         thresholds = self._tuned_thresholds(answers, truth)
         given = self._given(answers, thresholds)
-        null_threshold, min_span_score = self._tuned_evidence(answers, truth, given)
-        return {
-            "thresholds": thresholds.tolist(),
-            "null_threshold": null_threshold,
-            "min_span_score": min_span_score,
-        }
+        instances = [
+            Instance(
+                probabilities=self._of_units(answers, row, label),
+                unit=truth["unit"][row],
+                gold=self._gold_of(truth, row, label),
+                is_given=bool(given[row, label]),
+            )
+            for row, label in self._pairs(truth, given)
+        ]
+        return {"thresholds": thresholds.tolist(), **tuned_evidence(instances, self._spec.evidence)._asdict()}
 
     def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
         """Each fifth of the rows, drawn at random, is scored with what was fitted on the other four."""
         fold = fold_of_rows(len(truth))
         given = np.zeros((len(truth), len(self.labels)), dtype=np.bool_)
-        null_threshold, min_span_score = np.zeros(len(truth)), np.zeros(len(truth))
+        of_evidence = [untuned(self._spec.evidence)] * len(truth)
         for number in range(FOLDS):
             own, others = fold == number, fold != number
-            if own.any() and others.any():
-                state = self.fit_state(answers.take(others), truth.take(others))
-            else:
-                state = self.fit_state(answers, truth)
-            thresholds, null_threshold[own], min_span_score[own] = self._thresholds(state)
+            rows = others if others.any() else own
+            thresholds, found = self._thresholds(self.fit_state(answers.take(rows), truth.take(rows)))
+            of_evidence = [found if is_own else other for is_own, other in zip(own, of_evidence, strict=True)]
             given[own] = self._given(answers.take(own), thresholds)
-        whole, _, _ = self._thresholds(self.fit_state(answers, truth))
-        return self._metrics(answers, truth, Decision(given, null_threshold, min_span_score), whole)
+        whole, _ = self._thresholds(self.fit_state(answers, truth))
+        return self._metrics(answers, truth, Decision(given, of_evidence), whole)
 
     def losses(self, answers: RowTable, truth: RowTable) -> Array:
         """Cross-entropy of the labels, softmax or the mean of sigmoids, plus the mean over words and labels of that of
@@ -348,7 +343,7 @@ class CriteriaEvidence(Task):
 
     def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
         """The labels, and the evidence of each that is given."""
-        thresholds, null_threshold, min_span_score = self._thresholds(state)
+        thresholds, of_evidence = self._thresholds(state)
         probabilities, given = self._probabilities(answers), self._given(answers, thresholds)
         predictions = []
         for row, example in enumerate(examples):
@@ -356,8 +351,8 @@ class CriteriaEvidence(Task):
             sure = np.where(given[row], probabilities[row], 1 - probabilities[row]).min()
             evidence: list[EvidenceSpan] = []
             for label in np.flatnonzero(given[row]).tolist():
-                scores = sigmoid(finite(answers["units"][row][:, label]))
-                marked = _marked(scores, null_threshold, min_span_score)
+                scores = self._of_units(answers, row, label)
+                marked = marked_units(scores, of_evidence)
                 evidence += self._spans(label, scores, marked, answers["bounds"][row], example.text)
             predictions.append(
                 Prediction(
@@ -446,20 +441,6 @@ class CriteriaEvidence(Task):
             result[:, label] = covered(bounds, spans[spans[:, 2] == label, :2])
         return result
 
-    def _codes(self, example: Example, units: Bounds) -> Codes:
-        evidence = _evidence_of(example)
-        codes = np.full((len(units), len(self.labels)), NOT_EVIDENCE, dtype=np.int8)
-        for index, label in enumerate(self.labels):
-            own = np.array([span[:2] for span in evidence.spans if span.label == label], dtype=np.int64)
-            if self._is_partial and label in example.labels:
-                codes[:, index] = UNMARKED if len(own) else UNKNOWN
-            rejected = np.array([span[:2] for span in evidence.rejected if span.label == label], dtype=np.int64)
-            if len(rejected):
-                codes[covered(units, rejected), index] = NOT_EVIDENCE
-            if len(own):
-                codes[covered(units, own), index] = EVIDENCE
-        return codes
-
     def _probabilities(self, answers: RowTable) -> Floats:
         logits = finite(answers["logits"])
         return np.exp(log_softmax(logits)) if self._spec.exclusive else sigmoid(logits)
@@ -473,18 +454,14 @@ class CriteriaEvidence(Task):
             given &= np.arange(len(self.labels)) == best[:, None]
         return given
 
-    def _thresholds(self, state: State | None) -> tuple[Floats, float, float]:
-        """Of the labels (labels,), and the two of evidence."""
+    def _thresholds(self, state: State | None) -> tuple[Floats, Thresholds]:
+        """Of the labels (labels,), and of evidence."""
         if state is None:
             fixed = self._spec.threshold
             threshold = 0.0 if self._spec.exclusive else UNTUNED if isinstance(fixed, str) else fixed
-            decision = self._spec.evidence
-            null, least = (
-                UNTUNED if isinstance(value, str) else value
-                for value in (decision.null_threshold, decision.min_span_score)
-            )
-            return np.full(len(self.labels), threshold), null, least
-        return np.array(state["thresholds"], dtype=np.float64), state["null_threshold"], state["min_span_score"]
+            return np.full(len(self.labels), threshold), untuned(self._spec.evidence)
+        of_evidence = Thresholds(state["null_threshold"], state["min_span_score"])
+        return np.array(state["thresholds"], dtype=np.float64), of_evidence
 
     def _tuned_thresholds(self, answers: RowTable, truth: RowTable) -> Floats:
         if self._spec.exclusive or not isinstance(self._spec.threshold, str):
@@ -495,50 +472,16 @@ class CriteriaEvidence(Task):
         own, shared = threshold_groups(is_true.sum(axis=0))
         return tuned_thresholds(probabilities, is_true, own=own, shared=shared)
 
-    def _tuned_evidence(self, answers: RowTable, truth: RowTable, given: Bools) -> tuple[float, float]:
-        """`null_threshold` and `min_span_score` with the highest mean token F1 over texts and labels that have
-        evidence or get some. Among equally good ones those nearest one half."""
-        decision = self._spec.evidence
-        pairs = self._pairs(truth, given)
-        scores = [sigmoid(finite(answers["units"][row][:, label])) for row, label in pairs]
-        found = [part for part, (row, label) in zip(scores, pairs, strict=True) if given[row, label] and len(part)]
-        if not found:
-            return tuple(  # type: ignore[return-value]
-                UNTUNED if isinstance(value, str) else value
-                for value in (decision.null_threshold, decision.min_span_score)
-            )
-        cuts = _candidates(np.concatenate(found), decision.min_span_score, _CUTS)
-        nulls = _candidates(np.array([part.max() for part in found]), decision.null_threshold, _NULL_CUTS)
-        f1, best, has_evidence = np.zeros((len(pairs), len(cuts))), np.zeros(len(pairs)), np.zeros(len(pairs), bool)
-        marks = np.zeros((len(pairs), len(cuts)), dtype=np.bool_)
-        for number, ((row, label), part) in enumerate(zip(pairs, scores, strict=True)):
-            gold = self._gold_of(truth, row, label)
-            has_evidence[number] = gold.any()
-            if not given[row, label] or not len(gold):
-                continue
-            per_word = part[truth["unit"][row]]
-            order = np.sort(per_word)
-            count = len(order) - np.searchsorted(order, cuts, side="left")
-            hits_order = np.sort(per_word[gold])
-            hits = len(hits_order) - np.searchsorted(hits_order, cuts, side="left")
-            f1[number] = 2 * hits / np.maximum(count + gold.sum(), 1)
-            best[number], marks[number] = part.max(), count > 0
-        values = np.zeros((len(nulls), len(cuts)))
-        for index, null in enumerate(nulls):
-            is_marked = marks & (best >= null)[:, None]
-            counted = is_marked | has_evidence[:, None]
-            values[index] = np.where(is_marked, f1, 0.0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
-        highest = np.argwhere(values >= values.max() - 1e-12)
-        distance = np.abs(nulls[highest[:, 0]] - 0.5) + np.abs(cuts[highest[:, 1]] - 0.5)
-        null_index, cut_index = highest[distance.argmin()]
-        return float(nulls[null_index]), float(cuts[cut_index])
-
     def _pairs(self, truth: RowTable, given: Bools) -> list[Pair]:
         """The instances that have evidence or may get some."""
         has_evidence = np.array([gold.any(axis=0) for gold in truth["gold"]]).reshape(given.shape)
         if self._spec.exclusive:  # a row is an instance, with the label that is given
             return [Pair(row, int(label)) for row, label in enumerate(given.argmax(axis=1))]
         return [Pair(int(row), int(label)) for row, label in np.argwhere(has_evidence | given)]
+
+    def _of_units(self, answers: RowTable, row: int, label: int) -> Floats:
+        """How likely each unit is evidence, (units,)."""
+        return sigmoid(finite(answers["units"][row][:, label]))
 
     def _gold_of(self, truth: RowTable, row: int, label: int) -> Bools:
         """Which words are evidence, of the label or of whichever label the row has, (words,)."""
@@ -604,9 +547,8 @@ class CriteriaEvidence(Task):
         """Those of `pairs`, then the texts and labels that neither have evidence nor get any."""
         gold, marked, scores = [], [], []
         for row, label in pairs:
-            probabilities, unit = sigmoid(finite(answers["units"][row][:, label])), truth["unit"][row]
-            is_given = decision.labels[row, label]
-            marks = _marked(probabilities, decision.null_threshold[row], decision.min_span_score[row]) & is_given
+            probabilities, unit = self._of_units(answers, row, label), truth["unit"][row]
+            marks = marked_units(probabilities, decision.evidence[row]) & decision.labels[row, label]
             gold.append(self._gold_of(truth, row, label))
             marked.append(marks[unit])
             scores.append(probabilities[unit])
@@ -632,22 +574,6 @@ class CriteriaEvidence(Task):
             yield EvidenceSpan(
                 label=self.labels[label], start=begin, end=end, text=text[begin:end], score=float(scores[inside].max())
             )
-
-
-def marked_share(examples: Sequence[Example]) -> float:
-    """Of the words of texts that have evidence, how many are evidence of some label; 0 where none has."""
-    marked = total = 0
-    for example in examples:
-        spans = [span[:2] for span in _evidence_of(example).spans]
-        if spans:
-            bounds = words(example.text)
-            marked += int(covered(bounds, np.array(spans, dtype=np.int64)).sum())
-            total += len(bounds)
-    return marked / total if total else 0.0
-
-
-def _evidence_of(example: Example) -> Evidence:
-    return example.target or Evidence()
 
 
 def _ends(ids: npt.NDArray[Any]) -> tuple[int, int]:
@@ -676,16 +602,3 @@ def _unit_bounds(bounds: Bounds, unit: Ints) -> Bounds:
     first = np.flatnonzero(np.diff(unit, prepend=-1))
     last = np.append(first[1:], len(unit)) - 1
     return np.stack([bounds[first, 0], bounds[last[: len(first)], 1]], axis=1).reshape(-1, 2)
-
-
-def _marked(probabilities: Floats, null_threshold: float, min_span_score: float) -> Bools:
-    """The units that are evidence; none where the best is below `null_threshold`."""
-    is_null = not len(probabilities) or probabilities.max() < null_threshold
-    return np.zeros(len(probabilities), np.bool_) if is_null else probabilities >= min_span_score
-
-
-def _candidates(probabilities: Floats, fixed: float | str, count: int) -> Floats:
-    """Thresholds to try: one, or so many quantiles of what is there and nothing below."""
-    if not isinstance(fixed, str):
-        return np.array([fixed])
-    return np.unique(np.quantile(probabilities, np.linspace(0.02, 1.0, count)))
