@@ -47,3 +47,11 @@ def test_what_a_writer_left_torn_is_skipped() -> None:
     assert channel.receive(5.0) == Ended(-9)
     one.close()
     channel.close()
+
+
+def test_an_end_that_is_closed_here_has_nothing_more_to_read() -> None:
+    here, there = (Channel(end) for end in socket.socketpair())
+    here.close()
+    with pytest.raises(EOFError):
+        here.receive()
+    there.close()

@@ -50,6 +50,7 @@ def workbook() -> bytes:
     return buffer.getvalue()
 
 
+TAGGED: Final = "\n\n".join(f"Grüße O\n“{n}” B-a\nist I-a\nda O" for n in range(12)).encode()
 FILES: Final = {
     ".csv": table(","),
     ".tsv": table("\t"),
@@ -60,12 +61,17 @@ FILES: Final = {
     ".jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode(),
     ".json": json.dumps(ROWS).encode(),
     ".parquet": parquet(),
+    **dict.fromkeys((".conll", ".bio", ".iob", ".iob2"), TAGGED),
 }
 
 
 def read(path: Path) -> None:
-    for task in ("classification", "multilabel"):
-        config = validate({"task": task, "data": {"train": str(path), "id": "id"}})
+    for task, data in (
+        ("classification", {"id": "id"}),
+        ("multilabel", {"id": "id"}),
+        ("criteria_evidence", {"evidence": "evidence", "labels": None}),
+    ):
+        config = validate({"task": task, "data": {"train": str(path), **data}})
         read_or_refused(lambda config=config: read_splits(config.data, config.task, seed=0), path.name, "split off")
     read_or_refused(lambda: render(guess(path), path.parent).encode(), path.name, "column", "label")
 

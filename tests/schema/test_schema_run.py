@@ -35,6 +35,7 @@ OWN_RATE = (
 BETWEEN_SECTIONS = (
     "search.objective",
     "search.direction",
+    "task.loss.name",
     "metric",
     "data.revision",
     "data.label",

@@ -34,7 +34,7 @@ class Channel:
         """The next message; None when there is none for so long.
 
         Raises:
-            EOFError: when the other end is closed and nothing is left to read.
+            EOFError: when the other end is closed and nothing is left to read, or this one is closed meanwhile.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while (message := self._next()) is None:
@@ -42,8 +42,11 @@ class Channel:
             if not _is_ready(self._end, left):
                 return None
             received = b""
-            with suppress(ConnectionResetError):
+            try:
                 received = self._end.recv(2**16)
+            except OSError as error:
+                if not (isinstance(error, ConnectionResetError) or self._end.fileno() < 0):
+                    raise
             if not received:
                 raise EOFError
             self._unread += received
@@ -62,7 +65,10 @@ class Channel:
 
 
 def _is_ready(end: socket.socket, seconds: float | None) -> bool:
-    """Whether there is something to read; `select` would refuse a descriptor beyond 1,023."""
+    """Whether there is something to read, or the end is closed; `select` would refuse a descriptor beyond 1,023."""
+    descriptor = end.fileno()
+    if descriptor < 0:
+        return True
     waiting = select.poll()
-    waiting.register(end, select.POLLIN)
+    waiting.register(descriptor, select.POLLIN)
     return bool(waiting.poll(None if seconds is None else seconds * 1000))
