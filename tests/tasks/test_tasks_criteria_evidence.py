@@ -6,15 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from transformers import AutoTokenizer
 
+from tunery.data.batches import Collator, EncodedDataset
 from tunery.data.encode import Encoded
 from tunery.data.evidence import Span, make_evidence
 from tunery.data.examples import Example
 from tunery.data.row_table import RowTable, objects_of
 from tunery.errors import DataError, ModelError
+from tunery.model.heads.heads import make_heads
 from tunery.schema.config.data import Data
 from tunery.schema.config.task import CriteriaEvidenceTask, Criterion, EvidenceDecision
+from tunery.schema.reading.document import validate
 from tunery.tasks.criteria_evidence import CriteriaEvidence
 
 TEXT = "I slept badly. All is well at work. I am sad, and tired too."
@@ -113,6 +117,30 @@ def test_a_unit_without_tokens_is_not_asked_about() -> None:
     targets = task.targets([BOTH], features)
     assert targets.sequences["evidence"][0].tolist() == [[0, 1], [-100, -100], [1, 0]]
     assert targets.features["labels"].tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize("kind", ["multi_label", "binary_pairs"])
+@pytest.mark.parametrize("head", ["tagging", "start_end_linear", "biaffine", "bio_crf", "sentence_reranker"])
+def test_a_step_of_texts_without_units_has_a_loss(head: str, kind: str, tiny_bert: Path) -> None:
+    task, examples = task_of(input=kind), [row("", labels=("mood",)), row(" \n")]
+    features = task.features(examples, AutoTokenizer.from_pretrained(tiny_bert), max_length=32)
+    rows = EncodedDataset(features, task.targets(examples, features))
+    (batch,) = Collator(0, max_tokens=1000)([rows[0, 0], rows[0, 1]])
+    config = validate(
+        {
+            "task": {"kind": "criteria_evidence", "input": kind},
+            "data": {"train": "train.jsonl", "evidence": "evidence"},
+            "model": {"head": {"kind": "linear"}, "evidence_head": {"kind": head}},
+        }
+    )
+    heads = make_heads(config.model, task.outputs, width=8)
+    assert heads is not None
+    outputs = heads["criteria"]((torch.randn(*batch.inputs["input_ids"].shape, 8),), batch.inputs)
+    objective = task.objective(config, task.truth(examples))
+    loss = objective.share(outputs, batch.targets, units=objective.units(batch.targets))
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [parameter.grad for parameter in heads.parameters() if parameter.grad is not None]
+    assert loss.isfinite() and gradients and all(gradient.isfinite().all() for gradient in gradients)
 
 
 def test_metrics_count_words_whatever_the_units_are() -> None:

@@ -181,6 +181,8 @@ class CriteriaEvidence(Task):
             part, has = np.where(has_tokens, codes[row][first:last], np.int8(UNKNOWN)), numbers[row] > 0
             if not self._spec.exclusive:
                 has = has & ((part == EVIDENCE).any(axis=0) | ~(codes[row] == EVIDENCE).any(axis=0))
+            if not len(part):  # heads answer about one unit at least
+                part = np.full((1, len(has)), UNKNOWN, dtype=np.int8)
             if features.questions is not None:
                 question = features.questions[feature]
                 part, has = part[:, question : question + 1], has[question : question + 1]
@@ -570,7 +572,7 @@ class CriteriaEvidence(Task):
 
     def _spans(self, label: int, scores: Floats, marked: Bools, bounds: Bounds, text: str) -> Iterator[EvidenceSpan]:
         for begin, end in runs(marked, bounds, merge=self.settings["unit"] == "token"):
-            inside = (bounds[:, 0] >= begin) & (bounds[:, 1] <= end)
+            inside = slice(np.searchsorted(bounds[:, 0], begin), np.searchsorted(bounds[:, 1], end, side="right"))
             yield EvidenceSpan(
                 label=self.labels[label], start=begin, end=end, text=text[begin:end], score=float(scores[inside].max())
             )
