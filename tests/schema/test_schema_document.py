@@ -128,6 +128,20 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
         },
         "task.loss.name: 'ce' compares labels with each other",
     ),
+    (
+        {
+            "task": {"kind": "criteria_evidence", "criteria": [{"label": "A", "description": d} for d in "xy"]},
+            "data": {"train": "a", "evidence": "b"},
+        },
+        "task.criteria: a label has one description, but 'A' has 2",
+    ),
+    (
+        {
+            "task": {"kind": "criteria_evidence", "criteria": [{"label": "A", "description": " "}]},
+            "data": {"train": "a", "evidence": "b"},
+        },
+        "task.criteria: a description says what a label means, but that of 'A' is empty",
+    ),
     # shapes
     ({"task": {}}, "task.kind: required; choose from: classification, criteria_evidence, multilabel"),
     (

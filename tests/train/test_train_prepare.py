@@ -1,11 +1,12 @@
 """Data that is prepared once for all runs that can share it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tiny_runs import config, write_rows
+from tiny_runs import config, write_evidence_rows, write_rows
 from tunery.errors import DataError
 from tunery.schema import RunConfig
 from tunery.train.setup.prepare import examine, prepare
@@ -71,3 +72,14 @@ def test_a_metric_that_cannot_exist_on_a_split_is_said_before_training(
     with pytest.raises(DataError, match=r"pr_auc needs .* another train.early_stopping.metric"):
         prepare(watched)
     assert not [finding for finding in examine(run(tiny_bert, data)).findings if finding.code == "undefined_metric"]
+
+
+@pytest.mark.parametrize("metric", ["joint", "evidence_hit_at_1"])
+def test_a_metric_of_evidence_needs_evidence(tiny_bert: Path, tmp_path: Path, metric: str) -> None:
+    files = write_evidence_rows(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "validation.jsonl").read_text().splitlines()]
+    unmarked = "".join(json.dumps({**row, "evidence": []}) + "\n" for row in rows)
+    (tmp_path / "validation.jsonl").write_text(unmarked)
+    area = run(tiny_bert, files, task={"kind": "criteria_evidence"}, search={"objective": metric})
+    with pytest.raises(DataError, match=f"{metric} needs evidence in rows of validation, but none has any; choose"):
+        prepare(area)

@@ -67,7 +67,7 @@ def spans_of(cell: Any, text: str, *, label: str | None) -> list[Span]:
     except BadCell:
         items = None
     if items is None:
-        raise BadCell(f"{rule}, but got {_shown(cell)}")
+        raise BadCell(f"{rule}, but got {_shown(cell)}; correct it, or leave it empty where there is no evidence")
     if items and _whole(items[0]) is not None and all(_whole(item) is not None for item in items):
         items = _runs([int(item) for item in items])
     return [_span(item, text, label=label, rule=rule) for item in items]
@@ -96,8 +96,8 @@ def evidence_reader(data: Data, *, exclusive: bool) -> RowReader:
         elif other := next((span for span in spans if span.label not in labels), None):
             has = did_you_mean(other.label, labels) if labels else "it has none"
             raise BadCell(
-                f"column {data.evidence!r} must hold evidence of labels that the row has, but got "
-                f"{_shown(list(other))}; {has}. Give the row this label, or remove the span"
+                f"column {data.evidence!r} must hold evidence of labels that the row has ({has}), but got "
+                f"{_shown(list(other))}; correct it, give the row this label, or remove the span"
             )
         return _without(Annotation(labels, make_evidence(spans, rejected)), data.ignore_labels, exclusive=exclusive)
 

@@ -55,7 +55,8 @@ def label_of(cell: Any) -> str | None:
     """The only label of a row; a string that is a list of several, as JSON, Python or numpy writes it, is refused."""
     listed = _listed(cell.strip(), strict=False) if isinstance(cell, str) else _items(cell)
     if listed is not None:
-        raise BadCell(f"must hold one value, but got a list: {_short(cell)}; several labels: task.kind=multilabel")
+        several = "task.kind=multilabel, or task.exclusive=false with data.labels"
+        raise BadCell(f"must hold one value, but got a list: {_short(cell)}; several labels: {several}")
     return name_of(cell)
 
 

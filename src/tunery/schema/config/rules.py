@@ -323,6 +323,19 @@ def _loss_fits_the_labels(task: Task) -> Iterator[Problem]:
             yield Problem("task.loss.name", message + "task.exclusive=true")
 
 
+def _a_label_is_described_once(task: Task) -> Iterator[Problem]:
+    if isinstance(task, CriteriaEvidenceTask):
+        labels = [criterion.label for criterion in task.criteria]
+        if repeated := next((label for label in labels if labels.count(label) > 1), None):
+            message = f"a label has one description, but {repeated!r} has {labels.count(repeated)}; keep one of them"
+            yield Problem("task.criteria", message)
+        if blank := next((criterion.label for criterion in task.criteria if not criterion.description.strip()), None):
+            message = (
+                f"a description says what a label means, but that of {blank!r} is empty; write it, or remove this "
+            )
+            yield Problem("task.criteria", message + "criterion: its name describes it then")
+
+
 def _annotations_are_joined_by_id(data: Data) -> Iterator[Problem]:
     if data.annotations is None:
         return
@@ -368,6 +381,7 @@ RULES: tuple[Rule, ...] = (
     _a_column_of_splits_is_of_one_file,
     _loss_fits_the_labels,
     _evidence_is_read_by_the_task,
+    _a_label_is_described_once,
     _annotations_are_joined_by_id,
 )
 

@@ -146,12 +146,15 @@ def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Findin
         for metric in dict.fromkeys(metrics):
             if scored[metric] is None:
                 key = "search.objective" if metric == config.objective else "train.early_stopping.metric"
+                of_evidence = metric == "joint" or metric.startswith("evidence_")
+                needs = f"evidence in rows of {name}, but none has any"
+                if not of_evidence:
+                    needs = f"a label that some rows of {name} have and others have not, but there is none"
                 yield Finding(
                     level="fatal" if name == "validation" else "warning",
                     code="undefined_metric",
                     split=name,
-                    message=f"{metric} needs a label that some rows of {name} have and others have not, but there is "
-                    f"none; choose another {key}, or other rows for {name}",
+                    message=f"{metric} needs {needs}; choose another {key}, or other rows for {name}",
                 )
 
 
