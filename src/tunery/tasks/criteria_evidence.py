@@ -151,10 +151,10 @@ class CriteriaEvidence(Task):
         taken = max((len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in questions), default=0)
         room = max_length - taken - tokenizer.num_special_tokens_to_add(pair=bool(questions))
         if room < overlap + _LEAST_TEXT and (questions or self._spec.stride is not None):
+            beside = f" and of the longest description ({taken})" if questions else ""
             raise ModelError(
                 f"a window must hold {_LEAST_TEXT} tokens of text beside those of the one before it (task.stride "
-                f"{overlap}) and of the longest description ({taken}), but `model.max_length` is {max_length}; raise "
-                "it, or lower task.stride"
+                f"{overlap}){beside}, but `model.max_length` is {max_length}; raise it, or lower task.stride"
             )
         return encode_windows(
             examples,
