@@ -7,16 +7,14 @@ other.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from tunery.data.checks.check import Check
 from tunery.data.checks.evidence_checks import EVIDENCE_CHECKS, QUICK_EVIDENCE_CHECKS
 from tunery.data.evidence import evidence_reader
-from tunery.data.evidence_metrics import InstanceStatistics, averaged, covered, instance_statistics, runs
+from tunery.data.evidence_metrics import averaged, covered, runs
 from tunery.data.examples import Example, RowReader
 from tunery.data.metrics import (
     Bools,
@@ -42,12 +40,14 @@ from tunery.schema.config.data import Data
 from tunery.schema.config.task import CriteriaEvidenceTask, CriteriaOutput, Outputs
 from tunery.schema.results.prediction import EvidenceSpan, Prediction
 from tunery.tasks.classification import Classification
-from tunery.tasks.evidence_thresholds import Instance, Thresholds, marked_units, tuned_evidence, untuned
-from tunery.tasks.labels import LabelTask
+from tunery.tasks.evidence_instances import Decision, Instances, Pair, unit_probabilities
+from tunery.tasks.evidence_thresholds import Thresholds, marked_units, tuned_evidence, untuned
+from tunery.tasks.labels import LabelTask, indicators
 from tunery.tasks.multilabel import Multilabel
 from tunery.tasks.task import FollowUp, State, Task
 from tunery.tasks.thresholds import FOLDS, UNTUNED, fold_of_rows, threshold_groups, tuned_thresholds
 from tunery.tasks.unit_codes import EVIDENCE, UNKNOWN, codes_of, evidence_of, marked_share
+from tunery.tasks.windows import joined, reduced, units_of, units_within
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
     from tunery.data.encode import Encoded
     from tunery.optim.objective import Objective
 
-_NEVER: Final = -30.0
-"""Logit of a unit that no token is of."""
 _SPARSE: Final = 0.2
 """Share of the words of texts with evidence below which `annotation: auto` is `partial`."""
 _LEAST_TEXT: Final = 16
@@ -66,23 +64,6 @@ _MOST_ASKED_AGAIN: Final = 500
 """Rows that are asked about without their evidence and without anything else."""
 _INSTEAD: Final = 3
 """Labels that are recorded of those given in place of one."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """From when on something is given, for each row."""
-
-    labels: Bools
-    """(rows, labels)"""
-    evidence: Sequence[Thresholds]
-    """Of each row."""
-
-
-class Pair(NamedTuple):
-    """A text and one of its labels: an instance of the metrics of evidence."""
-
-    row: int
-    label: int
 
 
 class CriteriaEvidence(Task):
@@ -169,14 +150,14 @@ class CriteriaEvidence(Task):
         """Of each window: the labels whose evidence it has, or that its row has without evidence; and its units."""
         from tunery.data.batches import Targets
 
-        numbers = self._numbers(examples)
+        numbers = indicators(examples, self.labels)
         codes = [
             codes_of(example, units, self.labels, is_partial=self._is_partial)
-            for example, units in zip(examples, _units_of(features), strict=True)
+            for example, units in zip(examples, units_of(features), strict=True)
         ]
         labels, evidence = [], []
-        for feature, (row, ids) in enumerate(zip(features.rows, _unit_ids_of(features), strict=True)):
-            first, last = _ends(ids)
+        for feature, (row, ids) in enumerate(zip(features.rows, features.unit_ids or (), strict=True)):
+            first, last = units_within(ids)
             has_tokens = np.isin(np.arange(first, last), ids)[:, None]  # what the model does not see is not asked about
             part, has = np.where(has_tokens, codes[row][first:last], np.int8(UNKNOWN)), numbers[row] > 0
             if not self._spec.exclusive:
@@ -199,7 +180,7 @@ class CriteriaEvidence(Task):
         columns: dict[str, list[Array]] = {
             name: [] for name in ("bounds", "unit", "sentence", "gold", "spans", "codes")
         }
-        numbers, position = self._numbers(examples), {label: index for index, label in enumerate(self.labels)}
+        numbers, position = indicators(examples, self.labels), {label: index for index, label in enumerate(self.labels)}
         for example in examples:
             bounds, units = words(example.text), self._unit(example.text)
             spans = np.array(
@@ -246,41 +227,12 @@ class CriteriaEvidence(Task):
 
     def reduce(self, outputs: "Mapping[str, Tensor]", inputs: "Mapping[str, Tensor]") -> Mapping[str, Sequence[Array]]:
         """Of each window the logits, those of its units, the number of the first, and how many tokens each has."""
-        logits, units = outputs["labels"].cpu().numpy(), outputs["units"].cpu().numpy()
-        columns: dict[str, list[Array]] = {"logits": [*logits], "units": [], "first": [], "tokens": []}
-        for ids, scores in zip(inputs["unit_ids"].cpu().numpy(), units, strict=True):
-            first, last = _ends(ids)
-            columns["first"].append(np.int64(first))  # type: ignore[arg-type]
-            columns["tokens"].append(np.bincount(ids[ids >= 0] - first, minlength=last - first))
-            columns["units"].append(scores[: last - first])
-        return columns
+        arrays = (outputs["labels"], outputs["units"], inputs["unit_ids"])
+        return reduced(*(tensor.cpu().numpy() for tensor in arrays))
 
     def of_rows(self, answers: Mapping[str, Sequence[Array]], features: "Encoded") -> RowTable:
         """Windows -> rows."""
-        bounds, labels = _units_of(features), len(self.labels)
-        logits = np.full((len(bounds), labels), 0.0 if self._spec.exclusive else -np.inf, dtype=np.float64)
-        windows = np.zeros((len(bounds), labels))
-        sums = [np.zeros((len(units), labels)) for units in bounds]
-        tokens = [np.zeros((len(units), labels)) for units in bounds]
-        for feature, row in enumerate(features.rows):
-            column = slice(None) if features.questions is None else features.questions[feature] + np.arange(1)
-            given = answers["logits"][feature].astype(np.float64)
-            here = logits[row, column]
-            logits[row, column] = here + given if self._spec.exclusive else np.maximum(here, given)
-            windows[row, column] += 1
-            first, count = int(answers["first"][feature]), answers["tokens"][feature][:, None]
-            part = slice(first, first + len(count))
-            sums[row][part, column] += count * answers["units"][feature]
-            tokens[row][part, column] += count
-        if self._spec.exclusive:
-            logits /= windows
-        units = [
-            np.where(count > 0, total / np.maximum(count, 1), _NEVER).astype(np.float32)
-            for total, count in zip(sums, tokens, strict=True)
-        ]
-        return RowTable(
-            {"logits": logits.astype(np.float32), "units": objects_of(units), "bounds": objects_of([*bounds])}
-        )
+        return joined(answers, features, labels=len(self.labels), exclusive=self._spec.exclusive)
 
     def untrained(self, truth: RowTable) -> RowTable:
         """All logits are 0."""
@@ -305,15 +257,7 @@ class CriteriaEvidence(Task):
         F1 of what is given then."""
         thresholds = self._tuned_thresholds(answers, truth)
         given = self._given(answers, thresholds)
-        instances = [
-            Instance(
-                probabilities=self._of_units(answers, row, label),
-                unit=truth["unit"][row],
-                gold=self._gold_of(truth, row, label),
-                is_given=bool(given[row, label]),
-            )
-            for row, label in self._pairs(truth, given)
-        ]
+        instances = Instances(truth, self._spec.exclusive).to_tune(answers, given)
         return {"thresholds": thresholds.tolist(), **tuned_evidence(instances, self._spec.evidence)._asdict()}
 
     def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
@@ -353,7 +297,7 @@ class CriteriaEvidence(Task):
             sure = np.where(given[row], probabilities[row], 1 - probabilities[row]).min()
             evidence: list[EvidenceSpan] = []
             for label in np.flatnonzero(given[row]).tolist():
-                scores = self._of_units(answers, row, label)
+                scores = unit_probabilities(answers, Pair(row, label))
                 marked = marked_units(scores, of_evidence)
                 evidence += self._spans(label, scores, marked, answers["bounds"][row], example.text)
             predictions.append(
@@ -426,16 +370,6 @@ class CriteriaEvidence(Task):
     def _is_partial(self) -> bool:
         return self.settings["annotation"] == "partial"
 
-    def _numbers(self, examples: Sequence[Example]) -> npt.NDArray[np.float32]:
-        position = {label: index for index, label in enumerate(self.labels)}
-        result = np.zeros((len(examples), len(self.labels)), dtype=np.float32)
-        for row, example in enumerate(examples):
-            for label in example.labels:
-                if label not in position:
-                    raise DataError(f"label {label!r} is unknown to the model; {did_you_mean(label, position)}")
-                result[row, position[label]] = 1.0
-        return result
-
     def _covered(self, bounds: Bounds, spans: Ints) -> Bools:
         """Which words or units are evidence, (units, labels)."""
         result = np.zeros((len(bounds), len(self.labels)), dtype=np.bool_)
@@ -474,22 +408,6 @@ class CriteriaEvidence(Task):
         own, shared = threshold_groups(is_true.sum(axis=0))
         return tuned_thresholds(probabilities, is_true, own=own, shared=shared)
 
-    def _pairs(self, truth: RowTable, given: Bools) -> list[Pair]:
-        """The instances that have evidence or may get some."""
-        has_evidence = np.array([gold.any(axis=0) for gold in truth["gold"]]).reshape(given.shape)
-        if self._spec.exclusive:  # a row is an instance, with the label that is given
-            return [Pair(row, int(label)) for row, label in enumerate(given.argmax(axis=1))]
-        return [Pair(int(row), int(label)) for row, label in np.argwhere(has_evidence | given)]
-
-    def _of_units(self, answers: RowTable, row: int, label: int) -> Floats:
-        """How likely each unit is evidence, (units,)."""
-        return sigmoid(finite(answers["units"][row][:, label]))
-
-    def _gold_of(self, truth: RowTable, row: int, label: int) -> Bools:
-        """Which words are evidence, of the label or of whichever label the row has, (words,)."""
-        gold: Bools = truth["gold"][row]
-        return gold[:, label] if not self._spec.exclusive else np.logical_or.reduce(gold, axis=1, dtype=np.bool_)
-
     def _metrics(self, answers: RowTable, truth: RowTable, decision: Decision, thresholds: Floats) -> dict[str, Any]:
         is_true = truth["labels"] > 0
         given = decision.labels
@@ -498,23 +416,18 @@ class CriteriaEvidence(Task):
         odds = one_against_rest(logits) if self._spec.exclusive else logits
         each = [areas(odds[:, k], is_true[:, k]) for k in range(len(self.labels))]
         counted = (counts.given + counts.actual > 0) if self._spec.exclusive else np.ones(len(self.labels), np.bool_)
-        pairs = self._pairs(truth, given)
-        instances = self._instances(answers, truth, decision, pairs)
-        evidence = averaged(instances)
-        detail = counts.per_label(self.labels)
-        label_of = np.array([pair.label for pair in pairs], dtype=np.int64)
-        if self._spec.exclusive:
-            label_of = truth["labels"].argmax(axis=1)
+        instances = Instances(truth, self._spec.exclusive)
+        pairs = instances.pairs(given)
+        statistics, label_of = instances.statistics(answers, decision, pairs), instances.labels_of(pairs)
+        evidence, detail = averaged(statistics), counts.per_label(self.labels)
         for index, (label, pair) in enumerate(zip(self.labels, each, strict=True)):
             roc, precision = pair or (None, None)
-            own = averaged(instances.take(np.flatnonzero(label_of[: len(pairs)] == index)))
+            own = averaged(statistics.take(np.flatnonzero(label_of == index)))
             detail[label].update(
                 roc_auc=roc,
                 pr_auc=precision,
                 threshold=float(thresholds[index]),
-                evidence_auprc=own["evidence_auprc"],
-                evidence_token_f1=own["evidence_token_f1"],
-                evidence_hit_at_1=own["evidence_hit_at_1"],
+                **{name: own[name] for name in ("evidence_auprc", "evidence_token_f1", "evidence_hit_at_1")},
             )
         averages = counts.averages(counted)
         auprc = evidence["evidence_auprc"]
@@ -543,55 +456,12 @@ class CriteriaEvidence(Task):
             if row.any()
         }
 
-    def _instances(
-        self, answers: RowTable, truth: RowTable, decision: Decision, pairs: Sequence[Pair]
-    ) -> InstanceStatistics:
-        """Those of `pairs`, then the texts and labels that neither have evidence nor get any."""
-        gold, marked, scores = [], [], []
-        for row, label in pairs:
-            probabilities, unit = self._of_units(answers, row, label), truth["unit"][row]
-            marks = marked_units(probabilities, decision.evidence[row]) & decision.labels[row, label]
-            gold.append(self._gold_of(truth, row, label))
-            marked.append(marks[unit])
-            scores.append(probabilities[unit])
-        statistics = instance_statistics(
-            gold,
-            marked,
-            scores,
-            [truth["bounds"][row] for row, _ in pairs],
-            [truth["sentence"][row] for row, _ in pairs],
-            [self._span_bounds(truth, row, label) for row, label in pairs],
-            merge=True,
-        )
-        rest = 0 if self._spec.exclusive else truth["labels"].size - len(pairs)
-        return statistics.with_empty(rest)
-
-    def _span_bounds(self, truth: RowTable, row: int, label: int) -> Bounds:
-        spans: Ints = truth["spans"][row]
-        return spans[:, :2] if self._spec.exclusive else spans[spans[:, 2] == label, :2]
-
     def _spans(self, label: int, scores: Floats, marked: Bools, bounds: Bounds, text: str) -> Iterator[EvidenceSpan]:
         for begin, end in runs(marked, bounds, merge=self.settings["unit"] == "token"):
             inside = slice(np.searchsorted(bounds[:, 0], begin), np.searchsorted(bounds[:, 1], end, side="right"))
             yield EvidenceSpan(
                 label=self.labels[label], start=begin, end=end, text=text[begin:end], score=float(scores[inside].max())
             )
-
-
-def _ends(ids: npt.NDArray[Any]) -> tuple[int, int]:
-    """The first unit of a window, and the one behind its last."""
-    own = ids[ids >= 0]
-    return (int(own.min()), int(own.max()) + 1) if len(own) else (0, 0)
-
-
-def _units_of(features: "Encoded") -> Sequence[Bounds]:
-    assert features.units is not None
-    return features.units
-
-
-def _unit_ids_of(features: "Encoded") -> Sequence[npt.NDArray[np.int32]]:
-    assert features.unit_ids is not None
-    return features.unit_ids
 
 
 def _number_of(bounds: Bounds, units: Bounds) -> Ints:

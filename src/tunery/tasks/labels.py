@@ -11,6 +11,7 @@ from tunery.data.checks.check import Check
 from tunery.data.checks.label_checks import QUICK_CHECKS
 from tunery.data.examples import Example
 from tunery.data.row_table import Array, RowTable
+from tunery.errors import DataError, did_you_mean
 from tunery.schema import RunConfig
 from tunery.schema.config.task import LabelOutput, Outputs
 from tunery.tasks.task import State, Task
@@ -23,6 +24,18 @@ if TYPE_CHECKING:
     from tunery.optim.objective import Objective
 
 Numbers = npt.NDArray[Any]
+
+
+def indicators(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDArray[np.float32]:
+    """1 where a row has a label, else 0: (rows, labels). Raises `DataError` for a label that is not among them."""
+    position = {label: index for index, label in enumerate(labels)}
+    result = np.zeros((len(examples), len(labels)), dtype=np.float32)
+    for row, example in enumerate(examples):
+        for label in example.labels:
+            if label not in position:
+                raise DataError(f"label {label!r} is unknown to the model; {did_you_mean(label, position)}")
+            result[row, position[label]] = 1.0
+    return result
 
 
 class LabelTask(Task):

@@ -21,14 +21,14 @@ from tunery.data.metrics import (
 )
 from tunery.data.reading.labels import several_labels
 from tunery.data.row_table import Array, RowTable
-from tunery.errors import DataError, did_you_mean, enumerated
+from tunery.errors import enumerated
 from tunery.schema.config.data import Data
 from tunery.schema.config.task import MultilabelTask
 from tunery.schema.results.finding import Finding
 from tunery.schema.results.prediction import Prediction
 from tunery.schema.results.run import SplitRecord
 from tunery.tasks.combine import SIGMOID, Combiner
-from tunery.tasks.labels import LabelTask, Numbers
+from tunery.tasks.labels import LabelTask, Numbers, indicators
 from tunery.tasks.task import FittedThreshold, State
 from tunery.tasks.thresholds import FEW, FOLDS, UNTUNED, fold_of_rows, threshold_groups, tuned_thresholds
 
@@ -72,14 +72,7 @@ class Multilabel(LabelTask):
         return several_labels(data)
 
     def numbers(self, examples: Sequence[Example]) -> Numbers:
-        position = {label: index for index, label in enumerate(self.labels)}
-        result = np.zeros((len(examples), len(self.labels)), dtype=np.float32)
-        for row, example in enumerate(examples):
-            for label in example.labels:
-                if label not in position:
-                    raise DataError(f"label {label!r} is unknown to the model; {did_you_mean(label, position)}")
-                result[row, position[label]] = 1.0
-        return result
+        return indicators(examples, self.labels)
 
     def fit_state(self, answers: RowTable, truth: RowTable) -> State:
         """One threshold per label with the highest F1; all equal where the config fixes the number.
