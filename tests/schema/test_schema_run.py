@@ -36,6 +36,7 @@ BETWEEN_SECTIONS = (
     "search.objective",
     "search.direction",
     "task.loss.name",
+    "task.criteria",
     "metric",
     "data.revision",
     "data.label",
