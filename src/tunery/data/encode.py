@@ -10,9 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tunery.data.examples import JOINT, Example
 from tunery.data.splitting import text_key
-
-Bounds = npt.NDArray[np.int64]
-"""Begin and end of the units of a text (words, sentences) in characters, ascending and apart: (units, 2)."""
+from tunery.data.units import Bounds
 
 _CHUNK_ROWS: Final = 1000
 _CHUNK_CHARACTERS: Final = 1_000_000

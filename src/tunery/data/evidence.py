@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from tunery.data.examples import Annotation, RowReader
+from tunery.data.examples import Annotation, Example, RowReader
 from tunery.data.reading.cells import BadCell, Unlabelled, is_missing, items_of, name_of, text_of
 from tunery.data.reading.labels import one_label, several_labels
 from tunery.data.reading.source import Row
@@ -35,6 +35,11 @@ class Evidence:
     """What an expert says is no evidence of a label, sorted by start; the row need not have that label."""
     empty: int = 0
     """Spans without characters, which are left out."""
+
+
+def evidence_of(example: Example) -> Evidence:
+    """That of a row; none where it has no annotation."""
+    return Evidence() if example.target is None else example.target
 
 
 def make_evidence(spans: Sequence[Span], rejected: Sequence[Span] = ()) -> Evidence:

@@ -28,7 +28,7 @@ _DISCOUNTS: Final = np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(2, 
 
 
 def sentence_of_units(bounds: Bounds, sentence_bounds: Bounds) -> Ints:
-    """The number of the sentence that each unit begins in, (units,)."""
+    """The number of the sentence that each unit, such as a word, begins in, (units,)."""
     result: Ints = np.searchsorted(sentence_bounds[:, 0], bounds[:, 0], side="right").astype(np.int64) - 1
     return result
 

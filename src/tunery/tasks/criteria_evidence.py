@@ -13,8 +13,8 @@ import numpy as np
 
 from tunery.data.checks.check import Check
 from tunery.data.checks.evidence_checks import EVIDENCE_CHECKS, QUICK_EVIDENCE_CHECKS
-from tunery.data.evidence import evidence_reader
-from tunery.data.evidence_metrics import averaged, covered, runs
+from tunery.data.evidence import evidence_of, evidence_reader
+from tunery.data.evidence_metrics import averaged, covered, runs, sentence_of_units
 from tunery.data.examples import Example, RowReader
 from tunery.data.metrics import (
     Bools,
@@ -46,7 +46,7 @@ from tunery.tasks.labels import LabelTask, indicators
 from tunery.tasks.multilabel import Multilabel
 from tunery.tasks.task import FollowUp, State, Task
 from tunery.tasks.thresholds import FOLDS, UNTUNED, fold_of_rows, threshold_groups, tuned_thresholds
-from tunery.tasks.unit_codes import EVIDENCE, UNKNOWN, codes_of, evidence_of, marked_share
+from tunery.tasks.unit_codes import EVIDENCE, UNKNOWN, codes_of, marked_share
 from tunery.tasks.windows import joined, reduced, units_of, units_within
 
 if TYPE_CHECKING:
@@ -187,8 +187,8 @@ class CriteriaEvidence(Task):
                 [(span.start, span.end, position[span.label]) for span in evidence_of(example).spans], dtype=np.int64
             ).reshape(-1, 3)
             columns["bounds"].append(bounds)
-            columns["unit"].append(_number_of(bounds, units))
-            columns["sentence"].append(_number_of(bounds, sentences(example.text)))
+            columns["unit"].append(sentence_of_units(bounds, units))
+            columns["sentence"].append(sentence_of_units(bounds, sentences(example.text)))
             columns["gold"].append(self._covered(bounds, spans))
             columns["spans"].append(spans)
             columns["codes"].append(codes_of(example, units, self.labels, is_partial=self._is_partial))
@@ -271,8 +271,7 @@ class CriteriaEvidence(Task):
             thresholds, found = self._thresholds(self.fit_state(answers.take(rows), truth.take(rows)))
             of_evidence = [found if is_own else other for is_own, other in zip(own, of_evidence, strict=True)]
             given[own] = self._given(answers.take(own), thresholds)
-        whole, _ = self._thresholds(self.fit_state(answers, truth))
-        return self._metrics(answers, truth, Decision(given, of_evidence), whole)
+        return self._metrics(answers, truth, Decision(given, of_evidence), self._tuned_thresholds(answers, truth))
 
     def losses(self, answers: RowTable, truth: RowTable) -> Array:
         """Cross-entropy of the labels, softmax or the mean of sigmoids, plus the mean over words and labels of that of
@@ -462,11 +461,6 @@ class CriteriaEvidence(Task):
             yield EvidenceSpan(
                 label=self.labels[label], start=begin, end=end, text=text[begin:end], score=float(scores[inside].max())
             )
-
-
-def _number_of(bounds: Bounds, units: Bounds) -> Ints:
-    """The unit that each word begins in, (words,)."""
-    return np.maximum(np.searchsorted(units[:, 0], bounds[:, 0], side="right") - 1, 0)
 
 
 def _unit_bounds(bounds: Bounds, unit: Ints) -> Bounds:

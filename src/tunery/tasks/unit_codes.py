@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tunery.data.evidence import Evidence, Span
+from tunery.data.evidence import Span, evidence_of
 from tunery.data.evidence_metrics import covered
 from tunery.data.examples import Example
 from tunery.data.metrics import Ints
@@ -21,11 +21,6 @@ UNMARKED: Final = -1
 """Nobody marked it in a text with evidence, where not all evidence is marked."""
 UNKNOWN: Final = -100
 """Nothing is known of it."""
-
-
-def evidence_of(example: Example) -> Evidence:
-    """Its evidence; none where it has no annotation."""
-    return example.target or Evidence()
 
 
 def codes_of(example: Example, units: Bounds, labels: Sequence[str], *, is_partial: bool) -> Codes:

@@ -30,7 +30,7 @@ from tunery.data.checks.row_checks import (
     token_counts,
     unknown_tokens,
 )
-from tunery.data.evidence import Evidence, Span
+from tunery.data.evidence import Span, evidence_of
 from tunery.data.examples import Example, Split
 from tunery.data.lengths import UNSPACED
 from tunery.errors import enumerated, shortened
@@ -44,7 +44,7 @@ other rules."""
 def no_evidence(subject: Subject) -> Iterator[Finding]:
     """Training rows without a single span."""
     train = subject.splits.train
-    if train.examples and not any(_of(example).spans for example in train.examples):
+    if train.examples and not any(evidence_of(example).spans for example in train.examples):
         yield Finding(
             level="fatal",
             code="no_evidence",
@@ -67,7 +67,7 @@ def cut_words(subject: Subject) -> Iterator[Finding]:
         split.name: [
             (row, span)
             for row, example in enumerate(split.examples)
-            for span in _of(example).spans
+            for span in evidence_of(example).spans
             if is_cut(example.text, span.start) or is_cut(example.text, span.end)
         ]
         for split in subject.splits
@@ -86,7 +86,9 @@ def cut_words(subject: Subject) -> Iterator[Finding]:
 def empty_spans(subject: Subject) -> Iterator[Finding]:
     """Spans without characters."""
     for split in subject.splits:
-        counts = {row: empty for row, example in enumerate(split.examples, start=1) if (empty := _of(example).empty)}
+        counts = {
+            row: empty for row, example in enumerate(split.examples, start=1) if (empty := evidence_of(example).empty)
+        }
         if counts:
             numbers = f" ({'row' if len(counts) == 1 else 'rows'} {enumerated([*map(str, counts)], NAMED)})"
             yield Finding(
@@ -103,7 +105,9 @@ def empty_spans(subject: Subject) -> Iterator[Finding]:
 def overlapping_spans(subject: Subject) -> Iterator[Finding]:
     """Spans of one label that share characters."""
     overlapping = {
-        split.name: [(row, s) for row, example in enumerate(split.examples) for s in _overlapping(_of(example).spans)]
+        split.name: [
+            (row, s) for row, example in enumerate(split.examples) for s in _overlapping(evidence_of(example).spans)
+        ]
         for split in subject.splits
     }
     yield from _of_spans(
@@ -118,7 +122,7 @@ def overlapping_spans(subject: Subject) -> Iterator[Finding]:
 def labels_without_evidence(subject: Subject) -> Iterator[Finding]:
     """Labels that rows of train have, but never with a span."""
     taught = counts_of(subject.splits.train)
-    marked = {span.label for example in subject.splits.train.examples for span in _of(example).spans}
+    marked = {span.label for example in subject.splits.train.examples for span in evidence_of(example).spans}
     bare = sorted((label for label in taught if label not in marked), key=lambda label: -taught[label])
     if bare and marked:
         shown = enumerated([f"{label!r} {taught[label]:,}" for label in bare], NAMED)
@@ -140,7 +144,8 @@ def rows_without_evidence(subject: Subject) -> Iterator[Finding]:
     for split in subject.splits:
         given = sum(len(example.labels) for example in split.examples)
         bare = sum(
-            len(set(example.labels).difference(span.label for span in _of(example).spans)) for example in split.examples
+            len(set(example.labels).difference(span.label for span in evidence_of(example).spans))
+            for example in split.examples
         )
         if bare:
             shares.append(f"{split.name} {bare:,} of {given:,} ({percent(bare, given)})")
@@ -159,7 +164,7 @@ def marked_share(subject: Subject) -> Iterator[Finding]:
     shares = {split.name: share for split in subject.splits if (share := share_marked(split.examples)) is not None}
     if not shares:
         return
-    counts = [sum(len(_of(example).spans) for example in split.examples) for split in subject.splits]
+    counts = [sum(len(evidence_of(example).spans) for example in split.examples) for split in subject.splits]
     spans = ", ".join(f"{split.name} {count:,}" for split, count in zip(subject.splits, counts, strict=True))
     uneven = [name for name, share in shares.items() if share >= UNEVEN * shares.get("train", 1)]
     advice = (
@@ -182,8 +187,8 @@ def rejected_evidence(subject: Subject) -> Iterator[Finding]:
     shares = []
     total = 0
     for split in subject.splits:
-        rejected = sum(len(_of(example).rejected) for example in split.examples)
-        kept = sum(len(_of(example).spans) for example in split.examples)
+        rejected = sum(len(evidence_of(example).rejected) for example in split.examples)
+        kept = sum(len(evidence_of(example).spans) for example in split.examples)
         if rejected:
             shares.append(f"{split.name} {rejected:,} ({percent(rejected, rejected + kept)})")
             total += rejected
@@ -206,7 +211,9 @@ def evidence_beyond_window(subject: Subject) -> Iterator[Finding]:
         if reach is None:
             continue
         sample = subject.sample.get(split.name, split.examples)
-        ends = [(span.start, end) for example, end in zip(sample, reach, strict=True) for span in _of(example).spans]
+        ends = [
+            (span.start, end) for example, end in zip(sample, reach, strict=True) for span in evidence_of(example).spans
+        ]
         if beyond := sum(start >= end for start, end in ends):
             shares.append(f"{split.name} {percent(beyond, len(ends))}")
             beyond_all += beyond
@@ -224,7 +231,7 @@ def share_marked(examples: Sequence[Example]) -> float | None:
     """The share of the characters that are evidence of some label, of rows that have evidence; None where none has."""
     marked = characters = 0
     for example in examples:
-        if spans := _of(example).spans:
+        if spans := evidence_of(example).spans:
             characters += len(example.text)
             reached = 0
             for start, end, _ in spans:
@@ -243,10 +250,6 @@ def is_cut(text: str, place: int) -> bool:
     return (before + after).isalnum() and not UNSPACED.search(before + after)
 
 
-def _of(example: Example) -> Evidence:
-    return Evidence() if example.target is None else example.target
-
-
 def _overlapping(spans: Sequence[Span]) -> Iterator[Span]:
     """Those that share characters with an earlier one of their label; spans are sorted."""
     reached: dict[str, int] = {}
@@ -263,7 +266,7 @@ def _of_spans(
     shares, shown = [], []
     for split in subject.splits:
         if some := spans[split.name]:
-            count = sum(len(_of(example).spans) for example in split.examples)
+            count = sum(len(evidence_of(example).spans) for example in split.examples)
             shares.append(f"{split.name} {len(some):,} ({percent(len(some), count)})")
             shown += [_shown(split, subject, row, span) for row, span in some[:SHOWN]]
     if shares:
