@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tunery.schema.config.data import Documents
+
 JOINT: Final = "\x1e"
 """Between the texts of several columns that are one text for the model. It counts as white space wherever texts are
 compared, counted or quoted; `encode` puts the separator of the tokenizer there."""
@@ -17,6 +19,8 @@ class Annotation:
     """Names of its labels."""
     target: Any = None
     """What else its task learns, as JSON has it or as a dataclass; the task alone reads it."""
+    text: str | None = None
+    """Its text, where the column of texts is not read."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,10 @@ class RowReader:
     """Pairs of config key and column, for every column that must be there."""
     read: Callable[[dict[str, Any]], Annotation]
     """Raises `BadCell`."""
+    has_text: bool = False
+    """Whether the annotation has the text, so that the column of texts is not read."""
+    documents: Documents | None = None
+    """What is one text in a file of plain text; None: such a file is a table, or a text in each line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,16 @@ from tunery.data.reading.columns import examples_of
 from tunery.data.reading.load import read_file, read_hub_rows
 from tunery.data.reading.source import Row
 from tunery.data.reading.split_files import split_named
-from tunery.data.splitting import Stratum, split_off
+from tunery.data.splitting import Stratum, cut_off, split_off
 from tunery.errors import DataError, enumerated
-from tunery.schema.config.data import Data
+from tunery.schema.config.data import Data, Documents
 
 SPLIT_NAMES: Final = ("train", "validation", "test")
 _SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Sizes of a split that are advised where a smaller one leaves it empty."""
 _SHOWN = 5
-_ROWS: Final = 1000
-"""Rows that are added to a digest at once."""
+_ROWS, _CHARACTERS = 1000, 1_000_000
+"""Rows, and characters of a text, that are added to a digest at once."""
 
 Examples = tuple[Example, ...]
 
@@ -46,7 +46,8 @@ def load_splits(
     """Read the named splits and split the missing ones off from train. The same arguments and files give the same.
 
     Where `data.split` names a column, it says which rows of the training file are of which split. Splitting off is
-    stratified and grouped by `data.group`, or by equal texts where there is no group.
+    stratified and grouped by `data.group`, or by equal texts where there is no group. Of texts without labels that are
+    too few for that, the end becomes the missing splits (`cut_off`).
 
     Args:
         reader: of the rows' annotations.
@@ -61,7 +62,7 @@ def load_splits(
     sources: dict[str, str] = {}
     examples: dict[str, Examples] = {}
     notes: list[str] = []
-    tables = _read(data) if tables is None else tables
+    tables = _read(data, reader.documents) if tables is None else tables
     annotated = None if data.annotations is None else AnnotatedSentences.read(data)
     if annotated is not None:
         tables = (t._replace(rows=annotated.join(t.rows, data, source=t.source)) for t in tables)
@@ -73,7 +74,14 @@ def load_splits(
         _refuse_ids_of_several_texts(examples)
     notes += [] if annotated is None else annotated.notes()
     shares = {name: getattr(data, f"{name}_size") for name in SPLIT_NAMES if name not in examples}
-    if shares:
+    if shares and reader.documents and data.group is None and min(shares.values()) * len(examples["train"]) < 1:
+        notes.append(
+            f"train: too few texts ({len(examples['train'])}) to split whole ones off, so that their end is split off"
+        )
+        examples |= _cut_off(examples["train"], shares)
+        for name, share in shares.items():
+            sources[name] = f"split off from train ({100 * share:g} % of its characters, at its end)"
+    elif shares:
         examples |= _split_off(examples["train"], shares, stratum=stratum, seed=seed)
         grouped = f"grouped by {data.group}, " if data.group else ""
         for name, share in shares.items():
@@ -86,7 +94,7 @@ def load_splits(
     return Splits(train=train, validation=validation, test=test, notes=(*notes, *unseen))
 
 
-def _read(data: Data) -> Iterator[NamedRows]:
+def _read(data: Data, documents: Documents | None) -> Iterator[NamedRows]:
     """File by file; none is held here."""
     for name in SPLIT_NAMES:
         if (named := getattr(data, name)) is None:
@@ -95,7 +103,8 @@ def _read(data: Data) -> Iterator[NamedRows]:
             source = f"{data.dataset}@{data.revision}:{named}"
             yield NamedRows(name, source, read_hub_rows(data.dataset, revision=data.revision, split=named))
         else:
-            yield NamedRows(name, named, *read_file(Path(named), columns=data.columns, encoding=data.encoding))
+            table = read_file(Path(named), columns=data.columns, encoding=data.encoding, documents=documents)
+            yield NamedRows(name, named, *table)
 
 
 class _Examples(NamedTuple):
@@ -175,6 +184,17 @@ def _split_off(train: Examples, shares: Mapping[str, float], *, stratum: Stratum
     return {name: tuple(train[row] for row in numbers) for name, numbers in rows.items()}
 
 
+def _cut_off(train: Examples, shares: Mapping[str, float]) -> dict[str, Examples]:
+    splits = cut_off(train, shares)
+    if empty := [name for name, examples in splits.items() if not examples]:
+        raise DataError(
+            f"{empty[0]} cannot be split off from the texts of train, which have "
+            f"{sum(len(example.text) for example in train):,} characters: nothing would be left of it; name a file as "
+            f"data.{empty[0]}"
+        )
+    return {name: tuple(examples) for name, examples in splits.items()}
+
+
 def _without_unseen_labels(splits: Mapping[str, Examples], *, allowed: bool) -> tuple[dict[str, Examples], list[str]]:
     """The splits without rows that have labels which train lacks, and a note of how many those were."""
     trained = {label for example in splits["train"] for label in example.labels}
@@ -214,7 +234,14 @@ def _digest(examples: Examples) -> str:
                 "null" if cell is None else text(cell) for cell in (example.text_pair, example.id, example.group)
             )
             target = "" if example.target is None else f", {json.dumps(example.target, default=_fields)}"
-            lines.append(f"[{text(example.text)}, {pair}, {labels}, {name}, {group}{target}]\n")
+            rest = f", {pair}, {labels}, {name}, {group}{target}]\n"
+            if len(example.text) <= _CHARACTERS:
+                lines.append(f"[{text(example.text)}{rest}")
+                continue
+            digest.update(f'{"".join(lines)}["'.encode())
+            for begin in range(0, len(example.text), _CHARACTERS):
+                digest.update(text(example.text[begin : begin + _CHARACTERS])[1:-1].encode())
+            lines = [f'"{rest}']
         digest.update("".join(lines).encode())
     return digest.hexdigest()
 

@@ -3,13 +3,18 @@
 Rows that belong together (one group, or the same text) stay together, every label keeps some training rows, and each
 label gives its share. Strata are the rarest label of a row, as in Sechidis et al. 2011; what one stratum cannot give
 exactly, the next one makes up for, so that the total is right.
+
+Where there are too few texts to be split off whole, and they teach nothing but their tokens, a split is a part of them.
 """
 
 import hashlib
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import accumulate, pairwise
+from typing import Final
 
 import numpy as np
 
@@ -17,6 +22,11 @@ from tunery.data.examples import Example
 from tunery.data.rng import row_generator
 
 Stratum = Callable[[Example], frozenset[str]]
+
+_BREAKS: Final = tuple(re.compile(form) for form in (r"\n[^\S\n]*\n\s*", r"\n\s*", r"\s+"))
+"""Where texts are cut: between paragraphs, else between lines, else between words."""
+_FARTHEST: Final = 100_000
+"""Characters from the wanted place in which such a break is looked for at most."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -127,3 +137,50 @@ def _strata(pool: Sequence[_Unit], frequency: Mapping[str, int]) -> list[list[_U
             rarest[unit.labels] = min(unit.labels, key=lambda label: (frequency[label], label), default="")
         strata[rarest[unit.labels]].append(unit)
     return [strata[key] for key in sorted(strata, key=lambda key: (len(strata[key]), key))]
+
+
+def cut_off(examples: Sequence[Example], shares: Mapping[str, float]) -> dict[str, list[Example]]:
+    """The texts of each split, and of `train`, where splits are the end of all texts in their order: the last split is
+    the last part. A text at such a place is cut between two paragraphs, lines or words, what is nearest.
+
+    Args:
+        shares: split name -> wanted share of all characters, between 0 and 1.
+    """
+    total = sum(len(example.text) for example in examples)
+    farthest = min(int(total * min(shares.values())) // 4, _FARTHEST)
+    kept = 1 - sum(shares.values())
+    wanted = [round(total * share) for share in accumulate([kept, *shares.values()])][:-1]
+    ends = [*_near_breaks(examples, wanted, farthest), total]
+    pieces: dict[str, list[Example]] = {}
+    for name, (begin, end) in zip(("train", *shares), pairwise([0, *ends]), strict=True):
+        starts = accumulate((len(example.text) for example in examples), initial=0)
+        parts = [
+            replace(example, text=example.text[max(begin - start, 0) : max(end - start, 0)].strip("\n"))
+            for start, example in zip(starts, examples, strict=False)
+        ]
+        pieces[name] = [part for part in parts if part.text.strip()]
+    return pieces
+
+
+def _near_breaks(examples: Sequence[Example], wanted: Sequence[int], farthest: int) -> Iterator[int]:
+    """Characters of all texts, counted through, near those that are wanted: where a text is cut, or where it ends."""
+    start, places = 0, list(wanted)
+    for example in examples:
+        end = start + len(example.text)
+        while places and places[0] < end:
+            yield start + _break(example.text, places.pop(0) - start, farthest)
+        start = end
+    yield from places
+
+
+def _break(text: str, wanted: int, farthest: int) -> int:
+    begin, end = max(wanted - farthest, 0), min(wanted + farthest, len(text))
+    for breaks in _BREAKS:
+        ends = [match.end() for match in breaks.finditer(text, begin, end)]
+        if not begin:
+            ends.append(0)
+        if end == len(text):
+            ends.append(end)
+        if ends:
+            return min(ends, key=lambda place: abs(place - wanted))
+    return wanted

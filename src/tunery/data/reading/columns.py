@@ -25,7 +25,7 @@ def examples_of(
         DataError: a named column is not there, or cells that cannot be what their column says.
     """
     keys = [key for key in ("text_pair", "id", "group", "split") if getattr(data, key) is not None]
-    texts = [("data.text", column) for column in data.text_columns]
+    texts = [] if reader.has_text else [("data.text", column) for column in data.text_columns]
     needed = [*texts, *((f"data.{key}", getattr(data, key)) for key in keys), *reader.columns]
     require_columns(needed, rows, source=source, remedy=remedy)
     examples: list[Example] = []
@@ -87,8 +87,9 @@ def _example_maker(data: Data, reader: RowReader) -> Callable[[Row], Example]:
 
     def example(row: Row) -> Example:
         annotation = reader.read(row)
+        text = annotation.text
         return Example(
-            JOINT.join([_read(text_of, row, column) or "" for column in texts]),
+            JOINT.join([_read(text_of, row, column) or "" for column in texts]) if text is None else text,
             _read(text_of, row, pair),
             annotation.labels,
             _read(name_of, row, name),

@@ -9,15 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
+from tunery.data.reading.documents import parse_documents
 from tunery.data.reading.json_rows import parse_json_document, parse_jsonl
 from tunery.data.reading.parquet_rows import parse_parquet
 from tunery.data.reading.questions import with_questions_as_labels
-from tunery.data.reading.source import MOST_BYTES, MOST_ROWS, Malformed, Row, Source, TooMuch
+from tunery.data.reading.source import MOST_BYTES, MOST_BYTES_OF_TEXT, MOST_ROWS, Malformed, Row, Source, TooMuch
 from tunery.data.reading.tables import parse_csv, parse_text, parse_tsv, with_checked_header
 from tunery.data.reading.tagged_words import holds_tagged_words, parse_tagged_words, with_words_joined
 from tunery.data.reading.workbook import parse_workbook
 from tunery.errors import DataError, did_you_mean
-from tunery.schema.config.data import Data
+from tunery.schema.config.data import Data, Documents
 from tunery.schema.reading.utf8 import marked_encoding
 
 Parser = Callable[[Source], list[Row]]
@@ -73,13 +74,21 @@ class Table(NamedTuple):
     """What was decided in reading them, for people."""
 
 
-def read_file(path: Path, *, columns: tuple[str, ...] | None = None, encoding: str | None = None) -> Table:
+def read_file(
+    path: Path,
+    *,
+    columns: tuple[str, ...] | None = None,
+    encoding: str | None = None,
+    documents: Documents | None = None,
+) -> Table:
     """Read a file, by its suffix and its content. Cells of text files are strings.
 
     Args:
         columns: names of the columns of a file without header (`data.columns`); a first line that consists of such
             names is a header all the same.
         encoding: of text (`data.encoding`); None: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+        documents: what is one text in a file of plain text (`RowReader.documents`); None: such a file is a table, or
+            has a text in each line.
 
     Raises:
         DataError: no such file, no regular file, of a kind that is not read, in another encoding, malformed, without
@@ -92,10 +101,11 @@ def read_file(path: Path, *, columns: tuple[str, ...] | None = None, encoding: s
             if suffix not in _BINARY:
                 _refuse_binary(file.read(_HEAD), encoding, name=str(path))
                 file.seek(0)
-            content = unchanged_content(file, name=str(path))
+            is_text = documents is not None and PARSERS[suffix] is parse_text
+            content = unchanged_content(file, name=str(path), most=MOST_BYTES_OF_TEXT if is_text else MOST_BYTES)
     except OSError as error:
         raise _unreadable(path, error) from error
-    return _read(content, suffix, name=str(path), columns=columns, encoding=encoding)
+    return _read(content, suffix, name=str(path), columns=columns, encoding=encoding, documents=documents)
 
 
 def require_readable(data: Data) -> None:
@@ -138,30 +148,41 @@ def read_stream(
     return _read(content, suffix, name=source, columns=columns, encoding=encoding), suffix
 
 
-def unchanged_content(file: BinaryIO, *, name: str) -> bytes:
+def unchanged_content(file: BinaryIO, *, name: str, most: int = MOST_BYTES) -> bytes:
     """The bytes of a file that nothing writes to meanwhile: its last row might be half of one.
 
     Raises:
-        DataError: its size or time is another one when it has been read, or it has more than `MOST_BYTES`.
+        DataError: its size or time is another one when it has been read, or it has more than `most` bytes.
     """
     before = os.fstat(file.fileno())
-    content = _content(file, name=name)
+    content = _content(file, name=name, most=most)
     after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise DataError(f"{name}: it was written to while it was read; try again when it is complete")
     return content
 
 
-def _read(content: bytes, suffix: str, *, name: str, columns: tuple[str, ...] | None, encoding: str | None) -> Table:
+def _read(
+    content: bytes,
+    suffix: str,
+    *,
+    name: str,
+    columns: tuple[str, ...] | None,
+    encoding: str | None,
+    documents: Documents | None = None,
+) -> Table:
     if not content.strip():
         raise DataError(f"{name}: the file is empty")
     source = Source(content, columns, encoding)
     try:
         begins_as = _kind(content)
         if begins_as == ".gz":
-            source.content = content = _unpacked(content)
+            source.content = content = _unpacked(content, most=MOST_BYTES if documents is None else MOST_BYTES_OF_TEXT)
             begins_as = _kind(content)
         parse = PARSERS[begins_as or suffix]
+        if documents is not None and parse is parse_text:
+            rows = parse_documents(source, documents)
+            return Table(rows, tuple(source.notes))
         if parse in (parse_tsv, parse_text) and holds_tagged_words(source):
             parse = parse_tagged_words
         rows, notes = _as_texts(with_checked_header(parse(source), source))
@@ -172,11 +193,11 @@ def _read(content: bytes, suffix: str, *, name: str, columns: tuple[str, ...] | 
     return Table(rows, (*source.notes, *notes))
 
 
-def _content(file: BinaryIO, *, name: str) -> bytes:
+def _content(file: BinaryIO, *, name: str, most: int = MOST_BYTES) -> bytes:
     """The bytes of a file, which are looked at only up to the limit."""
-    content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise DataError(f"{name}: {TooMuch('more')}")
+    content = file.read(most + 1)
+    if len(content) > most:
+        raise DataError(f"{name}: {TooMuch('more', most_bytes=most)}")
     return content
 
 
@@ -184,14 +205,14 @@ def _kind(content: bytes) -> str | None:
     return next((suffix for magic, suffix in _MAGIC.items() if content.startswith(magic)), None)
 
 
-def _unpacked(content: bytes) -> bytes:
+def _unpacked(content: bytes, *, most: int) -> bytes:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            unpacked = file.read(MOST_BYTES + 1)
+            unpacked = file.read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise Malformed(f"not readable as gzip: {error}") from error
-    if len(unpacked) > MOST_BYTES:
-        raise TooMuch("more")
+    if len(unpacked) > most:
+        raise TooMuch("more", most_bytes=most)
     if not unpacked.strip():
         raise Malformed("the file is empty")
     return unpacked

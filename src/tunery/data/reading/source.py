@@ -12,6 +12,8 @@ MOST_ROWS: Final = 2_000_000
 MOST_CELLS: Final = 20_000_000
 MOST_BYTES: Final = 500_000_000
 """What is read of a data file, since all of it is held in memory: rows, values in them, and bytes, unpacked."""
+MOST_BYTES_OF_TEXT: Final = 2_000_000_000
+"""The same of a file of plain text, which takes less memory than a table of as many bytes."""
 LONGEST_CELL: Final = 10_000_000
 """Characters of a value: three times those of War and Peace. More is a quote without its end, or no text."""
 
@@ -23,8 +25,8 @@ class Malformed(ValueError):
 class TooMuch(Malformed):
     """Beyond what is read at once."""
 
-    def __init__(self, amount: str) -> None:
-        most = f"{MOST_ROWS:,} rows, {MOST_CELLS:,} values and {MOST_BYTES // 10**6} MB, unpacked"
+    def __init__(self, amount: str, *, most_bytes: int = MOST_BYTES) -> None:
+        most = f"{MOST_ROWS:,} rows, {MOST_CELLS:,} values and {most_bytes // 10**6:,} MB, unpacked"
         super().__init__(f"a data file has at most {most}, but this has {amount}; take a sample of its rows")
 
 
@@ -52,7 +54,7 @@ class Source:
         except UnicodeError as error:
             raise self.misread(error) from error
 
-    def lines(self, *, newline: str) -> io.TextIOWrapper:
+    def lines(self, *, newline: str | None) -> io.TextIOWrapper:
         """The lines one after the other, cut as `open` does with such a `newline`. Whoever iterates meets a
         `UnicodeError` where the encoding is another one, which `misread` explains."""
         return io.TextIOWrapper(io.BytesIO(self.content), encoding=self._codec(), newline=newline)

@@ -7,6 +7,7 @@ from pydantic import Field
 from tunery.schema.spec import Spec
 
 Fraction = Annotated[float, Field(gt=0, lt=0.5)]
+Documents = Literal["line", "paragraph", "file"]
 Allowance = Literal[
     "single_class",
     "shared_rows",
@@ -43,6 +44,16 @@ class Data(Spec):
     """Column with the text; or a list of columns, whose texts are joined by the separator of the tokenizer."""
     text_pair: str | None = None
     """Column with the second text of a pair."""
+    documents: Documents | None = None
+    """What is one text in files of plain text (txt, md and whatever is no table), for language models: a line, a
+    paragraph (blank lines are between them), or the whole file. Null: the whole file."""
+    prompt: str | None = None
+    """Column with what the model is asked, in place of `text` (causal_lm); it comes with `completion`."""
+    completion: str | None = None
+    """Column with how the prompt should go on. Both are joined as they are written: nothing is put between them."""
+    messages: str | None = None
+    """Column with a conversation, in place of `text` (causal_lm): a list of `{"role", "content"}`, or its JSON text.
+    Roles are an optional `system`, then `user` and `assistant` in turn."""
     label: str = "label"
     """Column with the label (classification)."""
     labels: str | tuple[str, ...] | None = "labels"
