@@ -196,6 +196,7 @@ def make_searched_study(
         "trials": made,
         "best": best,
         "objectives": objectives,
+        "directions": (plain.direction, *("minimize" for _ in objectives[1:])),
         "front": make_front(done) if len(objectives) > 1 else (),
         "rescored": rescored,
         "importance": make_importance(made, draw),
@@ -216,14 +217,14 @@ def with_more(trial: TrialRecord, params: int, costs: tuple[str, ...], draw: ran
     taken = {cost: scale[cost] * 10 ** draw.uniform(-0.8, 0.8) * (trial.value or 0.5) ** 2 for cost in costs}
     note = draw.choice(["continued by another process", "micro-batch halved to 1,024 tokens", *[None] * 30])
     return trial.model_copy(
-        update={"params": trial.params | more, "costs": taken, "notes": (note,) if note is not None else ()}
+        update={"params": trial.params | more, "beside": taken, "notes": (note,) if note is not None else ()}
     )
 
 
 def make_front(done: list[TrialRecord]) -> tuple[int, ...]:
     def beats(one: TrialRecord, other: TrialRecord) -> bool:
-        better = [one.value >= other.value, *(one.costs[cost] <= other.costs[cost] for cost in one.costs)]
-        return all(better) and (one.value, one.costs) != (other.value, other.costs)
+        better = [one.value >= other.value, *(one.beside[cost] <= other.beside[cost] for cost in one.beside)]
+        return all(better) and (one.value, one.beside) != (other.value, other.beside)
 
     some = done[:300]
     return tuple(sorted(one.number for one in some if not any(beats(other, one) for other in some)))

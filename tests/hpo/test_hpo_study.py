@@ -37,6 +37,7 @@ from tunery.hpo.pruners.pruning import Pruning
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
 from tunery.hpo.storage.trial_queue import TrialQueue
 from tunery.hpo.study import work
+from tunery.schema.results.pareto import pareto_front
 from tunery.schema.results.study import StudyResult, TrialRecord
 from tunery.store.disk.files import remove_tree, size
 from tunery.store.folder import RunFolder
@@ -267,6 +268,19 @@ def test_the_median_pruner_fires_and_the_trial_says_why(tiny_bert: Path, tmp_pat
     assert sum(result.pruned_by_epoch.values()) == len(pruned)
     written = json.loads((tmp_path / "study" / "trials" / str(pruned[0].number) / "result.json").read_text())
     assert written["status"] == "pruned" and written["reason"] == pruned[0].reason and written["seconds"]["total"] > 0
+
+
+def test_two_metrics_are_two_objectives(tiny_bert: Path, tmp_path: Path) -> None:
+    given = document(tiny_bert, tmp_path, search={"n_trials": 3, "baselines": [], "objective": ["f1_macro", "loss"]})
+    found = search(given, out=tmp_path / "study")
+    assert (found.objectives, found.directions) == (("f1_macro", "loss"), ("maximize", "minimize"))
+    points = {trial.number: (-(trial.value or 0.0), trial.beside["loss"]) for trial in found.trials}
+    assert found.front == tuple(sorted(pareto_front(points)))
+    stored = optuna.load_study(study_name=None, storage=sqlite_url(tmp_path / "study"))
+    assert {trial.number: trial.values for trial in stored.trials} == {n: [-a, b] for n, (a, b) in points.items()}
+    assert all(trial.beside["loss"] == trial.loss for trial in found.trials)
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert "Beside it counts: loss (less is better)." in page
 
 
 def test_more_of_the_best_are_kept_when_asked_and_time_ends_a_study(tiny_bert: Path, tmp_path: Path) -> None:

@@ -76,8 +76,7 @@ class Bench:
         self.base = validate(sample(self.document, lambda _, domain: getattr(domain, "low", None) or domain.values[0]))
         self.out = folder / "study"
         self.out.mkdir()
-        directions: list[Any] = ["maximize", *("minimize" for _ in self.base.objectives[1:])]
-        self.study = open_study(sqlite_url(self.out), name="s", directions=directions)
+        self.study = open_study(sqlite_url(self.out), name="s", directions=[*self.base.directions])
         self.leave: str | None = None
 
     def trial_loop(self, runner: Runner) -> TrialLoop:

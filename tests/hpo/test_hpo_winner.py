@@ -273,7 +273,7 @@ def test_a_winner_without_records_or_with_damaged_weights_is_named(out: Path, en
 
 def test_the_front_has_what_nothing_beats_in_every_objective() -> None:
     def trial(number: int, value: float | None, **costs: float) -> TrialRecord:
-        return TrialRecord(number=number, status="completed", value=value, params={}, seconds=1, epochs=1, costs=costs)
+        return TrialRecord(number=number, status="completed", value=value, params={}, seconds=1, epochs=1, beside=costs)
 
     trials = (
         trial(0, 0.9, memory=5, disk=2),
@@ -283,8 +283,11 @@ def test_the_front_has_what_nothing_beats_in_every_objective() -> None:
         trial(4, 0.99, memory=1),  # a cost is not known
         trial(5, None, memory=0, disk=0),
     )
-    given = so_far(trials=trials, objectives=("f1_macro", "memory", "disk"))
+    given = so_far(
+        trials=trials, objectives=("f1_macro", "memory", "disk"), directions=("maximize", "minimize", "minimize")
+    )
     assert front(given) == (0, 1, 3)
-    assert front(given.model_copy(update={"direction": "minimize"})) == (1, 3)
+    assert front(given.model_copy(update={"directions": ("minimize",) * 3})) == (1, 3)
+    assert front(given.model_copy(update={"directions": ("maximize", "maximize", "minimize")})) == (0, 3)
     assert front(given.model_copy(update={"objectives": ("f1_macro",)})) == ()
     assert [one.number for one in ranked(given)] == [4, 0, 1, 2, 3]

@@ -71,7 +71,7 @@ def test_csv_has_costs_values_of_other_seeds_and_notes():
     trials = {trial.number: trial for trial in study.trials}
     more = ["cost.memory", "cost.seconds", "rescored.mean", *(f"rescored.seed_{seed}" for seed in (0, 1, 2)), "notes"]
     assert list(read[0])[: len(FIXED) + 7] == [*FIXED, *more]
-    assert [float(row["cost.seconds"]) for row in read] == [trials[int(r["number"])].costs["seconds"] for r in read]
+    assert [float(row["cost.seconds"]) for row in read] == [trials[int(r["number"])].beside["seconds"] for r in read]
     assert float(read[0]["rescored.mean"]) == study.rescored[0].mean
     assert float(read[0]["rescored.seed_2"]) == study.rescored[0].values[2]
     assert {row["rescored.mean"] for row in read[5:]} == {""}

@@ -103,6 +103,7 @@ def test_markup_in_names_reasons_and_values_stays_text():
         "doubts": (f"doubt {ATTACK}",),
         "notes": (ATTACK,),
         "objectives": ("f1_macro", "memory"),
+        "directions": ("maximize", "minimize"),
         "importance": {"fanova": (Importance(path=f"model.{ATTACK}", share=1.0, trials=9),)},
         "rescored": (Rescored(number=best.number, seeds=(0, 1), values=(0.5, 0.6), mean=0.55),),
     }

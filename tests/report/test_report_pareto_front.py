@@ -1,4 +1,4 @@
-"""What a score costs."""
+"""Studies with several objectives."""
 
 import math
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from report_records import make_empty_study, make_searched_study
-from tunery.report.compute.pareto_front import MOST_IN_PLANE, cost_text, pareto_trials, planes
+from tunery.report.compute.pareto_front import MOST_IN_PLANE, beside_text, pareto_trials, planes
 from tunery.report.text.cost_units import COST_WORDS, unit_for, wide
 from tunery.schema.config.search import COSTS
 from tunery.schema.results.pareto import pareto_front
@@ -18,13 +18,16 @@ COST = st.floats(1e6, 1e12)
 def study(points: list[tuple[float, float]], direction: str = "maximize") -> StudyResult:
     """Trials of (memory, value) and their front."""
     trials = tuple(
-        TrialRecord(number=i, status="completed", value=value, params={}, seconds=1, epochs=1, costs={"memory": memory})
+        TrialRecord(
+            number=i, status="completed", value=value, params={}, seconds=1, epochs=1, beside={"memory": memory}
+        )
         for i, (memory, value) in enumerate(points)
     )
     sign = -1 if direction == "maximize" else 1
     front = pareto_front({i: (memory, sign * value) for i, (memory, value) in enumerate(points)})
     plain = {"trials": trials, "front": tuple(sorted(front)), "objectives": ("f1_macro", "memory")}
-    return make_empty_study(trials=0).model_copy(update={**plain, "direction": direction})
+    directions = (direction, "minimize")
+    return make_empty_study(trials=0).model_copy(update={**plain, "direction": direction, "directions": directions})
 
 
 def test_every_cost_has_words():
@@ -38,8 +41,22 @@ def test_stairs_hold_what_no_other_beats_and_better_costs_more(points: list[tupl
     sign = 1 if direction == "maximize" else -1
     steps = [(cost, sign * value) for cost, value in plane.stairs]
     assert steps == sorted(steps) and len({value for _, value in steps}) == len(steps)
-    values = {(point.cost, point.value) for point in plane.points if point.on_front}
+    values = {(point.x, point.value) for point in plane.points if point.on_front}
     assert values == set(plane.stairs)
+
+
+def test_against_another_metric_the_front_runs_from_the_best_of_it() -> None:
+    points = {0: (0.9, 0.1), 1: (0.5, 0.5), 2: (0.4, 0.4), 3: (0.1, 0.9)}  # (evidence_auprc, f1_macro)
+    trials = tuple(
+        TrialRecord(number=i, status="completed", value=y, params={}, seconds=1, epochs=1, beside={"evidence_auprc": x})
+        for i, (x, y) in points.items()
+    )
+    changes = {"trials": trials, "front": (0, 1, 3), "objectives": ("f1_macro", "evidence_auprc")}
+    made = make_empty_study(trials=0).model_copy(update={**changes, "directions": ("maximize", "maximize")})
+    (plane,) = planes(made)
+    assert plane.stairs == (points[0], points[1], points[3])
+    assert (plane.title, plane.logarithmic) == ("evidence AUPRC", False)
+    assert beside_text(trials[0], "evidence_auprc") == "0.9000"
 
 
 def test_of_many_trials_the_whole_front_is_drawn():
@@ -52,7 +69,7 @@ def test_of_many_trials_the_whole_front_is_drawn():
 
 def test_costs_stand_in_a_unit_that_people_use():
     (plane,) = planes(study([(2e9, 0.5), (3e9, 0.6)]))
-    assert (plane.title, plane.logarithmic, [point.cost for point in plane.points]) == (
+    assert (plane.title, plane.logarithmic, [point.x for point in plane.points]) == (
         "peak memory (GB)",
         False,
         [2, 3],
@@ -63,12 +80,19 @@ def test_costs_stand_in_a_unit_that_people_use():
 
 def test_a_trial_without_a_cost_is_not_drawn_and_a_dash_in_words():
     made = study([(2e9, 0.5), (3e9, 0.9), (1e9, 0.4)])
-    odd = made.trials[1].model_copy(update={"costs": {"memory": math.nan}})
+    odd = made.trials[1].model_copy(update={"beside": {"memory": math.nan}})
     made = made.model_copy(update={"trials": (made.trials[0], odd, made.trials[2])})
     (plane,) = planes(made)
     assert [point.number for point in plane.points] == [0, 2]
-    assert cost_text(made.trials[1], "memory") == "\N{EN DASH}"
-    assert planes(make_empty_study().model_copy(update={"objectives": ("f1_macro", "memory")})) == ()
+    assert beside_text(made.trials[1], "memory") == "\N{EN DASH}"
+    assert (
+        planes(
+            make_empty_study().model_copy(
+                update={"objectives": ("f1_macro", "memory"), "directions": ("maximize", "minimize")}
+            )
+        )
+        == ()
+    )
 
 
 def test_rows_of_the_front_are_best_first():
@@ -76,4 +100,4 @@ def test_rows_of_the_front_are_best_first():
     rows = pareto_trials(made)
     values = [trial.value for trial in rows]
     assert {trial.number for trial in rows} == set(made.front) and values == sorted(values, reverse=True)
-    assert all(cost_text(trial, "memory").endswith("B") for trial in rows)
+    assert all(beside_text(trial, "memory").endswith("B") for trial in rows)

@@ -41,7 +41,7 @@ def test_a_search_has_all_its_sections(searched: tuple[StudyResult, Page]):
         "Leaderboard",
         "Best config",
         "Other seeds",
-        "What a score costs",
+        "Several objectives",
         "History",
         "Learning curves",
         "Pruning",
@@ -69,7 +69,7 @@ def test_a_winner_by_its_mean_over_seeds_is_called_so(searched: tuple[StudyResul
 def test_several_objectives_are_named_in_sentence_tile_and_table(searched: tuple[StudyResult, Page]):
     study, page = searched
     words = " ".join(page.text_of("p"))
-    assert "Minimized beside it: peak memory and training time." in words
+    assert "Beside it counts: peak memory (less is better) and training time (less is better)." in words
     assert f"{len(study.front)} trials are Pareto-optimal in macro F1, peak memory and training time" in words
     assert page.texts[page.texts.index(("dt", "Pareto-optimal")) + 1] == ("dd", str(len(study.front)))
     drawn = page.text_of("text")
@@ -130,9 +130,14 @@ def test_a_study_of_nothing_but_pruned_trials_is_drawn_without_a_winner():
         )
         for i, p in enumerate(params)
     )
-    changes = {"trials": trials, "pruned_by_epoch": {1: 3}, "objectives": ("f1_macro", "disk")}
+    changes = {
+        "trials": trials,
+        "pruned_by_epoch": {1: 3},
+        "objectives": ("f1_macro", "disk"),
+        "directions": ("maximize", "minimize"),
+    }
     page = study_page(make_empty_study(trials=0).model_copy(update=changes))
     assert page.text_of("h1") == ["No trial completed."]
-    assert "No completed trial has a value and a cost." in page.text_of("p")
+    assert "No completed trial has a value of each objective." in page.text_of("p")
     assert page.count("svg") == 10 and "odd" in page.text_of("td")
     assert not [a["d"] for tag, a in page.tags if tag == "path" and "nan" in (a.get("d") or "")]

@@ -216,6 +216,15 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ),
     ({"search": {"objective": "f1"}}, "search.objective: 'f1' is not a metric of task 'classification'; choose from"),
     ({"search": {"objective": "los"}}, "search.objective: 'los' is not a metric of task 'classification'; did you m"),
+    (
+        {"search": {"objective": ["loss", "acuracy"]}},
+        "search.objective: after the first metric come other metrics or costs (memory, seconds, parameters, disk), "
+        "but got 'acuracy'; did you mean 'accuracy'",
+    ),
+    (
+        {"search": {"objective": ["loss", "loss"]}},
+        "search.objective: every objective is named once, but got 'loss' twic",
+    ),
     ({"search": {"direction": "minimize"}}, "search.direction: f1_macro gets better when you maximize it; remove"),
     ({"train": {"early_stopping": {"metric": "f1"}}}, "train.early_stopping.metric: 'f1' is not a metric of task"),
     ({"data": {"train": "train", "dataset": "a/b"}}, "data.revision: a Hub data set needs the commit to read"),

@@ -7,12 +7,12 @@ from rich.table import Table
 
 from tunery.errors import shortened
 from tunery.report.compute.importance import importance_rows
-from tunery.report.compute.pareto_front import cost_text, costs_of, pareto_trials
+from tunery.report.compute.pareto_front import beside_text, further_objectives, pareto_trials
 from tunery.report.compute.pruning import pruning
 from tunery.report.text.baseline_sentences import baseline_sentences
-from tunery.report.text.cost_units import COST_WORDS
+from tunery.report.text.cost_units import words_of
 from tunery.report.text.formatting import cell_text, duration, plural, score, value_text
-from tunery.report.text.leaderboard import MEAN, cost_column, leaderboard_rows, searched
+from tunery.report.text.leaderboard import MEAN, beside_column, leaderboard_rows, searched
 from tunery.report.text.method_names import study_to_read
 from tunery.report.text.numbers import finite
 from tunery.report.text.study_sentences import (
@@ -45,15 +45,15 @@ def leaderboard(study: StudyResult, width: int) -> Table:
     """The best trials; of the searched parameters those that fit into `width`, the most important ones first."""
     study = study_to_read(study)
     rows = leaderboard_rows(study)[:_ROWS]
-    costs = {cost_column(cost): COST_WORDS[cost] for cost in costs_of(study)}
-    fixed = ["rank", "number", "status", "value", *([MEAN] if study.rescored else []), *costs, "epochs", "seconds"]
+    beside = {beside_column(name): words_of(name) for name in further_objectives(study)}
+    fixed = ["rank", "number", "status", "value", *([MEAN] if study.rescored else []), *beside, "epochs", "seconds"]
     paths = [path for path in searched(study) if any(row[path] is not None for row in rows)]
     by_importance = [row.path for row in importance_rows(study) if row.path in paths]
     columns, wanted = [*fixed, *paths], dict.fromkeys(["number", "value", *fixed, *by_importance, *paths])
     names = [column.rpartition(".")[2] for column in columns]  # the last part of a path, where it is unique
     headings = {key: name if names.count(name) == 1 else key for key, name in zip(columns, names, strict=True)}
-    headings |= {column: words.name for column, words in costs.items()}
-    texts: dict[str, Callable[[Any], str]] = {column: words.text for column, words in costs.items()}
+    headings |= {column: words.name for column, words in beside.items()}
+    texts: dict[str, Callable[[Any], str]] = {column: words.text for column, words in beside.items()}
     texts |= {"value": score, MEAN: score, "seconds": "{:,.0f}".format}
     cells = {
         key: [shortened(cell_text(row[key], texts.get(key, value_text)), _LONGEST) for row in rows] for key in wanted
@@ -81,12 +81,12 @@ def _fitting(columns: Mapping[str, Sequence[str]], width: int) -> set[str]:
 
 def front(study: StudyResult) -> Table:
     """The Pareto-optimal trials, best first."""
-    costs = [COST_WORDS[cost].name for cost in costs_of(study)]
-    table = Table("trial", study.objective, *costs, box=None, pad_edge=False)
+    names = further_objectives(study)
+    table = Table("trial", study.objective, *(words_of(name).name for name in names), box=None, pad_edge=False)
     for column in table.columns:
         column.no_wrap, column.justify = True, "right"
     for trial in pareto_trials(study)[:_ROWS]:
-        table.add_row(str(trial.number), score(trial.value), *(cost_text(trial, cost) for cost in costs_of(study)))
+        table.add_row(str(trial.number), score(trial.value), *(beside_text(trial, name) for name in names))
     return table
 
 

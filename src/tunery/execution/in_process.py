@@ -107,16 +107,18 @@ class _PruneAfterEpoch(TrainerCallback):
 
     def __init__(self, job: Job, prune: Prune) -> None:
         self._folder = RunFolder(job.folder)
-        self._objective = job.config.objective
+        self._objective, *further = job.config.objectives
+        self._further = [name for name in further if name in job.config.task.metrics]
         self._prune = prune
         self.failure: Exception | None = None
         """What `prune` has raised: an error of the study, not of the run."""
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """The epoch's resume point is saved after this: a run that is pruned has none of it."""
-        number, value = math.ceil(state.epoch or 0), given["metrics"][self._objective]
+        number, metrics = math.ceil(state.epoch or 0), given["metrics"]
+        further = {name: metrics[name] for name in self._further}
         try:
-            reason = self._prune(Epoch(number, value, self._folder.progress()))
+            reason = self._prune(Epoch(number, metrics[self._objective], self._folder.progress(), further))
         except Exception as error:
             self.failure = error
             raise

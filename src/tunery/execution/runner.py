@@ -1,8 +1,8 @@
 """The seam between a study or a comparison and where its runs are trained: in forked processes, in interpreters of
 their own, in this process, or as Ray tasks."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -45,6 +45,8 @@ class Epoch:
     """The objective."""
     progress: Progress
     """What the run has cost so far."""
+    further: Mapping[str, float | None] = field(default_factory=dict)
+    """The other metrics among the objectives."""
 
 
 @dataclass(frozen=True)

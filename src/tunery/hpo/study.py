@@ -25,7 +25,6 @@ from tunery.schema.config.baselines import fitting
 from tunery.schema.config.search import Grid
 from tunery.schema.reading.document import Document, anchored, override
 from tunery.schema.reading.fields import ends
-from tunery.schema.results.direction import Direction
 from tunery.schema.results.run import DataRecord
 from tunery.schema.results.study import StudyResult, TrialRecord
 from tunery.schema.space.default import rates_left_out, space_of
@@ -105,8 +104,7 @@ def search(
         return finished
     if isinstance(engine, str):
         engine = make_runner(engine, n_jobs=base.search.n_jobs, gpus_per_trial=gpus_per_trial)
-    costs: list[Direction] = ["minimize" for _ in base.objectives[1:]]
-    url, directions = storage or sqlite_url(folder), [base.direction, *costs]
+    url, directions = storage or sqlite_url(folder), list(base.directions)
     parse_url(url)  # a URL that is none is refused before anything heavy is imported, and so are files
     require_readable(base.data)
     signals = Signals()

@@ -80,7 +80,7 @@ class TrialLoop:
         self._pruning = Pruning(
             plan.study,
             base.search.pruner,
-            objectives=base.objectives,
+            objectives=dict(zip(base.objectives, base.directions, strict=True)),
             epochs=most_epochs(plan.document, rows=plan.rows),
         )
         self._memory = MemoryLine(

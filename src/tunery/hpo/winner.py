@@ -141,12 +141,16 @@ def _train_here_too(trial: TrialRecord, plan: Plan, *, store: StudyStore, run: R
 def front(result: StudyResult) -> tuple[int, ...]:
     """With several objectives, the completed trials that no other beats in one without losing in another."""
     names = result.objectives[1:]
+    if not names:
+        return ()
     points = {
-        trial.number: (minimized(trial.value or 0.0, result.direction), *(trial.costs[name] for name in names))
+        trial.number: tuple(
+            map(minimized, (trial.value or 0.0, *(trial.beside[name] for name in names)), result.directions)
+        )
         for trial in ranked(result)
-        if all(name in trial.costs for name in names)
+        if trial.beside.keys() >= set(names)
     }
-    return tuple(sorted(pareto_front(points))) if names else ()
+    return tuple(sorted(pareto_front(points)))
 
 
 def write_records(result: StudyResult, out: Path) -> StudyResult:

@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from stored_runs import finish, trial
-from tunery.hpo.analysis.trial_records import costs_of, results_of, summarise, trial_record, values_of
+from tunery.hpo.analysis.trial_records import beside, results_of, summarise, trial_record, values_of
 from tunery.hpo.plan import Plan
 from tunery.schema import RunConfig, RunResult
 from tunery.schema.reading.document import Document, validate
@@ -81,25 +81,25 @@ def result(root: Path, number: int, **given: Any) -> RunResult:
 
 def test_costs_are_told_by_name_for_the_objectives_that_were_asked_for(tmp_path: Path) -> None:
     found = result(tmp_path, 0)
-    assert costs_of(found, OBJECTIVES) == {"memory": 100, "seconds": 7.0, "parameters": 5, "disk": 30}
-    assert costs_of(found, ("f1_macro", "disk")) == {"disk": 30}
+    assert beside(found, OBJECTIVES) == {"memory": 100, "seconds": 7.0, "parameters": 5, "disk": 30}
+    assert beside(found, ("f1_macro", "disk")) == {"disk": 30}
     assert values_of(found, ("f1_macro", "seconds")) == [0.5, 7.0]
     on_a_device = result(tmp_path, 0, memory=Memory(host_peak_bytes=100, device_peak_bytes=60))
-    assert costs_of(on_a_device, OBJECTIVES)["memory"] == 60
+    assert beside(on_a_device, OBJECTIVES)["memory"] == 60
 
 
 def test_a_run_without_a_value_has_none_to_tell(tmp_path: Path) -> None:
     found = result(tmp_path, 0, objective=Objective(name="f1_macro", value=None, direction="maximize"))
-    with pytest.raises(ValueError, match="a run without a value is not completed"):
+    with pytest.raises(ValueError, match="a run without a value for each objective is not completed"):
         values_of(found, OBJECTIVES)
 
 
-def test_of_several_objectives_the_first_is_the_value_and_the_others_are_costs(tmp_path: Path) -> None:
+def test_of_several_objectives_the_first_is_the_value_and_the_others_are_beside_it(tmp_path: Path) -> None:
     search = {"objective": ["f1_macro", "memory", "seconds"]}
     result(tmp_path, 0)
     [frozen] = study_of(TrialState.COMPLETE, names=OBJECTIVES[:3], notes=["half the tokens"]).trials
     record = trial_record(frozen, tmp_path, document=document(**search), base=base(**search))
-    assert (record.value, record.costs) == (0.5, {"memory": 100, "seconds": 7.0})
+    assert (record.value, record.beside) == (0.5, {"memory": 100, "seconds": 7.0})
     assert record.notes == ("half the tokens",)
     assert record.params == {"optim.lr": 1e-4, "peft.target": ("query", "value")}
 
@@ -114,7 +114,7 @@ def test_a_running_trial_is_told_from_its_progress_and_one_without_a_folder_from
         '{"step": 2, "epoch": 2.0, "name": "validation/accuracy", "value": 0.8}\n'
         '{"step": 2, "epoch": 2.0, "name": "validation/f1_macro", "value": null}\n'
     )
-    known = {"seconds": 8.0, "epochs": 1.0, "reason": "it was bad", "costs": {}}
+    known = {"seconds": 8.0, "epochs": 1.0, "reason": "it was bad", "beside": {}}
     first, second = study_of(TrialState.RUNNING, TrialState.PRUNED, spent=known).trials
     first.user_attrs, second.intermediate_values = {}, {1: 0.3, 3: 0.2}
     found = [trial_record(each, tmp_path, document=document(), base=base()) for each in (first, second)]
@@ -122,7 +122,7 @@ def test_a_running_trial_is_told_from_its_progress_and_one_without_a_folder_from
         ("running", 2.0, 3.0, (0.4, None)),
         ("pruned", 1.0, 8.0, (0.3, None, 0.2)),
     ]
-    assert found[1].reason == "it was bad" and found[1].value is None and found[0].costs == {}
+    assert found[1].reason == "it was bad" and found[1].value is None and found[0].beside == {}
 
 
 def test_a_summary_counts_what_has_ended_and_leaves_out_what_waits(tmp_path: Path) -> None:

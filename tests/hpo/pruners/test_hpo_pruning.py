@@ -10,6 +10,7 @@ from optuna.trial import Trial, TrialState
 from tunery.execution.runner import Epoch
 from tunery.hpo.pruners.pruning import Pruning, most_epochs
 from tunery.schema.config.search import Hyperband, MedianPruner, NoPruner, PercentilePruner, Pruner, SuccessiveHalving
+from tunery.schema.results.direction import Direction
 from tunery.schema.results.run import Memory, Parameters, Progress, Seconds
 from tunery.schema.space.sampled import with_domains
 
@@ -25,13 +26,16 @@ class Bench:
     """A study whose trials report constant scores, at a constant cost for each epoch."""
 
     def __init__(self, pruner: Pruner, *objectives: str) -> None:
-        self.study = optuna.create_study(directions=["maximize", *("minimize" for _ in objectives)])
-        self.pruning = Pruning(self.study, pruner, objectives=["f1", *objectives], epochs=EPOCHS)
+        ways: dict[str, Direction] = {name: "maximize" if name == "auprc" else "minimize" for name in objectives}
+        directions: dict[str, Direction] = {"f1": "maximize", **ways}
+        self.study = optuna.create_study(directions=[*directions.values()])
+        self.pruning = Pruning(self.study, pruner, objectives=directions, epochs=EPOCHS)
 
     def epoch(self, trial: Trial, number: int, value: float | None, **cost: Any) -> str | None:
         cost = {"seconds": 10.0, **cost}
+        further = {"auprc": cost.pop("auprc", None)}
         spent = progress(cost.pop("seconds") * number, **cost)
-        return self.pruning.prune(trial, Epoch(number, value, spent), epochs=EPOCHS)
+        return self.pruning.prune(trial, Epoch(number, value, spent, further), epochs=EPOCHS)
 
     def run(self, value: float, **cost: Any) -> str | None:
         """Why a trial was stopped, or None."""
@@ -97,6 +101,28 @@ def test_costs_are_those_of_the_whole_run() -> None:
     trial = bench.study.ask()
     assert bench.pruning.prune(trial, Epoch(1, 0.1, progress(10.0)), epochs=3) is None
     assert "median" in (bench.pruning.prune(trial, Epoch(1, 0.1, progress(10.0)), epochs=9) or "")
+
+
+def test_a_trial_that_is_better_in_another_metric_is_not_stopped_for_the_first() -> None:
+    bench = Bench(MEDIAN, "auprc")
+    assert [bench.run(0.8, auprc=0.5), bench.run(0.9, auprc=0.4), bench.run(0.9, auprc=0.5)] == [None] * 3
+    assert bench.run(0.5, auprc=0.6) is None
+    stopped = "the median pruner stopped it after epoch 1, at f1 0.5000, of trials that are no worse in auprc"
+    assert bench.run(0.5, auprc=0.4) == stopped
+    assert bench.run(0.5, auprc=None) == stopped
+
+
+def test_another_metric_is_compared_at_the_same_epoch() -> None:
+    """Rivals that are better by now were not better then."""
+    bench = Bench(MEDIAN, "auprc")
+    for value in (0.8, 0.9, 0.9):
+        trial = bench.study.ask()
+        for number in range(1, EPOCHS + 1):
+            assert bench.epoch(trial, number, value, auprc=number / 10) is None
+        bench.study.tell(trial, [value, 0.9])
+    early = bench.study.ask()
+    assert bench.epoch(early, 1, 0.5, auprc=0.2) is None
+    assert "no worse in auprc" in (bench.epoch(early, 2, 0.5, auprc=0.2) or "")
 
 
 def test_memory_is_that_of_the_device_where_there_is_one() -> None:

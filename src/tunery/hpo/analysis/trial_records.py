@@ -36,16 +36,21 @@ def trial_folder(out: Path, number: int) -> RunFolder:
     return RunFolder(out / "trials" / str(number), objects=Objects(out / "objects"))
 
 
-def costs_of(result: RunResult, objectives: Sequence[str]) -> dict[str, float]:
-    """What a run took, for each cost among the objectives."""
-    return {name: _COSTS[name](result) for name in objectives[1:]}
+def beside(result: RunResult, objectives: Sequence[str]) -> dict[str, float]:
+    """The metric or the cost of a run for each objective after the first, as far as the metrics are defined."""
+    values = {
+        name: _COSTS[name](result) if name in _COSTS else result.metrics.validation.get(name) for name in objectives[1:]
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def values_of(result: RunResult, objectives: Sequence[str]) -> list[float]:
-    """What a completed run is told to the study: its objective, then its costs."""
-    if result.objective.value is None:
-        raise ValueError("a run without a value is not completed")
-    return [result.objective.value, *costs_of(result, objectives).values()]
+    """What a completed run is told to the study, for each objective."""
+    values = [result.objective.value, *map(beside(result, objectives).get, objectives[1:])]
+    known = [value for value in values if value is not None]
+    if len(known) < len(objectives):
+        raise ValueError("a run without a value for each objective is not completed")
+    return known
 
 
 _COSTS: Final[Mapping[str, Callable[[RunResult], float]]] = {
@@ -90,13 +95,12 @@ def _reported(trial: FrozenTrial) -> list[float | None]:
 
 def spent(result: RunResult, objectives: Sequence[str]) -> dict[str, Any]:
     """What the record of a run says of it that the study's database does not."""
-    costs = costs_of(result, objectives)
     return {
         "loss": result.loss,
         "seconds": result.seconds.total,
         "epochs": result.epochs,
         "reason": result.reason,
-        "costs": costs,
+        "beside": beside(result, objectives),
     }
 
 
@@ -122,6 +126,7 @@ def summarise(plan: Plan, *, notes: tuple[str, ...] = ()) -> StudyResult:
         pruned_by_epoch=pruned_by_epoch(records),
         seconds_saved=seconds_saved(records, epochs=base.train.epochs_for(plan.rows)),
         objectives=base.objectives,
+        directions=base.directions,
         scales={path: _scale(parameter.domain) for path, parameter in space.parameters.items()},
         notes=notes,
         disk=Disk(bytes=0, keep_all_bytes=0),

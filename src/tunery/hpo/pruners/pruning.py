@@ -16,10 +16,13 @@ from tunery.schema.config.search import Pruner as PrunerSpec
 from tunery.schema.config.train import Train
 from tunery.schema.reading.document import Document
 from tunery.schema.reading.fields import ends
+from tunery.schema.results.direction import Direction, minimized
 from tunery.schema.results.run import Progress
 
 _COSTS: Final = "costs"
 """System attribute of a trial: what it is going to cost, by the latest epoch, in the order of the objectives."""
+_METRICS: Final = "metrics"
+"""System attribute of a trial: by epoch, the other metrics among the objectives, less is better."""
 _NOISE: Final = 1.05
 """The same run takes a few per cent more or less time and memory: a rival may cost this much more."""
 
@@ -27,17 +30,20 @@ _NOISE: Final = 1.05
 @final
 class Pruning:
     """Stores what trials report, and asks the pruner. With several objectives the rivals of a trial are those that cost
-    no more, so that a cheap trial is never pruned for being worse than costlier ones."""
+    no more and are no worse in the other metrics, so that a cheap trial is never pruned for being worse than costlier
+    ones."""
 
-    def __init__(self, study: Study, pruner: PrunerSpec, *, objectives: Sequence[str], epochs: int) -> None:
+    def __init__(self, study: Study, pruner: PrunerSpec, *, objectives: Mapping[str, Direction], epochs: int) -> None:
         """Args:
-        objectives: the metric, then costs.
+        objectives: which way each is better; the first is the metric that pruners look at.
         epochs: those of the longest trial that the study may propose, see `most_epochs`.
         """
         self._study = study
         self._name = pruner.name.replace("_", " ")
         self._pruner = PRUNERS[type(pruner)](pruner, epochs)
-        self._objective, *self._costs = objectives
+        self._objective, *further = objectives
+        self._costs = [name for name in further if name in _PROJECTIONS]
+        self._metrics = {name: objectives[name] for name in further if name not in _PROJECTIONS}
 
     def prune(self, trial: Trial, epoch: Epoch, *, epochs: int) -> str | None:
         """Why a trial is pruned after an epoch, or None: it goes on.
@@ -53,11 +59,24 @@ class Pruning:
         if costs:
             trial.storage.set_trial_system_attr(id_of_trial(trial), _COSTS, costs)
             trials = [other for other in trials if _costs_no_more(other, costs)]
+        if self._metrics:
+            reached = self._store_metrics(trial, frozen, epoch)
+            trials = [other for other in trials if _reached_as_much(other, reached, epoch=epoch.number)]
         if epoch.number >= epochs or not self._pruner.prune(view(self._study, trials), frozen):
             return None
-        rivals = f", of trials that take no more {' and '.join(self._costs)}" if costs else ""
+        conditions = [f"take no more {' and '.join(self._costs)}"] if costs else []
+        conditions += [f"are no worse in {' and '.join(self._metrics)}"] if self._metrics else []
+        rivals = f", of trials that {' and '.join(conditions)}" if conditions else ""
         score = f"{self._objective} {epoch.value:.4f}"
         return f"the {self._name} pruner stopped it after epoch {epoch.number}, at {score}{rivals}"
+
+    def _store_metrics(self, trial: Trial, frozen: FrozenTrial, epoch: Epoch) -> list[float]:
+        """Those of an epoch, stored once; the best of each so far, less is better."""
+        values = [(epoch.further.get(name), direction) for name, direction in self._metrics.items()]
+        now = [math.inf if value is None else minimized(value, direction) for value, direction in values]
+        by_epoch = {str(epoch.number): now, **frozen.system_attrs.get(_METRICS, {})}
+        trial.storage.set_trial_system_attr(id_of_trial(trial), _METRICS, by_epoch)
+        return _best(by_epoch, epoch.number)
 
 
 def _reported(trial: Trial, frozen: FrozenTrial, epoch: int, value: float) -> FrozenTrial:
@@ -76,6 +95,15 @@ def _reported(trial: Trial, frozen: FrozenTrial, epoch: int, value: float) -> Fr
 def _costs_no_more(other: FrozenTrial, costs: Sequence[float]) -> bool:
     others = other.system_attrs.get(_COSTS)
     return others is not None and all(theirs <= _NOISE * own for theirs, own in zip(others, costs, strict=True))
+
+
+def _reached_as_much(other: FrozenTrial, reached: Sequence[float], *, epoch: int) -> bool:
+    best = _best(other.system_attrs.get(_METRICS, {}), epoch)
+    return bool(best) and all(theirs <= own for theirs, own in zip(best, reached, strict=True))
+
+
+def _best(by_epoch: Mapping[str, Sequence[float]], until: int) -> list[float]:
+    return [min(each) for each in zip(*(now for epoch, now in by_epoch.items() if int(epoch) <= until), strict=True)]
 
 
 _PROJECTIONS: Final[Mapping[str, Callable[[Progress, int, int], float]]] = {

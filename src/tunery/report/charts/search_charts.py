@@ -1,4 +1,4 @@
-"""Drawings of what a search found: slices, what a score costs, how far the trials came."""
+"""Drawings of what a search found: slices, objectives against each other, how far the trials came."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -93,7 +93,7 @@ def _positions_and_values(dots: Sequence[Dot]) -> tuple[list[float], list[float]
 
 
 def front_chart(planes: Sequence[Plane], *, objective: str, best: int | None, size: Size) -> Html:
-    """The objective against every cost: side by side on a page, one below the other on a phone."""
+    """The objective against every other: side by side on a page, one below the other on a phone."""
     rows = len(planes) if size.narrow else 1
 
     def draw(figure: "Figure") -> None:
@@ -106,24 +106,22 @@ def front_chart(planes: Sequence[Plane], *, objective: str, best: int | None, si
             _name_front(axes, plane)
 
     height = size.height * rows
-    label = f"{metric_name(objective)} against what a trial costs"
+    label = f"{metric_name(objective)} against what else counts"
     return render_figure("front", draw, size=size._replace(height=height), label=label)
 
 
 def _plane(axes: "Axes", plane: Plane, *, objective: str, best: int | None) -> None:
     if plane.logarithmic:
-        logarithmic(axes, [point.cost for point in plane.points])
+        logarithmic(axes, [point.x for point in plane.points])
     area = 22 if len(plane.points) < _MANY else 9
     behind = [point for point in plane.points if not point.on_front]
     front = [point for point in plane.points if point.on_front]
-    axes.scatter(*_costs_and_values(behind), s=area, color=PLACEHOLDERS["done"], alpha=0.6, linewidth=0)
+    axes.scatter(*_coordinates(behind), s=area, color=PLACEHOLDERS["done"], alpha=0.6, linewidth=0)
     corners = stairs(plane.stairs)
     axes.plot([x for x, _ in corners], [y for _, y in corners], color=PLACEHOLDERS["best"], linewidth=1.6, zorder=2)
-    axes.scatter(*_costs_and_values(front), s=46, color=PLACEHOLDERS["best"], zorder=3)
+    axes.scatter(*_coordinates(front), s=46, color=PLACEHOLDERS["best"], zorder=3)
     winner = [point for point in plane.points if point.number == best]
-    axes.scatter(
-        *_costs_and_values(winner), s=130, facecolor="none", edgecolor=PLACEHOLDERS["best"], linewidth=2, zorder=4
-    )
+    axes.scatter(*_coordinates(winner), s=130, facecolor="none", edgecolor=PLACEHOLDERS["best"], linewidth=2, zorder=4)
     axes.set_ylim(plane.limits.low, plane.limits.high)
     axes.margins(x=0.06)
     axes.grid(visible=True, axis="both")
@@ -132,8 +130,8 @@ def _plane(axes: "Axes", plane: Plane, *, objective: str, best: int | None) -> N
     axes.set_xlabel(plane.title + (", log scale" if plane.logarithmic else ""))
 
 
-def _costs_and_values(points: Sequence[TrialPoint]) -> tuple[list[float], list[float]]:
-    return [point.cost for point in points], [point.value for point in points]
+def _coordinates(points: Sequence[TrialPoint]) -> tuple[list[float], list[float]]:
+    return [point.x for point in points], [point.value for point in points]
 
 
 def _name_front(axes: "Axes", plane: Plane) -> None:
@@ -141,7 +139,7 @@ def _name_front(axes: "Axes", plane: Plane) -> None:
     front = [point for point in plane.points if point.on_front and plane.limits.low <= point.value <= plane.limits.high]
     if len(front) > _MOST_NAMED:
         return
-    coordinates = [(point.cost, point.value) for point in front]
+    coordinates = [(point.x, point.value) for point in front]
     line = stairs(plane.stairs)
     name_points(axes, [str(point.number) for point in front], coordinates, line=line, palette=PLACEHOLDERS)
 

@@ -13,7 +13,7 @@ from tunery.report.compute.slices import slices
 from tunery.report.markup import Html, tag
 from tunery.report.pages.components import figure, legend, section
 from tunery.report.pages.study_tables import front_table, pruned_table
-from tunery.report.text.formatting import cost_axes_sentence, listed, metric_name, percent, plural
+from tunery.report.text.formatting import listed, metric_name, percent, plural
 from tunery.report.text.study_sentences import front_sentence, pruned_sentence
 from tunery.schema.results.study import StudyResult
 
@@ -115,12 +115,13 @@ def slices_section(study: StudyResult) -> Html | None:
 
 
 def front_section(study: StudyResult) -> Html | None:
-    """The objective against each cost, with several objectives."""
+    """The objective against each other one, where there are several."""
     if len(study.objectives) < 2:
         return None
     charts = planes(study)
     if not charts:
-        return section("What a score costs", tag("p", "No completed trial has a value and a cost.", class_="quiet"))
+        nothing = "No completed trial has a value of each objective."
+        return section("Several objectives", tag("p", nothing, class_="quiet"))
 
     def draw(size: Size) -> Html:
         return front_chart(charts, objective=study.objective, best=study.winner, size=size)
@@ -128,13 +129,16 @@ def front_section(study: StudyResult) -> Html | None:
     marks = [("done", "dot", "completed"), ("best", "dot", "Pareto-optimal")]
     wins = f"trial {study.winner}, the winner by {metric_name(study.objective)}"
     marks += [("best", "ring", wins)] if study.best else []
-    caption = cost_axes_sentence(study.direction)
-    caption += " A trial may be Pareto-optimal because of a cost that another drawing shows." if len(charts) > 1 else ""
+    sides = {"minimize": "left", "maximize": "right"}
+    height = "up" if study.direction == "maximize" else "down"
+    ways = (f"Better is {height}, and to the {sides[chart.direction]} for {chart.title}." for chart in charts)
+    caption = " ".join(ways)
+    caption += " A trial may be Pareto-optimal because of what another drawing shows." if len(charts) > 1 else ""
     caption += f" {_beyond(charts[0].limits.hidden, 'trial')}" if charts[0].limits.hidden else ""
     caption += f" {sample_note(len(charts[0].points), charts[0].of, kept='the Pareto-optimal ones')}"
     drawing = figure(draw, wide=(1040, 380), phone_height=300, caption=caption.strip())
     sentence = tag("p", front_sentence(study), class_="quiet")
-    return section("What a score costs", sentence, legend(*marks), drawing, front_table(study))
+    return section("Several objectives", sentence, legend(*marks), drawing, front_table(study))
 
 
 def parallel_section(study: StudyResult) -> Html | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from tunery.report.compute.pareto_front import costs_of
+from tunery.report.compute.pareto_front import further_objectives
 from tunery.report.compute.pruning import Pruning, pruning
 from tunery.report.compute.run_and_study import share_saved
 from tunery.report.markup import Html, join, prose, tag
@@ -40,7 +40,7 @@ from tunery.report.text.formatting import (
     size,
 )
 from tunery.report.text.method_names import study_to_read
-from tunery.report.text.study_sentences import cost_names, headline, winner_again
+from tunery.report.text.study_sentences import beside_sentence, headline, winner_again
 from tunery.schema.results.run import RunResult
 from tunery.schema.results.storage import Storage
 from tunery.schema.results.study import BestTrial, StudyResult
@@ -117,7 +117,7 @@ def _headline(study: StudyResult, stopped: Pruning) -> Html:
         tag("p", f"{_counted(study)} {_savings(study, stopped)}", class_="lead"),
         _remarks(study.notes),
         tag("p", objective_sentence(study.objective, study.direction, split="validation"), class_="quiet"),
-        tag("p", f"Minimized beside it: {cost_names(study)}.", class_="quiet") if costs_of(study) else None,
+        tag("p", beside_sentence(study), class_="quiet") if further_objectives(study) else None,
     )
 
 
@@ -133,7 +133,7 @@ def _tiles(study: StudyResult, stopped: Pruning) -> Html:
         if again:
             rows.append(("Over seeds", score(again.mean), f"mean of {plural(len(again.values), 'seed')} on validation"))
         rows.append(("Test", score(study.best.test.get(study.objective)), f"{name}, read once"))
-    if costs_of(study):
+    if further_objectives(study):
         rows.append(("Pareto-optimal", f"{len(study.front):,}", f"of {plural(len(study.objectives), 'objective')}"))
     share = percent(stopped.stopped / stopped.ended) if stopped.ended else "0 %"
     rows.append(("Trials", f"{len(study.trials):,}", f"{share} stopped early"))

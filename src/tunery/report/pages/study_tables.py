@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from tunery.report.compute.importance import EVALUATORS, ImportanceRow, evaluators, importance_rows
-from tunery.report.compute.pareto_front import costs_of, pareto_trials
+from tunery.report.compute.pareto_front import further_objectives, pareto_trials
 from tunery.report.compute.pruning import Pruning
 from tunery.report.markup import Html, tag
 from tunery.report.pages.components import MOST_OPEN, collapsed, number_cell, section, share_bar, table
-from tunery.report.text.cost_units import COST_WORDS
+from tunery.report.text.cost_units import words_of
 from tunery.report.text.formatting import count, metric_name, percent, plural, signed
 from tunery.report.text.study_sentences import ENSEMBLES, GAIN_NOTE, gain_measure, numbers_text, rescored_sentence
 from tunery.schema.results.study import StudyResult
@@ -62,11 +62,11 @@ def rescored_section(study: StudyResult) -> Html | None:
 
 def front_table(study: StudyResult) -> Html:
     """The Pareto-optimal trials in numbers."""
-    rows = []
+    names, rows = further_objectives(study), []
     for trial in pareto_trials(study):
-        costs = [number_cell(trial.costs.get(cost), COST_WORDS[cost].text) for cost in costs_of(study)]
-        rows.append(tag("tr", number_cell(trial.number, str), number_cell(trial.value), costs))
-    header = [("trial", "n"), (metric_name(study.objective), "n"), *((cost, "n") for cost in costs_of(study))]
+        beside = [number_cell(trial.beside.get(name), words_of(name).text) for name in names]
+        rows.append(tag("tr", number_cell(trial.number, str), number_cell(trial.value), beside))
+    header = [("trial", "n"), (metric_name(study.objective), "n"), *((words_of(name).name, "n") for name in names)]
     content = tag("div", table(header, rows, sortable=True, tall=False, class_="dense"), class_="compact")
     return collapsed(f"All {plural(len(rows), 'Pareto-optimal trial')}", content, when=len(rows) > MOST_OPEN)
 

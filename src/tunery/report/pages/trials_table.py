@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from tunery.report.compute.pareto_front import costs_of
+from tunery.report.compute.pareto_front import further_objectives
 from tunery.report.markup import Html, tag
 from tunery.report.pages.components import number_cell, section, table
-from tunery.report.text.cost_units import COST_WORDS
+from tunery.report.text.cost_units import words_of
 from tunery.report.text.formatting import count, metric_name, value_text
-from tunery.report.text.leaderboard import MEAN, NOTES, cost_column, leaderboard_rows, searched
+from tunery.report.text.leaderboard import MEAN, NOTES, beside_column, leaderboard_rows, searched
 from tunery.report.text.numbers import finite
 from tunery.schema.results.study import StudyResult
 
@@ -55,9 +55,9 @@ def _columns(study: StudyResult, rows: Sequence[Row]) -> Iterable[Column]:
     yield Column("value", metric_name(study.objective), True, number_cell)
     if study.rescored:
         yield Column(MEAN, "mean over seeds", True, number_cell)
-    for cost in costs_of(study):
-        words = COST_WORDS[cost]
-        yield Column(cost_column(cost), words.name, True, partial(number_cell, text=words.text, missing=""))
+    for name in further_objectives(study):
+        words = words_of(name)
+        yield Column(beside_column(name), words.name, True, partial(number_cell, text=words.text, missing=""))
     yield Column("epochs", "epochs", True, partial(number_cell, text=value_text, missing=""))
     yield Column("seconds", "seconds", True, partial(number_cell, text=count, missing=""))
     for path in searched(study):

@@ -1,9 +1,9 @@
-"""What a trial or a method takes, in units that a person would use."""
+"""What a trial or a method takes, in units that a person would use; and what counts in a study beside its objective."""
 
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from tunery.report.text.formatting import duration, short_count, size
+from tunery.report.text.formatting import duration, metric_name, score, short_count, size
 
 Units = tuple[tuple[float, float, str], ...]
 """From which largest value on, divided by what, called what; the last row holds for all others."""
@@ -17,7 +17,7 @@ LOG_FROM = 10
 
 
 class CostWords(NamedTuple):
-    """Name, unit and text of a cost among the objectives."""
+    """Name, unit and text of a cost, or of another metric among the objectives."""
 
     name: str
     units: Units
@@ -30,6 +30,11 @@ COST_WORDS: Final[dict[str, CostWords]] = {
     "parameters": CostWords("trained parameters", PLAIN, short_count),
     "disk": CostWords("disk", SIZES, size),
 }
+
+
+def words_of(name: str) -> CostWords:
+    """Those of a cost, or of a metric."""
+    return COST_WORDS.get(name) or CostWords(metric_name(name), PLAIN, score)
 
 
 def unit_for(values: Iterable[float], units: Units) -> tuple[float, str]:

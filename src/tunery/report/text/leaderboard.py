@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunery.report.text.numbers import finite
+from tunery.schema.config.search import COSTS
 from tunery.schema.results.ranking import ranking_key
 from tunery.schema.results.study import Rescored, StudyResult, TrialRecord
 
@@ -27,16 +28,16 @@ def searched(study: StudyResult) -> list[str]:
 
 
 def extras(study: StudyResult) -> list[str]:
-    """Columns of this study beside the fixed ones: costs, the values of other seeds and their mean, notes."""
+    """Columns of this study beside the fixed ones: other objectives, values of other seeds and their mean, notes."""
     seeds = sorted({seed for again in study.rescored for seed in again.seeds})
     rescored = [MEAN, *(seed_column(seed) for seed in seeds)] if study.rescored else []
     noted = [NOTES] if any(trial.notes for trial in study.trials) else []
-    return [*(cost_column(cost) for cost in study.objectives[1:]), *rescored, *noted]
+    return [*map(beside_column, study.objectives[1:]), *rescored, *noted]
 
 
-def cost_column(cost: str) -> str:
-    """Column of a cost among the objectives."""
-    return f"cost.{cost}"
+def beside_column(name: str) -> str:
+    """Column of an objective after the first: a cost, or another metric."""
+    return f"cost.{name}" if name in COSTS else name
 
 
 def seed_column(seed: int) -> str:
@@ -67,7 +68,7 @@ def leaderboard_rows(study: StudyResult) -> list[dict[str, Any]]:
 def _beside(trial: TrialRecord, study: StudyResult, rescored: Rescored | None) -> dict[str, Any]:
     """Those of the `extras` that the trial has."""
     values_by_column: dict[str, Any] = {
-        cost_column(cost): finite(trial.costs.get(cost)) for cost in study.objectives[1:]
+        beside_column(name): finite(trial.beside.get(name)) for name in study.objectives[1:]
     }
     if rescored is not None:
         values = zip(rescored.seeds, rescored.values, strict=True)

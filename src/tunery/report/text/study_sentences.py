@@ -5,9 +5,9 @@ from typing import Final
 
 from tunery.errors import enumerated
 from tunery.report.compute.importance import EVALUATORS, evaluators, importance_rows
-from tunery.report.compute.pareto_front import costs_of
+from tunery.report.compute.pareto_front import further_objectives
 from tunery.report.compute.pruning import Pruning
-from tunery.report.text.cost_units import COST_WORDS
+from tunery.report.text.cost_units import words_of
 from tunery.report.text.formatting import duration, listed, metric_name, percent, plural, score, signed
 from tunery.report.text.numbers import finite
 from tunery.schema.results.direction import minimized
@@ -61,14 +61,16 @@ def pruned_sentence(pruning: Pruning) -> str:
     )
 
 
-def cost_names(study: StudyResult) -> str:
-    """The costs that the study minimized beside the objective."""
-    return listed([COST_WORDS[cost].name for cost in costs_of(study)])
+def beside_sentence(study: StudyResult) -> str:
+    """What counts beside the objective, and which way it is better."""
+    others = zip(further_objectives(study), study.directions[1:], strict=True)
+    names = [f"{words_of(name).name} ({'more' if way == 'maximize' else 'less'} is better)" for name, way in others]
+    return f"Beside it counts: {listed(names)}."
 
 
 def front_sentence(study: StudyResult) -> str:
     """With several objectives, how many trials are Pareto-optimal."""
-    measures = listed([metric_name(study.objective), *(COST_WORDS[cost].name for cost in costs_of(study))])
+    measures = listed([metric_name(study.objective), *(words_of(name).name for name in further_objectives(study))])
     count = f"{plural(len(study.front), 'trial')} {'is' if len(study.front) == 1 else 'are'} Pareto-optimal"
     return f"{count} in {measures}: no other is better in one of them and not worse in the rest."
 

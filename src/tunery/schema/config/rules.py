@@ -40,14 +40,14 @@ def _known_metric(task: Task, path: str, metric: str | None) -> Iterator[Problem
 
 
 def _objective_exists(task: Task, search: Search) -> Iterator[Problem]:
-    metric, *costs = objectives_of(task, search)
-    yield from _known_metric(task, "search.objective", metric)
-    for cost in dict.fromkeys(costs):
-        if cost not in COSTS:
-            rule = f"after the metric come costs ({', '.join(COSTS)}), but got {cost!r}"
-            yield Problem("search.objective", f"{rule}; {did_you_mean(cost, COSTS)}")
-        elif costs.count(cost) > 1:
-            yield Problem("search.objective", f"every cost is named once, but got {cost!r} twice")
+    names = objectives_of(task, search)
+    yield from _known_metric(task, "search.objective", names[0])
+    for name in dict.fromkeys(names[1:]):
+        if name not in COSTS and name not in task.metrics:
+            rule = f"after the first metric come other metrics or costs ({', '.join(COSTS)}), but got {name!r}"
+            yield Problem("search.objective", f"{rule}; {did_you_mean(name, (*COSTS, *task.metrics))}")
+        elif names.count(name) > 1:
+            yield Problem("search.objective", f"every objective is named once, but got {name!r} twice")
 
 
 def _sampler_fits_the_objectives(task: Task, search: Search) -> Iterator[Problem]:
@@ -84,7 +84,7 @@ def objective_of(task: Task, search: Search) -> str:
 
 
 def objectives_of(task: Task, search: Search) -> tuple[str, ...]:
-    """That metric, and the costs that a study keeps low beside it."""
+    """That metric, then the other metrics and the costs that count in a study."""
     given = search.objective or next(iter(task.metrics))
     return (given,) if isinstance(given, str) else given
 

@@ -134,8 +134,13 @@ class RunConfig(Spec):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """The objective, then the costs that a study keeps low beside it."""
+        """The objective, then the other metrics and the costs that count in a study."""
         return objectives_of(self.task, self.search)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Which way each of `objectives` is better."""
+        return tuple(self.task.metrics.get(name, "minimize") for name in self.objectives)
 
     @property
     def direction(self) -> Direction:

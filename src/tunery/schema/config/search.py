@@ -141,8 +141,9 @@ class Search(Spec):
     """The study around the run. `objective` also chooses the best epoch of a single run."""
 
     objective: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Validation metric to optimise; null takes the task's default. A list adds costs to keep low beside it:
-    `[f1_macro, memory]`; they are `memory`, `seconds`, `parameters` and `disk`."""
+    """Validation metric to optimise; null takes the task's default. A list adds what else counts, further metrics or
+    costs to keep low: `[f1_macro, evidence_auprc, memory]`; costs are `memory`, `seconds`, `parameters` and `disk`. The
+    first chooses epochs and the winner; the rest shows which trials are Pareto-optimal."""
     direction: Direction | None = None
     """null takes the metric's own direction; a contradiction is refused."""
     n_trials: Annotated[int, Field(ge=1, le=1_000_000)] = 1000

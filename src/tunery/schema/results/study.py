@@ -26,8 +26,8 @@ class TrialRecord(Record):
     reason: str | None = None
     history: tuple[float | None, ...] = ()
     """Objective after each epoch."""
-    costs: dict[str, float] = {}
-    """What it took, for each cost among the objectives."""
+    beside: dict[str, float] = {}
+    """Its metric or its cost, for each objective after the first."""
     notes: tuple[str, ...] = ()
     """What happened to it: continued by another process, fewer tokens in a pass after memory ran out."""
 
@@ -96,7 +96,9 @@ class StudyResult(Record):
     seconds_saved: float | None = None
     """Estimated seconds that stopping early saved; null without a completed trial to estimate from."""
     objectives: tuple[str, ...] = ()
-    """The objective, then the costs beside it."""
+    """The objective, then the other metrics and the costs that count."""
+    directions: tuple[Direction, ...] = ()
+    """Which way each of `objectives` is better."""
     scales: dict[str, Literal["linear", "log", "category"]] = {}
     """By parameter: how its range was searched; `category` for a list of choices."""
     front: tuple[Count, ...] = ()

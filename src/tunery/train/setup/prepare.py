@@ -136,16 +136,17 @@ def _base(spec: Model, digest: str | None, *, trust_remote_code: bool) -> Base:
 
 
 def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Finding]:
-    """The objective and the watched metric must be defined on validation, whatever the model answers; on test a warning
-    says so."""
-    for name, metrics in (("validation", (config.objective, config.watched)), ("test", (config.objective,))):
+    """The objectives and the watched metric must be defined on validation, whatever the model answers; on test a
+    warning says so of the first."""
+    optimised = [name for name in config.objectives if name in config.task.metrics]
+    for name, metrics in (("validation", (*optimised, config.watched)), ("test", (config.objective,))):
         truth = prepared.truth[name]
         if not len(truth):
             continue
         scored = prepared.task.score(prepared.task.untrained(truth), truth, None)
         for metric in dict.fromkeys(metrics):
             if scored[metric] is None:
-                key = "search.objective" if metric == config.objective else "train.early_stopping.metric"
+                key = "search.objective" if metric in optimised else "train.early_stopping.metric"
                 of_evidence = metric == "joint" or metric.startswith("evidence_")
                 needs = f"evidence in rows of {name}, but none has any"
                 if not of_evidence:
