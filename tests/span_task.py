@@ -17,11 +17,12 @@ from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tunery.data.batches import NO_TARGET, Targets
+from tunery.data.batches import Targets
 from tunery.data.checks.check import Check
 from tunery.data.checks.row_checks import ROW_CHECKS
 from tunery.data.encode import Encoded, encode_windows
 from tunery.data.examples import Annotation, Example, RowReader
+from tunery.data.masking import NO_TARGET
 from tunery.data.metrics import finite, log_softmax, sigmoid
 from tunery.data.reading.cells import label_of
 from tunery.data.row_table import Array, RowTable, column_of
@@ -93,7 +94,9 @@ class Spans(Task):
         one = LabelOutput(labels=self.labels, problem="single_label")
         return {"label": one, "evidence": TokenOutput(labels=("inside",))}
 
-    def features(self, examples: Sequence[Example], tokenizer: Any, *, max_length: int) -> Encoded:
+    def features(
+        self, examples: Sequence[Example], tokenizer: Any, *, max_length: int, training: bool = False
+    ) -> Encoded:
         return encode_windows(examples, tokenizer, max_length=min(max_length, WINDOW), overlap=OVERLAP)
 
     def targets(self, examples: Sequence[Example], features: Encoded) -> Targets:

@@ -67,7 +67,7 @@ def guesses(task: Task, truth: RowTable, seed: int) -> RowTable:
             noise = np.empty(len(column), dtype=object)
             noise[:] = [noisy(entry) for entry in column]
             return noise
-        return column + draw.normal(size=column.shape)
+        return column + draw.normal(size=column.shape) if column.dtype.kind == "f" else column
 
     return RowTable({name: noisy(column) for name, column in task.untrained(truth).columns.items()})
 
@@ -83,7 +83,9 @@ def test_a_task_reports_the_metrics_of_its_spec_as_plain_data(kind: str, tmp_pat
     state = state_in(task, scored)
     assert state == task.fit_state(guesses(task, truth, 0), truth)
     assert set(metrics) <= set(task.score(guesses(task, truth, 0), truth, state))
-    assert scored["loss"] == pytest.approx(float(task.losses(guesses(task, truth, 0), truth).mean()))
+    answers = guesses(task, truth, 0)
+    weights = answers.columns.get("tokens")  # of language models
+    assert scored["loss"] == pytest.approx(float(np.average(task.losses(answers, truth), weights=weights)))
 
 
 @pytest.mark.parametrize("kind", SPECS)
@@ -101,7 +103,8 @@ def test_any_rows_can_be_scored_in_any_order(kind: str, tmp_path: Path) -> None:
     )
 
 
-HEADS: list[tuple[str, Any]] = [(kind, Tagging()) for kind in SPECS] + [
+READERS = [kind for kind in SPECS if kind not in ("causal_lm", "mlm")]
+HEADS: list[tuple[str, Any]] = [(kind, Tagging()) for kind in READERS] + [
     ("criteria_evidence", head()) for head in EVIDENCE_LOSSES
 ]
 
@@ -145,7 +148,7 @@ class Smoothing:
     label_smoothing = 0.0
 
 
-@pytest.mark.parametrize("kind", SPECS)
+@pytest.mark.parametrize("kind", READERS)
 def test_answers_are_of_rows_whatever_the_batches(kind: str, tmp_path: Path, tiny_bert: Path) -> None:
     task, examples = made(kind, tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert)

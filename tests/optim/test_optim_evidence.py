@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tunery.data.batches import NO_TARGET
+from tunery.data.masking import NO_TARGET
 from tunery.optim.evidence import (
     EVIDENCE_LOSSES,
     MOST_WEIGHT,

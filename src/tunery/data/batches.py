@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from tunery.data.encode import Encoded
+from tunery.data.masking import NO_TARGET, Masking
 from tunery.data.rng import row_generator
 
 Lengths = npt.NDArray[np.int64]
@@ -27,11 +28,18 @@ OVERHEAD = 16
 MOST_EXCESS = 0.25
 """By how much batches of similar length may raise the variance of a step's label mix above that of random batches."""
 
-
-NO_TARGET: Final = -100
-"""Target of padding, which torch and transformers ignore."""
 NO_UNIT: Final = -1
 """Unit of special tokens and padding."""
+NO_SEGMENT: Final = -1
+"""Segment of padding."""
+
+_COLUMNS: Final[Mapping[str, tuple[str, int]]] = {
+    "type_ids": ("token_type_ids", 0),
+    "unit_ids": ("unit_ids", NO_UNIT),
+    "token_targets": ("targets", NO_TARGET),
+    "segments": ("segments", NO_SEGMENT),
+}
+"""Fields of `Encoded` with a number for each token -> name of the input, and what it is at padding."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,8 @@ class Item(NamedTuple):
     epoch: int
     feature: int
     ids: npt.NDArray[np.int32]
-    type_ids: npt.NDArray[np.int8] | None
-    unit_ids: npt.NDArray[np.int32] | None
+    columns: Mapping[str, npt.NDArray[Any]]
+    """What else there is of each token, by the names of inputs: (tokens,)."""
     targets: Mapping[str, Any]
     sequence_targets: Mapping[str, npt.NDArray[Any]]
     changed_rows: int = 0
@@ -62,10 +70,12 @@ class MicroBatch(NamedTuple):
     """The features of one forward pass, padded on the right to the longest of them."""
 
     inputs: dict[str, Tensor]
-    """`input_ids`, `attention_mask` and, where they are asked for, `token_type_ids` and `unit_ids` (-1 at padding):
-    int64 (features, tokens)."""
+    """`input_ids`, `attention_mask` and, where they are asked for, `token_type_ids`, `unit_ids` (-1 at padding),
+    `targets` (the tokens that are to be told, -100 elsewhere) and `segments` (numbers of the texts in a feature, -1 at
+    padding): int64 (features, tokens)."""
     targets: dict[str, Tensor]
-    """By name: (features, ...), or (features, longest, ...) with -100 at padding."""
+    """By name: (features, ...), or (features, longest, ...) with -100 at padding. With `targets`, where the inputs have
+    them, again."""
     changed_rows: int = 0
     """Rows that augmentation has changed."""
 
@@ -190,14 +200,13 @@ class EncodedDataset(Dataset[list[Item]]):
 
     def __getitem__(self, epoch_row: EpochRow) -> list[Item]:
         epoch, row = epoch_row
-        types, units, targets = self._encoded.type_ids, self._encoded.unit_ids, self._targets
+        targets = self._targets
         return [
             Item(
                 epoch=epoch,
                 feature=feature,
                 ids=self._encoded.ids[feature],
-                type_ids=None if types is None else types[feature],
-                unit_ids=None if units is None else units[feature],
+                columns=_columns_of(self._encoded, feature),
                 targets={name: column[feature] for name, column in targets.features.items()},
                 sequence_targets={name: column[feature] for name, column in targets.sequences.items()},
             )
@@ -220,29 +229,42 @@ class Collator:
         token_dropout: float = 0.0,
         seed: int = 0,
         special_ids: frozenset[int] = frozenset(),
+        masking: Masking | None = None,
     ) -> None:
+        """Args:
+        masking: hides tokens that the model has to tell, anew in every epoch; None: nothing is hidden.
+        """
         self._pad_id = pad_id
         self._max_tokens = max_tokens
         self._overhead = overhead
         self._token_dropout = token_dropout
         self._seed = seed
         self._special_ids = np.array(sorted(special_ids), dtype=np.int32)
+        self._masking = masking
 
     def __call__(self, rows: Sequence[Sequence[Item]]) -> list[MicroBatch]:
         """With `token_dropout`, the attention mask is 0 for hidden tokens too; ids and positions stay as they are."""
-        items = [item for row in rows for item in row]
+        items = [self._masked(item) for row in rows for item in row]
         lengths = np.array([len(item.ids) for item in items], dtype=np.int64)
         cuts = micro_batches(range(len(items)), lengths, max_tokens=self._max_tokens, overhead=self._overhead)
         return [self._stacked([items[index] for index in indices]) for indices in cuts]
 
+    def _masked(self, item: Item) -> Item:
+        if self._masking is None:
+            return item
+        generator = row_generator(self._seed, epoch=item.epoch, row=item.feature, purpose="mask")
+        hidden = self._masking(item.ids, item.columns.get("unit_ids"), generator)
+        columns = {name: column for name, column in item.columns.items() if name != "unit_ids"}
+        return item._replace(ids=hidden.ids, columns={**columns, "targets": hidden.targets})
+
     def _stacked(self, items: Sequence[Item]) -> MicroBatch:
-        first, type_ids = items[0], [item.type_ids for item in items if item.type_ids is not None]
-        unit_ids = [item.unit_ids for item in items if item.unit_ids is not None]
-        masks = [self._visible(item) for item in items]
-        inputs = _inputs([item.ids for item in items], type_ids, unit_ids, masks, pad_id=self._pad_id)
+        first, masks = items[0], [self._visible(item) for item in items]
+        inputs = _inputs([item.ids for item in items], [item.columns for item in items], masks, pad_id=self._pad_id)
         targets = {name: torch.from_numpy(np.stack([item.targets[name] for item in items])) for name in first.targets}
         for name in first.sequence_targets:
             targets[name] = _padded([item.sequence_targets[name] for item in items], NO_TARGET)
+        if "targets" in inputs:
+            targets["targets"] = inputs["targets"]
         return MicroBatch(inputs, targets, sum(item.changed_rows for item in items))
 
     def _visible(self, item: Item) -> npt.NDArray[np.int64]:
@@ -273,28 +295,26 @@ def visible_tokens(
 def pad(encoded: Encoded, features: Sequence[int], *, pad_id: int) -> dict[str, Tensor]:
     """The inputs of one forward pass over these features, as in a `MicroBatch`."""
     ids = [encoded.ids[feature] for feature in features]
-    type_ids = [encoded.type_ids[feature] for feature in features] if encoded.type_ids is not None else []
-    unit_ids = [encoded.unit_ids[feature] for feature in features] if encoded.unit_ids is not None else []
-    return _inputs(ids, type_ids, unit_ids, [np.ones(len(row), dtype=np.int64) for row in ids], pad_id=pad_id)
+    columns = [_columns_of(encoded, feature) for feature in features]
+    return _inputs(ids, columns, [np.ones(len(row), dtype=np.int64) for row in ids], pad_id=pad_id)
+
+
+def _columns_of(encoded: Encoded, feature: int) -> dict[str, npt.NDArray[Any]]:
+    columns = {name: getattr(encoded, field) for field, (name, _) in _COLUMNS.items()}
+    return {name: column[feature] for name, column in columns.items() if column is not None}
 
 
 def _inputs(
     ids: Sequence[npt.NDArray[np.int32]],
-    type_ids: Sequence[npt.NDArray[np.int8]],
-    unit_ids: Sequence[npt.NDArray[np.int32]],
+    columns: Sequence[Mapping[str, npt.NDArray[Any]]],
     masks: Sequence[npt.NDArray[np.int64]],
     *,
     pad_id: int,
 ) -> dict[str, Tensor]:
-    """Args:
-    type_ids: empty where the model does not ask for them.
-    unit_ids: empty where nobody asks for them.
-    """
     inputs = {"input_ids": _padded(ids, pad_id), "attention_mask": _padded(masks, 0)}
-    if type_ids:
-        inputs["token_type_ids"] = _padded(type_ids, 0)
-    if unit_ids:
-        inputs["unit_ids"] = _padded(unit_ids, NO_UNIT)
+    for name, filler in _COLUMNS.values():
+        if name in columns[0]:
+            inputs[name] = _padded([each[name] for each in columns], filler)
     return inputs
 
 

@@ -41,6 +41,14 @@ class Encoded:
     """The units of each row; None where they were not asked for."""
     questions: npt.NDArray[np.int64] | None = None
     """Number of the question that is asked of each feature, (features,); None where there are none."""
+    token_targets: list[npt.NDArray[np.int64]] | None = None
+    """Per feature (tokens,): the token that is to be told at each place, -100 where none is; None where tokens are not
+    to be told, or where it is drawn anew in every epoch which of them are."""
+    segments: list[npt.NDArray[np.int32]] | None = None
+    """Per feature (tokens,): number of the text that each token is of, ascending; None where a feature has one text."""
+    texts: list[npt.NDArray[np.int64]] | None = None
+    """Per feature (segments,): the row that each of its texts is of, where features are not rows: for training language
+    models, where `rows` counts the features; None: `rows` says so."""
     unknown: float = 0.0
     """Share of the texts' tokens that the vocabulary lacks."""
     alike: int = 0

@@ -2,13 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import final
+from typing import Final, final
 
 from torch import Tensor, nn
 
 from tunery.optim.losses import RowLoss
 
 Tensors = Mapping[str, Tensor]
+
+NO_TARGET: Final = -100
+"""Of a place where no token is to be told, as torch has it."""
 
 
 class Objective(ABC):
@@ -73,3 +76,20 @@ class LabelObjective(Objective):
     def learned(self) -> dict[str, float]:
         """What the loss has learned."""
         return self.module.learned()
+
+
+@final
+class TokenObjective(Objective):
+    """The mean over tokens that are to be told of what the model says of each."""
+
+    def __init__(self) -> None:
+        self.module = nn.Module()
+        self.weights = {"tokens": 1.0}
+
+    def units(self, targets: Tensors) -> Mapping[str, int]:
+        """Tokens that are to be told."""
+        return {"tokens": int((targets["targets"] != NO_TARGET).sum())}
+
+    def sums(self, outputs: Tensors, targets: Tensors) -> Tensors:
+        """Of the losses of tokens."""
+        return {"tokens": outputs["token_loss"].sum()}

@@ -114,7 +114,9 @@ class CriteriaEvidence(Task):
             )
         }
 
-    def features(self, examples: Sequence[Example], tokenizer: Any, *, max_length: int) -> "Encoded":
+    def features(
+        self, examples: Sequence[Example], tokenizer: Any, *, max_length: int, training: bool = False
+    ) -> "Encoded":
         """Windows of each text, with the unit of each token; with `binary_pairs`, beside each description.
 
         Raises:

@@ -80,7 +80,7 @@ class LabelTask(Task):
         from tunery.optim.objective import LabelObjective
 
         loss = make_loss(
-            config.task.loss,
+            config.task.loss,  # type: ignore[union-attr]
             problem=self.problem,
             targets=truth["labels"],
             labels=len(self.labels),

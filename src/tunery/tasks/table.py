@@ -8,9 +8,18 @@ from typing import Final
 from tunery.data.examples import Split, Splits
 from tunery.data.splits import NamedRows, load_splits
 from tunery.schema.config.data import Data
-from tunery.schema.config.task import ClassificationTask, CriteriaEvidenceTask, MultilabelTask, TaskSpec
+from tunery.schema.config.task import (
+    CausalLmTask,
+    ClassificationTask,
+    CriteriaEvidenceTask,
+    MlmTask,
+    MultilabelTask,
+    TaskSpec,
+)
+from tunery.tasks.causal_lm import CausalLm
 from tunery.tasks.classification import Classification
 from tunery.tasks.criteria_evidence import CriteriaEvidence
+from tunery.tasks.mlm import Mlm
 from tunery.tasks.multilabel import Multilabel
 from tunery.tasks.task import Task
 
@@ -20,6 +29,8 @@ TASKS: Final[dict[type[TaskSpec], type[Task]]] = {
     ClassificationTask: Classification,
     MultilabelTask: Multilabel,
     CriteriaEvidenceTask: CriteriaEvidence,
+    CausalLmTask: CausalLm,
+    MlmTask: Mlm,
 }
 """The task of each spec."""
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # torch and transformers take seconds, and reading rows needs
 
     from tunery.data.batches import Targets
     from tunery.data.encode import Encoded
+    from tunery.data.masking import Masking
     from tunery.optim.objective import Objective
 
 State = Mapping[str, Any]
@@ -98,11 +99,22 @@ class Task(ABC):
     def outputs(self) -> Outputs:
         """What the model must answer, by name."""
 
-    def features(self, examples: Sequence[Example], tokenizer: Any, *, max_length: int) -> "Encoded":
-        """What the model reads: one sequence of tokens for each row, or several windows."""
+    def features(
+        self, examples: Sequence[Example], tokenizer: Any, *, max_length: int, training: bool = False
+    ) -> "Encoded":
+        """What the model reads: one sequence of tokens for each row, or several windows.
+
+        Args:
+            training: whether they are trained on. Then a feature need not be of one row, where the task scores no rows
+                in training (`Encoded.texts`).
+        """
         from tunery.data.encode import encode
 
         return encode(examples, tokenizer, max_length=max_length)
+
+    def masking(self, tokenizer: Any) -> "Masking | None":
+        """What hides tokens of training features anew in every epoch; None where nothing does."""
+        return None
 
     @abstractmethod
     def targets(self, examples: Sequence[Example], features: "Encoded") -> "Targets":
@@ -163,7 +175,8 @@ class Task(ABC):
 
     @abstractmethod
     def losses(self, answers: RowTable, truth: RowTable) -> Array:
-        """Loss of each row, (rows,): the metric `loss` is their mean."""
+        """Loss of each row, (rows,): the metric `loss` is their mean, where a row has tokens to tell, weighted by how
+        many."""
 
     def fit_state(self, answers: RowTable, truth: RowTable) -> State | None:
         """What is fitted on validation, and on validation only: on test its scores would be too good."""

@@ -8,7 +8,13 @@ from tunery.report.pages.components import classes, number_cell, table
 from tunery.report.pages.confusion_matrix import MOST_LABELS, confusion_parts
 from tunery.report.text.formatting import count, plural, signed
 from tunery.report.text.numbers import finite
-from tunery.schema.config.task import ClassificationTask, CriteriaEvidenceTask, MultilabelTask
+from tunery.schema.config.task import (
+    CausalLmTask,
+    ClassificationTask,
+    CriteriaEvidenceTask,
+    MlmTask,
+    MultilabelTask,
+)
 from tunery.schema.spec import Spec
 
 Sections = Callable[[Mapping[str, Any], str], list[Html]]
@@ -80,6 +86,8 @@ SECTIONS: Final[dict[type[Spec], Sections]] = {
     ClassificationTask: _labels,
     MultilabelTask: _labels,
     CriteriaEvidenceTask: _criteria,
+    CausalLmTask: lambda metrics, title: [],
+    MlmTask: lambda metrics, title: [],
 }
 """By task."""
 

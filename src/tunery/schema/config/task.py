@@ -177,7 +177,42 @@ class CriteriaEvidenceTask(TaskSpec):
         return "label" if self.exclusive else "labels"
 
 
-Task = Annotated[ClassificationTask | MultilabelTask | CriteriaEvidenceTask, Field(discriminator="kind")]
+class CausalLmTask(TaskSpec):
+    """Text goes on: a model that reads from left to right learns to tell the next token."""
+
+    metrics: ClassVar[Metrics] = {
+        "perplexity": "minimize",
+        "bits_per_byte": "minimize",
+        "accuracy": "maximize",
+        "loss": "minimize",
+    }
+    kind: Literal["causal_lm"] = "causal_lm"
+    packing: bool = True
+    """Short texts share one sequence of up to `model.max_length` tokens in training, and none sees another."""
+    stride: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """Tokens that two neighbouring windows of a long text share where it is scored: the later one has them as context
+    and is not scored on them again. Null: half of `model.max_length`."""
+    completion_only: bool = True
+    """Where rows have a completion, or messages of an assistant, these alone are learned and scored, and the rest is
+    read; false: all of it is."""
+
+
+class MlmTask(TaskSpec):
+    """Tokens of a text are hidden, and a model that reads in both directions learns to tell them."""
+
+    metrics: ClassVar[Metrics] = {"loss": "minimize", "accuracy": "maximize"}
+    main_metrics: ClassVar[tuple[str, ...]] = ("loss", "accuracy", "pseudo_perplexity")
+    kind: Literal["mlm"] = "mlm"
+    masking: Annotated[Literal["token", "whole_word", "span"], Choices(("token", "whole_word", "span"))] = "token"
+    """What is hidden together: single tokens; whole words; or spans of up to ten words (SpanBERT)."""
+    probability: Annotated[float, Field(ge=0.01, le=0.8), Range(0.15, 0.4)] = 0.15
+    """Share of the tokens that are to be told. Of ten of them, eight are hidden by the mask token, one is replaced by
+    any token, and one stays as it is."""
+
+
+Task = Annotated[
+    ClassificationTask | MultilabelTask | CriteriaEvidenceTask | CausalLmTask | MlmTask, Field(discriminator="kind")
+]
 
 
 def main_metrics(kind: str | None) -> tuple[str, ...] | None:
@@ -220,6 +255,17 @@ class CriteriaOutput(Spec):
         return "single_label" if self.exclusive else "multi_label"
 
 
-Output = LabelOutput | TokenOutput | CriteriaOutput
+class VocabularyOutput(Spec):
+    """For each token to be told, how likely the model finds it: `token_loss` (features, tokens) float32, minus the
+    logarithm of its probability, and `token_hits` (features, tokens) bool, whether it is the likeliest; 0 where nothing
+    is to be told. The module reads `targets` (features, tokens) int64 beside the tokens: what is to be told at each
+    place, -100: nothing."""
+
+    direction: Literal["causal", "masked"]
+    """`causal`: at each place the next token, from those up to this one. `masked`: the token of the place itself, from
+    those around it."""
+
+
+Output = LabelOutput | TokenOutput | CriteriaOutput | VocabularyOutput
 Outputs = Mapping[str, Output]
 """What a task asks of the model, by name. The tasks room makes it, the model room reads it."""

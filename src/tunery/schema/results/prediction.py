@@ -33,6 +33,10 @@ class Prediction(Record):
     """Probability per label; sums to 1 for classification."""
     evidence: tuple[EvidenceSpan, ...] = ()
     """Of each label that is given; empty for tasks without evidence."""
+    scores: dict[str, float] = {}
+    """Numbers about the text, by name, of tasks that give no labels: `perplexity`, `tokens`."""
+    text: str | None = None
+    """What a language model wrote; null where nothing was asked to be written."""
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from [("labels", self.labels)] if self.label is None else [("label", self.label)]

@@ -118,5 +118,5 @@ def augmented(
 
 
 def _encoded(example: Example, *, task: Task, tokenizer: Any, max_length: int) -> EncodedDataset:
-    features = task.features([example], tokenizer, max_length=max_length)
+    features = task.features([example], tokenizer, max_length=max_length, training=True)
     return EncodedDataset(features, task.targets([example], features))

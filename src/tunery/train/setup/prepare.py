@@ -59,7 +59,10 @@ class Prepared:
         if task is None:
             return None
         rows = {split.name: split.examples for split in self.splits}
-        encoded = {name: task.features(each, self.tokenizer, max_length=max_length) for name, each in rows.items()}
+        encoded = {
+            name: task.features(each, self.tokenizer, max_length=max_length, training=name == "train")
+            for name, each in rows.items()
+        }
         return replace(
             self,
             task=task,
@@ -209,7 +212,10 @@ def _examined(
     task = task_of_rows(spec, data, splits.train)
     sample = {split.name: _sample(split.examples, most_rows) for split in splits}
     say(f"counting the tokens of {sum(map(len, sample.values())):,} rows")
-    encoded = {name: task.features(rows, tokenizer, max_length=max_length) for name, rows in sample.items()}
+    encoded = {
+        name: task.features(rows, tokenizer, max_length=max_length, training=name == "train")
+        for name, rows in sample.items()
+    }
     load_config(base, outputs=task.outputs, tokenizer=tokenizer)  # refuses a tokenizer that is not the model's
     targets = {name: task.targets(rows, encoded[name]) for name, rows in sample.items()}
     truth = {split.name: task.truth(split.examples) for split in splits}

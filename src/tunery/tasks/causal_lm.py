@@ -1,0 +1,36 @@
+"""Text goes on: the next token, from those before it."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from tunery.data.examples import Example
+from tunery.schema.config.task import CausalLmTask
+from tunery.tasks.language_model import LanguageModelTask
+
+if TYPE_CHECKING:
+    from tunery.data.encode import Encoded
+
+
+class CausalLm(LanguageModelTask):
+    """Every token of a text is told once, from as many before it as its window has."""
+
+    direction: ClassVar[Literal["causal", "masked"]] = "causal"
+
+    def __init__(self, spec: CausalLmTask) -> None:
+        super().__init__(())
+        self._spec = spec
+
+    @classmethod
+    def build(cls, spec: CausalLmTask, *, labels: Sequence[str], settings: Mapping[str, str]) -> "CausalLm":
+        return cls(spec)
+
+    def features(
+        self, examples: Sequence[Example], tokenizer: Any, *, max_length: int, training: bool = False
+    ) -> "Encoded":
+        """Windows of each text. In training they do not overlap, and short texts may share one."""
+        from tunery.data.documents import encode_documents
+
+        if training:
+            return encode_documents(examples, tokenizer, max_length=max_length, packed=self._spec.packing)
+        overlap = max_length // 2 if self._spec.stride is None else self._spec.stride
+        return encode_documents(examples, tokenizer, max_length=max_length, overlap=overlap)

@@ -1,0 +1,118 @@
+"""What tasks share that score text by how likely a model finds its tokens."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+import numpy as np
+
+from tunery.data.checks.check import Check
+from tunery.data.checks.row_checks import empty_splits, empty_texts
+from tunery.data.examples import Annotation, Example, RowReader
+from tunery.data.masking import NO_TARGET
+from tunery.data.metrics import finite
+from tunery.data.row_table import Array, RowTable
+from tunery.schema import RunConfig
+from tunery.schema.config.data import Data
+from tunery.schema.config.task import Outputs, TaskSpec, VocabularyOutput
+from tunery.schema.results.prediction import Prediction
+from tunery.tasks.task import State, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tunery.data.batches import Targets
+    from tunery.data.encode import Encoded
+    from tunery.optim.objective import Objective
+
+MOST_NATS: Final = 700.0
+"""Loss of a token above which its exponential would be no number."""
+
+
+class LanguageModelTask(Task):
+    """Answers are sums over the tokens that are to be told in each row: `nats`, minus the logarithm of their
+    probabilities, `tokens`, their number, and `hits`, how many of them are the likeliest; the truth is how many `bytes`
+    (UTF-8) are told. All (rows,)."""
+
+    checks: ClassVar[Sequence[Check]] = (empty_splits, empty_texts)
+    quick_checks: ClassVar[Sequence[Check]] = (empty_splits, empty_texts)
+    direction: ClassVar[Literal["causal", "masked"]]
+
+    @staticmethod
+    def reader(spec: TaskSpec, data: Data) -> RowReader:
+        """A row is its text."""
+        return RowReader(columns=(), read=lambda row: Annotation())
+
+    @property
+    def outputs(self) -> Outputs:
+        """How likely each token is."""
+        return {"tokens": VocabularyOutput(direction=self.direction)}
+
+    def targets(self, examples: Sequence[Example], features: "Encoded") -> "Targets":
+        """None beside the tokens that are to be told, which are features."""
+        from tunery.data.batches import Targets
+
+        return Targets()
+
+    def truth(self, examples: Sequence[Example]) -> RowTable:
+        return RowTable({"bytes": np.array([len(example.text.encode()) for example in examples], dtype=np.int64)})
+
+    def objective(self, config: RunConfig, truth: RowTable) -> "Objective":
+        """The mean over tokens."""
+        from tunery.optim.objective import TokenObjective
+
+        return TokenObjective()
+
+    def reduce(self, outputs: "Mapping[str, Tensor]", inputs: "Mapping[str, Tensor]") -> Mapping[str, Sequence[Array]]:
+        sums = {
+            "nats": outputs["token_loss"].double().sum(dim=1),
+            "tokens": (inputs["targets"] != NO_TARGET).sum(dim=1),
+            "hits": outputs["token_hits"].long().sum(dim=1),
+        }
+        return {name: list(column.cpu().numpy()) for name, column in sums.items()}
+
+    def of_rows(self, answers: Mapping[str, Sequence[Array]], features: "Encoded") -> RowTable:
+        """Sums over windows -> sums over rows."""
+        sums = {name: np.bincount(features.rows, weights=np.array(entries)) for name, entries in answers.items()}
+        return RowTable({name: column if name == "nats" else column.astype(np.int64) for name, column in sums.items()})
+
+    def untrained(self, truth: RowTable) -> RowTable:
+        """One token a row with text, which is sure."""
+        tokens = (truth["bytes"] > 0).astype(np.int64)
+        return RowTable({"nats": np.zeros(len(tokens)), "tokens": tokens, "hits": tokens})
+
+    def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
+        """Of all tokens together: a long text counts more than a short one. None where there is no token."""
+        nats, tokens = float(finite(answers["nats"]).sum()), int(answers["tokens"].sum())
+        if not tokens:
+            return dict.fromkeys(("loss", "perplexity", "bits_per_byte", "accuracy")) | {"tokens": 0}
+        loss = nats / tokens
+        return {
+            "loss": loss,
+            "perplexity": math.exp(min(loss, MOST_NATS)),
+            "bits_per_byte": nats / math.log(2) / max(1, int(truth["bytes"].sum())),
+            "accuracy": float(answers["hits"].sum() / tokens),
+            "tokens": tokens,
+        }
+
+    def losses(self, answers: RowTable, truth: RowTable) -> Array:
+        """Mean over the tokens of each row; 0 where it has none."""
+        losses: Array = finite(answers["nats"]) / np.maximum(answers["tokens"], 1)
+        return losses
+
+    def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
+        """The perplexity of each text; its confidence is the geometric mean of the probabilities of its tokens."""
+        losses = np.minimum(self.losses(answers, answers), MOST_NATS)
+        return [
+            Prediction(
+                label=None,
+                labels=(),
+                confidence=math.exp(-loss),
+                probabilities={},
+                scores={"perplexity": math.exp(loss), "tokens": tokens},
+            )
+            for loss, tokens in zip(losses.tolist(), answers["tokens"].tolist(), strict=True)
+        ]
+
+    def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
+        return dict(prediction.scores)
