@@ -43,6 +43,7 @@ def problems(**sections: Any) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
+KINDS = ", ".join(sorted(members(RunConfig.model_fields["task"])))
 METHODS = ", ".join(sorted(map(written_name, members(RunConfig.model_fields["peft"]).values())))
 RELATIVE = {"name": "adafactor", "relative_step": True}
 ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
@@ -143,17 +144,17 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
         "task.criteria: a description says what a label means, but that of 'A' is empty",
     ),
     # shapes
-    ({"task": {}}, "task.kind: required; choose from: causal_lm, classification, criteria_evidence, mlm, multilabel"),
+    ({"task": {}}, f"task.kind: required; choose from: {KINDS}"),
     (
         {"task": None},
-        "task: must be a mapping of keys or one of causal_lm, classification, criteria_evidence, mlm, multilabel, but got null",
+        f"task: must be a mapping of keys or one of {KINDS}, but got null",
     ),
     ({"data": {}}, "data.train: this key is required"),
     ({"data": None}, "data: must be a mapping of keys, but got null"),
     ({"data": "train.csv"}, "data: must be a mapping of keys, but got 'train.csv'"),
     ({"train": None}, "train: must be a mapping of keys, but got null; remove the line to take the defaults"),
     ({"peft": 3}, f"peft: must be a mapping of keys or one of {METHODS}, but got 3"),
-    ({"peft": {}, "task": {}}, "task.kind: required; choose from: causal_lm, classification, criteria_evidence, mlm, multilabel"),
+    ({"peft": {}, "task": {}}, f"task.kind: required; choose from: {KINDS}"),
     (
         {"peft": {"r": 4}},
         "peft.method: required, because r belongs to lora or lora_plus or dora or rslora; "
