@@ -232,12 +232,15 @@ def test_neighbouring_words_are_one_span_and_sentences_are_each_their_own(unit: 
 
 
 def test_unit_and_annotation_follow_from_the_training_rows() -> None:
-    auto = CriteriaEvidenceTask()
+    auto, one = CriteriaEvidenceTask(), CriteriaEvidenceTask(exclusive=True)
     assert CriteriaEvidence.settings_of(auto, [SLEEP, BOTH]) == {"unit": "sentence", "annotation": "exhaustive"}
-    words = [row(labels=("sleep",), spans=[(2, 7, "sleep")])] * 3
-    assert CriteriaEvidence.settings_of(auto, words) == {"unit": "token", "annotation": "partial"}
+    words = [row(labels=("sleep",), spans=[(2, 5, "sleep")])] * 3
+    assert CriteriaEvidence.settings_of(auto, words) == {"unit": "token", "annotation": "exhaustive"}
+    assert CriteriaEvidence.settings_of(one, words) == {"unit": "token", "annotation": "partial"}
     much = [row(labels=("sleep",), spans=[(2, 33, "sleep")])] * 3
-    assert CriteriaEvidence.settings_of(auto, much) == {"unit": "token", "annotation": "exhaustive"}
+    assert CriteriaEvidence.settings_of(one, much) == {"unit": "token", "annotation": "exhaustive"}
+    none = [row(labels=("sleep",), spans=[])]
+    assert CriteriaEvidence.settings_of(one, none)["annotation"] == "exhaustive"
     told = CriteriaEvidenceTask(unit="token", annotation="partial")
     assert CriteriaEvidence.settings_of(told, [SLEEP]) == {"unit": "token", "annotation": "partial"}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from tunery.data.examples import Annotation, Example, RowReader
 from tunery.data.reading.cells import BadCell, Unlabelled, is_missing, items_of, name_of, text_of
@@ -13,6 +13,8 @@ from tunery.schema.config.data import Data
 
 ONLY_LABEL: Final = "evidence"
 """The label of spans that name none, where rows have no labels of their own (`data.labels: null`)."""
+SPARSE: Final = 0.15
+"""Share of the characters of texts with evidence below which reasons for the label of a whole text are some of many."""
 ANNOTATION: Final = "its annotated sentences"
 """Column in which rows have the `Annotation` that `join_annotations` made of files of annotated sentences."""
 
@@ -40,6 +42,30 @@ class Evidence:
 def evidence_of(example: Example) -> Evidence:
     """That of a row; none where it has no annotation."""
     return Evidence() if example.target is None else example.target
+
+
+def share_marked(examples: Sequence[Example]) -> float | None:
+    """The share of the characters that are evidence of some label, of rows that have evidence; None where none has."""
+    marked = characters = 0
+    for example in examples:
+        if spans := evidence_of(example).spans:
+            characters += len(example.text)
+            reached = 0
+            for start, end, _ in spans:
+                marked += max(0, end - max(start, reached))
+                reached = max(reached, end)
+    return marked / characters if characters else None
+
+
+def annotation_of(share: float | None, *, exclusive: bool) -> Literal["exhaustive", "partial"]:
+    """Whether annotators seem to have marked all evidence. A text usually has more reasons for its one label than those
+    that make up a small part of it.
+
+    Args:
+        share: as of `share_marked`.
+        exclusive: whether every row has exactly one label.
+    """
+    return "partial" if exclusive and share is not None and share < SPARSE else "exhaustive"
 
 
 def make_evidence(spans: Sequence[Span], rejected: Sequence[Span] = ()) -> Evidence:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tunery.data.checks.check import Check
 from tunery.data.checks.evidence_checks import EVIDENCE_CHECKS, QUICK_EVIDENCE_CHECKS
-from tunery.data.evidence import evidence_of, evidence_reader
+from tunery.data.evidence import annotation_of, evidence_of, evidence_reader, share_marked
 from tunery.data.evidence_metrics import averaged, covered, runs, sentence_of_units
 from tunery.data.examples import Example, RowReader
 from tunery.data.metrics import (
@@ -46,7 +46,7 @@ from tunery.tasks.labels import LabelTask, indicators
 from tunery.tasks.multilabel import Multilabel
 from tunery.tasks.task import FollowUp, State, Task
 from tunery.tasks.thresholds import FOLDS, UNTUNED, fold_of_rows, threshold_groups, tuned_thresholds
-from tunery.tasks.unit_codes import EVIDENCE, UNKNOWN, codes_of, marked_share
+from tunery.tasks.unit_codes import EVIDENCE, UNKNOWN, codes_of
 from tunery.tasks.windows import joined, reduced, units_of, units_within
 
 if TYPE_CHECKING:
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
     from tunery.data.encode import Encoded
     from tunery.optim.objective import Objective
 
-_SPARSE: Final = 0.2
-"""Share of the words of texts with evidence below which `annotation: auto` is `partial`."""
 _LEAST_TEXT: Final = 16
 """Tokens of a text that must fit beside the description of a label."""
 _MOST_ASKED_AGAIN: Final = 500
@@ -94,10 +92,8 @@ class CriteriaEvidence(Task):
     def settings_of(spec: CriteriaEvidenceTask, examples: Sequence[Example]) -> Mapping[str, str]:
         """`unit` and `annotation`, where the spec says auto."""
         unit = chosen_unit(examples) if spec.unit == "auto" else spec.unit
-        annotation = spec.annotation
-        if annotation == "auto":
-            annotation = "partial" if unit == "token" and marked_share(examples) < _SPARSE else "exhaustive"
-        return {"unit": unit, "annotation": annotation}
+        annotation = annotation_of(share_marked(examples), exclusive=spec.exclusive)
+        return {"unit": unit, "annotation": annotation if spec.annotation == "auto" else spec.annotation}
 
     @staticmethod
     def reader(spec: CriteriaEvidenceTask, data: Data) -> RowReader:

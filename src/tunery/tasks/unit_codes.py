@@ -10,7 +10,7 @@ from tunery.data.evidence import Span, evidence_of
 from tunery.data.evidence_metrics import covered
 from tunery.data.examples import Example
 from tunery.data.metrics import Ints
-from tunery.data.units import Bounds, words
+from tunery.data.units import Bounds
 
 Codes = npt.NDArray[np.int8]
 """Of each unit, (units, labels)."""
@@ -39,18 +39,7 @@ def codes_of(example: Example, units: Bounds, labels: Sequence[str], *, is_parti
     return codes
 
 
-def marked_share(examples: Sequence[Example]) -> float:
-    """Of the words of texts that have evidence, how many are evidence of some label; 0 where none has."""
-    marked = total = 0
-    for example in examples:
-        if spans := evidence_of(example).spans:
-            bounds = words(example.text)
-            marked += int(covered(bounds, _characters(spans)).sum())
-            total += len(bounds)
-    return marked / total if total else 0.0
-
-
-def _characters(spans: Sequence[Span], label: str | None = None) -> Ints:
-    """Begin and end of the spans of a label, or of all of them: (spans, 2)"""
-    chosen = [span[:2] for span in spans if label in (None, span.label)]
+def _characters(spans: Sequence[Span], label: str) -> Ints:
+    """Begin and end of the spans of a label: (spans, 2)"""
+    chosen = [span[:2] for span in spans if span.label == label]
     return np.array(chosen, dtype=np.int64).reshape(-1, 2)

@@ -30,8 +30,8 @@ from tunery.data.checks.row_checks import (
     token_counts,
     unknown_tokens,
 )
-from tunery.data.evidence import Span, evidence_of
-from tunery.data.examples import Example, Split
+from tunery.data.evidence import Span, evidence_of, share_marked
+from tunery.data.examples import Split
 from tunery.data.lengths import UNSPACED
 from tunery.errors import enumerated, shortened
 from tunery.schema.results.finding import Finding
@@ -225,19 +225,6 @@ def evidence_beyond_window(subject: Subject) -> Iterator[Finding]:
             message=f"spans that begin after the first {subject.max_length:,} tokens (`model.max_length`) of the text: "
             f"{', '.join(shares)}. Nothing is cut: longer texts are read in several windows",
         )
-
-
-def share_marked(examples: Sequence[Example]) -> float | None:
-    """The share of the characters that are evidence of some label, of rows that have evidence; None where none has."""
-    marked = characters = 0
-    for example in examples:
-        if spans := evidence_of(example).spans:
-            characters += len(example.text)
-            reached = 0
-            for start, end, _ in spans:
-                marked += max(0, end - max(start, reached))
-                reached = max(reached, end)
-    return marked / characters if characters else None
 
 
 def is_cut(text: str, place: int) -> bool:

@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tunery.data.checks.evidence_checks import UNEVEN, share_marked
-from tunery.data.evidence import spans_of
+from tunery.data.checks.evidence_checks import UNEVEN
+from tunery.data.evidence import annotation_of, share_marked, spans_of
 from tunery.data.examples import Example, RowReader
 from tunery.data.first_config.descriptions import NO_LABELS
 from tunery.data.first_config.label_columns import AnnotatedFiles, LabelColumns, given_labels, likely_labels
@@ -45,8 +45,6 @@ _MOST_ROWS: Final = 500
 _MOST_CHARACTERS: Final = 2_000_000
 """Of the texts that are cut into sentences."""
 _EMPTY: Final[tuple[Any, ...]] = ("[]", [], ())
-_SPARSE: Final = 0.15
-"""Share of the characters below which reasons for the label of a whole text are some of many."""
 
 
 class EvidenceColumns(NamedTuple):
@@ -161,7 +159,7 @@ def guess_evidence(
     if denser:
         verb = "is" if len(denser) == 1 else "are"
         why = f"{' and '.join(denser)} {verb} marked more densely: not all of it may be marked in train"
-    elif labels.exclusive and train < _SPARSE:
+    elif annotation_of(shares.get("train"), exclusive=labels.exclusive) == "partial":
         why = "a text usually has more reasons for its label: not all of them may be marked"
     else:
         why = ""

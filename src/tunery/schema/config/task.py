@@ -154,7 +154,8 @@ class CriteriaEvidenceTask(TaskSpec):
     training rows are whole sentences."""
     annotation: Literal["auto", "exhaustive", "partial"] = "auto"
     """Whether all evidence is marked. With `partial`, what is unmarked counts less as something that is no evidence.
-    `auto`: `partial` where words are marked, and less than a fifth of the words in texts with evidence."""
+    `auto`: `partial` where every text has one label (`exclusive`) and less than 15 % of the characters of texts with
+    evidence are marked."""
     stride: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     """Tokens that two neighbouring windows of a long text share; null: a quarter of `model.max_length`."""
     loss: SingleLabelLoss = Bce()

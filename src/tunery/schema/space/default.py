@@ -77,7 +77,9 @@ def _opened(written: Any, field: FieldInfo, path: str, refused: Refused) -> Any:
     for key, inner in fields.items():
         if members(inner):
             if key in written or inner.default is not None:
-                opened[key] = _opened(written.get(key, {}), inner, f"{path}.{key}", refused)
+                value, tag = _opened(written.get(key, {}), inner, f"{path}.{key}", refused), tag_of(inner)
+                is_open = key in written or value != {tag: getattr(inner.default, tag or "", None)}
+                opened |= {key: value} if is_open else {}
         elif key not in written:
             opened = _merged(opened, _opened_key(key, chosen, path, refused))
     return _in_order(opened, field)

@@ -60,7 +60,7 @@ class WeightAverage:
                     return
         names = ", ".join(str(member.trial) for member in members)
         rule = "a soup needs two trials that share base, method and shapes of weights"
-        raise ModelError(f"{rule}, but no two of the trials {names} do; choose other trials, or --method mean")
+        raise ModelError(f"{rule}, but no two of the trials {names} do; choose trials of one peft.method and its keys")
 
     def answers(self, chosen: Indices) -> RowTable:
         """Of the mean of some members, on all validation rows; worked out once."""
