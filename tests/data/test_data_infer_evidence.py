@@ -147,6 +147,12 @@ def test_numbers_that_are_no_spans_of_the_text_are_no_evidence(tmp_path: Path) -
     assert "'boxes' holds ranges of characters and is not used: they do not lie within the text" in seen.notes
 
 
+def test_a_mistake_in_a_column_that_is_named_after_evidence_is_told_and_not_left_out(tmp_path: Path) -> None:
+    rows = [{"text": text(n), "label": "ab"[n % 2], "evidence": [[0, 4000 if n < 4 else 3]]} for n in range(10)]
+    with pytest.raises(DataError, match=r"row 1: column 'evidence' must hold spans with whole numbers"):
+        guess(jsonl(tmp_path / "a.jsonl", rows))
+
+
 def test_an_id_that_each_file_counts_anew_is_none(tmp_path: Path) -> None:
     for name, start in (("test", 100), ("train", 0)):
         rows = [{"id": n, "text": text(start + n), "spans": first_words(start + n)} for n in range(40)]
