@@ -238,6 +238,34 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ({"data": {"train": "a", "label": "text"}}, "data.label: the model reads the column 'text' as its text"),
     ({"data": {"train": "a", "text_pair": "text"}}, "data.text_pair: the two texts of a pair are two columns"),
     (
+        {"data": {"train": "a", "documents": "line"}},
+        "data.documents: task 'classification' does not read it; remove this key, or take task.kind=causal_lm or mlm",
+    ),
+    (
+        {"task": "mlm", "data": {"train": "a", "messages": "chat"}},
+        "data.messages: task 'mlm' does not read it; remove this key, or take task.kind=causal_lm",
+    ),
+    (
+        {"task": "causal_lm", "data": {"train": "a", "text_pair": "b"}},
+        "data.text_pair: task 'causal_lm' reads one text of each row, but got a second one; join them: data.text=",
+    ),
+    (
+        {"task": "causal_lm", "data": {"train": "a", "completion": "b"}},
+        "data.prompt: a prompt comes with its completion; name its column beside data.completion",
+    ),
+    (
+        {"task": "causal_lm", "data": {"train": "a", "prompt": "b", "completion": "b"}},
+        "data.completion: prompt and completion are two columns, but got 'b' twice",
+    ),
+    (
+        {"task": "causal_lm", "data": {"train": "a", "messages": "b", "documents": "line"}},
+        "data.documents: a row is a conversation (data.messages=b), so this key has no effect; remove it",
+    ),
+    (
+        {"task": "causal_lm", "data": {"train": "a", "prompt": "b", "completion": "c", "documents": "line"}},
+        "data.documents: a row is a prompt with its completion (data.prompt=b), so this key has no effect; remove it",
+    ),
+    (
         {"peft": "lora", "freeze": "freeze_encoder"},
         "freeze.strategy: 'freeze_encoder' together with peft.method='lora': the method already freezes",
     ),

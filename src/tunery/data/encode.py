@@ -18,6 +18,19 @@ _CHUNK_CHARACTERS: Final = 1_000_000
 
 
 @dataclass(frozen=True)
+class TextFacts:
+    """What is known of the tokens of texts, whose features may be parts of them, or hold several."""
+
+    tokens: npt.NDArray[np.int64]
+    """Tokens of each text, special tokens included, (texts,)."""
+    joined: int = 0
+    """Texts in which a prompt and its completion share a token, so that the prompt has other tokens alone."""
+    altered: tuple[str, str] | None = None
+    """A part of a text, and what its tokens say, where they say something else; None: some texts came out as they are.
+    """
+
+
+@dataclass(frozen=True)
 class Encoded:
     """The features of one split, without padding: what the model reads of each row, which may be several windows."""
 
@@ -41,7 +54,7 @@ class Encoded:
     """The units of each row; None where they were not asked for."""
     questions: npt.NDArray[np.int64] | None = None
     """Number of the question that is asked of each feature, (features,); None where there are none."""
-    token_targets: list[npt.NDArray[np.int64]] | None = None
+    token_targets: list[npt.NDArray[np.int32]] | None = None
     """Per feature (tokens,): the token that is to be told at each place, -100 where none is; None where tokens are not
     to be told, or where it is drawn anew in every epoch which of them are."""
     segments: list[npt.NDArray[np.int32]] | None = None
@@ -49,6 +62,8 @@ class Encoded:
     texts: list[npt.NDArray[np.int64]] | None = None
     """Per feature (segments,): the row that each of its texts is of, where features are not rows: for training language
     models, where `rows` counts the features; None: `rows` says so."""
+    of_texts: TextFacts | None = None
+    """Of language models."""
     unknown: float = 0.0
     """Share of the texts' tokens that the vocabulary lacks."""
     alike: int = 0
@@ -57,6 +72,10 @@ class Encoded:
     def tokens_of_rows(self) -> npt.NDArray[np.int64]:
         """Tokens per row, those of all its features; (rows,)."""
         return np.bincount(self.rows, weights=self.lengths).astype(np.int64)
+
+    def tokens_of_texts(self) -> npt.NDArray[np.int64]:
+        """Tokens of each text of the split, whichever features they are in; (texts,)."""
+        return self.tokens_of_rows() if self.of_texts is None else self.of_texts.tokens
 
     def reach_of_rows(self) -> npt.NDArray[np.int64] | None:
         """Characters of each row that its first feature reads, (rows,); None where units were not asked for."""
@@ -76,9 +95,9 @@ def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, m
     ids: list[npt.NDArray[np.int32]] = []
     type_ids: list[npt.NDArray[np.int8]] = []
     truncated = 0
-    for chunk in _chunks(examples):
+    for chunk in chunks(examples):
         batch = _tokens(chunk, tokenizer, max_length=max_length)
-        ids += [np.array(row or [_filler(tokenizer)], dtype=np.int32) for row in batch["input_ids"]]
+        ids += [np.array(row or [filler_of(tokenizer)], dtype=np.int32) for row in batch["input_ids"]]
         type_ids += [np.array(row or [0], dtype=np.int8) for row in batch["token_type_ids"]] if typed else []
         truncated += _count_cut(chunk, batch, tokenizer, max_length=max_length)
     lengths = np.array([len(row) for row in ids], dtype=np.int64)
@@ -88,7 +107,7 @@ def encode(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, m
         lengths=lengths,
         rows=np.arange(len(ids)),
         truncated=truncated,
-        unknown=_unknown_share(ids, tokenizer),
+        unknown=unknown_share(ids, tokenizer),
         alike=_alike(examples, ids),
     )
 
@@ -117,7 +136,7 @@ def encode_windows(
     rows: list[int] = []
     asked: list[int] = []
     start, each = 0, max(1, len(questions))
-    for chunk in _chunks(examples):
+    for chunk in chunks(examples):
         texts = [example.text.replace(JOINT, "\n") for example in chunk for _ in range(each)]  # offsets stay right
         batch = tokenizer(
             [*questions] * len(chunk) if questions else texts,
@@ -133,7 +152,7 @@ def encode_windows(
         samples = np.array(batch["overflow_to_sample_mapping"], dtype=np.int64)
         rows += (start + samples // each).tolist()
         asked += (samples % each).tolist()
-        ids += [np.array(window or [_filler(tokenizer)], dtype=np.int32) for window in batch["input_ids"]]
+        ids += [np.array(window or [filler_of(tokenizer)], dtype=np.int32) for window in batch["input_ids"]]
         type_ids += [np.array(window or [0], dtype=np.int8) for window in batch["token_type_ids"]] if typed else []
         for window, mapping in enumerate(batch["offset_mapping"]):
             inside = np.array(mapping or [(0, 0)], dtype=np.int64)
@@ -151,22 +170,23 @@ def encode_windows(
         offsets=offsets if units is None else None,
         unit_ids=None
         if units is None
-        else [_unit_ids(part, units[row]) for part, row in zip(offsets, rows, strict=True)],
+        else [unit_ids_of(part, units[row]) for part, row in zip(offsets, rows, strict=True)],
         units=units,
         questions=np.array(asked, dtype=np.int64) if questions else None,
-        unknown=_unknown_share(ids, tokenizer),
+        unknown=unknown_share(ids, tokenizer),
         alike=_alike(examples, [ids[window] for window in first]),
     )
 
 
-def _unit_ids(offsets: npt.NDArray[np.int64], bounds: Bounds) -> npt.NDArray[np.int32]:
+def unit_ids_of(offsets: npt.NDArray[np.int64], bounds: Bounds) -> npt.NDArray[np.int32]:
     """The unit that each token ends in, or the one before its end; -1 for a token without characters."""
     begin, end = offsets.T
     numbers = np.searchsorted(bounds[:, 0], end, side="left") - 1
     return np.where(begin == end, -1, numbers).astype(np.int32)
 
 
-def _chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+def chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+    """Rows that are tokenised at once; a long text is alone."""
     start, characters = 0, 0
     for row, example in enumerate(examples):
         length = len(example.text) + len(example.text_pair or "")
@@ -201,7 +221,7 @@ def _count_cut(examples: Sequence[Example], batch: Any, tokenizer: PreTrainedTok
     return sum(len(ids) > max_length for ids in whole["input_ids"])
 
 
-def _unknown_share(ids: Sequence[npt.NDArray[np.int32]], tokenizer: PreTrainedTokenizerBase) -> float:
+def unknown_share(ids: Sequence[npt.NDArray[np.int32]], tokenizer: PreTrainedTokenizerBase) -> float:
     """Of the tokens that are no special ones, those that the vocabulary lacks.
 
     Tokenizers that know every byte often name another special token as their unknown one; they never mean it.
@@ -223,6 +243,7 @@ def _alike(examples: Sequence[Example], ids: Sequence[npt.NDArray[np.int32]]) ->
     return sum(first.setdefault(hash(row.tobytes()), text) != text for row, text in zip(ids, texts, strict=True))
 
 
-def _filler(tokenizer: PreTrainedTokenizerBase) -> int:
+def filler_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token of a text that has none."""
     ends = (tokenizer.eos_token_id, tokenizer.pad_token_id)
     return next((int(token) for token in ends if isinstance(token, int)), 0)

@@ -30,7 +30,18 @@ class CausalLm(LanguageModelTask):
         """Windows of each text. In training they do not overlap, and short texts may share one."""
         from tunery.data.documents import encode_documents
 
-        if training:
-            return encode_documents(examples, tokenizer, max_length=max_length, packed=self._spec.packing)
         overlap = max_length // 2 if self._spec.stride is None else self._spec.stride
-        return encode_documents(examples, tokenizer, max_length=max_length, overlap=overlap)
+        return encode_documents(
+            examples,
+            tokenizer,
+            direction="causal",
+            max_length=max_length,
+            overlap=0 if training else overlap,
+            training=training,
+            packing=training and self._spec.packing,
+            completion_only=self._spec.completion_only,
+        )
+
+    def told(self, example: Example) -> str:
+        """All of it, or the completion alone."""
+        return example.text if example.target is None or not self._spec.completion_only else example.target.learned

@@ -8,9 +8,10 @@ import numpy as np
 
 from tunery.data.checks.check import Check
 from tunery.data.checks.row_checks import empty_splits, empty_texts
-from tunery.data.examples import Annotation, Example, RowReader
+from tunery.data.examples import Example, RowReader
 from tunery.data.masking import NO_TARGET
 from tunery.data.metrics import finite
+from tunery.data.reading.documents import documents
 from tunery.data.row_table import Array, RowTable
 from tunery.schema import RunConfig
 from tunery.schema.config.data import Data
@@ -40,8 +41,8 @@ class LanguageModelTask(Task):
 
     @staticmethod
     def reader(spec: TaskSpec, data: Data) -> RowReader:
-        """A row is its text."""
-        return RowReader(columns=(), read=lambda row: Annotation())
+        """A row is its text, a prompt with its completion, or a conversation."""
+        return documents(data)
 
     @property
     def outputs(self) -> Outputs:
@@ -55,7 +56,11 @@ class LanguageModelTask(Task):
         return Targets()
 
     def truth(self, examples: Sequence[Example]) -> RowTable:
-        return RowTable({"bytes": np.array([len(example.text.encode()) for example in examples], dtype=np.int64)})
+        return RowTable({"bytes": np.array([len(self.told(example).encode()) for example in examples], dtype=np.int64)})
+
+    def told(self, example: Example) -> str:
+        """The text that is to be told of a row."""
+        return example.text
 
     def objective(self, config: RunConfig, truth: RowTable) -> "Objective":
         """The mean over tokens."""

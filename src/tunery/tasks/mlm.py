@@ -5,12 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-
 from tunery.data.examples import Example
 from tunery.data.masking import Masking, make_masking
 from tunery.data.rng import row_generator
-from tunery.data.units import words
 from tunery.errors import ModelError
 from tunery.schema.config.task import MlmTask
 from tunery.tasks.language_model import LanguageModelTask
@@ -58,22 +55,22 @@ class Mlm(LanguageModelTask):
         """Windows of each text that do not overlap; where they are scored, with tokens hidden by a key of their own.
 
         Raises:
-            ModelError: the tokenizer has no mask token, or does not know the characters of its tokens.
+            ModelError: the tokenizer has no mask token.
+            DataError: words are hidden, and the tokenizer does not know the characters of its tokens.
         """
-        from tunery.data.encode import encode_windows
+        from tunery.data.documents import encode_documents
 
         masking = self.masking(tokenizer)
-        if not tokenizer.is_fast:
-            raise ModelError(
-                "task.kind=mlm finds words by the characters of tokens, which only fast tokenizers know, but "
-                f"{type(tokenizer).__name__} is none; take a model whose folder has a tokenizer.json"
-            )
-        units = None if self._spec.masking == "token" else [words(example.text) for example in examples]
-        encoded = encode_windows(examples, tokenizer, max_length=max_length, overlap=0, units=units)
-        encoded = replace(encoded, offsets=None, units=None)
+        encoded = encode_documents(
+            examples,
+            tokenizer,
+            direction="masked",
+            max_length=max_length,
+            training=training,
+            with_words=self._spec.masking != "token",
+        )
         if training:
-            windows = np.arange(len(encoded.ids))
-            return replace(encoded, rows=windows, texts=[encoded.rows[window : window + 1] for window in windows])
+            return encoded
         unit_ids: Sequence[Any] = encoded.unit_ids or [None] * len(encoded.ids)
         keys = (f"mask {hashlib.sha256(ids.tobytes()).hexdigest()}" for ids in encoded.ids)
         hidden = [

@@ -313,6 +313,33 @@ def _evidence_is_read_by_the_task(task: Task, data: Data) -> Iterator[Problem]:
             yield Problem(key, f"a column has one meaning, but {column!r} is {same} too; name another one")
 
 
+def _texts_without_labels_are_of_language_models(task: Task, data: Data) -> Iterator[Problem]:
+    for key in ("documents", "prompt", "completion", "messages"):
+        if getattr(data, key) is not None and key not in task.text_keys:
+            kinds = "causal_lm or mlm" if key == "documents" else "causal_lm"
+            yield Problem(
+                f"data.{key}", f"task {task.kind!r} does not read it; remove this key, or take task.kind={kinds}"
+            )
+    if task.text_keys and data.text_pair is not None:
+        message = f"task {task.kind!r} reads one text of each row, but got a second one; join them: "
+        yield Problem("data.text_pair", f"{message}data.text=[{', '.join((*data.text_columns, data.text_pair))}]")
+
+
+def _a_row_is_a_text_or_a_prompt_or_a_conversation(data: Data) -> Iterator[Problem]:
+    for key, other in (("prompt", "completion"), ("completion", "prompt")):
+        if getattr(data, key) is not None and getattr(data, other) is None:
+            yield Problem(f"data.{other}", f"a prompt comes with its completion; name its column beside data.{key}")
+    if data.prompt is not None and data.prompt == data.completion:
+        yield Problem("data.completion", f"prompt and completion are two columns, but got {data.prompt!r} twice")
+    for key in ("prompt", "documents"):
+        if getattr(data, key) is not None and data.messages is not None:
+            message = f"a row is a conversation (data.messages={data.messages}), so this key has no effect; remove it"
+            yield Problem(f"data.{key}", message)
+    if data.documents is not None and data.prompt is not None:
+        message = f"a row is a prompt with its completion (data.prompt={data.prompt}), so this key has no effect; "
+        yield Problem("data.documents", message + "remove it")
+
+
 def _loss_fits_the_labels(task: Task) -> Iterator[Problem]:
     if isinstance(task, CriteriaEvidenceTask) and isinstance(task.loss, CrossEntropy):
         if task.input == "binary_pairs":
@@ -379,6 +406,8 @@ RULES: tuple[Rule, ...] = (
     _hub_data_is_pinned,
     _a_column_has_one_meaning,
     _a_column_of_splits_is_of_one_file,
+    _texts_without_labels_are_of_language_models,
+    _a_row_is_a_text_or_a_prompt_or_a_conversation,
     _loss_fits_the_labels,
     _evidence_is_read_by_the_task,
     _a_label_is_described_once,

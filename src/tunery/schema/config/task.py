@@ -20,6 +20,8 @@ class TaskSpec(Spec):
     """Keys that only training reads: the rows do not depend on them."""
     reads_evidence: ClassVar[bool] = False
     """Whether a row's labels come with the spans of its text that are evidence of them."""
+    text_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys of `data` that say where texts without labels are; none where a row has a label."""
     kind: str
 
     @property
@@ -187,6 +189,7 @@ class CausalLmTask(TaskSpec):
         "accuracy": "maximize",
         "loss": "minimize",
     }
+    text_keys: ClassVar[tuple[str, ...]] = ("documents", "prompt", "completion", "messages")
     kind: Literal["causal_lm"] = "causal_lm"
     packing: bool = True
     """Short texts share one sequence of up to `model.max_length` tokens in training, and none sees another."""
@@ -203,6 +206,7 @@ class MlmTask(TaskSpec):
 
     metrics: ClassVar[Metrics] = {"loss": "minimize", "accuracy": "maximize"}
     main_metrics: ClassVar[tuple[str, ...]] = ("loss", "accuracy", "pseudo_perplexity")
+    text_keys: ClassVar[tuple[str, ...]] = ("documents",)
     kind: Literal["mlm"] = "mlm"
     masking: Annotated[Literal["token", "whole_word", "span"], Choices(("token", "whole_word", "span"))] = "token"
     """What is hidden together: single tokens; whole words; or spans of up to ten words (SpanBERT)."""

@@ -219,7 +219,7 @@ def _examined(
     load_config(base, outputs=task.outputs, tokenizer=tokenizer)  # refuses a tokenizer that is not the model's
     targets = {name: task.targets(rows, encoded[name]) for name, rows in sample.items()}
     truth = {split.name: task.truth(split.examples) for split in splits}
-    lengths = {name: features.tokens_of_rows() for name, features in encoded.items()}
+    lengths = {name: features.tokens_of_texts() for name, features in encoded.items()}
     truncated = {name: features.truncated for name, features in encoded.items()}
     shares = {split.name: len(split.examples) / max(1, len(sample[split.name])) for split in splits}
     say("looking for duplicates and other findings")
