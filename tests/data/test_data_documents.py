@@ -101,7 +101,7 @@ def test_packed_features_have_the_tokens_of_all_texts_each_once(tokenizer: Any, 
         expected = windows_by_hand(whole, size) if text else []  # nothing is learned of a text without characters
         assert sorted(pieces[row]) == sorted(expected)
     assert encoded.of_texts is not None
-    assert encoded.of_texts.tokens.tolist() == [len(of_text(tokenizer, text)) for text in texts]
+    assert encoded.of_texts.tokens.tolist() == [len(tokenizer.tokenize(text)) for text in texts]
 
 
 def windows_by_hand(tokens: list[int], size: int) -> list[tuple[list[int], list[int]]]:

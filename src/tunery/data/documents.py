@@ -1,6 +1,7 @@
 """Texts of any length become what a language model reads: windows of them, or several texts in one sequence."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -73,15 +74,23 @@ def encode_documents(
     of_texts = text_tokens(examples, tokenizer, with_words=with_words, completion_only=completion_only)
     for row, text in enumerate(of_texts):
         around = frame if text.is_framed else Frame((), ())
-        counts.append(len(around.before) + len(text.ids) + len(around.after))
+        counts.append(len(text.ids))
         joined += text.is_joined
         if direction == "causal":
             some = causal_windows(row, _framed(text, around), filler_of(tokenizer), size=max_length, overlap=overlap)
         else:
             some = masked_windows(row, text, around, size=max_length)
         windows += [window for window in some if not training or (window.tells and len(text.ids))]
-    facts = TextFacts(np.array(counts, dtype=np.int64), joined, _altered(examples, tokenizer))
-    return _encoded(windows, tokenizer, facts, max_length=max_length, training=training, packing=packing)
+    encoded = _encoded(windows, tokenizer, capacity=max_length if packing else None, training=training)
+    facts = TextFacts(
+        tokens=np.array(counts, dtype=np.int64),
+        windows=len(windows),
+        sequences=len(encoded.ids),
+        filled=float(encoded.lengths.sum()) / max(1, len(encoded.ids) * max_length),
+        joined=joined,
+        altered=_altered(examples, tokenizer),
+    )
+    return replace(encoded, of_texts=facts)
 
 
 def causal_windows(row: int, text: TextTokens, filler: int, *, size: int, overlap: int) -> Iterator[Window]:
@@ -135,16 +144,13 @@ def _framed(text: TextTokens, frame: Frame) -> TextTokens:
 
 
 def _encoded(
-    windows: Sequence[Window],
-    tokenizer: PreTrainedTokenizerBase,
-    facts: TextFacts,
-    *,
-    max_length: int,
-    training: bool,
-    packing: bool,
+    windows: Sequence[Window], tokenizer: PreTrainedTokenizerBase, *, capacity: int | None, training: bool
 ) -> Encoded:
+    """Args:
+    capacity: tokens of a feature that windows share; None: each is a feature.
+    """
     lengths = np.array([len(window.ids) for window in windows], dtype=np.int64)
-    together = packs(lengths, max_length) if packing else [[number] for number in range(len(windows))]
+    together = [[number] for number in range(len(windows))] if capacity is None else packs(lengths, capacity)
     ids = [_joined([windows[number].ids for number in some]) for some in together]
     typed = "token_type_ids" in tokenizer.model_input_names
     words = [w.words for w in windows if w.words is not None]
@@ -159,7 +165,6 @@ def _encoded(
         token_targets=[_joined([targets[number] for number in some]) for some in together] if targets else None,
         segments=[_segments(lengths[some]) for some in together] if len(together) < len(windows) else None,
         texts=[np.array([windows[number].row for number in some]) for some in together] if training else None,
-        of_texts=facts,
         unknown=unknown_share(ids, tokenizer),
     )
 

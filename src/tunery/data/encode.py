@@ -22,7 +22,13 @@ class TextFacts:
     """What is known of the tokens of texts, whose features may be parts of them, or hold several."""
 
     tokens: npt.NDArray[np.int64]
-    """Tokens of each text, special tokens included, (texts,)."""
+    """Tokens of each text, without those around it, (texts,)."""
+    windows: int
+    """Texts, or parts of them that are not longer than the model reads."""
+    sequences: int
+    """Features in which these are: fewer, where some share one."""
+    filled: float
+    """Share of the places of these features that are no padding, where all are as long as the model reads."""
     joined: int = 0
     """Texts in which a prompt and its completion share a token, so that the prompt has other tokens alone."""
     altered: tuple[str, str] | None = None

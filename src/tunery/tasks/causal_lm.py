@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from tunery.data.checks.check import Check
+from tunery.data.checks.document_checks import CHECKS_OF_CAUSAL_TEXTS
 from tunery.data.examples import Example
 from tunery.schema.config.task import CausalLmTask
 from tunery.tasks.language_model import LanguageModelTask
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 class CausalLm(LanguageModelTask):
     """Every token of a text is told once, from as many before it as its window has."""
 
+    checks: ClassVar[Sequence[Check]] = CHECKS_OF_CAUSAL_TEXTS
     direction: ClassVar[Literal["causal", "masked"]] = "causal"
 
     def __init__(self, spec: CausalLmTask) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 import numpy as np
 
 from tunery.data.checks.check import Check
-from tunery.data.checks.row_checks import empty_splits, empty_texts
+from tunery.data.checks.document_checks import CHECKS_OF_TEXTS, QUICK_CHECKS_OF_TEXTS
 from tunery.data.examples import Example, RowReader
 from tunery.data.masking import NO_TARGET
 from tunery.data.metrics import finite
@@ -35,8 +35,8 @@ class LanguageModelTask(Task):
     probabilities, `tokens`, their number, and `hits`, how many of them are the likeliest; the truth is how many `bytes`
     (UTF-8) are told. All (rows,)."""
 
-    checks: ClassVar[Sequence[Check]] = (empty_splits, empty_texts)
-    quick_checks: ClassVar[Sequence[Check]] = (empty_splits, empty_texts)
+    checks: ClassVar[Sequence[Check]] = CHECKS_OF_TEXTS
+    quick_checks: ClassVar[Sequence[Check]] = QUICK_CHECKS_OF_TEXTS
     direction: ClassVar[Literal["causal", "masked"]]
 
     @staticmethod

@@ -1,13 +1,13 @@
 """Looks at the splits before a model does, and says what is wrong with them.
 
-The checks themselves are in `row_checks.py`, for rows of any task, in `label_checks.py`, for rows with labels, and in
-`evidence_checks.py`, for rows with labels and their evidence.
+The checks themselves are in `row_checks.py`, for rows of any task, in `label_checks.py`, for rows with labels, in
+`evidence_checks.py`, for rows with labels and their evidence, and in `document_checks.py`, for texts without labels.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy.typing as npt
 
@@ -15,6 +15,9 @@ from tunery.data.examples import Example, Split, Splits
 from tunery.errors import DataError
 from tunery.schema.config.data import Allowance
 from tunery.schema.results.finding import Finding
+
+if TYPE_CHECKING:  # transformers takes seconds
+    from tunery.data.encode import TextFacts
 
 LengthsBySplit = Mapping[str, npt.NDArray[Any]]
 LEVELS: Final = ("fatal", "warning", "info")
@@ -39,6 +42,7 @@ class Subject:
     alike: Mapping[str, int]
     sample: Mapping[str, Sequence[Example]]
     reach: LengthsBySplit
+    texts: "Mapping[str, TextFacts]"
 
 
 Check = Callable[[Subject], Iterator[Finding]]
@@ -57,6 +61,7 @@ def inspect(
     alike: Mapping[str, int] | None = None,
     sample: Mapping[str, Sequence[Example]] | None = None,
     reach: LengthsBySplit | None = None,
+    texts: "Mapping[str, TextFacts] | None" = None,
 ) -> list[Finding]:
     """Everything worth saying about the data: fatal findings first, then warnings, then information.
 
@@ -71,6 +76,7 @@ def inspect(
         alike: rows with the tokens of an earlier row whose text is another, by split name.
         sample: rows that `lengths`, `truncated` and `reach` are of, by split name; without it, all of them.
         reach: characters of each row's text that its first window reads, by split name, where texts have windows.
+        texts: what is known of the tokens of texts that language models learn from, by split name.
     """
     subject = Subject(
         splits,
@@ -82,6 +88,7 @@ def inspect(
         alike or {},
         sample or {},
         reach or {},
+        texts or {},
     )
     findings = [
         finding.model_copy(update={"level": "warning", "message": f"{finding.message} (accepted by `data.allow`)"})

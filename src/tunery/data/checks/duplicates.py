@@ -12,6 +12,8 @@ from tunery.schema.results.finding import Finding
 
 EXCERPT = 60
 """Longest piece of a text that a finding quotes, in characters."""
+_READ = 10_000
+"""Characters in which it is looked for."""
 LEAD = 20
 """Characters quoted before the first difference of two texts."""
 SHOWN = 3
@@ -99,7 +101,7 @@ def find_duplicates(splits: Splits, *, most_words: int = MOST_WORDS) -> Iterator
 
 def quote(text: str, *, start: int = 0) -> str:
     """At most 60 characters of a text from `start` on, on one line."""
-    line = ("…" if start else "") + " ".join(text[start:].split())
+    line = ("…" if start else "") + " ".join(text[start : start + _READ].split())
     return f'"{line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"}"'
 
 

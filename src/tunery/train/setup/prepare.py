@@ -112,8 +112,8 @@ def examine(config: RunConfig, *, base: str | None = None, trust_remote_code: bo
     model = _base(config.model, base, trust_remote_code=trust_remote_code)
     files = _file_states(config.data)
     prepared = _prepared(config.data, config.task.without_training_keys(), model, config.model.max_length, files)
-    undefined = tuple(_undefined_metrics(config, prepared))
-    return replace(prepared, findings=(*undefined, *prepared.findings)) if undefined else prepared
+    more = (*_undefined_metrics(config, prepared), *_less_than_a_batch(config, prepared))
+    return replace(prepared, findings=(*more, *prepared.findings)) if more else prepared
 
 
 def look_at(config: RunConfig, *, say: Callable[[str], None], trust_remote_code: bool = False) -> Prepared:
@@ -127,7 +127,8 @@ def look_at(config: RunConfig, *, say: Callable[[str], None], trust_remote_code:
     spec = config.task.without_training_keys()
     splits = read_splits(config.data, spec, seed=config.data.seed)
     prepared = _examined(config.data, spec, model, config.model.max_length, splits, most_rows=_SAMPLE, say=say)
-    return replace(prepared, findings=(*_undefined_metrics(config, prepared), *prepared.findings))
+    more = (*_undefined_metrics(config, prepared), *_less_than_a_batch(config, prepared))
+    return replace(prepared, findings=(*more, *prepared.findings))
 
 
 def _base(spec: Model, digest: str | None, *, trust_remote_code: bool) -> Base:
@@ -160,6 +161,21 @@ def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Findin
                     split=name,
                     message=f"{metric} needs {needs}; choose another {key}, or other rows for {name}",
                 )
+
+
+def _less_than_a_batch(config: RunConfig, prepared: Prepared) -> Iterator[Finding]:
+    """Texts of which a step would see all."""
+    facts, size = prepared.encoded["train"].of_texts, config.train.batch_size
+    if facts is not None and 0 < facts.sequences < size:
+        yield Finding(
+            level="warning",
+            code="small_corpus",
+            split="train",
+            count=facts.sequences,
+            message=f"a step should see some of the training texts and not all, but train has {facts.sequences:,} "
+            f"sequences of up to {config.model.max_length} tokens and train.batch_size={size}; lower train.batch_size "
+            "or model.max_length, or give it more text",
+        )
 
 
 def current_splits(config: RunConfig) -> Splits:
@@ -234,6 +250,7 @@ def _examined(
         unknown={name: features.unknown for name, features in encoded.items()},
         alike={name: round(features.alike * shares[name]) for name, features in encoded.items()},
         sample=sample,
+        texts={name: features.of_texts for name, features in encoded.items() if features.of_texts is not None},
         reach={name: reach for name, features in encoded.items() if (reach := features.reach_of_rows()) is not None},
     )
     if sampled := {name: len(rows) for name, rows in sample.items() if shares[name] > 1}:
