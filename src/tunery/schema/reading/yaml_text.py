@@ -150,24 +150,33 @@ def _refused(rule: str, node: yaml.Node) -> yaml.MarkedYAMLError:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Mappings as blocks, lists on one line, no aliases."""
+    """Mappings as blocks, lists on one line but for those of mappings, no aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
     def represent_list(self, data: Any) -> yaml.SequenceNode:
-        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+        is_short = not any(isinstance(item, dict) for item in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=is_short)
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
         style = None if _ESCAPED.isdisjoint(data) else '"'
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 
+class _LineDumper(_Dumper):
+    """Everything within a list is on its line."""
+
+    def represent_list(self, data: Any) -> yaml.SequenceNode:
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+
+
 _learn_words(_Loader)
-_learn_words(_Dumper)
-_Dumper.add_representer(str, _Dumper.represent_str)
-for _sequence in (list, tuple):
-    _Dumper.add_representer(_sequence, _Dumper.represent_list)
+for _dumper in (_Dumper, _LineDumper):
+    _learn_words(_dumper)
+    _dumper.add_representer(str, _dumper.represent_str)
+    for _sequence in (list, tuple):
+        _dumper.add_representer(_sequence, _dumper.represent_list)
 
 
 def read_yaml(path: Path) -> Any:
@@ -235,4 +244,5 @@ def dump_yaml(value: Any, *, width: float = 120) -> str:
 
 def yaml_line(value: Any) -> str:
     """A value on one line, as it may follow a key or within a list."""
-    return dump_yaml([value], width=math.inf).strip()[1:-1]
+    line = yaml.dump([value], Dumper=_LineDumper, sort_keys=False, allow_unicode=True, width=math.inf)
+    return str(line).strip()[1:-1]
