@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from adapter_sizes import bitfit_size, compacter_size, houlsby_size, pfeiffer_size
 from model_answers import labels_of
+from peft_specs import SPECS
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.export import export
@@ -46,29 +47,6 @@ from tunery.schema.spec import Spec
 from tunery.train.text_runs import TEXT_MODELS
 
 LABELS = {"labels": LabelOutput(labels=("no", "maybe", "yes"), problem="single_label")}
-ALL_SIX = ("query", "key", "value", "output", "ffn.up", "ffn.down")
-SPECS: dict[str, Spec] = {
-    "none": NoPeft(),
-    "lora": Lora(),
-    "lora-one-rank": Lora(r=1, alpha=0.5, dropout=0.0, target=("output",)),
-    "lora-its-bias": Lora(bias="lora_only"),
-    "lora-all": Lora(r=4, bias="all", target=ALL_SIX),
-    "lora_plus": LoraPlus(),
-    "dora": Dora(),
-    "rslora": RsLora(r=16),
-    "adalora": AdaLora(init_r=4, target_r=2),
-    "ia3": Ia3(),
-    "ia3-attention": Ia3(ffn=False),
-    "layernorm": LayerNormTuning(),
-    "bitfit": BitFit(),
-    "pfeiffer": Pfeiffer(bottleneck=8),
-    "houlsby": Houlsby(bottleneck=8, activation="gelu"),
-    "houlsby-parallel": Houlsby(bottleneck=8, parallel=True, scale=4),
-    "compacter": Compacter(bottleneck=8, phm_dim=4),
-    "prefix": Prefix(tokens=3),
-    "prompt": Prompt(tokens=3),
-    "peft": Library(config="LoHaConfig", arguments={"r": 2, "alpha": 4}),
-}
 HEADS = {"native": NativeHead(), "linear": LinearHead()}
 
 HIDDEN, WIDE, LAYERS = 32, 64, 2

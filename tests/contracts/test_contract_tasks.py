@@ -19,13 +19,15 @@ from tiny_runs import write_evidence_rows, write_rows
 from tunery.data.batches import Collator, EncodedDataset
 from tunery.data.examples import Example
 from tunery.data.row_table import RowTable
+from tunery.model.backbones.backbone import load_tokenizer
+from tunery.model.backbones.catalog import resolve
 from tunery.model.build import build
 from tunery.model.heads.heads import answers_of
 from tunery.optim.evidence import EVIDENCE_LOSSES
 from tunery.report.pages.task_sections import SECTIONS
 from tunery.schema.config.data import Data
 from tunery.schema.config.freeze import NoFreeze
-from tunery.schema.config.model import EvidenceHead, LinearHead, Model, Tagging
+from tunery.schema.config.model import EvidenceHead, LinearHead, Model, NativeHead, Tagging
 from tunery.schema.config.peft import NoPeft
 from tunery.schema.config.task import TaskSpec
 from tunery.store.exported import CARD
@@ -56,6 +58,13 @@ def made(kind: str, folder: Path) -> tuple[Task, tuple[Example, ...]]:
     settings = kinds[type(spec)].settings_of(spec, splits.train.examples)
     task = kinds[type(spec)].build(spec, labels=label_names(spec, data, splits.train), settings=settings)
     return task, splits.train.examples
+
+
+def model_of(kind: str, request: pytest.FixtureRequest, **parts: Any) -> tuple[Model, Any]:
+    """A model that the task can ask, and its tokenizer."""
+    folder = request.getfixturevalue(BASES.get(kind, "tiny_bert"))
+    spec = Model(name=str(folder), head=NativeHead() if kind in BASES else LinearHead(), max_length=32, **parts)
+    return spec, load_tokenizer(resolve(spec))
 
 
 def guesses(task: Task, truth: RowTable, seed: int) -> RowTable:
@@ -103,30 +112,33 @@ def test_any_rows_can_be_scored_in_any_order(kind: str, tmp_path: Path) -> None:
     )
 
 
-READERS = [kind for kind in SPECS if kind not in ("causal_lm", "mlm")]
-HEADS: list[tuple[str, Any]] = [(kind, Tagging()) for kind in READERS] + [
+BASES = {"causal_lm": "tiny_gpt2", "mlm": "tiny_masked_lm"}
+"""Models of tasks that need another than `tiny_bert`."""
+HEADS: list[tuple[str, Any]] = [(kind, Tagging()) for kind in SPECS] + [
     ("criteria_evidence", head()) for head in EVIDENCE_LOSSES
 ]
 
 
 @pytest.mark.parametrize(("kind", "head"), HEADS, ids=[f"{kind}-{type(head).__name__}" for kind, head in HEADS])
 def test_a_step_is_the_same_however_it_is_cut_into_passes(
-    kind: str, head: EvidenceHead, tmp_path: Path, tiny_bert: Path
+    kind: str, head: EvidenceHead, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     task, examples = made(kind, tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
-    features = task.features(examples, tokenizer, max_length=32)
+    spec, tokenizer = model_of(kind, request, evidence_head=head)
+    features = task.features(examples, tokenizer, max_length=32, training=True)
     dataset = EncodedDataset(features, task.targets(examples, features))
-    assert len(dataset) == len(examples) <= len(features.ids)
-    assert (len(features.ids) > len(examples)) == (kind in ("spans", "criteria_evidence"))
-    spec = Model(name=str(tiny_bert), head=LinearHead(), evidence_head=head, max_length=32)
+    if kind in BASES:
+        assert len(dataset) == len(features.ids), "what is read of a language model is no row"
+    else:
+        assert len(dataset) == len(examples) <= len(features.ids)
+        assert (len(features.ids) > len(examples)) == (kind in ("spans", "criteria_evidence"))
     config: Any = type("Config", (), {"task": SPECS[kind], "model": spec, "regularization": Smoothing()})
     objective = task.objective(config, task.truth(examples))
     torch.manual_seed(0)
     module = build(spec, outputs=task.outputs, peft=NoPeft(), freeze=NoFreeze()).module.eval()
     rows, losses, gradients = [dataset[0, row] for row in range(12)], [], []
     for most in (10**6, 64):
-        passes = Collator(tokenizer.pad_token_id, max_tokens=most, overhead=most)(rows)
+        passes = Collator(tokenizer.pad_token_id, max_tokens=most, overhead=most, masking=task.masking(tokenizer))(rows)
         assert (len(passes) == 1) == (most == 10**6)
         assert all(len(entry) == len(part.inputs["input_ids"]) for part in passes for entry in part.targets.values())
         units: dict[str, int] = {}
@@ -148,11 +160,10 @@ class Smoothing:
     label_smoothing = 0.0
 
 
-@pytest.mark.parametrize("kind", READERS)
-def test_answers_are_of_rows_whatever_the_batches(kind: str, tmp_path: Path, tiny_bert: Path) -> None:
+@pytest.mark.parametrize("kind", SPECS)
+def test_answers_are_of_rows_whatever_the_batches(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     task, examples = made(kind, tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
-    spec = Model(name=str(tiny_bert), head=LinearHead(), max_length=32)
+    spec, tokenizer = model_of(kind, request)
     module = build(spec, outputs=task.outputs, peft=NoPeft(), freeze=NoFreeze()).module
     about = partial(
         answers_about,

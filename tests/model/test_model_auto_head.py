@@ -14,7 +14,7 @@ from tunery.schema.config.model import AutoHead, LinearHead, MlpHead, Model
 
 
 def head_of(folder: Path) -> Any:
-    return resolved_head(AutoHead(), resolve(Model(name=str(folder))))
+    return resolved_head(AutoHead(), resolve(Model(name=str(folder))), {})
 
 
 def model_folder(folder: Path, family: str, pooling: dict[str, Any] | None) -> Path:
@@ -56,7 +56,7 @@ def test_damaged_modules_are_as_none(tmp_path: Path) -> None:
 
 
 def test_other_heads_stay_as_they_are() -> None:
-    assert resolved_head(MlpHead(), resolve(Model())) == MlpHead()
+    assert resolved_head(MlpHead(), resolve(Model()), {}) == MlpHead()
 
 
 def test_the_last_token_is_the_last_real_one() -> None:

@@ -27,6 +27,7 @@ LABELS = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 SIZES: dict[str, dict[str, Any]] = {
     **{family: size for family, (_, size) in FAMILIES.items()},
     "camembert": TINY,
+    "gpt_neox": TINY,
     "mistral": {**TINY, "num_key_value_heads": 1},
     "gemma": {**TINY, **IDS, "num_key_value_heads": 1, "head_dim": 16},
 }

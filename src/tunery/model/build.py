@@ -33,10 +33,10 @@ from tunery.model.trial_pass import check_answers
 from tunery.schema.config.freeze import Freeze, frozen_in_eval
 from tunery.schema.config.model import Model, Pooled
 from tunery.schema.config.peft import Peft
-from tunery.schema.config.task import CriteriaOutput, LabelOutput, Outputs
+from tunery.schema.config.task import CriteriaOutput, LabelOutput, Outputs, VocabularyOutput
 
 BACKBONE = "backbone."
-"""Where the pretrained part is within a `HeadedModel`."""
+"""Where the pretrained part is within a `HeadedModel` or `LanguageModel`."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Built:
     base: Base
     base_digest: str
     pretrained: nn.Module
-    """The part that `save_pretrained` writes: the module itself, or its backbone under tunery's own heads."""
+    """The part that `save_pretrained` writes: the module itself, or its `backbone`."""
     heads: nn.ModuleDict | None
     """The heads by the names of the outputs, where they are tunery's and not the architecture's."""
     rank_allocator: RankAllocator | None
@@ -83,6 +83,11 @@ class Built:
     """Whether frozen layers run in eval mode; None where nothing is frozen."""
     frozen: tuple[nn.Module, ...]
     """The pretrained modules that stay in eval mode while the rest is trained."""
+
+    @property
+    def prefix(self) -> str:
+        """Where that part is within the module: empty, or `backbone.`."""
+        return "" if self.pretrained is self.module else BACKBONE
 
     def train(self) -> nn.Module:
         """The module in training mode, what stays in eval mode apart. Called before every training step."""
@@ -118,7 +123,7 @@ def build(
     """
     base = base or resolve(spec)
     tokenizer = tokenizer or load_tokenizer(base)
-    spec = spec.model_copy(update={"head": resolved_head(spec.head, base)})
+    spec = spec.model_copy(update={"head": resolved_head(spec.head, base, outputs)})
     loaded, fresh = load_base(spec, base=base, outputs=outputs, tokenizer=tokenizer, dropout=dropout)
     heads = make_heads(spec, outputs, width=loaded.model.config.hidden_size, dropout=dropout.head)
     for name, output in outputs.items():
@@ -133,7 +138,7 @@ def build(
     _check_length(spec, loaded, virtual=wrapped.virtual_tokens)
     if gradient_checkpointing:
         checkpoint_activations(loaded.model)
-    module, in_eval = assemble(wrapped.module, heads), frozen_in_eval(freeze, peft)
+    module, in_eval = assemble(wrapped.module, heads, outputs), frozen_in_eval(freeze, peft)
     trainable = frozenset(name for name, parameter in module.named_parameters() if parameter.requires_grad)
     built = Built(
         module=module,
@@ -195,6 +200,8 @@ def load_base(
     structure = find_layers(model.get_submodule(prefix.removesuffix(".")))
     outside = {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
     _check_weights(base, structure, missing=[name.removeprefix(prefix) for name in missing - outside])
+    if any(isinstance(output, VocabularyOutput) for output in outputs.values()):
+        return LoadedBase(model, structure, prefix, _holders(model, prefix, missing), loading.task_type), missing
     # a head that was trained for other labels answers about others, whatever its shape
     labels = [output.labels for output in outputs.values() if isinstance(output, LabelOutput)]
     fresh = missing if labels == [pretrained_labels(base)] else missing | outside
@@ -217,7 +224,7 @@ def _roles(
         fresh: names in the loaded model of those that were never pretrained.
         in_checkpoint: names of all parameters of the loaded model.
     """
-    within, structure = "" if heads is None else BACKBONE, loaded.structure
+    within, structure = "" if module is wrapped.module else BACKBONE, loaded.structure
     own_heads = () if heads is None else (f"heads.{name}" for name, _ in heads.named_parameters())
     new, backbone = {*(within + name for name in fresh), *own_heads}, within + loaded.prefix
     head = frozenset(name for name in trainable if plain_name(name) in new)
@@ -242,10 +249,20 @@ def _roles(
 
 
 def _holders(model: PreTrainedModel, prefix: str, fresh: frozenset[str]) -> tuple[str, ...]:
-    """The outermost modules that hold the fresh parameters: whole children beside the backbone, parts within it."""
-    outside = [name.partition(".")[0] for name in fresh if not name.startswith(prefix)]
-    inside = [name.rpartition(".")[0] for name in fresh if name.startswith(prefix)]
-    return tuple(sorted({*outside, *(inside if prefix else ())}))
+    """The modules that hold the fresh parameters: beside the backbone the outermost that hold nothing else, parts
+    within it. One that is in a module with a pretrained parameter, as the bias of a decoder is whose matrix is that of
+    the embeddings, is in none."""
+    named = dict(model.named_parameters())
+    new = {named[name] for name in fresh}
+
+    def outermost(name: str) -> str | None:
+        parts = name.split(".")[:-1]
+        holders = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+        return next((holder for holder in holders if new.issuperset(model.get_submodule(holder).parameters())), None)
+
+    outside = (outermost(name) for name in fresh if not name.startswith(prefix))
+    inside = (name.rpartition(".")[0] for name in fresh if name.startswith(prefix) and prefix)
+    return tuple(sorted({*filter(None, outside), *inside}))
 
 
 def _check_weights(base: Base, structure: ModelStructure, *, missing: list[str]) -> None:

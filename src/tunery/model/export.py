@@ -110,7 +110,7 @@ def load_exported(
     _, model, heads = _read(
         folder, tokenizer, spec=model_spec, peft=peft, outputs=outputs, base=base, trust_remote_code=trust_remote_code
     )
-    return assemble(model, heads).eval()
+    return assemble(model, heads, outputs).eval()
 
 
 def _write_rest(

@@ -9,7 +9,7 @@ from torch import Tensor
 from tunery.errors import ModelError
 from tunery.model.backbones.backbone import base_digest
 from tunery.model.backbones.quantization import true_sizes
-from tunery.model.build import BACKBONE, Built, load_base
+from tunery.model.build import Built, load_base
 from tunery.model.peft.methods import plain_name
 from tunery.schema.config.model import Model
 from tunery.schema.config.task import Outputs
@@ -47,8 +47,8 @@ def pretrained_state(built: Built, *, spec: Model, outputs: Outputs) -> dict[str
         )
     with torch.random.fork_rng(devices=()):
         loaded, _ = load_base(spec, base=built.base, outputs=outputs)
-    values, within = dict(loaded.model.named_parameters()), "" if built.heads is None else BACKBONE
-    return {name: values[plain_name(name).removeprefix(within)].detach() for name in _pretrained(built)}
+    values = dict(loaded.model.named_parameters())
+    return {name: values[plain_name(name).removeprefix(built.prefix)].detach() for name in _pretrained(built)}
 
 
 def _pretrained(built: Built) -> frozenset[str]:

@@ -1,7 +1,6 @@
 """A few tokens through a model that is about to be trained: does it run, read the whole text, and ignore padding?"""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import torch
@@ -11,16 +10,18 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from tunery.errors import ModelError, reason_of
 from tunery.model.heads.heads import answers_of
-from tunery.model.peft.library import without_noise
-from tunery.schema.config.task import Outputs
+from tunery.model.heads.vocabulary import NO_TARGET
+from tunery.model.on_trial import FAILURES, on_trial
+from tunery.schema.config.task import Outputs, VocabularyOutput
 
-_SHORT, _LONG = "one", "one two three four five six seven eight nine ten"
+_SHORT, _FEW, _LONG = "one", "one two three", "one two three four five six seven eight nine ten"
 _TOLERANCE = 1e-3
 """Largest difference between answers that count as equal, as a share of the largest logit; float32 needs 1e-5."""
-_FAILURES = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, AssertionError, NotImplementedError)
 
 TOKEN_COLUMNS: Final = ("input_ids", "token_type_ids")
 """Of what a tokenizer makes of a text, what models read."""
+
+_READ: Final = (*TOKEN_COLUMNS, "targets", "segments")
 
 Row = Mapping[str, Sequence[int]]
 """What a tokenizer makes of one text: `input_ids`, and `token_type_ids` where the model asks for them."""
@@ -50,6 +51,9 @@ def check_answers(
             stands for the text and does not see it.
     """
     _refuse_sparse_blocks(config, max_length)
+    for output in outputs.values():
+        if isinstance(output, VocabularyOutput):
+            return _check_tokens(module, tokenizer, output, outputs, config=config, max_length=max_length)
     short, long = (tokenizer(text, truncation=True, max_length=max_length) for text in (_SHORT, _LONG))
     with on_trial(module):
         try:
@@ -60,7 +64,7 @@ def check_answers(
                 for row in (long, _with_another_word(long, tokenizer))
                 if cls is not None
             ]
-        except _FAILURES as error:
+        except FAILURES as error:
             raise ModelError(
                 f"the model must answer a text of a few words, but this {config.model_type!r} model does not "
                 f"({reason_of(error)}); take another peft.method, or another model"
@@ -87,15 +91,78 @@ def _refuse_read_padding(alone: Tensor, beside: Tensor, *, config: PretrainedCon
         )
 
 
-@contextmanager
-def on_trial(model: nn.Module) -> Iterator[None]:
-    """Within, the model is in eval mode for a few forward passes; modes and random state are as before afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    with torch.no_grad(), torch.random.fork_rng(devices=()), without_noise():
-        model.eval()
-        yield
-    for module, mode in modes.items():
-        module.training = mode
+def _check_tokens(
+    module: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    output: VocabularyOutput,
+    outputs: Outputs,
+    *,
+    config: PretrainedConfig,
+    max_length: int,
+) -> None:
+    """Ask a language model about texts alone, beside each other and, if it is trained so, one after the other; and
+    about one whose last token is another.
+
+    Raises:
+        ModelError: as `check_answers` does; or the model reads in the other direction than the task asks for, or one
+            text in another.
+    """
+    few, long = (_told(tokenizer(text, truncation=True, max_length=max_length), output) for text in (_FEW, _LONG))
+    with on_trial(module):
+        try:
+            alone, whole = (_losses(module, [row], tokenizer, outputs)[0] for row in (few, long))
+            beside = _losses(module, [few, long], tokenizer, outputs)[0]
+            changed = _losses(module, [_with_another_end(long, tokenizer)], tokenizer, outputs)[0]
+            packed = _losses(module, [_packed(long, few)], tokenizer, outputs)[0] if output.packed else None
+        except FAILURES as error:
+            raise ModelError(
+                f"the model must answer a text of a few words, but this {config.model_type!r} model does not "
+                f"({reason_of(error)}); take another peft.method, or another model"
+            ) from error
+    if not _are_close(alone, beside[: len(alone)]):
+        raise ModelError(
+            f"a text must get the same answer alone and beside a longer one, but this {config.model_type!r} model "
+            "reads the padding; take another peft.method, or another model"
+        )
+    sees_later = len(whole) > 3 and not _are_close(whole[:-2], changed[:-2], tolerance=1e-6)
+    if len(whole) > 3 and sees_later != (output.direction == "masked"):
+        reads, other = ("in both directions", "mlm") if sees_later else ("from left to right only", "causal_lm")
+        raise ModelError(
+            f"task.kind={'mlm' if other == 'causal_lm' else 'causal_lm'} needs another model: this "
+            f"{config.model_type!r} model reads {reads}; take task.kind={other}, or another model"
+        )
+    if packed is not None and not _are_close(torch.cat([whole, alone]), packed):
+        raise ModelError(
+            f"task.packing=true puts several texts into one sequence, but this {config.model_type!r} model with this "
+            "peft.method reads across them; write task.packing=false"
+        )
+
+
+def _told(row: Row, output: VocabularyOutput) -> Row:
+    """A text with all of its tokens to be told."""
+    ids = row["input_ids"]
+    return {**row, "targets": [*ids[1:], NO_TARGET] if output.direction == "causal" else ids}
+
+
+def _packed(first: Row, second: Row) -> Row:
+    """Two texts one after the other."""
+    both = {name: [*first[name], *second[name]] for name in first if name in _READ}
+    return {**both, "segments": [0] * len(first["input_ids"]) + [1] * len(second["input_ids"])}
+
+
+def _with_another_end(row: Row, tokenizer: PreTrainedTokenizerBase) -> Row:
+    ids = row["input_ids"]
+    other = next(token for token in range(tokenizer.vocab_size) if token not in (tokenizer.pad_token_id, ids[-1]))
+    return {**row, "input_ids": [*ids[:-1], other]}
+
+
+def _losses(module: nn.Module, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, outputs: Outputs) -> Tensor:
+    """(texts, tokens)"""
+    return _answers(module, rows, tokenizer, outputs)["token_loss"]
+
+
+def _are_close(one: Tensor, other: Tensor, tolerance: float = 1e-4) -> bool:
+    return float((one - other).abs().max()) <= tolerance * float(max(one.abs().max(), other.abs().max()))
 
 
 def _refuse_sparse_blocks(config: PretrainedConfig, max_length: int) -> None:
@@ -122,9 +189,9 @@ def _answers(
 def _batch(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, module: nn.Module) -> dict[str, Tensor]:
     """Rows that are padded on the right, as in training, where the module is."""
     device = next(module.parameters()).device
-    columns = {name: [torch.tensor(row[name]) for row in rows] for name in rows[0] if name in TOKEN_COLUMNS}
+    columns = {name: [torch.tensor(row[name]) for row in rows] for name in rows[0] if name in _READ}
     columns["attention_mask"] = [torch.ones_like(ids) for ids in columns["input_ids"]]
-    padding = {"input_ids": int(tokenizer.pad_token_id)}
+    padding = {"input_ids": int(tokenizer.pad_token_id), "targets": NO_TARGET}
     return {
         name: pad_sequence(column, batch_first=True, padding_value=padding.get(name, 0)).to(device)
         for name, column in columns.items()

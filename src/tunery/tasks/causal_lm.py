@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from tunery.data.checks.check import Check
 from tunery.data.checks.document_checks import CHECKS_OF_CAUSAL_TEXTS
 from tunery.data.examples import Example
-from tunery.schema.config.task import CausalLmTask
+from tunery.schema.config.task import CausalLmTask, Outputs, VocabularyOutput
 from tunery.tasks.language_model import LanguageModelTask
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ class CausalLm(LanguageModelTask):
     @classmethod
     def build(cls, spec: CausalLmTask, *, labels: Sequence[str], settings: Mapping[str, str]) -> "CausalLm":
         return cls(spec)
+
+    @property
+    def outputs(self) -> Outputs:
+        """How likely each token is, of one text or of several in a row."""
+        return {"tokens": VocabularyOutput(direction=self.direction, packed=self._spec.packing)}
 
     def features(
         self, examples: Sequence[Example], tokenizer: Any, *, max_length: int, training: bool = False

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import logging as standard_logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -176,12 +176,21 @@ def load_pretrained(
             **options,
         ),
     )
+    if _lacks_decoder(model, info["missing_keys"]):  # a base without a head gets one that shares its embeddings
+        config.tie_word_embeddings = config.get_text_config().tie_word_embeddings = True
+        return load_pretrained(base, config=config, loading=loading, tokenizer=tokenizer, quantization=quantization)
     _check_positions(base, model, tokenizer, trained_pad_id=trained_pad_id)
     if quantization is not None:
         make_trainable(model)
     reshaped = {name for name, *_ in info["mismatched_keys"]}
     fresh = {name for name, _ in model.named_parameters()} & (set(info["missing_keys"]) | reshaped)
     return cast(PreTrainedModel, model), frozenset(fresh)
+
+
+def _lacks_decoder(model: Any, missing: Iterable[str]) -> bool:
+    """Whether a matrix from states to the vocabulary is missing that is no copy of the embeddings."""
+    decoder, named = model.get_output_embeddings(), dict(model.named_parameters())
+    return decoder is not None and any(named.get(name) is decoder.weight for name in missing)
 
 
 def without_pooler(kind: Any) -> dict[str, bool]:

@@ -55,6 +55,7 @@ FIELDS: dict[str, Fields] = {
     # attention_dropout is on the attention weights and on what the attention adds
     "modernbert": Fields(("classifier_dropout",), ("embedding_dropout", "mlp_dropout"), ("attention_dropout",)),
     "gpt2": Fields((), ("embd_pdrop", "resid_pdrop"), ("attn_pdrop",)),
+    "gpt_neox": Fields((), ("hidden_dropout",), ("attention_dropout",)),
     "llama": _LLAMA,
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,

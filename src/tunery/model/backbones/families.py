@@ -80,6 +80,15 @@ LAYOUTS: dict[str, Layout] = {
         "ffn.up": ("mlp.c_fc",),
         "ffn.down": ("mlp.c_proj",),
     },
+    # Pythia; one matrix holds query, key and value, head by head: naming any of them means all three
+    "gpt_neox": {
+        "query": ("attention.query_key_value",),
+        "key": ("attention.query_key_value",),
+        "value": ("attention.query_key_value",),
+        "output": ("attention.dense",),
+        "ffn.up": ("mlp.dense_h_to_4h",),
+        "ffn.down": ("mlp.dense_4h_to_h",),
+    },
     # also qwen2, qwen3, mistral, gemma; a gated feed-forward has two matrices that go up
     "llama": {
         "query": ("self_attn.q_proj",),

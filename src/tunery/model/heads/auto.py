@@ -10,7 +10,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from tunery.model.backbones.catalog import Base
 from tunery.model.backbones.hub import folder_of
-from tunery.schema.config.model import AutoHead, Head, LinearHead, Pooling
+from tunery.schema.config.model import AutoHead, Head, LinearHead, NativeHead, Pooling
+from tunery.schema.config.task import Outputs, VocabularyOutput
 
 _MODES: Final[dict[str, Pooling]] = {
     "pooling_mode_cls_token": "cls",
@@ -23,14 +24,17 @@ _MODES: Final[dict[str, Pooling]] = {
 """What sentence-transformers calls them: a flag each, in later versions one name."""
 
 
-def resolved_head(spec: Head, base: Base) -> Head:
-    """The head itself, or what `auto` means for a base: one linear layer over the pooling it was trained with.
+def resolved_head(spec: Head, base: Base, outputs: Outputs) -> Head:
+    """The head itself, or what `auto` means for a base: its own, where tokens of its vocabulary are to be told; else
+    one linear layer over the pooling it was trained with.
 
     That is the pooling that a sentence-transformers folder names; else the last token for what was trained to predict
     the next one, and the mean over tokens for all others (Reimers & Gurevych 2019, arXiv 1908.10084, table 6).
     """
     if not isinstance(spec, AutoHead):
         return spec
+    if any(isinstance(output, VocabularyOutput) for output in outputs.values()):
+        return NativeHead()
     folder = folder_of(base)
     pooling = _of_sentence_transformers(folder) or ("last" if _is_causal(folder) else "mean")
     return LinearHead(pooling=pooling, init=spec.init)

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from tunery.model.heads.pooling import mean_of_tokens
-from tunery.model.trial_pass import TOKEN_COLUMNS, on_trial
+from tunery.model.on_trial import on_trial
+from tunery.model.trial_pass import TOKEN_COLUMNS
 from tunery.schema.config.task import CriteriaOutput
 
 

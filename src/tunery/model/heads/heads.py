@@ -6,17 +6,25 @@ from functools import partial
 from typing import Any, Final, cast, final
 
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+)
 
 from tunery.errors import ModelError
 from tunery.model.backbones.dropout import OWN_HEAD, Dropouts, set_all_dropouts, set_backbone_dropouts
+from tunery.model.heads.answers import Answers
 from tunery.model.heads.coupling import COUPLINGS
 from tunery.model.heads.criteria import CriteriaHead
 from tunery.model.heads.evidence import EVIDENCE_HEADS
 from tunery.model.heads.layers import LAYERS
 from tunery.model.heads.pooling import POOLINGS, HiddenStates, LayerMix, Pool
+from tunery.model.heads.vocabulary import LanguageModel
 from tunery.schema.config.model import Head, Model, NativeHead, Pooled
-from tunery.schema.config.task import CriteriaOutput, LabelOutput, Output, Outputs, TokenOutput
+from tunery.schema.config.task import CriteriaOutput, LabelOutput, Output, Outputs, TokenOutput, VocabularyOutput
 
 
 @final
@@ -46,10 +54,6 @@ class TokenHead(nn.Module):
         """(batch, tokens, labels)"""
         logits: Tensor = self.layers(hidden_states[-1])
         return logits
-
-
-class Answers(dict[str, Tensor]):
-    """What a model with tunery's own heads answers, by the names of the outputs."""
 
 
 @final
@@ -98,8 +102,16 @@ class Loading:
 BACKBONE_ALONE: Final = Loading(AutoModel, "FEATURE_EXTRACTION", set_backbone_dropouts)
 """Under tunery's own heads."""
 
-NATIVE: Final[Mapping[type[Output], Loading]] = {
-    LabelOutput: Loading(AutoModelForSequenceClassification, "SEQ_CLS", set_all_dropouts),
+FOR_LABELS: Final = Loading(AutoModelForSequenceClassification, "SEQ_CLS", set_all_dropouts)
+FOR_TOKENS: Final[Mapping[str, Loading]] = {
+    "causal": Loading(AutoModelForCausalLM, "CAUSAL_LM", set_backbone_dropouts),
+    "masked": Loading(AutoModelForMaskedLM, "FEATURE_EXTRACTION", set_backbone_dropouts),  # peft has no name for it
+}
+"""By direction."""
+
+NATIVE: Final[Mapping[type[Output], Callable[[Any], Loading]]] = {
+    LabelOutput: lambda output: FOR_LABELS,
+    VocabularyOutput: lambda output: FOR_TOKENS[output.direction],
 }
 """With the architecture's own head, by the output that it gives."""
 
@@ -118,7 +130,8 @@ def loading_of(spec: Head, outputs: Outputs) -> Loading:
             "model.head.kind=native gives one vector a text, but this task asks the model for "
             f"{', '.join(outputs)}; take model.head.kind=linear"
         )
-    return NATIVE[kinds.pop()]
+    (output,) = outputs.values()
+    return NATIVE[type(output)](output)
 
 
 def make_heads(spec: Model, outputs: Outputs, *, width: int, dropout: float | None = None) -> nn.ModuleDict | None:
@@ -135,9 +148,13 @@ def make_heads(spec: Model, outputs: Outputs, *, width: int, dropout: float | No
     return nn.ModuleDict({name: HEADS[type(output)](output, parts) for name, output in outputs.items()})
 
 
-def assemble(model: nn.Module, heads: nn.ModuleDict | None) -> nn.Module:
-    """Join the pretrained part and tunery's own heads, if there are any."""
-    return model if heads is None else HeadedModel(model, heads)
+def assemble(model: nn.Module, heads: nn.ModuleDict | None, outputs: Outputs) -> nn.Module:
+    """Join the pretrained part and tunery's own heads; or the pretrained part alone, with what it is asked by."""
+    if heads is not None:
+        return HeadedModel(model, heads)
+    if any(isinstance(output, VocabularyOutput) for output in outputs.values()):
+        return LanguageModel(model)
+    return model
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tunery.errors import ModelError, reason_of
+from tunery.model.on_trial import on_trial
 from tunery.model.peft.library import common_arguments, through_peft
 from tunery.model.peft.method import LoadedBase, Method, Wrapped, unmergeable
-from tunery.model.trial_pass import on_trial
 from tunery.schema.config.peft import Prefix, Prompt
 
 _FAILURES = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, NotImplementedError)
@@ -88,7 +88,7 @@ def _sizes(loaded: LoadedBase) -> dict[str, Any]:
 
 
 def _text_only(model: Any, loaded: LoadedBase) -> nn.Module:
-    """Let a backbone under tunery's own head return as many states as the text has tokens."""
+    """Let a model that answers about every token return as many states as the text has tokens."""
     module: nn.Module = model
     if loaded.task_type == "FEATURE_EXTRACTION":
         module.register_forward_pre_hook(_drop_token_types, with_kwargs=True)
@@ -102,7 +102,9 @@ def _drop_token_types(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> t
 
 def _trim(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
     length = kwargs["input_ids"].shape[1]
-    output.last_hidden_state = output.last_hidden_state[:, -length:]  # (batch, text, hidden)
+    for name in ("last_hidden_state", "logits"):
+        if output.get(name) is not None:
+            output[name] = output[name][:, -length:]  # (batch, text, ...)
     if output.hidden_states is not None:
         output.hidden_states = tuple(states[:, -length:] for states in output.hidden_states)
     return output

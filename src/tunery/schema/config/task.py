@@ -269,6 +269,9 @@ class VocabularyOutput(Spec):
     direction: Literal["causal", "masked"]
     """`causal`: at each place the next token, from those up to this one. `masked`: the token of the place itself, from
     those around it."""
+    packed: bool = False
+    """Whether several texts may share a row in training: `segments` (features, tokens) int64 says then which text a
+    token is of, and no token sees one of another text."""
 
 
 Output = LabelOutput | TokenOutput | CriteriaOutput | VocabularyOutput

@@ -166,7 +166,7 @@ def base_of(built: Built, config: RunConfig, prepared: Prepared) -> Reference | 
 
 def with_resolved_head(config: RunConfig, prepared: Prepared) -> RunConfig:
     """The config with the head that `model.head: auto` means for its base."""
-    head = resolved_head(config.model.head, prepared.base)
+    head = resolved_head(config.model.head, prepared.base, prepared.task.outputs)
     return config.model_copy(update={"model": config.model.model_copy(update={"head": head})})
 
 
