@@ -180,7 +180,11 @@ class CriteriaEvidenceTask(TaskSpec):
         return "label" if self.exclusive else "labels"
 
 
-class CausalLmTask(TaskSpec):
+class LanguageModelTask(TaskSpec):
+    """Tokens of a text are to be told, by the head that a model was pretrained with."""
+
+
+class CausalLmTask(LanguageModelTask):
     """Text goes on: a model that reads from left to right learns to tell the next token."""
 
     metrics: ClassVar[Metrics] = {
@@ -201,7 +205,7 @@ class CausalLmTask(TaskSpec):
     read; false: all of it is."""
 
 
-class MlmTask(TaskSpec):
+class MlmTask(LanguageModelTask):
     """Tokens of a text are hidden, and a model that reads in both directions learns to tell them."""
 
     metrics: ClassVar[Metrics] = {"loss": "minimize", "accuracy": "maximize"}
