@@ -129,7 +129,7 @@ def search(
             _require_same_data(study, data)
             study.set_user_attr(_CONFIG, plain)
             study.set_user_attr(_DATA, data.model_dump(mode="json"))
-            rows, baselines = data.splits["train"].rows, _baselines(space, base, prepared)
+            rows, baselines = prepared.training_rows, _baselines(space, base, prepared)
             plan = Plan(space, base, folder, study, rows, baselines, trust_remote_code, texts)
             return lead(plan, prepared, engine, signals, shared=storage is not None, observer=observer)
 
@@ -182,7 +182,7 @@ def work(
             _require_same_data(study, data)
             own(folder)
             keep_data(folder, data)
-            rows, baselines = data.splits["train"].rows, _baselines(space, base, prepared)
+            rows, baselines = prepared.training_rows, _baselines(space, base, prepared)
             plan = Plan(space, base, folder, study, rows, baselines, trust_remote_code)
             return follow(plan, runner, signals, at_most=trials, observer=observer)
 

@@ -1,19 +1,39 @@
 """Tokens of a text that are hidden, from those around them."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+import numpy as np
 
 from tunery.data.examples import Example
-from tunery.data.masking import Masking, make_masking
+from tunery.data.masking import NO_TARGET, Masking, make_masking
+from tunery.data.metrics import finite
 from tunery.data.rng import row_generator
+from tunery.data.row_table import RowTable
 from tunery.errors import ModelError
 from tunery.schema.config.task import MlmTask
-from tunery.tasks.language_model import LanguageModelTask
+from tunery.tasks.language_model import MOST_NATS, LanguageModelTask
+from tunery.tasks.task import FollowUp, State
 
 if TYPE_CHECKING:
     from tunery.data.encode import Encoded
+
+
+MOST_ALONE: Final = 1000
+"""Tokens that are told each by itself, of all texts together."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Of a text each `every`th token is told, from number `first` on, and sees all others of its window."""
+
+    every: int
+    first: int
+    target: Any
+    """Of the text itself."""
 
 
 class Mlm(LanguageModelTask):
@@ -61,6 +81,9 @@ class Mlm(LanguageModelTask):
         from tunery.data.documents import encode_documents
 
         masking = self.masking(tokenizer)
+        wanted = [example.target for example in examples if isinstance(example.target, Alone)]
+        if wanted:
+            examples = [replace(example, target=alone.target) for example, alone in zip(examples, wanted, strict=True)]
         encoded = encode_documents(
             examples,
             tokenizer,
@@ -71,6 +94,8 @@ class Mlm(LanguageModelTask):
         )
         if training:
             return encoded
+        if wanted:
+            return _alone(encoded, wanted, tokenizer)
         unit_ids: Sequence[Any] = encoded.unit_ids or [None] * len(encoded.ids)
         keys = (f"mask {hashlib.sha256(ids.tobytes()).hexdigest()}" for ids in encoded.ids)
         hidden = [
@@ -79,3 +104,41 @@ class Mlm(LanguageModelTask):
         ]
         ids, targets = ([*column] for column in zip(*hidden, strict=True)) if hidden else ([], [])
         return replace(encoded, ids=ids, token_targets=targets, unit_ids=None)
+
+    def follow_up(self, examples: Sequence[Example], answers: RowTable, state: State | None) -> FollowUp:
+        """Pseudo-perplexity: the exponential of the mean loss of tokens, each hidden alone (Salazar et al. 2020, arXiv
+        1910.14659, section 2.3). Of more than about a thousand tokens, some at equal distances stand for all."""
+        tokens = int(answers["tokens"].sum()) / self._spec.probability
+        every = max(1, math.ceil(tokens / MOST_ALONE))
+        alone = [
+            replace(example, target=Alone(every, row % every, example.target)) for row, example in enumerate(examples)
+        ]
+
+        def metrics(told: RowTable) -> Mapping[str, float | None]:
+            nats, count = float(finite(told["nats"]).sum()), int(told["tokens"].sum())
+            return {"pseudo_perplexity": math.exp(min(nats / count, MOST_NATS)) if count else None}
+
+        return FollowUp(alone, metrics)
+
+
+def _alone(encoded: "Encoded", wanted: Sequence[Alone], tokenizer: Any) -> "Encoded":
+    """A feature for each token that is to be told, with nothing else hidden; one without for a row that has none."""
+    special = np.array(sorted(set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}))
+    ids, targets, rows, seen = [], [], [], dict.fromkeys(range(len(wanted)), 0)
+    for window, row in zip(encoded.ids, encoded.rows.tolist(), strict=True):
+        places = np.flatnonzero(~np.isin(window, special))
+        every, first = wanted[row].every, wanted[row].first
+        chosen = places[(np.arange(len(places)) + seen[row]) % every == first]
+        for place in chosen if len(chosen) or seen[row] else [None]:
+            hidden, told = window.copy(), np.full(len(window), NO_TARGET, dtype=np.int32)
+            if place is not None:
+                hidden[place], told[place] = tokenizer.mask_token_id, window[place]
+            ids.append(hidden)
+            targets.append(told)
+            rows.append(row)
+        seen[row] += len(places)
+    lengths = np.array([len(window) for window in ids], dtype=np.int64)
+    types = None if encoded.type_ids is None else [np.zeros(len(window), dtype=np.int8) for window in ids]
+    return replace(
+        encoded, ids=ids, type_ids=types, token_targets=targets, lengths=lengths, rows=np.array(rows), unit_ids=None
+    )

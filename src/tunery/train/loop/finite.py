@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -84,13 +86,20 @@ class StopWhereNotFinite(TrainerCallback):
         raise NonFiniteLoss(message, step=bad.step, lr=bad.lr, rows=rows)
 
 
-def rows_of_step(batches: EpochBatches, examples: Sequence[Example], step: int) -> tuple[str, ...]:
+def rows_of_step(
+    batches: EpochBatches, examples: Sequence[Example], step: int, *, texts: Sequence[npt.NDArray[Any]] | None = None
+) -> tuple[str, ...]:
     """Ids of the training rows of one step, counted from 1 over all epochs; `#n` for the n-th row, from 0, without one.
 
     The rows of a step follow from the seed, so nothing has to be remembered for this.
+
+    Args:
+        texts: rows that each entry of a batch has text of (`Encoded.texts`); None: each is a row.
     """
     epoch, batch = divmod(step - 1, len(batches))
-    return tuple(examples[row].name(row) for row in batches.rows(epoch)[batch])
+    chosen = batches.rows(epoch)[batch]
+    rows = chosen if texts is None else np.unique(np.concatenate([texts[entry] for entry in chosen])).tolist()
+    return tuple(examples[row].name(row) for row in rows)
 
 
 def require_finite(state: Mapping[str, Tensor], *, step: int, lr: float) -> None:

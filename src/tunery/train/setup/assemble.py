@@ -83,7 +83,8 @@ class Assembled:
 
     def row_ids(self, step: int) -> tuple[str, ...]:
         """Ids of the training rows of one step, counted from 1."""
-        return rows_of_step(self.batches, self.prepared.splits.train.examples, step)
+        prepared = self.prepared
+        return rows_of_step(self.batches, prepared.splits.train.examples, step, texts=prepared.encoded["train"].texts)
 
     def loader(self) -> EpochLoader:
         """One batch is one optimizer step: a list of micro-batches."""
@@ -121,7 +122,7 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
     labels = prepared.task.label_numbers(prepared.truth["train"])
     by_length = labels is None or not length_tells_labels(lengths, labels, batch_size=size)
     batches = EpochBatches(lengths, batch_size=size, seed=config.seed, by_length=by_length)
-    rows = len(prepared.splits.train.examples)
+    rows = prepared.training_rows
     epochs = config.train.epochs_for(rows)
     whole = len(batches) * epochs
     steps = min(whole, config.train.max_steps or whole)

@@ -41,6 +41,12 @@ class Prepared:
     truth: Mapping[str, RowTable]
     findings: tuple[Finding, ...]
 
+    @property
+    def training_rows(self) -> int:
+        """What an epoch consists of: rows; of language models, the sequences that their texts become."""
+        rows = self.encoded["train"].rows
+        return int(rows[-1]) + 1 if len(rows) else 0
+
     def record(self) -> DataRecord:
         """What `result.json` says about the data."""
         return data_record(self.splits, self.findings)
