@@ -46,13 +46,15 @@ class TaskKind(StrEnum):
     classification = "classification"
     multilabel = "multilabel"
     criteria_evidence = "criteria_evidence"
+    causal_lm = "causal_lm"
+    mlm = "mlm"
 
 
 def init(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="File with labelled text (csv, tsv, jsonl, json, parquet, xlsx, txt, conll)."
+            metavar="DATA", help="File with texts, mostly labelled (csv, tsv, jsonl, json, parquet, xlsx, txt, conll)."
         ),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Config to write; default: <data name>.yaml here.")] = None,

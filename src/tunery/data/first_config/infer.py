@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tunery.data.checks.label_checks import accuracy_of_one_label
+from tunery.data.examples import RowReader
 from tunery.data.first_config.evidence_columns import (
     annotated_posts,
     evidence_columns,
@@ -17,9 +18,11 @@ from tunery.data.first_config.profiles import Profile, is_group, is_id, is_split
 from tunery.data.first_config.split_rows import SplitRows, split_rows
 from tunery.data.first_config.template import TOLERABLE, Allowed, Guess, Kind, render, suggested_name
 from tunery.data.first_config.text_columns import ColumnTable, text_columns, unused_texts
-from tunery.data.first_config.token_sample import Tokens, length_of_sample
+from tunery.data.first_config.texts_alone import LANGUAGE_MODELS, TextsAlone, texts_alone
+from tunery.data.first_config.token_sample import MEASURED, Tokens, length_of_sample
 from tunery.data.reading.annotated_sentences import POST
-from tunery.data.reading.load import read_file
+from tunery.data.reading.documents import DEFAULT
+from tunery.data.reading.load import is_plain_text, read_file
 from tunery.data.reading.source import Row
 from tunery.data.reading.split_files import training_file
 from tunery.data.splits import NamedRows
@@ -54,14 +57,17 @@ def guess(
         columns: names of the columns of a file without header.
         encoding: of files of text, where it is not UTF-8.
         allow: findings that are accepted although they would stop a run (`data.allow`).
-        tokens: counts the tokens of a sample; without it, they are estimated from words.
+        tokens: counts the tokens of a sample; without it, they are estimated from words. Of texts without labels, its
+            model is learned with where it fits the task, else the default of the task.
 
     Raises:
         DataError: nothing or too much looks like a text or a label, or the data would be refused by `tunery check`; it
             says what was seen and what to pass.
     """
     path = training_file(path)
-    content = read_file(path, columns=columns, encoding=encoding)
+    is_plain = is_plain_text(path)
+    whole = DEFAULT if is_plain and kind in LANGUAGE_MODELS else None
+    content = read_file(path, columns=columns, encoding=encoding, documents=whole)
     table = ColumnTable(path, profiles(content.rows))
     given: tuple[Profile, ...] = ()
     if label:
@@ -72,26 +78,47 @@ def guess(
             raise DataError(f"--text and --label must name different columns, but both name {name!r}")
     split_column = next((column for column in table.columns.values() if is_split(column)), None)
     spans = span_columns(table.columns.values())
-    texts, second = text_columns(table, content.rows, text, text_pair, besides=(*given, *spans))
+    has_mask = tokens is None or tokens.has_mask
+    is_plain = is_plain and len(table.columns) == 1
+    alone: TextsAlone | None = None
+    if not given and not spans and text_pair is None:
+        alone = texts_alone(table, content.rows, kind=kind, text=text, is_plain=is_plain, has_mask=has_mask)
+    if alone is not None:
+        texts, second = alone.columns, None
+        if alone.documents != whole:
+            content = read_file(path, columns=columns, encoding=encoding, documents=alone.documents)
+        if has_mask != (alone.labels.kind == "mlm"):
+            tokens = None
+    else:
+        texts, second = text_columns(table, content.rows, text, text_pair, besides=(*given, *spans))
     all_texts = [*texts, *([second] if second else [])]
     others = [c for c in table.columns.values() if c not in (*all_texts, *spans) and c is not split_column]
     possible = [c for c in others if not is_id(c)]
-    annotated = None if given or spans else annotated_posts(path, table, encoding)
-    if annotated is not None and len(all_texts) == 1 and kind in (None, "criteria_evidence"):
+    annotated = None if given or spans or alone else annotated_posts(path, table, encoding)
+    if alone is not None:
+        labels = alone.labels
+    elif annotated is not None and len(all_texts) == 1 and kind in (None, "criteria_evidence"):
         labels = LabelColumns("criteria_evidence", (), annotated=annotated)
     else:
         labels = _labels(table, content.rows, given, possible, kind, spans=spans, texts=all_texts)
     unused = [column for column in others if column not in labels.columns]
-    splits = split_rows(path, content, labels, all_texts, split_column, columns=columns, encoding=encoding)
-    shared, shared_most = _shared_texts(list(splits.rows.values()), all_texts)
+    documents = None if alone is None else alone.documents
+    splits = split_rows(
+        path, content, labels, all_texts, split_column, columns=columns, encoding=encoding, documents=documents
+    )
+    shared, shared_most = _shared_texts(list(splits.rows.values()), all_texts if alone is None else ())
     text_names, second_name = [column.name for column in texts], second.name if second else None
-    length = length_of_sample(splits.rows, text_names, second_name, tokens)
+    reader = labels.reader(texts[0])
+    if reader.has_text:
+        length = length_of_sample(_sample_texts(splits.rows, reader), ["text"], None, tokens)
+    else:
+        length = length_of_sample(splits.rows, text_names, second_name, tokens)
     lopsided = accuracy_of_one_label(splits.counts) if labels.is_single and splits.counts else None
     evidence = None
     ids = [column.name for column in unused if is_id(column)]
     if labels.kind == "criteria_evidence":
         ids = [POST] if labels.annotated else [name for name in ids if _identifies(name, splits.rows, text_names)]
-        evidence = guess_evidence(splits.rows, labels.reader(texts[0]), labels, text=text_names[0])
+        evidence = guess_evidence(splits.rows, reader, labels, text=text_names[0])
     data_guess = Guess(
         kind=labels.kind,
         files=splits.files,
@@ -101,6 +128,7 @@ def guess(
         label=tuple(column.name for column in labels.columns),
         separator=labels.separator,
         evidence=evidence,
+        alone=labels.alone,
         id=next(iter(ids), None),
         group=next((c.name for c in unused if is_group(c) and len(c.counts) >= ENOUGH_GROUPS), None),
         columns=columns,
@@ -108,10 +136,10 @@ def guess(
         split=split_column.name if split_column else None,
         splits=tuple(splits.rows),
         counts=dict(splits.counts.most_common()),
-        model=tokens.model if tokens else None,
+        model=tokens.model if tokens else "gpt2" if labels.kind == "causal_lm" else None,
         tokens=length.tokens,
         is_measured=tokens is not None,
-        allow=tuple(_allowed(splits, shared, shared_most, allow)),
+        allow=tuple(_allowed(splits, shared, shared_most, allow, is_alone=alone is not None)),
         tables=[
             NamedRows(name, str(file), content.rows if split_column else splits.rows[name])
             for name, file in splits.files.items()
@@ -182,7 +210,9 @@ def _identifies(column: str, splits: Mapping[str, Sequence[Row]], texts: Sequenc
     return True
 
 
-def _allowed(splits: SplitRows, shared: int, shared_most: float, asked: Collection[str]) -> Iterable[Allowed]:
+def _allowed(
+    splits: SplitRows, shared: int, shared_most: float, asked: Collection[str], *, is_alone: bool
+) -> Iterable[Allowed]:
     if shared:
         yield Allowed(
             "shared_rows",
@@ -196,13 +226,19 @@ def _allowed(splits: SplitRows, shared: int, shared_most: float, asked: Collecti
             "unseen_labels", f"rows with labels that train lacks are left out: {sum(splits.unseen.values()):,}"
         )
     for code in asked:
-        if code not in ("shared_rows", "unlabelled", "unseen_labels"):
+        if code not in ("shared_rows", "unlabelled", "unseen_labels") or is_alone:
             yield Allowed(code, "accepted by --allow")
+
+
+def _sample_texts(splits: Mapping[str, Sequence[Row]], reader: RowReader) -> dict[str, list[Row]]:
+    """Some rows from everywhere in each split, with the text that a reader makes of them."""
+    samples = {name: rows[:: max(1, len(rows) // MEASURED)] for name, rows in splits.items()}
+    return {name: [{"text": reader.read(row).text} for row in rows] for name, rows in samples.items()}
 
 
 def _shared_texts(splits: Sequence[Sequence[Row]], columns: Sequence[Profile]) -> tuple[int, float]:
     """How many rows have a text that is in an earlier split too, and the largest share of a split that they are."""
-    if len(splits) < 2:
+    if len(splits) < 2 or not columns:
         return 0, 0.0
     seen: set[int] = set()
     copies, most = 0, 0.0

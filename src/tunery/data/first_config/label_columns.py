@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 from tunery.data.evidence import evidence_reader
 from tunery.data.examples import RowReader
 from tunery.data.first_config.profiles import LABEL_NAMES, Profile, is_group
-from tunery.data.first_config.template import Kind
+from tunery.data.first_config.template import Kind, TextGuess
 from tunery.data.first_config.text_columns import SHOWN, ColumnTable, refuse_tagged_words
 from tunery.data.reading.annotated_sentences import POST, AnnotatedSentences
+from tunery.data.reading.documents import documents
 from tunery.data.reading.labels import one_label, several_labels
 from tunery.errors import DataError, enumerated
 from tunery.schema.config.data import Data
@@ -54,6 +56,8 @@ class LabelColumns(NamedTuple):
     """Whether rows with evidence have exactly one label."""
     annotated: AnnotatedFiles | None = None
     """The files that have labels and evidence, where no columns have them."""
+    alone: TextGuess | None = None
+    """Where texts are that have no labels; None: there are labels."""
 
     @property
     def is_single(self) -> bool:
@@ -61,9 +65,11 @@ class LabelColumns(NamedTuple):
         return self.kind == "classification" or self.exclusive
 
     def reader(self, text: Profile) -> RowReader:
-        """How a run reads labels and evidence from a row."""
+        """How a run reads labels and evidence, or texts without any, from a row."""
         if self.annotated is not None:
             return self.annotated.reader(text)
+        if self.alone is not None:
+            return documents(Data(train="", text=text.name, **asdict(self.alone)))
         names = tuple(column.name for column in self.columns)
         data = Data(
             train="",
@@ -140,7 +146,9 @@ def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | No
     if not possible:
         _refuse_other_tasks(table, others)
         rule = "there must be a column with labels (few different values), but none looks like one"
-        raise table.undecided(rule, "label", [c for c in _usable(others) if kind != "classification" or not c.is_list])
+        usable = [c for c in _usable(others) if kind != "classification" or not c.is_list]
+        otherwise = "; or pass --kind mlm or causal_lm: the texts alone are learned then"
+        raise table.undecided(rule, "label", usable, otherwise=otherwise)
     if not usual and len(possible) > 1 and all(column.is_flag for column in possible) and kind != "classification":
         blanks = [column.name for column in possible if len(column.filled) < len(column.values)]
         notes += [f"blank cells of {enumerated(blanks, SHOWN)} say no"] if blanks else []

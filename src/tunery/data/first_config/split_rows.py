@@ -14,6 +14,7 @@ from tunery.data.reading.load import Table, read_file
 from tunery.data.reading.source import Row
 from tunery.data.reading.split_files import split_file, split_named, split_of, unused
 from tunery.errors import DataError, enumerated
+from tunery.schema.config.data import Documents
 
 RowLabels = list[tuple[str, ...] | None]
 """The labels of each row; None where a row has none and needs one."""
@@ -53,12 +54,14 @@ def split_rows(
     *,
     columns: tuple[str, ...] | None,
     encoding: str | None,
+    documents: Documents | None = None,
 ) -> SplitRows:
     """The training rows, and those of other splits whose columns and labels can be read; why others were left out.
 
     Args:
         table: the training file, which is at `path`.
         split_column: the column of that file that says which row is of which split.
+        documents: what is one text in files of plain text; None: they are tables.
 
     Raises:
         DataError: the labels of the training rows cannot be read, or those of a split that the column names say
@@ -66,7 +69,7 @@ def split_rows(
     """
     if split_column is None:
         needed = [*texts, *labels.columns, *filter(None, [labels.evidence, labels.rejected])]
-        train, (candidates, notes) = table.rows, _other_files(path, table, needed, columns, encoding)
+        train, (candidates, notes) = table.rows, _other_files(path, table, needed, columns, encoding, documents)
     else:
         train, candidates = _by_column(table.rows, split_column)
         notes = [f"the column {split_column.name!r} says which rows are of which split"]
@@ -79,9 +82,7 @@ def split_rows(
     rows, files, unlabelled, unseen = {"train": train}, {"train": path}, labels_of_train.count(None), Counter[str]()
     counts = Counter(name for names in labels_of_train for name in names or ())
     for split, other_rows, name, file in candidates:
-        labels_of_rows, problem = _labels_and_problem(
-            reader, other_rows, counts, is_evidence=labels.kind == "criteria_evidence"
-        )
+        labels_of_rows, problem = _labels_and_problem(reader, other_rows, counts, labels)
         if problem and split_column is not None:
             raise DataError(f"{name}: {problem}; correct these rows, or remove them")
         if problem:
@@ -114,7 +115,12 @@ def _by_column(rows: Sequence[Row], column: Profile) -> tuple[list[Row], list[_C
 
 
 def _other_files(
-    path: Path, table: Table, needed: Sequence[Profile], columns: tuple[str, ...] | None, encoding: str | None
+    path: Path,
+    table: Table,
+    needed: Sequence[Profile],
+    columns: tuple[str, ...] | None,
+    encoding: str | None,
+    documents: Documents | None,
 ) -> tuple[list[_Candidate], list[str]]:
     """The validation and test files beside the training file that have the needed columns, and notes about them."""
     candidates: list[_Candidate] = []
@@ -123,7 +129,7 @@ def _other_files(
         if (file := split_file(path, "train", split)) is None:
             continue
         try:
-            other = read_file(file, columns=columns, encoding=encoding)
+            other = read_file(file, columns=columns, encoding=encoding, documents=documents)
         except DataError as error:
             notes.append(f"{file.name} is left out: {error}")
             continue
@@ -137,14 +143,17 @@ def _other_files(
 
 
 def _labels_and_problem(
-    reader: RowReader, rows: Sequence[Row], counts: Counter[str], *, is_evidence: bool
+    reader: RowReader, rows: Sequence[Row], counts: Counter[str], labels: LabelColumns
 ) -> tuple[RowLabels, str]:
     """The labels of each row, and why they say nothing about a model that was trained on labels with these counts;
-    empty where they do, as those of rows with evidence of the only label there is."""
+    empty where they do, as those of rows with evidence of the only label there is, and where there are no labels."""
     try:
         labels_of_rows = row_labels(reader, rows)
     except BadCell as problem:
         return [], f"its labels cannot be read: {problem}"
+    if labels.alone is not None:
+        return labels_of_rows, ""
+    is_evidence = labels.kind == "criteria_evidence"
     taught = [names for names in labels_of_rows if names is not None and counts.keys() >= set(names)]
     if len({frozenset(names) for names in taught}) > 1 or (is_evidence and len(counts) == 1 and any(taught)):
         return labels_of_rows, ""

@@ -10,11 +10,12 @@ from typing import Any, Final, Literal, NamedTuple
 from tunery.data.first_config.descriptions import DESCRIPTIONS
 from tunery.data.splits import NamedRows
 from tunery.errors import enumerated
+from tunery.schema.config.data import Documents
 from tunery.schema.config.peft import Lora, NoPeft
 from tunery.schema.config.train import AUTO_EPOCHS, AUTO_STEPS
 from tunery.schema.reading.yaml_text import yaml_line
 
-Kind = Literal["classification", "multilabel", "criteria_evidence"]
+Kind = Literal["classification", "multilabel", "criteria_evidence", "causal_lm", "mlm"]
 LENGTHS: Final = (64, 128, 256, 512)
 TOLERABLE = 0.02
 """Share of shared rows in a split up to which the config accepts them, in a line that says so."""
@@ -67,6 +68,23 @@ class EvidenceGuess:
 
 
 @dataclass(frozen=True)
+class TextGuess:
+    """Where texts without labels seem to be; all None: in a column of texts."""
+
+    documents: Documents | None = None
+    """What is one text in files of plain text."""
+    prompt: str | None = None
+    completion: str | None = None
+    messages: str | None = None
+    """Columns."""
+
+    @property
+    def has_turns(self) -> bool:
+        """Whether rows say what is asked and how it is answered."""
+        return self.prompt is not None or self.messages is not None
+
+
+@dataclass(frozen=True)
 class Guess:
     """What a data file seems to hold."""
 
@@ -92,6 +110,8 @@ class Guess:
     """Whether a tokenizer counted them; else they are estimated from words."""
     evidence: EvidenceGuess | None = None
     """Of the task criteria_evidence."""
+    alone: TextGuess | None = None
+    """Of language models."""
     columns: tuple[str, ...] | None = None
     """Names of the columns of a file without header."""
     encoding: str | None = None
@@ -113,9 +133,23 @@ class Guess:
         return (self.text,) if isinstance(self.text, str) else self.text
 
     @property
+    def seen(self) -> str:
+        """The labels there are, in words."""
+        if self.alone is None:
+            return _most_frequent(self.counts)
+        return "texts alone" if not self.alone.has_turns else "what is asked, and how it is answered"
+
+    @property
     def length(self) -> str:
         """What 95 % of the rows do not exceed, in words."""
         return f"{'' if self.is_measured else 'about '}{self.tokens:,} tokens"
+
+    @property
+    def longest(self) -> str:
+        """What is known of long rows, in words."""
+        if self.alone is not None and not self.fits:
+            return f"texts of more than {LENGTHS[-1]} tokens are read in windows"
+        return f"95 % of the rows have at most {self.length}"
 
     @property
     def max_length(self) -> int:
@@ -135,15 +169,17 @@ class Guess:
         without = ", ".join(split for split in ("validation", "test") if split not in self.splits)
         columns: dict[str, str | None] = {"text": ", ".join(self.texts), "text_pair": self.text_pair}
         columns["label"] = ", ".join(self.label)
+        if self.alone is not None and self.alone.has_turns:
+            columns = {key: getattr(self.alone, key) for key in ("prompt", "completion", "messages")}
         if self.evidence is not None:
             columns["evidence"] = self.evidence.column or ", ".join(file.name for file in self.evidence.files)
         columns |= {"id": self.id, "group": self.group}
         return (
             f"rows:    {self.rows:,} in {self.files['train'].name}",
             f"splits:  {'; '.join(filter(None, [beside, without and f'{without} split off from train']))}",
-            f"task:    {self.kind}, {_most_frequent(self.counts)}",
+            f"task:    {self.kind}, {self.seen}",
             f"columns: {', '.join(f'{key} = {name}' for key, name in columns.items() if name)}",
-            f"length:  95 % of the rows have at most {self.length}: max_length {self.max_length}",
+            f"length:  {self.longest}: max_length {self.max_length}",
             *(f"note:    {note}" for note in self.notes),
         )
 
@@ -186,7 +222,7 @@ def _head(guess: Guess, name: str) -> Iterator[str]:
     yield f"# tunery train {name}.yaml --out runs/{name}"
     yield "#"
     yield from wrap(
-        f"{guess.rows:,} training rows, {_most_frequent(guess.counts)}.",
+        f"{guess.rows:,} training rows, {guess.seen}.",
         width=WIDTH,
         initial_indent="# ",
         subsequent_indent="# ",
@@ -206,12 +242,27 @@ def _task(guess: Guess) -> Iterator[str]:
     yield "task:"
     if guess.evidence is not None:
         yield from _evidence_task(guess.evidence, guess.counts)
+    elif guess.alone is not None:
+        yield from _language_task(guess)
     elif guess.kind == "classification":
         yield _line("  kind: classification", "every text has exactly one label")
     else:
         yield _line("  kind: multilabel", "a text has any number of labels")
         yield _line("  threshold: tuned", "one per label, found on validation; or one number, say 0.5")
     yield ""
+
+
+def _language_task(guess: Guess) -> Iterator[str]:
+    if guess.kind == "mlm":
+        yield _line("  kind: mlm", "hidden tokens are told from those around them")
+        yield _line("  masking: token", "or whole_word, or span: what is hidden together")
+        yield _line("  probability: 0.15", "share of the tokens that are to be told")
+        yield _line("  # probability: {low: 0.15, high: 0.4}", "range")
+        return
+    yield _line("  kind: causal_lm", "the next token is told from those before it")
+    yield _line("  packing: true", "short texts share a sequence, and none sees another")
+    if guess.alone is not None and guess.alone.has_turns:
+        yield _line("  completion_only: true", "answers are learned, what is asked is read")
 
 
 def _evidence_task(evidence: EvidenceGuess, labels: Collection[str]) -> Iterator[str]:
@@ -246,11 +297,19 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
         yield _line(f"  columns: {_listed(guess.columns)}", "the file has no header")
     if guess.encoding:
         yield f"  encoding: {yaml_line(guess.encoding)}"
-    text = yaml_line(guess.text) if isinstance(guess.text, str) else _listed(guess.text)
-    yield _line(f"  text: {text}", f"95 % of the rows have at most {guess.length}")
+    if guess.alone is not None and guess.alone.has_turns:
+        for key in ("prompt", "completion", "messages"):
+            if (name := getattr(guess.alone, key)) is not None:
+                yield f"  {key}: {yaml_line(name)}"
+    else:
+        text = yaml_line(guess.text) if isinstance(guess.text, str) else _listed(guess.text)
+        yield _line(f"  text: {text}", guess.longest)
+    if guess.alone is not None and guess.alone.documents is not None:
+        yield _line(f"  documents: {guess.alone.documents}", "a file is one text; or paragraph, or line")
     if guess.text_pair:
         yield _line(f"  text_pair: {yaml_line(guess.text_pair)}", "the second text of each pair")
-    yield from _labels(guess)
+    if guess.alone is None:
+        yield from _labels(guess)
     if guess.evidence is not None:
         yield from _evidence(guess.evidence, folder)
     if guess.id:
@@ -299,12 +358,11 @@ def _model(guess: Guess) -> Iterator[str]:
         yield _line("  name: minilm", "small and quick; `tunery models` lists others")
     else:
         yield f"  name: {yaml_line(guess.model)}"
-    long = "long rows are cut" if guess.evidence is None else "longer texts are read in windows"
-    yield _line(
-        f"  max_length: {guess.max_length}",
-        "tokens; enough for 95 % of the rows" if guess.fits else f"tokens, the most this model reads; {long}",
-    )
-    if guess.evidence is None:
+    plain = guess.evidence is None and guess.alone is None
+    most = "tokens, the most this model reads" if guess.alone is None else "tokens of a sequence"
+    long = f"{most}; {'long rows are cut' if plain else 'longer texts are read in windows'}"
+    yield _line(f"  max_length: {guess.max_length}", "tokens; enough for 95 % of the rows" if guess.fits else long)
+    if plain:
         own = "the architecture's own, which plain transformers loads; default: one linear layer"
         yield _line("  # head: native", own)
     yield ""

@@ -31,11 +31,14 @@ class ColumnTable:
         seen = "\n".join(lines)
         return DataError(f"{rule}. {advice}. Columns of {self.path.name}:\n{seen}")
 
-    def undecided(self, rule: str, role: Literal["text", "label"], among: Sequence[Profile]) -> DataError:
-        """No column was found for a role, or too many: `among` are those that would be accepted by name."""
+    def undecided(
+        self, rule: str, role: Literal["text", "label"], among: Sequence[Profile], *, otherwise: str = ""
+    ) -> DataError:
+        """No column was found for a role, or too many: `among` are those that would be accepted by name, `otherwise` is
+        what else can be done."""
         names = enumerated([column.name for column in among])
         missing = f"No column can be the {role}: give the file one, named in the first line of a table"
-        return self.error(rule, f"Pass --{role} with one of: {names}" if among else missing)
+        return self.error(rule, (f"Pass --{role} with one of: {names}" if among else missing) + otherwise)
 
     def column(self, name: str, flag: str) -> Profile:
         """The column that a flag names.

@@ -29,6 +29,8 @@ class Tokens(Protocol):
     """The token for what the vocabulary lacks."""
     special: Collection[int]
     """Tokens that stand for no text."""
+    has_mask: bool
+    """Whether there is a token that stands for a hidden one: the model reads in both directions then."""
 
     def of(self, texts: Sequence[Texts]) -> list[list[int]]:
         """The tokens of each text or pair, special tokens included."""

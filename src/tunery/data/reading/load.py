@@ -124,6 +124,15 @@ def require_readable(data: Data) -> None:
             _refuse_binary(head, data.encoding, name=named)
 
 
+def is_plain_text(path: Path) -> bool:
+    """Whether its suffix says nothing but that a file is text, which may be a table or not.
+
+    Raises:
+        DataError: as `require_file` does.
+    """
+    return PARSERS[require_file(path)] is parse_text
+
+
 def is_large(data: Data) -> bool:
     """Whether to read the files of a config takes so long that a person wants to see that something is done."""
     return data.dataset is None and sum(Path(named).stat().st_size for named in data.files) > _LARGE

@@ -13,6 +13,8 @@ Texts = tuple[str, str | None]
 """A text, and the second one of a pair."""
 _UNKNOWN: Final = ("[UNK]", "<unk>")
 """Tokens for what a vocabulary lacks; other tokens that a tokenizer gives as its unknown one have another use."""
+_MASKS: Final = ("[MASK]", "<mask>")
+"""Tokens that stand for a hidden one."""
 
 
 class TokenCounts:
@@ -25,14 +27,17 @@ class TokenCounts:
         *,
         unknown: int | None,
         special: Collection[int],
+        has_mask: bool,
     ) -> None:
         """Args:
         of: gives the tokens of each text or pair, special tokens included.
+        has_mask: whether there is a token that stands for a hidden one.
         """
         self.model = model
         self.of = of
         self.unknown = unknown
         self.special = special
+        self.has_mask = has_mask
 
 
 def token_counts(model: str, *, default: str) -> TokenCounts | None:
@@ -66,7 +71,8 @@ def _of_one_file(base: Base, file: Path) -> TokenCounts:
         return [encoding.ids for encoding in tokenizer.encode_batch(rows)]
 
     special = [number for number, token in added if token.special and number != unknown]
-    return TokenCounts(base.name, of, unknown=unknown, special=special)
+    has_mask = any(token.content in _MASKS for _, token in added)
+    return TokenCounts(base.name, of, unknown=unknown, special=special, has_mask=has_mask)
 
 
 def _of_transformers(base: Base) -> TokenCounts:
@@ -81,4 +87,5 @@ def _of_transformers(base: Base) -> TokenCounts:
         return [list(ids) for ids in encoded["input_ids"]]
 
     special = [number for number in tokenizer.all_special_ids if number != unknown]
-    return TokenCounts(base.name, of, unknown=unknown, special=special)
+    has_mask = tokenizer.mask_token_id is not None
+    return TokenCounts(base.name, of, unknown=unknown, special=special, has_mask=has_mask)
