@@ -118,6 +118,14 @@ def test_labels_go_before_texts_alone_unless_these_are_asked_for(tmp_path: Path)
     assert guess(path, text="prompt").kind == "classification"
     assert config_of(guess(path, kind="causal_lm"), tmp_path).data.prompt == "prompt"
     assert config_of(guess(path, kind="mlm", text="completion"), tmp_path).data.text == "completion"
+    assert config_of(guess(path, kind="mlm", text="prompt,completion"), tmp_path).data.text == ("prompt", "completion")
+    with pytest.raises(DataError, match="--kind mlm learns texts alone, but --label names 'label'; leave one"):
+        guess(path, kind="mlm", label="label")
+
+
+def test_texts_alone_may_be_asked_for_where_there_is_evidence(tmp_path: Path) -> None:
+    rows = [{"text": sentence(n), "label": "ab"[n % 2], "evidence": [[0, 4]]} for n in range(60)]
+    assert config_of(guess(jsonl(tmp_path / "a.jsonl", rows), kind="mlm"), tmp_path).task.kind == "mlm"
 
 
 def test_a_column_of_names_is_no_text_and_other_columns_are_asked_about(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tunery.data.reading.turns import Completion, Conversation
 from tunery.data.units import words
 from tunery.errors import DataError
 
-PIECE, SHARED = 1_000_000, 2_000
+PIECE, SHARED = 100_000, 2_000
 """Characters of a long text that are tokenised at once, since tokens take some hundred bytes each until they are in an
 array; and those that two neighbouring pieces share."""
 _RUN: Final = 8
@@ -75,7 +75,7 @@ def text_tokens(
                 _of_turns(example, tokenizer, name=example.name(row + number), completion_only=completion_only)
                 for number, example in enumerate(chunk)
             )
-        elif len(chunk) == 1 and len(chunk[0].text) > PIECE:
+        elif len(chunk) == 1 and len(chunk[0].text) > PIECE and tokenizer.is_fast:
             yield _of_long_text(chunk[0].text.replace(JOINT, _BETWEEN), tokenizer, with_words=with_words)
         else:
             yield from _of_texts([example.text.replace(JOINT, _BETWEEN) for example in chunk], tokenizer, with_words)
@@ -119,7 +119,6 @@ def _of_texts(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, with_wor
 
 
 def _of_long_text(text: str, tokenizer: PreTrainedTokenizerBase, *, with_words: bool) -> TextTokens:
-    _require_offsets(tokenizer, f"texts of more than {PIECE:,} characters are read piece by piece")
     ids: list[Ids] = []
     numbers: list[npt.NDArray[np.int32]] = []
     count = 0
@@ -174,7 +173,8 @@ def _join(
 ) -> tuple[int, int]:
     """Where tokens of one piece end and those of the next begin: at the place nearest to the wanted character around
     which both have the same tokens, else at that character."""
-    starts = {begin: place for place, begin in enumerate(next_offsets[:, 0].tolist())}
+    shared = int(np.searchsorted(next_offsets[:, 0], offsets[-1, 1])) if len(offsets) else 0
+    starts = {begin: place for place, begin in enumerate(next_offsets[:shared, 0].tolist())}
     places = range(int(np.searchsorted(offsets[:, 0], next_offsets[0, 0])) if len(next_offsets) else len(ids), len(ids))
     for place in sorted(places, key=lambda place: abs(int(offsets[place, 0]) - wanted)):
         other = starts.get(int(offsets[place, 0]))

@@ -66,7 +66,11 @@ def guess(
     """
     path = training_file(path)
     is_plain = is_plain_text(path)
-    whole = DEFAULT if is_plain and kind in LANGUAGE_MODELS else None
+    is_asked = kind in LANGUAGE_MODELS
+    for flag, named in (("--label", label), ("--text-pair", text_pair)):
+        if is_asked and named is not None:
+            raise DataError(f"--kind {kind} learns texts alone, but {flag} names {named!r}; leave one of the two out")
+    whole = DEFAULT if is_plain and is_asked else None
     content = read_file(path, columns=columns, encoding=encoding, documents=whole)
     table = ColumnTable(path, profiles(content.rows))
     given: tuple[Profile, ...] = ()
@@ -81,7 +85,8 @@ def guess(
     has_mask = tokens is None or tokens.has_mask
     is_plain = is_plain and len(table.columns) == 1
     alone: TextsAlone | None = None
-    if not given and not spans and text_pair is None:
+    annotated = None if given or spans or is_asked else annotated_posts(path, table, encoding)
+    if is_asked or not (given or spans or annotated or text_pair):
         alone = texts_alone(table, content.rows, kind=kind, text=text, is_plain=is_plain, has_mask=has_mask)
     if alone is not None:
         texts, second = alone.columns, None
@@ -94,7 +99,6 @@ def guess(
     all_texts = [*texts, *([second] if second else [])]
     others = [c for c in table.columns.values() if c not in (*all_texts, *spans) and c is not split_column]
     possible = [c for c in others if not is_id(c)]
-    annotated = None if given or spans or alone else annotated_posts(path, table, encoding)
     if alone is not None:
         labels = alone.labels
     elif annotated is not None and len(all_texts) == 1 and kind in (None, "criteria_evidence"):
