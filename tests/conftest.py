@@ -108,6 +108,38 @@ def tiny_masked_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_translators(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two random Marian models that answer in a few words: one in words up to the middle of the vocabulary, one in
+    those behind it."""
+    from transformers import MarianConfig, MarianMTModel
+
+    tokenizer = word_pieces(model_input_names=["input_ids", "attention_mask"])
+    words = sorted(number for word, number in tokenizer.get_vocab().items() if word.isalpha() and len(word) > 1)
+    config = MarianConfig(
+        vocab_size=len(tokenizer),
+        d_model=32,
+        **{f"{part}_{name}": 2 for part in ("encoder", "decoder") for name in ("layers", "attention_heads")},
+        **{f"{part}_ffn_dim": 64 for part in ("encoder", "decoder")},
+        max_position_embeddings=64,
+        pad_token_id=tokenizer.pad_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+        forced_eos_token_id=tokenizer.sep_token_id,
+    )
+
+    def make(known: list[int]) -> MarianMTModel:
+        model = MarianMTModel(config)
+        model.final_logits_bias.fill_(-100.0)
+        model.final_logits_bias[0, known] = 0.0
+        model.final_logits_bias[0, tokenizer.sep_token_id] = 2.5
+        return model
+
+    half = len(words) // 2
+    there, back = (tmp_path_factory.mktemp(f"tiny_translator_{name}") for name in ("there", "back"))
+    return save(there, lambda: make(words[:half]), tokenizer), save(back, lambda: make(words[half:]), tokenizer)
+
+
+@pytest.fixture(scope="session")
 def tiny_distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same for DistilBERT: no token types, and a native head of two layers."""
     from transformers import DistilBertConfig, DistilBertModel

@@ -31,6 +31,12 @@ def guess(text: str, places: Any) -> list[dict[str, float]]:
     return [{} if text[start] == "t" else {"one": 0.5, "two": 0.1} for start, _ in places]
 
 
+def paraphrase(sentence: str, generator: np.random.Generator) -> str:
+    """The words the other way round behind one of two others, with much white space; nothing for two words."""
+    turned = sentence.split()[::-1]
+    return "" if len(turned) == 2 else f"\n{['so', 'thus'][int(generator.integers(2))]}{JOINT} {' '.join(turned)}\t"
+
+
 OPERATIONS: dict[str, Any] = {
     "swap": operations.swap,
     "delete": operations.delete,
@@ -38,6 +44,7 @@ OPERATIONS: dict[str, Any] = {
     "synonym": partial(operations.replace, synonyms=SYNONYMS),
     "insert": partial(operations.insert, synonyms=SYNONYMS),
     "masked_lm": partial(operations.substitute, guess=guess),
+    "back_translation": partial(operations.rewrite, paraphrase=paraphrase),
 }
 WORDS = ["I", "am", "sad", "Tired", "film", "day", "the", "the", "don't", "n't", "U.S.", "3.50", "e\u0301te\u0301"]
 BETWEEN = [" ", " ", " ", " ", ", ", ". ", " (", ") ", "!? ", " 😭 ", "  ", "\t", "\n\n", "\u2028", JOINT, "-", ""]
@@ -211,6 +218,46 @@ def test_guesses_are_drawn_by_their_probability() -> None:
         counts[after.text] += 1
     assert set(counts) == {"One", "Two"}
     assert 70 < counts["Two"] < 130  # a sixth of 600, three standard deviations
+
+
+def test_sentences_are_rewritten_as_far_as_they_are_evidence() -> None:
+    text = f"I am tired. I slept badly all week! It rains.{JOINT}Dr. Who is on: a film. Nothing helps."
+    sentences = ["I am tired.", "I slept badly all week!", "It rains.", "Dr. Who is on: a film.", "Nothing helps."]
+
+    def asked(target: Evidence | None, *, share: float = 1.0) -> list[str]:
+        seen = []
+
+        def remember(sentence: str, generator: np.random.Generator) -> str:
+            seen.append(sentence)
+            return "good"
+
+        after = changed(partial(operations.rewrite, paraphrase=remember), Example(text, target=target), share=share)
+        assert after is not None
+        assert len(words(after.text)) == len(words(text)) + sum(1 - len(words(sentence)) for sentence in seen)
+        return seen
+
+    assert asked(None) == sentences
+    assert [len(asked(None, share=share)) for share in (0.1, 0.5, 0.6)] == [1, 2, 3]
+
+    def span(first: str, last: str) -> Span:
+        return Span(text.index(first), text.index(last) + len(last), "a")
+
+    assert asked(Evidence((span("I slept", "week!"), span("Who is", "a film.")))) == [
+        sentences[1],
+        "Who is on: a film.",
+    ]
+    assert asked(Evidence((span("ired.", "It ra"),))) == [sentences[1], "It"], "of cut words nothing is asked"
+
+
+@pytest.mark.parametrize("answer", ["", " ", "?!", "I am sad.", " I am  sad.\n", "so " * 10])
+def test_a_sentence_stays_where_no_paraphrase_is_found(answer: str) -> None:
+    def rewritten(answer: str) -> Example | None:
+        operation = partial(operations.rewrite, paraphrase=lambda sentence, generator: answer)
+        return changed(operation, Example("I am sad."), share=1.0)
+
+    assert rewritten(answer) is None
+    longest = rewritten("x" * 27)
+    assert longest is not None and longest.text == "x" * 27 and rewritten("x" * 28) is None
 
 
 def test_one_of_several_operations_is_drawn_for_each_row() -> None:

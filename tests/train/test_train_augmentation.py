@@ -5,13 +5,17 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import save, word_pieces
 from tiny_runs import StopAt, config, write_evidence_rows, write_rows
 from tunery import load
 from tunery.data.examples import Example
 from tunery.errors import ConfigError, Interrupted, ModelError
+from tunery.model.backbones.catalog import resolve
+from tunery.model.translation import load_translator
 from tunery.schema import RunConfig
+from tunery.schema.config.model import Model
 from tunery.schema.config.regularization import Augmentation, NoAugmentation
 from tunery.schema.results.run import RunResult
 from tunery.train.fit import fit
@@ -47,8 +51,15 @@ def given(model: Path, folder: Path, augmentation: Any, **train: Any) -> RunConf
     return config(str(model), write_rows(folder), regularization={"augmentation": augmentation}, **sections)
 
 
-def way(name: str, masked_lm: Path) -> dict[str, Any]:
-    return {"name": name, "probability": 0.5, **({"model": str(masked_lm)} if name == "masked_lm" else {})}
+@pytest.fixture(scope="module")
+def models(tiny_masked_lm: Path, tiny_translators: tuple[Path, Path]) -> dict[str, dict[str, str]]:
+    """What a way needs of them."""
+    there, back = map(str, tiny_translators)
+    return {"masked_lm": {"model": str(tiny_masked_lm)}, "back_translation": {"model": there, "back": back}}
+
+
+def way(name: str, models: dict[str, dict[str, str]]) -> dict[str, Any]:
+    return {"name": name, "probability": 0.5, **models.get(name, {})}
 
 
 def logits(folder: Path) -> np.ndarray:
@@ -74,9 +85,9 @@ def plain(tiny_synonyms: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 @pytest.mark.parametrize("name", [spec.model_fields["name"].default for spec in OPERATIONS])
 def test_training_rows_change_and_nothing_else_does(
-    tiny_synonyms: Path, tiny_masked_lm: Path, tmp_path: Path, plain: tuple[np.ndarray, RunResult], name: str
+    tiny_synonyms: Path, models: Any, tmp_path: Path, plain: tuple[np.ndarray, RunResult], name: str
 ) -> None:
-    run = given(tiny_synonyms, tmp_path, way(name, tiny_masked_lm))
+    run = given(tiny_synonyms, tmp_path, way(name, models))
     assembled = assemble(run, prepare(run))
     assert assembled.augmenter is not None
     rows = assembled.prepared.splits.train.examples
@@ -128,11 +139,11 @@ def test_rows_are_changed_alike_by_any_number_of_workers(tiny_synonyms: Path, tm
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize("name", ["mixed", "masked_lm"])
+@pytest.mark.parametrize("name", ["mixed", "masked_lm", "back_translation"])
 def test_an_interrupted_run_ends_like_one_that_was_not(
-    tiny_synonyms: Path, tiny_masked_lm: Path, tmp_path: Path, name: str
+    tiny_synonyms: Path, models: Any, tmp_path: Path, name: str
 ) -> None:
-    run = given(tiny_synonyms, tmp_path, way(name, tiny_masked_lm))
+    run = given(tiny_synonyms, tmp_path, way(name, models))
     whole = fit(run, out=tmp_path / "whole")
     with pytest.raises(Interrupted):
         fit(run, [StopAt(10, "signal")], out=tmp_path / "torn")
@@ -142,24 +153,52 @@ def test_an_interrupted_run_ends_like_one_that_was_not(
 
 
 def test_a_model_without_what_is_needed_is_refused_before_anything_is_written(
-    tiny_bert: Path, tiny_masked_lm: Path, tmp_path: Path
+    tiny_bert: Path, tiny_masked_lm: Path, models: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError, match=r"augmentation by masked_lm needs a model with the head"):
         fit(given(tiny_bert, tmp_path, {"name": "masked_lm"}), out=tmp_path / "run")
+    one_way = {**way("back_translation", models), "back": str(tiny_bert)}
+    with pytest.raises(
+        ModelError, match=r"two models that translate, .* is no sequence-to-sequence model; name others"
+    ):
+        fit(given(tiny_bert, tmp_path, one_way), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     own = fit(given(tiny_masked_lm, tmp_path, {"name": "masked_lm"}), out=tmp_path / "own")
     assert own.changed_rows > 0
-    with pytest.raises(ConfigError, match=r"train\.workers=2; write train\.workers=0"):
-        given(tiny_masked_lm, tmp_path, {"name": "masked_lm"}, workers=2)
+    for name in models:
+        with pytest.raises(ConfigError, match=rf"'{name}' runs .* train\.workers=2; write train\.workers=0"):
+            given(tiny_masked_lm, tmp_path, way(name, models), workers=2)
+    with pytest.raises(ConfigError, match=r"regularization\.augmentation\.back: .*missing"):
+        given(tiny_bert, tmp_path, {"name": "back_translation", "model": "one/way"})
 
 
-@pytest.mark.parametrize("name", ["mixed", "character_noise"])
-def test_of_rows_with_evidence_that_alone_is_changed(tiny_synonyms: Path, tmp_path: Path, name: str) -> None:
+def test_a_text_is_translated_there_and_then_back(tiny_bert: Path, models: Any, tmp_path: Path) -> None:
+    """What comes back is in words of the second model alone, and another one in every epoch."""
+    run = given(tiny_bert, tmp_path, {**way("back_translation", models), "probability": 1.0})
+    assembled = assemble(run, prepare(run))
+    assert assembled.augmenter is not None
+    back = load_translator(resolve(Model(name=models["back_translation"]["back"])), device=torch.device("cpu"))
+    known = {word for seed in range(100) for word in back.translation("the film", seed=seed).split()}
+    example = Example("The film was very sad and I liked it")
+    texts = []
+    for epoch in range(8):
+        after = assembled.augmenter.changed(example, epoch=epoch, row=0)
+        assert after == assembled.augmenter.changed(example, epoch=epoch, row=0)
+        if after is not None:
+            assert {*after.text.split()} <= known
+            texts.append(after.text)
+    assert len(texts) > 3 and len({*texts}) == len(texts)
+
+
+@pytest.mark.parametrize("name", ["mixed", "character_noise", "back_translation"])
+def test_of_rows_with_evidence_that_alone_is_changed(
+    tiny_synonyms: Path, models: Any, tmp_path: Path, name: str
+) -> None:
     run = config(
         str(tiny_synonyms),
         write_evidence_rows(tmp_path),
         kind="criteria_evidence",
-        regularization={"augmentation": {"name": name, "probability": 0.5}},
+        regularization={"augmentation": way(name, models)},
         train={"epochs": 1, "batch_size": 8, "log_every": 3},
     )
     assembled = assemble(run, prepare(run))

@@ -1,21 +1,23 @@
 """The ways to change a text: pure functions from a text, its segments and a generator to edits.
 
 The four of EDA (Wei & Zou 2019, arXiv 1901.11196: synonym replacement, random insertion, random swap, random deletion),
-misspelt words (Belinkov & Bisk 2018, arXiv 1711.02173, section 3.2), and words that a masked language model thinks of
-(Kobayashi 2018, arXiv 1805.06201; Wu et al. 2019, arXiv 1812.06705, without its condition on the label).
+misspelt words (Belinkov & Bisk 2018, arXiv 1711.02173, section 3.2), words that a masked language model thinks of
+(Kobayashi 2018, arXiv 1805.06201; Wu et al. 2019, arXiv 1812.06705, without its condition on the label), and sentences
+in other words, as translation there and back gives them (Xie et al. 2020, arXiv 1904.12848, section 2.2).
 
 As in EDA, `share` of the words is changed, but at least one; unlike there, exactly that many are deleted, too.
 """
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, TypeVar
 
 from numpy.random import Generator
 
 from tunery.data.augmentation.edits import Edit, Segment, Word
 from tunery.data.lengths import length_of
+from tunery.data.units import sentences
 
 T = TypeVar("T")
 
@@ -25,6 +27,12 @@ Synonyms = Mapping[str, Sequence[str]]
 """Words that may replace a word. One that begins a sentence is looked up as it is, then in small letters."""
 Guess = Callable[[str, Sequence[Word]], Sequence[Mapping[str, float]]]
 """What else could be at each of these words of a text, with its probability."""
+
+Paraphrase = Callable[[str, Generator], str]
+"""A sentence in other words, drawn by the generator; empty where there are none."""
+
+LONGEST: Final = 3
+"""Characters of a paraphrase, for each of the sentence."""
 
 
 def swap(text: str, segments: Sequence[Segment], generator: Generator, *, share: float) -> list[Edit]:
@@ -118,6 +126,31 @@ def substitute(
             drawn = generator.choice(len(options), p=[value / total for value in options.values()])
             edits.append(Edit(*word, _like(text[slice(*word)], list(options)[drawn])))
     return edits
+
+
+def rewrite(
+    text: str, segments: Sequence[Segment], generator: Generator, *, share: float, paraphrase: Paraphrase
+) -> list[Edit]:
+    """Sentences are said in other words, unless these are more than three times as long. `share` is that of the
+    sentences. Of one that is not whole in a segment, the part within it is a sentence."""
+    parts = [part for segment in segments for part in _sentences_of(text, segment)]
+    edits = []
+    for start, end in _drawn(parts, max(1, round(share * len(parts))), generator):
+        old = text[start:end]
+        new = " ".join(paraphrase(old, generator).split())
+        if new != old and len(new) <= LONGEST * len(old) and any(map(str.isalnum, new)):
+            edits.append(Edit(start, end, new))
+    return edits
+
+
+def _sentences_of(text: str, segment: Segment) -> Iterator[tuple[int, int]]:
+    """Those with a word, without the rest of a word that an end of the segment cuts."""
+    for start, end in (sentences(text[segment.start : segment.end]) + segment.start).tolist():
+        inside = [word for word in segment.words if start <= word.start < end]
+        if inside:
+            first, last = inside[0].start, inside[-1].end
+            is_cut = [any(map(str.isalnum, part)) for part in (text[start:first], text[last:end])]
+            yield first if is_cut[0] else start, last if is_cut[1] else end
 
 
 def one_of(

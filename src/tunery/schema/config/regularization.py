@@ -51,7 +51,8 @@ class Augmented(Spec):
     probability: Annotated[Share, Range(0.0, 0.5)] = 0.25
     """Chance that a training row is changed, drawn anew in every epoch; 0 is off."""
     share: Annotated[float, Field(gt=0, le=1), Range(0.05, 0.3)] = 0.1
-    """Share of the words of a row that is changed, at least one word; where a row has evidence, of the words in it."""
+    """Share of the words of a row that is changed (of its sentences, with `back_translation`), at least one; where a
+    row has evidence, of those in it."""
 
 
 class Synonym(Augmented):
@@ -101,8 +102,19 @@ class MaskedLm(Augmented):
     run."""
 
 
+class BackTranslation(Augmented):
+    """Sentences are translated into another language and back, each time by a translation that is drawn (Xie et al.
+    2020, arXiv 1904.12848, section 2.2, after Sennrich et al. 2016, arXiv 1511.06709). Needs `train.workers: 0`."""
+
+    name: Literal["back_translation"] = "back_translation"
+    model: str
+    """A sequence-to-sequence model that translates the texts: a name like that of `model.name`."""
+    back: str
+    """One that translates from that language into the language of the texts."""
+
+
 Augmentation = Annotated[
-    NoAugmentation | Synonym | Insert | Swap | Delete | CharacterNoise | Mixed | MaskedLm,
+    NoAugmentation | Synonym | Insert | Swap | Delete | CharacterNoise | Mixed | MaskedLm | BackTranslation,
     Field(discriminator="name"),
     Choices(("none", "synonym", "insert", "swap", "delete", "character_noise", "mixed")),
 ]

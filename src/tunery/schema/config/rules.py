@@ -24,7 +24,7 @@ from tunery.schema.config.peft import (
     Prefix,
     Probe,
 )
-from tunery.schema.config.regularization import MaskedLm, Regularization
+from tunery.schema.config.regularization import BackTranslation, MaskedLm, Regularization
 from tunery.schema.config.schedule import NoSchedule, Schedule, WarmedUp
 from tunery.schema.config.search import COSTS, CmaEs, Search
 from tunery.schema.config.task import CriteriaEvidenceTask, Task
@@ -228,8 +228,9 @@ def _keys_without_effect(peft: Peft, freeze: Freeze) -> tuple[str, ...]:
 def _the_network_of_augmentation_runs_where_training_does(
     train: Train, regularization: Regularization
 ) -> Iterator[Problem]:
-    if isinstance(regularization.augmentation, MaskedLm) and train.workers:
-        message = f"'masked_lm' runs its network in the process that trains, but got train.workers={train.workers}; "
+    spec = regularization.augmentation
+    if isinstance(spec, MaskedLm | BackTranslation) and train.workers:
+        message = f"{spec.name!r} runs a network in the process that trains, but got train.workers={train.workers}; "
         yield Problem("regularization.augmentation.name", message + "write train.workers=0")
 
 

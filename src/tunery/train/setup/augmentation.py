@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 import torch
+from numpy.random import Generator
 from torch.utils.data import Dataset
 
 from tunery.data.augmentation import operations
@@ -19,10 +20,12 @@ from tunery.errors import ModelError
 from tunery.model.backbones.catalog import resolve
 from tunery.model.build import Built
 from tunery.model.masked_lm import load_masked_lm
+from tunery.model.translation import Translator, load_translator
 from tunery.schema import RunConfig
 from tunery.schema.config.model import Model
 from tunery.schema.config.regularization import (
     Augmented,
+    BackTranslation,
     CharacterNoise,
     Delete,
     Insert,
@@ -67,6 +70,19 @@ def _masked_lm(spec: MaskedLm, sources: Sources) -> Operation:
     return partial(operations.substitute, share=spec.share, guess=model.guess)
 
 
+def _back_translation(spec: BackTranslation, sources: Sources) -> Operation:
+    there, back = (
+        load_translator(resolve(Model(name=name)), device=sources.device) for name in (spec.model, spec.back)
+    )
+    return partial(operations.rewrite, share=spec.share, paraphrase=partial(_there_and_back, there=there, back=back))
+
+
+def _there_and_back(sentence: str, generator: Generator, *, there: Translator, back: Translator) -> str:
+    for translator in (there, back):
+        sentence = sentence and translator.translation(sentence, seed=int(generator.integers(2**63)))
+    return sentence
+
+
 def _mixed(spec: Mixed, sources: Sources) -> Operation:
     synonyms = sources.synonyms()
     return partial(
@@ -88,6 +104,7 @@ OPERATIONS: Final[dict[type[Augmented], Callable[[Any, Sources], Operation]]] = 
     CharacterNoise: lambda spec, sources: partial(operations.character_noise, share=spec.share),
     Mixed: _mixed,
     MaskedLm: _masked_lm,
+    BackTranslation: _back_translation,
 }
 
 
