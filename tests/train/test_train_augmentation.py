@@ -1,17 +1,20 @@
 """Augmentation through whole runs: what it changes, and what it must not."""
 
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from conftest import save, word_pieces
 from tiny_runs import StopAt, config, write_evidence_rows, write_rows
 from tunery import load
 from tunery.data.examples import Example
 from tunery.errors import ConfigError, Interrupted, ModelError
+from tunery.model.backbones.backbone import base_digest
 from tunery.model.backbones.catalog import resolve
 from tunery.model.translation import load_translator
 from tunery.schema import RunConfig
@@ -168,8 +171,33 @@ def test_a_model_without_what_is_needed_is_refused_before_anything_is_written(
     for name in models:
         with pytest.raises(ConfigError, match=rf"'{name}' runs .* train\.workers=2; write train\.workers=0"):
             given(tiny_masked_lm, tmp_path, way(name, models), workers=2)
-    with pytest.raises(ConfigError, match=r"regularization\.augmentation\.back: .*missing"):
+    with pytest.raises(ConfigError, match=r"regularization\.augmentation\.back: this key is required"):
         given(tiny_bert, tmp_path, {"name": "back_translation", "model": "one/way"})
+
+
+@pytest.mark.parametrize(("name", "key"), [("masked_lm", "model"), ("back_translation", "back")])
+def test_a_run_is_not_taken_up_again_with_another_model_that_changes_texts(
+    tiny_bert: Path, models: Any, tmp_path: Path, name: str, key: str
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(models[name][key], own)
+    run = given(tiny_bert, tmp_path, {**way(name, models), key: str(own)})
+    with pytest.raises(Interrupted):
+        fit(run, [StopAt(10, "signal")], out=tmp_path / "run")
+    weights = load_file(own / "model.safetensors")
+    save_file({name: tensor + 0.1 for name, tensor in weights.items()}, own / "model.safetensors")
+    told = rf"needs the model that changed its texts \(regularization\.augmentation\.{key}\), .* put the old ones back"
+    with pytest.raises(ModelError, match=told):
+        fit(run, out=tmp_path / "run")
+    shutil.rmtree(own)
+    with pytest.raises(ModelError, match=rf"augmentation\.{key} names a model as model\.name does: .* existing folder"):
+        fit(run, out=tmp_path / "run")
+    shutil.copytree(models[name][key], own)
+    result = fit(run, out=tmp_path / "run")
+    assert result.augmentation_models == {
+        name: base_digest(resolve(Model(name=str(own if name == key else folder))))
+        for name, folder in models[name].items()
+    }
 
 
 def test_a_text_is_translated_there_and_then_back(tiny_bert: Path, models: Any, tmp_path: Path) -> None:

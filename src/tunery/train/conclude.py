@@ -114,6 +114,7 @@ def finish(
         config=config.model_dump(mode="json"),
         environment=progress.environment,
         base=progress.base,
+        augmentation_models=progress.augmentation_models,
         data=progress.data,
         started_from=progress.started_from,
         changed_rows=progress.changed_rows,

@@ -117,7 +117,7 @@ def fit(
                         baselines=known_baselines(config, prepared, store, say=say) if baselines else (),
                     )
             config = with_resolved_head(config, prepared)
-            run = assemble(config, prepared)
+            run = assemble(config, prepared, augmentation_models=before.augmentation_models)
             begin: Callable[[], Start | None] | None = None
             is_new, started_from = not folder.resume.points(), before.started_from
             is_probe = isinstance(config.peft, Probe)

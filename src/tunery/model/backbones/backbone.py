@@ -252,11 +252,12 @@ def weights_digest(folder: Path) -> str:
     return _digest(tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in stamps))
 
 
-def require_weights(base: Base, digest: str) -> None:
-    """Look whether a base still has the weights that something was trained on.
+def require_weights(base: Base, digest: str, *, what: str = "the base that it was trained on") -> None:
+    """Look whether a model still has the weights that something was trained with.
 
     Args:
         digest: what `base_digest` was then. The files of a folder or package may be a Hub model's by now.
+        what: was done with the model.
 
     Raises:
         ModelError: it has others.
@@ -265,9 +266,8 @@ def require_weights(base: Base, digest: str) -> None:
     if now != digest:
         source = f" ({base.source})" if base.source != base.name else ""
         raise ModelError(
-            f"what was trained needs the base that it was trained on, {_shortened(digest)}, but the weights of "
-            f"{base.name!r}{source} are {_shortened(now)} now; put the old ones back, or train anew in another "
-            "folder"
+            f"what was trained needs {what}, {_shortened(digest)}, but the weights of {base.name!r}{source} are "
+            f"{_shortened(now)} now; put the old ones back, or train anew in another folder"
         )
 
 

@@ -1,5 +1,6 @@
 """What keeps training from running away or learning by heart."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -54,6 +55,11 @@ class Augmented(Spec):
     """Share of the words of a row that is changed (of its sentences, with `back_translation`), at least one; where a
     row has evidence, of those in it."""
 
+    @property
+    def models(self) -> Mapping[str, str]:
+        """The models that it needs beside the base of the run, by key."""
+        return {}
+
 
 class Synonym(Augmented):
     """Words are replaced by others of the training texts that have similar embeddings in the pretrained model (synonym
@@ -101,6 +107,11 @@ class MaskedLm(Augmented):
     """A model with the head of its masked language modelling: a name like that of `model.name`. Null: the base of the
     run."""
 
+    @property
+    def models(self) -> Mapping[str, str]:
+        """That one, where it is not the base."""
+        return {} if self.model is None else {"model": self.model}
+
 
 class BackTranslation(Augmented):
     """Sentences are translated into another language and back, each time by a translation that is drawn (Xie et al.
@@ -111,6 +122,11 @@ class BackTranslation(Augmented):
     """A sequence-to-sequence model that translates the texts: a name like that of `model.name`."""
     back: str
     """One that translates from that language into the language of the texts."""
+
+    @property
+    def models(self) -> Mapping[str, str]:
+        """Both."""
+        return {"model": self.model, "back": self.back}
 
 
 Augmentation = Annotated[

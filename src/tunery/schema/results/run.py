@@ -178,6 +178,8 @@ class RunResult(Record):
     environment: Environment | None
     base: str | None
     """What identifies the pretrained weights: `sha256:<digest>` of local files, or `hub:<id>@<commit>`."""
+    augmentation_models: dict[str, str] = {}
+    """The same for the models that `regularization.augmentation` names, by key."""
     data: DataRecord | None
     started_from: Start | None = None
     """The run that it went on from (`--from`); null where it began with the base's weights."""
@@ -219,5 +221,6 @@ class Progress(Record):
     written_bytes: Count = 0
     environment: Environment | None = None
     base: str | None = None
+    augmentation_models: dict[str, str] = {}
     data: DataRecord | None = None
     started_from: Start | None = None

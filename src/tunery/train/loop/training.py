@@ -220,6 +220,7 @@ def progress_of(
         written_bytes=before.written_bytes + written_bytes,
         environment=environment(run.device, precision=run.precision, reason=run.precision_reason),
         base=run.built.base_digest,
+        augmentation_models=run.augmentation_models,
         data=run.prepared.record(),
         started_from=started_from,
     )

@@ -1,8 +1,9 @@
 """Everything of a run that can be refused: it is put together before anything is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import torch
 from torch.optim import Optimizer
@@ -12,6 +13,7 @@ from tunery.data.augmentation.augmenter import Augmenter
 from tunery.data.batches import OVERHEAD, Collator, EncodedDataset, EpochBatches, length_tells_labels
 from tunery.errors import ConfigError, Problem
 from tunery.hardware import pick_device, pick_precision, reset_peak_memory, use_precision
+from tunery.model.backbones.backbone import base_digest
 from tunery.model.backbones.dropout import Dropouts
 from tunery.model.build import Built, build
 from tunery.model.heads.auto import resolved_head
@@ -25,7 +27,7 @@ from tunery.schema import RunConfig
 from tunery.store.objects.objects import Reference
 from tunery.train.loop.finite import rows_of_step
 from tunery.train.loop.trainer import EpochLoader
-from tunery.train.setup.augmentation import augmented, make_augmenter
+from tunery.train.setup.augmentation import augmented, make_augmenter, models_of_augmentation
 from tunery.train.setup.prepare import Prepared
 
 _OVERHEAD_ON_GPU = 1024
@@ -45,6 +47,8 @@ class Assembled:
     objective: Objective
     augmenter: Augmenter | None
     """What changes training rows, if anything does."""
+    augmentation_models: Mapping[str, str]
+    """What identifies the models that it needs, as `Built.base_digest` does the base; by key."""
     batches: EpochBatches
     epochs: int
     """How many are planned."""
@@ -108,8 +112,13 @@ class Assembled:
         )
 
 
-def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
+def assemble(
+    config: RunConfig, prepared: Prepared, *, augmentation_models: Mapping[str, str] = MappingProxyType({})
+) -> Assembled:
     """Choose device and precision, plan the steps, load the model.
+
+    Args:
+        augmentation_models: those that an earlier call has used, which must be the same; empty: there was none.
 
     Raises:
         RequestError: what the device, the number of steps or the model do not allow.
@@ -127,6 +136,7 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
     whole = len(batches) * epochs
     steps = min(whole, config.train.max_steps or whole)
     _all_at_once(partial(check_device, config.optim, device.type), partial(warmup_steps, config.schedule, total=steps))
+    models = models_of_augmentation(config, augmentation_models)
     built = build_seeded(config, prepared)
     if built.rank_allocator is not None:
         built.rank_allocator.plan(steps)
@@ -137,7 +147,8 @@ def assemble(config: RunConfig, prepared: Prepared) -> Assembled:
         built=built,
         reference=base_of(built, config, prepared),
         objective=prepared.task.objective(config, prepared.truth["train"]),
-        augmenter=make_augmenter(config, prepared, built, device),
+        augmenter=make_augmenter(config, prepared, built, models, device),
+        augmentation_models={key: base_digest(model) for key, model in models.items()},
         batches=batches,
         epochs=epochs,
         patience=config.train.patience_for(rows),

@@ -1,6 +1,6 @@
 """The augmentation of a config, with the model that it needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -17,7 +17,8 @@ from tunery.data.augmentation.operations import Operation, Synonyms
 from tunery.data.batches import EncodedDataset, Item
 from tunery.data.examples import Example
 from tunery.errors import ModelError
-from tunery.model.backbones.catalog import resolve
+from tunery.model.backbones.backbone import require_weights
+from tunery.model.backbones.catalog import HUB, Base, recorded_base, resolve
 from tunery.model.build import Built
 from tunery.model.masked_lm import load_masked_lm
 from tunery.model.translation import Translator, load_translator
@@ -46,6 +47,8 @@ class Sources:
     config: RunConfig
     prepared: Prepared
     built: Built
+    models: Mapping[str, Base]
+    """Those that the config names, by key."""
     device: torch.device
 
     def synonyms(self) -> Synonyms:
@@ -65,15 +68,13 @@ def _texts(example: Example) -> tuple[str, ...]:
 
 
 def _masked_lm(spec: MaskedLm, sources: Sources) -> Operation:
-    base = sources.prepared.base if spec.model is None else resolve(Model(name=spec.model))
+    base = sources.models.get("model", sources.prepared.base)
     model = load_masked_lm(base, max_length=sources.config.model.max_length, device=sources.device)
     return partial(operations.substitute, share=spec.share, guess=model.guess)
 
 
 def _back_translation(spec: BackTranslation, sources: Sources) -> Operation:
-    there, back = (
-        load_translator(resolve(Model(name=name)), device=sources.device) for name in (spec.model, spec.back)
-    )
+    there, back = (load_translator(sources.models[key], device=sources.device) for key in ("model", "back"))
     return partial(operations.rewrite, share=spec.share, paraphrase=partial(_there_and_back, there=there, back=back))
 
 
@@ -108,11 +109,38 @@ OPERATIONS: Final[dict[type[Augmented], Callable[[Any, Sources], Operation]]] = 
 }
 
 
-def make_augmenter(config: RunConfig, prepared: Prepared, built: Built, device: torch.device) -> Augmenter | None:
+def models_of_augmentation(config: RunConfig, began_with: Mapping[str, str]) -> dict[str, Base]:
+    """The models that training rows are changed with, beside the base of the run; by key.
+
+    Args:
+        began_with: what `base_digest` was of each when the run began; empty where it begins now.
+
+    Raises:
+        ModelError: one cannot be found, or has other weights than then.
+    """
+    spec = config.regularization.augmentation
+    if isinstance(spec, NoAugmentation) or not spec.probability:
+        return {}
+    models = {}
+    for key, name in spec.models.items():
+        path, digest, named = f"regularization.augmentation.{key}", began_with.get(key, ""), Model(name=name)
+        try:
+            models[key] = recorded_base(named, digest) if digest.startswith(HUB) else resolve(named)
+        except ModelError as error:
+            raise ModelError(f"{path} names a model as model.name does: {error}") from error
+        if digest:
+            require_weights(models[key], digest, what=f"the model that changed its texts ({path})")
+    return models
+
+
+def make_augmenter(
+    config: RunConfig, prepared: Prepared, built: Built, models: Mapping[str, Base], device: torch.device
+) -> Augmenter | None:
     """What changes training rows; None where nothing does.
 
     Args:
         built: before it is trained, so that a resumed run finds the same synonyms.
+        models: what `models_of_augmentation` gives.
 
     Raises:
         ModelError: the model that it needs cannot be had, or does not have what it needs.
@@ -120,7 +148,7 @@ def make_augmenter(config: RunConfig, prepared: Prepared, built: Built, device: 
     spec = config.regularization.augmentation
     if isinstance(spec, NoAugmentation) or not spec.probability:
         return None
-    operation = OPERATIONS[type(spec)](spec, Sources(config, prepared, built, device))
+    operation = OPERATIONS[type(spec)](spec, Sources(config, prepared, built, models, device))
     return Augmenter(operation, probability=spec.probability, seed=config.seed)
 
 
