@@ -60,7 +60,7 @@ def encode_documents(
             after them again. Only for `causal`.
         training: whether `rows` counts the features, and `texts` says of which rows they are: then a step consists of
             features. Windows in which nothing is to be told are left out.
-        packing: whether texts and windows share features, where they fit (`segments`). Only with `training`.
+        packing: whether texts and windows share features, where they fit (`segments`). Only for `causal`, in training.
         completion_only: whether only completions, or what an assistant says, are to be told. Texts alone are told all.
         with_words: whether `unit_ids` says of which word each token is. Only for `masked`.
 
@@ -161,7 +161,7 @@ def _encoded(
         lengths=np.array([len(row) for row in ids], dtype=np.int64),
         rows=np.arange(len(ids)) if training else np.array([window.row for window in windows], dtype=np.int64),
         truncated=0,
-        unit_ids=[_all_words([words[number] for number in some]) for some in together] if words else None,
+        unit_ids=words or None,
         token_targets=[_joined([targets[number] for number in some]) for some in together] if targets else None,
         segments=[_segments(lengths[some]) for some in together] if len(together) < len(windows) else None,
         texts=[np.array([windows[number].row for number in some]) for some in together] if training else None,
@@ -175,16 +175,6 @@ def _joined(parts: Sequence[Ids]) -> Ids:
 
 def _segments(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
     return np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-
-
-def _all_words(parts: Sequence[Ids]) -> Ids:
-    """Numbers of the words of several texts, so that no two texts share one."""
-    numbers: list[Ids] = []
-    first = 0
-    for words in parts:
-        numbers.append(np.where(words < 0, NO_UNIT, words + first).astype(np.int32))
-        first = max(first, int(numbers[-1].max()) + 1)
-    return _joined(numbers)
 
 
 def _altered(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> tuple[str, str] | None:
