@@ -177,6 +177,15 @@ def test_a_tokenizer_that_changes_texts_is_told_with_an_example_where_it_writes(
     assert not [f for f in look({"train": [text]}, tokenizer=BERT, checks=CHECKS_OF_TEXTS) if f.code == "altered_texts"]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "completion", "told"), [("red?", "yes", True), ("red? ", "yes", False), ("red?", " yes", False)]
+)
+def test_prompts_that_go_on_without_white_space_are_told(prompt: str, completion: str, told: bool) -> None:
+    rows = [Example("", target=Completion(prompt, completion)) for _ in range(3)]
+    findings = [finding for finding in look({"train": rows}) if finding.code == "glued_prompts"]
+    assert [(finding.count, finding.examples) for finding in findings] == ([(3, ('"red?yes"',))] if told else [])
+
+
 def test_prompts_that_share_a_token_with_their_completion_are_told() -> None:
     rows = [Example("", target=Completion(f"say number {k} r", "ed door")) for k in range(3)]
     finding = only(look({"train": [*rows, Example("", target=Completion("say red", " door"))]}), "joined_prompts")

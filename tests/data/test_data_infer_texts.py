@@ -96,8 +96,16 @@ def test_rows_with_a_text_alone_are_texts(more: Mapping[str, Any], tmp_path: Pat
 def test_prompts_with_completions_are_answered(tmp_path: Path) -> None:
     rows = [{"instruction": sentence(n), "output": f"number {n}", "source": "ab"[n % 2]} for n in range(60)]
     config = config_of(guess(jsonl(tmp_path / "a.jsonl", rows)), tmp_path)
-    assert (config.data.prompt, config.data.completion) == ("instruction", "output")
+    assert (config.data.prompt, config.data.completion, config.data.between) == ("instruction", "output", "\n")
     assert (config.task.kind, config.model.name) == ("causal_lm", "gpt2")
+
+
+def test_what_is_asked_may_be_in_two_columns_and_separate(tmp_path: Path) -> None:
+    rows = [{"instruction": "Say it.", "input": sentence(n), "response": f" number {n}"} for n in range(60)]
+    found = guess(jsonl(tmp_path / "a.jsonl", rows))
+    assert "columns: prompt = instruction, input, completion = response" in found.explain()
+    config = config_of(found, tmp_path)
+    assert (config.data.prompt, config.data.between) == (("instruction", "input"), "")
 
 
 @pytest.mark.parametrize("as_text", [False, True])

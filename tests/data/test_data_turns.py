@@ -76,6 +76,10 @@ def test_a_prompt_and_its_completion_are_taken_as_they_are_written() -> None:
     example = read({"q": " Say red: ", "a": "red\n"}, prompt="q", completion="a")
     assert example.target == Completion(" Say red: ", "red\n")
     assert example.text == f" Say red: {JOINT}red\n" and example.target.learned == "red\n"
+    between = read(
+        {"q": "Say", "more": " ", "r": "red", "a": "red"}, prompt=["q", "more", "r"], completion="a", between="\n"
+    )
+    assert between.target == Completion("Say\n\nred\n", "red")
     assert read({"q": None, "a": "red"}, prompt="q", completion="a").target == Completion("", "red")
 
 

@@ -258,6 +258,14 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
         "data.completion: prompt and completion are two columns, but got 'b' twice",
     ),
     (
+        {"task": "causal_lm", "data": {"train": "a", "prompt": [], "completion": "b"}},
+        "data.prompt: there must be at least one column, but the list is empty",
+    ),
+    (
+        {"task": "causal_lm", "data": {"train": "a", "between": "\n"}},
+        "data.between: '\\n' is put between prompt and completion, but there are none; remove it, or name",
+    ),
+    (
         {"task": "causal_lm", "data": {"train": "a", "messages": "b", "documents": "line"}},
         "data.documents: a row is a conversation (data.messages=b), so this key has no effect; remove it",
     ),

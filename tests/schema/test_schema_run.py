@@ -53,6 +53,7 @@ BETWEEN_SECTIONS = (
     "data.documents",
     "data.prompt",
     "data.completion",
+    "data.between",
     "data.messages",
     "model.head.kind",
     "model.head.pooling",

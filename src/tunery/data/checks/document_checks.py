@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 
 from tunery.data.checks.check import NAMED, Check, Subject
-from tunery.data.checks.duplicates import MOST_WORDS, SHOWN, is_numbered, percent, quote, rows
+from tunery.data.checks.duplicates import EXCERPT, MOST_WORDS, SHOWN, is_numbered, percent, quote, rows
 from tunery.data.checks.near_duplicates import MIN_WORDS, Words, similar_pairs
 from tunery.data.checks.row_checks import empty_splits, unknown_tokens
 from tunery.data.examples import Example, Split
+from tunery.data.reading.turns import Completion
 from tunery.errors import enumerated
 from tunery.schema.results.finding import Finding
 
@@ -24,6 +25,8 @@ MIN_PASSAGE: Final = 20
 """Shorter paragraphs of a long text are not compared: formulas and names of speakers return in any text."""
 TOLERABLE: Final = 0.02
 """Share of the characters of a split that may be in texts of another split before scores are not honest."""
+GLUED: Final = 0.1
+"""Share of prompts without white space behind them that may be meant so."""
 _CHARACTERS_A_WORD: Final = 6
 _PARAGRAPH: Final = re.compile(r"\n\s*\n")
 _WORDS: Final = re.compile(rf"(?:\S+\s*){{1,{PASSAGE}}}")
@@ -247,6 +250,26 @@ def joined_prompts(subject: Subject) -> Iterator[Finding]:
         )
 
 
+def glued_prompts(subject: Subject) -> Iterator[Finding]:
+    """Prompts that go on without white space."""
+    for split in subject.splits:
+        turns = [example.target for example in split.examples if isinstance(example.target, Completion)]
+        glued = [turn for turn in turns if not (turn.prompt[-1:].isspace() or turn.completion[:1].isspace())]
+        if len(glued) > GLUED * len(turns):
+            prompt, completion = glued[0].prompt[-EXCERPT // 2 :], glued[0].completion[: EXCERPT // 2]
+            yield Finding(
+                level="warning",
+                code="glued_prompts",
+                split=split.name,
+                count=len(glued),
+                message=f"white space should be between a prompt and its completion, but in {rows(len(glued))} of "
+                f"{split.name} ({percent(len(glued), len(turns))}) none is. Write data.between, such as a line break, "
+                "if completions do not go on in the same word",
+                examples=(quote(prompt + completion),),
+            )
+            return
+
+
 def _tokens(subject: Subject, split: Split) -> int:
     """Of a split; where they were counted in some texts only, an estimate."""
     lengths = subject.lengths.get(split.name, ())
@@ -283,7 +306,13 @@ CHECKS_OF_TEXTS: Final[tuple[Check, ...]] = (
 )
 """For texts without labels."""
 
-CHECKS_OF_CAUSAL_TEXTS: Final[tuple[Check, ...]] = (*CHECKS_OF_TEXTS, altered_texts, joined_prompts, packing)
+CHECKS_OF_CAUSAL_TEXTS: Final[tuple[Check, ...]] = (
+    *CHECKS_OF_TEXTS,
+    altered_texts,
+    glued_prompts,
+    joined_prompts,
+    packing,
+)
 """For those that a model learns to go on with."""
 
 QUICK_CHECKS_OF_TEXTS: Final[tuple[Check, ...]] = (empty_splits, blank_texts, shared_texts)

@@ -73,10 +73,12 @@ class TextGuess:
 
     documents: Documents | None = None
     """What is one text in files of plain text."""
-    prompt: str | None = None
+    prompt: str | tuple[str, ...] | None = None
     completion: str | None = None
     messages: str | None = None
     """Columns."""
+    between: str = ""
+    """What is put between prompt and completion."""
 
     @property
     def has_turns(self) -> bool:
@@ -170,7 +172,8 @@ class Guess:
         columns: dict[str, str | None] = {"text": ", ".join(self.texts), "text_pair": self.text_pair}
         columns["label"] = ", ".join(self.label)
         if self.alone is not None and self.alone.has_turns:
-            columns = {key: getattr(self.alone, key) for key in ("prompt", "completion", "messages")}
+            prompt = self.alone.prompt if isinstance(self.alone.prompt, str | None) else ", ".join(self.alone.prompt)
+            columns = {"prompt": prompt, "completion": self.alone.completion, "messages": self.alone.messages}
         if self.evidence is not None:
             columns["evidence"] = self.evidence.column or ", ".join(file.name for file in self.evidence.files)
         columns |= {"id": self.id, "group": self.group}
@@ -300,7 +303,9 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
     if guess.alone is not None and guess.alone.has_turns:
         for key in ("prompt", "completion", "messages"):
             if (name := getattr(guess.alone, key)) is not None:
-                yield f"  {key}: {yaml_line(name)}"
+                yield f"  {key}: {yaml_line(name) if isinstance(name, str) else _listed(name)}"
+        if guess.alone.between:
+            yield _line(f"  between: {yaml_line(guess.alone.between)}", "between the two, where no white space is")
     else:
         text = yaml_line(guess.text) if isinstance(guess.text, str) else _listed(guess.text)
         yield _line(f"  text: {text}", guess.longest)

@@ -21,6 +21,8 @@ PROMPTS: Final = (
     ("instruction", "response"),
 )
 """Names of what a model is asked and of how it should answer."""
+MORE: Final = ("input", "context")
+"""Names of what belongs to it, behind what is asked."""
 _KEYS: Final = ({"role", "content"}, {"from", "value"})
 _FEWEST_TOKENS: Final = 4
 """Of a text, on average; shorter ones are names or numbers."""
@@ -74,13 +76,24 @@ def _turns(columns: Sequence[Profile]) -> TextsAlone | None:
     if chats := [column for column in columns if _holds_messages(column.some)]:
         found, read = TextGuess(messages=chats[0].name), chats[:1]
     elif pairs:
-        found, read = TextGuess(prompt=pairs[0][0].name, completion=pairs[0][1].name), [*pairs[0]]
+        asked, answer = pairs[0]
+        more = [by_name[name] for name in MORE if name in by_name][:1]
+        prompt = (asked.name, more[0].name) if more else asked.name
+        between = "" if _are_separate((more or [asked])[0], answer) else "\n"
+        found, read = TextGuess(prompt=prompt, completion=answer.name, between=between), [asked, *more, answer]
     else:
         return None
     hold = "holds" if len(read) == 1 else "hold"
     names = " and ".join(repr(column.name) for column in read)
     note = f"{names} {hold} what is asked and how it is answered: answers are learned"
     return TextsAlone(LabelColumns("causal_lm", (), notes=(note,), alone=found), tuple(read), None)
+
+
+def _are_separate(asked: Profile, answer: Profile) -> bool:
+    """Whether most prompts end with white space, or most answers begin with it."""
+    ends = [str(cell)[-1:].isspace() for cell in asked.some]
+    begins = [str(cell)[:1].isspace() for cell in answer.some]
+    return 2 * sum(ends) > len(ends) or 2 * sum(begins) > len(begins)
 
 
 def _is_prose(column: Profile) -> bool:

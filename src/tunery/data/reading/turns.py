@@ -15,6 +15,7 @@ SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
 _ROLES: Final = {name: name for name in (SYSTEM, USER, ASSISTANT)} | {"human": USER, "gpt": ASSISTANT}
 """What each role may be called: the latter names come with the keys `from` and `value`."""
 _KEYS: Final = (("role", "content"), ("from", "value"))
+_BETWEEN_COLUMNS: Final = "\n\n"
 _RULE: Final = 'must hold a list of messages, [{"role": "user", "content": "…"}, {"role": "assistant", …}]'
 
 
@@ -40,7 +41,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A prompt and how it goes on, as they are written."""
+    """A prompt and how it goes on, without a gap."""
 
     prompt: str
     completion: str
@@ -56,16 +57,23 @@ Turns = Conversation | Completion
 
 def completions(data: Data) -> RowReader:
     """Of rows with the columns `data.prompt` and `data.completion`; the target is a `Completion`."""
-    columns = {"prompt": data.prompt or "", "completion": data.completion or ""}
+    answer = data.completion or ""
 
     def read(row: Row) -> Annotation:
-        prompt, completion = (_text(row, column) for column in columns.values())
+        prompt, completion = prompt_of(row, data), _text(row, answer)
         if not completion:
-            raise BadCell(f"column {columns['completion']!r} must hold how the prompt goes on, but it is empty")
+            raise BadCell(f"column {answer!r} must hold how the prompt goes on, but it is empty")
         return Annotation(target=Completion(prompt, completion), text=f"{prompt}{JOINT}{completion}")
 
-    named = tuple((f"data.{key}", column) for key, column in columns.items())
+    named = (*(("data.prompt", column) for column in data.prompt_columns), ("data.completion", answer))
     return RowReader(columns=named, read=read, has_text=True)
+
+
+def prompt_of(row: Row, data: Data) -> str:
+    """What a model is asked by a row, up to where its completion begins. Raises `BadCell`."""
+    cells = [_text(row, column) for column in data.prompt_columns]
+    parts = cells if len(cells) == 1 else [cell for cell in cells if cell.strip()]
+    return _BETWEEN_COLUMNS.join(parts) + data.between
 
 
 def conversations(data: Data) -> RowReader:

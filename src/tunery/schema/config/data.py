@@ -47,10 +47,13 @@ class Data(Spec):
     documents: Documents | None = None
     """What is one text in files of plain text (txt, md and whatever is no table), for language models: a line, a
     paragraph (blank lines are between them), or the whole file. Null: the whole file."""
-    prompt: str | None = None
-    """Column with what the model is asked, in place of `text` (causal_lm); it comes with `completion`."""
+    prompt: str | tuple[str, ...] | None = None
+    """Column with what the model is asked, in place of `text` (causal_lm); it comes with `completion`. Or a list of
+    columns, which are joined by a blank line; empty cells are left out."""
     completion: str | None = None
-    """Column with how the prompt should go on. Both are joined as they are written: nothing is put between them."""
+    """Column with how the prompt should go on."""
+    between: str = ""
+    """What is put between prompt and completion, such as a line break; nothing else is."""
     messages: str | None = None
     """Column with a conversation, in place of `text` (causal_lm): a list of `{"role", "content"}`, or its JSON text.
     Roles are an optional `system`, then `user` and `assistant` in turn."""
@@ -93,6 +96,11 @@ class Data(Spec):
     def text_columns(self) -> tuple[str, ...]:
         """The columns of the text, one or several."""
         return (self.text,) if isinstance(self.text, str) else self.text
+
+    @property
+    def prompt_columns(self) -> tuple[str, ...]:
+        """The columns of the prompt, one or several."""
+        return (self.prompt,) if isinstance(self.prompt, str) else self.prompt or ()
 
     @property
     def annotation_files(self) -> tuple[str, ...]:

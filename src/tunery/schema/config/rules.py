@@ -331,8 +331,13 @@ def _a_row_is_a_text_or_a_prompt_or_a_conversation(data: Data) -> Iterator[Probl
     for key, other in (("prompt", "completion"), ("completion", "prompt")):
         if getattr(data, key) is not None and getattr(data, other) is None:
             yield Problem(f"data.{other}", f"a prompt comes with its completion; name its column beside data.{key}")
-    if data.prompt is not None and data.prompt == data.completion:
-        yield Problem("data.completion", f"prompt and completion are two columns, but got {data.prompt!r} twice")
+    if data.prompt == ():
+        yield Problem("data.prompt", "there must be at least one column, but the list is empty")
+    if data.completion in data.prompt_columns:
+        yield Problem("data.completion", f"prompt and completion are two columns, but got {data.completion!r} twice")
+    if data.between and data.prompt is None:
+        message = f"{data.between!r} is put between prompt and completion, but there are none; "
+        yield Problem("data.between", message + "remove it, or name their columns")
     for key in ("prompt", "documents"):
         if getattr(data, key) is not None and data.messages is not None:
             message = f"a row is a conversation (data.messages={data.messages}), so this key has no effect; remove it"
