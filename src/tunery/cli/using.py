@@ -1,15 +1,18 @@
 """The verbs that use what was trained: `evaluate`, `predict`, `export`, `ensemble`."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from tunery.cli import show
 from tunery.cli.options import AsJson, Folder, Model, Overwrite, TrustRemoteCode, column_names
 from tunery.errors import RequestError
 from tunery.report.text.formatting import score
+from tunery.schema.config.generation import Generation
 from tunery.schema.results.study import EnsembleGain
 from tunery.store.disk.ownership import require_run
 from tunery.store.exported import exported_in, require_new
@@ -108,12 +111,29 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also the probability of every label.")
     ] = False,
+    max_new_tokens: Annotated[
+        int | None, typer.Option("--max-new-tokens", min=1, help="causal_lm: tokens that are written, at most; 64.")
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option("--temperature", min=0, help="causal_lm: 0, the default, is no chance."),
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option("--top-p", min=0, max=1, help="causal_lm: draw among the likeliest with this share.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="causal_lm: of the draws; default 0.")] = None,
+    stop: Annotated[
+        list[str] | None, typer.Option("--stop", metavar="TEXT", help="causal_lm: ends a text; may be repeated.")
+    ] = None,
     overwrite: Overwrite = False,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Label the rows of a file: its columns, then the label or labels and how sure the model is."""
+    """Label the rows of a file, or go on from them: its columns, then the answer and how sure the model is."""
     from tunery.train.predict.predict_file import STANDARD, Answer, Columns, predict_file
+
+    wanted = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+    given = {key: value for key, value in wanted.items() if value is not None} | ({"stop": tuple(stop)} if stop else {})
 
     if as_json and target == STANDARD:
         raise typer.BadParameter("--json and --output - exclude each other: both print on standard output")
@@ -127,6 +147,7 @@ def predict(
             threshold=threshold,
             top_k=top_k,
             probabilities=probabilities,
+            generation=_generation(given) if given else None,
         ),
         overwrite=overwrite,
         say=Terminal(stderr=True).say,
@@ -134,6 +155,14 @@ def predict(
     )
     if target != STANDARD:
         show.done(f"{rows} rows written to {target}", {"rows": rows, "output": str(target)}, as_json=as_json)
+
+
+def _generation(given: Mapping[str, Any]) -> Generation:
+    try:
+        return Generation(**given)
+    except ValidationError as error:
+        (problem, *_) = error.errors()
+        raise RequestError(f"--{str(problem['loc'][0]).replace('_', '-')}: {problem['msg']}") from error
 
 
 def export(

@@ -19,7 +19,7 @@ PIECE, SHARED = 100_000, 2_000
 array; and those that two neighbouring pieces share."""
 _RUN: Final = 8
 """Tokens before and behind a place where two pieces are joined, which both have."""
-_BETWEEN: Final = "\n\n"
+BETWEEN: Final = "\n\n"
 """Between the texts of several columns."""
 
 Ids = npt.NDArray[np.int32]
@@ -76,9 +76,9 @@ def text_tokens(
                 for number, example in enumerate(chunk)
             )
         elif len(chunk) == 1 and len(chunk[0].text) > PIECE and tokenizer.is_fast:
-            yield _of_long_text(chunk[0].text.replace(JOINT, _BETWEEN), tokenizer, with_words=with_words)
+            yield _of_long_text(chunk[0].text.replace(JOINT, BETWEEN), tokenizer, with_words=with_words)
         else:
-            yield from _of_texts([example.text.replace(JOINT, _BETWEEN) for example in chunk], tokenizer, with_words)
+            yield from _of_texts([example.text.replace(JOINT, BETWEEN) for example in chunk], tokenizer, with_words)
         row += len(chunk)
 
 

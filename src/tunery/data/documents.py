@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
 from tunery.data.batches import NO_UNIT
-from tunery.data.document_tokens import Frame, Ids, TextTokens, frame_of, text_tokens
+from tunery.data.chat import with_template
+from tunery.data.document_tokens import BETWEEN, Frame, Ids, TextTokens, frame_of, text_tokens
 from tunery.data.encode import Encoded, TextFacts, filler_of, unknown_share
 from tunery.data.examples import JOINT, Example
 from tunery.data.masking import NO_TARGET
 from tunery.data.packing import packs
+from tunery.data.reading.turns import Completion, Conversation
 
 Direction = Literal["causal", "masked"]
 _TRIED, _CHARACTERS = 20, 1000
@@ -186,3 +188,16 @@ def _altered(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) ->
         if again != text:
             return text, again
     return None
+
+
+def prompt_ids(example: Example, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that a text goes on from, without what would end it; of a conversation, up to where the assistant's
+    turn begins. One token at least."""
+    if isinstance(example.target, Conversation):
+        with_template(tokenizer)
+        messages = [message._asdict() for message in example.target.messages]
+        asked: Any = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        return list(asked["input_ids"])
+    text = example.target.prompt if isinstance(example.target, Completion) else example.text.replace(JOINT, BETWEEN)
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return [*frame_of(tokenizer).before, *ids] or [filler_of(tokenizer)]

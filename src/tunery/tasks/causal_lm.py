@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunery.data.checks.check import Check
 from tunery.data.checks.document_checks import CHECKS_OF_CAUSAL_TEXTS
-from tunery.data.examples import Example
+from tunery.data.examples import Example, RowReader
+from tunery.data.reading.prompts import as_prompt, prompts
+from tunery.schema.config.data import Data
 from tunery.schema.config.task import CausalLmTask, Outputs, VocabularyOutput
+from tunery.schema.results.prediction import Prediction
 from tunery.tasks.language_model import LanguageModelTask
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ class CausalLm(LanguageModelTask):
 
     checks: ClassVar[Sequence[Check]] = CHECKS_OF_CAUSAL_TEXTS
     direction: ClassVar[Literal["causal", "masked"]] = "causal"
+    writes: ClassVar[bool] = True
 
     def __init__(self, spec: CausalLmTask) -> None:
         super().__init__(())
@@ -53,3 +57,24 @@ class CausalLm(LanguageModelTask):
     def told(self, example: Example) -> str:
         """All of it, or the completion alone."""
         return example.text if example.target is None or not self._spec.completion_only else example.target.learned
+
+    @staticmethod
+    def question_reader(data: Data) -> RowReader:
+        """A prompt, messages that are to be answered, or a text that goes on."""
+        return prompts(data)
+
+    @staticmethod
+    def as_question(example: Example, data: Data) -> Example:
+        return as_prompt(example, data)
+
+    def prompt_ids(self, example: Example, tokenizer: Any) -> Sequence[int]:
+        """What stands before what is to be written: the text, or messages up to where the assistant's turn begins."""
+        from tunery.data.documents import prompt_ids
+
+        return prompt_ids(example, tokenizer)
+
+    def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
+        """What was written, in the column of completions; of a text that was scored, its perplexity."""
+        if prediction.text is None:
+            return super().columns(prediction, data)
+        return {data.completion or "completion": prediction.text}

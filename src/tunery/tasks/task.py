@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tunery.data.checks.check import Check
-from tunery.data.examples import Example, RowReader
+from tunery.data.examples import Annotation, Example, RowReader
 from tunery.data.row_table import Array, RowTable, column_of
 from tunery.data.splitting import by_label
 from tunery.errors import RequestError
@@ -67,6 +67,9 @@ class Task(ABC):
     combiner: ClassVar[Combiner | None] = None
     """How the answers of several models become one; None: they cannot."""
 
+    writes: ClassVar[bool] = False
+    """Whether a model of it goes on from a text instead of saying something about it."""
+
     settings: Mapping[str, str] = {}
     """What `settings_of` decided."""
 
@@ -88,6 +91,24 @@ class Task(ABC):
     @abstractmethod
     def reader(spec: Any, data: Data) -> RowReader:
         """How this task reads what is to be learned from a row."""
+
+    @staticmethod
+    def question_reader(data: Data) -> RowReader:
+        """How a row is read that a finished model is asked about: here its text alone."""
+        return RowReader(columns=(), read=lambda row: Annotation())
+
+    @staticmethod
+    def as_question(example: Example, data: Data) -> Example:
+        """A text that a program hands over, as such a row."""
+        return example
+
+    def prompt_ids(self, example: Example, tokenizer: Any) -> Sequence[int]:
+        """The tokens that a model goes on from, of a task that writes.
+
+        Raises:
+            RequestError: the task does not write.
+        """
+        raise RequestError("this task answers about texts and writes none; leave out what says how to write")
 
     @staticmethod
     def stratum(example: Example) -> frozenset[str]:

@@ -1,12 +1,14 @@
 """A finished model or ensemble, loaded from disk: `load(path).predict([...])`."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, Final, Protocol, final
 
+import numpy as np
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from tunery.data.batches import eval_batches
 from tunery.data.examples import Example, Split
 from tunery.data.reading.given import Text, examples_from
 from tunery.data.row_table import Array, RowTable
@@ -15,7 +17,9 @@ from tunery.hardware import pick_device, pick_precision
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.backbones.catalog import exported_base
 from tunery.model.export import load_exported
+from tunery.model.writing import Prompt, Writer, Written
 from tunery.schema import RunConfig
+from tunery.schema.config.generation import Generation
 from tunery.schema.config.peft import WITHOUT_NETWORK
 from tunery.schema.reading.fields import written_name
 from tunery.schema.results.prediction import Prediction
@@ -32,6 +36,7 @@ from tunery.train.predict.text_network import TextNetwork, read_text_model
 from tunery.train.predict.training_rows import refuse_trained_rows
 from tunery.train.setup.prepare import current_splits
 
+_WRITES_NOT: Final = "a model of this task answers about texts and writes none; leave out what says how to write"
 _SHOWN = 10
 """Labels that a predictor names when it is printed."""
 
@@ -67,6 +72,20 @@ class Network:
             precision=precision or self._precision,
         )
 
+    def write(self, examples: Sequence[Example], generation: Generation) -> list[Written]:
+        """What the model writes after each row, in their order; in float32. Rows of similar length go together."""
+        asked = [Prompt(self._task.prompt_ids(example, self._tokenizer), row) for row, example in enumerate(examples)]
+        lengths = np.array([len(prompt.ids) for prompt in asked], dtype=np.int64)
+        writer, written = Writer(self._module.eval(), self._tokenizer), dict[int, Written]()
+        for rows in eval_batches(lengths, batch_size=self._config.train.eval_batch_size):
+            written.update(zip(rows, writer.write([asked[row] for row in rows], generation), strict=True))
+        return [written[row] for row in range(len(examples))]
+
+    def stream(self, example: Example, generation: Generation) -> Iterator[str]:
+        """The same of one row, piece by piece."""
+        prompt = Prompt(self._task.prompt_ids(example, self._tokenizer), 0)
+        return Writer(self._module.eval(), self._tokenizer).stream(prompt, generation)
+
 
 @final
 class Ensemble:
@@ -98,8 +117,8 @@ class Predictor:
 
     def __repr__(self) -> str:
         config, labels = self.config, enumerated([*map(repr, self.labels)], _SHOWN)
-        method = written_name(type(config.peft))
-        return f"<Predictor: {config.task.kind} of {config.model.name}, peft={method}; labels {labels}>"
+        of = f"{config.task.kind} of {config.model.name}, peft={written_name(type(config.peft))}"
+        return f"<Predictor: {of}; labels {labels}>" if self.labels else f"<Predictor: {of}>"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -112,32 +131,61 @@ class Predictor:
         thresholds = (self.state or {}).get("thresholds")
         return None if thresholds is None else tuple(thresholds)
 
-    def predict(self, texts: str | Iterable[Text], *, threshold: float | None = None) -> list[Prediction]:
-        """Label, or labels, and probabilities for every text, in order.
+    def predict(
+        self, texts: str | Iterable[Text], *, threshold: float | None = None, generation: Generation | None = None
+    ) -> list[Prediction]:
+        """Label, or labels, and probabilities for every text, in order; of `causal_lm`, how each goes on.
 
         Args:
             texts: one text; or any iterable of texts, or of tuples of texts where the model was trained on pairs or on
                 several columns: a list, a generator, an array, a Series.
             threshold: probability from which a label is given; None: as the model was trained to decide.
+            generation: how a model that writes does so; None: the likeliest tokens, 64 of them at most.
 
         Raises:
             DataError: when something is no text, or no pair; the message says at which position.
-            RequestError: when the threshold is no probability.
+            RequestError: when the threshold is no probability, or the model does not do what is asked for.
         """
         if threshold is not None and not 0 <= threshold <= 1:
             raise RequestError(f"a threshold is a probability from 0 to 1, but got {threshold}")
         data = self.config.data
         examples = examples_from(texts, parts=len(data.text_columns), pairs=data.text_pair is not None)
-        return self.answer(examples, threshold=threshold)
+        examples = [self.task.as_question(example, data) for example in examples]
+        return self.answer(examples, threshold=threshold, generation=generation)
 
-    def answer(self, examples: Sequence[Example], *, threshold: float | None = None) -> list[Prediction]:
-        """The same for rows."""
+    def stream(self, text: str, generation: Generation | None = None) -> Iterator[str]:
+        """How one text goes on, piece by piece, as it is written. A model that is not waited for stops.
+
+        Raises:
+            RequestError: the model does not write.
+        """
+        (example,) = examples_from(text, pairs=False)
+        return self._writer.stream(self.task.as_question(example, self.config.data), generation or Generation())
+
+    def answer(
+        self, examples: Sequence[Example], *, threshold: float | None = None, generation: Generation | None = None
+    ) -> list[Prediction]:
+        """The same as `predict` for rows."""
+        if self.task.writes and threshold is None:
+            written = self._writer.write(examples, generation or Generation())
+            return [
+                Prediction(label=None, labels=(), confidence=one.confidence, probabilities={}, text=one.text)
+                for one in written
+            ]
+        if generation is not None:
+            raise RequestError(_WRITES_NOT)
         state = self.state if threshold is None else {**(self.state or {}), **self.task.state_at(threshold)}
         return self.task.answer(self.answers(examples), examples, state) if examples else []
 
     def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
         """What the task needs of the model's answers."""
         return self._model.answers(examples, precision=precision)
+
+    @property
+    def _writer(self) -> Network:
+        if not self.task.writes or not isinstance(self._model, Network):
+            raise RequestError(_WRITES_NOT)
+        return self._model
 
     def logits(self, examples: Sequence[Example], *, precision: str | None = None) -> Array:
         """Logits (rows, labels), of a task that gives labels."""

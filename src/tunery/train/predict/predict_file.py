@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tunery.data.examples import Annotation, RowReader
 from tunery.data.reading.annotated_sentences import POST, AnnotatedSentences
 from tunery.data.reading.cells import joined
 from tunery.data.reading.columns import examples_of, named_columns
@@ -19,6 +18,7 @@ from tunery.data.reading.source import Row
 from tunery.data.reading.write import WRITERS, rounded
 from tunery.errors import DataError, did_you_mean
 from tunery.schema.config.data import Data
+from tunery.schema.config.generation import Generation
 from tunery.schema.results.prediction import Prediction
 from tunery.store.exported import exported_in
 from tunery.store.output import require_free, write_output
@@ -40,7 +40,6 @@ _OTHER_NAMES: Final = (
     "Columns that are called otherwise are named with --text, --text-pair and --label, those of a file without header "
     "with --columns"
 )
-_UNLABELLED: Final = RowReader(columns=(), read=lambda _: Annotation())
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,8 @@ class Answer:
     """So many of the most probable labels, each with its probability."""
     probabilities: bool = False
     """The probability of every label."""
+    generation: Generation | None = None
+    """How a model that writes does so; None: the likeliest tokens."""
 
 
 def predict_file(
@@ -95,7 +96,7 @@ def predict_file(
     say: Callable[[str], None] = ignore,
     trust_remote_code: bool = False,
 ) -> int:
-    """Label every row of `source`, in order, into `target` (csv, tsv or jsonl). Returns the number of rows.
+    """Label every row of `source`, or go on from it, into `target` (csv, tsv or jsonl). Returns the number of rows.
 
     A row of the output is the row of the input, then its label, or its labels in the form that the training data had,
     and the confidence. A column of the input that has the name of one of these is called `input_<name>` there.
@@ -123,11 +124,12 @@ def predict_file(
     data = (columns or Columns()).of(card.config.data, rows)
     _refuse_missing(answer.keep, data, rows, source=_name(source))
     data_without_id = data.model_copy(update={"id": None})
-    examples = examples_of(rows, data_without_id, reader=_UNLABELLED, source=_name(source), remedy=_OTHER_NAMES)
+    reader = TASKS[type(card.config.task)].question_reader(data)
+    examples = examples_of(rows, data_without_id, reader=reader, source=_name(source), remedy=_OTHER_NAMES)
     from tunery.train.predict.inference import load
 
     predictor = load(run, trust_remote_code=trust_remote_code)
-    predictions = predictor.answer(examples, threshold=answer.threshold)
+    predictions = predictor.answer(examples, threshold=answer.threshold, generation=answer.generation)
     columns_of = partial(_as_object if written_as == ".jsonl" else _as_cells, predictor.task, data, answer)
     answered = [columns_of(prediction) for prediction in predictions]
     records = [{**_kept(row, answer.keep, beside=new), **new} for row, new in zip(rows, answered, strict=True)]
