@@ -23,7 +23,7 @@ from tunery.model.heads.heads import make_heads
 from tunery.model.heads.layers import LAYERS
 from tunery.model.heads.pooling import POOLINGS
 from tunery.model.heads.units import PADDED
-from tunery.optim.crf import negative_log_likelihood
+from tunery.optim.crf import log_likelihood
 from tunery.schema.config.freeze import NoFreeze
 from tunery.schema.config.model import (
     Biaffine,
@@ -285,7 +285,8 @@ def test_chains_are_what_adding_all_of_them_up_gives() -> None:
     chains = all_chains(emissions, transitions, real)
     evidence = torch.randint(0, 2, (3, 6, 2), generator=draw)
     evidence[1, 1], evidence[1, 2], evidence[1, 3] = 0, 1, 1  # what begins where no unit is begins at the next unit
-    losses = negative_log_likelihood(emissions, transitions.expand(3, 3, 3), chains.log_partition, evidence)
+    known = torch.ones(3, 6, 2, dtype=torch.bool)
+    likely = log_likelihood(emissions, transitions.expand(3, 3, 3), chains.log_partition, evidence == 1, known)
     for text, label in product(range(3), range(2)):
         there = emissions[text, real[text], label]
         told = evidence[text, real[text], label].tolist()
@@ -294,7 +295,7 @@ def test_chains_are_what_adding_all_of_them_up_gives() -> None:
         assert torch.allclose(chains.log_partition[text, label], scores.logsumexp(0), atol=1e-4)
         gold = [(INSIDE if before else BEGIN) if now else OUTSIDE for before, now in pairwise([0, *told])]
         own = score_of(gold, there, transitions) if gold else torch.zeros(())
-        assert torch.allclose(losses[text, label], scores.logsumexp(0) - own, atol=1e-4)
+        assert torch.allclose(likely[text, label], own - scores.logsumexp(0), atol=1e-4)
         for unit, row in enumerate(chains.log_marginals[text, real[text], label]):
             for tag in (BEGIN, INSIDE, OUTSIDE):
                 with_it = [score for tags, score in zip(every, scores, strict=True) if tags[unit] == tag]

@@ -1,6 +1,8 @@
 """Losses of evidence, against loops over units and labels."""
 
 import math
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tunery.data.masking import NO_TARGET
+from tunery.optim.crf import FORBIDDEN, NO_UNIT
 from tunery.optim.evidence import (
     EVIDENCE_LOSSES,
     MOST_WEIGHT,
@@ -106,6 +109,67 @@ def test_units_compete_with_each_other_and_with_none(seed: int) -> None:
     loss.backward()  # type: ignore[no-untyped-call]
     gradient = outputs["units"].grad
     assert gradient is not None and torch.isfinite(gradient).all() and not gradient[targets == UNKNOWN].any()
+
+
+def consistent(tags: Sequence[int], told: Sequence[int | None]) -> bool:
+    """Whether a chain of begin, inside and outside (0, 1, 2) agrees with what is known of its units: evidence, none, or
+    nothing (None). Of neighbours that are known as evidence, the second goes on with the span of the first."""
+    for unit, (tag, is_evidence) in enumerate(zip(tags, told, strict=True)):
+        before, known_before = (tags[unit - 1], told[unit - 1]) if unit else (2, 0)
+        if tag == 1 and before == 2:
+            return False
+        if is_evidence is not None and is_evidence != (tag != 2):
+            return False
+        if is_evidence and known_before and tag != 1:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_chains_agree_with_what_is_known(seed: int) -> None:
+    """Texts that are marked exhaustively and in part, with rejected units, with units of which nothing is known, and
+    with places where no unit is, in the middle and at the end."""
+    draw = torch.Generator().manual_seed(seed)
+    codes = torch.tensor([1, 1, 0, UNMARKED, UNKNOWN])
+    targets = codes[torch.randint(0, 5, (TEXTS, UNITS, LABELS), generator=draw)]
+    targets[0] = targets[0] == 1
+    targets[1] = torch.where(targets[1] == 1, 1, UNMARKED)
+    real = torch.tensor([[unit < count for unit in range(UNITS)] for count in (7, 6, 7, 1)])
+    real[2, 3] = False
+    targets[~real] = UNKNOWN
+    emissions = torch.randn(TEXTS, UNITS, LABELS, 3, generator=draw, dtype=torch.float64)
+    emissions[~real] = torch.tensor([NO_UNIT, NO_UNIT, 0.0], dtype=torch.float64)
+    transitions = torch.randn(3, 3, generator=draw, dtype=torch.float64)
+    transitions[2, 1] = FORBIDDEN
+    expected, log_partition = 0.0, torch.zeros(TEXTS, LABELS, dtype=torch.float64)
+    for text, label in np.ndindex(TEXTS, LABELS):
+        scores = emissions[text, real[text], label].tolist()
+        told = targets[text, real[text], label].tolist()
+        every = {
+            tags: sum(scores[k][tag] + float(transitions[(2, *tags)[k], tag]) for k, tag in enumerate(tags))
+            for tags in product(range(3), repeat=len(scores))
+        }
+
+        def log_sum(meaning: dict[int, int | None], told: Any = told, every: Any = every) -> float:
+            known = [meaning[code] for code in told]
+            return math.log(sum(math.exp(score) for tags, score in every.items() if consistent(tags, known)))
+
+        nothing: dict[int, int | None] = dict.fromkeys((1, 0, UNMARKED, UNKNOWN))
+        log_partition[text, label] = log_sum(nothing)
+        marked = log_sum({**nothing, 1: 1, 0: 0})
+        outside = log_sum({**nothing, 1: 1, 0: 0, UNMARKED: 0})
+        loss = float(log_partition[text, label]) - UNMARKED_WEIGHT * outside - (1 - UNMARKED_WEIGHT) * marked
+        assert loss >= -1e-9 and (loss > 0 or all(code == UNKNOWN for code in told))
+        expected += loss
+    outputs = {
+        "emissions": emissions.requires_grad_(),
+        "transitions": transitions.expand(TEXTS, 3, 3),
+        "log_partition": log_partition,
+    }
+    loss = EVIDENCE_LOSSES[BioCrf](outputs, targets, RARITY)
+    assert float(loss.detach()) == pytest.approx(expected)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert emissions.grad is not None and torch.isfinite(emissions.grad).all() and not emissions.grad[~real].any()
 
 
 def test_evidence_that_is_unknown_has_no_chain() -> None:

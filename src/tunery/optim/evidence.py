@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple, final
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tunery.optim.crf import negative_log_likelihood
+from tunery.optim.crf import log_likelihood
 from tunery.optim.losses import RowLoss
 from tunery.optim.objective import Objective, Tensors
 from tunery.schema.config.model import (
@@ -133,10 +134,14 @@ def _spans(outputs: Tensors, targets: Tensor, rarity: Rarity) -> Tensor:
 
 
 def _chains(outputs: Tensors, targets: Tensor, rarity: Rarity) -> Tensor:
-    """Minus the log-likelihood of the chains of tags. What is unmarked is outside, and counts in full."""
+    """Minus the log-likelihood of what is known of the chains of tags. What is unmarked is outside in a share of it,
+    `UNMARKED_WEIGHT`, and may be anything in the rest."""
     emissions, transitions, log_partition = (outputs[name] for name in ("emissions", "transitions", "log_partition"))
-    losses = negative_log_likelihood(emissions, transitions, log_partition, targets)
-    return (losses * (targets != UNKNOWN).any(dim=1)).sum()
+    is_evidence, known = targets == 1, targets != UNKNOWN
+    likelihood = partial(log_likelihood, emissions, transitions, log_partition, is_evidence)
+    as_outside, as_anything = likelihood(known), likelihood(known & (targets != UNMARKED))
+    losses = -UNMARKED_WEIGHT * as_outside - (1 - UNMARKED_WEIGHT) * as_anything
+    return (losses * known.any(dim=1)).sum()
 
 
 def _listwise(outputs: Tensors, targets: Tensor, rarity: Rarity) -> Tensor:
