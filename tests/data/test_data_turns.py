@@ -8,6 +8,7 @@ import pytest
 from tunery.data.examples import JOINT, Example, RowReader
 from tunery.data.reading.columns import examples_of
 from tunery.data.reading.documents import documents
+from tunery.data.reading.prompts import as_prompt, prompts
 from tunery.data.reading.turns import Completion, Conversation, Message
 from tunery.errors import DataError
 from tunery.schema.config.data import Data
@@ -81,6 +82,17 @@ def test_a_prompt_and_its_completion_are_taken_as_they_are_written() -> None:
     )
     assert between.target == Completion("Say\n\nred\n", "red")
     assert read({"q": None, "a": "red"}, prompt="q", completion="a").target == Completion("", "red")
+
+
+def test_a_model_is_asked_with_the_prompts_that_it_was_trained_with() -> None:
+    row, keys = {"q": "Say", "more": " ", "r": "red", "a": "red"}, {"completion": "a", "between": "\n"}
+    for prompt in ("q", ["q", "more", "r"]):
+        data = Data(train="", prompt=prompt, **keys)
+        (asked,) = examples_of([row], data, reader=prompts(data), source="f.jsonl")
+        assert asked.target == Completion(read(row, prompt=prompt, **keys).target.prompt, "")
+    with pytest.raises(DataError, match=r"there is no column 'r' \(data\.prompt\)"):
+        examples_of([{"q": "Say", "more": ""}], data, reader=prompts(data), source="f.jsonl")
+    assert as_prompt(Example("Say\n\nred"), data).target == asked.target
 
 
 @pytest.mark.parametrize(

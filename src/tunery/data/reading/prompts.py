@@ -1,28 +1,29 @@
 """Rows that a language model is asked about: what it goes on from."""
 
 from tunery.data.examples import Annotation, Example, RowReader
-from tunery.data.reading.cells import BadCell, text_of
+from tunery.data.reading.cells import BadCell
 from tunery.data.reading.source import Row
-from tunery.data.reading.turns import ASSISTANT, USER, Completion, Conversation, Message, conversation_of
+from tunery.data.reading.turns import ASSISTANT, USER, Completion, Conversation, Message, conversation_of, prompt_of
 from tunery.schema.config.data import Data
 
 
 def prompts(data: Data) -> RowReader:
     """Of rows with a prompt, with messages (an answer at their end is left out), or with a text that goes on."""
-    column = data.messages or data.prompt
 
     def read(row: Row) -> Annotation:
+        if data.messages is None:
+            return Annotation(target=Completion(prompt_of(row, data), ""), text="")
         try:
-            if data.messages is not None:
-                return _asked(conversation_of(row.get(data.messages)))
-            return Annotation(target=Completion(text_of(row.get(data.prompt or "")), ""), text="")
+            return _asked(conversation_of(row.get(data.messages)))
         except BadCell as problem:
-            raise BadCell(f"column {column!r} {problem}") from None
+            raise BadCell(f"column {data.messages!r} {problem}") from None
 
-    if column is None:
+    if data.messages is not None:
+        return RowReader(columns=(("data.messages", data.messages),), read=read, has_text=True)
+    if data.prompt is None:
         return RowReader(columns=(), read=lambda row: Annotation())
-    key = "data.messages" if data.messages is not None else "data.prompt"
-    return RowReader(columns=((key, column),), read=read, has_text=True)
+    columns = tuple(("data.prompt", column) for column in data.prompt_columns)
+    return RowReader(columns=columns, read=read, has_text=True)
 
 
 def as_prompt(example: Example, data: Data) -> Example:
@@ -31,7 +32,7 @@ def as_prompt(example: Example, data: Data) -> Example:
     if data.messages is not None:
         target = Conversation((Message(USER, example.text),))
     elif data.prompt is not None:
-        target = Completion(example.text, "")
+        target = Completion(example.text + data.between, "")
     return Example(example.text, target=target)
 
 
