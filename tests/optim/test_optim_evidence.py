@@ -158,9 +158,9 @@ def test_chains_agree_with_what_is_known(seed: int) -> None:
         log_partition[text, label] = log_sum(nothing)
         marked = log_sum({**nothing, 1: 1, 0: 0})
         outside = log_sum({**nothing, 1: 1, 0: 0, UNMARKED: 0})
-        loss = float(log_partition[text, label]) - UNMARKED_WEIGHT * outside - (1 - UNMARKED_WEIGHT) * marked
-        assert loss >= -1e-9 and (loss > 0 or all(code == UNKNOWN for code in told))
-        expected += loss
+        one = float(log_partition[text, label]) - UNMARKED_WEIGHT * outside - (1 - UNMARKED_WEIGHT) * marked
+        assert one >= -1e-9 and (one > 0 or all(code == UNKNOWN for code in told))
+        expected += one
     outputs = {
         "emissions": emissions.requires_grad_(),
         "transitions": transitions.expand(TEXTS, 3, 3),
