@@ -29,6 +29,25 @@ def write_rows(folder: Path, *, multilabel: bool = False, rows: int = 60, mark: 
     return files
 
 
+def write_number_rows(folder: Path, *, levels: bool = False, rows: int = 60) -> dict[str, str]:
+    """The same with a number in place of a label: how many more good words than bad ones there are, times ten and some
+    noise; or, of levels, 1 to 4."""
+    draw, files = random.Random(0), {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, count in {"train": rows, "validation": 24, "test": 24}.items():
+        lines = []
+        for number in range(count):
+            good = number % 4
+            clues = [*draw.choices(WORDS["good"], k=good), *draw.choices(WORDS["bad"], k=3 - good)]
+            words = [*clues, *draw.choices(FILLER, k=draw.randint(3, 9)), split, str(number)]
+            draw.shuffle(words)
+            value = good + 1 if levels else round(10 * (2 * good - 3) + draw.gauss(0, 3), 2)
+            lines.append(json.dumps({"id": f"{split}-{number}", "text": " ".join(words), "label": value}) + "\n")
+        files[split] = str(folder / f"{split}.jsonl")
+        (folder / f"{split}.jsonl").write_text("".join(lines))
+    return files
+
+
 CLUES = {"sleep": "awake all night", "mood": "sad and empty", "energy": "too tired"}
 
 

@@ -36,7 +36,7 @@ from tunery.schema.config.model import (
     StartEndLinear,
 )
 from tunery.schema.config.peft import NoPeft
-from tunery.schema.config.task import CriteriaOutput, LabelOutput, Outputs, TokenOutput
+from tunery.schema.config.task import CriteriaOutput, LabelOutput, LevelOutput, NumberOutput, Outputs, TokenOutput
 
 LABELS = ("good_film", "bad_film", "dog")
 CRITERIA: Outputs = {"criteria": CriteriaOutput(labels=LABELS, descriptions=("a good film", "", "the dog"))}
@@ -44,6 +44,8 @@ ALL: Outputs = {
     **CRITERIA,
     "text": LabelOutput(labels=LABELS, problem="single_label"),
     "tokens": TokenOutput(labels=LABELS),
+    "number": NumberOutput(),
+    "levels": LevelOutput(labels=("1", "2", "3", "4")),
 }
 SMALL = {"hidden": 8, "max_span": 3, "samples": 4}
 """Keys of specs whose defaults are for real models."""
@@ -63,6 +65,8 @@ SHAPES = {
     "null": (TEXTS, 3),
     "text": (TEXTS, 3),
     "tokens": (TEXTS, TOKENS, 3),
+    "number": (TEXTS, 1),
+    "levels": (TEXTS, 3),
 }
 
 

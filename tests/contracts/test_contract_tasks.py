@@ -15,7 +15,7 @@ import torch
 from transformers import AutoTokenizer
 
 from span_task import Spans, SpanTask, write_span_rows
-from tiny_runs import write_evidence_rows, write_rows
+from tiny_runs import write_evidence_rows, write_number_rows, write_rows
 from tunery.data.batches import Collator, EncodedDataset
 from tunery.data.examples import Example
 from tunery.data.row_table import RowTable
@@ -29,13 +29,17 @@ from tunery.schema.config.data import Data
 from tunery.schema.config.freeze import NoFreeze
 from tunery.schema.config.model import EvidenceHead, LinearHead, Model, NativeHead, Tagging
 from tunery.schema.config.peft import NoPeft
-from tunery.schema.config.task import TaskSpec
+from tunery.schema.config.task import RegressionTask, TaskSpec
 from tunery.store.exported import CARD
 from tunery.tasks.table import TASKS, label_names, read_splits
 from tunery.tasks.task import Task
 from tunery.train.predict.scoring import answers_about, score, state_in
 
-SPECS: dict[str, TaskSpec] = {**{spec().kind: spec() for spec in TASKS}, "spans": SpanTask(evidence_weight=0.7)}  # type: ignore[call-arg]
+SPECS: dict[str, TaskSpec] = {
+    **{spec().kind: spec() for spec in TASKS},  # type: ignore[call-arg]
+    "levels": RegressionTask(ordinal=True),
+    "spans": SpanTask(evidence_weight=0.7),
+}
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -46,13 +50,15 @@ def made(kind: str, folder: Path) -> tuple[Task, tuple[Example, ...]]:
         files = write_span_rows(folder)
     elif kind == "criteria_evidence":
         files = write_evidence_rows(folder)
+    elif kind in ("regression", "levels"):
+        files = write_number_rows(folder, levels=kind == "levels")
     else:
         files = write_rows(folder, multilabel=kind == "multilabel")
     data, kinds = Data(**files), {**TASKS, SpanTask: Spans}
     if kind == "spans":
         from tunery.data.splits import load_splits
 
-        splits = load_splits(data, reader=Spans.reader(spec, data), stratum=Spans.stratum, seed=0)
+        splits = load_splits(data, reader=Spans.reader(spec, data), strata=Spans.strata, seed=0)
     else:
         splits = read_splits(data, spec, seed=0)
     settings = kinds[type(spec)].settings_of(spec, splits.train.examples)

@@ -182,7 +182,7 @@ def saved(path: Path, rows: list[dict[str, Any]]) -> str:
 
 
 def splits_of(data: Data) -> Splits:
-    return load_splits(data, reader=evidence_reader(data, exclusive=False), stratum=by_label, seed=0)
+    return load_splits(data, reader=evidence_reader(data, exclusive=False), strata=by_label, seed=0)
 
 
 def joined(folder: Path, posts: dict[str, str], lines: list[tuple[str, str, str, str, Any]], **keys: Any) -> Splits:

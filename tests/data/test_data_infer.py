@@ -267,12 +267,32 @@ def test_nothing_to_learn_from_says_what_is_there(tmp_path: Path) -> None:
         DataError,
         match=r"(?s)'score' holds numbers with fractions, such as 0.5: a score.*score: scores from 0.5 to 49.5",
     ):
-        guess(write(tmp_path / "a.jsonl", [{"text": sentence(n), "score": n + 0.5} for n in range(50)]))
+        path = write(tmp_path / "a.jsonl", [{"text": sentence(n), "score": n + 0.5} for n in range(50)])
+        guess(path, label="score", kind="classification")
     with pytest.raises(DataError, match=r"a column with texts, but none looks like one\. No column can be the text"):
         guess(write(tmp_path / "b.jsonl", [{"length": n, "label": n % 2} for n in range(50)]))
     path = write(tmp_path / "c.jsonl", [{"text": sentence(n), "label": ["a", "b"][: n % 3]} for n in range(50)])
     with pytest.raises(DataError, match="a classification label is one value, but 'label' holds lists"):
         guess(path, label="label", kind="classification")
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "told"),
+    [
+        (lambda n: n % 5 + 1, "stars", (True, "regression, 5 levels: 1 12, 2 12")),
+        (lambda n: float(n % 5 + 1), "overall_rating", (True, "regression, 5 levels: 1 12, 2 12")),
+        (lambda n: n % 40, "score", (False, "regression, numbers from 0 to 39")),
+        (lambda n: n % 40 / 1e7, "price", (False, "regression, numbers from 0 to 3.9e-06")),
+        (lambda n: n % 3 - 1, "polarity", (None, "classification, 3 labels")),
+        (lambda n: n % 2, "score", (None, "classification, 2 labels")),
+    ],
+)
+def test_numbers_are_told_from_classes_and_levels(number: Any, name: str, told: Any, tmp_path: Path) -> None:
+    found = guess(write(tmp_path / "a.jsonl", [{"text": sentence(n), name: number(n)} for n in range(60)]))
+    assert found.explain()[2].startswith(f"task:    {told[1]}"), found.explain()
+    config = config_of(found, tmp_path)
+    assert getattr(config.task, "ordinal", None) is told[0] and config.data.label == name
+    assert json.loads(json.dumps(found.summary()))["ordinal"] is bool(told[0])
 
 
 LABEL = "ab"
@@ -293,7 +313,7 @@ FILES: list[list[dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("rows", FILES)
-@pytest.mark.parametrize("kind", [None, "classification", "multilabel"])
+@pytest.mark.parametrize("kind", [None, "classification", "multilabel", "regression"])
 def test_advice_that_is_followed_leads_to_a_config_or_to_another_file(
     tmp_path: Path, rows: list[dict[str, Any]], kind: Any
 ) -> None:

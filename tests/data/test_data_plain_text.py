@@ -65,7 +65,7 @@ def test_a_file_without_text_and_one_in_another_encoding_are_refused(
 def split(tmp_path: Path, text: str, **keys: object) -> Splits:
     (tmp_path / "a.txt").write_text(text)
     data = Data(train=str(tmp_path / "a.txt"), **keys)
-    return load_splits(data, reader=documents(data), stratum=by_label, seed=0)
+    return load_splits(data, reader=documents(data), strata=by_label, seed=0)
 
 
 def test_the_end_of_one_text_becomes_validation_and_test(tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ TAGGED = "\n\n".join(
 )
 BY_COLUMN = {"text": {str(n): text(n) for n in range(120)}, "label": {str(n): label(n) for n in range(120)}}
 
+SCORES = [{"sentence1": text(n), "sentence2": text(n + 500), "score": n % 21 / 4} for n in range(120)]
+
 READ: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any], str]]] = {
     # files, flags, what the config says of the data, what is said
     "a header": ({"a.csv": PLAIN}, (), {"text": "text", "label": "label", "columns": None}, ""),
@@ -251,7 +253,53 @@ READ: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any], str
         {"a.csv": lines(text, lambda n: str(n % 5 + 1), header="review,stars")},
         (),
         {"label": "stars"},
-        "'stars' holds grades: they are learned as classes, without their order",
+        "'stars' holds grades in an order: they are learned as levels (task.ordinal); --kind classification learns "
+        "them as classes",
+    ),
+    "stars as classes": (
+        {"a.csv": lines(text, lambda n: str(n % 5 + 1), header="review,stars")},
+        ("--kind", "classification"),
+        {"label": "stars"},
+        "classification, 5 labels: '1' 24",
+    ),
+    "classes that are numbers": (
+        {"a.csv": lines(text, lambda n: str(n % 5), header="text,label")},
+        (),
+        {"label": "label"},
+        "classification, 5 labels",
+    ),
+    "a score in csv": (
+        {"a.csv": "sentence1,sentence2,score\n" + "".join(",".join(map(str, r.values())) + "\n" for r in SCORES)},
+        (),
+        {"label": "score", "text_pair": "sentence2"},
+        "'score' holds numbers from 0 to 5: they are learned as such (task.kind: regression)",
+    ),
+    "a score in jsonl": (
+        {"a.jsonl": "\n".join(map(json.dumps, SCORES))},
+        (),
+        {"label": "score"},
+        "task: regression, numbers from 0 to 5",
+    ),
+    "whole numbers named as the label": (
+        {"a.csv": lines(text, lambda n: str(n * 37 % 1009), header="text,price")},
+        ("--label", "price"),
+        {"label": "price"},
+        "'price' holds numbers from 0 to 999: they are learned as such",
+    ),
+    "numbers in three files": (
+        {
+            "train.csv": lines(text, lambda n: str(n / 8), header="text,price"),
+            "test.csv": lines(lambda n: text(n + 900), lambda n: str(n / 7), header="text,price", count=40),
+        },
+        (),
+        {"label": "price", "allow": ()},
+        "splits: test test.csv; validation split off from train",
+    ),
+    "numbers that are missing": (
+        {"a.csv": lines(text, lambda n: str(n / 8) if n % 9 else "", header="text,price")},
+        (),
+        {"label": "price", "allow": ("unlabelled",)},
+        "14 rows have no number and are left out",
     ),
     "rows without a label": (
         {"a.csv": PLAIN + lines(lambda n: text(n + 900), lambda _: " ", count=4)},
@@ -388,7 +436,6 @@ def test_a_workbook_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert sum(len(split.examples) for split in accepted(outcome.config).splits) == 120
 
 
-SCORES = [{"sentence1": text(n), "sentence2": text(n + 500), "score": n % 21 / 4} for n in range(120)]
 CHINESE = [
     {"text": "".join(chr(0x4E00 + (n * 7 + k * 31) % 4000) for k in range(20)), "label": n % 2} for n in range(90)
 ]
@@ -416,15 +463,21 @@ REFUSED: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], str]]] = {
         "if they belong together, --text claim,justification joins them (data.text); if they are compared, pass --text "
         "claim --text-pair justification (data.text_pair)",
     ),
-    "a score in csv": (
-        {"a.csv": "sentence1,sentence2,score\n" + "".join(",".join(map(str, r.values())) + "\n" for r in SCORES)},
-        (),
-        "'score' holds numbers with fractions, such as 0.25: a score, which is for regression",
-    ),
-    "a score in jsonl": (
+    "a score as classes": (
         {"a.jsonl": "\n".join(map(json.dumps, SCORES))},
+        ("--kind", "classification", "--label", "score"),
+        "'score' holds numbers with fractions, such as 0.25: a score. Pass --kind regression",
+    ),
+    "names as numbers": (
+        {"a.csv": PLAIN},
+        ("--kind", "regression"),
+        "one column must hold the numbers to be learned, but none is",
+    ),
+    "two columns of numbers": (
+        {"a.csv": lines(text, lambda n: str(n / 8), lambda n: str(n / 9), header="text,price,weight")},
         (),
-        "'score' holds numbers with fractions, such as 0.25: a score, which is for regression",
+        "one column must hold the numbers to be learned, but 2 could be (price, weight). Pass --label with one of: "
+        "price, weight",
     ),
     "offsets, named as the label": ({"a.csv": OFFSETS}, ("--label", "spans"), "Leave --label out: evidence is found"),
     "words that the model lacks": (

@@ -5,7 +5,7 @@ import pytest
 from page_reader import ATTACK, Page, checked
 from report_records import make_run, make_study
 from tunery.report import run_html, study_html
-from tunery.schema.results.worst_rows import Excerpt, MarkedSpan, Marks, Passage, WorstRow, WorstRows
+from tunery.schema.results.worst_rows import Excerpt, MarkedSpan, Marks, Passage, RowNumber, WorstRow, WorstRows
 
 PAIR = (Excerpt(text=f"first {ATTACK}", is_cut=True), Excerpt(text="second \u202etxet", is_cut=False))
 
@@ -118,3 +118,13 @@ def test_typical_rows_have_a_table_of_their_own() -> None:
     found = rows(row()).model_copy(update={"typical": (row(id="usual"),)})
     told = words(found)
     assert told.index("Typical rows") < told.index("usual")
+
+
+def test_a_number_is_told_with_the_interval_below_it() -> None:
+    numbers = (RowNumber(right=8, answer=3.25, low=1.25, high=5.25), RowNumber(right=4.5, answer=3.25))
+    told = words(rows(*(row(number=number, labels=(), answer=(), probabilities={}) for number in numbers)))
+    place = told.index("row-7")
+    assert told[place - 5 : place] == ["row", "right", "answer", "loss", "text"]
+    assert told[place : place + 5] == ["row-7", "8.0000", "3.2500", "1.2500 to 5.2500", "3.5066"]
+    assert "the right number of 1 of them is not in its interval" in told[1] and "wrong answer" not in told[1]
+    assert told[told.index("row-7", place + 1) :][1:4] == ["4.5000", "3.2500", "3.5066"]

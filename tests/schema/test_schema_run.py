@@ -88,6 +88,7 @@ IN_RULES = (
     "freeze.strategy",
     "freeze.unfreeze_layernorm",
     "regularization.augmentation.name",
+    "regularization.label_smoothing",
     *ALLOCATION,
     *KRONECKER,
 )
@@ -162,7 +163,9 @@ def read(document: dict[str, Any]) -> RunConfig:
         raise
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much])  # rules between sections refuse many of the drawn
+@settings(
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)  # rules between sections refuse many of the drawn
 @given(documents())
 def test_a_config_survives_being_written_down(document: dict[str, Any]) -> None:
     config = read(document)
@@ -234,7 +237,7 @@ def test_a_trial_has_no_key_that_is_foreign_to_its_branch(space: dict[str, Any],
         assert fixed <= set(trial[section]), "a key that the branch has is kept"
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much])
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(spaces())
 def test_what_check_space_accepts_has_a_legal_trial(space: dict[str, Any]) -> None:
     try:

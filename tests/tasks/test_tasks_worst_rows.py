@@ -7,7 +7,8 @@ from row_tables import logit_table
 from tunery.data.evidence import Span, make_evidence
 from tunery.data.examples import Example, Split
 from tunery.data.row_table import RowTable
-from tunery.schema.config.task import ClassificationTask, CriteriaEvidenceTask, MultilabelTask
+from tunery.schema.config.task import ClassificationTask, CriteriaEvidenceTask, MultilabelTask, RegressionTask
+from tunery.schema.results.worst_rows import RowNumber
 from tunery.tasks.table import make_task
 from tunery.tasks.worst_rows import (
     MOST_CHARACTERS,
@@ -129,3 +130,20 @@ def test_of_a_long_text_the_parts_around_its_evidence_are_kept() -> None:
     assert beginning.start == 0 and len(beginning.text) < 2 * MOST_CHARACTERS
     marks_only = passages("\u0301" * 5_000, [(2_000, 2_001)])
     assert "".join(passage.text for passage in marks_only) and passages("", []) == ()
+
+
+def test_a_number_is_there_with_its_interval_and_a_level_with_its_probability() -> None:
+    task = make_task(RegressionTask(), (), {"mean": "10", "standard_deviation": "2"})
+    split = split_of(*(Example(text=f"t{n}", number=number) for n, number in enumerate((10.0, 18.0, 9.0))))
+    answers = RowTable({"number": np.array([0.0, 0.0, 1.0])})
+    found = worst_rows(task, split, answers, state={"conformal_quantile": 3.0}, texts=True).rows
+    assert [row.number and row.number.right for row in found] == [18.0, 9.0, 10.0]
+    assert [row.loss for row in found] == [16.0, 2.25, 0.0]
+    (first, second, third) = (row.number for row in found)
+    assert first == RowNumber(right=18, answer=10, low=7, high=13) and first.is_inside is False
+    assert second == RowNumber(right=9, answer=12, low=9, high=15) and second.is_inside is True
+    assert third is not None and found[0].labels == found[0].answer == ()
+    levels = make_task(RegressionTask(ordinal=True), ("1", "2"), {})
+    split = split_of(Example(text="t", labels=("1",), number=1.0))
+    (row,) = worst_rows(levels, split, RowTable({"logits": np.array([[2.0]])}), state=None, texts=False).rows
+    assert (row.labels, row.answer, row.number) == (("1",), ("2",), None) and set(row.probabilities) == {"1", "2"}

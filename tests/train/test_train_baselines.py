@@ -94,7 +94,7 @@ def test_a_better_probe_and_a_majority_within_the_interval_are_said(tiny_bert: P
     assert told(better, result_of(0.9), tmp_path, tiny_bert) == []
     majority = Baseline(method="majority", metrics=result_of(0.5, blocks=(0.49, 0.5, 0.51)), seconds=0.0)
     (sentence,) = told(majority, result_of(0.51, blocks=(0.53, 0.51, 0.49)), tmp_path, tiny_bert)
-    assert "not surely better than the most frequent labels" in sentence and "+0.010" in sentence
+    assert "not surely better than one answer for all rows" in sentence and "+0.010" in sentence
     assert told(majority, result_of(0.9, blocks=(0.9, 0.9, 0.9)), tmp_path, tiny_bert) == []
     (sentence,) = told(majority, majority.metrics, tmp_path, tiny_bert)
     assert sentence.endswith("(peft=majority): the same answers on test")

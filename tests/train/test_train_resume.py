@@ -9,7 +9,7 @@ import pytest
 from transformers import TrainerCallback
 
 from fast_and_slow import slow_but
-from tiny_runs import StopAt, config, write_rows
+from tiny_runs import StopAt, config, write_number_rows, write_rows
 from tunery.errors import Interrupted
 from tunery.schema import RunConfig
 from tunery.schema.results.run import RunResult
@@ -37,6 +37,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "mlp head": {**LORA, "model": {"head": {"kind": "mlp", "hidden": 16}}},
     "native head": {**LORA, "model": {"head": {"kind": "native"}}},
     "multilabel": {**LORA, "task": {"kind": "multilabel", "loss": {"name": "hybrid"}}},
+    "regression": {**LORA, "task": {"kind": "regression", "loss": {"name": "huber"}}},
+    "levels": {**FULL, "task": {"kind": "regression", "ordinal": True}},
     "every": {**LORA, "checkpoint": {"every": 3}},
 }
 
@@ -48,8 +50,12 @@ def make(model: Path, folder: Path, /, **sections: Any) -> RunConfig:
         "train": {"epochs": EPOCHS, "batch_size": 8, "log_every": 3},
     }
     merged = {name: {**defaults.get(name, {}), **given} for name, given in sections.items()}
-    kind = merged.get("task", {}).get("kind", "classification")
-    return config(str(model), write_rows(folder, multilabel=kind == "multilabel"), **{**defaults, **merged})
+    task = merged.get("task", {})
+    if task.get("kind") == "regression":
+        files = write_number_rows(folder, levels=task.get("ordinal", False))
+    else:
+        files = write_rows(folder, multilabel=task.get("kind") == "multilabel")
+    return config(str(model), files, **{**defaults, **merged})
 
 
 class Last(TrainerCallback):

@@ -43,10 +43,10 @@ _CORRECTIONS: Final = 6
 
 @dataclass(frozen=True)
 class Linear:
-    """A matrix and an offset: features become logits."""
+    """A matrix and an offset: features become logits, or numbers."""
 
     weight: npt.NDArray[np.float32]
-    """(labels, features)"""
+    """(labels, features); (1, features) of levels, which share them."""
     bias: npt.NDArray[np.float32]
     """(labels,)"""
 
@@ -87,7 +87,7 @@ def fit_logistic(
     """
     problem: Problem = "single_label" if targets.ndim == 1 else "multi_label"
     wanted = np.eye(labels, dtype=np.float32)[targets] if targets.ndim == 1 else targets.astype(np.float32)
-    centre, scale = _centre_and_scale(features)
+    centre, scale = centre_and_scale(features)
     scaled = features.multiply(1 / scale).tocsr() if isinstance(features, csr_matrix) else (features - centre) / scale
     coordinates = _coordinates(scaled)
     solve = partial(_solve, problem=problem, spread=coordinates.spread)
@@ -95,7 +95,11 @@ def fit_logistic(
     losses: dict[float, float] = {}
     factors: dict[float, float] = {}
     for strength, logits, right in _left_out(
-        coordinates.features, wanted, strengths, folds=_folds(targets, seed=seed), solve=partial(solve, gradient=rough)
+        coordinates.features,
+        wanted,
+        strengths,
+        folds=folds_of(targets, seed=seed),
+        solve=partial(solve, gradient=rough),
     ):
         factors[strength], losses[strength] = _best_factor(logits, right, problem=problem)
         if len(losses) > 2 and list(losses.values())[-3:] == sorted(list(losses.values())[-3:]):
@@ -160,7 +164,7 @@ def fit_majority(targets: Array, *, labels: int) -> Linear:
     return Linear(np.zeros((labels, 0), dtype=np.float32), odds.astype(np.float32))
 
 
-def _centre_and_scale(features: Features) -> tuple[Array, float]:
+def centre_and_scale(features: Features) -> tuple[Array, float]:
     """What dense features are moved by, and what makes the mean of their squared norm 1."""
     if isinstance(features, csr_matrix):
         centre, squares = np.zeros(features.shape[1], dtype=np.float32), features.multiply(features).sum()
@@ -170,8 +174,14 @@ def _centre_and_scale(features: Features) -> tuple[Array, float]:
     return centre, float(np.sqrt(squares / max(features.shape[0], 1))) or 1.0
 
 
-def _folds(targets: Array, *, seed: int) -> Array:
-    """The fold of each row, (rows,): of each label, or set of labels, as many rows in one fold as in another."""
+def folds_used(rows: int) -> range:
+    """The folds that a penalty is chosen by."""
+    return range(1 if rows >= _ONE_FOLD_FROM else _FOLDS)
+
+
+def folds_of(targets: Array, *, seed: int) -> Array:
+    """The fold of each row, (rows,): of each label, set of labels, or range of numbers, as many rows in one fold as in
+    another."""
     kind = targets if targets.ndim == 1 else np.unique(targets > 0, axis=0, return_inverse=True)[1].ravel()
     shuffled = np.random.default_rng(seed).permutation(len(targets))
     by_kind = shuffled[np.argsort(kind[shuffled], kind="stable")]
@@ -187,8 +197,7 @@ def _left_out(
 
     Each fit starts from the one before it. There is nothing where rows are too few to leave one out.
     """
-    used = range(1 if len(wanted) >= _ONE_FOLD_FROM else _FOLDS)
-    cuts = [(np.flatnonzero(folds != number), np.flatnonzero(folds == number)) for number in used]
+    cuts = [(np.flatnonzero(folds != number), np.flatnonzero(folds == number)) for number in folds_used(len(wanted))]
     cuts = [(inner, outer) for inner, outer in cuts if len(inner) and len(outer)]
     starts: list[Linear | None] = [None] * len(cuts)
     for strength in strengths if cuts else ():

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from tunery.baselines.linear import Features, Linear, fit_logistic, fit_majority
+from tunery.baselines.linear import Features, Linear
+from tunery.baselines.linear_models import fit_constant, fit_linear
+from tunery.baselines.targets import LinearTargets
 from tunery.baselines.tfidf import Tfidf, fit_tfidf
 
 Array = npt.NDArray[Any]
@@ -16,7 +18,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class TextModel:
-    """Texts become logits."""
+    """Texts become logits, or numbers."""
 
     tfidf: Tfidf | None
     """None: every text gets the same answer."""
@@ -42,20 +44,21 @@ class TextModel:
         linear = Linear(tensors["weight"], tensors["bias"])
         tfidf = None if set(tensors) == {"weight", "bias"} else Tfidf.from_tensors(tensors)
         width = 0 if tfidf is None else sum(map(len, tfidf.vocabularies.values()))
-        if linear.weight.shape != (len(linear.bias), width):
-            raise ValueError(f"the weight must be of shape {(len(linear.bias), width)}, but is {linear.weight.shape}")
+        shapes = ((len(linear.bias), width), (1, width))
+        if linear.weight.shape not in shapes:
+            raise ValueError(f"the weight must be of shape {shapes[0]}, but is {linear.weight.shape}")
         return cls(tfidf, linear)
 
 
-def fit_text_model(texts: Sequence[str], targets: Array, *, labels: int, seed: int) -> TextModel:
-    """Logistic regression over TF-IDF of words and letters. targets: as in `fit_logistic`."""
-    tfidf = fit_tfidf(texts, labels=labels)
-    return TextModel(tfidf, fit_logistic(_features(texts, tfidf), targets, labels=labels, seed=seed).linear)
+def fit_text_model(texts: Sequence[str], targets: LinearTargets, *, seed: int) -> TextModel:
+    """A linear model over TF-IDF of words and letters: logistic regression, or ridge regression of numbers."""
+    tfidf = fit_tfidf(texts, labels=targets.outputs)
+    return TextModel(tfidf, fit_linear(_features(texts, tfidf), targets, seed=seed))
 
 
-def majority_model(targets: Array, *, labels: int) -> TextModel:
-    """The frequencies of labels as the answer to every text."""
-    return TextModel(None, fit_majority(targets, labels=labels))
+def constant_model(targets: LinearTargets) -> TextModel:
+    """The frequencies of labels, or the mean of numbers, as the answer to every text."""
+    return TextModel(None, fit_constant(targets))
 
 
 def _features(texts: Sequence[str], tfidf: Tfidf | None) -> Features:

@@ -56,9 +56,11 @@ def check(data: DataRecord, findings: Sequence[Finding], *, as_json: bool) -> No
         write_json({"ok": not fatal, "findings": [f.model_dump(mode="json") for f in findings], "splits": splits})
         return
     terminal = Terminal()
-    table = Table("split", "rows", "labels", "from", box=None, pad_edge=False)
+    of_numbers = any(split.numbers and not split.labels for split in data.splits.values())
+    table = Table("split", "rows", "numbers" if of_numbers else "labels", "from", box=None, pad_edge=False)
     for name, split in data.splits.items():
-        table.add_row(name, str(split.rows), str(len(split.labels)), split.source)
+        ends = f"{split.numbers.lowest:g} to {split.numbers.highest:g}" if split.numbers else ""
+        table.add_row(name, str(split.rows), ends if of_numbers else str(len(split.labels)), split.source)
     terminal.print(table)
     listed = Table.grid(padding=(0, 2))
     for finding in findings:

@@ -48,6 +48,7 @@ class TaskKind(StrEnum):
     criteria_evidence = "criteria_evidence"
     causal_lm = "causal_lm"
     mlm = "mlm"
+    regression = "regression"
 
 
 def init(

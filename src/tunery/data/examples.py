@@ -21,6 +21,8 @@ class Annotation:
     """What else its task learns, as JSON has it or as a dataclass; the task alone reads it."""
     text: str | None = None
     """Its text, where the column of texts is not read."""
+    number: float | None = None
+    """Its number, where that is what is learned."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Example:
     id: str | None = None
     group: str | None = None
     target: Any = None
+    number: float | None = None
 
     def name(self, row: int) -> str:
         """Its id; without one `#n`, where it is row n of its split, from 0."""

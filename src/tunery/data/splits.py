@@ -16,7 +16,7 @@ from tunery.data.reading.columns import examples_of
 from tunery.data.reading.load import read_file, read_hub_rows
 from tunery.data.reading.source import Row
 from tunery.data.reading.split_files import split_named
-from tunery.data.splitting import Stratum, cut_off, split_off
+from tunery.data.splitting import Strata, cut_off, split_off
 from tunery.errors import DataError, enumerated
 from tunery.schema.config.data import Data, Documents
 
@@ -41,7 +41,7 @@ class NamedRows(NamedTuple):
 
 
 def load_splits(
-    data: Data, *, reader: RowReader, stratum: Stratum, seed: int, tables: Iterable[NamedRows] | None = None
+    data: Data, *, reader: RowReader, strata: Strata, seed: int, tables: Iterable[NamedRows] | None = None
 ) -> Splits:
     """Read the named splits and split the missing ones off from train. The same arguments and files give the same.
 
@@ -51,7 +51,7 @@ def load_splits(
 
     Args:
         reader: of the rows' annotations.
-        stratum: kinds of rows of which each such split gets its share: names of the labels of a row.
+        strata: kinds of rows of which each such split gets its share: names of the labels of a row.
         tables: what the files have, train first; None: they are read, and let go one after the other.
 
     Raises:
@@ -82,7 +82,7 @@ def load_splits(
         for name, share in shares.items():
             sources[name] = f"split off from train ({100 * share:g} % of its characters, at its end)"
     elif shares:
-        examples |= _split_off(examples["train"], shares, stratum=stratum, seed=seed)
+        examples |= _split_off(examples["train"], shares, strata=strata, seed=seed)
         grouped = f"grouped by {data.group}, " if data.group else ""
         for name, share in shares.items():
             sources[name] = f"split off from train ({100 * share:g} %, stratified, {grouped}seed {seed})"
@@ -166,12 +166,12 @@ def _refuse_ids_of_several_texts(splits: Mapping[str, Examples]) -> None:
         )
 
 
-def _split_off(train: Examples, shares: Mapping[str, float], *, stratum: Stratum, seed: int) -> dict[str, Examples]:
-    rows = split_off(train, shares, stratum=stratum, seed=seed)
+def _split_off(train: Examples, shares: Mapping[str, float], *, strata: Strata, seed: int) -> dict[str, Examples]:
+    rows = split_off(train, shares, strata=strata, seed=seed)
     for name in [name for name, numbers in rows.items() if not numbers]:
         share = shares.get(name, 1)
         for size in (float(f"{1.5 / len(train):.1g}"), *_SHARES):
-            if share < size <= 0.2 and split_off(train, {**shares, name: size}, stratum=stratum, seed=seed)[name]:
+            if share < size <= 0.2 and split_off(train, {**shares, name: size}, strata=strata, seed=seed)[name]:
                 raise DataError(
                     f"{name}, split off from train, would be empty: data.{name}_size={share:g} is too small a share of "
                     f"{len(train):,} training rows, of which those of one group or with one text stay together; write "
@@ -234,7 +234,8 @@ def _digest(examples: Examples) -> str:
                 "null" if cell is None else text(cell) for cell in (example.text_pair, example.id, example.group)
             )
             target = "" if example.target is None else f", {json.dumps(example.target, default=_fields)}"
-            rest = f", {pair}, {labels}, {name}, {group}{target}]\n"
+            number = "" if example.number is None else f", {example.number!r}"
+            rest = f", {pair}, {labels}, {name}, {group}{target}{number}]\n"
             if len(example.text) <= _CHARACTERS:
                 lines.append(f"[{text(example.text)}{rest}")
                 continue

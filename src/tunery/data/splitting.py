@@ -14,14 +14,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from tunery.data.examples import Example
 from tunery.data.rng import row_generator
 
-Stratum = Callable[[Example], frozenset[str]]
+Strata = Callable[[Sequence[Example]], Sequence[frozenset[str]]]
+"""Rows -> for each the kinds that it is of."""
+
+_MOST_BINS: Final = 10
+_ROWS_PER_BIN: Final = 10
+"""At least, so that a tenth of the rows has one of each bin."""
 
 _BREAKS: Final = tuple(re.compile(form) for form in (r"\n[^\S\n]*\n\s*", r"\n\s*", r"\s+"))
 """Where texts are cut: between paragraphs, else between lines, else between words."""
@@ -45,9 +51,25 @@ def text_key(example: Example) -> str:
     return f"{text}\n{' '.join(example.text_pair.casefold().split())}".strip()
 
 
-def by_label(example: Example) -> frozenset[str]:
-    """The stratum of rows that have labels."""
-    return _as_set(example.labels)
+def by_label(examples: Sequence[Example]) -> Sequence[frozenset[str]]:
+    """Rows with the same labels are of one kind."""
+    return [_as_set(example.labels) for example in examples]
+
+
+def by_number(examples: Sequence[Example]) -> Sequence[frozenset[str]]:
+    """Rows whose numbers are in one bin are of one kind; all rows have a number."""
+    bins = number_bins([example.number or 0.0 for example in examples])
+    return [frozenset({str(number)}) for number in bins.tolist()]
+
+
+def number_bins(numbers: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The bin of each number, from 0: up to ten of about as many rows each, ten or more; equal numbers share one."""
+    count = min(_MOST_BINS, max(1, len(numbers) // _ROWS_PER_BIN))
+    if count == 1:
+        return np.zeros(len(numbers), dtype=np.int64)
+    inner = np.unique(np.quantile(numbers, np.arange(1, count) / count))
+    bins: npt.NDArray[np.int64] = np.searchsorted(inner, numbers, side="left")
+    return bins
 
 
 @lru_cache(maxsize=100_000)
@@ -56,7 +78,7 @@ def _as_set(labels: tuple[str, ...]) -> frozenset[str]:
 
 
 def split_off(
-    examples: Sequence[Example], shares: Mapping[str, float], *, stratum: Stratum = by_label, seed: int
+    examples: Sequence[Example], shares: Mapping[str, float], *, strata: Strata = by_label, seed: int
 ) -> dict[str, list[int]]:
     """Row numbers of each split that is taken from `examples`, and of `train`, which keeps the rest; ascending.
 
@@ -64,17 +86,16 @@ def split_off(
 
     Args:
         shares: split name -> wanted share of all rows, between 0 and 1.
-        stratum: what each split should have its share of.
+        strata: what each split should have its share of.
     """
+    kinds = strata(examples)
     together: dict[bytes, list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
         together[_shared_key(row, example)].append(row)
     pool = [
         _Unit(
             tuple(rows),
-            stratum(examples[rows[0]])
-            if len(rows) == 1
-            else frozenset().union(*(stratum(examples[row]) for row in rows)),
+            kinds[rows[0]] if len(rows) == 1 else frozenset().union(*(kinds[row] for row in rows)),
         )
         for rows in together.values()
     ]

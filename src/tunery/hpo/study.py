@@ -211,7 +211,7 @@ def _folder_of(name: str) -> Path:
 
 def _baselines(space: Document, base: RunConfig, prepared: "Prepared") -> tuple[str, ...]:
     """Simple models that may be the first trials: those of `search.baselines` that the space does not hold itself."""
-    if prepared.label_numbers() is None or isinstance(base.search.sampler, Grid):
+    if prepared.linear_targets() is None or isinstance(base.search.sampler, Grid):
         return ()
     searched, possible = ends(domains(space).get("peft.method")), fitting(base, base.search.baselines)
     return tuple(name for name in base.search.baselines if name in possible and name not in searched)

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tunery.model.heads.heads import PooledHead
+from tunery.model.heads.layers import LevelLinear
 from tunery.schema.config.model import LEARNED_POOLINGS, LinearHead, MlpHead, Model, Pooling
 
 _FLAGS: Final[dict[Pooling, str]] = {
@@ -76,8 +77,10 @@ def _dense(layers: nn.Module) -> Iterator[tuple[nn.Linear, nn.Module]]:
     """Each linear layer of a head with what follows it; dropout does nothing outside of training."""
     rest = [layer for layer in layers.children() if not isinstance(layer, nn.Dropout)]
     for layer, following in zip(rest, [*rest[1:], nn.Identity()], strict=True):
+        if isinstance(layer, LevelLinear):
+            yield layer.as_linear(), nn.Identity()
         if isinstance(layer, nn.Linear):
-            yield layer, nn.Identity() if isinstance(following, nn.Linear) else following
+            yield layer, nn.Identity() if isinstance(following, nn.Linear | LevelLinear) else following
 
 
 def _write(path: Path, document: Any) -> None:

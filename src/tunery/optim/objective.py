@@ -57,21 +57,25 @@ class Objective(ABC):
 
 
 @final
-class LabelObjective(Objective):
+class RowObjective(Objective):
     """The mean over rows of a loss that is computed for each row alone."""
 
-    def __init__(self, loss: RowLoss) -> None:
+    def __init__(self, loss: RowLoss, *, output: str = "labels") -> None:
+        """Args:
+        output: name of the output, and of the targets that it is compared with.
+        """
         self.module: RowLoss = loss
-        self.weights = {"labels": 1.0}
+        self.weights = {output: 1.0}
+        self._output = output
 
     def units(self, targets: Tensors) -> Mapping[str, int]:
         """Rows."""
-        return {"labels": len(targets["labels"])}
+        return {self._output: len(targets[self._output])}
 
     def sums(self, outputs: Tensors, targets: Tensors) -> Tensors:
         """Of the losses of the rows."""
-        losses: Tensor = self.module(outputs["labels"], targets["labels"])
-        return {"labels": losses.sum()}
+        losses: Tensor = self.module(outputs[self._output], targets[self._output])
+        return {self._output: losses.sum()}
 
     def learned(self) -> dict[str, float]:
         """What the loss has learned."""

@@ -1,4 +1,4 @@
-"""How answers of several models that give labels become one: over logits alone, whatever models they come from."""
+"""How answers of several models become one: over logits or numbers alone, whatever models they come from."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -20,9 +20,13 @@ class Combiner(NamedTuple):
     """How logits and probabilities belong together, all (rows, labels), and what counts as a vote."""
 
     probabilities: Callable[[Logits], Floats]
+    """What a mean is taken of: of numbers, (rows,), they themselves."""
     logits: Callable[[Floats], Floats]
-    votes: Callable[[Floats, Thresholds | None], Floats]
-    """1 where a label is given, else 0; from probabilities and the member's own thresholds."""
+    votes: Callable[[Floats, Thresholds | None], Floats] | None
+    """1 where a label is given, else 0; from probabilities and the member's own thresholds. None: nothing is voted
+    on."""
+    column: str = "logits"
+    """Of the answers."""
 
 
 def _one_vote(probabilities: Floats, thresholds: Thresholds | None) -> Floats:
@@ -48,3 +52,7 @@ SIGMOID: Final = Combiner(
     votes=lambda probabilities, thresholds: (probabilities >= np.array(thresholds)).astype(np.float64),
 )
 """Any number of labels a row."""
+LEVELS: Final = SIGMOID._replace(votes=None)
+"""One level a row: the probabilities of being above each, which fall from level to level in their mean too."""
+NUMBERS: Final = Combiner(probabilities=finite, logits=lambda numbers: numbers, votes=None, column="number")
+"""One number a row."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tunery.baselines.targets import LinearTargets
 from tunery.data.checks.check import Check
 from tunery.data.checks.label_checks import QUICK_CHECKS
 from tunery.data.examples import Example
@@ -74,10 +75,14 @@ class LabelTask(Task):
         """This task."""
         return self
 
+    def linear_targets(self, truth: RowTable) -> LinearTargets:
+        """The labels."""
+        return LinearTargets(self.problem, truth["labels"], len(self.labels))
+
     def objective(self, config: RunConfig, truth: RowTable) -> "Objective":
         """The loss of the config, the mean over rows."""
         from tunery.optim.losses import make_loss
-        from tunery.optim.objective import LabelObjective
+        from tunery.optim.objective import RowObjective
 
         loss = make_loss(
             config.task.loss,  # type: ignore[union-attr]
@@ -86,7 +91,7 @@ class LabelTask(Task):
             labels=len(self.labels),
             smoothing=config.regularization.label_smoothing,
         )
-        return LabelObjective(loss)
+        return RowObjective(loss)
 
     def reduce(self, outputs: "Mapping[str, Tensor]", inputs: "Mapping[str, Tensor]") -> Mapping[str, Sequence[Array]]:
         """The logits, float32."""

@@ -14,6 +14,7 @@ from tunery.schema.config.task import (
     CriteriaEvidenceTask,
     MlmTask,
     MultilabelTask,
+    RegressionTask,
     TaskSpec,
 )
 from tunery.tasks.causal_lm import CausalLm
@@ -21,6 +22,7 @@ from tunery.tasks.classification import Classification
 from tunery.tasks.criteria_evidence import CriteriaEvidence
 from tunery.tasks.mlm import Mlm
 from tunery.tasks.multilabel import Multilabel
+from tunery.tasks.regression import Regression
 from tunery.tasks.task import Task
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -31,6 +33,7 @@ TASKS: Final[dict[type[TaskSpec], type[Task]]] = {
     CriteriaEvidenceTask: CriteriaEvidence,
     CausalLmTask: CausalLm,
     MlmTask: Mlm,
+    RegressionTask: Regression,
 }
 """The task of each spec."""
 
@@ -60,7 +63,7 @@ def read_splits(data: Data, spec: TaskSpec, *, seed: int, tables: Iterable[Named
         DataError: as `load_splits` does.
     """
     task = TASKS[type(spec)]
-    return load_splits(data, reader=task.reader(spec, data), stratum=task.stratum, seed=seed, tables=tables)
+    return load_splits(data, reader=task.reader(spec, data), strata=task.strata, seed=seed, tables=tables)
 
 
 def label_names(spec: TaskSpec, data: Data, train: Split) -> tuple[str, ...]:

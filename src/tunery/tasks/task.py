@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from tunery.baselines.targets import LinearTargets
 from tunery.data.checks.check import Check
 from tunery.data.examples import Annotation, Example, RowReader
 from tunery.data.row_table import Array, RowTable, column_of
@@ -66,6 +67,8 @@ class Task(ABC):
     """What its state consists of; none where it has no state."""
     combiner: ClassVar[Combiner | None] = None
     """How the answers of several models become one; None: they cannot."""
+    chance: ClassVar[str] = "the class frequencies"
+    """What a model answers that knows nothing of the text (`chance_loss`), in words."""
 
     writes: ClassVar[bool] = False
     """Whether a model of it goes on from a text instead of saying something about it."""
@@ -111,9 +114,9 @@ class Task(ABC):
         raise RequestError("this task answers about texts and writes none; leave out what says how to write")
 
     @staticmethod
-    def stratum(example: Example) -> frozenset[str]:
-        """Kinds of a row, of which every split that is split off gets its share."""
-        return by_label(example)
+    def strata(examples: Sequence[Example]) -> Sequence[frozenset[str]]:
+        """Kinds of each row, of which every split that is split off gets its share."""
+        return by_label(examples)
 
     @property
     @abstractmethod
@@ -156,6 +159,11 @@ class Task(ABC):
     def labels_alone(self) -> "Task | None":
         """The task that learns the labels of these rows and nothing else, in which simple models are scored; None where
         there is none."""
+        return None
+
+    def linear_targets(self, truth: RowTable) -> LinearTargets | None:
+        """What a linear model over one vector a text is fitted to, where it can answer all that this task asks for;
+        None where it cannot."""
         return None
 
     @abstractmethod
@@ -244,6 +252,13 @@ class Task(ABC):
         return None
 
     @staticmethod
+    def ranks_right(metrics: Mapping[str, Any]) -> float | None:
+        """How well rows are told apart, as an area under the ROC curve is: 1/2 for an order at random; None where it is
+        not known."""
+        area: float | None = metrics.get("roc_auc")
+        return area
+
+    @staticmethod
     def fitted_thresholds(spec: Any, metrics: Mapping[str, Any]) -> Sequence[FittedThreshold]:
         """The thresholds that were fitted on rows enough to say something; none where the task has none.
 
@@ -251,6 +266,15 @@ class Task(ABC):
             metrics: what `fitted_score` gave.
         """
         return ()
+
+    @staticmethod
+    def remark(spec: Any, metrics: Mapping[str, Any]) -> str | None:
+        """What the task has to say of a finished run beside what is said of every run, in words; None: nothing.
+
+        Args:
+            metrics: what `score` gave for validation, the state included.
+        """
+        return None
 
     @staticmethod
     def chance_loss(split: SplitRecord, metrics: Mapping[str, Any]) -> float | None:

@@ -10,7 +10,7 @@ from tunery.data.evidence import Evidence
 from tunery.data.examples import Example, Split
 from tunery.data.row_table import RowTable
 from tunery.schema.results.prediction import Prediction
-from tunery.schema.results.worst_rows import Excerpt, MarkedSpan, Marks, Passage, WorstRow, WorstRows
+from tunery.schema.results.worst_rows import Excerpt, MarkedSpan, Marks, Passage, RowNumber, WorstRow, WorstRows
 from tunery.tasks.task import State, Task
 
 MOST_ROWS: Final = 25
@@ -89,7 +89,14 @@ def _row(example: Example, prediction: Prediction, *, id: str, loss: float, text
         if texts and marks is None
         else (),
         marks=marks,
+        number=_number(example, prediction),
     )
+
+
+def _number(example: Example, prediction: Prediction) -> RowNumber | None:
+    if example.number is None or prediction.value is None or prediction.labels:
+        return None
+    return RowNumber(right=example.number, answer=prediction.value, low=prediction.low, high=prediction.high)
 
 
 def _marks(example: Example, prediction: Prediction, *, texts: bool) -> Marks | None:

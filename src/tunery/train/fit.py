@@ -103,12 +103,12 @@ def fit(
             refuse_other_data(root, data)
             if type(config.peft) in TEXT_MODELS:
                 setting = f"peft.method={config.peft.method}"
-                label_numbers = prepared.required_label_numbers(setting, remedy="peft.method=lora")
+                targets = prepared.required_linear_targets(setting, remedy="peft.method=lora")
                 with run_lock(folder.path, document, record="result.json", data=data, root=root):
                     return fit_text_run(
                         config,
                         prepared,
-                        label_numbers,
+                        targets,
                         store,
                         folder,
                         is_trial=is_trial,

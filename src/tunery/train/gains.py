@@ -41,7 +41,7 @@ def baseline_notes(baselines: Sequence[Baseline], metrics: Metrics, config: RunC
                 interval = "" if gain.low is None else f" [{gain.low:+.3f}, {gain.high:+.3f}]"
                 adds = f"{gain.split} {name} {gain.difference:+.3f}{interval}"
                 adds = f"the same answers on {gain.split}" if gain.is_none else adds
-                yield f"not surely better than the most frequent labels alone (peft=majority): {adds}"
+                yield f"not surely better than one answer for all rows (peft=majority): {adds}"
         elif is_better(theirs, ours, direction=direction):
             if config.task.reads_evidence:
                 method, remedy = f"{baseline.method}, which finds no evidence,", "more epochs may help this run"

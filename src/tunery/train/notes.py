@@ -1,11 +1,13 @@
 """What makes the scores of a finished run doubtful, in words: `notes` of its record. The only place with such rules.
 
 The rules compare validation with the loss of the class frequencies: what a model scores that knows how often each label
-occurs and nothing of the text. Their limits are chosen so that a run that has learned and levelled off gets no note:
+occurs and nothing of the text; of numbers, with that of their mean. Their limits are chosen so that a run that has
+learned and levelled off gets no note:
 
 - One answer: exactly the same labels for all rows, although the rows differ.
 - At chance: less than 2 % of the loss of the class frequencies is gone (McFadden's pseudo-R², 1974), and ROC AUC is
-  below 0.6. Class weights move the loss of a good model, but not its ranking; a bad model has neither.
+  below 0.6 (of numbers, (1 + Spearman's correlation) / 2). Class weights move the loss of a good model, but not its
+  ranking; a bad model has neither.
 - Still improving: the last epoch was the best, and either took a tenth or more of all that the validation loss has
   fallen, or raised the objective by more than one standard error of a proportion over as many rows. On a curve that
   levels off exponentially, a tenth in the last epoch of three means that at least as much again is still to come. This
@@ -77,6 +79,8 @@ def notes_of(config: RunConfig, data: DataRecord, curves: Curves, validation: Ma
 
 def _notes(config: RunConfig, data: DataRecord, curves: Curves, validation: Mapping[str, Any]) -> Iterator[str]:
     task, rows = TASKS[type(config.task)], data.splits["validation"].rows
+    if (remark := task.remark(config.task, validation)) is not None:
+        yield remark
     if isinstance(config.peft, Majority):
         return
     if (same := task.one_answer(validation, rows=rows)) is not None:
@@ -84,7 +88,7 @@ def _notes(config: RunConfig, data: DataRecord, curves: Curves, validation: Mapp
         yield f"the model names {same} for every row of validation{worth}"
     if isinstance(config.peft, WITHOUT_STEPS):
         return
-    chance, area = task.chance_loss(data.splits["validation"], validation), validation.get("roc_auc")
+    chance, area = task.chance_loss(data.splits["validation"], validation), task.ranks_right(validation)
     ranks_no_better = area is not None and area < LEAST_AUC
     if chance is not None and ranks_no_better and validation["loss"] > (1 - LEAST_R_SQUARED) * chance:
         yield _not_learned(config, data, curves, validation, chance=chance)
@@ -105,14 +109,15 @@ def answers_alike(result: RunResult, task: TaskSpec) -> bool:
 def _not_learned(
     config: RunConfig, data: DataRecord, curves: Curves, metrics: Mapping[str, Any], *, chance: float
 ) -> str:
-    finding = f"validation loss {metrics['loss']:.3f} is no better than that of the class frequencies ({chance:.3f})"
+    answers = TASKS[type(config.task)].chance
+    finding = f"validation loss {metrics['loss']:.3f} is no better than that of {answers} ({chance:.3f})"
     if curves.training and _is_plain(config):
         reached = fmean(curves.training)
         own = TASKS[type(config.task)].chance_loss(data.splits["train"], metrics)
         if own is not None and reached < (1 - LEAST_R_SQUARED) * own:
             return (
-                f"{finding}, though the training loss is {reached:.3f} (class frequencies: {own:.3f}): what was "
-                f"learned holds for the training rows only; `tunery check` looks for causes in the data"
+                f"{finding}, though the training loss is {reached:.3f} ({answers.removeprefix('the ')}: {own:.3f}): "
+                f"what was learned holds for the training rows only; `tunery check` looks for causes in the data"
             )
     longer = _longer(config, data, curves.epochs)
     return f"{finding}: the model has not learned; try another optim.lr (now {config.lr:g}) or {longer}"

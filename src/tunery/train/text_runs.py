@@ -5,8 +5,8 @@ from typing import Final
 
 import torch
 
-from tunery.baselines.text_model import TextModel, fit_text_model, majority_model
-from tunery.data.row_table import Array
+from tunery.baselines.targets import LinearTargets
+from tunery.baselines.text_model import TextModel, constant_model, fit_text_model
 from tunery.hardware import peak_memory
 from tunery.schema import RunConfig
 from tunery.schema.config.peft import Majority, Peft, Tfidf
@@ -24,29 +24,29 @@ from tunery.train.predict.text_network import TextNetwork, texts_of
 from tunery.train.setup.environment import environment
 from tunery.train.setup.prepare import Prepared
 
-Fit = Callable[[list[str], Array, int, int], TextModel]
+Fit = Callable[[list[str], LinearTargets, int], TextModel]
 
 TEXT_MODELS: Final[dict[type[Spec], Fit]] = {
-    Tfidf: lambda texts, numbers, labels, seed: fit_text_model(texts, numbers, labels=labels, seed=seed),
-    Majority: lambda texts, numbers, labels, seed: majority_model(numbers, labels=labels),
+    Tfidf: lambda texts, targets, seed: fit_text_model(texts, targets, seed=seed),
+    Majority: lambda texts, targets, seed: constant_model(targets),
 }
-"""Texts, their labels as numbers, how many labels there are and a seed become a model."""
+"""Texts, what is right of them, and a seed become a model."""
 
 
-def fit_text(spec: Peft, prepared: Prepared, label_numbers: Array, *, seed: int) -> TextModel:
+def fit_text(spec: Peft, prepared: Prepared, targets: LinearTargets, *, seed: int) -> TextModel:
     """The model without a neural network that `spec` names.
 
     Args:
-        label_numbers: of the training rows.
+        targets: of the training rows.
     """
     texts = texts_of(prepared.splits.train.examples)
-    return TEXT_MODELS[type(spec)](texts, label_numbers, len(prepared.task.labels), seed)
+    return TEXT_MODELS[type(spec)](texts, targets, seed)
 
 
 def fit_text_run(
     config: RunConfig,
     prepared: Prepared,
-    label_numbers: Array,
+    targets: LinearTargets,
     store: StudyStore,
     folder: RunFolder,
     *,
@@ -58,14 +58,14 @@ def fit_text_run(
     """Fit, score, export and record.
 
     Args:
-        label_numbers: of the training rows.
+        targets: of the training rows.
         is_trial: as in `conclude`.
         texts: as in `conclude`.
         baselines: as in `conclude`.
     """
     task = prepared.task
     with clock.phase("train"):
-        model = fit_text(config.peft, prepared, label_numbers, seed=config.seed)
+        model = fit_text(config.peft, prepared, targets, seed=config.seed)
     with clock.phase("evaluate"):
         answers = TextNetwork(model, task=task).answers(prepared.splits.validation.examples)
         metrics = score(task, answers, prepared.truth["validation"])

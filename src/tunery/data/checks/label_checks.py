@@ -49,9 +49,8 @@ def _scores(subject: Subject) -> Iterator[Finding]:
             code="score_labels",
             split="train",
             count=len(names),
-            message=f"labels are names, but these are numbers with fractions, such as {value}: a score, which is for "
-            "regression, and tunery does not learn that yet. As classes they have no order. Name a column with "
-            "classes, or write low, middle and high in place of the numbers",
+            message=f"labels are names, but these are numbers with fractions, such as {value}: a score. As classes "
+            "they have no order. Write task.kind=regression, or name a column with classes",
         )
 
 

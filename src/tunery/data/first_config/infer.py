@@ -117,7 +117,9 @@ def guess(
         length = length_of_sample(_sample_texts(splits.rows, reader), ["text"], None, tokens)
     else:
         length = length_of_sample(splits.rows, text_names, second_name, tokens)
-    lopsided = accuracy_of_one_label(splits.counts) if labels.is_single and splits.counts else None
+    has_classes = labels.is_single and labels.kind != "regression"
+    lopsided = accuracy_of_one_label(splits.counts) if has_classes and splits.counts else None
+    numbers = labels.columns[0].numbers if labels.kind == "regression" else ()
     evidence = None
     ids = [column.name for column in unused if is_id(column)]
     if labels.kind == "criteria_evidence":
@@ -133,6 +135,8 @@ def guess(
         separator=labels.separator,
         evidence=evidence,
         alone=labels.alone,
+        numbers=(min(numbers), max(numbers)) if numbers else None,
+        ordinal=labels.ordinal,
         id=next(iter(ids), None),
         group=next((c.name for c in unused if is_group(c) and len(c.counts) >= ENOUGH_GROUPS), None),
         columns=columns,

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from tunery.data.evidence import evidence_reader
 from tunery.data.examples import RowReader
-from tunery.data.first_config.profiles import LABEL_NAMES, Profile, is_group
+from tunery.data.first_config.profiles import LABEL_NAMES, MOST_LEVELS, Profile, is_group
 from tunery.data.first_config.template import Kind, TextGuess
 from tunery.data.first_config.text_columns import SHOWN, ColumnTable, refuse_tagged_words
 from tunery.data.reading.annotated_sentences import POST, AnnotatedSentences
 from tunery.data.reading.documents import documents
 from tunery.data.reading.labels import one_label, several_labels
+from tunery.data.reading.numbers import one_number
 from tunery.errors import DataError, enumerated
 from tunery.schema.config.data import Data
 
@@ -54,6 +55,8 @@ class LabelColumns(NamedTuple):
     """The column of the spans that an expert rejected."""
     exclusive: bool = False
     """Whether rows with evidence have exactly one label."""
+    ordinal: bool = False
+    """Whether numbers are levels in an order."""
     annotated: AnnotatedFiles | None = None
     """The files that have labels and evidence, where no columns have them."""
     alone: TextGuess | None = None
@@ -61,8 +64,13 @@ class LabelColumns(NamedTuple):
 
     @property
     def is_single(self) -> bool:
-        """Whether a row has exactly one label."""
-        return self.kind == "classification" or self.exclusive
+        """Whether a row has exactly one label, or number."""
+        return self.kind in ("classification", "regression") or self.exclusive
+
+    @property
+    def are_numbers(self) -> bool:
+        """Whether a row has a number in place of labels."""
+        return self.kind == "regression" and not self.ordinal
 
     def reader(self, text: Profile) -> RowReader:
         """How a run reads labels and evidence, or texts without any, from a row."""
@@ -82,6 +90,8 @@ class LabelColumns(NamedTuple):
         )
         if self.kind == "criteria_evidence":
             return evidence_reader(data, exclusive=self.exclusive)
+        if self.kind == "regression":
+            return one_number(data, ordinal=self.ordinal)
         return one_label(data) if self.is_single else several_labels(data)
 
 
@@ -110,8 +120,10 @@ def _usable(columns: Iterable[Profile], *, besides: Profile | None = None) -> li
 
 def _label_task(table: ColumnTable, column: Profile, possible: Sequence[Profile], kind: Kind | None) -> LabelColumns:
     """The task that one label column is for."""
-    chosen: Kind = kind or ("multilabel" if column.is_several else "classification")
     rest = _usable(possible, besides=column)
+    if kind == "regression" or (kind is None and _is_of_numbers(column)):
+        return _numbers(table, column, rest, is_asked=kind is not None)
+    chosen: Kind = kind or ("multilabel" if column.is_several else "classification")
     if column.problem:
         raise table.undecided(f"labels are names, but a cell of {column.name!r} {column.problem}", "label", rest)
     if chosen == "classification" and column.is_list:
@@ -122,12 +134,29 @@ def _label_task(table: ColumnTable, column: Profile, possible: Sequence[Profile]
             f"labels are names, whole numbers or lists of them, but {column.name!r} is not", "label", rest
         )
     if column.is_score:
-        raise _no_score(table, column)
-    notes = (
-        [f"{column.name!r} holds grades: they are learned as classes, without their order"] if column.is_graded else []
-    )
+        raise _no_names(table, column)
     separator = (column.separator or "|") if chosen == "multilabel" and column.counts else None
-    return LabelColumns(chosen, (column,), separator, tuple(notes))
+    return LabelColumns(chosen, (column,), separator)
+
+
+def _is_of_numbers(column: Profile) -> bool:
+    """Whether a column that may be the label holds what has a size, and no names."""
+    many = not (column.is_classes or column.is_usual) and len(set(column.numbers)) > MOST_LEVELS
+    return column.is_continuous or column.is_graded or many
+
+
+def _numbers(table: ColumnTable, column: Profile, rest: Sequence[Profile], *, is_asked: bool) -> LabelColumns:
+    """Regression on a column; what is said tells how to learn it as classes, where it could be that."""
+    if not column.numbers:
+        rule = f"regression learns numbers that differ, but {column.name!r} does not hold such"
+        raise table.undecided(rule, "label", [other for other in rest if other.numbers])
+    if column.is_levels:
+        note = f"{column.name!r} holds grades in an order: they are learned as levels (task.ordinal)"
+    else:
+        note = f"{column.name!r} holds numbers from {min(column.numbers):g} to {max(column.numbers):g}: they are "
+        note += "learned as such (task.kind: regression)"
+    other = "; --kind classification learns them as classes" if column.is_classes and not is_asked else ""
+    return LabelColumns("regression", (column,), notes=(note + other,), ordinal=column.is_levels)
 
 
 def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | None) -> LabelColumns:
@@ -140,11 +169,15 @@ def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | No
         "classification": lambda c: c.is_classes,
         "multilabel": lambda c: c.is_several or c.is_flag or c.is_usual,
     }
+    if kind == "regression":
+        return _numbers(table, _likely_numbers(table, others), (), is_asked=True)
     possible = [c for c in others if c.is_label and not is_group(c) and (kind is None or fitting[kind](c))]
     usual = sorted((c for c in possible if c.is_usual), key=lambda c: LABEL_NAMES.index(c.name.lower()))
     notes: list[str] = []
     if not possible:
-        _refuse_other_tasks(table, others)
+        refuse_tagged_words(table)
+        if kind is None and any(column.is_continuous or column.is_graded for column in others):
+            return _numbers(table, _likely_numbers(table, others), (), is_asked=False)
         rule = "there must be a column with labels (few different values), but none looks like one"
         usable = [c for c in _usable(others) if kind != "classification" or not c.is_list]
         otherwise = "; or pass --kind mlm or causal_lm: the texts alone are learned then"
@@ -153,9 +186,9 @@ def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | No
         blanks = [column.name for column in possible if len(column.filled) < len(column.values)]
         notes += [f"blank cells of {enumerated(blanks, SHOWN)} say no"] if blanks else []
         return LabelColumns("multilabel", tuple(possible), notes=tuple(notes))
-    scores = [c for c in others if c.is_score and c.is_usual]
-    if scores and not usual:
-        _refuse_other_tasks(table, scores)
+    scores = [c for c in others if c.is_continuous and c.is_usual]
+    if scores and not usual and kind is None:
+        return _numbers(table, _likely_numbers(table, scores), (), is_asked=False)
     sounding = [column for column in possible if column.sounds_like_label]
     if not usual and len(possible) > 1 and len(sounding) == 1:
         labels = _label_task(table, sounding[0], others, kind)
@@ -175,20 +208,29 @@ def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | No
     return labels._replace(notes=(*labels.notes, *notes))
 
 
-def _refuse_other_tasks(table: ColumnTable, others: Sequence[Profile]) -> None:
-    """What there is in place of labels, where it is known by name."""
-    refuse_tagged_words(table)
-    scores = [column for column in others if column.is_score]
-    if scores and not _usable([column for column in others if not column.is_score]):
-        raise _no_score(table, scores[0])
+def _likely_numbers(table: ColumnTable, others: Sequence[Profile]) -> Profile:
+    """The column whose numbers are to be learned: by its name, else the only one, else the only one with fractions.
+
+    Raises:
+        DataError: there is none, or several could be.
+    """
+    with_numbers = [column for column in others if column.numbers and not is_group(column)]
+    named = [column for column in with_numbers if column.is_usual or column.is_graded]
+    continuous = [column for column in with_numbers if column.is_continuous]
+    for some in (named, with_numbers, continuous):
+        if len(some) == 1:
+            return some[0]
+    names = (
+        f"{len(with_numbers)} could be ({enumerated([c.name for c in with_numbers])})" if with_numbers else "none is"
+    )
+    raise table.undecided(f"one column must hold the numbers to be learned, but {names}", "label", with_numbers)
 
 
-def _no_score(table: ColumnTable, column: Profile) -> DataError:
+def _no_names(table: ColumnTable, column: Profile) -> DataError:
     value = next(str(value) for value in column.filled if not float(value).is_integer())
     return table.error(
-        f"labels are names, but {column.name!r} holds numbers with fractions, such as {value}: a score, which is for "
-        "regression, and tunery does not learn that yet",
-        "Give the file a column with classes, for instance low, middle and high",
+        f"labels are names, but {column.name!r} holds numbers with fractions, such as {value}: a score",
+        "Pass --kind regression",
     )
 
 

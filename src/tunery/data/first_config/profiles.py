@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any, Final
 
 from tunery.data.lengths import Length, length_of
-from tunery.data.reading.cells import BadCell, as_flag, is_listed, is_number, is_score, names_of, text_of
+from tunery.data.reading.cells import BadCell, as_flag, is_listed, is_score, names_of, text_of
+from tunery.data.reading.numbers import number_of
 from tunery.data.reading.split_files import split_named
 
 TEXT_NAMES: Final = ("text", "sentence", "content", "review", "comment", "body", "post", "message", "tweet", "document")
@@ -44,6 +45,8 @@ _PAIR_MARKS: Final = tuple(
 )
 SEPARATORS: Final = ("|", ";", ",")
 MOST_CLASSES: Final = 1000
+MOST_LEVELS: Final = 10
+"""Different numbers up to which those of a column that is named after grades are levels."""
 MOST_LABEL_WORDS: Final = 8
 _READ: Final = 100_000
 """Characters of a cell that are looked at."""
@@ -103,11 +106,30 @@ class Profile:
         """Numbers, some of which have a fraction, whatever the format."""
         return is_score(text_of(value).strip() for value in self.filled if not isinstance(value, list | tuple | dict))
 
+    @cached_property
+    def numbers(self) -> Sequence[float]:
+        """The numbers in it, where nothing else is and some differ; else none."""
+        try:
+            found = [number_of(value) for value in self.filled]
+        except BadCell:
+            return ()
+        numbers = [number for number in found if number is not None]
+        return numbers if len(set(numbers)) > 1 else ()
+
+    @property
+    def is_continuous(self) -> bool:
+        """Numbers, some of which have a fraction."""
+        return not all(number.is_integer() for number in self.numbers)
+
     @property
     def is_graded(self) -> bool:
-        """Whole numbers in a column that is named after grades or stars."""
-        words = set(name_words(self.name))
-        return bool(words & _GRADE_WORDS) and len(self.counts) > 2 and all(is_number(v) for v in self.counts)
+        """More than two different numbers in a column that is named after grades or stars."""
+        return bool(set(name_words(self.name)) & _GRADE_WORDS) and len(set(self.numbers)) > 2
+
+    @property
+    def is_levels(self) -> bool:
+        """Few whole numbers in such a column."""
+        return self.is_graded and not self.is_continuous and len(set(self.numbers)) <= MOST_LEVELS
 
     @property
     def ones(self) -> int:
@@ -213,9 +235,8 @@ class Profile:
             return f"{self.name}: empty"
         if self.problem:
             return f"{self.name}: lists; a cell of them {self.problem}"
-        if self.is_score:
-            numbers = [float(value) for value in self.filled]
-            return f"{self.name}: scores from {min(numbers):g} to {max(numbers):g}"
+        if self.is_continuous:
+            return f"{self.name}: scores from {min(self.numbers):g} to {max(self.numbers):g}"
         if self.is_long:
             return f"{self.name}: text, {self.average} on average"
         if self.is_flag:

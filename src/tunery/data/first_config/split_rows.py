@@ -98,7 +98,8 @@ def split_rows(
         not_noted = [file for file in unused(path, used) if not any(n.startswith(f"{file} ") for n in notes)]
         notes += [f"{file} lies beside and is not used" for file in not_noted]
     if unlabelled:
-        notes.append(f"{unlabelled:,} rows have no label and are left out")
+        what = "number" if labels.are_numbers else "label"
+        notes.append(f"{unlabelled:,} rows have no {what} and are left out")
     if unseen:
         names = enumerated([f"{label!r} {count:,}" for label, count in unseen.most_common()], SHOWN)
         notes.append(f"rows with labels that train lacks are left out: {names}")
@@ -146,7 +147,8 @@ def _labels_and_problem(
     reader: RowReader, rows: Sequence[Row], counts: Counter[str], labels: LabelColumns
 ) -> tuple[RowLabels, str]:
     """The labels of each row, and why they say nothing about a model that was trained on labels with these counts;
-    empty where they do, as those of rows with evidence of the only label there is, and where there are no labels."""
+    empty where they do, as those of rows with evidence of the only label there is, numbers, and where there are no
+    labels."""
     try:
         labels_of_rows = row_labels(reader, rows)
     except BadCell as problem:
@@ -158,7 +160,9 @@ def _labels_and_problem(
     if len({frozenset(names) for names in taught}) > 1 or (is_evidence and len(counts) == 1 and any(taught)):
         return labels_of_rows, ""
     if all(names is None for names in labels_of_rows):
-        return labels_of_rows, "no row has a label"
+        return labels_of_rows, f"no row has a {'number' if labels.are_numbers else 'label'}"
+    if labels.are_numbers:
+        return labels_of_rows, ""
     if not taught:
         seen = Counter(name for names in labels_of_rows for name in names or ())
         return labels_of_rows, f"train has none of its labels ({enumerated([*map(repr, seen)], SHOWN)})"

@@ -15,7 +15,7 @@ from tunery.schema.config.peft import Lora, NoPeft
 from tunery.schema.config.train import AUTO_EPOCHS, AUTO_STEPS
 from tunery.schema.reading.yaml_text import yaml_line
 
-Kind = Literal["classification", "multilabel", "criteria_evidence", "causal_lm", "mlm"]
+Kind = Literal["classification", "multilabel", "criteria_evidence", "regression", "causal_lm", "mlm"]
 LENGTHS: Final = (64, 128, 256, 512)
 TOLERABLE = 0.02
 """Share of shared rows in a split up to which the config accepts them, in a line that says so."""
@@ -114,6 +114,10 @@ class Guess:
     """Of the task criteria_evidence."""
     alone: TextGuess | None = None
     """Of language models."""
+    numbers: tuple[float, float] | None = None
+    """The least and the greatest of train (regression)."""
+    ordinal: bool = False
+    """Whether these are levels in an order, which `counts` has."""
     columns: tuple[str, ...] | None = None
     """Names of the columns of a file without header."""
     encoding: str | None = None
@@ -136,10 +140,15 @@ class Guess:
 
     @property
     def seen(self) -> str:
-        """The labels there are, in words."""
-        if self.alone is None:
-            return _most_frequent(self.counts)
-        return "texts alone" if not self.alone.has_turns else "what is asked, and how it is answered"
+        """The labels there are, or what is in their place, in words."""
+        if self.alone is not None:
+            return "what is asked, and how it is answered" if self.alone.has_turns else "texts alone"
+        if self.ordinal:
+            levels = sorted(self.counts.items(), key=lambda item: float(item[0]))
+            return f"{len(levels)} levels: {enumerated([f'{level} {count:,}' for level, count in levels], 2 * SHOWN)}"
+        if self.numbers is not None:
+            return f"numbers from {self.numbers[0]:g} to {self.numbers[1]:g}"
+        return _most_frequent(self.counts)
 
     @property
     def length(self) -> str:
@@ -249,6 +258,8 @@ def _task(guess: Guess) -> Iterator[str]:
         yield from _language_task(guess)
     elif guess.kind == "classification":
         yield _line("  kind: classification", "every text has exactly one label")
+    elif guess.kind == "regression":
+        yield from _number_task(guess)
     else:
         yield _line("  kind: multilabel", "a text has any number of labels")
         yield _line("  threshold: tuned", "one per label, found on validation; or one number, say 0.5")
@@ -266,6 +277,16 @@ def _language_task(guess: Guess) -> Iterator[str]:
     yield _line("  packing: true", "short texts share a sequence, and none sees another")
     if guess.alone is not None and guess.alone.has_turns:
         yield _line("  completion_only: true", "answers are learned, what is asked is read")
+
+
+def _number_task(guess: Guess) -> Iterator[str]:
+    yield _line("  kind: regression", "every text has a number")
+    if guess.ordinal:
+        yield _line("  ordinal: true", "one of a few levels in an order; false learns any number")
+    else:
+        yield _line("  # loss: huber", "counts numbers that are far off less than mse, the default, does")
+        yield _line("  # loss: [mse, huber]", "range")
+    yield _line("  coverage: 0.9", "share of new rows whose number its interval should hold")
 
 
 def _evidence_task(evidence: EvidenceGuess, labels: Collection[str]) -> Iterator[str]:
@@ -332,7 +353,7 @@ def _labels(guess: Guess) -> Iterator[str]:
     evidence = guess.evidence
     if evidence is not None and evidence.files:
         return
-    if guess.kind == "classification" or (evidence is not None and evidence.exclusive):
+    if guess.kind in ("classification", "regression") or (evidence is not None and evidence.exclusive):
         yield f"  label: {names[0]}"
     elif not names:
         yield _line("  labels: null", "a text has the labels of its evidence")
@@ -367,7 +388,7 @@ def _model(guess: Guess) -> Iterator[str]:
     most = "tokens, the most this model reads" if guess.alone is None else "tokens of a sequence"
     long = f"{most}; {'long rows are cut' if plain else 'longer texts are read in windows'}"
     yield _line(f"  max_length: {guess.max_length}", "tokens; enough for 95 % of the rows" if guess.fits else long)
-    if plain:
+    if plain and not guess.ordinal:
         own = "the architecture's own, which plain transformers loads; default: one linear layer"
         yield _line("  # head: native", own)
     yield ""

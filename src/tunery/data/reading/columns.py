@@ -95,6 +95,7 @@ def _example_maker(data: Data, reader: RowReader) -> Callable[[Row], Example]:
             _read(name_of, row, name),
             _read(name_of, row, group),
             annotation.target,
+            annotation.number,
         )
 
     return example

@@ -30,14 +30,18 @@ from tunery.model.backbones.hub import folder_of, weight_files
 from tunery.model.backbones.quantization import loading_options, make_trainable
 from tunery.model.backbones.structure import find_layers
 from tunery.model.heads.heads import Loading
-from tunery.schema.config.task import CriteriaOutput, LabelOutput, Outputs
+from tunery.schema.config.task import CriteriaOutput, LabelOutput, NumberOutput, Outputs
 from tunery.schema.reading.json_text import NotJson, parse_json
 from tunery.schema.reading.utf8 import NotUtf8, decode_utf8
 from tunery.schema.sizes import size_text
 
 T = TypeVar("T")
 
-PROBLEM_TYPES = {"single_label": "single_label_classification", "multi_label": "multi_label_classification"}
+PROBLEM_TYPES = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "number": "regression",
+}
 """What transformers calls them."""
 
 _HARMLESS: Final = 250_000_000
@@ -82,7 +86,7 @@ def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
 
 
 def load_config(base: Base, *, outputs: Outputs, tokenizer: PreTrainedTokenizerBase | None = None) -> PretrainedConfig:
-    """The base's config, with the labels of texts written into it, where the task has any.
+    """The base's config, with the labels of texts written into it, where the task has any, or that it gives a number.
 
     Args:
         tokenizer: of the texts; None: that of the base.
@@ -92,7 +96,9 @@ def load_config(base: Base, *, outputs: Outputs, tokenizer: PreTrainedTokenizerB
     """
     tokenizer = tokenizer or load_tokenizer(base)
     settings: dict[str, Any] = {}
-    of_texts = (output for output in outputs.values() if isinstance(output, LabelOutput | CriteriaOutput))
+    of_texts = (
+        output for output in outputs.values() if isinstance(output, LabelOutput | NumberOutput | CriteriaOutput)
+    )
     if (output := next(of_texts, None)) is not None:
         settings = {
             "id2label": dict(enumerate(output.labels)),

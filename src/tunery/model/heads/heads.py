@@ -20,11 +20,20 @@ from tunery.model.heads.answers import Answers
 from tunery.model.heads.coupling import COUPLINGS
 from tunery.model.heads.criteria import CriteriaHead
 from tunery.model.heads.evidence import EVIDENCE_HEADS
-from tunery.model.heads.layers import LAYERS
+from tunery.model.heads.layers import LAYERS, Last, LevelLinear, linear
 from tunery.model.heads.pooling import POOLINGS, HiddenStates, LayerMix, Pool
 from tunery.model.heads.vocabulary import LanguageModel
 from tunery.schema.config.model import Head, Model, NativeHead, Pooled
-from tunery.schema.config.task import CriteriaOutput, LabelOutput, Output, Outputs, TokenOutput, VocabularyOutput
+from tunery.schema.config.task import (
+    CriteriaOutput,
+    LabelOutput,
+    LevelOutput,
+    NumberOutput,
+    Output,
+    Outputs,
+    TokenOutput,
+    VocabularyOutput,
+)
 
 
 @final
@@ -111,6 +120,7 @@ FOR_TOKENS: Final[Mapping[str, Loading]] = {
 
 NATIVE: Final[Mapping[type[Output], Callable[[Any], Loading]]] = {
     LabelOutput: lambda output: FOR_LABELS,
+    NumberOutput: lambda output: FOR_LABELS,
     VocabularyOutput: lambda output: FOR_TOKENS[output.direction],
 }
 """With the architecture's own head, by the output that it gives."""
@@ -168,15 +178,24 @@ class Parts:
 
     def layers(self, width: int, *, labels: int) -> nn.Module:
         """Of `model.head`: (..., width) -> (..., labels)"""
-        return LAYERS[type(self.spec.head)](self.spec.head, width=width, labels=labels, dropout=self.dropout)
+        return self.layers_before(partial(linear, outputs=labels), width)
+
+    def layers_before(self, last: Last, width: int) -> nn.Module:
+        """Of `model.head` with another last layer."""
+        return LAYERS[type(self.spec.head)](self.spec.head, width=width, last=last, dropout=self.dropout)
 
     def pool(self) -> Pool:
         """Of `model.head`."""
         return POOLINGS[cast(Pooled, self.spec.head).pooling](self.width)
 
 
-def _text_head(output: LabelOutput, parts: Parts) -> nn.Module:
+def _text_head(output: LabelOutput | NumberOutput, parts: Parts) -> nn.Module:
     return PooledHead(parts.layers(parts.width, labels=len(output.labels)), pool=parts.pool())
+
+
+def _level_head(output: LevelOutput, parts: Parts) -> nn.Module:
+    last = partial(LevelLinear, levels=len(output.labels))
+    return PooledHead(parts.layers_before(last, parts.width), pool=parts.pool())
 
 
 def _token_head(output: TokenOutput, parts: Parts) -> nn.Module:
@@ -198,5 +217,7 @@ HEADS: Final[Mapping[type[Output], Callable[[Any, Parts], nn.Module]]] = {
     LabelOutput: _text_head,
     TokenOutput: _token_head,
     CriteriaOutput: _criteria_head,
+    NumberOutput: _text_head,
+    LevelOutput: _level_head,
 }
 """Output -> what makes one of tunery's own heads for it."""

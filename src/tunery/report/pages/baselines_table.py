@@ -10,8 +10,8 @@ from tunery.report.text.formatting import DASH, duration, metric_name, signed
 from tunery.schema.results.run import Baseline, Gain
 
 MEANINGS: Final = {
-    "majority": "the most frequent labels",
-    "tfidf": "logistic regression on TF-IDF",
+    "majority": "the most frequent labels, or the mean",
+    "tfidf": "a linear model on TF-IDF",
     "probe": "a linear head on the frozen model",
 }
 """What each simple model is."""

@@ -174,7 +174,20 @@ def data_section(records: Iterable[DataRecord]) -> Html | None:
     ]
     listed = tag("ul", [tag("li", prose(text)) for text in findings], class_="findings") if findings else None
     nothing = None if findings else tag("p", "The checks found nothing to report.", class_="quiet")
-    return section("Data", table(header, rows), _label_counts(splits), tag("h3", "Findings"), listed, nothing)
+    counts = _label_counts(splits) or _number_spread(splits)
+    return section("Data", table(header, rows), counts, tag("h3", "Findings"), listed, nothing)
+
+
+def _number_spread(splits: Mapping[str, SplitRecord]) -> Html | None:
+    """Where the numbers of each split lie."""
+    if not any(split.numbers for split in splits.values()):
+        return None
+    keys = ("lowest", "mean", "highest", "standard_deviation")
+    rows = [
+        tag("tr", tag("td", name), [number_cell(getattr(split.numbers, key, None)) for key in keys])
+        for name, split in splits.items()
+    ]
+    return table([("split", None), *((key.replace("_", " "), "n") for key in keys)], rows)
 
 
 def _label_counts(splits: Mapping[str, SplitRecord]) -> Html | None:

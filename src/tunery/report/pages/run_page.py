@@ -128,16 +128,18 @@ def _loss(curves: RunCurves, result: RunResult) -> Html | None:
 
 
 def _loss_note(config: Mapping[str, Any]) -> Html | None:
-    """Where the two lines differ in kind: the validation loss is plain cross-entropy whatever is trained, so that runs
-    can be compared by it."""
+    """Where the two lines differ in kind: the validation loss is plain cross-entropy, or the squared error of numbers,
+    whatever is trained, so that runs can be compared by it."""
     loss = _section_of(config, "task", "loss")
     smoothing = finite(_section_of(config, "regularization").get("label_smoothing"))
-    plain = loss.get("name", "ce") in ("ce", "bce") and not loss.get("class_weights")
+    plain = loss.get("name", "ce") in ("ce", "bce", "mse") and not loss.get("class_weights")
     if plain and not smoothing:
         return None
     weighted = " with class weights" if loss.get("class_weights") else ""
     trained = f"{loss.get('name')}{weighted}{f' with label smoothing {smoothing:g}' if smoothing else ''}"
-    note = f"Training minimises {trained}; the validation line is plain cross-entropy, so the two differ in kind."
+    of_numbers = _section_of(config, "task").get("kind") == "regression"
+    line = "squared error" if of_numbers else "plain cross-entropy"
+    note = f"Training minimises {trained}; the validation line is {line}, so the two differ in kind."
     return tag("p", note, class_="quiet")
 
 

@@ -1,12 +1,14 @@
 """What a page shows of a task's metrics beside the numbers that every task has."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from tunery.report.charts.figure import Size
+from tunery.report.charts.number_charts import numbers_chart
 from tunery.report.markup import Html, tag
-from tunery.report.pages.components import classes, number_cell, table
+from tunery.report.pages.components import classes, figure, legend, number_cell, table
 from tunery.report.pages.confusion_matrix import MOST_LABELS, confusion_parts
-from tunery.report.text.formatting import count, plural, signed
+from tunery.report.text.formatting import count, percent, plural, score, signed
 from tunery.report.text.numbers import finite
 from tunery.schema.config.task import (
     CausalLmTask,
@@ -14,6 +16,7 @@ from tunery.schema.config.task import (
     CriteriaEvidenceTask,
     MlmTask,
     MultilabelTask,
+    RegressionTask,
 )
 from tunery.schema.spec import Spec
 
@@ -82,12 +85,50 @@ def _carried(metrics: Mapping[str, Any]) -> list[Html]:
     return [tag("h3", "How much of a decision its evidence carries"), tag("p", text)]
 
 
+def _numbers(metrics: Mapping[str, Any], title: str) -> list[Html]:
+    """Levels as labels are; any other numbers drawn against the right ones, and whether intervals hold them."""
+    pairs = [*_pairs(metrics.get("points"))]
+    intervals = _intervals(metrics)
+    if not pairs:
+        return [*intervals, *_labels(metrics, title)]
+    width = finite(metrics.get("interval_width"))
+    half_width = None if width is None else width / 2
+
+    def draw(size: Size) -> Html:
+        return numbers_chart(pairs, half_width=half_width, size=size)
+
+    marks = [("done", "dot", "a row"), ("best", "line", "where the model is right")]
+    caption = "Dashed: the ends of the intervals." if half_width else ""
+    drawn = figure(draw, wide=(1040, 420), phone_height=620, caption=caption)
+    return [tag("h3", f"{title}, row by row"), legend(*marks), drawn, *intervals]
+
+
+def _pairs(points: Any) -> Iterator[tuple[float, float]]:
+    """Right number and the model's, as far as a record has both."""
+    for point in points if isinstance(points, Sequence) else ():
+        numbers = [*map(finite, point)] if isinstance(point, Sequence) else []
+        if len(numbers) == 2 and numbers[0] is not None and numbers[1] is not None:
+            yield numbers[0], numbers[1]
+
+
+def _intervals(metrics: Mapping[str, Any]) -> list[Html]:
+    coverage, width = (finite(metrics.get(f"interval_{name}")) for name in ("coverage", "width"))
+    if coverage is None or width is None:
+        return []
+    text = (
+        f"{percent(coverage)} of the rows have their number inside its interval (split conformal prediction, made on "
+        f"validation); intervals are {score(width)} wide on average."
+    )
+    return [tag("p", text)]
+
+
 SECTIONS: Final[dict[type[Spec], Sections]] = {
     ClassificationTask: _labels,
     MultilabelTask: _labels,
     CriteriaEvidenceTask: _criteria,
     CausalLmTask: lambda metrics, title: [],
     MlmTask: lambda metrics, title: [],
+    RegressionTask: _numbers,
 }
 """By task."""
 

@@ -6,8 +6,9 @@ from typing import Final
 
 from tunery.report.markup import Html, join, tag
 from tunery.report.pages.components import number_cell, section, table
-from tunery.report.text.formatting import DASH, percent, plural
-from tunery.schema.results.worst_rows import MarkedSpan, Marks, WorstRow, WorstRows
+from tunery.report.text.comparison_table import interval
+from tunery.report.text.formatting import DASH, percent, plural, score
+from tunery.schema.results.worst_rows import MarkedSpan, Marks, RowNumber, WorstRow, WorstRows
 
 MOST_LABELS: Final = 8
 """Labels of a row that are shown before it is said how many more there are."""
@@ -39,7 +40,10 @@ def worst_rows_section(worst: WorstRows) -> Html:
 
 
 def _table(rows: Sequence[WorstRow], worst: WorstRows, *, sortable: bool) -> Html:
-    header: list[tuple[str, str | None]] = [("row", None), ("label", None), ("answer", None), ("loss", "n")]
+    answers: list[tuple[str, str | None]] = [("label", None), ("answer", None)]
+    if _has_numbers(worst):
+        answers = [("right", "n"), ("answer", "n")]
+    header: list[tuple[str, str | None]] = [("row", None), *answers, ("loss", "n")]
     header += [("text", None)] if worst.has_texts else []
     shown = [_row(row, with_text=worst.has_texts) for row in rows]
     return table(header, shown, sortable=sortable, class_="worst")
@@ -49,16 +53,25 @@ def _has_marks(worst: WorstRows) -> bool:
     return any(row.marks and row.marks.passages for row in worst.rows)
 
 
+def _has_numbers(worst: WorstRows) -> bool:
+    return any(row.number for row in worst.rows)
+
+
 def _key() -> Html:
     """What marks look like."""
     return tag("p", [join([tag("mark", text, class_=kind), " "]) for kind, text in _KEY], class_="marked key")
 
 
 def _notes(worst: WorstRows) -> Iterator[str]:
-    wrong = sum(set(row.labels) != set(row.answer) for row in worst.rows)
     shown = f"{len(worst.rows):,} of {plural(worst.total, 'row')} of {worst.split} with the highest loss"
-    yield f"The {shown}; {wrong:,} of them got a wrong answer. The label in the data may be wrong, too."
-    yield "The percentage is the probability that the model gives a label; bold labels make the answer wrong."
+    if _has_numbers(worst):
+        outside = sum(row.number is not None and row.number.is_inside is False for row in worst.rows)
+        yield f"The {shown}; the right number of {outside:,} of them is not in its interval, which is below the answer."
+        yield "The number in the data may be wrong, too."
+    else:
+        wrong = sum(set(row.labels) != set(row.answer) for row in worst.rows)
+        yield f"The {shown}; {wrong:,} of them got a wrong answer. The label in the data may be wrong, too."
+        yield "The percentage is the probability that the model gives a label; bold labels make the answer wrong."
     if worst.split == "test":
         yield "A model that is changed because of these rows needs other rows for an honest test."
     if not worst.has_texts:
@@ -77,14 +90,25 @@ def _row(row: WorstRow, *, with_text: bool) -> Html:
     ]
     if row.marks:
         excerpts = [tag("div", _marked(row.marks), class_="marked")]
+    answers: tuple[Html, ...] = (
+        tag("td", _labels(row.labels, row, but_for=row.answer)),
+        tag("td", _labels(row.answer, row, but_for=row.labels)),
+    )
+    if row.number is not None:
+        answers = (number_cell(row.number.right), _number(row.number))
     return tag(
         "tr",
         tag("td", tag("code", row.id)),
-        tag("td", _labels(row.labels, row, but_for=row.answer)),
-        tag("td", _labels(row.answer, row, but_for=row.labels)),
+        answers,
         number_cell(row.loss),
         tag("td", excerpts, class_="excerpt") if with_text else None,
     )
+
+
+def _number(number: RowNumber) -> Html:
+    """The model's number above its interval."""
+    ends = None if number.low is None else tag("small", interval(number.low, number.high))
+    return tag("td", score(number.answer), ends, class_="n", data_v=repr(number.answer))
 
 
 def _labels(labels: Sequence[str], row: WorstRow, *, but_for: Collection[str]) -> Html:

@@ -53,7 +53,14 @@ METRIC_NAMES: Final[dict[str, tuple[str, str]]] = {
         "how much the probability of a label that is given falls with nothing but its evidence, mean",
     ),
     "ece": ("ECE", "expected calibration error: how far confidence is from being right"),
-    "loss": ("loss", "mean cross-entropy per row"),
+    "spearman": ("Spearman", "correlation of ranks: 1 is the right order, 0 is chance"),
+    "pearson": ("Pearson", "linear correlation: 1 is a straight line, 0 is chance"),
+    "r2": ("R²", "share of the variance that is explained: 1 is perfect, 0 is the mean for every row"),
+    "mse": ("MSE", "mean squared error, in the square of the unit of the data"),
+    "mae": ("MAE", "mean absolute error, in the unit of the data"),
+    "interval_coverage": ("interval coverage", "share of rows whose number lies in its interval"),
+    "interval_width": ("interval width", "mean width of the intervals, in the unit of the data"),
+    "loss": ("loss", "mean loss per row: cross-entropy, or the squared error of standardised numbers"),
 }
 """Metric -> how it is called in a sentence, and what it says."""
 

@@ -58,7 +58,7 @@ class Data(Spec):
     """Column with a conversation, in place of `text` (causal_lm): a list of `{"role", "content"}`, or its JSON text.
     Roles are an optional `system`, then `user` and `assistant` in turn."""
     label: str = "label"
-    """Column with the label (classification)."""
+    """Column with the label (classification), or with the number (regression)."""
     labels: str | tuple[str, ...] | None = "labels"
     """Any number of labels: the column with a list of label names, or a list of columns, one per label, that hold 0 and
     1, or no and yes; the model's labels are then in this order. Null, with evidence only: a row has the labels of its

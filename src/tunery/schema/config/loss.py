@@ -94,3 +94,30 @@ MultiLabelLoss = Annotated[
         )
     ),
 ]
+
+
+class Mse(Spec):
+    """Squared difference."""
+
+    name: Literal["mse"] = "mse"
+
+
+class Huber(Spec):
+    """Squared up to a difference of delta and linear above it, so that few numbers that are far off count less: half of
+    d^2, or delta (|d| - delta / 2) (Huber 1964)."""
+
+    name: Literal["huber"] = "huber"
+    delta: Annotated[float, Field(gt=0, le=1000), Range(0.5, 2.0)] = 1.0
+    """In standard deviations of the training numbers."""
+
+
+class SmoothL1(Spec):
+    """The absolute difference, squared below beta: d^2 / (2 beta), or |d| - beta / 2 (Girshick 2015, arXiv 1504.08083,
+    equation 3)."""
+
+    name: Literal["smooth_l1"] = "smooth_l1"
+    beta: Annotated[float, Field(gt=0, le=1000), Range(0.1, 1.0)] = 1.0
+    """In standard deviations of the training numbers."""
+
+
+NumberLoss = Annotated[Mse | Huber | SmoothL1, Field(discriminator="name"), Choices(("mse", "huber", "smooth_l1"))]

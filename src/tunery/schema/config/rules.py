@@ -9,7 +9,7 @@ from tunery.errors import Problem, did_you_mean
 from tunery.schema.config.data import Data
 from tunery.schema.config.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze, frozen_in_eval
 from tunery.schema.config.language_model_rules import LANGUAGE_MODEL_RULES
-from tunery.schema.config.loss import AdaptiveFocal, CrossEntropy, Hybrid
+from tunery.schema.config.loss import AdaptiveFocal, CrossEntropy, Hybrid, Mse
 from tunery.schema.config.model import LEARNED_POOLINGS, AutoHead, EvidenceFirst, LinearHead, Model, NativeHead, Pooled
 from tunery.schema.config.optim import Adafactor, Optim
 from tunery.schema.config.peft import (
@@ -27,7 +27,7 @@ from tunery.schema.config.peft import (
 from tunery.schema.config.regularization import BackTranslation, MaskedLm, Regularization
 from tunery.schema.config.schedule import NoSchedule, Schedule, WarmedUp
 from tunery.schema.config.search import COSTS, CmaEs, Search
-from tunery.schema.config.task import CriteriaEvidenceTask, Task
+from tunery.schema.config.task import CriteriaEvidenceTask, RegressionTask, Task
 from tunery.schema.config.train import Train
 from tunery.schema.reading.fields import written_name
 from tunery.schema.results.direction import Direction
@@ -357,6 +357,24 @@ def _loss_fits_the_labels(task: Task) -> Iterator[Problem]:
             yield Problem("task.loss.name", message + "task.exclusive=true")
 
 
+def _levels_have_a_loss_of_their_own(task: Task) -> Iterator[Problem]:
+    if isinstance(task, RegressionTask) and task.ordinal and not isinstance(task.loss, Mse):
+        message = f"{task.loss.name!r} compares numbers, but task.ordinal=true learns which levels a text is above; "
+        yield Problem("task.loss.name", message + "remove it, or write task.ordinal=false")
+
+
+def _levels_need_a_head_of_tunery(task: Task, model: Model) -> Iterator[Problem]:
+    if isinstance(task, RegressionTask) and task.ordinal and isinstance(model.head, NativeHead):
+        message = "'native' has weights of its own for each number, but with task.ordinal=true all levels share them; "
+        yield Problem("model.head.kind", message + "take auto or linear")
+
+
+def _smoothing_needs_labels(task: Task, regularization: Regularization) -> Iterator[Problem]:
+    if isinstance(task, RegressionTask) and regularization.label_smoothing:
+        message = f"numbers have no labels to spread a share over, but got {regularization.label_smoothing}; remove it"
+        yield Problem("regularization.label_smoothing", message)
+
+
 def _a_label_is_described_once(task: Task) -> Iterator[Problem]:
     if isinstance(task, CriteriaEvidenceTask):
         labels = [criterion.label for criterion in task.criteria]
@@ -418,6 +436,9 @@ RULES: tuple[Rule, ...] = (
     _a_row_is_a_text_or_a_prompt_or_a_conversation,
     _loss_fits_the_labels,
     _evidence_is_read_by_the_task,
+    _levels_have_a_loss_of_their_own,
+    _levels_need_a_head_of_tunery,
+    _smoothing_needs_labels,
     _a_label_is_described_once,
     _annotations_are_joined_by_id,
 )

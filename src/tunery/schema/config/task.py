@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field
 
-from tunery.schema.config.loss import Bce, CrossEntropy, MultiLabelLoss, SingleLabelLoss
+from tunery.schema.config.loss import Bce, CrossEntropy, Mse, MultiLabelLoss, NumberLoss, SingleLabelLoss
 from tunery.schema.results.direction import Metrics
 from tunery.schema.spec import Choices, Range, Spec
 
@@ -219,8 +219,47 @@ class MlmTask(LanguageModelTask):
     any token, and one stays as it is."""
 
 
+class RegressionTask(TaskSpec):
+    """One text, or a pair of texts, gets a number: any, or one of a few levels such as 1 to 5 stars."""
+
+    metrics: ClassVar[Metrics] = {
+        "spearman": "maximize",
+        "pearson": "maximize",
+        "r2": "maximize",
+        "mse": "minimize",
+        "mae": "minimize",
+        "loss": "minimize",
+    }
+    main_metrics: ClassVar[tuple[str, ...]] = (
+        "spearman",
+        "pearson",
+        "r2",
+        "mse",
+        "mae",
+        "interval_coverage",
+        "interval_width",
+        "loss",
+    )
+    training_keys: ClassVar[tuple[str, ...]] = ("loss",)
+    kind: Literal["regression"] = "regression"
+    ordinal: bool = False
+    """The numbers are levels in an order: the model learns for each level how probable it is that a text is above it
+    (CORAL: Cao, Mirjalili & Raschka 2020, arXiv 1901.07884), and answers one of them."""
+    loss: NumberLoss = Mse()
+    """What training minimises, of numbers in standard deviations of the training numbers; not with `ordinal`."""
+    coverage: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Share of new rows whose number should lie in its interval, which validation rows make so wide (split conformal
+    prediction: Lei et al. 2018, arXiv 1604.04173)."""
+
+    @property
+    def label_key(self) -> str:
+        """The column of the number."""
+        return "label"
+
+
 Task = Annotated[
-    ClassificationTask | MultilabelTask | CriteriaEvidenceTask | CausalLmTask | MlmTask, Field(discriminator="kind")
+    ClassificationTask | MultilabelTask | CriteriaEvidenceTask | RegressionTask | CausalLmTask | MlmTask,
+    Field(discriminator="kind"),
 ]
 
 
@@ -278,6 +317,22 @@ class VocabularyOutput(Spec):
     token is of, and no token sees one of another text."""
 
 
-Output = LabelOutput | TokenOutput | CriteriaOutput | VocabularyOutput
+class NumberOutput(Spec):
+    """One number a text: (texts, 1)."""
+
+    labels: tuple[str, ...] = ("number",)
+    """What transformers calls its only number."""
+    problem: Literal["number"] = "number"
+
+
+class LevelOutput(Spec):
+    """One vector a text: for each level but the highest the log odds that the text is above it. They differ by an
+    offset alone, and fall from level to level: (texts, levels - 1)."""
+
+    labels: tuple[str, ...]
+    """Names of the levels, the lowest first."""
+
+
+Output = LabelOutput | TokenOutput | CriteriaOutput | NumberOutput | LevelOutput | VocabularyOutput
 Outputs = Mapping[str, Output]
 """What a task asks of the model, by name. The tasks room makes it, the model room reads it."""

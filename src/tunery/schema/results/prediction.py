@@ -26,18 +26,28 @@ class Prediction(Record):
     """The label (classification); null where its probability is below a threshold, and for multilabel."""
     labels: tuple[str, ...]
     """All labels given: at most one for classification, any number for multilabel."""
-    confidence: float
+    confidence: float | None = None
     """Probability of the most probable label (classification); for multilabel, that of the least certain of all
-    decisions to give or not to give a label."""
-    probabilities: dict[str, float]
-    """Probability per label; sums to 1 for classification."""
+    decisions to give or not to give a label; of the level (ordinal regression); null for other numbers."""
+    probabilities: dict[str, float] = {}
+    """Probability per label; sums to 1 for classification and for levels; empty for other numbers."""
     evidence: tuple[EvidenceSpan, ...] = ()
     """Of each label that is given; empty for tasks without evidence."""
     scores: dict[str, float] = {}
     """Numbers about the text, by name, of tasks that give no labels: `perplexity`, `tokens`."""
     text: str | None = None
     """What a language model wrote; null where nothing was asked to be written."""
+    value: float | None = None
+    """The number (regression), in the units of the data; null for labels."""
+    low: float | None = None
+    """The least number of its interval; null where there is none."""
+    high: float | None = None
+    """The greatest."""
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        yield from [("labels", self.labels)] if self.label is None else [("label", self.label)]
-        yield "confidence", round(self.confidence, 6)
+        if self.value is None:
+            yield from [("labels", self.labels)] if self.label is None else [("label", self.label)]
+        numbers = (("value", self.value), ("low", self.low), ("high", self.high))
+        yield from ((key, float(f"{number:.6g}")) for key, number in numbers if number is not None)
+        if self.confidence is not None:
+            yield "confidence", round(self.confidence, 6)

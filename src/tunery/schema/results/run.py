@@ -58,6 +58,16 @@ class Tokens(Record):
     """The same with padding."""
 
 
+class NumberSummary(Record):
+    """The numbers of some rows."""
+
+    lowest: float
+    highest: float
+    mean: float
+    standard_deviation: float
+    """Of these rows, not an estimate for others."""
+
+
 class SplitRecord(Record):
     """One split: how many rows, which bytes, and where they came from."""
 
@@ -68,6 +78,8 @@ class SplitRecord(Record):
     """The file or Hub split, or `split off from train`."""
     labels: dict[str, Count]
     """Rows per label."""
+    numbers: NumberSummary | None = None
+    """null where rows have labels alone."""
 
 
 class DataRecord(Record):

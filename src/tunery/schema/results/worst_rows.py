@@ -54,6 +54,20 @@ class Marks(Record):
     """Of the whole text."""
 
 
+class RowNumber(Record):
+    """The number of a row, and that of the model with its interval."""
+
+    right: float
+    answer: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def is_inside(self) -> bool | None:
+        """Whether the right number lies in the interval; None where there is none."""
+        return None if self.low is None or self.high is None else self.low <= self.right <= self.high
+
+
 class WorstRow(Record):
     """A labelled row, and how it was answered."""
 
@@ -61,7 +75,7 @@ class WorstRow(Record):
     """`#n` for the n-th row of its split, from 0, where the data have no ids."""
     loss: float
     """Negative log probability of the label that is right; with several labels per row, the mean over all labels; with
-    evidence, plus that of the evidence."""
+    evidence, plus that of the evidence. Of a number the squared error, in standard deviations of the training rows."""
     labels: tuple[str, ...]
     """Those that are right."""
     answer: tuple[str, ...]
@@ -72,6 +86,8 @@ class WorstRow(Record):
     """Its text, or both of a pair; none where texts are left out, or marked."""
     marks: Marks | None = None
     """null for tasks without evidence."""
+    number: RowNumber | None = None
+    """null for labels and levels."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

@@ -1,4 +1,4 @@
-"""Which ensemble of models that give labels is chosen: over their logits alone, whatever models they come from."""
+"""Which ensemble of models is chosen: over their logits or numbers alone, whatever models they come from."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +55,7 @@ class Combination:
         each = [combiner.probabilities(member) for member in logits]
         zero = np.zeros_like(each[0])
         mean = sum((weight * member for weight, member in zip(self.weights, each, strict=True)), zero)
-        if self.thresholds is None:
+        if self.thresholds is None or combiner.votes is None:
             return combiner.logits(mean)
         votes = sum((combiner.votes(member, own) for member, own in zip(each, self.thresholds, strict=True)), zero)
         return combiner.logits((votes + mean) / (len(each) + 1))
@@ -119,13 +119,15 @@ def _mean(logits: Sequence[Logits], scorer: Scorer, rows: Rows, combiner: Combin
 
 def _weighted(logits: Sequence[Logits], scorer: Scorer, rows: Rows, combiner: Combiner) -> Combination:
     def merit(mean: Floats) -> float:
-        return scorer.merit(RowTable({"logits": combiner.logits(mean)}), rows)
+        return scorer.merit(RowTable({combiner.column: combiner.logits(mean)}), rows)
 
     return Combination(ensemble_selection([combiner.probabilities(member) for member in logits], merit), None)
 
 
 def _vote(logits: Sequence[Logits], scorer: Scorer, rows: Rows, combiner: Combiner) -> Combination:
-    states = [scorer.state(RowTable({"logits": member}), rows) for member in logits]
+    if combiner.votes is None:
+        raise ModelError("models vote on labels, but this task gives numbers, whose mean is taken; take --method mean")
+    states = [scorer.state(RowTable({combiner.column: member}), rows) for member in logits]
     thresholds = tuple(None if state is None else tuple(state["thresholds"]) for state in states)
     return Combination.even(len(logits), thresholds)
 

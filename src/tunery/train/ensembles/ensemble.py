@@ -45,7 +45,7 @@ class Members:
         self.scorer = Scorer(prepared.task, prepared.truth["validation"], config.objective, config.direction)
         self.rows: Rows = np.arange(len(examples))
         self.data = data_record(prepared.splits)
-        rows = split_off(examples, {"half": 0.5}, stratum=prepared.task.stratum, seed=config.data.seed)
+        rows = split_off(examples, {"half": 0.5}, strata=prepared.task.strata, seed=config.data.seed)
         one, other = np.array(rows["half"], dtype=np.int64), np.array(rows["train"], dtype=np.int64)
         self.halves = ((one, other), (other, one)) if len(one) and len(other) else ()
         """Both ways to choose on one half of the rows and to score the other; none where there are too few."""
@@ -107,7 +107,7 @@ class CombinedAnswers(EnsembleMethod):
         self._choose = COMBINATIONS[name]
         kind, remedy = members.each[0].weights.config.task.kind, "--method soup takes the mean of their weights"
         self._combiner = combiner_of(members.scorer.task, kind, remedy=remedy)
-        self._logits = [answers["logits"] for answers in members.answers]
+        self._logits = [answers[self._combiner.column] for answers in members.answers]
 
     def choose(self, rows: Rows) -> Chosen:
         """All members answer; those without weight are left out."""
@@ -115,7 +115,7 @@ class CombinedAnswers(EnsembleMethod):
         indices = tuple(index for index, weight in enumerate(combination.weights) if weight > 0)
         kept = combination.of(indices)
         logits = kept([self._logits[index] for index in indices], combiner=self._combiner)
-        return Chosen(RowTable({"logits": logits}), indices, kept)
+        return Chosen(RowTable({self._combiner.column: logits}), indices, kept)
 
     def write(self, chosen: Chosen, folder: Path) -> dict[str, Any]:
         """A folder for every member."""

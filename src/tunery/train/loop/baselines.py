@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from tunery.baselines.targets import LinearTargets
 from tunery.data.row_table import Array, RowTable
 from tunery.errors import ModelError
 from tunery.schema import RunConfig
@@ -67,16 +68,17 @@ def _measured(
     config: RunConfig, prepared: Prepared, store: StudyStore, say: Callable[[str], None], probe_rows: int
 ) -> Iterator[Baseline]:
     labels_alone = prepared.labels_alone(config.model.max_length)
-    if labels_alone is None or (numbers := labels_alone.label_numbers()) is None:
+    if labels_alone is None or (targets := labels_alone.linear_targets()) is None:
         return
     prepared, task, truth = labels_alone, labels_alone.task, labels_alone.truth
     if config.objective not in task.score(task.untrained(truth["validation"]), truth["validation"], None):
         return
     for method in simpler_than(config, config.train.baselines):
         began = time.perf_counter()
+        numbers = targets.values
         rows = _some_rows(numbers, probe_rows, seed=config.seed) if method == "probe" else np.arange(len(numbers))
         try:
-            answers = _fitted(baseline_config(config, method), prepared, numbers, store, rows)
+            answers = _fitted(baseline_config(config, method), prepared, targets, store, rows)
         except ModelError as error:
             say(f"no {method} beside this run: {error}")
             continue
@@ -93,10 +95,10 @@ def _measured(
 
 
 def _some_rows(numbers: Array, most: int, *, seed: int) -> npt.NDArray[np.int64]:
-    """Numbers of at most so many rows, ascending: in the order of their labels, rows at equal distances.
+    """Numbers of at most so many rows, ascending: in the order of their labels or numbers, rows at equal distances.
 
     Args:
-        numbers: int64 (rows,), or 0 and 1 (rows, labels).
+        numbers: (rows,), or 0 and 1 (rows, labels).
     """
     if len(numbers) <= most:
         return np.arange(len(numbers))
@@ -107,10 +109,10 @@ def _some_rows(numbers: Array, most: int, *, seed: int) -> npt.NDArray[np.int64]
 
 
 def _fitted(
-    config: RunConfig, prepared: Prepared, label_numbers: Array, store: StudyStore, rows: npt.NDArray[np.int64]
+    config: RunConfig, prepared: Prepared, targets: LinearTargets, store: StudyStore, rows: npt.NDArray[np.int64]
 ) -> _Answers:
     if isinstance(config.peft, WITHOUT_NETWORK):
-        network = TextNetwork(fit_text(config.peft, prepared, label_numbers, seed=config.seed), task=prepared.task)
+        network = TextNetwork(fit_text(config.peft, prepared, targets, seed=config.seed), task=prepared.task)
         return lambda split: network.answers(getattr(prepared.splits, split).examples)
     run = assemble(with_resolved_head(config, prepared), prepared)
     fit_head(run, store, rows)

@@ -8,10 +8,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from tunery.baselines.linear import fit_logistic
-from tunery.data.row_table import Array
+from tunery.baselines.linear_models import fit_linear
+from tunery.baselines.targets import LinearTargets
 from tunery.errors import Interrupted, ModelError
 from tunery.model.heads.heads import HeadedModel, PooledHead
+from tunery.model.heads.layers import LevelLinear
 from tunery.model.heads.pooling import Pool
 from tunery.schema.config.peft import Probe
 from tunery.schema.results.run import Progress, Tokens
@@ -70,13 +71,13 @@ class Probing:
 
 
 class LinearHead(NamedTuple):
-    """What a logistic regression on pooled features can be put into."""
+    """What a linear model of pooled features can be put into."""
 
     backbone: nn.Module
     pool: Pool
-    layer: nn.Linear
-    label_numbers: Array
-    """Of the training rows: int64 (rows,), or 0 and 1 (rows, labels)."""
+    layer: nn.Linear | LevelLinear
+    targets: LinearTargets
+    """Of the training rows."""
 
 
 def linear_head(run: Assembled) -> LinearHead:
@@ -88,17 +89,17 @@ def linear_head(run: Assembled) -> LinearHead:
     is_probe = isinstance(run.config.peft, Probe)
     setting = "peft.method=probe" if is_probe else "model.head.init=probe"
     remedy = "peft.method=lora" if is_probe else "model.head.init=random"
-    numbers = run.prepared.required_label_numbers(setting, remedy=remedy)
+    targets = run.prepared.required_linear_targets(setting, remedy=remedy)
     module, (name,) = run.built.module, run.prepared.task.outputs
     head = module.heads[name] if isinstance(module, HeadedModel) else None
     layer = head.layers[-1] if isinstance(head, PooledHead) and isinstance(head.layers, nn.Sequential) else None
-    if not isinstance(head, PooledHead) or not isinstance(layer, nn.Linear):
+    if not isinstance(head, PooledHead) or not isinstance(layer, nn.Linear | LevelLinear):
         raise ModelError(f"{setting} needs a linear head over pooled states, but {name} has another; take {remedy}")
-    return LinearHead(module.get_submodule("backbone"), head.pool, layer, numbers)
+    return LinearHead(module.get_submodule("backbone"), head.pool, layer, targets)
 
 
 def fit_head(run: Assembled, store: StudyStore, rows: npt.NDArray[np.int64] | None = None) -> None:
-    """Give the linear head of a run the weights of a logistic regression on its pooled features. Training may go on
+    """Give the linear head of a run the weights of a linear model of its pooled features. Training may go on
     from there (Kumar et al. 2022, arXiv 2202.10054).
 
     Args:
@@ -109,10 +110,9 @@ def fit_head(run: Assembled, store: StudyStore, rows: npt.NDArray[np.int64] | No
         ModelError: as in `linear_head`.
     """
     head = linear_head(run)
-    rows = np.arange(len(head.label_numbers)) if rows is None else rows
+    rows = np.arange(len(head.targets.values)) if rows is None else rows
     features = pooled_features(run, head.backbone, head.pool, rows, store)
-    labels = len(run.prepared.task.labels)
-    fit = fit_logistic(features, head.label_numbers[rows], labels=labels, seed=run.config.seed)
+    linear = fit_linear(features, head.targets.take(rows), seed=run.config.seed)
     with torch.no_grad():
-        head.layer.weight.copy_(torch.from_numpy(fit.linear.weight))
-        head.layer.bias.copy_(torch.from_numpy(fit.linear.bias))
+        head.layer.weight.copy_(torch.from_numpy(linear.weight))
+        head.layer.bias.copy_(torch.from_numpy(linear.bias))

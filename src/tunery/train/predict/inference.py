@@ -97,9 +97,10 @@ class Ensemble:
         self._combiner = combiner
 
     def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
-        """Logits, float64 (rows, labels), of the combined probabilities."""
-        each = [member.answers(examples, precision=precision)["logits"] for member in self._members]
-        return RowTable({"logits": self._combination(each, combiner=self._combiner)})
+        """Logits of the combined probabilities, float64 (rows, labels), or numbers (rows,)."""
+        column = self._combiner.column
+        each = [member.answers(examples, precision=precision)[column] for member in self._members]
+        return RowTable({column: self._combination(each, combiner=self._combiner)})
 
 
 @final

@@ -16,7 +16,7 @@ from tunery.data.reading.columns import examples_of, named_columns
 from tunery.data.reading.load import kind_of, read_file, read_stream, require_file
 from tunery.data.reading.source import Row
 from tunery.data.reading.write import WRITERS, rounded
-from tunery.errors import DataError, did_you_mean
+from tunery.errors import DataError, RequestError, did_you_mean
 from tunery.schema.config.data import Data
 from tunery.schema.config.generation import Generation
 from tunery.schema.results.prediction import Prediction
@@ -99,7 +99,8 @@ def predict_file(
     """Label every row of `source`, or go on from it, into `target` (csv, tsv or jsonl). Returns the number of rows.
 
     A row of the output is the row of the input, then its label, or its labels in the form that the training data had,
-    and the confidence. A column of the input that has the name of one of these is called `input_<name>` there.
+    and the confidence; or its number and the interval around it. A column of the input that has the name of one of
+    these is called `input_<name>` there.
 
     Args:
         source: a file, or `STANDARD`.
@@ -110,6 +111,7 @@ def predict_file(
 
     Raises:
         DataError: a column or cell is not as needed, or the output's suffix is unknown.
+        RequestError: `answer` asks for what the model does not give.
         OutputError: `target` is `source`, or exists.
     """
     answer = answer or Answer()
@@ -129,6 +131,9 @@ def predict_file(
     from tunery.train.predict.inference import load
 
     predictor = load(run, trust_remote_code=trust_remote_code)
+    if (answer.top_k or answer.probabilities) and not predictor.labels:
+        rule = "probabilities are of labels, but this model gives none"
+        raise RequestError(f"{rule}; leave --top-k and --probabilities out")
     predictions = predictor.answer(examples, threshold=answer.threshold, generation=answer.generation)
     columns_of = partial(_as_object if written_as == ".jsonl" else _as_cells, predictor.task, data, answer)
     answered = [columns_of(prediction) for prediction in predictions]
@@ -234,7 +239,7 @@ def _kept(row: Row, keep: tuple[str, ...] | None, *, beside: Collection[str]) ->
 
 def _as_object(task: Task, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
     """What a line of jsonl has."""
-    columns = [*task.columns(prediction, data).items(), ("confidence", rounded(prediction.confidence))]
+    columns = [*task.columns(prediction, data).items(), *_confidence(prediction)]
     if answer.top_k is not None:
         top = _ranked(prediction)[: answer.top_k]
         columns.append(("top", [{"label": label, "probability": probability} for label, probability in top]))
@@ -249,12 +254,16 @@ def _as_cells(task: Task, data: Data, answer: Answer, prediction: Prediction) ->
         (name, joined(value, separator=data.label_separator) if isinstance(value, tuple) else value)
         for name, value in task.columns(prediction, data).items()
     ]
-    columns.append(("confidence", rounded(prediction.confidence)))
+    columns += _confidence(prediction)
     for rank, (label, probability) in enumerate(_ranked(prediction)[: answer.top_k or 0], start=1):
         columns += [(f"top_{rank}", label), (f"top_{rank}_p", probability)]
     if answer.probabilities:
         columns += [(f"p_{label}", rounded(p)) for label, p in prediction.probabilities.items()]
     return _distinct(columns)
+
+
+def _confidence(prediction: Prediction) -> list[tuple[str, Any]]:
+    return [] if prediction.confidence is None else [("confidence", rounded(prediction.confidence))]
 
 
 def _ranked(prediction: Prediction) -> list[tuple[str, float]]:

@@ -7,20 +7,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
+from tunery.baselines.targets import LinearTargets
 from tunery.data.batches import Targets
 from tunery.data.checks.check import inspect, refuse_fatal
 from tunery.data.encode import Encoded
 from tunery.data.examples import Example, Split, Splits
-from tunery.data.row_table import Array, RowTable
+from tunery.data.row_table import RowTable
 from tunery.errors import ModelError
 from tunery.model.backbones.backbone import load_config, load_tokenizer, require_weights
 from tunery.model.backbones.catalog import Base, recorded_base, resolve
 from tunery.schema import RunConfig
 from tunery.schema.config.data import Data
 from tunery.schema.config.model import Model
-from tunery.schema.config.task import LabelOutput, TaskSpec
+from tunery.schema.config.task import TaskSpec
 from tunery.schema.results.finding import Finding
-from tunery.schema.results.run import DataRecord, SplitRecord
+from tunery.schema.results.run import DataRecord, NumberSummary, SplitRecord
 from tunery.tasks.table import read_splits, task_of_rows
 from tunery.tasks.task import Task
 
@@ -51,11 +54,9 @@ class Prepared:
         """What `result.json` says about the data."""
         return data_record(self.splits, self.findings)
 
-    def label_numbers(self) -> Array | None:
-        """Labels of the training rows as numbers, of a task that asks for one vector of logits a text, and for nothing
-        else; None of others."""
-        gives_labels_alone = [type(output) for output in self.task.outputs.values()] == [LabelOutput]
-        return self.task.label_numbers(self.truth["train"]) if gives_labels_alone else None
+    def linear_targets(self) -> LinearTargets | None:
+        """What a linear model of the training rows is fitted to; None where none can answer the task."""
+        return self.task.linear_targets(self.truth["train"])
 
     def labels_alone(self, max_length: int) -> "Prepared | None":
         """The same rows for learning their labels and nothing else; None where there are none."""
@@ -77,8 +78,8 @@ class Prepared:
             truth={name: task.truth(each) for name, each in rows.items()},
         )
 
-    def required_label_numbers(self, setting: str, *, remedy: str) -> Array:
-        """The same, for what gives nothing but such vectors.
+    def required_linear_targets(self, setting: str, *, remedy: str) -> LinearTargets:
+        """The same, for what gives nothing but one vector a text.
 
         Args:
             setting: what asks for them, as a config says it: `peft.method=probe`.
@@ -87,13 +88,13 @@ class Prepared:
         Raises:
             ModelError: the task asks for something else.
         """
-        numbers = self.label_numbers()
-        if numbers is None:
+        targets = self.linear_targets()
+        if targets is None:
             raise ModelError(
                 f"{setting} gives one vector of logits a text, but this task asks the model for "
                 f"{', '.join(self.task.outputs)}; take {remedy}"
             )
-        return numbers
+        return targets
 
 
 def prepare(config: RunConfig, *, base: str | None = None, trust_remote_code: bool = False) -> Prepared:
@@ -158,8 +159,11 @@ def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Findin
             if scored[metric] is None:
                 key = "search.objective" if metric in optimised else "train.early_stopping.metric"
                 of_evidence = metric == "joint" or metric.startswith("evidence_")
-                needs = f"evidence in rows of {name}, but none has any"
-                if not of_evidence:
+                if of_evidence:
+                    needs = f"evidence in rows of {name}, but none has any"
+                elif getattr(prepared.splits, name).examples[0].number is not None:
+                    needs = f"numbers that differ in {name}, but all are equal"
+                else:
                     needs = f"a label that some rows of {name} have and others have not, but there is none"
                 yield Finding(
                     level="fatal" if name == "validation" else "warning",
@@ -275,4 +279,18 @@ def _sample(examples: Sequence[Example], most_rows: int | None) -> Sequence[Exam
 def _split_record(split: Split) -> SplitRecord:
     counts = Counter(label for example in split.examples for label in example.labels)
     labels = dict(sorted(counts.items()))
-    return SplitRecord(rows=len(split.examples), digest=split.digest, source=split.source, labels=labels)
+    return SplitRecord(
+        rows=len(split.examples), digest=split.digest, source=split.source, labels=labels, numbers=_numbers(split)
+    )
+
+
+def _numbers(split: Split) -> NumberSummary | None:
+    numbers = np.array([example.number for example in split.examples if example.number is not None])
+    if not len(numbers):
+        return None
+    return NumberSummary(
+        lowest=float(numbers.min()),
+        highest=float(numbers.max()),
+        mean=float(numbers.mean()),
+        standard_deviation=float(numbers.std()),
+    )
