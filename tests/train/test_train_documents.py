@@ -10,7 +10,7 @@ import pytest
 from tunery.data.chat import PLAIN_TEMPLATE
 from tunery.errors import RequestError
 from tunery.schema import RunConfig
-from tunery.train.setup.prepare import Prepared, examine, prepare
+from tunery.train.setup.prepare import Prepared, examine, look_at, prepare
 
 STORY = "\n\n".join(f"The king said {k} words, and went home on day {k}." for k in range(200))
 USER, ASSISTANT = {"role": "user", "content": "is it red?"}, {"role": "assistant", "content": "it is"}
@@ -72,6 +72,23 @@ def test_texts_that_cannot_be_learned_from_are_refused(
 ) -> None:
     with pytest.raises(RequestError, match=f"(?s){problem}"):
         prepare(config(tmp_path, tiny_gpt2, files, **data))
+
+
+def test_tokens_of_long_texts_are_counted_in_a_part_of_them(tiny_gpt2: Path, tmp_path: Path) -> None:
+    story = STORY * 4
+    files = {"train.txt": story, "validation.txt": STORY[:3000], "test.txt": "so be it. " * 9}
+    given = config(tmp_path, tiny_gpt2, files)
+    whole, part = (look_at(given, say=lambda _: None, most_characters=most) for most in (10**6, 5000))
+    exact = sum(whole.encoded["train"].tokens_of_texts())
+    assert sum(part.encoded["train"].tokens_of_texts()) < exact / 5
+    messages = {finding.code: finding.message for finding in part.findings}
+    assert "(train 1, the first 5,000 characters); a run counts all of them" in messages["sample"]
+    estimate = int(messages["tokens"].split(" in 1 text")[0].split()[-1].replace(",", ""))
+    assert estimate == pytest.approx(exact, rel=0.02)
+    assert "sample" not in levels(whole)
+    lines = look_at(config(tmp_path, tiny_gpt2, files, documents="line"), say=lambda _: None, most_characters=5000)
+    count, step = len(story.split("\n\n")), -(-len(story.replace("\n", "")) // 5000)
+    assert len(lines.encoded["train"].tokens_of_texts()) == -(-count // step)
 
 
 def test_masks_on_a_model_without_mask_token_are_refused(tiny_gpt2: Path, tmp_path: Path) -> None:

@@ -271,9 +271,10 @@ def glued_prompts(subject: Subject) -> Iterator[Finding]:
 
 
 def _tokens(subject: Subject, split: Split) -> int:
-    """Of a split; where they were counted in some texts only, an estimate."""
-    lengths = subject.lengths.get(split.name, ())
-    return round(sum(lengths) * len(split.examples) / len(lengths)) if len(lengths) else 0
+    """Of a split; where they were counted in some of its characters only, an estimate."""
+    sample = subject.sample.get(split.name, split.examples)
+    whole, counted = (sum(len(example.text) for example in examples) for examples in (split.examples, sample))
+    return round(sum(subject.lengths.get(split.name, ())) * whole / max(1, counted))
 
 
 def _texts(count: int) -> str:

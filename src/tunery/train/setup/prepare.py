@@ -29,6 +29,8 @@ from tunery.tasks.task import Task
 
 _SAMPLE: Final = 20_000
 """Rows of a split in which `check` counts tokens: a share of them is exact to half a percent."""
+_CHARACTERS: Final = 20_000_000
+"""Characters of texts without labels of a split in which it does."""
 
 
 @dataclass(frozen=True)
@@ -123,17 +125,27 @@ def examine(config: RunConfig, *, base: str | None = None, trust_remote_code: bo
     return replace(prepared, findings=(*more, *prepared.findings)) if more else prepared
 
 
-def look_at(config: RunConfig, *, say: Callable[[str], None], trust_remote_code: bool = False) -> Prepared:
+def look_at(
+    config: RunConfig,
+    *,
+    say: Callable[[str], None],
+    trust_remote_code: bool = False,
+    most_rows: int = _SAMPLE,
+    most_characters: int = _CHARACTERS,
+) -> Prepared:
     """The findings about data of any size: tokens are counted in some rows from everywhere. Nothing is remembered.
 
     Args:
         say: is told what is done, as far as it takes long.
+        most_rows: rows of a split in which tokens are counted.
+        most_characters: of texts without labels of a split in which they are: such texts may be books.
     """
     model = _base(config.model, None, trust_remote_code=trust_remote_code)
     say("reading and splitting the data")
     spec = config.task.without_training_keys()
     splits = read_splits(config.data, spec, seed=config.data.seed)
-    prepared = _examined(config.data, spec, model, config.model.max_length, splits, most_rows=_SAMPLE, say=say)
+    most = (most_rows, most_characters)
+    prepared = _examined(config.data, spec, model, config.model.max_length, splits, most=most, say=say)
     more = (*_undefined_metrics(config, prepared), *_less_than_a_batch(config, prepared))
     return replace(prepared, findings=(*more, *prepared.findings))
 
@@ -228,15 +240,19 @@ def _examined(
     max_length: int,
     splits: Splits,
     *,
-    most_rows: int | None = None,
+    most: tuple[int, int] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
     """Args:
-    most_rows: of a split, that are tokenised; None: all.
+    most: rows of a split, and characters of texts without labels, that are tokenised; None: all.
     """
     tokenizer = load_tokenizer(base)
     task = task_of_rows(spec, data, splits.train)
-    sample = {split.name: _sample(split.examples, most_rows) for split in splits}
+    sample: dict[str, Sequence[Example]] = {split.name: split.examples for split in splits}
+    if most is not None:
+        rows, characters = most
+        most_characters = characters if spec.text_keys else None
+        sample = {name: _sample(examples, rows, most_characters) for name, examples in sample.items()}
     say(f"counting the tokens of {sum(map(len, sample.values())):,} rows")
     encoded = {
         name: task.features(rows, tokenizer, max_length=max_length, training=name == "train")
@@ -263,17 +279,34 @@ def _examined(
         texts={name: features.of_texts for name, features in encoded.items() if features.of_texts is not None},
         reach={name: reach for name, features in encoded.items() if (reach := features.reach_of_rows()) is not None},
     )
-    if sampled := {name: len(rows) for name, rows in sample.items() if shares[name] > 1}:
-        counts = ", ".join(f"{name} {count:,}" for name, count in sampled.items())
-        message = f"tokens were counted in some rows from everywhere ({counts}); a run counts all of them"
+    if sampled := [_described(split, sample[split.name]) for split in splits if sample[split.name] != split.examples]:
+        message = f"tokens were counted in some rows from everywhere ({', '.join(sampled)}); a run counts all of them"
         findings.append(Finding(level="info", code="sample", message=message))
     return Prepared(task, base, tokenizer, splits, encoded, targets, truth, tuple(findings))
 
 
-def _sample(examples: Sequence[Example], most_rows: int | None) -> Sequence[Example]:
-    """At most so many rows, at equal distances."""
-    step = 1 if most_rows is None else -(-len(examples) // most_rows)
-    return examples if step <= 1 else examples[::step]
+def _sample(examples: Sequence[Example], most_rows: int, most_characters: int | None) -> Sequence[Example]:
+    """At most so many rows, at equal distances, of as many characters; where a few are longer, their beginnings.
+
+    Args:
+        most_characters: None: rows are as long as they are.
+    """
+    step = -(-len(examples) // most_rows)
+    if most_characters is not None:
+        total = sum(len(example.text) for example in examples)
+        step = max(step, min(-(-total // most_characters), len(examples)))
+    some = examples if step <= 1 else examples[::step]
+    if most_characters is None or sum(len(example.text) for example in some) <= 2 * most_characters:
+        return some
+    room = most_characters // len(some)
+    return [replace(example, text=example.text[:room]) if example.target is None else example for example in some]
+
+
+def _described(split: Split, sample: Sequence[Example]) -> str:
+    """How much of a split is looked at."""
+    characters = sum(len(example.text) for example in sample)
+    is_cut = len(sample) == len(split.examples)
+    return f"{split.name} {len(sample):,}" + (f", the first {characters:,} characters" if is_cut else "")
 
 
 def _split_record(split: Split) -> SplitRecord:
