@@ -107,3 +107,25 @@ def test_a_completion_that_is_none_is_refused(row: Any, problem: str) -> None:
     with pytest.raises(DataError) as error:
         read(row, prompt="q", completion="a")
     assert problem in str(error.value)
+
+
+def test_a_model_is_asked_with_what_its_prompts_had() -> None:
+    data = Data(train="", prompt=("q", "more"), completion="a", between="\n")
+    rows = [{"q": "Say", "more": "red"}, {"q": "Say red", "more": None}]
+    asked = examples_of(rows, data, reader=prompts(data), source="f.jsonl")
+    assert [example.target for example in asked] == [Completion("Say\n\nred\n", ""), Completion("Say red\n", "")]
+    assert as_prompt(Example("Say red"), data).target == Completion("Say red\n", "")
+    with pytest.raises(DataError, match=r"there is no column 'more' \(data\.prompt\)"):
+        examples_of([{"q": "Say"}], data, reader=prompts(data), source="f.jsonl")
+
+
+def test_a_chat_is_asked_without_the_answer_that_it_may_have() -> None:
+    data = Data(train="", messages="chat")
+    rows = [{"chat": messages(USER)}, {"chat": messages(SYSTEM, USER, ASSISTANT)}]
+    asked = examples_of(rows, data, reader=prompts(data), source="f.jsonl")
+    assert [example.target for example in asked] == [
+        Conversation((Message(*USER),)),
+        Conversation((Message(*SYSTEM), Message(*USER))),
+    ]
+    with pytest.raises(DataError, match=r"row 1: column 'chat' must hold a message of the user that is to be answered"):
+        examples_of([{"chat": messages(SYSTEM)}], data, reader=prompts(data), source="f.jsonl")
