@@ -17,7 +17,7 @@ from tunery.data.checks.document_checks import (
 from tunery.data.documents import encode_documents
 from tunery.data.encode import Encoded
 from tunery.data.examples import Example, Split, Splits
-from tunery.data.reading.turns import Completion
+from tunery.data.reading.turns import Completion, Conversation, Message
 from tunery.schema.results.finding import Finding
 
 GPT2 = byte_pairs(bos_token="<|endoftext|>", eos_token="<|endoftext|>")
@@ -136,6 +136,21 @@ def test_passages_of_long_texts_that_are_nearly_those_of_another_split_are_found
     test = "\n\n".join([*(words(40, seed=900 + k) for k in range(8)), *changed])
     finding = only(look({"test": [test]}), "near_duplicates")
     assert (finding.split, finding.count) == ("test", 2) and "of 10 passages of test 2 (20 %)" in finding.message
+
+
+def test_what_a_system_says_in_every_conversation_is_no_passage() -> None:
+    def chat(number: int) -> Example:
+        said = [words(60, seed=0), words(30, seed=100 + number), words(30, seed=200 + number)]
+        roles = ("system", "user", "assistant")
+        return Example("\n".join(said), target=Conversation(tuple(map(Message, roles, said))))
+
+    chats = {"train": [chat(k) for k in range(20)], "validation": [chat(30)], "test": [chat(40), chat(3)]}
+    findings = inspect(splits(chats), CHECKS_OF_CAUSAL_TEXTS)
+    assert [(f.code, f.split, f.count) for f in findings] == [("shared_rows", "test", 1)]
+    nearly = Conversation((*chats["test"][1].target.messages[:-1], Message("assistant", words(29, seed=203))))
+    chats["test"][1] = Example("\n".join(message.content for message in nearly.messages), target=nearly)
+    findings = inspect(splits(chats), CHECKS_OF_CAUSAL_TEXTS)
+    assert [(f.code, f.split, f.count) for f in findings] == [("near_duplicates", "test", 1)]
 
 
 def test_texts_that_repeat_inside_a_split_are_told() -> None:

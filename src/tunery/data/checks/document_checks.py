@@ -13,7 +13,7 @@ from tunery.data.checks.duplicates import EXCERPT, MOST_WORDS, SHOWN, is_numbere
 from tunery.data.checks.near_duplicates import MIN_WORDS, Words, similar_pairs
 from tunery.data.checks.row_checks import empty_splits, unknown_tokens
 from tunery.data.examples import Example, Split
-from tunery.data.reading.turns import Completion
+from tunery.data.reading.turns import SYSTEM, Completion, Conversation
 from tunery.errors import enumerated
 from tunery.schema.results.finding import Finding
 
@@ -149,17 +149,18 @@ def shared_passages(subject: Subject) -> Iterator[Finding]:
         return
     words = Words()
     texts_of: dict[str, dict[bytes, list[str]]] = {split.name: defaultdict(list) for split in subject.splits}
+    known: set[str] = set()
     for split in subject.splits:
         for example in split.examples:
-            for passage in passages(example.text):
+            for passage in () if example.text in known else _compared(example):
                 texts_of[split.name][words.key(Example(passage))].append(passage)
+        known |= {example.text for example in split.examples}
     similar = _similar(list(dict.fromkeys(key for keys in texts_of.values() for key in keys)))
     former: set[bytes] = set()
-    whole: set[str] = set()
     for split in subject.splits:
         here = texts_of[split.name]
         near = [key for key in here if not similar[key].isdisjoint(former)]
-        found = [text for key in near for text in here[key] if text not in whole]
+        found = [text for key in near for text in here[key]]
         if found:
             count = sum(map(len, here.values()))
             yield Finding(
@@ -173,7 +174,6 @@ def shared_passages(subject: Subject) -> Iterator[Finding]:
                 examples=tuple(map(quote, found[:SHOWN])),
             )
         former |= here.keys()
-        whole |= {example.text for example in split.examples}
 
 
 def passages(text: str) -> list[str]:
@@ -182,6 +182,17 @@ def passages(text: str) -> list[str]:
         return [text] if _is_long(text) else []
     parts = (match.group() for paragraph in _PARAGRAPH.split(text) for match in _WORDS.finditer(paragraph))
     return [part for part in parts if len(part.split()) >= MIN_PASSAGE]
+
+
+def _compared(example: Example) -> list[str]:
+    """What is compared with other splits: passages; of a conversation all but the message of the system, which may be
+    the same everywhere, and of a prompt with its completion all of it."""
+    if example.target is None:
+        return passages(example.text)
+    text = example.text
+    if isinstance(example.target, Conversation):
+        text = "\n".join(message.content for message in example.target.messages if message.role != SYSTEM)
+    return [text] if _is_long(text) else []
 
 
 def tokens_in_all(subject: Subject) -> Iterator[Finding]:
