@@ -1,15 +1,19 @@
 """Prompts with completions, and conversations: what is read of a row and what is refused."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tunery.data.examples import JOINT, Example, RowReader
+from tunery.data.reading.cells import BadCell
 from tunery.data.reading.columns import examples_of
 from tunery.data.reading.documents import documents
 from tunery.data.reading.prompts import as_prompt, prompts
-from tunery.data.reading.turns import Completion, Conversation, Message
+from tunery.data.reading.turns import Completion, Conversation, Message, conversation_of
 from tunery.errors import DataError
 from tunery.schema.config.data import Data
 
@@ -71,6 +75,21 @@ def test_a_conversation_that_is_none_is_refused_with_its_row_and_a_remedy(cell: 
     with pytest.raises(DataError) as error:
         read(cell)
     assert str(error.value).startswith("f.jsonl: row 1: column 'chat' ") and problem in str(error.value)
+
+
+CELLS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["role", "content", "from", "value"]), inner | st.just("user"), max_size=4)
+    ),
+)
+
+
+@given(CELLS | CELLS.map(json.dumps))
+def test_any_cell_is_a_conversation_or_refused(cell: Any) -> None:
+    with suppress(BadCell):
+        assert conversation_of(cell).messages
 
 
 def test_a_prompt_and_its_completion_are_taken_as_they_are_written() -> None:

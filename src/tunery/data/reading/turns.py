@@ -132,7 +132,7 @@ def _message(item: Any, number: int) -> Message:
     if keys is None:
         raise BadCell(f"{_RULE}, but message {number} is {_shown(item)}")
     role, content = (item[key] for key in keys)
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise BadCell(
             f"must hold messages of {', '.join(_ROLES)}, but message {number} is of {_shown(role)}; {_meant(role)}"
         )
