@@ -147,6 +147,15 @@ def test_numbers_that_are_no_spans_of_the_text_are_no_evidence(tmp_path: Path) -
     assert "'boxes' holds ranges of characters and is not used: they do not lie within the text" in seen.notes
 
 
+def test_rows_of_several_windows_make_smaller_steps(tmp_path: Path) -> None:
+    seen = {}
+    for count in (4, 100, 400):
+        rows = [{"text": " ".join(sentences(n, count)), "evidence": first_sentence(n)} for n in range(30)]
+        config = render(guess(jsonl(tmp_path / "a.jsonl", rows)), tmp_path)
+        seen[count] = [line.split("#")[0].strip() for line in config.splitlines() if "batch_size: " in line]
+    assert seen == {4: ["batch_size: 16", ""], 100: ["batch_size: 8", ""], 400: ["batch_size: 4", ""]}
+
+
 def test_a_mistake_in_a_column_that_is_named_after_evidence_is_told_and_not_left_out(tmp_path: Path) -> None:
     rows = [{"text": text(n), "label": "ab"[n % 2], "evidence": [[0, 4000 if n < 4 else 3]]} for n in range(10)]
     with pytest.raises(DataError, match=r"row 1: column 'evidence' must hold spans with whole numbers"):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fast_and_slow import examples
 from tunery.data.evidence import Evidence, Span
 from tunery.data.examples import Example
-from tunery.data.units import UNITS, Bounds, chosen_unit, sentences, whole_sentences, words
+from tunery.data.units import UNITS, Bounds, chosen_unit, sentences, usual_neighbours, whole_sentences, words
 
 POSTS = Path(__file__).parents[2] / "examples" / "posts"
 PIECES = re.split(
@@ -149,6 +149,15 @@ def test_sentences_are_the_unit_where_evidence_is_whole_sentences() -> None:
     assert chosen_unit([*nineteen, row(text, (2, 4))]) == "sentence"
     assert chosen_unit([*nineteen, row(text, (2, 4), (5, 9))]) == "token"
     assert chosen_unit([row(text)]) == chosen_unit([]) == "sentence"
+
+
+@pytest.mark.parametrize(
+    ("words_of_spans", "wanted"), [([], 0), ([1], 0), ([2, 2, 9], 0), ([3], 1), ([6], 2), ([40], 4)]
+)
+def test_neighbours_are_a_run_within_half_of_the_spans(words_of_spans: list[int], wanted: int) -> None:
+    text = " ".join("ab" for _ in range(50))
+    spans = tuple(Span(0, 3 * count - 1, "x") for count in words_of_spans)
+    assert usual_neighbours([Example(text, target=Evidence(spans)), Example(text)]) == wanted
 
 
 def test_annotated_sentences_are_found() -> None:

@@ -8,10 +8,11 @@ from torch import nn
 
 from tunery.errors import ModelError
 from tunery.model.heads.coupling import COUPLINGS
-from tunery.model.heads.evidence import EVIDENCE_HEADS
+from tunery.model.heads.evidence import EVIDENCE_HEADS, Given
 from tunery.model.heads.heads import HEADS, NATIVE, HeadedModel, answers_of, loading_of, make_heads
 from tunery.model.heads.layers import ACTIVATIONS, LAYERS
 from tunery.model.heads.pooling import POOLINGS
+from tunery.model.heads.units import PADDED
 from tunery.schema.config.model import (
     Activation,
     AutoHead,
@@ -23,6 +24,7 @@ from tunery.schema.config.model import (
     Model,
     NativeHead,
     Pooling,
+    Tagging,
 )
 from tunery.schema.config.task import LabelOutput, Output, TokenOutput
 from tunery.schema.reading.fields import alternatives
@@ -92,3 +94,26 @@ def test_no_architecture_has_a_head_of_its_own_for_two_outputs() -> None:
         loading_of(NativeHead(), {**outputs(4), "tokens": TokenOutput(labels=("a",))})
     with pytest.raises(ModelError, match="gives one vector a text"):
         loading_of(NativeHead(), {"tokens": TokenOutput(labels=("a",))})
+
+
+@pytest.mark.parametrize("reach", [0, 1, 3])
+def test_scores_of_tagging_are_means_of_neighbouring_units_that_are_there(reach: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    units, queries = torch.randn(2, 6, 4, generator=draw), torch.randn(3, 4, generator=draw)
+    real = torch.tensor([[True] * 6, [True, True, False, True, False, False]])
+    plain, smooth = (
+        EVIDENCE_HEADS[Tagging](Tagging(neighbours=number), Given(width=4, labels=3, dropout=0.0, neighbours=9))
+        for number in (0, reach)
+    )
+    scores, found = plain(units, real, queries)["units"], smooth(units, real, queries)["units"]
+    for text in range(2):
+        for unit in range(6):
+            near = [u for u in range(6) if abs(u - unit) <= reach and real[text, u]]
+            wanted = scores[text, near].mean(dim=0) if real[text, unit] else torch.full((3,), PADDED)
+            assert torch.allclose(found[text, unit], wanted, atol=1e-6)
+
+
+def test_neighbours_are_those_of_the_task_where_the_head_does_not_say() -> None:
+    given = Given(width=4, labels=3, dropout=0.0, neighbours=2)
+    numbers = {spec.neighbours: EVIDENCE_HEADS[Tagging](spec, given) for spec in (Tagging(), Tagging(neighbours=0))}
+    assert {said: head.neighbours for said, head in numbers.items()} == {None: 2, 0: 0}

@@ -233,16 +233,17 @@ def test_neighbouring_words_are_one_span_and_sentences_are_each_their_own(unit: 
 
 def test_unit_and_annotation_follow_from_the_training_rows() -> None:
     auto, one = CriteriaEvidenceTask(), CriteriaEvidenceTask(exclusive=True)
-    assert CriteriaEvidence.settings_of(auto, [SLEEP, BOTH]) == {"unit": "sentence", "annotation": "exhaustive"}
+    whole = {"unit": "sentence", "annotation": "exhaustive", "neighbours": "0"}
+    assert CriteriaEvidence.settings_of(auto, [SLEEP, BOTH]) == whole
     words = [row(labels=("sleep",), spans=[(2, 5, "sleep")])] * 3
-    assert CriteriaEvidence.settings_of(auto, words) == {"unit": "token", "annotation": "exhaustive"}
-    assert CriteriaEvidence.settings_of(one, words) == {"unit": "token", "annotation": "partial"}
+    assert CriteriaEvidence.settings_of(auto, words) == {**whole, "unit": "token"}
+    assert CriteriaEvidence.settings_of(one, words) == {**whole, "unit": "token", "annotation": "partial"}
     much = [row(labels=("sleep",), spans=[(2, 33, "sleep")])] * 3
-    assert CriteriaEvidence.settings_of(one, much) == {"unit": "token", "annotation": "exhaustive"}
+    assert CriteriaEvidence.settings_of(one, much) == {**whole, "unit": "token", "neighbours": "3"}  # of eight words
     none = [row(labels=("sleep",), spans=[])]
     assert CriteriaEvidence.settings_of(one, none)["annotation"] == "exhaustive"
     told = CriteriaEvidenceTask(unit="token", annotation="partial")
-    assert CriteriaEvidence.settings_of(told, [SLEEP]) == {"unit": "token", "annotation": "partial"}
+    assert CriteriaEvidence.settings_of(told, [SLEEP]) == {"unit": "token", "annotation": "partial", "neighbours": "1"}
 
 
 def test_what_cannot_be_is_refused(tiny_bert: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_run_resumes_exactly_and_its_export_answers_with_evidence(kind: str, t
     assert result.metrics.test is not None
     assert {name: again[name] for name in again} == {name: result.metrics.test[name] for name in again}
     card = json.loads((tmp_path / "run" / "best" / "tunery.json").read_text())
-    assert card["task"]["settings"] == {"unit": "sentence", "annotation": "exhaustive"}
+    assert card["task"]["settings"] == {"unit": "sentence", "annotation": "exhaustive", "neighbours": "0"}
     rows = [json.loads(line) for line in Path(files["test"]).read_text().splitlines()]
     predictor = load(tmp_path / "run")
     short, long = rows[0]["text"], " ".join(row["text"] for row in rows)

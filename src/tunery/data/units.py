@@ -24,6 +24,8 @@ Unit = Literal["token", "sentence"]
 WHOLE: Final = 0.95
 """From this share of evidence in whole sentences on, sentences are what annotators marked."""
 
+_MOST_NEIGHBOURS: Final = 4
+
 _PUNCTUATION: Final = (
     r"!-/:-@\[-`{-~"
     "¡§«¶·»¿"
@@ -134,6 +136,18 @@ def whole_sentences(examples: Iterable[Example]) -> float | None:
         whole += int((np.isin(spans[:, 0], units[:, 0]) & np.isin(spans[:, 1], units[:, 1])).sum())
         count += len(spans)
     return whole / count if count else None
+
+
+def usual_neighbours(examples: Iterable[Example]) -> int:
+    """Words on each side that are of the same evidence as a word, as a rule: so many that the run is no longer than
+    half of the spans, up to 4; 0 where there is no evidence."""
+    lengths = [
+        len(words(example.text[start:end]))
+        for example in examples
+        if example.target is not None
+        for start, end, _ in example.target.spans
+    ]
+    return min(_MOST_NEIGHBOURS, max(0, (int(np.median(lengths)) - 1) // 2)) if lengths else 0
 
 
 def chosen_unit(examples: Iterable[Example]) -> Unit:

@@ -33,7 +33,7 @@ from tunery.data.metrics import (
 )
 from tunery.data.reading.write import rounded
 from tunery.data.row_table import Array, RowTable, objects_of
-from tunery.data.units import UNITS, Bounds, chosen_unit, sentences, words
+from tunery.data.units import UNITS, Bounds, chosen_unit, sentences, usual_neighbours, words
 from tunery.errors import DataError, ModelError, did_you_mean
 from tunery.schema import RunConfig
 from tunery.schema.config.data import Data
@@ -76,6 +76,7 @@ class CriteriaEvidence(Task):
         self.settings = settings
         self._spec = spec
         self._unit = UNITS[settings["unit"]]  # type: ignore[index]
+        self._neighbours = int(settings.get("neighbours", 0))
         described = {criterion.label: criterion.description for criterion in spec.criteria}
         if unknown := next((label for label in described if label not in self.labels), None):
             message = f"task.criteria describes labels of the training rows, but none has {unknown!r}"
@@ -90,10 +91,15 @@ class CriteriaEvidence(Task):
 
     @staticmethod
     def settings_of(spec: CriteriaEvidenceTask, examples: Sequence[Example]) -> Mapping[str, str]:
-        """`unit` and `annotation`, where the spec says auto."""
+        """`unit` and `annotation`, where the spec says auto; `neighbours`, units on each side that are of the same
+        evidence, as a rule."""
         unit = chosen_unit(examples) if spec.unit == "auto" else spec.unit
         annotation = annotation_of(share_marked(examples), exclusive=spec.exclusive)
-        return {"unit": unit, "annotation": annotation if spec.annotation == "auto" else spec.annotation}
+        return {
+            "unit": unit,
+            "annotation": annotation if spec.annotation == "auto" else spec.annotation,
+            "neighbours": str(usual_neighbours(examples) if unit == "token" else 0),
+        }
 
     @staticmethod
     def reader(spec: CriteriaEvidenceTask, data: Data) -> RowReader:
@@ -103,10 +109,13 @@ class CriteriaEvidence(Task):
     def outputs(self) -> Outputs:
         """Labels with their evidence; of a pair of description and text, whether the text meets it."""
         if self._is_paired:
-            return {"criteria": CriteriaOutput(labels=("met",), exclusive=False)}
+            return {"criteria": CriteriaOutput(labels=("met",), exclusive=False, neighbours=self._neighbours)}
         return {
             "criteria": CriteriaOutput(
-                labels=self.labels, descriptions=self._descriptions, exclusive=self._spec.exclusive
+                labels=self.labels,
+                descriptions=self._descriptions,
+                exclusive=self._spec.exclusive,
+                neighbours=self._neighbours,
             )
         }
 

@@ -1,5 +1,6 @@
 """What is known of a data set at first sight, and the first config written from it: every line says why it is there."""
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -172,6 +173,13 @@ class Guess:
         """Whether 95 % of the rows stay whole at `max_length`."""
         return self.tokens <= self.max_length
 
+    @property
+    def batch_size(self) -> int:
+        """Rows per step: 16, or 8 or 4 of those that are read in several windows, so that a step has about 16."""
+        stride = self.max_length - self.max_length // 4
+        windows = 1 if self.evidence is None or self.fits else 1 + math.ceil((self.tokens - self.max_length) / stride)
+        return next(rows for rows in (16, 8, 4) if rows * windows <= 16 or rows == 4)
+
     def explain(self) -> tuple[str, ...]:
         """What was seen, in lines for people."""
         beside = ", ".join(f"{split} {file.name}" for split, file in self.files.items() if split != "train")
@@ -219,7 +227,7 @@ def render(guess: Guess, folder: Path, *, name: str | None = None) -> str:
         name: the config's file name without `.yaml`; it also names the run.
     """
     name = name or suggested_name(guess)
-    sections = (_task(guess), _data(guess, folder), _model(guess), _peft(), _optim(), _train())
+    sections = (_task(guess), _data(guess, folder), _model(guess), _peft(), _optim(), _train(guess))
     return "\n".join(["\n".join(_head(guess, name)), *("\n".join(section) for section in sections)]).rstrip() + "\n"
 
 
@@ -414,14 +422,17 @@ def _optim() -> Iterator[str]:
     yield ""
 
 
-def _train() -> Iterator[str]:
+def _train(guess: Guess) -> Iterator[str]:
     yield "train:"
     least, most = AUTO_EPOCHS
     steps = f"as many as make {AUTO_STEPS[0]} steps, {least} to {most}"
     yield _line("  epochs: auto", f"{steps}; the best epoch is kept, not the last")
     yield _line("  # epochs: {low: 2, high: 8}", "range")
-    yield _line("  batch_size: 16", "rows per step; memory is bounded apart, by micro_batch_tokens")
-    yield _line("  # batch_size: [8, 16, 32]", "range")
+    meaning = "memory is bounded apart, by micro_batch_tokens"
+    if guess.batch_size < 16:
+        meaning = "each is read in several windows"
+    yield _line(f"  batch_size: {guess.batch_size}", f"rows per step; {meaning}")
+    yield _line(f"  # batch_size: [{guess.batch_size // 2}, {guess.batch_size}, {2 * guess.batch_size}]", "range")
 
 
 def _relative(file: Path, folder: Path) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import log
-from typing import Final, final
+from typing import Any, Final, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -72,15 +72,29 @@ class MlpScorer(nn.Module):
 
 @final
 class TaggingHead(nn.Module):
-    """Scores every unit by itself."""
+    """Scores every unit by itself, then takes the mean of neighbouring ones."""
 
-    def __init__(self, score: nn.Module) -> None:
+    def __init__(self, score: nn.Module, *, neighbours: int) -> None:
+        """Args:
+        neighbours: units on each side whose scores are part of the mean.
+        """
         super().__init__()
         self.score = score
+        self.neighbours = neighbours
 
     def forward(self, units: Tensor, real: Tensor, queries: Tensor) -> dict[str, Tensor]:
         """`units`"""
-        return {"units": _padded(self.score(units, queries), real)}
+        scores = self.score(units, queries)
+        if self.neighbours:
+            there = real.unsqueeze(-1).to(scores.dtype)
+            scores = self._sums(scores * there) / self._sums(there).clamp(min=1.0)
+        return {"units": _padded(scores, real)}
+
+    def _sums(self, values: Tensor) -> Tensor:
+        """Of a unit and its neighbours: (texts, units, ...)"""
+        reach, units = self.neighbours, values.shape[1]
+        padded = F.pad(values, (0, 0, reach, reach))
+        return torch.stack([padded[:, start : start + units] for start in range(2 * reach + 1)]).sum(dim=0)
 
 
 @final
@@ -207,33 +221,50 @@ def _best_covering(spans: Tensor) -> Tensor:
     return covering.masked_fill((starts < 0).unsqueeze(-1), PADDED).amax(dim=2)
 
 
-def _tagging(spec: Tagging, *, width: int, labels: int, dropout: float) -> nn.Module:
-    return TaggingHead(LabelScorer(width, labels=labels, prior=PRIOR_LOGIT))
+class Given(NamedTuple):
+    """What evidence heads are made of beside their spec."""
+
+    width: int
+    """Of a unit state."""
+    labels: int
+    dropout: float
+    neighbours: int
+    """As of `CriteriaOutput`."""
+
+    def scorer(self, prior: float = PRIOR_LOGIT) -> LabelScorer:
+        """One for each label."""
+        return LabelScorer(self.width, labels=self.labels, prior=prior)
 
 
-def _start_end_linear(spec: StartEndLinear, *, width: int, labels: int, dropout: float) -> nn.Module:
-    start, end = (LabelScorer(width, labels=labels, prior=_ROOT_LOGIT) for _ in range(2))
+def _tagging(spec: Tagging, given: Given) -> nn.Module:
+    return TaggingHead(given.scorer(), neighbours=given.neighbours if spec.neighbours is None else spec.neighbours)
+
+
+def _start_end_linear(spec: StartEndLinear, given: Given) -> nn.Module:
+    return StartEndHead(given.scorer(_ROOT_LOGIT), given.scorer(_ROOT_LOGIT), max_span=spec.max_span)
+
+
+def _start_end_mlp(spec: StartEndMlp, given: Given) -> nn.Module:
+    start, end = (
+        MlpScorer(given.width, labels=given.labels, prior=_ROOT_LOGIT, spec=spec, dropout=given.dropout)
+        for _ in range(2)
+    )
     return StartEndHead(start, end, max_span=spec.max_span)
 
 
-def _start_end_mlp(spec: StartEndMlp, *, width: int, labels: int, dropout: float) -> nn.Module:
-    start, end = (MlpScorer(width, labels=labels, prior=_ROOT_LOGIT, spec=spec, dropout=dropout) for _ in range(2))
-    return StartEndHead(start, end, max_span=spec.max_span)
+def _biaffine(spec: Biaffine, given: Given) -> nn.Module:
+    return BiaffineHead(given.width, labels=given.labels, hidden=spec.hidden, max_span=spec.max_span)
 
 
-def _biaffine(spec: Biaffine, *, width: int, labels: int, dropout: float) -> nn.Module:
-    return BiaffineHead(width, labels=labels, hidden=spec.hidden, max_span=spec.max_span)
+def _bio_crf(spec: BioCrf, given: Given) -> nn.Module:
+    return BioCrfHead(given.width, labels=given.labels)
 
 
-def _bio_crf(spec: BioCrf, *, width: int, labels: int, dropout: float) -> nn.Module:
-    return BioCrfHead(width, labels=labels)
+def _sentence_reranker(spec: SentenceReranker, given: Given) -> nn.Module:
+    return RerankerHead(given.width, labels=given.labels, hidden=spec.hidden, dropout=given.dropout)
 
 
-def _sentence_reranker(spec: SentenceReranker, *, width: int, labels: int, dropout: float) -> nn.Module:
-    return RerankerHead(width, labels=labels, hidden=spec.hidden, dropout=dropout)
-
-
-EVIDENCE_HEADS: Final[Mapping[type[Spec], Callable[..., nn.Module]]] = {
+EVIDENCE_HEADS: Final[Mapping[type[Spec], Callable[[Any, Given], nn.Module]]] = {
     Tagging: _tagging,
     StartEndLinear: _start_end_linear,
     StartEndMlp: _start_end_mlp,
@@ -241,6 +272,6 @@ EVIDENCE_HEADS: Final[Mapping[type[Spec], Callable[..., nn.Module]]] = {
     BioCrf: _bio_crf,
     SentenceReranker: _sentence_reranker,
 }
-"""Spec -> what makes, of that spec, `width` of a unit state, number of `labels` and `dropout`, a module: states (texts,
-units, hidden), which units are real (texts, units), and queries (labels, hidden) become answers by name. One is `units`
-(texts, units, labels): logits of being evidence, `PADDED` where no unit is."""
+"""Spec -> what makes a module of it: states (texts, units, hidden), which units are real (texts, units), and queries
+(labels, hidden) become answers by name. One is `units` (texts, units, labels): logits of being evidence, `PADDED` where
+no unit is."""

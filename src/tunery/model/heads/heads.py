@@ -19,7 +19,7 @@ from tunery.model.backbones.dropout import OWN_HEAD, Dropouts, set_all_dropouts,
 from tunery.model.heads.answers import Answers
 from tunery.model.heads.coupling import COUPLINGS
 from tunery.model.heads.criteria import CriteriaHead
-from tunery.model.heads.evidence import EVIDENCE_HEADS
+from tunery.model.heads.evidence import EVIDENCE_HEADS, Given
 from tunery.model.heads.layers import LAYERS, Last, LevelLinear, linear
 from tunery.model.heads.pooling import POOLINGS, HiddenStates, LayerMix, Pool
 from tunery.model.heads.vocabulary import LanguageModel
@@ -205,8 +205,9 @@ def _token_head(output: TokenOutput, parts: Parts) -> nn.Module:
 def _criteria_head(output: CriteriaOutput, parts: Parts) -> nn.Module:
     spec, sizes = parts.spec, {"width": parts.width, "labels": len(output.labels)}
     layers = partial(parts.layers, labels=len(output.labels))
+    given = Given(**sizes, dropout=parts.dropout, neighbours=output.neighbours)
     return CriteriaHead(
-        EVIDENCE_HEADS[type(spec.evidence_head)](spec.evidence_head, dropout=parts.dropout, **sizes),
+        EVIDENCE_HEADS[type(spec.evidence_head)](spec.evidence_head, given),
         COUPLINGS[type(spec.coupling)](spec.coupling, layers=layers, pool=parts.pool, **sizes),
         dropout=parts.dropout,
         **sizes,

@@ -112,9 +112,13 @@ MaxSpan = Annotated[int, Field(ge=1, le=512), Range(5, 40)]
 
 class Tagging(Spec):
     """Every unit by itself: (W x) · q / √d + b, of a unit state x, the query q of a label, and a W that begins as the
-    identity."""
+    identity; then the mean of neighbouring units."""
 
     kind: Literal["tagging"] = "tagging"
+    neighbours: Annotated[int, Field(ge=0, le=100), Choices((0, 1, 2, 4))] | None = None
+    """Units on each side whose scores count as much as a unit's own, so that evidence is found in runs. Null: so many
+    words that the run is no longer than half of the spans in the training rows, up to 4 on each side; none of
+    sentences."""
 
 
 class StartEnd(Spec):

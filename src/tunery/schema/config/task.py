@@ -296,6 +296,8 @@ class CriteriaOutput(Spec):
     """What each label means, in the same order; None: as its name says."""
     exclusive: bool = False
     """Every text has exactly one label: softmax over the labels in place of one sigmoid per label."""
+    neighbours: int = 0
+    """Units on each side that belong to the same evidence, as a rule."""
 
     @property
     def problem(self) -> Literal["single_label", "multi_label"]:
