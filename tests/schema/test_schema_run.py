@@ -58,6 +58,7 @@ BETWEEN_SECTIONS = (
     "model.head.kind",
     "model.head.pooling",
     "model.evidence_head.kind",
+    "model.evidence_head.neighbours",
     "model.coupling.kind",
     "model.quantization",
     "freeze.strategy",

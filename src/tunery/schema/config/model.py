@@ -115,7 +115,7 @@ class Tagging(Spec):
     identity; then the mean of neighbouring units."""
 
     kind: Literal["tagging"] = "tagging"
-    neighbours: Annotated[int, Field(ge=0, le=100), Choices((0, 1, 2, 4))] | None = None
+    neighbours: Annotated[Annotated[int, Field(ge=0, le=100)] | None, Choices((None, 0, 1, 2, 4))] = None
     """Units on each side whose scores count as much as a unit's own, so that evidence is found in runs. Null: so many
     words that the run is no longer than half of the spans in the training rows, up to 4 on each side; none of
     sentences."""

@@ -119,10 +119,11 @@ def _a_probe_pools_without_parameters(model: Model, peft: Peft) -> Iterator[Prob
 
 def _evidence_is_read(task: Task, model: Model) -> Iterator[Problem]:
     for key in ("evidence_head", "coupling"):
-        value, default = getattr(model, key), Model.model_fields[key].default
-        if not task.reads_evidence and value != default:
-            message = f"it belongs to tasks that read evidence, but task.kind is {task.kind!r} and got {value.kind!r}; "
-            yield Problem(f"model.{key}.kind", message + "remove it")
+        value, default = dict(getattr(model, key)), dict(Model.model_fields[key].default)
+        wrong = next((name for name in value if value[name] != default.get(name)), None)
+        if wrong and not task.reads_evidence:
+            message = f"it belongs to tasks that read evidence, but task.kind is {task.kind!r} and got {value[wrong]!r}"
+            yield Problem(f"model.{key}.{wrong}", f"{message}; remove it")
 
 
 def _evidence_needs_a_head_of_tunery(task: Task, model: Model) -> Iterator[Problem]:
