@@ -144,7 +144,8 @@ def test_a_step_is_the_same_however_it_is_cut_into_passes(
     module = build(spec, outputs=task.outputs, peft=NoPeft(), freeze=NoFreeze()).module.eval()
     rows, losses, gradients = [dataset[0, row] for row in range(12)], [], []
     for most in (10**6, 64):
-        passes = Collator(tokenizer.pad_token_id, max_tokens=most, overhead=most, masking=task.masking(tokenizer))(rows)
+        masking = task.masking(SPECS[kind], tokenizer)
+        passes = Collator(tokenizer.pad_token_id, max_tokens=most, overhead=most, masking=masking)(rows)
         assert (len(passes) == 1) == (most == 10**6)
         assert all(len(entry) == len(part.inputs["input_ids"]) for part in passes for entry in part.targets.values())
         units: dict[str, int] = {}

@@ -104,7 +104,7 @@ def test_of_many_tokens_some_stand_for_all(tiny_masked_lm: Path, monkeypatch: py
 
 
 def test_masks_of_a_scored_text_are_always_the_same(tiny_masked_lm: Path) -> None:
-    task = Mlm.build(MlmTask(masking="span", probability=0.3), labels=(), settings={})
+    task = Mlm.build(MlmTask(), labels=(), settings={})
     tokenizer = load_tokenizer(resolve(Model(name=str(tiny_masked_lm))))
     examples = [Example(text=text) for text in TEXTS]
     whole, one = (task.features(part, tokenizer, max_length=32) for part in (examples, examples[1:2]))

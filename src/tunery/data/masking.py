@@ -29,7 +29,7 @@ class Hidden(NamedTuple):
     """A text with tokens hidden; both (tokens,)."""
 
     ids: Ids
-    targets: npt.NDArray[np.int64]
+    targets: Ids
     """The token that is to be told at each place; -100: none."""
 
 
@@ -55,7 +55,7 @@ def make_masking(
 
     def mask(ids: Ids, words: Ids | None, generator: np.random.Generator) -> Hidden:
         places = np.flatnonzero(~np.isin(ids, special))
-        seen, targets = ids.copy(), np.full(len(ids), NO_TARGET, dtype=np.int64)
+        seen, targets = ids.copy(), np.full(len(ids), NO_TARGET, dtype=np.int32)
         groups = _within(_GROUPS[kind](places, words, generator), probability * len(places), generator)
         for group in groups if kind == "span" else np.concatenate([places[:0], *groups])[:, None]:
             targets[group] = ids[group]

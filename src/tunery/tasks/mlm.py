@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tunery.data.encode import Encoded
 
 
+SCORED: Final = MlmTask()
+"""What is hidden where texts are scored: 15 % of the tokens, each by itself."""
 MOST_ALONE: Final = 1000
 """Tokens that are told each by itself, of all texts together."""
 
@@ -37,50 +39,41 @@ class Alone:
 
 
 class Mlm(LanguageModelTask):
-    """Some tokens of each text are to be told: drawn anew in every epoch of training, and always the same ones of a
-    text where it is scored."""
+    """Some tokens of each text are to be told: drawn anew in every epoch of training, as the spec says, and always the
+    same ones of a text where it is scored, whatever the spec says, so that runs compare."""
 
     direction: ClassVar[Literal["causal", "masked"]] = "masked"
 
-    def __init__(self, spec: MlmTask) -> None:
-        super().__init__(())
-        self._spec = spec
-
     @classmethod
     def build(cls, spec: MlmTask, *, labels: Sequence[str], settings: Mapping[str, str]) -> "Mlm":
-        return cls(spec)
+        return cls(())
 
-    def masking(self, tokenizer: Any) -> Masking:
-        """What the spec hides.
+    def masking(self, spec: MlmTask, tokenizer: Any) -> Masking:
+        """What the spec hides in training.
 
         Raises:
-            ModelError: the tokenizer has no mask token.
+            ModelError: the tokenizer has no mask token, or words are to be hidden and it does not know the characters
+                of its tokens.
         """
-        if tokenizer.mask_token_id is None:
+        if spec.masking != "token" and not tokenizer.is_fast:
             raise ModelError(
-                "task.kind=mlm hides tokens by the mask token of a model, but this one has none; take a model that was "
-                "trained to tell hidden tokens, such as model.name=distilbert, or task.kind=causal_lm"
+                f"task.masking={spec.masking} finds words by the characters of tokens, which only fast tokenizers "
+                f"know, but {type(tokenizer).__name__} is none; take task.masking=token, or a model with tokenizer.json"
             )
-        return make_masking(
-            self._spec.masking,
-            probability=self._spec.probability,
-            mask_id=tokenizer.mask_token_id,
-            special_ids=frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id},
-            vocabulary=len(tokenizer),
-        )
+        return _masking(spec, tokenizer)
 
     def features(
         self, examples: Sequence[Example], tokenizer: Any, *, max_length: int, training: bool = False
     ) -> "Encoded":
-        """Windows of each text that do not overlap; where they are scored, with tokens hidden by a key of their own.
+        """Windows of each text that do not overlap; where they are scored, with tokens hidden as `SCORED` says, by a
+        key of their own.
 
         Raises:
             ModelError: the tokenizer has no mask token.
-            DataError: words are hidden, and the tokenizer does not know the characters of its tokens.
         """
         from tunery.data.documents import encode_documents
 
-        masking = self.masking(tokenizer)
+        masking = _masking(SCORED, tokenizer)
         wanted = [example.target for example in examples if isinstance(example.target, Alone)]
         if wanted:
             examples = [replace(example, target=alone.target) for example, alone in zip(examples, wanted, strict=True)]
@@ -90,25 +83,23 @@ class Mlm(LanguageModelTask):
             direction="masked",
             max_length=max_length,
             training=training,
-            with_words=self._spec.masking != "token",
+            with_words=training and tokenizer.is_fast,
         )
         if training:
             return encoded
         if wanted:
             return _alone(encoded, wanted, tokenizer)
-        unit_ids: Sequence[Any] = encoded.unit_ids or [None] * len(encoded.ids)
         keys = (f"mask {hashlib.sha256(ids.tobytes()).hexdigest()}" for ids in encoded.ids)
         hidden = [
-            masking(ids, of_words, row_generator(0, epoch=0, row=0, purpose=key))
-            for ids, of_words, key in zip(encoded.ids, unit_ids, keys, strict=True)
+            masking(ids, None, row_generator(0, epoch=0, row=0, purpose=key))
+            for ids, key in zip(encoded.ids, keys, strict=True)
         ]
-        ids, targets = ([*column] for column in zip(*hidden, strict=True)) if hidden else ([], [])
-        return replace(encoded, ids=ids, token_targets=targets, unit_ids=None)
+        return replace(encoded, ids=[part.ids for part in hidden], token_targets=[part.targets for part in hidden])
 
     def follow_up(self, examples: Sequence[Example], answers: RowTable, state: State | None) -> FollowUp:
         """Pseudo-perplexity: the exponential of the mean loss of tokens, each hidden alone (Salazar et al. 2020, arXiv
         1910.14659, section 2.3). Of more than about a thousand tokens, some at equal distances stand for all."""
-        tokens = int(answers["tokens"].sum()) / self._spec.probability
+        tokens = int(answers["tokens"].sum()) / SCORED.probability
         every = max(1, math.ceil(tokens / MOST_ALONE))
         alone = [
             replace(example, target=Alone(every, row % every, example.target)) for row, example in enumerate(examples)
@@ -119,6 +110,21 @@ class Mlm(LanguageModelTask):
             return {"pseudo_perplexity": math.exp(min(nats / count, MOST_NATS)) if count else None}
 
         return FollowUp(alone, metrics)
+
+
+def _masking(spec: MlmTask, tokenizer: Any) -> Masking:
+    if tokenizer.mask_token_id is None:
+        raise ModelError(
+            "task.kind=mlm hides tokens by the mask token of a model, but this one has none; take a model that was "
+            "trained to tell hidden tokens, such as model.name=distilbert, or task.kind=causal_lm"
+        )
+    return make_masking(
+        spec.masking,
+        probability=spec.probability,
+        mask_id=tokenizer.mask_token_id,
+        special_ids=frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id},
+        vocabulary=len(tokenizer),
+    )
 
 
 def _alone(encoded: "Encoded", wanted: Sequence[Alone], tokenizer: Any) -> "Encoded":

@@ -136,8 +136,8 @@ class Task(ABC):
 
         return encode(examples, tokenizer, max_length=max_length)
 
-    def masking(self, tokenizer: Any) -> "Masking | None":
-        """What hides tokens of training features anew in every epoch; None where nothing does."""
+    def masking(self, spec: Any, tokenizer: Any) -> "Masking | None":
+        """What hides tokens of training features anew in every epoch, as the spec of a run says; None: nothing does."""
         return None
 
     @abstractmethod

@@ -5,7 +5,9 @@ model hands to its decoder, the matrix from states to logits, is taken out inste
 time, and only for those where something is to be told.
 """
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple, final
 
@@ -59,6 +61,11 @@ class LanguageModel(nn.Module):
         tokens = {name: tensor for name, tensor in inputs.items() if name not in NOT_READ}
         if "segments" in inputs:
             tokens = _apart(tokens, inputs["segments"])
+            with _no_advice():
+                return self._answers(tokens, targets, told)
+        return self._answers(tokens, targets, told)
+
+    def _answers(self, tokens: Mapping[str, Tensor], targets: Tensor, told: Tensor) -> Answers:
         if self.in_chunks:
             decoder = _decoder(self.backbone)
             states = states_before(decoder, partial(self.backbone, **tokens))[:, -targets.shape[1] :]
@@ -124,6 +131,22 @@ def _apart(tokens: Mapping[str, Tensor], segments: Tensor) -> dict[str, Tensor]:
     positions = places - torch.where(begins, places, 0).cummax(dim=1).values
     rest = {name: tensor for name, tensor in tokens.items() if name != "attention_mask"}
     return {**rest, "position_ids": positions, "use_cache": False}  # type: ignore[dict-item]
+
+
+@contextmanager
+def _no_advice() -> Iterator[None]:
+    """Without the advice of some families that padding needs a mask: here it is apart from all texts."""
+    logger, advice = logging.getLogger("transformers.modeling_utils"), _Advice()
+    logger.addFilter(advice)
+    try:
+        yield
+    finally:
+        logger.removeFilter(advice)
+
+
+class _Advice(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "passing in an `attention_mask`" not in record.getMessage()
 
 
 def _decoder(model: nn.Module) -> nn.Module:

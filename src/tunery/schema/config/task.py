@@ -211,12 +211,14 @@ class MlmTask(LanguageModelTask):
     metrics: ClassVar[Metrics] = {"loss": "minimize", "accuracy": "maximize"}
     main_metrics: ClassVar[tuple[str, ...]] = ("loss", "accuracy", "pseudo_perplexity")
     text_keys: ClassVar[tuple[str, ...]] = ("documents",)
+    training_keys: ClassVar[tuple[str, ...]] = ("masking", "probability")
     kind: Literal["mlm"] = "mlm"
     masking: Annotated[Literal["token", "whole_word", "span"], Choices(("token", "whole_word", "span"))] = "token"
-    """What is hidden together: single tokens; whole words; or spans of up to ten words (SpanBERT)."""
+    """What is hidden together in training: single tokens; whole words; or spans of up to ten words (SpanBERT). Texts
+    are scored with single tokens, 15 % of them, whatever this and `probability` say, so that runs compare."""
     probability: Annotated[float, Field(ge=0.01, le=0.8), Range(0.15, 0.4)] = 0.15
-    """Share of the tokens that are to be told. Of ten of them, eight are hidden by the mask token, one is replaced by
-    any token, and one stays as it is."""
+    """Share of the tokens that are to be told in training. Of ten of them, eight are hidden by the mask token, one is
+    replaced by any token, and one stays as it is."""
 
 
 class RegressionTask(TaskSpec):

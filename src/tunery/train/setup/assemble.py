@@ -104,7 +104,7 @@ class Assembled:
                 token_dropout=self.config.regularization.token_dropout,
                 seed=self.config.seed,
                 special_ids=frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id},
-                masking=prepared.task.masking(tokenizer),
+                masking=prepared.task.masking(self.config.task, tokenizer),
             ),
             num_workers=workers,
             persistent_workers=workers > 0,
