@@ -135,3 +135,17 @@ def test_methods_that_do_not_fit_are_refused_in_the_config(peft: str, tmp_path: 
         run_of("causal_lm", tmp_path, peft=peft)
     with pytest.raises((ConfigError, DataError), match="label_smoothing"):
         run_of("causal_lm", tmp_path, regularization={"label_smoothing": 0.1})
+
+
+@pytest.mark.parametrize("peft", ["none", "lora"])
+def test_a_head_that_is_new_is_said_to_be(peft: str, tmp_path: Path) -> None:
+    """The layer before the decoder, and in full training the bias of the decoder: its matrix is that of the words."""
+    base = write_model("bert", tmp_path, bare=True)
+    run = config(str(base), write_texts(tmp_path), kind="mlm", peft=peft, train={"epochs": 1, "batch_size": 8})
+    result = fit(run, out=tmp_path / "run")
+    words = len(AutoTokenizer.from_pretrained(str(base)))
+    new = 32 * 32 + 3 * 32 + (words if peft == "none" else 0)
+    assert result.parameters is not None and result.parameters.fresh == new
+    write_page(tmp_path / "run")
+    assert f"a new head has {new:,} of them" in (tmp_path / "run" / "report.html").read_text()
+    assert evaluate(tmp_path / "run") == result.metrics.test

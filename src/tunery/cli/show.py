@@ -93,7 +93,8 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
         terminal.say(plain(sentence))
     facts = [*_epochs(run), f"{run.seconds.total:.0f} s"]
     if run.parameters:
-        facts.append(f"{run.parameters.trainable:,} of {run.parameters.total:,} parameters trained")
+        new = f" ({run.parameters.fresh:,} of a new head)" if run.parameters.fresh else ""
+        facts.append(f"{run.parameters.trainable:,} of {run.parameters.total:,} parameters trained{new}")
     if run.changed_rows or run.config.get("regularization", {}).get("augmentation", {}).get("name", "none") != "none":
         facts.append(f"augmentation changed {run.changed_rows / run.epochs:,.0f} training rows an epoch")
     if run.environment:

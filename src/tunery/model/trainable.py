@@ -25,6 +25,7 @@ def count_parameters(built: Built) -> Parameters:
         trainable=trainable,
         total=total,
         percent=100 * trainable / total,
+        fresh=sum(sizes[name] for name in built.roles.head),
         frozen_in_eval=built.frozen_in_eval,
         ranks=built.rank_allocator.ranks() if built.rank_allocator else None,
     )

@@ -98,6 +98,8 @@ def _tiles(result: RunResult, storage: Storage | None) -> Html:
         rows.append(("Test", score(result.metrics.test.get(result.objective.name)), name))
     if result.parameters:
         trained = f"{result.parameters.trainable:,} of {result.parameters.total:,} parameters"
+        if result.parameters.fresh:
+            trained += f"; a new head has {result.parameters.fresh:,} of them"
         rows.append(("Trained", f"{result.parameters.percent:.3g}\N{NO-BREAK SPACE}%", trained))
     phases = f"training {duration(result.seconds.train)}, evaluation {duration(result.seconds.evaluate)}"
     rows.append(("Time", duration(result.seconds.total), phases))

@@ -16,6 +16,8 @@ class Parameters(Record):
     unread and is not counted, so the sum of `numel()` over the model may be larger."""
     percent: float
     """100 * trainable / total."""
+    fresh: Count = 0
+    """Of the trained ones, those that were never pretrained: of a head that is new."""
     frozen_in_eval: bool | None = None
     """Whether frozen layers ran in eval mode, without dropout; null where nothing is frozen."""
     ranks: dict[str, Count] | None = None
