@@ -173,6 +173,20 @@ def test_checkpointing_changes_nothing(tmp_path: Path) -> None:
     assert torch.allclose(*found, atol=1e-5)
 
 
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_layers_in_few_bits_train_adapters_and_the_head_stays_whole(quantization: str, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    spec = Model(name=str(write_model("gpt2", tmp_path)), max_length=64, quantization=quantization)  # type: ignore[arg-type]
+    outputs: Any = output_of("gpt2")
+    built: Any = build(spec, outputs=outputs, peft=Lora(), freeze=NoFreeze())
+    built.train()
+    built.module(**batch_of(load_tokenizer(built.base), "gpt2", *TEXTS))["token_loss"].sum().backward()
+    assert all(built.module.get_parameter(name).grad is not None for name in built.trainable)
+    model = built.pretrained
+    assert model.get_output_embeddings().weight is built.embeddings.weight and built.module.in_chunks
+    assert built.embeddings.weight.dtype == torch.float32
+
+
 def test_a_fresh_head_is_what_transformers_makes_of_the_base(tmp_path: Path) -> None:
     built: Any = made("bert", tmp_path, bare=True)
     plain = AutoModelForMaskedLM.from_pretrained(str(tmp_path))

@@ -143,6 +143,32 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
         },
         "task.criteria: a description says what a label means, but that of 'A' is empty",
     ),
+    # language models
+    (
+        {"task": {"kind": "causal_lm"}, "model": {"head": "mlp"}},
+        "model.head.kind: task.kind='causal_lm' uses the head that the model was pretrained with, but got 'mlp'",
+    ),
+    (
+        {"task": {"kind": "mlm"}, "peft": "tfidf"},
+        "peft.method: 'tfidf' tells labels apart, but task.kind='mlm' has none; take lora",
+    ),
+    (
+        {"task": {"kind": "mlm"}, "freeze": "freeze_encoder"},
+        "freeze.strategy: 'freeze_encoder' trains a new head alone, but task.kind='mlm' uses the pretrained one",
+    ),
+    (
+        {"task": {"kind": "causal_lm"}, "peft": "prompt"},
+        "peft.method: 'prompt' puts virtual tokens before a row, which texts that share one do not go with; write "
+        "task.packing=false",
+    ),
+    (
+        {"task": {"kind": "mlm"}, "regularization": {"token_dropout": 0.1}},
+        "regularization.token_dropout: task.kind='mlm' does not take it, since what is hidden is what is to be told",
+    ),
+    (
+        {"task": {"kind": "causal_lm"}, "regularization": {"augmentation": "swap"}},
+        "regularization.augmentation.name: changed texts would be learned by task.kind='causal_lm' as they are",
+    ),
     # shapes
     ({"task": {}}, f"task.kind: required; choose from: {KINDS}"),
     (
