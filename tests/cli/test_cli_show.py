@@ -93,7 +93,7 @@ def test_ensembles_that_gain_nothing_are_one_line(capsys: pytest.CaptureFixture[
     worse = tuple(found.model_copy(update={"gain": 0.0}) for found in study.ensembles)
     lines = told(study.model_copy(update={"ensembles": worse}), capsys)
     (line,) = [line for line in lines if "ensemble" in line and not line.startswith("note")]
-    assert line.startswith("no ensemble gained anything over its best member (mean of the probabilities, ")
+    assert line.startswith("no ensemble gained anything over its best member (mean of the answers, ")
 
 
 def test_a_plain_study_says_nothing_of_what_it_has_not(capsys: pytest.CaptureFixture[str]) -> None:

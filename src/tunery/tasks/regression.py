@@ -181,7 +181,9 @@ class Regression(Task):
         ]
 
     def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
-        return {"value": prediction.value, "low": prediction.low, "high": prediction.high}
+        """In seven digits, which are those of float32."""
+        numbers = {"value": prediction.value, "low": prediction.low, "high": prediction.high}
+        return {key: None if number is None else float(f"{number:.7g}") for key, number in numbers.items()}
 
     @staticmethod
     def one_answer(metrics: Mapping[str, Any], *, rows: int) -> str | None:

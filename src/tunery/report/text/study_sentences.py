@@ -14,7 +14,7 @@ from tunery.schema.results.direction import minimized
 from tunery.schema.results.study import EnsembleGain, Rescored, StudyResult
 
 ENSEMBLES: Final = {
-    "mean": "mean of the probabilities",
+    "mean": "mean of the answers",
     "weighted": "weighted mean",
     "vote": "majority vote",
     "soup": "greedy soup of the weights",
