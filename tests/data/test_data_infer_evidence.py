@@ -147,6 +147,13 @@ def test_numbers_that_are_no_spans_of_the_text_are_no_evidence(tmp_path: Path) -
     assert "'boxes' holds ranges of characters and is not used: they do not lie within the text" in seen.notes
 
 
+def test_evidence_of_words_gets_more_weight(tmp_path: Path) -> None:
+    for spans, wanted in ((first_words, True), (first_sentence, False)):
+        rows = [{"text": text(n), "evidence": spans(n)} for n in range(30)]
+        config = render(guess(jsonl(tmp_path / "a.jsonl", rows)), tmp_path)
+        assert ("lambda_class: 0.5" in config and "lambda_span: 2.0" in config) is wanted
+
+
 def test_rows_of_several_windows_make_smaller_steps(tmp_path: Path) -> None:
     seen = {}
     for count in (4, 100, 400):

@@ -308,6 +308,9 @@ def _evidence_task(evidence: EvidenceGuess, labels: Collection[str]) -> Iterator
         "all evidence is marked" if evidence.annotation == "exhaustive" else "what is not marked may be evidence too"
     )
     yield _line(f"  annotation: {evidence.annotation}", meaning)
+    if evidence.unit == "token":
+        yield _line("  lambda_class: 0.5", "weight of the loss of the labels")
+        yield _line("  lambda_span: 2.0", "that of the evidence; words need more of it than sentences")
     described = {label: DESCRIPTIONS[label] for label in labels if label in DESCRIPTIONS}
     mark = "" if described else "# "
     yield _line(f"  {mark}criteria:", "what each label means: rare labels begin with it")
