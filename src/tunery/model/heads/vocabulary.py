@@ -172,4 +172,5 @@ def _only_decodes(model: nn.Module) -> bool:
             states = states_before(decoder, partial(model, input_ids=ids, attention_mask=torch.ones_like(ids)))
         except FAILURES:
             return False
-        return torch.equal(answer, numbers.to(answer.dtype)) and states.shape[:2] == answer.shape[:2]
+        virtual = states.shape[1] - answer.shape[1]  # tokens that a method puts before those of the text
+        return torch.equal(answer, numbers.to(answer.dtype)) and virtual >= 0
