@@ -98,7 +98,7 @@ def fit_logistic(
         coordinates.features,
         wanted,
         strengths,
-        folds=folds_of(targets, seed=seed),
+        cuts=cuts_of(targets, seed=seed),
         solve=partial(solve, gradient=rough),
     ):
         factors[strength], losses[strength] = _best_factor(logits, right, problem=problem)
@@ -174,12 +174,15 @@ def centre_and_scale(features: Features) -> tuple[Array, float]:
     return centre, float(np.sqrt(squares / max(features.shape[0], 1))) or 1.0
 
 
-def folds_used(rows: int) -> range:
-    """The folds that a penalty is chosen by."""
-    return range(1 if rows >= _ONE_FOLD_FROM else _FOLDS)
+def cuts_of(targets: Array, *, seed: int) -> list[tuple[Array, Array]]:
+    """Numbers of the rows that a model is fitted to, and of those that are left out, for each fold that a penalty is
+    chosen by; none where rows are too few to leave one out."""
+    folds, used = _folds(targets, seed=seed), range(1 if len(targets) >= _ONE_FOLD_FROM else _FOLDS)
+    cuts = [(np.flatnonzero(folds != number), np.flatnonzero(folds == number)) for number in used]
+    return [(inner, outer) for inner, outer in cuts if len(inner) and len(outer)]
 
 
-def folds_of(targets: Array, *, seed: int) -> Array:
+def _folds(targets: Array, *, seed: int) -> Array:
     """The fold of each row, (rows,): of each label, set of labels, or range of numbers, as many rows in one fold as in
     another."""
     kind = targets if targets.ndim == 1 else np.unique(targets > 0, axis=0, return_inverse=True)[1].ravel()
@@ -191,14 +194,17 @@ def folds_of(targets: Array, *, seed: int) -> Array:
 
 
 def _left_out(
-    features: Features, wanted: Array, strengths: Sequence[float], *, folds: Array, solve: Callable[..., Linear]
+    features: Features,
+    wanted: Array,
+    strengths: Sequence[float],
+    *,
+    cuts: Sequence[tuple[Array, Array]],
+    solve: Callable[..., Linear],
 ) -> Iterator[tuple[float, Array, Array]]:
     """For each C the logits of rows by models that were fitted without them, and what is right for these rows.
 
-    Each fit starts from the one before it. There is nothing where rows are too few to leave one out.
+    Each fit starts from the one before it.
     """
-    cuts = [(np.flatnonzero(folds != number), np.flatnonzero(folds == number)) for number in folds_used(len(wanted))]
-    cuts = [(inner, outer) for inner, outer in cuts if len(inner) and len(outer)]
     starts: list[Linear | None] = [None] * len(cuts)
     for strength in strengths if cuts else ():
         models = [

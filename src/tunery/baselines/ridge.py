@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import LinearOperator, lsqr
 from scipy.special import expit
 
-from tunery.baselines.linear import STRENGTHS, Array, Features, Linear, centre_and_scale, folds_of, folds_used
+from tunery.baselines.linear import STRENGTHS, Array, Features, Linear, centre_and_scale, cuts_of
 
 _TOLERANCE: Final = 1e-6
 """Relative error of a solution at which LSQR ends."""
@@ -42,9 +42,7 @@ def fit_ridge(features: Features, numbers: Array, *, seed: int) -> RidgeFit:
         seed: of the folds.
     """
     _, scale = centre_and_scale(features)
-    folds = folds_of(numbers, seed=seed)
-    cuts = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in folds_used(len(numbers))]
-    cuts = [(inner, outer) for inner, outer in cuts if len(inner) and len(outer)]
+    cuts = cuts_of(numbers, seed=seed)
     rows = np.concatenate([outer for _, outer in cuts]) if cuts else np.arange(len(numbers))
     best, chosen, left_out = np.inf, STRENGTHS[0], np.full(len(rows), numbers.mean())
     for strength in STRENGTHS if cuts and features.shape[1] else ():

@@ -4,14 +4,15 @@ many tokens there are, and what a tokenizer does to the texts."""
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
 
-from tunery.data.checks.check import NAMED, Check, Subject
-from tunery.data.checks.duplicates import EXCERPT, MOST_WORDS, SHOWN, is_numbered, percent, quote, rows
+from tunery.data.checks.check import Check, Subject
+from tunery.data.checks.duplicates import EXCERPT, MOST_WORDS, SHOWN, percent, quote, rows
 from tunery.data.checks.near_duplicates import MIN_WORDS, Words, similar_pairs
-from tunery.data.checks.row_checks import empty_splits, unknown_tokens
+from tunery.data.checks.row_checks import empty_splits, empty_texts, unknown_tokens
 from tunery.data.examples import Example, Split
 from tunery.data.reading.turns import SYSTEM, Completion, Conversation
 from tunery.errors import enumerated
@@ -27,28 +28,10 @@ TOLERABLE: Final = 0.02
 """Share of the characters of a split that may be in texts of another split before scores are not honest."""
 GLUED: Final = 0.1
 """Share of prompts without white space behind them that may be meant so."""
+blank_texts: Final = partial(empty_texts, some="They are left out of training")
 _CHARACTERS_A_WORD: Final = 6
 _PARAGRAPH: Final = re.compile(r"\n\s*\n")
 _WORDS: Final = re.compile(rf"(?:\S+\s*){{1,{PASSAGE}}}")
-
-
-def blank_texts(subject: Subject) -> Iterator[Finding]:
-    """Texts that are empty or blank."""
-    for split in subject.splits:
-        bare = [row for row, example in enumerate(split.examples, start=1) if not example.text.strip()]
-        if bare:
-            every = len(bare) == len(split.examples)
-            numbers = f" ({'row' if len(bare) == 1 else 'rows'} {enumerated([*map(str, bare)], NAMED)})"
-            yield Finding(
-                level="fatal" if every else "warning",
-                code="empty_texts",
-                split=split.name,
-                count=len(bare),
-                message=f"every row needs a text, but {rows(len(bare))} of {split.name} "
-                f"({percent(len(bare), len(split.examples))}) {'is' if len(bare) == 1 else 'are'} empty or blank"
-                f"{numbers if is_numbered(split, subject.splits) else ''}. "
-                f"{'is `data.text` the right column?' if every else 'They are left out of training'}",
-            )
 
 
 def short_texts(subject: Subject) -> Iterator[Finding]:

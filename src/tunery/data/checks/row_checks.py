@@ -28,15 +28,21 @@ def empty_splits(subject: Subject) -> Iterator[Finding]:
             yield Finding(level="fatal", code="empty_split", split=split.name, count=0, message=message)
 
 
-def empty_texts(subject: Subject) -> Iterator[Finding]:
-    """Rows whose text is empty or blank."""
+def empty_texts(
+    subject: Subject, *, some: str = "Remove them: they teach only how frequent labels are"
+) -> Iterator[Finding]:
+    """Rows whose text is empty or blank.
+
+    Args:
+        some: what is said where not all are.
+    """
     for split in subject.splits:
         bare = [row for row, example in enumerate(split.examples, start=1) if not example.text.strip()]
         if not bare:
             continue
         every = len(bare) == len(split.examples)
         numbers = f" ({'row' if len(bare) == 1 else 'rows'} {enumerated([*map(str, bare)], NAMED)})"
-        remedy = "is `data.text` the right column?" if every else "Remove them: they teach only how frequent labels are"
+        remedy = "is `data.text` the right column?" if every else some
         yield Finding(
             level="fatal" if every else "warning",
             code="empty_texts",
