@@ -284,7 +284,7 @@ READ: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any], str
         {"a.csv": lines(text, lambda n: str(n * 37 % 1009), header="text,price")},
         ("--label", "price"),
         {"label": "price"},
-        "'price' holds numbers from 0 to 999: they are learned as such",
+        "'price' holds numbers from 0 to 1006: they are learned as such",
     ),
     "numbers in three files": (
         {
