@@ -10,8 +10,10 @@ ends. Compared with the undisturbed one, bit for bit: the best weights, every re
 states), `metrics.jsonl`, and the results: scores, or all trials with their values. A killed search must go on with the
 same trial at the step of its newest resume point. Exit code 1 if anything differs.
 
-`--tiny` builds a small model; `--fork` takes its processes from one that has everything imported (seconds to the first
-step are then without the imports). Half of the kills are for `train`, half for `search`.
+`--task` takes another task than classification on the same texts: numbers are how many words a text has, levels what is
+left of that when it is divided by four. `--tiny` builds a small model for it; `--fork` takes its processes from one
+that has everything imported (seconds to the first step are then without the imports). Half of the kills are for
+`train`, half for `search`.
 """
 
 import os
@@ -39,16 +41,27 @@ from typing import Any
 from killed import Kill, Place
 
 CONFIG = """
-task: {{kind: classification}}
+task: {task}
 data: {{train: {data}/train.jsonl, validation: {data}/validation.jsonl, test: {data}/test.jsonl}}
 model: {{name: {model}, max_length: 64, precision: fp32}}
-peft: {{method: lora, r: 4, dropout: 0.1, target: [query, value]}}
-regularization: {{token_dropout: 0.1}}
+peft: {{method: lora, r: 4, dropout: 0.1}}
+regularization: {regularization}
 train: {{epochs: 3, batch_size: {batch}, log_every: 1}}
 checkpoint: {{every: 3}}
 optim: {{name: adamw, lr: {lr}, weight_decay: {decay}}}
 search: {{n_trials: {trials}, pruner: {{name: none}}}}
 """
+TASKS = {
+    "classification": {"task": "{kind: classification}", "regularization": "{token_dropout: 0.1}"},
+    "regression": {"task": "{kind: regression}", "regularization": "{token_dropout: 0.1}"},
+    "levels": {"task": "{kind: regression, ordinal: true}", "regularization": "{token_dropout: 0.1}"},
+    "causal_lm": {"task": "{kind: causal_lm}", "regularization": "{}"},
+    "mlm": {"task": "{kind: mlm, masking: span, probability: 0.3}", "regularization": "{}"},
+}
+NUMBERS: dict[str, Callable[[str], int]] = {
+    "regression": lambda text: len(text.split()),
+    "levels": lambda text: len(text.split()) % 4,
+}
 VALUES = {
     "train": {"lr": "1.0e-3", "decay": "0.01", "batch": "8"},
     "search": {
@@ -225,19 +238,22 @@ def _where(place: Place, pid: int) -> str:
 # Putting it together
 
 
-def take_rows(source: Path, target: Path, rows: int) -> None:
-    """A small part of the data."""
+def take_rows(source: Path, target: Path, rows: int, *, task: str) -> None:
+    """A small part of the data, with numbers in place of labels where the task learns them."""
     target.mkdir()
     for split in ("train", "validation", "test"):
         with (source / f"{split}.jsonl").open(encoding="utf-8") as whole:
-            (target / f"{split}.jsonl").write_text("".join(islice(whole, rows)), encoding="utf-8")
+            some = [json.loads(line) for line in islice(whole, rows)]
+        if task in NUMBERS:
+            some = [{**row, "label": NUMBERS[task](row["text"])} for row in some]
+        (target / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")
 
 
-def build_tiny(folder: Path, data: Path) -> None:
-    """A random BERT of two layers that knows the words of the training texts."""
+def build_tiny(folder: Path, data: Path, *, task: str) -> None:
+    """A random BERT, or GPT-2, of two layers that knows the words of the training texts."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
     texts = [json.loads(line)["text"] for line in (data / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     words = Counter(word for text in texts for word in text.split())
@@ -247,7 +263,7 @@ def build_tiny(folder: Path, data: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     names = dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], special, strict=True))
-    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    inputs = ["input_ids", "attention_mask"]
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=inputs, **names)  # type: ignore[no-untyped-call]
     fast.save_pretrained(folder)
     sizes: dict[str, Any] = {
@@ -257,7 +273,11 @@ def build_tiny(folder: Path, data: Path) -> None:
         "intermediate_size": 64,
     }
     torch.manual_seed(0)
-    BertModel(BertConfig(vocab_size=len(vocabulary), pad_token_id=0, **sizes)).save_pretrained(folder)
+    if task == "causal_lm":
+        gpt2 = GPT2Config(vocab_size=len(vocabulary), n_embd=32, n_layer=2, n_head=2, bos_token_id=3, eos_token_id=3)
+        GPT2LMHeadModel(gpt2).save_pretrained(folder)
+    else:
+        BertForMaskedLM(BertConfig(vocab_size=len(vocabulary), pad_token_id=0, **sizes)).save_pretrained(folder)
 
 
 def apart(action: Callable[[], None]) -> None:
@@ -282,6 +302,7 @@ def main() -> int:
     """Kill both commands and print what became of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/validation/test.jsonl")
+    parser.add_argument("--task", choices=TASKS, default="classification")
     parser.add_argument("--model", default="minilm")
     parser.add_argument("--tiny", action="store_true", help="a small model, built here")
     parser.add_argument("--fork", action="store_true", help="processes that have everything imported")
@@ -294,14 +315,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data, model = folder / "data", folder / "tiny"
-        take_rows(given.data, data, given.rows)
+        take_rows(given.data, data, given.rows, task=given.task)
         if given.tiny:
-            apart(partial(build_tiny, model, data))
+            apart(partial(build_tiny, model, data, task=given.task))
         tallies = []
         for verb, values in VALUES.items():
             config = folder / f"{verb}.yaml"
             names = {"data": data, "model": model if given.tiny else given.model, "trials": given.trials}
-            config.write_text(CONFIG.format(**names, **values))
+            config.write_text(CONFIG.format(**names, **TASKS[given.task], **values))
             place = partial(Place, [verb, str(config)], given.fork)
             torment = Torment(verb, place, folder, random.Random(f"{given.seed} {verb}"))
             tallies.append(torment.kill_often(given.kills // 2))

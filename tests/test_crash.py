@@ -1,4 +1,4 @@
-"""Ten SIGKILLs of real runs and studies: nothing is lost, and all end bit for bit like undisturbed ones."""
+"""SIGKILLs of real runs and studies: nothing is lost, and all end bit for bit like undisturbed ones."""
 
 import subprocess
 import sys
@@ -12,15 +12,20 @@ SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "crash.py"
 
 
 @pytest.mark.slow
-def test_killed_runs_and_studies_go_on_and_end_as_if_nothing_had_been(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("task", "kills"), [("classification", 10), ("regression", 4), ("levels", 4), ("causal_lm", 4), ("mlm", 4)]
+)
+def test_killed_runs_and_studies_go_on_and_end_as_if_nothing_had_been(task: str, kills: int, tmp_path: Path) -> None:
     write_rows(tmp_path)
     command = [
         sys.executable,
         str(SCRIPT),
         "--data",
         str(tmp_path),
+        "--task",
+        task,
         "--kills",
-        "10",
+        str(kills),
         "--tiny",
         "--fork",
         "--rows",
@@ -29,6 +34,6 @@ def test_killed_runs_and_studies_go_on_and_end_as_if_nothing_had_been(tmp_path: 
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     told = done.stdout + done.stderr
     assert done.returncode == 0, told
-    kills = [int(line.split()[1]) for line in done.stdout.splitlines() if " kills " in line]
-    assert kills == [5, 5], told
+    killed = [int(line.split()[1]) for line in done.stdout.splitlines() if " kills " in line]
+    assert killed == [kills // 2, kills // 2], told
     assert done.stdout.count("metrics lost 0, doubled 0") == 2, told

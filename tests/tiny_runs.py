@@ -6,8 +6,9 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from transformers import TrainerCallback
 
@@ -72,6 +73,20 @@ def write_evidence_rows(folder: Path, *, rows: int = 60) -> dict[str, str]:
         files[split] = str(folder / f"{split}.jsonl")
         (folder / f"{split}.jsonl").write_text("".join(lines))
     return {**files, "evidence": "evidence"}
+
+
+FILES: Final[dict[str, Callable[[Path], dict[str, str]]]] = {
+    "classification": write_rows,
+    "multilabel": partial(write_rows, multilabel=True),
+    "criteria_evidence": write_evidence_rows,
+    "regression": write_number_rows,
+    "levels": partial(write_number_rows, levels=True),
+    "causal_lm": write_rows,
+    "mlm": write_rows,
+}
+"""How files are written that each task reads, the ordinal one beside the other numbers."""
+BASES: Final = {"causal_lm": "tiny_gpt2", "mlm": "tiny_masked_lm"}
+"""Fixtures with the models of tasks that need another than `tiny_bert`."""
 
 
 def files_with(mark: str, folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoTokenizer
 
 from span_task import Spans, SpanTask, write_span_rows
-from tiny_runs import write_evidence_rows, write_number_rows, write_rows
+from tiny_runs import BASES, FILES
 from tunery.data.batches import Collator, EncodedDataset
 from tunery.data.examples import Example
 from tunery.data.row_table import RowTable
@@ -46,14 +46,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def made(kind: str, folder: Path) -> tuple[Task, tuple[Example, ...]]:
     """A task over the rows that it reads from files, and its training rows."""
     spec = SPECS[kind]
-    if kind == "spans":
-        files = write_span_rows(folder)
-    elif kind == "criteria_evidence":
-        files = write_evidence_rows(folder)
-    elif kind in ("regression", "levels"):
-        files = write_number_rows(folder, levels=kind == "levels")
-    else:
-        files = write_rows(folder, multilabel=kind == "multilabel")
+    files = {**FILES, "spans": write_span_rows}[kind](folder)
     data, kinds = Data(**files), {**TASKS, SpanTask: Spans}
     if kind == "spans":
         from tunery.data.splits import load_splits
@@ -118,8 +111,6 @@ def test_any_rows_can_be_scored_in_any_order(kind: str, tmp_path: Path) -> None:
     )
 
 
-BASES = {"causal_lm": "tiny_gpt2", "mlm": "tiny_masked_lm"}
-"""Models of tasks that need another than `tiny_bert`."""
 HEADS: list[tuple[str, Any]] = [(kind, Tagging()) for kind in SPECS] + [
     ("criteria_evidence", head()) for head in EVIDENCE_LOSSES
 ]

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 
 from language_models import write_model
 from tiny_runs import config
-from tunery.errors import ConfigError, DataError, Interrupted, RequestError
+from tunery.errors import ConfigError, DataError, RequestError
 from tunery.pages import write_page
 from tunery.schema.config.generation import Generation
 from tunery.train.fit import fit
@@ -58,18 +58,6 @@ def test_a_run_is_better_than_its_base_and_scored_again_alike(kind: str, peft: s
         model = kinds[kind].from_pretrained(str(tmp_path / "run" / "best"))
         assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
         assert len(AutoTokenizer.from_pretrained(str(tmp_path / "run" / "best"))) > 100
-
-
-@pytest.mark.parametrize("kind", BASES)
-def test_an_interrupted_run_ends_bitwise_as_an_unbroken_one(kind: str, tmp_path: Path) -> None:
-    task = {"masking": "span", "probability": 0.3} if kind == "mlm" else {}
-    run = run_of(kind, tmp_path, task=task, train={"epochs": 3, "batch_size": 4})
-    whole = fit(run, out=tmp_path / "whole")
-    left = iter([None, None, None, "the test"])
-    with pytest.raises(Interrupted):
-        fit(run, out=tmp_path / "parts", stop=lambda: next(left, "the test"))
-    resumed = fit(run, out=tmp_path / "parts")
-    assert resumed.metrics.validation == whole.metrics.validation and resumed.metrics.test == whole.metrics.test
 
 
 def test_it_goes_on_from_texts_in_files_and_programs(tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ import pytest
 from transformers import TrainerCallback
 
 from fast_and_slow import slow_but
-from tiny_runs import StopAt, config, write_number_rows, write_rows
+from tiny_runs import BASES, FILES, StopAt, config
 from tunery.errors import Interrupted
 from tunery.schema import RunConfig
 from tunery.schema.results.run import RunResult
 from tunery.store.folder import RunFolder
 from tunery.store.resume import Point
+from tunery.tasks.table import TASKS
 from tunery.train.fit import fit
 
 EPOCHS, STEPS = 3, 8
@@ -36,11 +37,20 @@ RUNS: dict[str, dict[str, Any]] = {
     "bf16": {**FULL, "model": {"precision": "bf16"}},
     "mlp head": {**LORA, "model": {"head": {"kind": "mlp", "hidden": 16}}},
     "native head": {**LORA, "model": {"head": {"kind": "native"}}},
-    "multilabel": {**LORA, "task": {"kind": "multilabel", "loss": {"name": "hybrid"}}},
-    "regression": {**LORA, "task": {"kind": "regression", "loss": {"name": "huber"}}},
-    "levels": {**FULL, "task": {"kind": "regression", "ordinal": True}},
     "every": {**LORA, "checkpoint": {"every": 3}},
 }
+HIDDEN = {"masking": "span", "probability": 0.3}
+LM_DROPOUT = {"encoder_dropout": 0.2, "attention_dropout": 0.1}
+TASK_RUNS: dict[str, dict[str, Any]] = {
+    "multilabel": {**LORA, "task": {"kind": "multilabel", "loss": {"name": "hybrid"}}},
+    "criteria_evidence": {**LORA, "task": {"kind": "criteria_evidence"}},
+    "regression": {**LORA, "task": {"kind": "regression", "loss": {"name": "huber"}}},
+    "levels": {**FULL, "task": {"kind": "regression", "ordinal": True}},
+    "causal_lm": {**FULL, "task": {"kind": "causal_lm"}, "regularization": LM_DROPOUT, "train": {"batch_size": 3}},
+    "mlm": {**LORA, "task": {"kind": "mlm", **HIDDEN}, "train": {"workers": 1}},
+}
+"""A run of every task but that of `RUNS`: numbers standardised, texts that share a sequence, tokens hidden anew in
+every epoch by a process of the loader."""
 
 
 def make(model: Path, folder: Path, /, **sections: Any) -> RunConfig:
@@ -51,11 +61,8 @@ def make(model: Path, folder: Path, /, **sections: Any) -> RunConfig:
     }
     merged = {name: {**defaults.get(name, {}), **given} for name, given in sections.items()}
     task = merged.get("task", {})
-    if task.get("kind") == "regression":
-        files = write_number_rows(folder, levels=task.get("ordinal", False))
-    else:
-        files = write_rows(folder, multilabel=task.get("kind") == "multilabel")
-    return config(str(model), files, **{**defaults, **merged})
+    kind = "levels" if task.get("ordinal") else task.get("kind", "classification")
+    return config(str(model), FILES[kind](folder), **{**defaults, **merged})
 
 
 class Last(TrainerCallback):
@@ -83,6 +90,7 @@ def ended(given: RunConfig, out: Path) -> dict[str, Any]:
         "kept": kept,
         "metrics": (out / "metrics.jsonl").read_bytes(),
         "scores": result.metrics,
+        "steps": last.point.step,
     }
 
 
@@ -110,6 +118,22 @@ def test_an_interrupted_run_ends_like_one_that_was_not(tiny_bert: Path, tmp_path
     whole = ended(given, tmp_path / "whole")
     interrupt(given, tmp_path / "torn", [(MIDDLE, "crash"), (2 * STEPS + 2, "signal")])
     assert ended(given, tmp_path / "torn") == whole
+
+
+@pytest.mark.parametrize("name", slow_but(TASK_RUNS, "causal_lm", "mlm", "regression"))
+def test_whatever_the_task(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Torn in the middle of the second epoch and of the third, which have other masks and another order."""
+    given = make(request.getfixturevalue(BASES.get(name, "tiny_bert")), tmp_path, **TASK_RUNS[name])
+    whole = ended(given, tmp_path / "whole")
+    steps = whole["steps"] // EPOCHS
+    assert steps >= 4
+    interrupt(given, tmp_path / "torn", [(steps + steps // 2, "crash"), (2 * steps + steps // 2, "signal")])
+    assert ended(given, tmp_path / "torn") == whole
+
+
+def test_a_run_of_every_task_is_torn() -> None:
+    kinds = {spec.model_fields["kind"].default for spec in TASKS}
+    assert {run["task"]["kind"] for run in TASK_RUNS.values()} == kinds - {"classification"}
 
 
 @pytest.mark.parametrize("name", slow_but(["lora", "every"], "every"))
