@@ -106,7 +106,8 @@ def predict(
         typer.Option("--threshold", min=0, max=1, help="Probability from which a label is given; below it, none is."),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option("--top-k", min=1, help="Also so many of the most probable labels.")
+        int | None,
+        typer.Option("--top-k", min=1, help="So many of the most probable labels; mlm: tokens for each mask, 5."),
     ] = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also the probability of every label.")

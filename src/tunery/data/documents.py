@@ -129,6 +129,24 @@ def masked_windows(row: int, text: TextTokens, frame: Frame, *, size: int) -> It
         yield Window(row, ids, None, words)
 
 
+def around_masks(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, max_length: int
+) -> Iterator[list[tuple[Ids, Ids]]]:
+    """Of each text what a model reads to fill in its mask tokens: token ids with special tokens around them, and the
+    places of masks in them. None for a text without masks; all masks together for one of up to `max_length` tokens; of
+    a longer one, for each mask so many tokens with the mask in the middle, as far as the ends of the text permit."""
+    before, after = (np.array(tokens, dtype=np.int32) for tokens in frame_of(tokenizer))
+    inside = max(1, max_length - len(before) - len(after))
+    for text in text_tokens(examples, tokenizer, with_words=False, completion_only=False):
+        places = np.flatnonzero(text.ids == tokenizer.mask_token_id).astype(np.int32)
+        windows = []
+        for some in np.split(places, len(places) if len(text.ids) > inside else 1) if len(places) else []:
+            start = min(max(0, int(some[0]) - inside // 2), max(0, len(text.ids) - inside))
+            ids = np.concatenate([before, text.ids[start : start + inside], after])
+            windows.append((ids, some - start + len(before)))
+        yield windows
+
+
 def _frame(tokenizer: PreTrainedTokenizerBase, direction: Direction) -> Frame:
     frame = frame_of(tokenizer)
     if direction == "masked":

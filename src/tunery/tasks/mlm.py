@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
@@ -12,7 +12,7 @@ from tunery.data.examples import Example
 from tunery.data.masking import NO_TARGET, Masking, make_masking
 from tunery.data.metrics import finite
 from tunery.data.rng import row_generator
-from tunery.data.row_table import RowTable
+from tunery.data.row_table import Array, RowTable
 from tunery.errors import ModelError
 from tunery.schema.config.task import MlmTask
 from tunery.tasks.language_model import MOST_NATS, LanguageModelTask
@@ -43,6 +43,7 @@ class Mlm(LanguageModelTask):
     same ones of a text where it is scored, whatever the spec says, so that runs compare."""
 
     direction: ClassVar[Literal["causal", "masked"]] = "masked"
+    fills: ClassVar[bool] = True
 
     @classmethod
     def build(cls, spec: MlmTask, *, labels: Sequence[str], settings: Mapping[str, str]) -> "Mlm":
@@ -95,6 +96,14 @@ class Mlm(LanguageModelTask):
             for ids, key in zip(encoded.ids, keys, strict=True)
         ]
         return replace(encoded, ids=[part.ids for part in hidden], token_targets=[part.targets for part in hidden])
+
+    def around_masks(
+        self, examples: Sequence[Example], tokenizer: Any, *, max_length: int
+    ) -> Iterable[Sequence[tuple[Array, Array]]]:
+        """Its own mask tokens: nothing else is hidden."""
+        from tunery.data.documents import around_masks
+
+        return around_masks(examples, tokenizer, max_length=max_length)
 
     def follow_up(self, examples: Sequence[Example], answers: RowTable, state: State | None) -> FollowUp:
         """Pseudo-perplexity: the exponential of the mean loss of tokens, each hidden alone (Salazar et al. 2020, arXiv

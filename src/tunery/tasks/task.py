@@ -9,7 +9,7 @@ outputs at once to the little that its metrics need of a text, so that nobody ho
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tunery.baselines.targets import LinearTargets
@@ -73,6 +73,9 @@ class Task(ABC):
     writes: ClassVar[bool] = False
     """Whether a model of it goes on from a text instead of saying something about it."""
 
+    fills: ClassVar[bool] = False
+    """Whether a model of it says which tokens may stand in place of a text's mask tokens."""
+
     settings: Mapping[str, str] = {}
     """What `settings_of` decided."""
 
@@ -112,6 +115,16 @@ class Task(ABC):
             RequestError: the task does not write.
         """
         raise RequestError("this task answers about texts and writes none; leave out what says how to write")
+
+    def around_masks(
+        self, examples: Sequence[Example], tokenizer: Any, *, max_length: int
+    ) -> Iterable[Sequence[tuple[Array, Array]]]:
+        """Of each row what is read to fill in its mask tokens, of a task that fills: token ids, and places of masks.
+
+        Raises:
+            RequestError: the task does not fill.
+        """
+        raise RequestError("this task fills in no masks; leave top_k out")
 
     @staticmethod
     def strata(examples: Sequence[Example]) -> Sequence[frozenset[str]]:

@@ -65,6 +65,21 @@ class LanguageModel(nn.Module):
                 return self._answers(tokens, targets, told)
         return self._answers(tokens, targets, told)
 
+    def logits_at(self, asked: Tensor, **tokens: Tensor) -> Tensor:
+        """Logits at some places, (places, vocabulary), in the order of the texts and of their tokens.
+
+        Args:
+            asked: bool (texts, tokens).
+            tokens: (texts, tokens) each.
+        """
+        if not self.in_chunks:
+            logits: Tensor = self.backbone(**tokens).logits[:, -asked.shape[1] :]
+            return logits[asked]
+        decoder = _decoder(self.backbone)
+        states = states_before(decoder, partial(self.backbone, **tokens))[:, -asked.shape[1] :]
+        decoded: Tensor = decoder(states[asked])
+        return decoded
+
     def _answers(self, tokens: Mapping[str, Tensor], targets: Tensor, told: Tensor) -> Answers:
         if self.in_chunks:
             decoder = _decoder(self.backbone)

@@ -17,12 +17,13 @@ from tunery.hardware import pick_device, pick_precision
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.backbones.catalog import exported_base
 from tunery.model.export import load_exported
+from tunery.model.filling import Filler, Filling, MaskWindow
 from tunery.model.writing import Prompt, Writer, Written
 from tunery.schema import RunConfig
 from tunery.schema.config.generation import Generation
 from tunery.schema.config.peft import WITHOUT_NETWORK
 from tunery.schema.reading.fields import written_name
-from tunery.schema.results.prediction import Prediction
+from tunery.schema.results.prediction import MaskToken, Prediction
 from tunery.schema.results.worst_rows import WorstRows
 from tunery.store.exported import exported_in
 from tunery.store.study import ignore
@@ -37,6 +38,8 @@ from tunery.train.predict.training_rows import refuse_trained_rows
 from tunery.train.setup.prepare import current_splits
 
 _WRITES_NOT: Final = "a model of this task answers about texts and writes none; leave out what says how to write"
+TOP_K: Final = 5
+"""Tokens that are named for a mask, as by the fill-mask pipeline of transformers."""
 _SHOWN = 10
 """Labels that a predictor names when it is printed."""
 
@@ -60,6 +63,12 @@ class Network:
         self._module = module.to(self._device)
         self._tokenizer = tokenizer
 
+    @property
+    def mask_token(self) -> str | None:
+        """What stands for a token that is asked for, where the model knows such a thing."""
+        token: str | None = self._tokenizer.mask_token
+        return token
+
     def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
         """From float32 outputs; computed in the config's precision where none is given."""
         return answers_about(
@@ -80,6 +89,22 @@ class Network:
         for rows in eval_batches(lengths, batch_size=self._config.train.eval_batch_size):
             written.update(zip(rows, writer.write([asked[row] for row in rows], generation), strict=True))
         return [written[row] for row in range(len(examples))]
+
+    def fill(self, examples: Sequence[Example], top_k: int) -> list[list[list[Filling]]]:
+        """For each mask token of each row the likeliest tokens, in float32; an empty list for a row without masks.
+        Rows of similar length go together."""
+        around = self._task.around_masks(examples, self._tokenizer, max_length=self._config.model.max_length)
+        windows = [
+            (row, MaskWindow(ids.tolist(), places.tolist())) for row, some in enumerate(around) for ids, places in some
+        ]
+        lengths = np.array([len(window.ids) for _, window in windows], dtype=np.int64)
+        filler, filled = Filler(self._module.eval(), self._tokenizer), dict[int, list[list[Filling]]]()
+        for numbers in eval_batches(lengths, batch_size=self._config.train.eval_batch_size):
+            filled.update(zip(numbers, filler.fill([windows[number][1] for number in numbers], top_k), strict=True))
+        masks: list[list[list[Filling]]] = [[] for _ in examples]
+        for number, (row, _) in enumerate(windows):
+            masks[row] += filled[number]
+        return masks
 
     def stream(self, example: Example, generation: Generation) -> Iterator[str]:
         """The same of one row, piece by piece."""
@@ -133,26 +158,34 @@ class Predictor:
         return None if thresholds is None else tuple(thresholds)
 
     def predict(
-        self, texts: str | Iterable[Text], *, threshold: float | None = None, generation: Generation | None = None
+        self,
+        texts: str | Iterable[Text],
+        *,
+        threshold: float | None = None,
+        generation: Generation | None = None,
+        top_k: int | None = None,
     ) -> list[Prediction]:
-        """Label, or labels, and probabilities for every text, in order; of `causal_lm`, how each goes on.
+        """Label, or labels, and probabilities for every text, in order; of `causal_lm`, how each goes on; of `mlm`,
+        what stands in place of its mask tokens, and of a text without any its perplexity.
 
         Args:
             texts: one text; or any iterable of texts, or of tuples of texts where the model was trained on pairs or on
                 several columns: a list, a generator, an array, a Series.
             threshold: probability from which a label is given; None: as the model was trained to decide.
             generation: how a model that writes does so; None: the likeliest tokens, 64 of them at most.
+            top_k: how many tokens are named for each mask; None: 5.
 
         Raises:
             DataError: when something is no text, or no pair; the message says at which position.
-            RequestError: when the threshold is no probability, or the model does not do what is asked for.
+            RequestError: when the threshold is no probability, or the model does not do what is asked for; when tokens
+                are asked for and no text has a mask.
         """
         if threshold is not None and not 0 <= threshold <= 1:
             raise RequestError(f"a threshold is a probability from 0 to 1, but got {threshold}")
         data = self.config.data
         examples = examples_from(texts, parts=len(data.text_columns), pairs=data.text_pair is not None)
         examples = [self.task.as_question(example, data) for example in examples]
-        return self.answer(examples, threshold=threshold, generation=generation)
+        return self.answer(examples, threshold=threshold, generation=generation, top_k=top_k)
 
     def stream(self, text: str, generation: Generation | None = None) -> Iterator[str]:
         """How one text goes on, piece by piece, as it is written. A model that is not waited for stops.
@@ -164,9 +197,18 @@ class Predictor:
         return self._writer.stream(self.task.as_question(example, self.config.data), generation or Generation())
 
     def answer(
-        self, examples: Sequence[Example], *, threshold: float | None = None, generation: Generation | None = None
+        self,
+        examples: Sequence[Example],
+        *,
+        threshold: float | None = None,
+        generation: Generation | None = None,
+        top_k: int | None = None,
     ) -> list[Prediction]:
         """The same as `predict` for rows."""
+        if top_k is not None and not self.task.fills:
+            raise RequestError("top_k is of tokens in place of masks, and this model fills in none; leave it out")
+        if top_k is not None and top_k < 1:
+            raise RequestError(f"top_k is a number of tokens, 1 or more, but got {top_k}")
         if self.task.writes and threshold is None:
             written = self._writer.write(examples, generation or Generation())
             return [
@@ -176,7 +218,35 @@ class Predictor:
         if generation is not None:
             raise RequestError(_WRITES_NOT)
         state = self.state if threshold is None else {**(self.state or {}), **self.task.state_at(threshold)}
-        return self.task.answer(self.answers(examples), examples, state) if examples else []
+        filled = self._filled(examples, top_k)
+        rest = [example for row, example in enumerate(examples) if row not in filled]
+        answered = iter(self.task.answer(self.answers(rest), rest, state) if rest else [])
+        return [filled[row] if row in filled else next(answered) for row in range(len(examples))]
+
+    def _filled(self, examples: Sequence[Example], top_k: int | None) -> dict[int, Prediction]:
+        """Row with masks -> what stands in their place."""
+        if not self.task.fills or not isinstance(self._model, Network):
+            return {}
+        rows = self._model.fill(examples, top_k or TOP_K)
+        if top_k is not None and examples and not any(rows):
+            raise RequestError(
+                f"top_k is of tokens in place of masks, but no text has the mask token of this model, "
+                f"{self._model.mask_token!r}; write it where a token is asked for, or leave top_k out"
+            )
+        return {
+            row: Prediction(
+                label=None,
+                labels=(),
+                confidence=float(np.exp(np.mean([np.log(fillings[0].probability) for fillings in masks]))),
+                probabilities={},
+                masks=tuple(
+                    tuple(MaskToken(token=filling.text, probability=filling.probability) for filling in fillings)
+                    for fillings in masks
+                ),
+            )
+            for row, masks in enumerate(rows)
+            if masks
+        }
 
     def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
         """What the task needs of the model's answers."""

@@ -19,7 +19,7 @@ from tunery.data.reading.write import WRITERS, rounded
 from tunery.errors import DataError, RequestError, did_you_mean
 from tunery.schema.config.data import Data
 from tunery.schema.config.generation import Generation
-from tunery.schema.results.prediction import Prediction
+from tunery.schema.results.prediction import MaskToken, Prediction
 from tunery.store.exported import exported_in
 from tunery.store.output import require_free, write_output
 from tunery.store.study import ignore
@@ -78,7 +78,8 @@ class Answer:
     threshold: float | None = None
     """Probability from which a label is given; None: as the model decides."""
     top_k: int | None = None
-    """So many of the most probable labels, each with its probability."""
+    """So many of the most probable labels, or tokens in place of each mask, with their probabilities; None: no labels,
+    and as many tokens as `predict` gives."""
     probabilities: bool = False
     """The probability of every label."""
     generation: Generation | None = None
@@ -99,8 +100,8 @@ def predict_file(
     """Label every row of `source`, or go on from it, into `target` (csv, tsv or jsonl). Returns the number of rows.
 
     A row of the output is the row of the input, then its label, or its labels in the form that the training data had,
-    and the confidence; or its number and the interval around it. A column of the input that has the name of one of
-    these is called `input_<name>` there.
+    and the confidence; or its number and the interval around it; or what may stand in place of its masks. A column of
+    the input that has the name of one of these is called `input_<name>` there.
 
     Args:
         source: a file, or `STANDARD`.
@@ -131,10 +132,11 @@ def predict_file(
     from tunery.train.predict.inference import load
 
     predictor = load(run, trust_remote_code=trust_remote_code)
-    if (answer.top_k or answer.probabilities) and not predictor.labels:
+    top_k = answer.top_k if predictor.task.fills else None
+    if ((answer.top_k and top_k is None) or answer.probabilities) and not predictor.labels:
         rule = "probabilities are of labels, but this model gives none"
-        raise RequestError(f"{rule}; leave --top-k and --probabilities out")
-    predictions = predictor.answer(examples, threshold=answer.threshold, generation=answer.generation)
+        raise RequestError(f"{rule}; leave {'' if top_k else '--top-k and '}--probabilities out")
+    predictions = predictor.answer(examples, threshold=answer.threshold, generation=answer.generation, top_k=top_k)
     columns_of = partial(_as_object if written_as == ".jsonl" else _as_cells, predictor.task, data, answer)
     answered = [columns_of(prediction) for prediction in predictions]
     records = [{**_kept(row, answer.keep, beside=new), **new} for row, new in zip(rows, answered, strict=True)]
@@ -239,8 +241,11 @@ def _kept(row: Row, keep: tuple[str, ...] | None, *, beside: Collection[str]) ->
 
 def _as_object(task: Task, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
     """What a line of jsonl has."""
-    columns = [*task.columns(prediction, data).items(), *_confidence(prediction)]
-    if answer.top_k is not None:
+    columns = [*task.columns(prediction, data).items()]
+    if prediction.masks:
+        columns.append(("masks", [[_token(token) for token in mask] for mask in prediction.masks]))
+    columns += _confidence(prediction)
+    if answer.top_k is not None and task.labels:
         top = _ranked(prediction)[: answer.top_k]
         columns.append(("top", [{"label": label, "probability": probability} for label, probability in top]))
     if answer.probabilities:
@@ -254,12 +259,20 @@ def _as_cells(task: Task, data: Data, answer: Answer, prediction: Prediction) ->
         (name, joined(value, separator=data.label_separator) if isinstance(value, tuple) else value)
         for name, value in task.columns(prediction, data).items()
     ]
+    for number, mask in enumerate(prediction.masks, start=1):
+        for rank, token in enumerate(mask, start=1):
+            name = f"mask_{number}_top_{rank}"
+            columns += [(name, token.token), (f"{name}_p", rounded(token.probability))]
     columns += _confidence(prediction)
     for rank, (label, probability) in enumerate(_ranked(prediction)[: answer.top_k or 0], start=1):
         columns += [(f"top_{rank}", label), (f"top_{rank}_p", probability)]
     if answer.probabilities:
         columns += [(f"p_{label}", rounded(p)) for label, p in prediction.probabilities.items()]
     return _distinct(columns)
+
+
+def _token(token: MaskToken) -> dict[str, Any]:
+    return {"token": token.token, "probability": rounded(token.probability)}
 
 
 def _confidence(prediction: Prediction) -> list[tuple[str, Any]]:
