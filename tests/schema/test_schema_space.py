@@ -249,3 +249,11 @@ def test_every_end_of_a_default_domain_is_legal_alone() -> None:
     document = with_default_domains({**BASE, "peft": "lora", "model": {"head": "mlp"}})
     validate(sample(document, lambda path, domain: domain.low if isinstance(domain, Range) else domain.values[0]))
     validate(sample(document, lambda path, domain: domain.high if isinstance(domain, Range) else domain.values[-1]))
+
+
+@pytest.mark.parametrize("kind", ["causal_lm", "mlm"])
+def test_language_models_have_one_head_and_none_is_searched(kind: str) -> None:
+    space = domains(space_of({"task": kind, "data": {"train": "a.txt"}, "model": {"name": "gpt2"}}))
+    assert space and not [path for path in space if path.startswith("model.head")]
+    written = {"task": kind, "data": {"train": "a.txt"}, "model": {"name": "gpt2", "head": "native"}, "train": {}}
+    assert "model.head.kind" not in domains(with_default_domains(written))

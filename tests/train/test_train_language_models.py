@@ -15,7 +15,7 @@ from tunery.pages import write_page
 from tunery.schema.config.generation import Generation
 from tunery.train.fit import fit
 from tunery.train.predict.inference import evaluate, load
-from tunery.train.predict.predict_file import Answer, predict_file
+from tunery.train.predict.predict_file import Answer, Columns, predict_file
 
 WORDS = ["the", "film", "was", "good", "and", "bad", "but", "we", "liked", "it", "a", "lot", "in", "end", "so", "see"]
 BASES = {"causal_lm": "gpt2", "mlm": "bert"}
@@ -93,7 +93,32 @@ def test_a_chat_is_answered_where_chats_were_learned(tmp_path: Path) -> None:
     (said,) = load(tmp_path / "run").predict("was it good", generation=Generation(max_new_tokens=4))
     assert said.text is not None
     predict_file(tmp_path / "run", Path(files["test"]), tmp_path / "out.jsonl", answer=Answer(keep=()))
-    assert all("completion" in json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    lines = (tmp_path / "out.jsonl").read_text()
+    assert all("completion" in json.loads(line) for line in lines.splitlines())
+    renamed = tmp_path / "renamed.jsonl"
+    renamed.write_text(Path(files["test"]).read_text().replace('"messages"', '"turns"'))
+    predict_file(
+        tmp_path / "run", renamed, tmp_path / "same.jsonl", answer=Answer(keep=()), columns=Columns(text="turns")
+    )
+    assert (tmp_path / "same.jsonl").read_text() == lines
+
+
+def test_prompts_of_a_file_may_have_another_name(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    files = {split: str(tmp_path / f"{split}.jsonl") for split in ("train", "validation", "test")}
+    for split, count in {"train": 24, "validation": 6, "test": 6}.items():
+        said = [[" ".join(draw.choices(WORDS, k=4)) for _ in range(3)] for _ in range(count)]
+        rows = ({"task": task, "input": text, "output": answer} for task, text, answer in said)
+        Path(files[split]).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {**files, "prompt": ["task", "input"], "completion": "output"}
+    fit(run_of("causal_lm", tmp_path, data=data, train={"epochs": 1, "batch_size": 8}), out=tmp_path / "run")
+    same, other = tmp_path / "same.jsonl", tmp_path / "other.jsonl"
+    predict_file(tmp_path / "run", Path(files["test"]), same, answer=Answer(keep=()))
+    renamed = tmp_path / "renamed.jsonl"
+    renamed.write_text(Path(files["test"]).read_text().replace('"task"', '"what"').replace('"input"', '"of"'))
+    answer, columns = Answer(keep=()), Columns(text="what,of")
+    assert predict_file(tmp_path / "run", renamed, other, answer=answer, columns=columns) == 6
+    assert other.read_text() == same.read_text()
 
 
 def test_what_writes_nothing_is_not_asked_to(tmp_path: Path) -> None:

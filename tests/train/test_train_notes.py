@@ -1,6 +1,8 @@
 """What is said of doubtful scores, and that nothing is said of good ones."""
 
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +48,9 @@ def two_labels(strength: float, *, shift: float = 0.0) -> dict[str, Any]:
 
 
 def curve(loss: list[float], objective: list[float], training: list[float] | None = None) -> Curves:
-    return Curves(loss=loss, objective=objective, training=training or [], epochs=float(len(loss)))
+    return Curves(
+        loss=loss, objective=objective, training=training or [], epochs=float(len(loss)), steps=math.ceil(ROWS / 16)
+    )
 
 
 LEVEL = curve([0.21, 0.16, 0.155], [0.86, 0.90, 0.905])
@@ -153,6 +157,47 @@ def test_the_longest_run_is_not_told_to_be_longer() -> None:
     for epochs, remedy in ((60, "train.epochs=100"), (100, "train --from")):
         curves = curve([*falling[: epochs - 1], 0.1], [0.8] * epochs)
         assert remedy in notes(curves, two_labels(2.0), make(train={"epochs": epochs}))[0]
+
+
+def language_model(kind: str, curves: Curves, **sections: Any) -> tuple[str, ...]:
+    """Notes on a run over so few documents that three of their proportions would vary by more than all metrics do."""
+    split = SplitRecord(rows=3, digest="", source="a.txt", labels={})
+    record = DataRecord(splits={"train": split, "validation": split, "test": split})
+    config = make(task={"kind": kind}, data={"train": "a.txt"}, **sections)
+    return notes_of(config, record, curves, {"loss": 3.0, "perplexity": 20.0, "accuracy": 0.3})
+
+
+def test_what_has_no_upper_bound_improves_by_its_share() -> None:
+    loss = [3.3, 3.1, 3.0]
+    (note,) = language_model("causal_lm", curve(loss, [2030.0, 1012.0, 1000.0]))
+    assert note.startswith("validation perplexity still went from 1,012.0 to 1,000.0 in the last epoch")
+    assert language_model("causal_lm", curve(loss, [2030.0, 1009.0, 1000.0])) == (), "less than 1 %"
+    assert language_model("causal_lm", curve(loss, [2030.0, 1000.0, 1012.0])) == ()
+    assert "validation loss still went from 3.100 to 3.000" in language_model("mlm", curve(loss, loss))[0]
+    assert language_model("mlm", curve([3.3, 3.02, 3.0], [3.3, 3.02, 3.0])) == ()
+
+
+def test_a_correlation_improves_by_more_than_its_error() -> None:
+    """(1 - 0.8²) / √120 = 0.033."""
+    config, numbers = make(task={"kind": "regression"}), data()
+    answers = {"lowest": 0.0, "highest": 4.0, "loss_unit": 1.0}
+    level = [0.5, 0.36, 0.359]
+    metrics = {"loss": 0.36, "spearman": 0.8, "r2": 0.6, "conformal_quantile": 1.0, "answers": answers}
+    assert config.objective == "spearman"
+    (note,) = notes_of(config, numbers, curve(level, [0.5, 0.766, 0.8]), metrics)
+    assert "validation spearman still went from 0.766 to 0.800" in note
+    assert notes_of(config, numbers, curve(level, [0.5, 0.768, 0.8]), metrics) == ()
+
+
+def test_steps_are_counted_and_not_documents() -> None:
+    """Where 300 steps are wanted, 8 epochs of 40 steps, and 20 of one step, however many documents there are."""
+    improving = curve([3.3, 3.1, 3.0], [30.0, 22.0, 20.0])
+    for steps, epochs, patience in ((40, 8, 3), (1, 20, 5)):
+        told = language_model("causal_lm", replace(improving, steps=steps), train={"epochs": "auto"})
+        assert f"(train.early_stopping.patience={2 * patience})" in told[0]
+        whole = replace(improving, steps=steps, epochs=float(epochs))
+        told = language_model("causal_lm", whole, train={"epochs": "auto"})
+        assert f"(train.epochs={2 * epochs})" in told[0]
 
 
 def test_a_run_that_ended_early_because_nothing_improves_has_no_notes() -> None:

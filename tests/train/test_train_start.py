@@ -9,7 +9,7 @@ import pytest
 from transformers import TrainerCallback
 
 from fast_and_slow import slow_but
-from tiny_runs import StopAt, config, write_rows
+from tiny_runs import StopAt, config, write_number_rows, write_rows
 from tunery.data.examples import Example
 from tunery.errors import DataError, FolderError, Interrupted, ModelError
 from tunery.schema import RunConfig
@@ -186,7 +186,7 @@ def test_ranks_that_adalora_has_taken_away_are_not_made_up(
         fit(given, out=tmp_path / "more", start_from=tmp_path / "run")
 
 
-def test_other_labels_no_run_and_the_own_folder_are_refused(
+def test_other_tasks_and_labels_no_run_and_the_own_folder_are_refused(
     tiny_bert: Path, files: dict[str, str], tmp_path: Path, first: Path
 ) -> None:
     given = make(tiny_bert, files, **METHODS["lora"])
@@ -198,6 +198,11 @@ def test_other_labels_no_run_and_the_own_folder_are_refused(
         ModelError, match="needs its 2 labels in their order, .* 'fine', 'good' are in one of them only"
     ):
         fit(make(tiny_bert, renamed, **METHODS["lora"]), out=tmp_path / "run", start_from=first)
+    numbers = write_number_rows(tmp_path / "numbers")
+    with pytest.raises(
+        ModelError, match=r"has task.kind=classification and this config task.kind=regression; set task.kind=class"
+    ):
+        fit(make(tiny_bert, numbers, **METHODS["lora"], kind="regression"), out=tmp_path / "run", start_from=first)
     with pytest.raises(FolderError, match="there is no folder"):
         fit(given, out=tmp_path / "run", start_from=tmp_path / "nowhere")
     with pytest.raises(FolderError, match="needs a folder of its own"):

@@ -28,7 +28,8 @@ class SplitName(StrEnum):
 
 
 _TEXT = Annotated[
-    str | None, typer.Option("--text", metavar="COLUMN", help="Column, or A,B, of the text, if not as in training.")
+    str | None,
+    typer.Option("--text", metavar="COLUMN", help="Column, or A,B, of the text or prompt, if not as in training."),
 ]
 _TEXT_PAIR = Annotated[
     str | None, typer.Option("--text-pair", metavar="COLUMN", help="Column of the second text, likewise.")

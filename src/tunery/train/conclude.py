@@ -141,5 +141,6 @@ def _notes(config: RunConfig, folder: RunFolder, progress: Progress, best: Check
         objective=history(folder.metrics, config.objective),
         training=[value for epoch, value in losses if epoch > math.ceil(progress.epochs) - 1],
         epochs=progress.epochs,
+        steps=max(1, round(best.step / best.epoch)),
     )
     return notes_of(config, progress.data, curves, best.metrics)

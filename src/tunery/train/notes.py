@@ -9,9 +9,11 @@ learned and levelled off gets no note:
   below 0.6 (of numbers, (1 + Spearman's correlation) / 2). Class weights move the loss of a good model, but not its
   ranking; a bad model has neither.
 - Still improving: the last epoch was the best, and either took a tenth or more of all that the validation loss has
-  fallen, or raised the objective by more than one standard error of a proportion over as many rows. On a curve that
-  levels off exponentially, a tenth in the last epoch of three means that at least as much again is still to come. This
-  holds for a run that early stopping has ended, too: what it watches may stand still while the loss falls.
+  fallen, or made the objective better by more than it varies: by one standard error over as many rows, of a proportion
+  or of a correlation ((1 - r²) / √n, Fisher 1915); of what has no upper bound, such as perplexity and errors, by 1 %.
+  On a curve that levels off exponentially, a tenth in the last epoch of three means that at least as much again is
+  still to come. This holds for a run that early stopping has ended, too: what it watches may stand still while the loss
+  falls.
 - Still improving in its only epoch, which has no score before it: of the losses of its training steps, the mean of the
   last third is below that of the middle third by more than a standard error of their difference and by a tenth or more
   of all that is gone, which is counted from the loss of the class frequencies in training. On a curve that falls
@@ -46,6 +48,10 @@ LEAST_R_SQUARED: Final = 0.02
 LEAST_AUC: Final = 0.6
 LEAST_FALL: Final = 0.001
 """Of the validation loss in the last epoch: less is not seen in its figures."""
+LEAST_GAIN: Final = 0.01
+"""Share by which a metric without upper bound has to fall in the last epoch."""
+UNBOUNDED: Final = ("loss", "perplexity", "bits_per_byte", "mse", "mae")
+CORRELATIONS: Final = ("spearman", "pearson")
 LEVEL: Final = 0.1
 """Share of the fall of the validation loss that belongs to the last epoch, below which a curve counts as level."""
 LOW: Final = 0.25
@@ -66,6 +72,8 @@ class Curves:
     """Losses of training steps in the last epoch, as they were logged; may be empty."""
     epochs: float
     """How many were trained."""
+    steps: int
+    """Optimizer steps of one."""
 
 
 def notes_of(config: RunConfig, data: DataRecord, curves: Curves, validation: Mapping[str, Any]) -> tuple[str, ...]:
@@ -93,9 +101,9 @@ def _notes(config: RunConfig, data: DataRecord, curves: Curves, validation: Mapp
     if chance is not None and ranks_no_better and validation["loss"] > (1 - LEAST_R_SQUARED) * chance:
         yield _not_learned(config, data, curves, validation, chance=chance)
     elif (more := _more_to_gain(config, data, curves, metrics=validation, chance=chance)) is not None:
-        yield f"{more} ({_longer(config, data, curves.epochs)})"
+        yield f"{more} ({_longer(config, curves)})"
     if _is_plain(config) and (low := _low_thresholds(config, validation)) is not None:
-        yield f"{low}. More steps help, and the best epoch is kept ({_longer(config, data, curves.epochs)})"
+        yield f"{low}. More steps help, and the best epoch is kept ({_longer(config, curves)})"
 
 
 def answers_alike(result: RunResult, task: TaskSpec) -> bool:
@@ -119,7 +127,7 @@ def _not_learned(
                 f"{finding}, though the training loss is {reached:.3f} ({answers.removeprefix('the ')}: {own:.3f}): "
                 f"what was learned holds for the training rows only; `tunery check` looks for causes in the data"
             )
-    longer = _longer(config, data, curves.epochs)
+    longer = _longer(config, curves)
     return f"{finding}: the model has not learned; try another optim.lr (now {config.lr:g}) or {longer}"
 
 
@@ -150,7 +158,7 @@ def _more_to_gain(
     if len(curves.loss) > 1:
         risen = _still_improving(config, curves, rows=data.splits["validation"].rows, chance=chance)
         return risen and f"{risen} in the last epoch: training longer may do better"
-    if _stopped_early(config, data, curves.epochs):
+    if _stopped_early(config, curves):
         return None
     own = TASKS[type(config.task)].chance_loss(data.splits["train"], metrics) if _is_plain(config) else None
     return _within_one_epoch(curves.training, own)
@@ -183,28 +191,40 @@ def _still_improving(config: RunConfig, curves: Curves, *, rows: int, chance: fl
         if chance is not None and last < chance and before - last >= max(LEVEL * (chance - last), LEAST_FALL):
             return f"the validation loss still fell from {before:.3f} to {last:.3f}"
     values = [value for value in curves.objective if value is not None]
-    if len(values) > 1 and config.objective != "loss":
+    if len(values) > 1 and (config.objective != "loss" or chance is None):
         before, last = best_of(values[:-1], config.direction), values[-1]
-        share = min(max(last, 0.0), 1.0)
-        if (
-            not is_better(before, last, direction=config.direction)
-            and abs(last - before) > math.sqrt(share * (1 - share) / rows) > 0
-        ):
-            return f"validation {config.objective} still went from {before:.3f} to {last:.3f}"
+        varies = _varies(config.objective, last, rows=rows)
+        if not is_better(before, last, direction=config.direction) and abs(last - before) > varies > 0:
+            return f"validation {config.objective} still went from {_figures(before)} to {_figures(last)}"
     return None
 
 
-def _longer(config: RunConfig, data: DataRecord, trained: float) -> str:
+def _varies(metric: str, value: float, *, rows: int) -> float:
+    """How much of a change of a metric says nothing."""
+    if metric in UNBOUNDED:
+        return LEAST_GAIN * abs(value)
+    if metric in CORRELATIONS:
+        return (1 - value**2) / math.sqrt(rows)
+    share = min(max(value, 0.0), 1.0)
+    return math.sqrt(share * (1 - share) / rows)
+
+
+def _figures(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def _longer(config: RunConfig, curves: Curves) -> str:
     """What makes the run longer: a key with its value, or another command."""
-    train, rows = config.train, data.splits["train"].rows
+    train, rows = config.train, curves.steps * config.train.batch_size
     planned, patience = train.epochs_for(rows), train.patience_for(rows)
-    if train.max_steps is not None and (train.epochs == "auto" or trained < planned):
+    if train.max_steps is not None and (train.epochs == "auto" or curves.epochs < planned):
         return f"train.max_steps={2 * train.max_steps}"
-    if patience is not None and _stopped_early(config, data, trained):
+    if patience is not None and _stopped_early(config, curves):
         return f"train.early_stopping.patience={2 * patience}"
     return f"train.epochs={min(2 * planned, MOST_EPOCHS)}" if planned < MOST_EPOCHS else "train --from goes on from it"
 
 
-def _stopped_early(config: RunConfig, data: DataRecord, trained: float) -> bool:
+def _stopped_early(config: RunConfig, curves: Curves) -> bool:
     """Whether `train.early_stopping` has ended a run before its last epoch."""
-    return config.train.max_steps is None and trained < config.train.epochs_for(data.splits["train"].rows)
+    planned = config.train.epochs_for(curves.steps * config.train.batch_size)
+    return config.train.max_steps is None and curves.epochs < planned

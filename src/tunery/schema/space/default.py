@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from pydantic.fields import FieldInfo
 
+from tunery.schema.config.model import NativeHead
 from tunery.schema.config.run import FROZEN_ENCODER_LR, RunConfig
+from tunery.schema.config.task import CausalLmTask, MlmTask
 from tunery.schema.reading.document import Document, document_problems
 from tunery.schema.reading.fields import branches, default_domain, ends, is_block, members, tag_of, written_name
 from tunery.schema.reading.short_forms import expanded
@@ -14,6 +16,7 @@ from tunery.schema.space.sampled import domains, with_domains
 from tunery.schema.spec import Choices, Domain, Range, Spec
 
 _SEARCHED: Final = ("task", "model", "peft", "freeze", "optim", "schedule", "regularization", "train")
+_LANGUAGE_MODELS: Final = (CausalLmTask().kind, MlmTask().kind)
 _NEAR: Final = 10.0
 """A peak learning rate is searched up to this factor below and above the defaults of what is searched beside it."""
 
@@ -40,7 +43,8 @@ def with_default_domains(document: Document) -> Document:
     in every branch that has it is written once, others under the name of their branch. What the rest of the document
     rules out is not opened.
     """
-    written, refused = with_domains(document), set[tuple[str, Any]]()
+    written = with_domains(document)
+    refused = set(_doing_the_same(written))
     own_paths = set(domains(written))
     while True:
         opened = _opened_document(written, refused)
@@ -51,6 +55,13 @@ def with_default_domains(document: Document) -> Document:
     if "optim.lr" in own_paths or any(document_problems(opened, searched=True)):
         return opened
     return _with_near_rates(opened)
+
+
+def _doing_the_same(written: Document) -> Iterator[tuple[str, Any]]:
+    """Values that do what another one does beside what is written, so that searching both would try each twice."""
+    task = expanded(written.get("task", {}), RunConfig.model_fields["task"])
+    if isinstance(task, Mapping) and task.get("kind") in _LANGUAGE_MODELS:
+        yield "model.head.kind", NativeHead().kind  # `auto` means it
 
 
 def _opened_document(written: Document, refused: Refused) -> Document:

@@ -47,7 +47,7 @@ class Columns:
     """Columns of a new file that are not called as in the training data; None: they are."""
 
     text: str | None = None
-    """One column, or several with commas between."""
+    """One column, or several with commas between; where prompts or conversations were learned, theirs."""
     text_pair: str | None = None
     label: str | None = None
     """Column of the label, or of the labels."""
@@ -60,7 +60,8 @@ class Columns:
         """The columns of the new file. Its groups and splits say nothing about how a row is answered. Where the
         training data has files of annotated sentences and the new file a column `evidence`, that is read."""
         text = None if self.text is None else named_columns(self.text, rows)
-        named = {"text": text, "text_pair": self.text_pair, "label": self.label, "labels": self.label}
+        asked = next((key for key in ("messages", "prompt") if getattr(data, key) is not None), "text")
+        named = {asked: text, "text_pair": self.text_pair, "label": self.label, "labels": self.label}
         if self.annotations is not None:
             named |= {"annotations": self.annotations, "id": data.id or POST}
         elif data.annotations is not None and any(EVIDENCE in row for row in rows):

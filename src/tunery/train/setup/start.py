@@ -40,8 +40,8 @@ def begin_with(
 
     Raises:
         FolderError: there is no finished model in `source`.
-        ModelError: it is an ensemble, or has other labels, another method, base or shape, or trained parameters that
-            `run` does not; nothing has been written.
+        ModelError: it is an ensemble, or has another task, other labels, another method, base or shape, or trained
+            parameters that `run` does not; nothing has been written.
         DataError: validation or test holds rows that it was trained on.
     """
     folder = exported_in(source)
@@ -71,6 +71,12 @@ def _refuse_other_kind(run: Assembled, card: Card, source: Path) -> None:
     """What can be told without reading any weights."""
     if card.combination is not None:
         raise ModelError(f"a run starts from one model, but {str(source)!r} is an ensemble; name one of its members")
+    kind, source_kind = run.config.task.kind, card.config.task.kind
+    if kind != source_kind:
+        raise ModelError(
+            f"a run goes on with what another has learned, but {str(source)!r} has task.kind={source_kind} and this "
+            f"config task.kind={kind}; set task.kind={source_kind}, or start from the base model instead"
+        )
     labels, source_labels = run.prepared.task.labels, card.task.labels
     if labels != source_labels:
         in_one = sorted({*labels} ^ {*source_labels})
