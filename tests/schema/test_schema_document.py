@@ -48,7 +48,7 @@ METHODS = ", ".join(sorted(map(written_name, members(RunConfig.model_fields["pef
 RELATIVE = {"name": "adafactor", "relative_step": True}
 ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     # names
-    ({"lr": 1e-4}, "lr: unknown section; did you mean optim.lr?"),
+    ({"lr": 1e-4}, "lr: unknown section; did you mean optim.lr or pretrain.lr?"),
     ({"tracking": "tensorboard"}, "tracking: must be a list; write [tensorboard]"),
     ({"tracking": {"name": 0}}, "tracking: must be a list, each a mapping, but got {'name': 0}"),
     (

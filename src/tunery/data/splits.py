@@ -88,10 +88,20 @@ def load_splits(
             sources[name] = f"split off from train ({100 * share:g} %, stratified, {grouped}seed {seed})"
     examples, unseen = _without_unseen_labels(examples, allowed="unseen_labels" in data.allow)
     train, validation, test = (
-        Split(name, examples[name], sources[name], _digest(examples[name]), is_split_off=name in shares)
+        Split(name, examples[name], sources[name], digest_of_rows(examples[name]), is_split_off=name in shares)
         for name in SPLIT_NAMES
     )
     return Splits(train=train, validation=validation, test=test, notes=(*notes, *unseen))
+
+
+def load_texts(data: Data, *, reader: RowReader) -> Examples:
+    """The rows of the training file alone, all of them.
+
+    Raises:
+        DataError: a file, column or cell is not as the config says.
+    """
+    table = next(_read(data, reader.documents))
+    return tuple(examples_of(table.rows, data, reader=reader, source=table.source))
 
 
 def _read(data: Data, documents: Documents | None) -> Iterator[NamedRows]:
@@ -220,7 +230,7 @@ def _without_unseen_labels(splits: Mapping[str, Examples], *, allowed: bool) -> 
     return kept, notes
 
 
-def _digest(examples: Examples) -> str:
+def digest_of_rows(examples: Examples) -> str:
     """Of the rows as lists in JSON, one a line. That is written here, since `json.dumps` takes four times as long."""
     digest = hashlib.sha256()
     text = json.JSONEncoder().encode

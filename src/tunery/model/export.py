@@ -1,9 +1,11 @@
 """A trained model becomes a folder that plain transformers or PEFT loads, and comes back from it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -24,6 +26,8 @@ HEAD_CONFIG = "head.json"
 HEAD_WEIGHTS = "head.safetensors"
 WHOLE_MODEL = "config.json"
 """Its presence says that the folder holds the base's weights too."""
+BASE = "base"
+"""Folder with the base of an adapter, where that has learned since (continued pretraining) and is nowhere else."""
 
 
 def export(
@@ -37,14 +41,18 @@ def export(
     """
     method = METHODS[type(peft)]
     folder.mkdir(parents=True, exist_ok=True)
+    is_apart = built.base.pretrained is not None  # the base is nowhere else
+    base = replace(built.base, source=BASE, revision=None) if is_apart else built.base
     with quiet():
-        method.save(built.pretrained, folder, base=built.base)
+        method.save(built.pretrained, folder, base=base)
+        if is_apart and not (folder / WHOLE_MODEL).is_file():
+            _write_base(built, tokenizer, folder / BASE, spec=spec)
     _write_rest(folder, tokenizer, built.heads, outputs=outputs, spec=spec)
     pretrained = cast(PreTrainedModel, built.pretrained)
     if (folder / WHOLE_MODEL).is_file():
         write_sentence_modules(folder, built.heads, spec=spec, model_args=without_pooler(type(pretrained)))
     # transformers puts an adapter on the newest revision of its base, not quantised, in the precision of its files
-    elif method.is_injectable and built.base.revision is None and spec.quantization is None:
+    elif method.is_injectable and not is_apart and built.base.revision is None and spec.quantization is None:
         write_sentence_modules(folder, built.heads, spec=spec, model_args={"dtype": "float32"})
 
 
@@ -142,8 +150,8 @@ def _read(
     """The method that is still apart from the model, the part that `save_pretrained` writes, and tunery's own heads."""
     whole = (folder / WHOLE_MODEL).is_file()
     method: Peft = NoPeft() if whole else peft
-    if whole:
-        source = exported_base(folder, spec, trust_remote_code=trust_remote_code)
+    if whole or (folder / BASE).is_dir():
+        source = exported_base(folder if whole else folder / BASE, spec, trust_remote_code=trust_remote_code)
     elif base is None:
         source = resolve(spec, trust_remote_code=trust_remote_code)
     else:
@@ -155,6 +163,14 @@ def _read(
     if heads is not None:
         _load_heads(heads, folder)
     return method, model, heads
+
+
+def _write_base(built: Built, tokenizer: PreTrainedTokenizerBase, folder: Path, *, spec: Model) -> None:
+    """Write what an adapter is put on, as a plain transformers folder. No random state moves."""
+    with torch.random.fork_rng(devices=()):
+        loaded, _ = load_base(spec, base=built.base, outputs=built.outputs, tokenizer=tokenizer)
+    cast(PreTrainedModel, loaded.backbone).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _load_heads(heads: nn.ModuleDict, folder: Path) -> None:

@@ -19,6 +19,7 @@ from tunery.store.disk.ownership import (
     FEATURES,
     LOCK,
     OBJECTS,
+    PRETRAIN,
     RESCORED,
     RESUME,
     TRIALS,
@@ -30,12 +31,12 @@ from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import Objects, digest_in
 from tunery.store.resume import is_point
 
-_APART: Final = (OBJECTS, FEATURES, TRIALS, CELLS, RESCORED)
+_APART: Final = (OBJECTS, FEATURES, TRIALS, CELLS, RESCORED, PRETRAIN)
 """Folders in the root of a study that are looked at by themselves."""
 
-_KINDS: Final = ("best", "co_best", "resume", "orphan")
+_KINDS: Final = ("best", "co_best", "rung", "resume", "orphan")
 """What an object is called that is there for several reasons: the first of these."""
-_EPOCH: Final = {"best": "best epoch", "co_best": "tie of the best epoch"}
+_EPOCH: Final = {"best": "best epoch", "co_best": "tie of the best epoch", "rung": "best epoch so far"}
 _FOREIGN: Final = "not written by tunery"
 _LEFT: Final = "left behind by a process that was stopped"
 
@@ -97,6 +98,9 @@ def _studies(root: Path) -> Iterator[_Study]:
     yield _Study(root, root, "")
     if (root / RESCORED).is_dir():
         yield _Study(root / RESCORED, root, " with another seed")
+    for stage in entries(root / PRETRAIN):
+        if stage.is_dir(follow_symlinks=False):
+            yield _Study(Path(stage), root, f" of pretraining {stage.name}")
     for method in entries(root / CELLS):
         for seed in _numbered(method.path):
             yield _Study(Path(method, seed), root, f" of {method.name} with seed {seed}")

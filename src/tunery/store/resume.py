@@ -33,8 +33,8 @@ class Point:
 
     def needs(self) -> set[str]:
         """Names of the objects without which the point is of no use. Ties of the best are none of them."""
-        best = {record.digest for record in self.kept if record.kind == "best"}
-        return best | {stored.digest for stored in self.objects.values()}
+        kept = {record.digest for record in self.kept if record.kind != "co_best"}
+        return kept | {stored.digest for stored in self.objects.values()}
 
 
 @final
@@ -121,7 +121,7 @@ class ResumePoints:
     def _whole(self, path: Path, read: Callable[[Point], T]) -> tuple[Point, T]:
         point = _read(path)
         for record in point.kept:
-            if record.kind == "best":
+            if record.kind != "co_best":
                 self._objects.check(record.digest)
         kept = tuple(record for record in point.kept if self._is_intact(record))
         return replace(point, kept=kept), read(point)

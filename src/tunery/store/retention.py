@@ -5,8 +5,8 @@ Where disk space runs short, weights are evicted in levels; each keeps a part of
 0. As configured. An unfinished run keeps its `keep_last` newest resume points, its best epoch and the epochs that tie
    with it, `co_best` in all. The `keep_best` best trials keep their best epoch, and so do those that tie with the very
    best, `co_best` in all; until the study ends, so do its `candidates`, where they are more. A finished run with an
-   export of its own keeps the ties only. All others keep nothing. A run that another process trains is left alone until
-   level 2.
+   export of its own keeps the ties only. All others keep nothing. Rungs (`keep_after`) stay where the best epoch does.
+   A run that another process trains is left alone until level 2.
 1. No candidates.
 2. No spare: of the resume points, the newest.
 3. One per trial: no ties of the best epoch.
@@ -79,7 +79,9 @@ def retained(
 
 
 def _keep(run: RunState, rule: Checkpoint, *, chosen: bool, level: Level) -> Keep:
-    best_first = sorted(run.kept, key=lambda record: (record.kind != "best", record.step))
+    rungs = tuple(record for record in run.kept if record.kind == "rung")
+    others = [record for record in run.kept if record.kind != "rung"]
+    best_first = sorted(others, key=lambda record: (record.kind != "best", record.step))
     epochs = tuple(best_first[: rule.co_best if level < Level.ONE_PER_TRIAL else 1])
     if run.status == "running" and run.elsewhere and level < Level.NO_SPARE:
         return Keep(run.kept, run.points)
@@ -87,10 +89,10 @@ def _keep(run: RunState, rule: Checkpoint, *, chosen: bool, level: Level) -> Kee
         newest = sorted(run.points, reverse=True)
         # `keep_last: 0` writes none, but one that an earlier call has written is what the run goes on from
         points = newest[: max(1, rule.keep_last) if level < Level.NO_SPARE else 1]
-        return Keep(epochs, tuple(points))
+        return Keep((*epochs, *rungs), tuple(points))
     if run.exported:
-        return Keep(tuple(record for record in epochs if record.kind == "co_best"))
-    return Keep(tuple(record for record in run.kept if chosen and record.kind == "best"))
+        return Keep((*(record for record in epochs if record.kind == "co_best"), *rungs))
+    return Keep(tuple(record for record in run.kept if chosen and record.kind != "co_best"))
 
 
 def _best_trials(

@@ -13,7 +13,7 @@ from tunery.schema.results.storage import Storage
 from tunery.store.disk.disk_budget import DiskBudget
 from tunery.store.disk.files import entries, make_folder, size_of
 from tunery.store.disk.lock import alone
-from tunery.store.disk.ownership import BEST, OBJECTS, RESCORED, RESUME, TRIALS, is_temporary
+from tunery.store.disk.ownership import BEST, OBJECTS, PRETRAIN, RESCORED, RESUME, TRIALS, is_temporary
 from tunery.store.events import record_event
 from tunery.store.features import Features, features_room
 from tunery.store.folder import RunFolder
@@ -88,6 +88,8 @@ class StudyStore:
         self.root = root
         self.objects = Objects(root / OBJECTS)
         self.features = Features(comparison or _main(root))
+        self.pretrain = (comparison or _main(root)) / PRETRAIN
+        """Where runs of continued pretraining are."""
         self.say = say
         self._rule = rule
         self._direction = direction
@@ -173,7 +175,8 @@ class StudyStore:
         """Bytes of weights, training state and features, those of all trials together; runs that are rescored count as
         trials."""
         main = _main(self.root)
-        return sum(self._used(root) for root in (main, main / RESCORED)) + self.features.used()
+        stages = [Path(entry) for entry in entries(self.pretrain) if entry.is_dir(follow_symlinks=False)]
+        return sum(self._used(root) for root in (main, main / RESCORED, *stages)) + self.features.used()
 
     def storage(self) -> Storage:
         """What is stored, why, and how many bytes that saves."""
@@ -267,7 +270,10 @@ class StudyStore:
 
 
 def _main(root: Path) -> Path:
-    """The folder of the study itself, where `root` is that of its runs with other seeds."""
+    """The folder of the study itself, where `root` is that of its runs with other seeds, or of a stage of continued
+    pretraining."""
+    if root.parent.name == PRETRAIN:
+        return root.parent.parent
     return root.parent if root.name == RESCORED else root
 
 

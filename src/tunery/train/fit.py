@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from tunery.train.loop.baselines import known_baselines
 from tunery.train.loop.clock import Clock
 from tunery.train.loop.probing import Probing, fit_head, linear_head
 from tunery.train.loop.training import Training
+from tunery.train.pretraining import pretrained_base
 from tunery.train.setup.assemble import assemble, with_resolved_head
 from tunery.train.setup.estimate import require_room, sizes_of
 from tunery.train.setup.prepare import prepare
@@ -118,6 +120,12 @@ def fit(
                     )
             config = with_resolved_head(config, prepared)
             run = assemble(config, prepared, augmentation_models=before.augmentation_models)
+        if config.pretrain.stages:
+            del run  # it was assembled to see that nothing refuses it
+            with run_lock(folder.path, document, record="result.json", data=data, root=root):
+                base = pretrained_base(config, prepared, store, before=before.base, signals=signals, say=say)
+            run = assemble(config, replace(prepared, base=base), augmentation_models=before.augmentation_models)
+        with clock.phase("load"):
             begin: Callable[[], Start | None] | None = None
             is_new, started_from = not folder.resume.points(), before.started_from
             is_probe = isinstance(config.peft, Probe)

@@ -30,7 +30,7 @@ GLUED: Final = 0.1
 """Share of prompts without white space behind them that may be meant so."""
 blank_texts: Final = partial(empty_texts, some="They are left out of training")
 _CHARACTERS_A_WORD: Final = 6
-_PARAGRAPH: Final = re.compile(r"\n\s*\n")
+PARAGRAPH: Final = re.compile(r"\n\s*\n")
 _WORDS: Final = re.compile(rf"(?:\S+\s*){{1,{PASSAGE}}}")
 
 
@@ -138,7 +138,7 @@ def shared_passages(subject: Subject) -> Iterator[Finding]:
             for passage in () if example.text in known else _compared(example):
                 texts_of[split.name][words.key(Example(passage))].append(passage)
         known |= {example.text for example in split.examples}
-    similar = _similar(list(dict.fromkeys(key for keys in texts_of.values() for key in keys)))
+    similar = similar_keys(list(dict.fromkeys(key for keys in texts_of.values() for key in keys)))
     former: set[bytes] = set()
     for split in subject.splits:
         here = texts_of[split.name]
@@ -163,7 +163,7 @@ def passages(text: str) -> list[str]:
     """A short text as it is; the paragraphs of a long one, and those of many words in parts."""
     if len(text) <= 2 * PASSAGE * _CHARACTERS_A_WORD:
         return [text] if _is_long(text) else []
-    parts = (match.group() for paragraph in _PARAGRAPH.split(text) for match in _WORDS.finditer(paragraph))
+    parts = (match.group() for paragraph in PARAGRAPH.split(text) for match in _WORDS.finditer(paragraph))
     return [part for part in parts if len(part.split()) >= MIN_PASSAGE]
 
 
@@ -279,7 +279,7 @@ def _is_long(text: str) -> bool:
     return len(text) > PASSAGE * _CHARACTERS_A_WORD or len(text.split()) >= MIN_WORDS
 
 
-def _similar(keys: Sequence[bytes]) -> Mapping[bytes, set[bytes]]:
+def similar_keys(keys: Sequence[bytes]) -> Mapping[bytes, set[bytes]]:
     """Each key with those that are nearly the same, itself included."""
     similar: dict[bytes, set[bytes]] = {key: {key} for key in keys}
     for low, high in similar_pairs(keys):

@@ -25,7 +25,7 @@ from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.utils import logging
 
 from tunery.errors import ModelError, TuneryError, reason_of
-from tunery.model.backbones.catalog import HUB, Base
+from tunery.model.backbones.catalog import HUB, Base, Pretrained
 from tunery.model.backbones.hub import folder_of, weight_files
 from tunery.model.backbones.quantization import loading_options, make_trainable
 from tunery.model.backbones.structure import find_layers
@@ -44,6 +44,8 @@ PROBLEM_TYPES = {
 }
 """What transformers calls them."""
 
+PRETRAINED: Final = "+"
+"""In the digest of a base, before that of what it has learned in continued pretraining."""
 _HARMLESS: Final = 250_000_000
 """Parameters that are loaded without a question: 1 GB."""
 _MANY: Final = 1000
@@ -186,11 +188,24 @@ def load_pretrained(
         config.tie_word_embeddings = config.get_text_config().tie_word_embeddings = True
         return load_pretrained(base, config=config, loading=loading, tokenizer=tokenizer, quantization=quantization)
     _check_positions(base, model, tokenizer, trained_pad_id=trained_pad_id)
+    if base.pretrained is not None:
+        _take_over(model.base_model, base.pretrained)
     if quantization is not None:
         make_trainable(model)
     reshaped = {name for name, *_ in info["mismatched_keys"]}
     fresh = {name for name, _ in model.named_parameters()} & (set(info["missing_keys"]) | reshaped)
     return cast(PreTrainedModel, model), frozenset(fresh)
+
+
+@torch.no_grad()
+def _take_over(backbone: nn.Module, pretrained: Pretrained) -> None:
+    """Put what was learned in continued pretraining in the place of what the files have."""
+    values, named = pretrained.read(), dict(backbone.named_parameters())
+    for name, parameter in named.items():
+        if name in values:  # an encoder may have a pooler that its language model has not
+            parameter.copy_(values[name])
+    if lost := sorted(values.keys() - named.keys()):
+        raise ModelError(f"the backbone of the fine-tuned model must be that of pretraining, but lacks {lost[0]!r}")
 
 
 def _lacks_decoder(model: Any, missing: Iterable[str]) -> bool:
@@ -247,9 +262,16 @@ def _check_positions(
 
 
 def base_digest(base: Base) -> str:
-    """What identifies the base's weights: `hub:<id>@<commit>`, or SHA-256 over the weight files of a folder."""
+    """What identifies the base's weights: `hub:<id>@<commit>`, or SHA-256 over the weight files of a folder; then `+`
+    and the digest of what it has learned in continued pretraining."""
     folder = folder_of(base)
-    return weights_digest(folder) if base.local else f"{HUB}{base.source}@{folder.name}"
+    files = weights_digest(folder) if base.local else f"{HUB}{base.source}@{folder.name}"
+    return files if base.pretrained is None else f"{files}{PRETRAINED}{base.pretrained.digest}"
+
+
+def files_digest(digest: str) -> str:
+    """The part of a base's digest that says which files it is loaded from."""
+    return digest.partition(PRETRAINED)[0]
 
 
 def weights_digest(folder: Path) -> str:
@@ -268,7 +290,8 @@ def require_weights(base: Base, digest: str, *, what: str = "the base that it wa
     Raises:
         ModelError: it has others.
     """
-    now = base_digest(base) if digest.startswith(HUB) else weights_digest(folder_of(base))
+    digest = files_digest(digest)
+    now = files_digest(base_digest(base)) if digest.startswith(HUB) else weights_digest(folder_of(base))
     if now != digest:
         source = f" ({base.source})" if base.source != base.name else ""
         raise ModelError(

@@ -1,13 +1,17 @@
 """Names of base models: aliases, local folders and Hub ids become one `Base`. Knows no torch."""
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunery.errors import ModelError, did_you_mean
 from tunery.schema.config.model import Model
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,16 @@ HUB = "hub:"
 
 
 @dataclass(frozen=True)
+class Pretrained:
+    """What a base has learned in continued pretraining, in place of the weights in its files."""
+
+    digest: str
+    """Names the weights."""
+    read: Callable[[], "Mapping[str, Tensor]"] = field(compare=False, repr=False)
+    """Gives the parameters of the backbone by their names in it, on the CPU. No random state moves."""
+
+
+@dataclass(frozen=True)
 class Base:
     """A base model that has been named but not read."""
 
@@ -57,6 +71,8 @@ class Base:
     local: bool
     trust_remote_code: bool = False
     """Whether code that comes with the model may be run. Set by `permitted` and nowhere else."""
+    pretrained: Pretrained | None = None
+    """What it has learned since; None: its weights are those of its files."""
 
 
 def resolve(spec: Model, *, trust_remote_code: bool = False) -> Base:

@@ -36,7 +36,7 @@ def resolved_head(spec: Head, base: Base, outputs: Outputs) -> Head:
     if any(isinstance(output, VocabularyOutput) for output in outputs.values()):
         return NativeHead()
     folder = folder_of(base)
-    pooling = _of_sentence_transformers(folder) or ("last" if _is_causal(folder) else "mean")
+    pooling = _of_sentence_transformers(folder) or ("last" if is_causal(folder) else "mean")
     return LinearHead(pooling=pooling, init=spec.init)
 
 
@@ -52,7 +52,8 @@ def _of_sentence_transformers(folder: Path) -> Pooling | None:
     return None
 
 
-def _is_causal(folder: Path) -> bool:
+def is_causal(folder: Path) -> bool:
+    """Whether a model goes on from left to right, and is none that fills in hidden tokens."""
     config, _ = PretrainedConfig.get_config_dict(folder, local_files_only=True)
     family = config.get("model_type")
     return family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and family not in MODEL_FOR_MASKED_LM_MAPPING_NAMES

@@ -11,6 +11,7 @@ from tunery.schema.results.storage import Storage, StoredItem
 KINDS: Final = {
     "best": "best weights",
     "co_best": "equal weights",
+    "rung": "earlier weights",
     "resume": "training state",
     "export": "exported model",
     "features": "features of rows",

@@ -22,6 +22,8 @@ class Checkpoint(Spec):
     co_best: Annotated[int, Field(ge=1, le=1_000_000)] = 2
     """Equals that are kept at most, the best included: epochs of a run, or trials of a study, with the very value of
     the best."""
+    keep_after: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = ()
+    """Epochs after each of which the best weights so far stay, whatever comes later."""
     max_disk: Size | None = None
     """Most bytes of weights, training state and features of rows of the whole run or study, all trials together, or of
     each run of a comparison: `20GB`, or a number of bytes."""

@@ -24,6 +24,7 @@ from tunery.schema.config.peft import (
     Prefix,
     Probe,
 )
+from tunery.schema.config.pretrain_rules import PRETRAIN_RULES
 from tunery.schema.config.regularization import BackTranslation, MaskedLm, Regularization
 from tunery.schema.config.schedule import NoSchedule, Schedule, WarmedUp
 from tunery.schema.config.search import COSTS, CmaEs, Search
@@ -416,6 +417,7 @@ RULES: tuple[Rule, ...] = (
     _evidence_is_read,
     _evidence_needs_a_head_of_tunery,
     *LANGUAGE_MODEL_RULES,
+    *PRETRAIN_RULES,
     _pooling_has_an_effect,
     _quantization_fits_the_method,
     _checkpointing_fits_the_method,

@@ -20,6 +20,7 @@ from tunery.schema.config.freeze import Freeze, FreezeEncoder, NoFreeze
 from tunery.schema.config.model import Model
 from tunery.schema.config.optim import AdamW, Optim
 from tunery.schema.config.peft import WITHOUT_STEPS, NoPeft, Peft
+from tunery.schema.config.pretrain import Pretrain
 from tunery.schema.config.regularization import Regularization
 from tunery.schema.config.rules import broken_rules, objective_of, objectives_of
 from tunery.schema.config.schedule import Linear, Schedule
@@ -72,6 +73,8 @@ class RunConfig(Spec):
     """What keeps training from running away."""
     train: Train = Train()
     """Length, batches, early stopping."""
+    pretrain: Pretrain = Pretrain()
+    """What the base learns from texts without labels before the run."""
     checkpoint: Checkpoint = Checkpoint()
     """What stays on disk."""
     tracking: tuple[Tracker, ...] = ()

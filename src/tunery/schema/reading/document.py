@@ -25,6 +25,7 @@ _DATA_SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
 _PATHS: Final = {
     "data": ("train", "validation", "test", "annotations"),
     "model": ("name",),
+    "pretrain": ("corpus",),
     "regularization": ("model", "back"),
 }
 

@@ -78,7 +78,7 @@ class ModelCard(Record):
     task: CardTask
     data: DataRecord | None = None
     """The rows that it was trained, chosen and scored on; null where an earlier version made it."""
-    base: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]+|hub:.+@.+)$")] | None = None
+    base: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]+|hub:.+@[^+]+)(\+[0-9a-f]+(@[0-9]+)?)*$")] | None = None
     """Digest of the base that it was trained on; null for an ensemble, whose members have one each."""
     weights: CardWeights
     blend: CardBlend | None = None

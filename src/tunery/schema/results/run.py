@@ -106,8 +106,11 @@ class Start(Record):
 class CheckpointRecord(Record):
     """What is kept on disk, and why."""
 
-    kind: Literal["best", "co_best"]
-    """`co_best`: another epoch with the very value of the best, and no lower validation loss."""
+    kind: Literal["best", "co_best", "rung"]
+    """`co_best`: another epoch with the very value of the best, and no lower validation loss. `rung`: the best of the
+    epochs up to `rung`."""
+    rung: Count | None = None
+    """An epoch of `checkpoint.keep_after`; null for other kinds."""
     step: Count
     epoch: float
     digest: str
@@ -191,7 +194,8 @@ class RunResult(Record):
     """The complete config; running it again reproduces the run."""
     environment: Environment | None
     base: str | None
-    """What identifies the pretrained weights: `sha256:<digest>` of local files, or `hub:<id>@<commit>`."""
+    """What identifies the pretrained weights: `sha256:<digest>` of local files, or `hub:<id>@<commit>`; then `+` and
+    the digest of each stage of continued pretraining, with `@` and the epoch up to which it was taken."""
     augmentation_models: dict[str, str] = {}
     """The same for the models that `regularization.augmentation` names, by key."""
     data: DataRecord | None

@@ -17,7 +17,7 @@ class StoredItem(Record):
 
     path: str
     """Within the run folder."""
-    kind: Literal["best", "co_best", "resume", "export", "features", "records", "orphan"]
+    kind: Literal["best", "co_best", "rung", "resume", "export", "features", "records", "orphan"]
     """`features`: computed again where they are gone; `records`: metrics, logs, reports, configs, the study's
     database; `orphan`: unreferenced. `tunery clean` removes orphans and features."""
     why: str

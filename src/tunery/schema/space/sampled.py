@@ -83,7 +83,22 @@ def sample(document: Document, choose: Choose) -> Document:
     """
     fields = RunConfig.model_fields
     chosen = {key: _sampled_value(v, fields[key], key, choose) if key in fields else v for key, v in document.items()}
-    return {key: value for key, value in chosen.items() if value is not UNSET}
+    return _with_rungs({key: value for key, value in chosen.items() if value is not UNSET}, document)
+
+
+def _with_rungs(sampled: Document, document: Document) -> Document:
+    """Give every stage of continued pretraining whose epochs are searched all of its lengths: the longest is trained
+    once, whichever trial comes first."""
+    stages = document.get("pretrain")
+    if not isinstance(stages, Mapping) or not isinstance(sampled.get("pretrain"), Mapping):
+        return sampled
+    chosen = dict(sampled["pretrain"])
+    for name, stage in stages.items():
+        epochs = stage.get("epochs") if isinstance(stage, Mapping) else None
+        if isinstance(epochs, Range | Choices) and isinstance(chosen.get(name), Mapping):
+            lengths = epochs.values if isinstance(epochs, Choices) else range(int(epochs.low), int(epochs.high) + 1)
+            chosen[name] = {**chosen[name], "rungs": sorted({length for length in lengths if length})}
+    return {**sampled, "pretrain": chosen}
 
 
 def _sampled_value(value: Any, field: FieldInfo, path: str, choose: Choose) -> Any:

@@ -49,6 +49,8 @@ _RECORDS: Final[Mapping[str, type[Record]]] = {
     "comparison.json": ComparisonResult,
 }
 OBJECTS, RESUME, BEST, TRIALS, RESCORED, CELLS = "objects", "resume", "best", "trials", "rescored", "cells"
+PRETRAIN: Final = "pretrain"
+"""Runs of continued pretraining, by their digests, which all runs of a folder share."""
 FEATURES: Final = "features"
 """What a frozen model gives of rows, while a run, study or comparison is unfinished."""
 FILES: Final = (
@@ -71,7 +73,7 @@ FILES: Final = (
     *(f"study.db{suffix}" for suffix in ("", "-wal", "-shm", "-journal")),
     *_RECORDS,
 )
-FOLDERS: Final = (OBJECTS, FEATURES, RESUME, BEST, "tensorboard", TRIALS, RESCORED, CELLS)
+FOLDERS: Final = (OBJECTS, FEATURES, RESUME, BEST, "tensorboard", PRETRAIN, TRIALS, RESCORED, CELLS)
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{16}\.tunery-tmp", re.DOTALL)

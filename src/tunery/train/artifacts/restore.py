@@ -1,6 +1,6 @@
 """Trained weights that are kept as an object become the model again that they were taken from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunery.baselines.text_model import TextModel
 from tunery.errors import DataError
@@ -11,6 +11,7 @@ from tunery.schema.results.run import CheckpointRecord, DataRecord
 from tunery.store.disk.run_lock import data_changes
 from tunery.store.objects.objects import Objects
 from tunery.train.artifacts.publish import LiveModel, live_model, live_text_model
+from tunery.train.pretraining import recorded_pretraining
 from tunery.train.setup.assemble import base_of, build_seeded, with_resolved_head
 from tunery.train.setup.prepare import prepare
 
@@ -43,7 +44,8 @@ class StoredWeights:
             tensors = self.objects.get(self.record.digest)
             model = TextModel.from_tensors({name: tensor.numpy() for name, tensor in tensors.items()})
             return live_text_model(model, prepared, self.config)
-        config = with_resolved_head(self.config, prepared)
+        base = recorded_pretraining(prepared.base, self.base, self.objects.root.parent)
+        prepared, config = replace(prepared, base=base), with_resolved_head(self.config, prepared)
         built = build_seeded(config, prepared)
         load_trainable(built, self.objects.get(self.record.digest, reference=base_of(built, config, prepared)))
         return live_model(built, prepared, config)

@@ -135,8 +135,11 @@ class KeepBest(TrainerCallback):
         self._reference = reference
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
-        """`keep` this epoch."""
-        self.keep(given["metrics"], step=state.global_step, epoch=state.epoch or 0.0)
+        """`keep` this epoch, and what `checkpoint.keep_after` asks for."""
+        epoch = state.epoch or 0.0
+        self.keep(given["metrics"], step=state.global_step, epoch=epoch)
+        if epoch in self._config.checkpoint.keep_after:
+            self._store.write(_RECORD, partial(self._keep_rung, int(epoch)))
 
     def keep(self, metrics: Mapping[str, Any], *, step: int, epoch: float) -> None:
         """Keep an epoch where `epochs_to_keep` says so; weights of others go when no resume point needs them."""
@@ -163,23 +166,30 @@ class KeepBest(TrainerCallback):
         self._store.write(room_for(weights), store)
         self._store.tidy()
 
+    def _keep_rung(self, epoch: int) -> None:
+        """Keep the best so far, whatever comes later."""
+        kept = self._folder.kept()
+        rungs = [r.model_copy(update={"kind": "rung", "rung": epoch}) for r in kept if r.kind == "best"]
+        self._folder.write_kept((*(record for record in kept if record.rung != epoch), *rungs))
+
 
 def epochs_to_keep(
     kept: Sequence[CheckpointRecord], new: CheckpointRecord, *, direction: Direction, most: int
 ) -> tuple[CheckpointRecord, ...]:
-    """Which epochs stay when another was scored, best first: those with the best value, `most` at most.
+    """Which epochs stay when another was scored, best first: those with the best value, `most` at most, then the rungs.
 
     Of epochs with the same value the one with the lower validation loss is better, and then the earlier one. An
     undefined value is the worst.
     """
+    rungs = [record for record in kept if record.kind == "rung"]
+    kept = [record for record in kept if record.kind != "rung"]
     best = kept[0].value if kept else None
     if kept and (new.value is None or (best is not None and is_better(best, new.value, direction=direction))):
-        return tuple(kept)
+        return (*kept, *rungs)
     equal = [*kept, new] if kept and new.value == best else [new]
     ordered = sorted(equal, key=lambda record: (record.metrics["loss"], record.step))[:most]
-    return tuple(
-        record.model_copy(update={"kind": "co_best" if rank else "best"}) for rank, record in enumerate(ordered)
-    )
+    ranked = (record.model_copy(update={"kind": "co_best" if rank else "best"}) for rank, record in enumerate(ordered))
+    return (*ranked, *rungs)
 
 
 @final

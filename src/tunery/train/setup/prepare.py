@@ -15,8 +15,8 @@ from tunery.data.checks.check import inspect, refuse_fatal
 from tunery.data.encode import Encoded
 from tunery.data.examples import Example, Split, Splits
 from tunery.data.row_table import RowTable
-from tunery.errors import ModelError
-from tunery.model.backbones.backbone import load_config, load_tokenizer, require_weights
+from tunery.errors import DataError, ModelError
+from tunery.model.backbones.backbone import files_digest, load_config, load_tokenizer, require_weights
 from tunery.model.backbones.catalog import Base, recorded_base, resolve
 from tunery.schema import RunConfig
 from tunery.schema.config.data import Data
@@ -125,6 +125,29 @@ def examine(config: RunConfig, *, base: str | None = None, trust_remote_code: bo
     return replace(prepared, findings=(*more, *prepared.findings)) if more else prepared
 
 
+def prepare_texts(config: RunConfig, splits: Splits, base: Base) -> Prepared:
+    """Texts without labels that are at hand, for a language model of `base`; nothing is scored on test.
+
+    Raises:
+        DataError: they are too short to learn or to score anything.
+    """
+    tokenizer = load_tokenizer(base)
+    task = task_of_rows(config.task, config.data, splits.train)
+    encoded = {
+        split.name: task.features(
+            split.examples, tokenizer, max_length=config.model.max_length, training=split.name == "train"
+        )
+        for split in splits
+        if split.examples
+    }
+    if short := [name for name, features in encoded.items() if not len(features.rows)]:
+        raise DataError(f"a text needs two tokens or more, but no text of {short[0]} has them; give it longer texts")
+    rows = {split.name: split.examples for split in splits if split.examples}
+    targets = {name: task.targets(examples, encoded[name]) for name, examples in rows.items()}
+    truth = {name: task.truth(examples) for name, examples in rows.items()}
+    return Prepared(task, base, tokenizer, splits, encoded, targets, truth, ())
+
+
 def look_at(
     config: RunConfig,
     *,
@@ -153,6 +176,7 @@ def look_at(
 def _base(spec: Model, digest: str | None, *, trust_remote_code: bool) -> Base:
     if digest is None:
         return resolve(spec, trust_remote_code=trust_remote_code)
+    digest = files_digest(digest)
     base = recorded_base(spec, digest, trust_remote_code=trust_remote_code)
     require_weights(base, digest)
     return base

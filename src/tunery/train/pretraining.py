@@ -1,0 +1,283 @@
+"""Continued pretraining: each stage is a run of a language model whose weights take the place of the base's.
+
+A stage is identified by what it is trained from and on: its config, the digest of its base, and its texts. It lies in
+`pretrain/<digest>/` of the run, study or comparison that needs it first; all others there take what it has learned. Its
+weights are kept as what differs from its base, and are put on that wherever the base is loaded (`Base.pretrained`).
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from torch import Tensor
+
+from tunery.data.pretraining_texts import texts_of_rows, with_held_out, without_scored
+from tunery.data.splits import load_texts
+from tunery.errors import FolderError, ModelError
+from tunery.model.backbones.backbone import PRETRAINED, base_digest
+from tunery.model.backbones.catalog import Base, Pretrained
+from tunery.model.backbones.hub import folder_of
+from tunery.model.build import build
+from tunery.model.heads.auto import is_causal
+from tunery.model.peft.methods import METHODS
+from tunery.model.reference import reference_of
+from tunery.model.trainable import load_trainable
+from tunery.schema import RunConfig
+from tunery.schema.config.data import Data
+from tunery.schema.config.model import Model
+from tunery.schema.config.optim import AdamW
+from tunery.schema.config.peft import NoPeft
+from tunery.schema.config.pretrain import DEFAULT_STEPS, Dapt, Tapt
+from tunery.schema.config.schedule import ConstantWarmup
+from tunery.schema.config.task import CausalLmTask, MlmTask
+from tunery.schema.config.train import Train
+from tunery.schema.reading.document import validate
+from tunery.schema.reading.yaml_text import read_yaml
+from tunery.schema.results.run import CheckpointRecord
+from tunery.store.disk.files import make_folder
+from tunery.store.disk.lock import alone
+from tunery.store.disk.ownership import PRETRAIN
+from tunery.store.disk.run_lock import run_lock
+from tunery.store.folder import RunFolder
+from tunery.store.objects.digest import digest_of
+from tunery.store.objects.objects import Reference
+from tunery.store.study import StudyStore
+from tunery.tasks.table import TASKS, make_task
+from tunery.train.conclude import conclude
+from tunery.train.loop.clock import Clock
+from tunery.train.loop.state import random_state, restore_random_state
+from tunery.train.loop.training import Training
+from tunery.train.setup.assemble import assemble, with_resolved_head
+from tunery.train.setup.estimate import require_room, sizes_of
+from tunery.train.setup.prepare import Prepared, prepare_texts
+from tunery.train.signals import Signals
+
+LR: Final = 1e-4
+"""Where all parameters are trained."""
+_RUNG: Final = "@"
+_LETTERS: Final = 12
+_RECORD: Final = "result.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of continued pretraining that is ready to train."""
+
+    name: str
+    """`dapt` or `tapt`."""
+    digest: str
+    """Of all that its weights depend on."""
+    config: RunConfig
+    prepared: Prepared
+    rung: int | None
+    """The epoch up to which the best is taken; None: all of them."""
+    left_out: int
+    """Texts, or paragraphs of long texts, that were nearly the same as scored ones."""
+
+
+def pretrained_base(
+    config: RunConfig,
+    prepared: Prepared,
+    store: StudyStore,
+    *,
+    before: str | None,
+    signals: Signals,
+    say: Callable[[str], None],
+) -> Base:
+    """The base of a run after the stages of `config.pretrain`. What is not finished is trained, or resumed, first; one
+    process at a time does so in a folder, and others wait for it.
+
+    Args:
+        prepared: the rows of the run.
+        store: of the run or study.
+        before: digest of the base that an earlier call has used, which must be the same; None: there was none.
+
+    Raises:
+        RequestError: texts, model or disk do not allow it.
+        FolderError: the texts are not those of an earlier call.
+        Interrupted: after a resume point was saved.
+    """
+    base = prepared.base
+    make_folder(store.pretrain)
+    with alone(store.pretrain, say=say):
+        for stage in _stages(config, prepared):
+            ready = replace(stage, prepared=replace(stage.prepared, base=base))
+            ready = replace(ready, digest=_digest(ready))
+            folder = RunFolder(store.pretrain / ready.digest)
+            if not folder.is_finished():
+                if ready.left_out:
+                    say(f"{stage.name}: left out {stage.left_out:,} texts or paragraphs that are nearly scored ones")
+                _train(ready, folder.path, signals=signals, say=say)
+            base = replace(base, pretrained=_learned(folder.path, base, rung=stage.rung))
+    if before is not None and base_digest(base) != before:
+        raise FolderError(
+            f"the run was begun on a base that was pretrained with other texts or settings ({before.partition('+')[2]} "
+            f"then, {base_digest(base).partition('+')[2]} now); put them back, or choose another --out"
+        )
+    return base
+
+
+def recorded_pretraining(base: Base, digest: str | None, root: Path) -> Base:
+    """A base with what it had learned in continued pretraining when something was trained on it.
+
+    Args:
+        base: as its files have it.
+        digest: what `base_digest` was then.
+        root: of the study or run, or a cell of a comparison.
+
+    Raises:
+        ModelError: the weights of a stage are not there any more.
+    """
+    for name in (digest or "").split(PRETRAINED)[1:]:
+        stage, _, rung = name.partition(_RUNG)
+        places = [root / PRETRAIN / stage, *(parent / PRETRAIN / stage for parent in list(root.parents)[:3])]
+        folder = next((place for place in places if RunFolder(place).is_finished()), None)
+        if folder is None:
+            raise ModelError(
+                f"what was trained needs its base after continued pretraining, which was {str(places[0])!r}, but that "
+                "is not there; put it back"
+            )
+        base = replace(base, pretrained=_learned(folder, base, rung=int(rung) if rung else None))
+    return base
+
+
+def _stages(config: RunConfig, prepared: Prepared) -> Iterator[Stage]:
+    for spec in config.pretrain.stages:
+        left_out = 0
+        if isinstance(spec, Tapt):
+            texts, data = texts_of_rows(prepared.splits.train.examples), _training_texts(config.data)
+        else:
+            data = Data(train=spec.corpus, text=spec.text, documents=spec.documents, encoding=config.data.encoding)
+            reader = TASKS[MlmTask].reader(MlmTask(), data)
+            scored = (*prepared.splits.validation.examples, *prepared.splits.test.examples)
+            texts, left_out = without_scored(texts_of_rows(load_texts(data, reader=reader)), scored)
+        stage = _config(config, spec, data, causal=is_causal(folder_of(prepared.base)))
+        splits = with_held_out(texts, source=spec.corpus if isinstance(spec, Dapt) else "train")
+        rung = spec.epochs if spec.lengths and spec.epochs != spec.lengths[-1] else None
+        yield Stage(spec.name, "", stage, prepare_texts(stage, splits, prepared.base), rung, left_out)
+
+
+def _training_texts(data: Data) -> Data:
+    """Where the training texts are, for the record."""
+    return Data(dataset=data.dataset, revision=data.revision, train=data.train, text=data.text)
+
+
+def _config(config: RunConfig, spec: Dapt | Tapt, data: Data, *, causal: bool) -> RunConfig:
+    """The run that a stage is.
+
+    Raises:
+        ModelError: the stage hides tokens, and the base is none that fills them in.
+    """
+    rule, model = config.pretrain, config.model
+    chosen = {key: value for key in ("masking", "probability") if (value := getattr(spec, key)) is not None}
+    if causal and chosen:
+        key, value = next(iter(chosen.items()))
+        raise ModelError(
+            f"pretrain.{spec.name}.{key}={value} is for models that fill in hidden tokens, but {model.name!r} goes on "
+            "from left to right; remove the key"
+        )
+    epochs = spec.lengths[-1] if spec.lengths else None
+    lr = rule.lr or (LR if isinstance(rule.peft, NoPeft) else None)
+    return RunConfig(
+        name=spec.name,
+        seed=rule.seed,
+        task=CausalLmTask() if causal else MlmTask(**chosen),
+        data=data,
+        model=Model(
+            name=model.name,
+            revision=model.revision,
+            max_length=model.max_length,
+            precision=model.precision,
+            trust_remote_code=model.trust_remote_code,
+        ),
+        peft=rule.peft,
+        optim=AdamW(lr=lr),
+        schedule=ConstantWarmup(),
+        train=Train(
+            epochs="auto" if epochs is None else epochs,
+            max_steps=(spec.steps or DEFAULT_STEPS) if epochs is None else None,
+            batch_size=rule.batch_size,
+            micro_batch_tokens=config.train.micro_batch_tokens,
+            gradient_checkpointing=config.train.gradient_checkpointing,
+            eval_batch_size=config.train.eval_batch_size,
+            early_stopping=Train().early_stopping if epochs is None else None,
+            baselines=(),
+        ),
+        checkpoint=config.checkpoint.model_copy(update={"co_best": 1, "keep_after": spec.lengths[:-1]}),
+    )
+
+
+def _digest(stage: Stage) -> str:
+    document = stage.config.model_dump(mode="json", include={"seed", "task", "model", "peft", "optim", "train"})
+    for key in ("micro_batch_tokens", "eval_batch_size", "gradient_checkpointing", "log_every", "workers"):
+        del document["train"][key]
+    del document["model"]["name"]  # a folder may be moved; the digest of the base says what it is
+    splits = {split.name: split.digest for split in stage.prepared.splits}
+    depends_on = {
+        "base": base_digest(stage.prepared.base),
+        "config": document,
+        "rungs": stage.config.checkpoint.keep_after,
+        "texts": splits,
+    }
+    return digest_of(json.dumps(depends_on, sort_keys=True).encode())[:_LETTERS]
+
+
+def _train(stage: Stage, path: Path, *, signals: Signals, say: Callable[[str], None]) -> None:
+    """Train a stage to its end, from its newest resume point or its start. It is exported and read back as any run is,
+    to see that its weights can be kept; the export goes."""
+    config, prepared = with_resolved_head(stage.config, stage.prepared), stage.prepared
+
+    def tell(text: str) -> None:
+        say(f"{stage.name}: {text}")
+
+    store = StudyStore(path, config.checkpoint, direction=config.direction, say=tell, stopping=signals.stop_requested)
+    folder = store.run()
+    clock = Clock(folder.progress().seconds)
+    with clock.phase("load"):
+        run = assemble(config, prepared)
+        sizes = sizes_of(run)
+        require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=None)
+    tell(f"{run.steps:,} steps, {len(prepared.splits.train.examples):,} texts")
+    document, data = config.model_dump(mode="json"), prepared.record()
+    with run_lock(path, document, record=_RECORD, data=data, root=path):
+        training = Training(run, store, folder, (), clock=clock, signals=signals, started_from=None)
+        progress = training.finish(start_over=None)
+        result = conclude(
+            run, store, folder, progress, is_trial=True, clock=clock, export_bytes=sizes.export, texts=None
+        )
+    tell(f"held-out loss {result.loss:.4f} after epoch {result.best_epoch}, {result.seconds.total:.0f} s")
+
+
+def _learned(path: Path, base: Base, *, rung: int | None) -> Pretrained:
+    """What a finished stage has learned.
+
+    Args:
+        base: that it was trained on.
+    """
+    folder = RunFolder(path)
+    kept = {record.rung: record for record in folder.kept() if record.kind in ("best", "rung")}
+    record = kept.get(rung, kept.get(None))
+    if record is None:
+        raise FolderError(f"{str(path)!r} must keep the weights of continued pretraining, but has none; remove it")
+    found = record
+    name = path.name if rung is None else f"{path.name}{_RUNG}{rung}"
+    digest = name if base.pretrained is None else f"{base.pretrained.digest}{PRETRAINED}{name}"
+    return Pretrained(digest, lambda: _read(folder, found, base))
+
+
+def _read(folder: RunFolder, record: CheckpointRecord, base: Base) -> dict[str, Tensor]:
+    """The parameters of the backbone that a stage ended with; what a method has learned is folded in."""
+    before, path = random_state(), folder.path / "config.yaml"
+    try:
+        config = validate(read_yaml(path), source=str(path))
+        outputs = make_task(config.task, (), {}).outputs
+        built = build(config.model, outputs=outputs, peft=config.peft, freeze=config.freeze, base=base)
+        load = reference_of(built, spec=config.model, outputs=outputs)
+        reference = None if load is None else Reference(built.base_digest, load)
+        load_trainable(built, folder.objects.get(record.digest, reference=reference))
+        merged = METHODS[type(config.peft)].merge(config.peft, built.pretrained)
+        return {name: value.detach() for name, value in merged.base_model.named_parameters()}
+    finally:
+        restore_random_state(before)
