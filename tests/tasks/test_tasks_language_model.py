@@ -1,4 +1,5 @@
 import math
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tunery.schema.config.peft import NoPeft
 from tunery.schema.config.task import CausalLmTask, MlmTask
 from tunery.tasks.causal_lm import CausalLm
 from tunery.tasks.mlm import Mlm
-from tunery.train.predict.scoring import answers_about
+from tunery.train.predict.scoring import answers_about, jackknife
 
 TEXTS = ("the good film was bad", "we want to see it again and again " * 6, "no")
 
@@ -37,7 +38,8 @@ def asked(task: Any, folder: Path, examples: list[Example], *, max_length: int) 
 
 def test_scores_are_those_of_all_tokens_together() -> None:
     task = CausalLm.build(CausalLmTask(), labels=(), settings={})
-    answers = RowTable({"nats": np.array([8.0, 1.0, 0.0]), "tokens": np.array([4, 1, 0]), "hits": np.array([1, 1, 0])})
+    columns = {"nats": [[6.0, 2.0], [1.0, 0.0], [0.0, 0.0]], "tokens": [[1, 3], [1, 0], [0, 0]], "hits": [[1, 0]] * 3}
+    answers = RowTable({name: np.array(column) for name, column in columns.items()})
     truth = task.truth([Example(text="four by"), Example(text="\u00e9"), Example(text="")])
     assert truth["bytes"].tolist() == [7, 2, 0]
     scored = task.score(answers, truth, None)
@@ -45,7 +47,7 @@ def test_scores_are_those_of_all_tokens_together() -> None:
         "loss": 1.8,
         "perplexity": math.exp(1.8),
         "bits_per_byte": pytest.approx(9 / math.log(2) / 9),
-        "accuracy": 0.4,
+        "accuracy": 0.6,
         "tokens": 5,
     }
     assert task.losses(answers, truth).tolist() == [2.0, 1.0, 0.0]
@@ -54,24 +56,58 @@ def test_scores_are_those_of_all_tokens_together() -> None:
     assert first.scores == {"perplexity": math.exp(2.0), "tokens": 4.0} and first.confidence == math.exp(-2.0)
 
 
+def losses_of_windows(folder: Path, text: str, tokenizer: Any) -> list[list[float]]:
+    """The losses of the tokens that each window of 16 tokens tells, of which 6 are read again: windows as of the
+    documentation of transformers ("Perplexity of fixed-length models"), by a loop over places."""
+    model = AutoModelForCausalLM.from_pretrained(str(folder)).eval()
+    ids, told = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id], 0
+    windows: list[list[float]] = []
+    while told < len(ids) - 1:
+        start = max(0, told - 6)
+        window = ids[start : start + 17]
+        with torch.no_grad():
+            log_p = model(input_ids=torch.tensor([window[:-1]])).logits[0].log_softmax(dim=1)
+        windows.append([-float(log_p[place, window[place + 1]]) for place in range(told - start, len(window) - 1)])
+        told += len(windows[-1])
+    return windows
+
+
 def test_every_token_of_a_long_text_is_scored_once_with_the_context_that_the_stride_says(tiny_gpt2: Path) -> None:
-    """Windows as of the documentation of transformers ("Perplexity of fixed-length models"), by a loop over places."""
     task = CausalLm.build(CausalLmTask(stride=6), labels=(), settings={})
     answers, tokenizer = asked(task, tiny_gpt2, [Example(text=text) for text in TEXTS], max_length=16)
-    model = AutoModelForCausalLM.from_pretrained(str(tiny_gpt2)).eval()
     for row, text in enumerate(TEXTS):
-        ids = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
-        nats, told = 0.0, 0
-        while told < len(ids) - 1:
-            start = max(0, told - 6)
-            window = ids[start : start + 17]
-            with torch.no_grad():
-                log_p = model(input_ids=torch.tensor([window[:-1]])).logits[0].log_softmax(dim=1)
-            for place in range(told - start, len(window) - 1):
-                nats -= float(log_p[place, window[place + 1]])
-                told += 1
-        assert answers["tokens"][row] == len(ids) - 1
-        assert answers["nats"][row] == pytest.approx(nats, rel=1e-4)
+        losses = [*chain(*losses_of_windows(tiny_gpt2, text, tokenizer))]
+        assert answers["tokens"][row].sum() == len(losses) == len(tokenizer(text)["input_ids"])
+        assert answers["nats"][row].sum() == pytest.approx(sum(losses), rel=1e-4)
+
+
+@pytest.mark.parametrize("texts", [("the good film was bad, see it " * 80,), (TEXTS[1] * 4, "no")])
+def test_parts_of_few_texts_are_left_out_in_turn(texts: tuple[str, ...], tiny_gpt2: Path) -> None:
+    """The windows of a text in 50 parts; of the second case, which has fewer, each by itself."""
+    task, examples = CausalLm.build(CausalLmTask(stride=6), labels=(), settings={}), [Example(text=t) for t in texts]
+    answers, tokenizer = asked(task, tiny_gpt2, examples, max_length=16)
+    parts: list[list[float]] = []
+    for text in texts:
+        windows = losses_of_windows(tiny_gpt2, text, tokenizer)
+        ends = [math.ceil(part * len(windows) / 50) for part in range(51)]
+        parts += [[*chain(*windows[start:end])] for start, end in pairwise(ends) if start < end]
+    assert len(parts) == 50 if len(texts) == 1 else 10 < len(parts) < 50
+    losses, truth = [*chain(*parts)], task.truth(examples)
+    _, perplexities = jackknife(task, answers, truth, None, objective="perplexity")
+    _, bits = jackknife(task, answers, truth, None, objective="bits_per_byte")
+    rests = [[*chain(*parts[:left_out], *parts[left_out + 1 :])] for left_out in range(len(parts))]
+    assert perplexities == pytest.approx([math.exp(sum(rest) / len(rest)) for rest in rests], rel=1e-4)
+    if len(texts) == 1:
+        factor = len(losses) / len(texts[0]) / math.log(2)  # tokens per byte
+        assert bits == pytest.approx([factor * sum(rest) / len(rest) for rest in rests], rel=1e-4)
+
+
+def test_many_texts_are_left_out_whole(tiny_gpt2: Path) -> None:
+    task, examples = CausalLm.build(CausalLmTask(stride=6), labels=(), settings={}), [Example(text=TEXTS[1])] * 50
+    answers, _ = asked(task, tiny_gpt2, examples, max_length=16)
+    assert {column.shape for column in answers.columns.values()} == {(50, 1)}
+    _, without = jackknife(task, answers, task.truth(examples), None, objective="perplexity")
+    assert without == pytest.approx([task.score(answers, task.truth(examples), None)["perplexity"]] * 50)
 
 
 def test_pseudo_perplexity_hides_each_token_alone(tiny_masked_lm: Path) -> None:

@@ -15,7 +15,7 @@ from tunery.pages import write_page
 from tunery.schema.config.generation import Generation
 from tunery.train.fit import fit
 from tunery.train.predict.inference import evaluate, load
-from tunery.train.predict.predict_file import Answer, Columns, predict_file
+from tunery.train.predict.predict_file import Answer, Columns, evaluate_file, predict_file
 
 WORDS = ["the", "film", "was", "good", "and", "bad", "but", "we", "liked", "it", "a", "lot", "in", "end", "so", "see"]
 BASES = {"causal_lm": "gpt2", "mlm": "bert"}
@@ -58,6 +58,20 @@ def test_a_run_is_better_than_its_base_and_scored_again_alike(kind: str, peft: s
         model = kinds[kind].from_pretrained(str(tmp_path / "run" / "best"))
         assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
         assert len(AutoTokenizer.from_pretrained(str(tmp_path / "run" / "best"))) > 100
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_a_file_of_text_is_scored_like_the_split_it_equals(kind: str, tmp_path: Path) -> None:
+    """As one text, whatever its lines are; parts of it say how far its choice carries."""
+    draw, files = random.Random(0), {}
+    for split, lines in {"train": 60, "validation": 20, "test": 100}.items():
+        files[split] = str(tmp_path / f"{split}.txt")
+        Path(files[split]).write_text("".join(" ".join(draw.choices(WORDS, k=12)) + "\n" for _ in range(lines)))
+    run = run_of(kind, tmp_path, data=files, train={"epochs": 1, "batch_size": 8})
+    result = fit(run, out=tmp_path / "run")
+    assert result.data is not None and result.data.splits["test"].rows == 1
+    assert len({*result.metrics.test_without_block}) > 20
+    assert evaluate_file(tmp_path / "run", Path(files["test"])) == result.metrics.test
 
 
 def test_it_goes_on_from_texts_in_files_and_programs(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tunery.schema import RunConfig
 from tunery.schema.config.data import Data
 from tunery.schema.config.task import Outputs, TaskSpec, VocabularyOutput
 from tunery.schema.results.prediction import Prediction
-from tunery.tasks.task import State, Task
+from tunery.tasks.task import JACKKNIFE_BLOCKS, State, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,9 +31,10 @@ MOST_NATS: Final = 700.0
 
 
 class LanguageModelTask(Task):
-    """Answers are sums over the tokens that are to be told in each row: `nats`, minus the logarithm of their
-    probabilities, `tokens`, their number, and `hits`, how many of them are the likeliest; the truth is how many `bytes`
-    (UTF-8) are told. All (rows,)."""
+    """Answers are sums over the tokens that are to be told: `nats`, minus the logarithm of their probabilities,
+    `tokens`, their number, and `hits`, how many of them are the likeliest; all (rows, parts). A row has one part, but
+    where there are few rows, up to `JACKKNIFE_BLOCKS`: consecutive windows of its text. The truth is how many `bytes`
+    (UTF-8) are told, (rows,)."""
 
     checks: ClassVar[Sequence[Check]] = CHECKS_OF_TEXTS
     quick_checks: ClassVar[Sequence[Check]] = QUICK_CHECKS_OF_TEXTS
@@ -77,14 +78,33 @@ class LanguageModelTask(Task):
         return {name: list(column.cpu().numpy()) for name, column in sums.items()}
 
     def of_rows(self, answers: Mapping[str, Sequence[Array]], features: "Encoded") -> RowTable:
-        """Sums over windows -> sums over rows."""
-        sums = {name: np.bincount(features.rows, weights=np.array(entries)) for name, entries in answers.items()}
+        """Sums over windows -> sums over parts of rows."""
+        rows, windows = features.rows, np.bincount(features.rows)
+        parts = min(JACKKNIFE_BLOCKS, int(windows.max())) if len(windows) < JACKKNIFE_BLOCKS else 1
+        number = np.arange(len(rows)) - (windows.cumsum() - windows)[rows]  # of each window within its row
+        cell, cells = rows * parts + number * parts // windows[rows], len(windows) * parts
+        sums = {
+            name: np.bincount(cell, weights=np.array(entries), minlength=cells).reshape(-1, parts)
+            for name, entries in answers.items()
+        }
         return RowTable({name: column if name == "nats" else column.astype(np.int64) for name, column in sums.items()})
+
+    def parts(self, answers: RowTable, truth: RowTable) -> tuple[RowTable, RowTable]:
+        """The parts of rows in which there are tokens to be told. Of the bytes of a row each has the share that it has
+        of its tokens."""
+        tokens = answers["tokens"]
+        if tokens.shape[1] == 1:
+            return answers, truth
+        some = np.flatnonzero(tokens)
+        share = tokens / np.maximum(tokens.sum(axis=1, keepdims=True), 1)
+        bytes_of_parts = (truth["bytes"][:, None] * share).reshape(-1)[some]
+        of_parts = {name: column.reshape(-1, 1)[some] for name, column in answers.columns.items()}
+        return RowTable(of_parts), RowTable({"bytes": bytes_of_parts})
 
     def untrained(self, truth: RowTable) -> RowTable:
         """One token a row with text, which is sure."""
-        tokens = (truth["bytes"] > 0).astype(np.int64)
-        return RowTable({"nats": np.zeros(len(tokens)), "tokens": tokens, "hits": tokens})
+        tokens = (truth["bytes"] > 0).astype(np.int64)[:, None]
+        return RowTable({"nats": np.zeros(tokens.shape), "tokens": tokens, "hits": tokens})
 
     def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
         """Of all tokens together: a long text counts more than a short one. None where there is no token."""
@@ -95,14 +115,14 @@ class LanguageModelTask(Task):
         return {
             "loss": loss,
             "perplexity": math.exp(min(loss, MOST_NATS)),
-            "bits_per_byte": nats / math.log(2) / max(1, int(truth["bytes"].sum())),
+            "bits_per_byte": nats / math.log(2) / max(1.0, float(truth["bytes"].sum())),
             "accuracy": float(answers["hits"].sum() / tokens),
             "tokens": tokens,
         }
 
     def losses(self, answers: RowTable, truth: RowTable) -> Array:
         """Mean over the tokens of each row; 0 where it has none."""
-        losses: Array = finite(answers["nats"]) / np.maximum(answers["tokens"], 1)
+        losses: Array = finite(answers["nats"]).sum(axis=1) / np.maximum(answers["tokens"].sum(axis=1), 1)
         return losses
 
     def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
@@ -116,7 +136,7 @@ class LanguageModelTask(Task):
                 probabilities={},
                 scores={"perplexity": math.exp(loss), "tokens": tokens},
             )
-            for loss, tokens in zip(losses.tolist(), answers["tokens"].tolist(), strict=True)
+            for loss, tokens in zip(losses.tolist(), answers["tokens"].sum(axis=1).tolist(), strict=True)
         ]
 
     def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:

@@ -10,7 +10,7 @@ outputs at once to the little that its metrics need of a text, so that nobody ho
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from tunery.baselines.targets import LinearTargets
 from tunery.data.checks.check import Check
@@ -32,6 +32,9 @@ if TYPE_CHECKING:  # torch and transformers take seconds, and reading rows needs
     from tunery.data.encode import Encoded
     from tunery.data.masking import Masking
     from tunery.optim.objective import Objective
+
+JACKKNIFE_BLOCKS: Final = 50
+"""Blocks of rows, or of parts of rows, that are left out in turn to see how far the choice of rows carries."""
 
 State = Mapping[str, Any]
 """What a task fits on validation besides the model, as plain data: it is in the record and the card of a model."""
@@ -202,6 +205,11 @@ class Task(ABC):
     def of_rows(self, answers: Mapping[str, Sequence[Array]], features: "Encoded") -> RowTable:
         """What was reduced, for all features in their order -> the same for rows. Here: a feature is a row."""
         return RowTable({name: column_of(entries) for name, entries in answers.items()})
+
+    def parts(self, answers: RowTable, truth: RowTable) -> tuple[RowTable, RowTable]:
+        """What can be left out of some rows: here the rows. Where a row is a long text, consecutive parts of it, so
+        that one text is enough."""
+        return answers, truth
 
     @abstractmethod
     def untrained(self, truth: RowTable) -> RowTable:

@@ -283,7 +283,8 @@ _METHOD_NOTES: Final = (
     "Every method was trained with the same seeds on the same rows. The best epoch of a run was chosen on validation,"
     " and its model, read back from its exported form, was scored on the test rows once.",
     "Intervals of means are bootstrap intervals: seeds and blocks of test rows are drawn anew, 10,000 times, and the"
-    " spread is stretched to Student's t for the few seeds. A dot is one seed.",
+    " spread is stretched to Student's t for the few seeds. Of a few long texts of language models, blocks are"
+    " parts. A dot is one seed.",
     "Differences to the baseline are paired: same seed, same test rows. Their interval and p come from a t test whose"
     " variance has a part for the seeds and a part for the choice of test rows. Significant means that the difference"
     " holds at 5 % after Holm's correction for the number of methods. Not significant does not mean equal.",

@@ -142,7 +142,8 @@ class Metrics(Record):
     """null where test was not evaluated (trials of a study other than the winner)."""
     test_without_block: tuple[float | None, ...] = ()
     """Objective on test without each of up to 50 blocks of rows in turn (delete-a-group jackknife): from these a
-    comparison knows how far the choice of test rows carries. Row i is in block i modulo their number."""
+    comparison knows how far the choice of test rows carries. Row i is in block i modulo their number. Of a few texts
+    of language models, a block is a part of each."""
 
 
 class Gain(Record):

@@ -121,7 +121,7 @@ def predict_file(
         if target.suffix.lower() not in WRITERS:
             raise DataError(f"predictions are written as {', '.join(WRITERS)}, but got {target.name!r}")
         require_free(target, sources=[source], overwrite=overwrite)
-    card, rows, read_as = _read(run, source, columns, say=say)
+    card, rows, read_as = _read(run, source, columns, learned=False, say=say)
     written_as = read_as if target == STANDARD else target.suffix.lower()
     if written_as not in WRITERS:
         written_as = ".jsonl"
@@ -168,7 +168,7 @@ def evaluate_file(
     Raises:
         DataError: a column or cell is not as needed, or a label is unknown to the model.
     """
-    card, rows, _ = _read(run, source, columns, say=say)
+    card, rows, _ = _read(run, source, columns, learned=True, say=say)
     data = (columns or Columns()).of(card.config.data, rows)
     if data.annotations is not None:
         if not card.config.task.reads_evidence:
@@ -191,10 +191,14 @@ def evaluate_file(
 
 
 def _read(
-    run: Path, source: Path, columns: Columns | None, *, say: Callable[[str], None]
+    run: Path, source: Path, columns: Columns | None, *, learned: bool, say: Callable[[str], None]
 ) -> tuple["Card", list[Row], str]:
     """What is known of the model, the rows, which are read as those of its training data were, and the suffix of
-    their format."""
+    their format.
+
+    Args:
+        learned: whether what is to be learned is read from them too; then a file of plain text is read as in training.
+    """
     folder = exported_in(run)
     if source != STANDARD:
         require_file(source)
@@ -206,7 +210,10 @@ def _read(
     if source == STANDARD:
         table, suffix = read_stream(sys.stdin.buffer, source=_name(source), columns=names, encoding=data.encoding)
     else:
-        table, suffix = read_file(source, columns=names, encoding=data.encoding), kind_of(source)
+        task = TASKS[type(card.config.task)]
+        documents = (task.reader(card.config.task, data) if learned else task.question_reader(data)).documents
+        table = read_file(source, columns=names, encoding=data.encoding, documents=documents)
+        suffix = kind_of(source)
     for note in table.notes:
         say(f"{_name(source)}: {note}")
     return card, table.rows, suffix

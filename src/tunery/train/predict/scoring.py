@@ -1,7 +1,7 @@
 """What a model answers about many rows, as far as its task needs it, and the score of it."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +12,7 @@ from tunery.data.encode import Encoded
 from tunery.data.row_table import Array, RowTable
 from tunery.hardware import use_precision
 from tunery.model.heads.heads import answers_of
-from tunery.tasks.task import State, Task
-
-JACKKNIFE_BLOCKS: Final = 50
+from tunery.tasks.task import JACKKNIFE_BLOCKS, State, Task
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -71,9 +69,12 @@ def jackknife(
     """Metrics on rows, and the objective without each block of them in turn.
 
     Delete-a-group jackknife (Efron & Tibshirani 1993, chapter 11).
-    Row i is in block i modulo their number, so that the blocks of all runs on the same rows are the same.
+    Row i is in block i modulo their number, so that the blocks of all runs on the same rows are the same. Of a few
+    long texts, part i of each is (`Task.parts`): blocks of neighbouring tokens, as these depend on each other (Kuensch
+    1989, The Annals of Statistics 17, section 2).
     """
-    block = np.arange(len(truth)) % JACKKNIFE_BLOCKS
-    left_out = [block != number for number in range(min(JACKKNIFE_BLOCKS, len(truth)))]
-    values = [task.score(answers.take(rest), truth.take(rest), state)[objective] for rest in left_out if rest.any()]
+    given, right = task.parts(answers, truth)
+    block = np.arange(len(right)) % JACKKNIFE_BLOCKS
+    left_out = [block != number for number in range(min(JACKKNIFE_BLOCKS, len(right)))]
+    values = [task.score(given.take(rest), right.take(rest), state)[objective] for rest in left_out if rest.any()]
     return task.score(answers, truth, state), tuple(values)
