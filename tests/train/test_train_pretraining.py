@@ -196,3 +196,21 @@ def test_too_little_text_is_refused(tmp_path: Path, tiny_bert: Path, files: dict
     empty.write_text("one")
     with pytest.raises(DataError, match="a twentieth can be held out"):
         fit(with_stages(tiny_bert, files, dapt={"corpus": str(empty)}), out=tmp_path / "run")
+
+
+def test_a_run_records_what_its_base_learned(
+    tmp_path: Path, tiny_bert: Path, files: dict[str, str], corpus: str
+) -> None:
+    stages_of_both = {"dapt": {"corpus": corpus, "steps": 12}, "tapt": {"epochs": 1, "rungs": [2]}}
+    result = fit(with_stages(tiny_bert, files, seed=None, **stages_of_both), out=tmp_path / "run")
+    dapt, tapt = result.pretraining
+    assert (dapt.name, tapt.name) == ("dapt", "tapt")
+    assert result.base is not None and result.base.endswith(f"+{dapt.digest}+{tapt.digest}@1")
+    assert dapt.texts == 76 and tapt.texts == 57  # a twentieth is held out
+    assert (tapt.epoch, tapt.steps, len(tapt.losses)) == (1, 4, 1)
+    assert len(dapt.losses) == 3 and dapt.loss == min(loss for loss in dapt.losses if loss is not None)
+    assert dapt.seconds > 0
+    other = fit(with_stages(tiny_bert, files, seed=3, **stages_of_both), out=tmp_path / "other")
+    assert other.pretraining[0].digest != dapt.digest
+    again = fit(with_stages(tiny_bert, files, seed=0, **stages_of_both), out=tmp_path / "again")
+    assert again.pretraining[0].digest == dapt.digest

@@ -12,6 +12,7 @@ from tunery.report.compute.disk import saved_sentence
 from tunery.report.compute.run_and_study import scalars, without_repeats
 from tunery.report.text.baseline_sentences import baseline_sentences
 from tunery.report.text.formatting import cell_text, score
+from tunery.report.text.pretraining_sentence import pretraining_sentence
 from tunery.schema.config.task import main_metrics
 from tunery.schema.results.comparison import ComparisonResult
 from tunery.schema.results.finding import Finding
@@ -91,6 +92,8 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
         terminal.say(f"and {more} more in result.json and in the report")
     for sentence in baseline_sentences(run.baselines, run.objective.name, subject="this run", cost=run.seconds):
         terminal.say(plain(sentence))
+    for stage in run.pretraining:
+        terminal.say(plain(pretraining_sentence(stage)))
     facts = [*_epochs(run), f"{run.seconds.total:.0f} s"]
     if run.parameters:
         new = f" ({run.parameters.fresh:,} of a new head)" if run.parameters.fresh else ""

@@ -8,7 +8,7 @@ from tunery.data.examples import Split
 from tunery.model.trainable import count_parameters, load_trainable
 from tunery.schema import RunConfig
 from tunery.schema.results.record import Objective, Status
-from tunery.schema.results.run import Baseline, CheckpointRecord, Metrics, Progress, RunResult
+from tunery.schema.results.run import Baseline, CheckpointRecord, Metrics, PretrainRecord, Progress, RunResult
 from tunery.store.disk.files import size
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
@@ -44,6 +44,7 @@ def conclude(
     export_bytes: int,
     texts: bool | None,
     baselines: tuple[Baseline, ...] = (),
+    pretraining: tuple[PretrainRecord, ...] = (),
 ) -> RunResult:
     """Restore the best epoch, check its export, and write the result.
 
@@ -53,6 +54,7 @@ def conclude(
         export_bytes: of the export, at most.
         texts: whether the rows of test that are answered worst are recorded with their texts; None: no such rows are.
         baselines: what simple models reach on the same rows.
+        pretraining: what the base learned before.
     """
     best = folder.best()
     if best is None:
@@ -68,7 +70,16 @@ def conclude(
         predictor = store.export(export_bytes, lambda: publish(live, best=best, folder=exported))
         test = scored_on_test(predictor, run.prepared.splits.test, folder, clock=clock, texts=texts)
     progress = progress.model_copy(update={"parameters": parameters, "seconds": clock.seconds()})
-    return finish(store, folder, run.config, "completed", progress=progress, test=test, baselines=baselines)
+    return finish(
+        store,
+        folder,
+        run.config,
+        "completed",
+        progress=progress,
+        test=test,
+        baselines=baselines,
+        pretraining=pretraining,
+    )
 
 
 def scored_on_test(
@@ -92,6 +103,7 @@ def finish(
     progress: Progress,
     test: TestScores = UNSCORED,
     baselines: tuple[Baseline, ...] = (),
+    pretraining: tuple[PretrainRecord, ...] = (),
     reason: str | None = None,
 ) -> RunResult:
     """Write `result.json` from what is on disk and `progress`: the run is finished. What nothing needs now is freed."""
@@ -117,6 +129,7 @@ def finish(
         augmentation_models=progress.augmentation_models,
         data=progress.data,
         started_from=progress.started_from,
+        pretraining=pretraining,
         changed_rows=progress.changed_rows,
         checkpoints=kept,
         reason=reason,

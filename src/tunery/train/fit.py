@@ -14,7 +14,7 @@ from tunery.errors import FolderError, RequestError
 from tunery.schema import RunConfig
 from tunery.schema.config.peft import Probe
 from tunery.schema.reading.document import with_absolute_names
-from tunery.schema.results.run import RunResult, Start
+from tunery.schema.results.run import PretrainRecord, RunResult, Start
 from tunery.store.disk.files import recover
 from tunery.store.disk.lock import held
 from tunery.store.disk.run_lock import refuse_other, refuse_other_data, run_lock
@@ -120,10 +120,13 @@ def fit(
                     )
             config = with_resolved_head(config, prepared)
             run = assemble(config, prepared, augmentation_models=before.augmentation_models)
+        pretraining: tuple[PretrainRecord, ...] = ()
         if config.pretrain.stages:
             del run  # it was assembled to see that nothing refuses it
             with run_lock(folder.path, document, record="result.json", data=data, root=root):
-                base = pretrained_base(config, prepared, store, before=before.base, signals=signals, say=say)
+                base, pretraining = pretrained_base(
+                    config, prepared, store, before=before.base, signals=signals, say=say
+                )
             run = assemble(config, replace(prepared, base=base), augmentation_models=before.augmentation_models)
         with clock.phase("load"):
             begin: Callable[[], Start | None] | None = None
@@ -160,6 +163,7 @@ def fit(
                 export_bytes=sizes.export,
                 texts=texts,
                 baselines=simple,
+                pretraining=pretraining,
             )
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from torch import Tensor
 
@@ -35,7 +35,7 @@ from tunery.schema.config.task import CausalLmTask, MlmTask
 from tunery.schema.config.train import Train
 from tunery.schema.reading.document import validate
 from tunery.schema.reading.yaml_text import read_yaml
-from tunery.schema.results.run import CheckpointRecord
+from tunery.schema.results.run import CheckpointRecord, PretrainRecord
 from tunery.store.disk.files import make_folder
 from tunery.store.disk.lock import alone
 from tunery.store.disk.ownership import PRETRAIN
@@ -46,6 +46,7 @@ from tunery.store.objects.objects import Reference
 from tunery.store.study import StudyStore
 from tunery.tasks.table import TASKS, make_task
 from tunery.train.conclude import conclude
+from tunery.train.loop.callbacks import history
 from tunery.train.loop.clock import Clock
 from tunery.train.loop.state import random_state, restore_random_state
 from tunery.train.loop.training import Training
@@ -65,8 +66,7 @@ _RECORD: Final = "result.json"
 class Stage:
     """A stage of continued pretraining that is ready to train."""
 
-    name: str
-    """`dapt` or `tapt`."""
+    name: Literal["dapt", "tapt"]
     digest: str
     """Of all that its weights depend on."""
     config: RunConfig
@@ -85,7 +85,7 @@ def pretrained_base(
     before: str | None,
     signals: Signals,
     say: Callable[[str], None],
-) -> Base:
+) -> tuple[Base, tuple[PretrainRecord, ...]]:
     """The base of a run after the stages of `config.pretrain`. What is not finished is trained, or resumed, first; one
     process at a time does so in a folder, and others wait for it.
 
@@ -99,7 +99,7 @@ def pretrained_base(
         FolderError: the texts are not those of an earlier call.
         Interrupted: after a resume point was saved.
     """
-    base = prepared.base
+    base, records = prepared.base, list[PretrainRecord]()
     make_folder(store.pretrain)
     with alone(store.pretrain, say=say):
         for stage in _stages(config, prepared):
@@ -111,12 +111,13 @@ def pretrained_base(
                     say(f"{stage.name}: left out {stage.left_out:,} texts or paragraphs that are nearly scored ones")
                 _train(ready, folder.path, signals=signals, say=say)
             base = replace(base, pretrained=_learned(folder.path, base, rung=stage.rung))
+            records.append(_record(ready, folder))
     if before is not None and base_digest(base) != before:
         raise FolderError(
             f"the run was begun on a base that was pretrained with other texts or settings ({before.partition('+')[2]} "
             f"then, {base_digest(base).partition('+')[2]} now); put them back, or choose another --out"
         )
-    return base
+    return base, tuple(records)
 
 
 def recorded_pretraining(base: Base, digest: str | None, root: Path) -> Base:
@@ -182,7 +183,7 @@ def _config(config: RunConfig, spec: Dapt | Tapt, data: Data, *, causal: bool) -
     lr = rule.lr or (LR if isinstance(rule.peft, NoPeft) else None)
     return RunConfig(
         name=spec.name,
-        seed=rule.seed,
+        seed=config.seed if rule.seed is None else rule.seed,
         task=CausalLmTask() if causal else MlmTask(**chosen),
         data=data,
         model=Model(
@@ -250,6 +251,38 @@ def _train(stage: Stage, path: Path, *, signals: Signals, say: Callable[[str], N
     tell(f"held-out loss {result.loss:.4f} after epoch {result.best_epoch}, {result.seconds.total:.0f} s")
 
 
+def _record(stage: Stage, folder: RunFolder) -> PretrainRecord:
+    """What a finished stage says of itself."""
+    taken, result = _taken(folder, stage.rung), folder.result()
+    losses = history(folder.metrics, "loss")
+    return PretrainRecord(
+        name=stage.name,
+        digest=stage.digest,
+        texts=len(stage.prepared.splits.train.examples),
+        left_out=stage.left_out,
+        steps=taken.step,
+        epoch=taken.epoch,
+        losses=tuple(losses[: stage.rung]),
+        seconds=result.seconds.total if result else 0.0,
+    )
+
+
+def _taken(folder: RunFolder, rung: int | None) -> CheckpointRecord:
+    """The weights of a finished stage: its best, or the best up to an epoch.
+
+    Raises:
+        FolderError: it has none.
+    """
+    kept = {record.rung: record for record in folder.kept() if record.kind != "co_best"}
+    record = kept.get(rung, kept.get(None))
+    if record is None:
+        raise FolderError(
+            f"{str(folder.path)!r} must keep the weights of continued pretraining, but has none; remove that folder, "
+            "and the same command trains it again"
+        )
+    return record
+
+
 def _learned(path: Path, base: Base, *, rung: int | None) -> Pretrained:
     """What a finished stage has learned.
 
@@ -257,14 +290,10 @@ def _learned(path: Path, base: Base, *, rung: int | None) -> Pretrained:
         base: that it was trained on.
     """
     folder = RunFolder(path)
-    kept = {record.rung: record for record in folder.kept() if record.kind in ("best", "rung")}
-    record = kept.get(rung, kept.get(None))
-    if record is None:
-        raise FolderError(f"{str(path)!r} must keep the weights of continued pretraining, but has none; remove it")
-    found = record
+    record = _taken(folder, rung)
     name = path.name if rung is None else f"{path.name}{_RUNG}{rung}"
     digest = name if base.pretrained is None else f"{base.pretrained.digest}{PRETRAINED}{name}"
-    return Pretrained(digest, lambda: _read(folder, found, base))
+    return Pretrained(digest, lambda: _read(folder, record, base))
 
 
 def _read(folder: RunFolder, record: CheckpointRecord, base: Base) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ class PretrainStage(Spec):
     """One stage: a language model of the base is trained on texts, of which a twentieth is held out. The weights of the
     epoch with the lowest loss there are taken."""
 
-    name: ClassVar[str]
+    name: ClassVar[Literal["dapt", "tapt"]]
     epochs: Epochs | None = None
     """Passes over the texts; 0: the stage is left out. A study trains the longest of its values once, and takes the
     shorter ones on the way."""
@@ -43,7 +43,7 @@ class PretrainStage(Spec):
 class Dapt(PretrainStage):
     """Domain-adaptive pretraining, on any texts (Gururangan et al. 2020, arXiv 2004.10964, section 3)."""
 
-    name: ClassVar[str] = "dapt"
+    name: ClassVar[Literal["dapt", "tapt"]] = "dapt"
     corpus: str
     """A file of texts, as `data.train` is. What is nearly the same as a text of validation or test is left out."""
     text: str = "text"
@@ -55,7 +55,7 @@ class Dapt(PretrainStage):
 class Tapt(PretrainStage):
     """Task-adaptive pretraining, on the texts of the training rows alone (Gururangan et al. 2020, section 4)."""
 
-    name: ClassVar[str] = "tapt"
+    name: ClassVar[Literal["dapt", "tapt"]] = "tapt"
 
 
 class Pretrain(Spec):
@@ -73,8 +73,8 @@ class Pretrain(Spec):
     default of the method for others."""
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 16
     """Texts, or windows of long ones, per step."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Seed of these stages; apart from the run's, so that runs with other seeds share them."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = 0
+    """Seed of these stages; apart from the run's, so that runs with other seeds share them. Null: that of the run."""
 
     @property
     def stages(self) -> tuple[Dapt | Tapt, ...]:

@@ -103,6 +103,31 @@ class Start(Record):
     """The optimizer step that they are of."""
 
 
+class PretrainRecord(Record):
+    """A stage of continued pretraining, as far as a run takes what it has learned."""
+
+    name: Literal["dapt", "tapt"]
+    digest: str
+    """Of all that its weights depend on; its folder is `pretrain/<digest>`."""
+    texts: Count
+    """That it learned from."""
+    left_out: Count = 0
+    """Texts of its corpus, or paragraphs of long ones, that were nearly the same as scored ones."""
+    steps: Count
+    """Optimizer steps up to its best epoch."""
+    epoch: float
+    """Its best epoch, whose weights were taken."""
+    losses: tuple[float | None, ...]
+    """Loss of the held-out texts after each epoch, up to the last that counts."""
+    seconds: float
+    """That it took, whoever trained it: all of its epochs."""
+
+    @property
+    def loss(self) -> float | None:
+        """Of the held-out texts, after the best epoch."""
+        return min((loss for loss in self.losses if loss is not None), default=None)
+
+
 class CheckpointRecord(Record):
     """What is kept on disk, and why."""
 
@@ -202,6 +227,8 @@ class RunResult(Record):
     data: DataRecord | None
     started_from: Start | None = None
     """The run that it went on from (`--from`); null where it began with the base's weights."""
+    pretraining: tuple[PretrainRecord, ...] = ()
+    """What the base learned before (`pretrain`), in the order of the stages."""
     checkpoints: tuple[CheckpointRecord, ...] = ()
     reason: str | None = None
     """Why the run was pruned or failed."""
