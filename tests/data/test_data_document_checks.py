@@ -114,6 +114,16 @@ def test_little_text_is_told_by_its_tokens() -> None:
     assert only(findings, "small_split").split == "validation"
 
 
+def test_how_texts_differ_in_length_is_said_of_several() -> None:
+    long, short = words(80, seed=5), words(60, seed=6)
+    m, n = (len(GPT2.tokenize(text)) for text in (long, short))
+    alone = only(look({"train": [long], "validation": [short], "test": [short]}), "tokens").message
+    assert alone.startswith(f"tokens in all: train {m} in 1 text, validation {n} in 1 text, test {n} in 1 text. ")
+    several = only(look({"train": [long, long], "test": [short]}), "tokens").message
+    assert several.startswith(f"tokens in all, and of a text (median / 95 % / longest): train {2 * m} in 2 texts (")
+    assert f" in 2 texts ({m} / {m} / {m})" in several and f"test {n} in 1 text. " in several
+
+
 @pytest.mark.parametrize(("copies", "level"), [(1, "warning"), (20, "fatal")])
 def test_a_text_in_two_splits_is_fatal_where_much_of_the_split_is_known(copies: int, level: str) -> None:
     shared = [words(6, seed=70 + k) for k in range(copies)]

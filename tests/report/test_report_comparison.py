@@ -80,6 +80,8 @@ def test_nothing_is_concluded_where_runs_are_doubtful(eight: tuple[ComparisonRes
         read = page(result.model_copy(update={"cells": (doubtful, *result.cells[1:]), "methods": tuple(methods)}))
         assert read.text_of("h1")[0].endswith(", but the scores of some runs are doubtful, so nothing is concluded.")
         assert note in read.text_of("td")
+    other_tokens = page(result.model_copy(update={"verdicts": ("no conclusion: the text has other tokens",)}))
+    assert other_tokens.text_of("h1")[0].endswith(", but nothing is concluded from it.")
 
 
 def test_significance_and_failures_are_said_in_words(eight: tuple[ComparisonResult, Page]):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from tunery.comparison.methods import rate_notes
 from tunery.report.text.method_names import named
@@ -11,13 +12,17 @@ from tunery.schema.results.comparison import Cell, MethodSummary
 from tunery.schema.results.direction import Direction, is_better
 from tunery.statistics import LEVEL
 
+_OF_TOKENS: Final = ("perplexity", "loss", "accuracy")
+"""Metrics that are means over the tokens of a text, where `tokens` of test says how many these are."""
+
 
 def conclusions(
     methods: Sequence[MethodSummary], cells: Sequence[Cell], *, baseline: str, direction: Direction
 ) -> tuple[str, ...]:
     """What forbids a conclusion, one line per method against the baseline, then what limits all of them.
 
-    Where the notes of runs make their scores doubtful, the numbers are there and nothing is concluded from them.
+    Where the notes of runs make their scores doubtful, or scores are of other tokens, the numbers are there and nothing
+    is concluded from them.
     """
     methods, cells, baseline = named(methods), named(cells), method_name(baseline)
     doubts: dict[str, list[Cell]] = {}
@@ -28,9 +33,11 @@ def conclusions(
     others = [method for method in methods if method.method != baseline and method.mean is not None]
     tests = sum(method.p_value is not None for method in methods)
     lines = [_against_line(m, against, direction, tests) for m in others if against and against.mean is not None]
-    concluded = () if doubts else (*_alike(cells), *_trade_off(methods))
+    other_tokens = [*_other_tokens(cells)]
+    concluded = () if doubts or other_tokens else (*_alike(cells), *_trade_off(methods))
     configs = {cell.method: validate(cell.result.config) for cell in cells if cell.result is not None}
     return (
+        *other_tokens,
         *_inconclusive(doubts, cells),
         *lines,
         *_limits(methods),
@@ -52,6 +59,16 @@ def _inconclusive(doubts: Mapping[str, Sequence[Cell]], cells: Sequence[Cell]) -
         first = cells_of_method[0].result
         notes = "; ".join(first.notes if first else ())
         yield f"  {method}, {len(cells_of_method)} of {completed[method]} runs: {notes}"
+
+
+def _other_tokens(cells: Sequence[Cell]) -> Iterator[str]:
+    """Whether language models were scored on other tokens of the same text."""
+    of_tokens = [cell.result for cell in cells if cell.result and cell.result.objective.name in _OF_TOKENS]
+    counts = sorted({(result.metrics.test or {}).get("tokens", 0) for result in of_tokens})
+    if len(counts) > 1:
+        cut = f"the text of test has {counts[0]:,} tokens for one method and {counts[-1]:,} for another"
+        scores = f"so that {of_tokens[0].objective.name}, which is of tokens, does not compare"
+        yield f"no conclusion: {cut}, {scores}; search.objective=bits_per_byte does"
 
 
 def _against_line(method: MethodSummary, against: MethodSummary, direction: Direction, tests: int) -> str:

@@ -185,9 +185,11 @@ def tokens_in_all(subject: Subject) -> Iterator[Finding]:
         lengths = subject.lengths.get(split.name)
         if lengths is not None and len(lengths):
             spread = " / ".join(f"{tokens:,.0f}" for tokens in (*np.percentile(lengths, [50, 95]), lengths.max()))
-            parts.append(f"{split.name} {_tokens(subject, split):,} in {_texts(len(split.examples))} ({spread})")
+            part = f"{split.name} {_tokens(subject, split):,} in {_texts(len(split.examples))}"
+            parts.append(f"{part} ({spread})" if len(split.examples) > 1 else part)
     if parts:
-        message = f"tokens in all, and of a text (median / 95 % / longest): {', '.join(parts)}"
+        of_a_text = ", and of a text (median / 95 % / longest)" if any("(" in part for part in parts) else ""
+        message = f"tokens in all{of_a_text}: {', '.join(parts)}"
         limit = subject.max_length
         longer = sum(int((lengths > limit).sum()) for lengths in subject.lengths.values()) if limit else 0
         if longer:

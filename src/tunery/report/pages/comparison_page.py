@@ -106,8 +106,10 @@ def _reservation(result: ComparisonResult) -> str:
 
 
 def _doubt(result: ComparisonResult) -> str:
-    doubtful = any(cell.is_doubtful for cell in result.cells)
-    return ", but the scores of some runs are doubtful, so nothing is concluded" if doubtful else ""
+    if any(cell.is_doubtful for cell in result.cells):
+        return ", but the scores of some runs are doubtful, so nothing is concluded"
+    undecided = any(line.startswith("no conclusion") for line in result.verdicts)
+    return ", but nothing is concluded from it" if undecided else ""
 
 
 def _header(result: ComparisonResult) -> Html:
