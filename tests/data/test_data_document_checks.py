@@ -83,7 +83,7 @@ def test_clean_texts_are_only_described() -> None:
     (tokens,) = look()
     count = len(GPT2.tokenize(CLEAN["train"][0]))
     assert tokens.level == "info"
-    assert f"train {count:,} in 1 text ({count:,} / {count:,} / {count:,}), validation" in tokens.message
+    assert f"train {count:,} in 1 text, validation" in tokens.message
     assert tokens.message.endswith(f"`model.max_length: {LENGTH}` tokens are read in windows: 3")
 
 

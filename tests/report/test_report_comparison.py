@@ -11,7 +11,7 @@ from page_reader import ATTACK, Page, checked
 from report_records import make_comparison, make_failed_cell, make_summary
 from tunery.report import comparison_csv, comparison_html, comparison_png, comparison_rows
 from tunery.report.text.comparison_table import CSV_COLUMNS
-from tunery.report.text.formatting import count, p_value, short_count, signed
+from tunery.report.text.formatting import count, p_value, score, short_count, signed
 from tunery.schema.config.peft import method_name
 from tunery.schema.results.comparison import ComparisonResult
 
@@ -218,6 +218,8 @@ def test_csv_leaves_cells_empty_that_have_no_number():
 
 
 def test_words_for_differences_and_counts():
+    perplexities = [score(value) for value in (1.25, 12.3456, 9999.4, 9999.6, 25908, 3e14)]
+    assert perplexities == ["1.2500", "12.35", "9999", "10,000", "25,908", "3e+14"]
     assert [signed(0.0123), signed(-0.00456), signed(-0.00001), signed(None)] == ["+0.0123", "−0.0046", "0.0000", "–"]
     spoken = [p_value(0.0004), p_value(0.0312), p_value(None), short_count(770), short_count(147_840), count(2.25)]
     assert [text.replace("\N{NO-BREAK SPACE}", " ") for text in spoken] == [

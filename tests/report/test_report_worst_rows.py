@@ -39,6 +39,14 @@ def test_a_row_is_told_with_labels_answer_probabilities_loss_and_its_texts_as_th
     assert page(rows(row())).text_of("bdi") == [f"first {ATTACK}", "second \u202etxet"]
 
 
+def test_a_row_of_a_language_model_has_no_label() -> None:
+    told = words(rows(row(labels=(), answer=(), probabilities={})))
+    place = told.index("row-7")
+    assert told[place - 3 : place] == ["row", "loss", "text"] and told[place + 1] == "3.5066"
+    assert told[1].startswith("The 1 of 3,080 rows of test with the highest loss, which is the mean over their tokens.")
+    assert "label" not in told[1] and "wrong" not in told[1]
+
+
 def test_what_makes_an_answer_wrong_stands_out_and_many_labels_are_counted() -> None:
     many = tuple(f"l{n}" for n in range(20))
     found = rows(

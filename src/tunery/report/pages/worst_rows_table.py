@@ -40,17 +40,21 @@ def worst_rows_section(worst: WorstRows) -> Html:
 
 
 def _table(rows: Sequence[WorstRow], worst: WorstRows, *, sortable: bool) -> Html:
-    answers: list[tuple[str, str | None]] = [("label", None), ("answer", None)]
+    answers: list[tuple[str, str | None]] = [("label", None), ("answer", None)] if _has_labels(worst) else []
     if _has_numbers(worst):
         answers = [("right", "n"), ("answer", "n")]
     header: list[tuple[str, str | None]] = [("row", None), *answers, ("loss", "n")]
     header += [("text", None)] if worst.has_texts else []
-    shown = [_row(row, with_text=worst.has_texts) for row in rows]
+    shown = [_row(row, with_labels=_has_labels(worst), with_text=worst.has_texts) for row in rows]
     return table(header, shown, sortable=sortable, class_="worst")
 
 
 def _has_marks(worst: WorstRows) -> bool:
     return any(row.marks and row.marks.passages for row in worst.rows)
+
+
+def _has_labels(worst: WorstRows) -> bool:
+    return any(row.labels or row.answer for row in (*worst.rows, *worst.typical))
 
 
 def _has_numbers(worst: WorstRows) -> bool:
@@ -68,6 +72,8 @@ def _notes(worst: WorstRows) -> Iterator[str]:
         outside = sum(row.number is not None and row.number.is_inside is False for row in worst.rows)
         yield f"The {shown}; the right number of {outside:,} of them is not in its interval, which is below the answer."
         yield "The number in the data may be wrong, too."
+    elif not _has_labels(worst):
+        yield f"The {shown}, which is the mean over their tokens."
     else:
         wrong = sum(set(row.labels) != set(row.answer) for row in worst.rows)
         yield f"The {shown}; {wrong:,} of them got a wrong answer. The label in the data may be wrong, too."
@@ -83,19 +89,21 @@ def _notes(worst: WorstRows) -> Iterator[str]:
         yield "found it. Evidence counts as missed where the model marks none of it for this label."
 
 
-def _row(row: WorstRow, *, with_text: bool) -> Html:
+def _row(row: WorstRow, *, with_labels: bool, with_text: bool) -> Html:
     # <bdi> ends the direction that a text is written in
     excerpts = [
         tag("div", tag("bdi", text.text), " \N{HORIZONTAL ELLIPSIS}" if text.is_cut else None) for text in row.texts
     ]
     if row.marks:
         excerpts = [tag("div", _marked(row.marks), class_="marked")]
-    answers: tuple[Html, ...] = (
-        tag("td", _labels(row.labels, row, but_for=row.answer)),
-        tag("td", _labels(row.answer, row, but_for=row.labels)),
-    )
+    answers: tuple[Html, ...] = ()
     if row.number is not None:
         answers = (number_cell(row.number.right), _number(row.number))
+    elif with_labels:
+        answers = (
+            tag("td", _labels(row.labels, row, but_for=row.answer)),
+            tag("td", _labels(row.answer, row, but_for=row.labels)),
+        )
     return tag(
         "tr",
         tag("td", tag("code", row.id)),
