@@ -18,6 +18,7 @@ PUBLIC = [
     "load",
     "load_config",
     "load_document",
+    "pretrain",
     "search",
 ]
 HEAVY = ("torch", "transformers", "pandas", "sklearn", "datasets", "peft", "optuna")

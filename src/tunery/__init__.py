@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tunery.hpo.study import search
     from tunery.schema import RunConfig, RunResult, load_config, load_document
     from tunery.train.predict.inference import load
+    from tunery.train.pretrain_run import pretrain
     from tunery.train.run import fit
 
 _MODULE_OF = {
@@ -23,6 +24,7 @@ _MODULE_OF = {
     "load": "tunery.train.predict.inference",
     "load_config": "tunery.schema",
     "load_document": "tunery.schema",
+    "pretrain": "tunery.train.pretrain_run",
     "search": "tunery.hpo.study",
 }
 
@@ -36,6 +38,7 @@ __all__ = [
     "load",
     "load_config",
     "load_document",
+    "pretrain",
     "search",
 ]
 

@@ -15,12 +15,13 @@ from tunery.cli.keeping import clean, report
 from tunery.cli.secrets import Secrets
 from tunery.cli.starting import check, init, models, schema
 from tunery.cli.using import ensemble, evaluate, export, predict
-from tunery.cli.working import compare, search, train, worker
+from tunery.cli.working import compare, pretrain, search, train, worker
 from tunery.terminal import show_every_character, write
 
 VERBS: Final = (
     init,
     check,
+    pretrain,
     train,
     search,
     worker,

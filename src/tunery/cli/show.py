@@ -108,6 +108,29 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
     terminal.say(f"model:  {folder / 'best'}\nreport: {folder / 'report.html'}")
 
 
+def pretraining(run: RunResult, folder: Path, config: Path, *, as_json: bool) -> None:
+    """The stages of continued pretraining, and what to do with their model."""
+    if as_json:
+        write_json(run)
+        return
+    table = Table("stage", "texts", "steps", "held-out loss", "seconds", box=None, pad_edge=False)
+    for stage in run.pretraining:
+        first = next(iter(stage.losses), None)
+        losses = f"{score(first)} -> {score(stage.loss)}"
+        table.add_row(stage.name, f"{stage.texts:,}", f"{stage.steps:,}", losses, f"{stage.seconds:.0f}")
+    terminal = Terminal()
+    terminal.print(table)
+    for stage in run.pretraining:
+        if stage.left_out:
+            terminal.say(f"{stage.name}: {stage.left_out:,} texts or paragraphs that are nearly scored ones left out")
+    for note in run.notes:
+        terminal.say(f"note: {note}")
+    best = folder / "best"
+    terminal.say(f"model:  {best}\nreport: {folder / 'report.html'}")
+    typed = f"{shlex.quote(str(config))} {shlex.quote(f'model.name={best}')}"
+    terminal.say(f"next:   tunery train {typed} 'pretrain={{}}'")
+
+
 def _epochs(run: RunResult) -> list[str]:
     """Which epoch was the best, and how many were trained: `max_steps` may end a run within one."""
     if run.best_epoch is None:

@@ -12,6 +12,7 @@ import typer
 
 from tunery.cli import show
 from tunery.cli.options import AsJson, Config, Overrides, Overwrite, TrustRemoteCode, column_names, permits_code
+from tunery.data.pretraining_texts import require_readable_corpus
 from tunery.data.reading.load import is_large, require_readable
 from tunery.errors import RequestError, did_you_mean
 from tunery.schema import load_config
@@ -151,16 +152,19 @@ def check(
     """Say what is wrong with the data before any training: duplicates, leaks, one-class splits, truncation."""
     resolved = load_config(config, overrides or ())
     require_readable(resolved.data)
+    require_readable_corpus(resolved.pretrain, resolved.data)
     from tunery.train.setup.prepare import look_at
+    from tunery.train.setup.pretraining_stages import look_at_stages
 
     permitted = permits_code(trust_remote_code, overrides or ())
     reminded = reminding(Terminal(stderr=True).say) if is_large(resolved.data) else nullcontext(ignore)
     with reminded as say, _without_collection():
         examined = look_at(resolved, say=say, trust_remote_code=permitted)
+        findings = (*examined.findings, *look_at_stages(resolved, examined, say=say))
     rates = [Finding(level="warning", code="learning_rate", message=sentence) for sentence in far_rates(resolved)]
     notes = [Finding(level="info", code="reading", message=note) for note in examined.splits.notes]
-    show.check(examined.record(), [*examined.findings, *rates, *notes], as_json=as_json)
-    if any(finding.level == "fatal" for finding in examined.findings):
+    show.check(examined.record(), [*findings, *rates, *notes], as_json=as_json)
+    if any(finding.level == "fatal" for finding in findings):
         raise typer.Exit(2)
 
 

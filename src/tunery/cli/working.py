@@ -1,4 +1,4 @@
-"""The verbs that train: `train`, `search`, `worker`, `compare`."""
+"""The verbs that train: `pretrain`, `train`, `search`, `worker`, `compare`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +18,7 @@ from tunery.cli.options import (
     permits_code,
     storage_url,
 )
+from tunery.data.pretraining_texts import require_readable_corpus
 from tunery.data.reading.load import require_readable
 from tunery.schema import load_config, load_document
 from tunery.store.disk.ownership import require_own
@@ -43,6 +44,7 @@ def train(
     resolved, folder = load_config(config, overrides or ()), out or Path("runs") / config.stem
     refuse_other(folder, resolved.model_dump(mode="json"), record="result.json")
     require_readable(resolved.data)
+    require_readable_corpus(resolved.pretrain, resolved.data)
     from tunery.train.loop.console import ConsoleProgress
     from tunery.train.run import fit
 
@@ -61,6 +63,30 @@ def train(
     finally:
         progress.close()
     show.result(result, folder, as_json=as_json)
+
+
+def pretrain(
+    config: Config,
+    overrides: Overrides = None,
+    out: Out = None,
+    trust_remote_code: TrustRemoteCode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on pretraining the base on more texts (`pretrain` in the config), for other configs to begin with."""
+    resolved, folder = load_config(config, overrides or ()), out or Path("runs") / f"{config.stem}-pretrain"
+    refuse_other(folder, resolved.model_dump(mode="json"), record="result.json")
+    require_readable(resolved.data)
+    require_readable_corpus(resolved.pretrain, resolved.data)
+    from tunery.train.pretrain_run import pretrain as run_stages
+
+    terminal = Terminal(stderr=True)
+    result = run_stages(
+        resolved,
+        out=folder,
+        say=lambda text: terminal.say(f"{folder.name}: {text}"),
+        trust_remote_code=permits_code(trust_remote_code, overrides or ()),
+    )
+    show.pretraining(result, folder, config, as_json=as_json)
 
 
 def search(

@@ -17,6 +17,7 @@ from tunery.schema.reading.document import with_absolute_names
 from tunery.schema.results.run import PretrainRecord, RunResult, Start
 from tunery.store.disk.files import recover
 from tunery.store.disk.lock import held
+from tunery.store.disk.ownership import BEST
 from tunery.store.disk.run_lock import refuse_other, refuse_other_data, run_lock
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore, ignore
@@ -30,6 +31,7 @@ from tunery.train.pretraining import pretrained_base
 from tunery.train.setup.assemble import assemble, with_resolved_head
 from tunery.train.setup.estimate import require_room, sizes_of
 from tunery.train.setup.prepare import prepare
+from tunery.train.setup.pretraining_stages import stages_of
 from tunery.train.setup.start import begin_with
 from tunery.train.signals import Signals, no_stop
 from tunery.train.text_runs import TEXT_MODELS, fit_text_run
@@ -91,6 +93,7 @@ def fit(
     folder = store.run(Path(out))
     refuse_other(folder.path, document, record="result.json", root=root)
     finished, before = folder.result(), folder.progress()
+    _refuse_pretraining(finished, config, folder)
     source = _source(folder, (finished or before).started_from, start_from)
     if finished is not None:
         if not folder.is_closed():
@@ -98,7 +101,7 @@ def fit(
         tell_finished(root, document, config, finished_at=finished.finished_at, say=say)
         return finished
     clock = Clock(before.seconds)
-    with _one_run_at_a_time(), signals.handled():
+    with one_run_at_a_time(), signals.handled():
         with clock.phase("load"):
             prepared = prepare(config, base=before.base, trust_remote_code=trust_remote_code)
             data = prepared.record()
@@ -119,13 +122,14 @@ def fit(
                         baselines=known_baselines(config, prepared, store, say=say) if baselines else (),
                     )
             config = with_resolved_head(config, prepared)
+            stages = stages_of(config, prepared)
             run = assemble(config, prepared, augmentation_models=before.augmentation_models)
         pretraining: tuple[PretrainRecord, ...] = ()
-        if config.pretrain.stages:
+        if stages:
             del run  # it was assembled to see that nothing refuses it
             with run_lock(folder.path, document, record="result.json", data=data, root=root):
                 base, pretraining = pretrained_base(
-                    config, prepared, store, before=before.base, signals=signals, say=say
+                    stages, prepared.base, store, before=before.base, signals=signals, say=say
                 )
             run = assemble(config, replace(prepared, base=base), augmentation_models=before.augmentation_models)
         with clock.phase("load"):
@@ -171,7 +175,7 @@ _AT_WORK: Final = threading.Lock()
 
 
 @contextmanager
-def _one_run_at_a_time() -> Iterator[None]:
+def one_run_at_a_time() -> Iterator[None]:
     """Random numbers and threads belong to a process: two runs in one would change each other's weights.
 
     Raises:
@@ -184,6 +188,19 @@ def _one_run_at_a_time() -> Iterator[None]:
         yield
     finally:
         _AT_WORK.release()
+
+
+def _refuse_pretraining(finished: RunResult | None, config: RunConfig, folder: RunFolder) -> None:
+    """See that a folder does not hold the stages of its config alone, which are another model's.
+
+    Raises:
+        FolderError: it does.
+    """
+    if finished is not None and finished.config["task"]["kind"] != config.task.kind:
+        raise FolderError(
+            f"{str(folder.path)!r} holds the continued pretraining of this config and its model; choose another --out, "
+            f"with `model.name={folder.path / BEST} pretrain={{}}` to begin with that model"
+        )
 
 
 def _source(folder: RunFolder, recorded: Start | None, asked: str | Path | None) -> Path | None:

@@ -6,33 +6,21 @@ weights are kept as what differs from its base, and are put on that wherever the
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, final
 
 from torch import Tensor
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tunery.data.pretraining_texts import texts_of_rows, with_held_out, without_scored
-from tunery.data.splits import load_texts
 from tunery.errors import FolderError, ModelError
 from tunery.model.backbones.backbone import PRETRAINED, base_digest
 from tunery.model.backbones.catalog import Base, Pretrained
-from tunery.model.backbones.hub import folder_of
 from tunery.model.build import build
-from tunery.model.heads.auto import is_causal
 from tunery.model.peft.methods import METHODS
 from tunery.model.reference import reference_of
 from tunery.model.trainable import load_trainable
-from tunery.schema import RunConfig
-from tunery.schema.config.data import Data
-from tunery.schema.config.model import Model
-from tunery.schema.config.optim import AdamW
-from tunery.schema.config.peft import NoPeft
-from tunery.schema.config.pretrain import DEFAULT_STEPS, Dapt, Tapt
-from tunery.schema.config.schedule import ConstantWarmup
-from tunery.schema.config.task import CausalLmTask, MlmTask
-from tunery.schema.config.train import Train
 from tunery.schema.reading.document import validate
 from tunery.schema.reading.yaml_text import read_yaml
 from tunery.schema.results.run import CheckpointRecord, PretrainRecord
@@ -44,7 +32,7 @@ from tunery.store.folder import RunFolder
 from tunery.store.objects.digest import digest_of
 from tunery.store.objects.objects import Reference
 from tunery.store.study import StudyStore
-from tunery.tasks.table import TASKS, make_task
+from tunery.tasks.table import make_task
 from tunery.train.conclude import conclude
 from tunery.train.loop.callbacks import history
 from tunery.train.loop.clock import Clock
@@ -52,57 +40,87 @@ from tunery.train.loop.state import random_state, restore_random_state
 from tunery.train.loop.training import Training
 from tunery.train.setup.assemble import assemble, with_resolved_head
 from tunery.train.setup.estimate import require_room, sizes_of
-from tunery.train.setup.prepare import Prepared, prepare_texts
+from tunery.train.setup.pretraining_stages import Stage
 from tunery.train.signals import Signals
 
-LR: Final = 1e-4
-"""Where all parameters are trained."""
 _RUNG: Final = "@"
 _LETTERS: Final = 12
 _RECORD: Final = "result.json"
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A stage of continued pretraining that is ready to train."""
+class Trained:
+    """A finished stage."""
 
-    name: Literal["dapt", "tapt"]
-    digest: str
-    """Of all that its weights depend on."""
-    config: RunConfig
-    prepared: Prepared
-    rung: int | None
-    """The epoch up to which the best is taken; None: all of them."""
-    left_out: int
-    """Texts, or paragraphs of long texts, that were nearly the same as scored ones."""
+    stage: Stage
+    """On the base that it was trained on."""
+    folder: RunFolder
+    weights: CheckpointRecord
+    """Those that are taken of it."""
+
+    def record(self) -> PretrainRecord:
+        """What it says of itself."""
+        result, losses = self.folder.result(), history(self.folder.metrics, "loss")
+        return PretrainRecord(
+            name=self.stage.name,
+            digest=self.stage.digest,
+            texts=len(self.stage.prepared.splits.train.examples),
+            left_out=self.stage.left_out,
+            steps=self.weights.step,
+            epoch=self.weights.epoch,
+            losses=tuple(losses[: self.stage.rung]),
+            seconds=result.seconds.total if result else 0.0,
+        )
 
 
 def pretrained_base(
-    config: RunConfig,
-    prepared: Prepared,
+    stages: Sequence[Stage],
+    base: Base,
     store: StudyStore,
     *,
     before: str | None,
     signals: Signals,
     say: Callable[[str], None],
 ) -> tuple[Base, tuple[PretrainRecord, ...]]:
-    """The base of a run after the stages of `config.pretrain`. What is not finished is trained, or resumed, first; one
-    process at a time does so in a folder, and others wait for it.
+    """The base of a run after its stages (`train_stages`).
 
     Args:
-        prepared: the rows of the run.
-        store: of the run or study.
         before: digest of the base that an earlier call has used, which must be the same; None: there was none.
 
     Raises:
-        RequestError: texts, model or disk do not allow it.
+        RequestError: model or disk do not allow it.
         FolderError: the texts are not those of an earlier call.
         Interrupted: after a resume point was saved.
     """
-    base, records = prepared.base, list[PretrainRecord]()
+    base, trained = train_stages(stages, base, store, signals=signals, say=say)
+    if before is not None and base_digest(base) != before:
+        raise FolderError(
+            f"the run was begun on a base that was pretrained with other texts or settings ({before.partition('+')[2]} "
+            f"then, {base_digest(base).partition('+')[2]} now); put them back, or choose another --out"
+        )
+    return base, tuple(each.record() for each in trained)
+
+
+def train_stages(
+    stages: Sequence[Stage], base: Base, store: StudyStore, *, signals: Signals, say: Callable[[str], None]
+) -> tuple[Base, list[Trained]]:
+    """Train what is not finished of some stages, or resume it, one after the other. One process at a time does so in a
+    folder, and others wait for it.
+
+    Args:
+        base: as its files have it.
+        store: of the run or study.
+
+    Returns:
+        The base with what it has learned, and the stages.
+
+    Raises:
+        RequestError, Interrupted: as `pretrained_base` does.
+    """
+    trained = list[Trained]()
     make_folder(store.pretrain)
     with alone(store.pretrain, say=say):
-        for stage in _stages(config, prepared):
+        for stage in stages:
             ready = replace(stage, prepared=replace(stage.prepared, base=base))
             ready = replace(ready, digest=_digest(ready))
             folder = RunFolder(store.pretrain / ready.digest)
@@ -111,13 +129,8 @@ def pretrained_base(
                     say(f"{stage.name}: left out {stage.left_out:,} texts or paragraphs that are nearly scored ones")
                 _train(ready, folder.path, signals=signals, say=say)
             base = replace(base, pretrained=_learned(folder.path, base, rung=stage.rung))
-            records.append(_record(ready, folder))
-    if before is not None and base_digest(base) != before:
-        raise FolderError(
-            f"the run was begun on a base that was pretrained with other texts or settings ({before.partition('+')[2]} "
-            f"then, {base_digest(base).partition('+')[2]} now); put them back, or choose another --out"
-        )
-    return base, tuple(records)
+            trained.append(Trained(ready, folder, _taken(folder, stage.rung)))
+    return base, trained
 
 
 def recorded_pretraining(base: Base, digest: str | None, root: Path) -> Base:
@@ -144,72 +157,6 @@ def recorded_pretraining(base: Base, digest: str | None, root: Path) -> Base:
     return base
 
 
-def _stages(config: RunConfig, prepared: Prepared) -> Iterator[Stage]:
-    for spec in config.pretrain.stages:
-        left_out = 0
-        if isinstance(spec, Tapt):
-            texts, data = texts_of_rows(prepared.splits.train.examples), _training_texts(config.data)
-        else:
-            data = Data(train=spec.corpus, text=spec.text, documents=spec.documents, encoding=config.data.encoding)
-            reader = TASKS[MlmTask].reader(MlmTask(), data)
-            scored = (*prepared.splits.validation.examples, *prepared.splits.test.examples)
-            texts, left_out = without_scored(texts_of_rows(load_texts(data, reader=reader)), scored)
-        stage = _config(config, spec, data, causal=is_causal(folder_of(prepared.base)))
-        splits = with_held_out(texts, source=spec.corpus if isinstance(spec, Dapt) else "train")
-        rung = spec.epochs if spec.lengths and spec.epochs != spec.lengths[-1] else None
-        yield Stage(spec.name, "", stage, prepare_texts(stage, splits, prepared.base), rung, left_out)
-
-
-def _training_texts(data: Data) -> Data:
-    """Where the training texts are, for the record."""
-    return Data(dataset=data.dataset, revision=data.revision, train=data.train, text=data.text)
-
-
-def _config(config: RunConfig, spec: Dapt | Tapt, data: Data, *, causal: bool) -> RunConfig:
-    """The run that a stage is.
-
-    Raises:
-        ModelError: the stage hides tokens, and the base is none that fills them in.
-    """
-    rule, model = config.pretrain, config.model
-    chosen = {key: value for key in ("masking", "probability") if (value := getattr(spec, key)) is not None}
-    if causal and chosen:
-        key, value = next(iter(chosen.items()))
-        raise ModelError(
-            f"pretrain.{spec.name}.{key}={value} is for models that fill in hidden tokens, but {model.name!r} goes on "
-            "from left to right; remove the key"
-        )
-    epochs = spec.lengths[-1] if spec.lengths else None
-    lr = rule.lr or (LR if isinstance(rule.peft, NoPeft) else None)
-    return RunConfig(
-        name=spec.name,
-        seed=config.seed if rule.seed is None else rule.seed,
-        task=CausalLmTask() if causal else MlmTask(**chosen),
-        data=data,
-        model=Model(
-            name=model.name,
-            revision=model.revision,
-            max_length=model.max_length,
-            precision=model.precision,
-            trust_remote_code=model.trust_remote_code,
-        ),
-        peft=rule.peft,
-        optim=AdamW(lr=lr),
-        schedule=ConstantWarmup(),
-        train=Train(
-            epochs="auto" if epochs is None else epochs,
-            max_steps=(spec.steps or DEFAULT_STEPS) if epochs is None else None,
-            batch_size=rule.batch_size,
-            micro_batch_tokens=config.train.micro_batch_tokens,
-            gradient_checkpointing=config.train.gradient_checkpointing,
-            eval_batch_size=config.train.eval_batch_size,
-            early_stopping=Train().early_stopping if epochs is None else None,
-            baselines=(),
-        ),
-        checkpoint=config.checkpoint.model_copy(update={"co_best": 1, "keep_after": spec.lengths[:-1]}),
-    )
-
-
 def _digest(stage: Stage) -> str:
     document = stage.config.model_dump(mode="json", include={"seed", "task", "model", "peft", "optim", "train"})
     for key in ("micro_batch_tokens", "eval_batch_size", "gradient_checkpointing", "log_every", "workers"):
@@ -223,6 +170,20 @@ def _digest(stage: Stage) -> str:
         "texts": splits,
     }
     return digest_of(json.dumps(depends_on, sort_keys=True).encode())[:_LETTERS]
+
+
+@final
+class TellEpochs(TrainerCallback):
+    """Says after every epoch what the held-out texts say."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        """One line per epoch."""
+        loss = given["metrics"]["loss"]
+        shown = "undefined" if loss is None else f"{loss:.4f}"
+        self._tell(f"step {state.global_step:,} of {state.max_steps:,}, held-out loss {shown}")
 
 
 def _train(stage: Stage, path: Path, *, signals: Signals, say: Callable[[str], None]) -> None:
@@ -243,28 +204,12 @@ def _train(stage: Stage, path: Path, *, signals: Signals, say: Callable[[str], N
     tell(f"{run.steps:,} steps, {len(prepared.splits.train.examples):,} texts")
     document, data = config.model_dump(mode="json"), prepared.record()
     with run_lock(path, document, record=_RECORD, data=data, root=path):
-        training = Training(run, store, folder, (), clock=clock, signals=signals, started_from=None)
+        training = Training(run, store, folder, [TellEpochs(tell)], clock=clock, signals=signals, started_from=None)
         progress = training.finish(start_over=None)
         result = conclude(
             run, store, folder, progress, is_trial=True, clock=clock, export_bytes=sizes.export, texts=None
         )
     tell(f"held-out loss {result.loss:.4f} after epoch {result.best_epoch}, {result.seconds.total:.0f} s")
-
-
-def _record(stage: Stage, folder: RunFolder) -> PretrainRecord:
-    """What a finished stage says of itself."""
-    taken, result = _taken(folder, stage.rung), folder.result()
-    losses = history(folder.metrics, "loss")
-    return PretrainRecord(
-        name=stage.name,
-        digest=stage.digest,
-        texts=len(stage.prepared.splits.train.examples),
-        left_out=stage.left_out,
-        steps=taken.step,
-        epoch=taken.epoch,
-        losses=tuple(losses[: stage.rung]),
-        seconds=result.seconds.total if result else 0.0,
-    )
 
 
 def _taken(folder: RunFolder, rung: int | None) -> CheckpointRecord:

@@ -12,7 +12,7 @@ from tunery.data.batches import eval_batches
 from tunery.data.examples import Example, Split
 from tunery.data.reading.given import Text, examples_from
 from tunery.data.row_table import Array, RowTable
-from tunery.errors import RequestError, enumerated
+from tunery.errors import DataError, RequestError, enumerated
 from tunery.hardware import pick_device, pick_precision
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.backbones.catalog import exported_base
@@ -358,8 +358,13 @@ def evaluate(
     Raises:
         DataError: when a split cannot be read, or rows that the model was trained on may be in it.
     """
-    predictor = load(path, trust_remote_code=trust_remote_code)
     card = read_card(exported_in(Path(path)))
+    if card.data is not None and not card.data.splits["test"].rows:
+        raise DataError(
+            f"{str(path)!r} comes from continued pretraining, which has no splits of its own to score; score a file: "
+            "--input FILE"
+        )
+    predictor = load(path, trust_remote_code=trust_remote_code)
     splits = current_splits(card.config)
     if card.data is None:
         say("an earlier version made this model and did not record its rows: whether they are the same is not known")

@@ -276,7 +276,7 @@ def _examined(
     if most is not None:
         rows, characters = most
         most_characters = characters if spec.text_keys else None
-        sample = {name: _sample(examples, rows, most_characters) for name, examples in sample.items()}
+        sample = {name: sample_of(examples, rows, most_characters) for name, examples in sample.items()}
     say(f"counting the tokens of {sum(map(len, sample.values())):,} rows")
     encoded = {
         name: task.features(rows, tokenizer, max_length=max_length, training=name == "train")
@@ -309,7 +309,7 @@ def _examined(
     return Prepared(task, base, tokenizer, splits, encoded, targets, truth, tuple(findings))
 
 
-def _sample(examples: Sequence[Example], most_rows: int, most_characters: int | None) -> Sequence[Example]:
+def sample_of(examples: Sequence[Example], most_rows: int, most_characters: int | None) -> Sequence[Example]:
     """At most so many rows, at equal distances, of as many characters; where a few are longer, their beginnings.
 
     Args:
