@@ -36,6 +36,15 @@ def test_a_choice_says_what_a_study_chooses_among() -> None:
     assert "`tunery schema space`" in page
 
 
+def test_nothing_is_called_searched_that_a_study_does_not_open() -> None:
+    page, space = config_markdown({}), space_document()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    searched = {row[0].strip("| `").partition(".")[0] for row in rows if row[3].strip()}
+    assert "peft" in searched and searched <= set(space)
+    headings = [part.partition("\n")[0].strip("# ") for part in page.split("\n#") if "\nSearched: " in part]
+    assert "peft" in headings and {heading.partition(".")[0] for heading in headings} <= set(space)
+
+
 def test_the_default_space_as_plain_data_and_as_a_page() -> None:
     assert space_document()["train"]["epochs"] == {"low": 1, "high": 10}
     assert space_markdown() == f"# The default space\n\n```yaml\n{default_space()}```\n"

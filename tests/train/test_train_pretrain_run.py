@@ -94,7 +94,7 @@ def test_what_there_is_nothing_to_do_for_is_refused(tmp_path: Path, tiny_bert: P
         (None, "pretrain.dapt.corpus: .*there is no file"),
         ("", "pretrain.dapt.corpus: "),
         ("one\n", "pretrain.dapt.corpus: .*a twentieth can be held out"),
-        ('{"words": "one two"}\n' * 30, "pretrain.dapt.corpus: .*'text'"),
+        ('{"words": "one two"}\n' * 30, r"pretrain.dapt.corpus: .*'text' \(pretrain\.dapt\.text\)"),
     ],
 )
 def test_a_corpus_that_nothing_can_be_learned_from_is_refused_before_anything_is_written(

@@ -22,6 +22,7 @@ from tunery.schema.results.comparison import ComparisonResult
 from tunery.schema.results.run import RunResult
 from tunery.schema.results.storage import Storage
 from tunery.schema.results.study import StudyResult
+from tunery.schema.space.default import SEARCHED
 from tunery.schema.space.yaml_file import default_space, domain_text
 from tunery.schema.spec import Choices, Domain, Spec
 
@@ -109,7 +110,7 @@ def _section(path: str, field: FieldInfo, pictures: Pictures, *, level: int) -> 
     yield f"{_description(field)}{' A list.' if listed else ''}\n"
     if tag is not None:
         yield f"Choices of `{path}.{tag}`: {', '.join(f'`{_name(spec, tag)}`' for spec in specs)}.\n"
-        if searched := _domain(written_names(default_domain(field), members(field))):
+        if searched := _searched(path, written_names(default_domain(field), members(field))):
             yield f"Searched: {searched}.\n"
     for spec in specs:
         keys = {key: inner for key, inner in spec.model_fields.items() if key != tag}
@@ -145,7 +146,7 @@ def _config_table(prefix: str, fields: dict[str, FieldInfo]) -> str:
     rows = []
     for key, field in fields.items():
         values = f"{'one of the choices' if tag_of(field) else 'keys'} below" if members(field) else type_text(field)
-        searched = _domain(default_domain(field))
+        searched = _searched(f"{prefix}{key}", default_domain(field))
         rows.append((f"`{prefix}{key}`", values, _default(field), searched, _description(field)))
     return _table(("key", "value", "default", "searched", "meaning"), rows)
 
@@ -164,8 +165,9 @@ def _default(field: FieldInfo) -> str:
     return f"`{json.dumps(field.default)}`"
 
 
-def _domain(domain: Domain | None) -> str:
-    if domain is None:
+def _searched(path: str, domain: Domain | None) -> str:
+    """What a study takes at a path by itself."""
+    if domain is None or path.partition(".")[0] not in SEARCHED:
         return ""
     if isinstance(domain, Choices):
         return ", ".join(f"`{json.dumps(value)}`" for value in domain.values)

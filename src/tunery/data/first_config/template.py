@@ -227,7 +227,7 @@ def render(guess: Guess, folder: Path, *, name: str | None = None) -> str:
         name: the config's file name without `.yaml`; it also names the run.
     """
     name = name or suggested_name(guess)
-    sections = (_task(guess), _data(guess, folder), _model(guess), _peft(), _optim(), _train(guess))
+    sections = (_task(guess), _data(guess, folder), _model(guess), _pretrain(guess), _peft(), _optim(), _train(guess))
     return "\n".join(["\n".join(_head(guess, name)), *("\n".join(section) for section in sections)]).rstrip() + "\n"
 
 
@@ -403,6 +403,14 @@ def _model(guess: Guess) -> Iterator[str]:
         own = "the architecture's own, which plain transformers loads; default: one linear layer"
         yield _line("  # head: native", own)
     yield ""
+
+
+def _pretrain(guess: Guess) -> Iterator[str]:
+    if guess.alone is None:
+        yield _line(
+            "# pretrain: {tapt: {}}", "first learns from the training texts, without their labels; takes longer"
+        )
+        yield ""
 
 
 def _peft() -> Iterator[str]:

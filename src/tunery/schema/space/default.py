@@ -15,7 +15,8 @@ from tunery.schema.space.check import always_refused_values, check_space
 from tunery.schema.space.sampled import domains, with_domains
 from tunery.schema.spec import Choices, Domain, Range, Spec
 
-_SEARCHED: Final = ("task", "model", "peft", "freeze", "optim", "schedule", "regularization", "train")
+SEARCHED: Final = ("task", "model", "peft", "freeze", "optim", "schedule", "regularization", "train")
+"""The sections that a study opens by itself."""
 _LANGUAGE_MODELS: Final = (CausalLmTask().kind, MlmTask().kind)
 _NEAR: Final = 10.0
 """A peak learning rate is searched up to this factor below and above the defaults of what is searched beside it."""
@@ -66,9 +67,9 @@ def _doing_the_same(written: Document) -> Iterator[tuple[str, Any]]:
 
 def _opened_document(written: Document, refused: Refused) -> Document:
     opened = {
-        name: _opened(written.get(name, {}), field, name, refused) if name in _SEARCHED else written.get(name)
+        name: _opened(written.get(name, {}), field, name, refused) if name in SEARCHED else written.get(name)
         for name, field in RunConfig.model_fields.items()
-        if name in _SEARCHED or name in written
+        if name in SEARCHED or name in written
     }
     return {**opened, **{key: value for key, value in written.items() if key not in opened}}
 

@@ -99,7 +99,8 @@ def _named(spec: Dapt | Tapt) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(f"{texts_key(spec)}: {error}") from error
+        reason = str(error).replace("(data.text)", f"(pretrain.{spec.name}.text)")  # as the config of the run calls it
+        raise DataError(f"{texts_key(spec)}: {reason}") from error
 
 
 def _parts(config: RunConfig, spec: Dapt | Tapt, prepared: Prepared) -> tuple[Splits, RunConfig, int]:
