@@ -53,6 +53,7 @@ def test_a_run_is_better_than_its_base_and_scored_again_alike(kind: str, peft: s
     write_page(tmp_path / "run", texts=True)
     page = (tmp_path / "run" / "report.html").read_text()
     assert "per label" not in page and worst[0]["texts"][0]["text"] in page
+    assert "Worst texts" in page and worst[0]["tokens"] > 0 and ("bits per byte" in page) == (kind == "causal_lm")
     if peft == "none":  # the folder is one of transformers, its head tied as in the base
         kinds: Any = {"causal_lm": AutoModelForCausalLM, "mlm": AutoModelForMaskedLM}
         model = kinds[kind].from_pretrained(str(tmp_path / "run" / "best"))

@@ -105,6 +105,11 @@ class Mlm(LanguageModelTask):
 
         return around_masks(examples, tokenizer, max_length=max_length)
 
+    def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
+        """Of the tokens that are hidden. There are no `bits_per_byte`: what is hidden is a part of the text."""
+        scored = super().score(answers, truth, state)
+        return {name: value for name, value in scored.items() if name != "bits_per_byte"}
+
     def follow_up(self, examples: Sequence[Example], answers: RowTable, state: State | None) -> FollowUp:
         """Pseudo-perplexity: the exponential of the mean loss of tokens, each hidden alone (Salazar et al. 2020, arXiv
         1910.14659, section 2.3). Of more than about a thousand tokens, some at equal distances stand for all."""

@@ -90,6 +90,7 @@ def _row(example: Example, prediction: Prediction, *, id: str, loss: float, text
         else (),
         marks=marks,
         number=_number(example, prediction),
+        tokens=None if (tokens := prediction.scores.get("tokens")) is None else int(tokens),
     )
 
 

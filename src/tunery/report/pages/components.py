@@ -161,7 +161,8 @@ def data_section(records: Iterable[DataRecord]) -> Html | None:
         return None
     splits = all_records[0].splits
     findings = list(dict.fromkeys(text for record in all_records for text in record.findings))
-    header = [("split", None), ("rows", "n"), ("from", None), ("digest", None)]
+    labelled = any(split.labels or split.numbers for split in splits.values())
+    header = [("split", None), ("rows" if labelled else "texts", "n"), ("from", None), ("digest", None)]
     rows = [
         tag(
             "tr",

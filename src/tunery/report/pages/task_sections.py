@@ -20,8 +20,8 @@ from tunery.schema.config.task import (
 )
 from tunery.schema.spec import Spec
 
-Sections = Callable[[Mapping[str, Any], str], list[Html]]
-"""Metrics of a split and its title -> what is shown."""
+Sections = Callable[[Mapping[str, Any], str, Mapping[str, Any]], list[Html]]
+"""Metrics of a split, its title and the config of the run -> what is shown."""
 
 
 CRITERIA_COLUMNS: Final = (
@@ -37,16 +37,20 @@ CRITERIA_COLUMNS: Final = (
 """Metrics of a label with its evidence that fit on a page."""
 
 
-def _labels(metrics: Mapping[str, Any], title: str, columns: Sequence[str] | None = None) -> list[Html]:
+def _labels(metrics: Mapping[str, Any], title: str, config: Mapping[str, Any]) -> list[Html]:
     """A table of the labels, and which of them are mixed up."""
+    return _label_table(metrics, title)
+
+
+def _label_table(metrics: Mapping[str, Any], title: str, columns: Sequence[str] | None = None) -> list[Html]:
     per_label = classes(metrics, columns=columns)
     heading = [] if per_label is None else [tag("h3", f"{title}, per label"), per_label]
     return [*heading, *confusion_parts(metrics)]
 
 
-def _criteria(metrics: Mapping[str, Any], title: str) -> list[Html]:
+def _criteria(metrics: Mapping[str, Any], title: str, config: Mapping[str, Any]) -> list[Html]:
     """The table of the labels, what is given in place of which, and how much of a decision its evidence carries."""
-    return [*_labels(metrics, title, CRITERIA_COLUMNS), *_given_instead(metrics), *_carried(metrics)]
+    return [*_label_table(metrics, title, CRITERIA_COLUMNS), *_given_instead(metrics), *_carried(metrics)]
 
 
 def _given_instead(metrics: Mapping[str, Any]) -> list[Html]:
@@ -85,12 +89,12 @@ def _carried(metrics: Mapping[str, Any]) -> list[Html]:
     return [tag("h3", "How much of a decision its evidence carries"), tag("p", text)]
 
 
-def _numbers(metrics: Mapping[str, Any], title: str) -> list[Html]:
+def _numbers(metrics: Mapping[str, Any], title: str, config: Mapping[str, Any]) -> list[Html]:
     """Levels as labels are; any other numbers drawn against the right ones, and whether intervals hold them."""
     pairs = [*_pairs(metrics.get("points"))]
     intervals = _intervals(metrics)
     if not pairs:
-        return [*intervals, *_labels(metrics, title)]
+        return [*intervals, *_label_table(metrics, title)]
     width = finite(metrics.get("interval_width"))
     half_width = None if width is None else width / 2
 
@@ -122,12 +126,42 @@ def _intervals(metrics: Mapping[str, Any]) -> list[Html]:
     return [tag("p", text)]
 
 
+def _told_in_order(metrics: Mapping[str, Any], title: str, config: Mapping[str, Any]) -> list[Html]:
+    """How many tokens there are, and what each was told from: other contexts give other perplexities."""
+    tokens, longest = finite(metrics.get("tokens")), finite(config.get("model", {}).get("max_length"))
+    if not tokens or longest is None:
+        return []
+    given = finite(config.get("task", {}).get("stride"))
+    stride = longest // 2 if given is None else given
+    text = (
+        f"{title}: each of {count(tokens)} tokens is told once, from those before it in a window of {count(longest)} "
+        f"tokens (model.max_length). The later windows of a long text begin with the last {count(stride)} tokens of "
+        "the window before (task.stride), which are not told again. Only perplexities and bits per byte with both of "
+        "them equal compare."
+    )
+    return [tag("p", text)]
+
+
+def _told_from_around(metrics: Mapping[str, Any], title: str, config: Mapping[str, Any]) -> list[Html]:
+    """How many tokens are hidden, and that these are not the perplexities of a model that reads in order."""
+    tokens = finite(metrics.get("tokens"))
+    if not tokens:
+        return []
+    alone = " Pseudo-perplexity hides each token alone." if "pseudo_perplexity" in metrics else ""
+    text = (
+        f"{title}: {count(tokens)} tokens are told, 15\N{NO-BREAK SPACE}% of all, which are hidden together and are "
+        f"the same in every run, whatever training hides. Loss, accuracy and perplexity are of these.{alone} Neither "
+        "compares with the perplexity of causal_lm."
+    )
+    return [tag("p", text)]
+
+
 SECTIONS: Final[dict[type[Spec], Sections]] = {
     ClassificationTask: _labels,
     MultilabelTask: _labels,
     CriteriaEvidenceTask: _criteria,
-    CausalLmTask: lambda metrics, title: [],
-    MlmTask: lambda metrics, title: [],
+    CausalLmTask: _told_in_order,
+    MlmTask: _told_from_around,
     RegressionTask: _numbers,
 }
 """By task."""
@@ -142,4 +176,4 @@ def task_sections(config: Mapping[str, Any], metrics: Mapping[str, Any], *, titl
     """
     kinds = {spec.model_fields["kind"].default: sections for spec, sections in SECTIONS.items()}
     sections = kinds.get(config.get("task", {}).get("kind"))
-    return [] if sections is None else sections(metrics, title)
+    return [] if sections is None else sections(metrics, title, config)

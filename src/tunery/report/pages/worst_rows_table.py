@@ -1,18 +1,21 @@
 """The rows that a model answers worst, to be read: wrong labels in the data are often among them. Where there is
 evidence it is marked in the text, that of the data and that of the model."""
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from tunery.report.markup import Html, join, tag
 from tunery.report.pages.components import number_cell, section, table
 from tunery.report.text.comparison_table import interval
-from tunery.report.text.formatting import DASH, percent, plural, score
+from tunery.report.text.formatting import DASH, count, percent, plural, score
 from tunery.schema.results.worst_rows import MarkedSpan, Marks, RowNumber, WorstRow, WorstRows
 
 MOST_LABELS: Final = 8
 """Labels of a row that are shown before it is said how many more there are."""
 
+_MOST_NATS: Final = 700.0
+"""Loss whose exponential is still a number."""
 _LEFT_OUT: Final = "\N{HORIZONTAL ELLIPSIS}"
 
 _KEY: Final = (
@@ -36,13 +39,15 @@ def worst_rows_section(worst: WorstRows) -> Html:
             tag("p", others, class_="quiet"),
             _table(worst.typical, worst, sortable=False),
         ]
-    return section("Worst rows", *parts, long=True)
+    return section("Worst texts" if _has_tokens(worst) else "Worst rows", *parts, long=True)
 
 
 def _table(rows: Sequence[WorstRow], worst: WorstRows, *, sortable: bool) -> Html:
     answers: list[tuple[str, str | None]] = [("label", None), ("answer", None)] if _has_labels(worst) else []
     if _has_numbers(worst):
         answers = [("right", "n"), ("answer", "n")]
+    elif _has_tokens(worst):
+        answers = [("tokens", "n"), ("perplexity", "n")]
     header: list[tuple[str, str | None]] = [("row", None), *answers, ("loss", "n")]
     header += [("text", None)] if worst.has_texts else []
     shown = [_row(row, with_labels=_has_labels(worst), with_text=worst.has_texts) for row in rows]
@@ -61,6 +66,10 @@ def _has_numbers(worst: WorstRows) -> bool:
     return any(row.number for row in worst.rows)
 
 
+def _has_tokens(worst: WorstRows) -> bool:
+    return any(row.tokens is not None for row in worst.rows)
+
+
 def _key() -> Html:
     """What marks look like."""
     return tag("p", [join([tag("mark", text, class_=kind), " "]) for kind, text in _KEY], class_="marked key")
@@ -72,8 +81,10 @@ def _notes(worst: WorstRows) -> Iterator[str]:
         outside = sum(row.number is not None and row.number.is_inside is False for row in worst.rows)
         yield f"The {shown}; the right number of {outside:,} of them is not in its interval, which is below the answer."
         yield "The number in the data may be wrong, too."
-    elif not _has_labels(worst):
-        yield f"The {shown}, which is the mean over their tokens."
+    elif _has_tokens(worst):
+        of = f"{plural(worst.total, 'text')} of {worst.split}"
+        yield f"The {len(worst.rows):,} of {of} with the highest loss a token."
+        yield "Short texts are often among them: the fewer tokens, the more their mean varies."
     else:
         wrong = sum(set(row.labels) != set(row.answer) for row in worst.rows)
         yield f"The {shown}; {wrong:,} of them got a wrong answer. The label in the data may be wrong, too."
@@ -99,6 +110,8 @@ def _row(row: WorstRow, *, with_labels: bool, with_text: bool) -> Html:
     answers: tuple[Html, ...] = ()
     if row.number is not None:
         answers = (number_cell(row.number.right), _number(row.number))
+    elif row.tokens is not None:
+        answers = (number_cell(row.tokens, count), number_cell(math.exp(min(row.loss, _MOST_NATS))))
     elif with_labels:
         answers = (
             tag("td", _labels(row.labels, row, but_for=row.answer)),

@@ -60,7 +60,12 @@ METRIC_NAMES: Final[dict[str, tuple[str, str]]] = {
     "mae": ("MAE", "mean absolute error, in the unit of the data"),
     "interval_coverage": ("interval coverage", "share of rows whose number lies in its interval"),
     "interval_width": ("interval width", "mean width of the intervals, in the unit of the data"),
-    "loss": ("loss", "mean loss per row: cross-entropy, or the squared error of standardised numbers"),
+    "tokens": ("tokens", "how many were told"),
+    "conformal_quantile": ("conformal quantile", "what the width of intervals follows from"),
+    "loss": (
+        "loss",
+        "mean loss per row, of language models per token: cross-entropy, or the squared error of standardised numbers",
+    ),
 }
 """Metric -> how it is called in a sentence, and what it says."""
 

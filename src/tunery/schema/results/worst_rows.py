@@ -69,13 +69,14 @@ class RowNumber(Record):
 
 
 class WorstRow(Record):
-    """A labelled row, and how it was answered."""
+    """A row, and how it was answered."""
 
     id: str
     """`#n` for the n-th row of its split, from 0, where the data have no ids."""
     loss: float
     """Negative log probability of the label that is right; with several labels per row, the mean over all labels; with
-    evidence, plus that of the evidence. Of a number the squared error, in standard deviations of the training rows."""
+    evidence, plus that of the evidence. Of a number the squared error, in standard deviations of the training rows; of
+    language models the mean over the tokens of a text."""
     labels: tuple[str, ...]
     """Those that are right."""
     answer: tuple[str, ...]
@@ -88,6 +89,8 @@ class WorstRow(Record):
     """null for tasks without evidence."""
     number: RowNumber | None = None
     """null for labels and levels."""
+    tokens: Count | None = None
+    """How many of its tokens were told (language models); null for other tasks."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
