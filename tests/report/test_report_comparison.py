@@ -219,7 +219,7 @@ def test_csv_leaves_cells_empty_that_have_no_number():
 
 def test_words_for_differences_and_counts():
     perplexities = [score(value) for value in (1.25, 12.3456, 9999.4, 9999.6, 25908, 3e14)]
-    assert perplexities == ["1.2500", "12.35", "9999", "10,000", "25,908", "3e+14"]
+    assert perplexities == ["1.2500", "12.35", "9,999", "10,000", "25,908", "3.000e+14"]
     assert [signed(0.0123), signed(-0.00456), signed(-0.00001), signed(None)] == ["+0.0123", "−0.0046", "0.0000", "–"]
     spoken = [p_value(0.0004), p_value(0.0312), p_value(None), short_count(770), short_count(147_840), count(2.25)]
     assert [text.replace("\N{NO-BREAK SPACE}", " ") for text in spoken] == [

@@ -85,6 +85,8 @@ def _notes(worst: WorstRows) -> Iterator[str]:
         of = f"{plural(worst.total, 'text')} of {worst.split}"
         yield f"The {len(worst.rows):,} of {of} with the highest loss a token."
         yield "Short texts are often among them: the fewer tokens, the more their mean varies."
+    elif not _has_labels(worst):  # records of earlier versions
+        yield f"The {shown}, which is the mean over their tokens."
     else:
         wrong = sum(set(row.labels) != set(row.answer) for row in worst.rows)
         yield f"The {shown}; {wrong:,} of them got a wrong answer. The label in the data may be wrong, too."

@@ -95,14 +95,14 @@ def cost_axes_sentence(direction: Direction) -> str:
 
 
 def score(value: Any) -> str:
-    """A metric with four decimals, large ones with four digits, whole numbers from 10,000 on; a dash where it is not a
-    number."""
+    """A metric with four decimals, large ones with four digits or as whole numbers, in which thousands are apart; a
+    dash where it is not a number."""
     number = finite(value)
     if number is None:
         return DASH
-    if abs(number) < 10:
-        return f"{number:.4f}"
-    return f"{number:,.0f}" if 9999.5 <= abs(number) < 1e12 else f"{number:.4g}"
+    if abs(number) < 999.95:
+        return f"{number:.4f}" if abs(number) < 10 else f"{number:.4g}"
+    return f"{number:,.0f}" if abs(number) < 1e12 else f"{number:.3e}"
 
 
 def signed(value: Any) -> str:
