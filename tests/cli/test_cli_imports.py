@@ -58,7 +58,8 @@ def test_what_can_be_refused_before_is_refused_without_torch(run: Path, tmp_path
     own(tmp_path / "study")
     config, project, rows = tmp_path / "config.yaml", tmp_path, tmp_path / "rows.csv"
     found = answers(
-        *([verb, config, "--out", project] for verb in ("train", "search", "compare")),
+        *([verb, config, "--out", project] for verb in ("pretrain", "train", "search", "compare")),
+        ["pretrain", config, "--out", run],
         ["train", config, "--out", run],
         ["worker", "--storage", "postgresql://nobody@localhost:1/x", "--out", project],
         ["report", project],
@@ -73,7 +74,7 @@ def test_what_can_be_refused_before_is_refused_without_torch(run: Path, tmp_path
         ["ensemble", tmp_path / "study", project],
     )
     assert all((code, heavy) == (2, []) and told.startswith("error: ") for code, heavy, told in found), found
-    assert len(found) == 15
+    assert len(found) == 17
 
 
 def test_a_file_that_is_no_text_is_refused_without_torch(tmp_path: Path) -> None:
@@ -81,12 +82,13 @@ def test_a_file_that_is_no_text_is_refused_without_torch(tmp_path: Path) -> None
     (tmp_path / "rows.bin").write_bytes(b"\x00")
     config = tmp_path / "config.yaml"
     found = answers(
-        *([verb, config] for verb in ("train", "check", "search", "compare")), ["init", tmp_path / "rows.bin"]
+        *([verb, config] for verb in ("pretrain", "train", "check", "search", "compare")),
+        ["init", tmp_path / "rows.bin"],
     )
     assert all((code, heavy) == (2, []) and "this is no text" in told for code, heavy, told in found), found
 
 
 def test_a_file_that_is_not_there_is_missed_without_torch(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("task: {kind: classification}\ndata: {train: rows.csv}\n")
-    found = answers(*([verb, tmp_path / "config.yaml"] for verb in ("train", "check", "search", "compare")))
+    found = answers(*([verb, tmp_path / "config.yaml"] for verb in ("pretrain", "train", "check", "search", "compare")))
     assert all((code, heavy) == (2, []) and "there is no file" in told for code, heavy, told in found), found

@@ -12,7 +12,7 @@ import typer
 
 from tunery.cli import show
 from tunery.cli.options import AsJson, Config, Overrides, Overwrite, TrustRemoteCode, column_names, permits_code
-from tunery.data.pretraining_texts import require_readable_corpus
+from tunery.data.corpus import require_readable_corpus
 from tunery.data.reading.load import is_large, require_readable
 from tunery.errors import RequestError, did_you_mean
 from tunery.schema import load_config

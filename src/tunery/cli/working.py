@@ -18,7 +18,7 @@ from tunery.cli.options import (
     permits_code,
     storage_url,
 )
-from tunery.data.pretraining_texts import require_readable_corpus
+from tunery.data.corpus import require_readable_corpus
 from tunery.data.reading.load import require_readable
 from tunery.schema import load_config, load_document
 from tunery.store.disk.ownership import require_own

@@ -6,46 +6,12 @@ from typing import Final
 from tunery.data.checks.document_checks import PARAGRAPH, passages, similar_keys
 from tunery.data.checks.near_duplicates import Words
 from tunery.data.examples import JOINT, Example, Split, Splits
-from tunery.data.reading.load import require_readable
 from tunery.data.splits import digest_of_rows
 from tunery.data.splitting import cut_off, split_off
 from tunery.errors import DataError
-from tunery.schema.config.data import Data
-from tunery.schema.config.pretrain import Dapt, Pretrain, Tapt
 
 HELD_OUT: Final = 0.05
 """Share of the texts by whose loss the best epoch is chosen."""
-
-
-def texts_key(spec: Dapt | Tapt) -> str:
-    """The key of a config that names the texts of a stage."""
-    return "pretrain.dapt.corpus" if isinstance(spec, Dapt) else "pretrain.tapt"
-
-
-def corpus_data(spec: Dapt, data: Data) -> Data:
-    """A corpus as data of its own.
-
-    Args:
-        data: of the run.
-    """
-    return Data(train=spec.corpus, text=spec.text, documents=spec.documents, encoding=data.encoding)
-
-
-def require_readable_corpus(pretrain: Pretrain, data: Data) -> None:
-    """Look, at no more than its first bytes, whether the corpus is of a kind that can be read.
-
-    Args:
-        data: of the run.
-
-    Raises:
-        DataError: it is not; the message begins with the key.
-    """
-    for spec in pretrain.stages:
-        if isinstance(spec, Dapt):
-            try:
-                require_readable(corpus_data(spec, data))
-            except DataError as error:
-                raise DataError(f"{texts_key(spec)}: {error}") from error
 
 
 def texts_of_rows(examples: Iterable[Example]) -> list[Example]:

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from tunery.data.corpus import corpus_data, texts_key
 from tunery.data.encode import Encoded
 from tunery.data.examples import Split, Splits
-from tunery.data.pretraining_texts import corpus_data, texts_key, texts_of_rows, with_held_out, without_scored
+from tunery.data.pretraining_texts import texts_of_rows, with_held_out, without_scored
 from tunery.data.splits import load_texts
 from tunery.errors import DataError, ModelError
 from tunery.model.backbones.hub import folder_of
