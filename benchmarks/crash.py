@@ -11,7 +11,8 @@ states), `metrics.jsonl`, and the results: scores, or all trials with their valu
 same trial at the step of its newest resume point. Exit code 1 if anything differs.
 
 `--task` takes another task than classification on the same texts: numbers are how many words a text has, levels what is
-left of that when it is divided by four. `--tiny` builds a small model for it; `--fork` takes its processes from one
+left of that when it is divided by four; `pretraining` is classification after two stages of continued pretraining, in
+which a process may die as well. `--tiny` builds a small model for it; `--fork` takes its processes from one
 that has everything imported (seconds to the first step are then without the imports). Half of the kills are for
 `train`, half for `search`.
 """
@@ -46,6 +47,7 @@ data: {{train: {data}/train.jsonl, validation: {data}/validation.jsonl, test: {d
 model: {{name: {model}, max_length: 64, precision: fp32}}
 peft: {{method: lora, r: 4, dropout: 0.1}}
 regularization: {regularization}
+pretrain: {pretrain}
 train: {{epochs: 3, batch_size: {batch}, log_every: 1}}
 checkpoint: {{every: 3}}
 optim: {{name: adamw, lr: {lr}, weight_decay: {decay}}}
@@ -57,17 +59,21 @@ TASKS = {
     "levels": {"task": "{kind: regression, ordinal: true}", "regularization": "{token_dropout: 0.1}"},
     "causal_lm": {"task": "{kind: causal_lm}", "regularization": "{}"},
     "mlm": {"task": "{kind: mlm, masking: span, probability: 0.3}", "regularization": "{}"},
+    "pretraining": {"task": "{kind: classification}", "regularization": "{token_dropout: 0.1}"},
 }
+PRETRAIN = "{{lr: 1.0e-2, batch_size: 8, dapt: {{corpus: {data}/train.jsonl, epochs: 2}}, tapt: {{epochs: {epochs}}}}}"
+"""Of `pretraining`: what a base learns before the run, or before all trials that take so many epochs of it."""
 NUMBERS: dict[str, Callable[[str], int]] = {
     "regression": lambda text: len(text.split()),
     "levels": lambda text: len(text.split()) % 4,
 }
 VALUES = {
-    "train": {"lr": "1.0e-3", "decay": "0.01", "batch": "8"},
+    "train": {"lr": "1.0e-3", "decay": "0.01", "batch": "8", "epochs": "2"},
     "search": {
         "lr": "{low: 1.0e-4, high: 1.0e-2, log: true}",
         "decay": "{low: 0.0, high: 0.1}",
         "batch": "[8, 16]",
+        "epochs": "[0, 1, 2]",
     },
 }
 SAME = ("status", "objective", "metrics", "epochs", "best_epoch", "config", "data")
@@ -112,16 +118,16 @@ def lines(found: dict[str, Any]) -> Counter[tuple[str, int, str]]:
     )
 
 
-def newest_points(out: Path) -> dict[str, int]:
-    """Unfinished run -> step of its newest resume point, 0 if it has none."""
+def newest_points(out: Path) -> dict[str, int | None]:
+    """Run that has begun -> step of its newest resume point, 0 if it has none; None where it is finished."""
     from tunery.store.objects.objects import Objects
     from tunery.store.resume import ResumePoints
 
-    runs = [path.parent for path in out.rglob("config.yaml") if not (path.parent / "result.json").exists()]
-    found = {}
-    for run in runs:
+    found: dict[str, int | None] = {}
+    for run in (path.parent for path in out.rglob("config.yaml")):
         newest = ResumePoints(run / "resume", Objects(out / "objects")).points()[:1]
-        found[str(run.relative_to(out))] = newest[0].step if newest else 0
+        step = newest[0].step if newest else 0
+        found[str(run.relative_to(out))] = None if (run / "result.json").exists() else step
     return found
 
 
@@ -188,7 +194,7 @@ class Torment:
     def _one_run(self, kills: list[Kill], times: int) -> None:
         self.tally.runs += 1
         place = self.place(self.folder / f"{self.verb}-{self.tally.runs}")
-        waiting: dict[str, int] = {}
+        waiting: dict[str, int | None] = {}
         for _ in range(min(self.draw.choice((1, 2, 3)), times - self.tally.kills.total())):
             kill = kills.pop() if kills else self._kill(self.draw.random(), self.draw.randrange(2))
             pid, code = place.run(kill)
@@ -202,13 +208,15 @@ class Torment:
             self._continued(place, pid, waiting)
         self._compare(place, code)
 
-    def _continued(self, place: Place, pid: int, waiting: dict[str, int]) -> None:
-        """Whether a process that was started after a kill has gone on where the one before it had to stop."""
+    def _continued(self, place: Place, pid: int, waiting: dict[str, int | None]) -> None:
+        """Whether a process that was started after a kill has gone on where the one before it had to stop: of the runs
+        in the order in which the undisturbed command trained them, with the first that was not trained to its end."""
         own = [entry for entry in place.noted() if entry["pid"] == pid]
         self.tally.seconds += [entry["seconds"] for entry in own if entry["what"] == "step" and waiting]
         begun = [(entry["run"], entry["step"]) for entry in own if entry["what"] == "begin"]
-        left = [(run, step) for run, step in waiting.items() if run in self.last and step < self.last[run]]
-        if begun and left and begun[0] != left[0]:
+        steps = {run: waiting.get(run, 0) for run in self.last}
+        left = [(run, step) for run, step in steps.items() if step is not None and step < self.last[run]]
+        if begun and waiting and left and begun[0] != left[0]:
             self.tally.problems.append(f"{place.out.name} went on at {begun[0]} and not at {left[0]}")
 
     def _compare(self, place: Place, code: int) -> None:
@@ -322,6 +330,8 @@ def main() -> int:
         for verb, values in VALUES.items():
             config = folder / f"{verb}.yaml"
             names = {"data": data, "model": model if given.tiny else given.model, "trials": given.trials}
+            is_pretrained = given.task == "pretraining"
+            names["pretrain"] = PRETRAIN.format(data=data, epochs=values["epochs"]) if is_pretrained else "{}"
             config.write_text(CONFIG.format(**names, **TASKS[given.task], **values))
             place = partial(Place, [verb, str(config)], given.fork)
             torment = Torment(verb, place, folder, random.Random(f"{given.seed} {verb}"))

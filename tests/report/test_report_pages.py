@@ -13,7 +13,7 @@ from report_records import make_empty_study, make_lines, make_run, make_study
 from tunery.report import run_html, study_html
 from tunery.report.charts.figure import VARIABLES
 from tunery.report.text.formatting import METRIC_NAMES, duration, listed, percent, size
-from tunery.schema.results.run import Metrics, RunResult
+from tunery.schema.results.run import Metrics, PretrainRecord, RunResult
 from tunery.schema.results.study import Importance, Rescored, StudyResult
 from tunery.tasks.table import TASKS
 
@@ -225,3 +225,24 @@ def test_importing_the_report_is_light():
     code = "import sys, tunery.report; print(sorted({'matplotlib', 'torch', 'optuna'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_what_a_base_learned_before_is_shown_with_the_run_and_with_the_winner_of_a_study():
+    dapt = PretrainRecord(
+        name="dapt", digest="0" * 12, texts=950, left_out=3, steps=120, epoch=2, losses=(3.5, 2.25, 2.5), seconds=90
+    ).model_copy(update={"disk_bytes": 2_000_000})
+    tapt = PretrainRecord(name="tapt", digest="1" * 12, texts=57, steps=4, epoch=1, losses=(2.0,), seconds=5)
+    run = make_run().model_copy(update={"pretraining": (dapt, tapt)})
+    page = run_page(run, make_lines())
+    assert "Continued pretraining" in page.text_of("h2")
+    html = run_html(run, metrics=make_lines())
+    assert f", after {duration(95)} of continued pretraining." in html
+    assert "loss of held-out texts 2.2500, 3.5000 after its first epoch" in html
+    assert "3 that are nearly scored ones left out" in html and f"{duration(90)}, {size(2_000_000)} kept" in html
+    assert "Pretraining (tapt): 4 steps (1 epoch) on 57 texts" in html
+    assert "Loss of held-out texts of dapt" in html
+    assert "Loss of held-out texts of tapt" not in html  # one epoch makes no line
+    study = make_study()
+    assert study.best is not None
+    assert "Continued pretraining" in study_page(study, {study.best.number: run}).text_of("h2")
+    assert "Continued pretraining" not in run_page(make_run(), make_lines()).text_of("h2")

@@ -153,6 +153,7 @@ def test_a_comparison_holds_the_runs_of_its_cells(tmp_path: Path) -> None:
 
 
 def test_runs_that_were_trained_again_count_with_the_study_and_its_database_is_a_record(tmp_path: Path) -> None:
+    own(tmp_path)
     store, again = study(tmp_path), study(tmp_path / "rescored")
     done, run = store.run(trial(tmp_path, 0)), again.run(trial(tmp_path / "rescored", 1))
     keep_best(done, 10, 0.5, key="0")

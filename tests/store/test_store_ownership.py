@@ -111,7 +111,8 @@ def test_a_path_that_is_not_utf8_is_refused_before_anything_is_written(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "name", [*FILES, *FOLDERS, "trials/3", "rescored/objects", "rescored/trials/1", "cells/lora/0"]
+    "name",
+    [*FILES, *FOLDERS, "trials/3", "rescored/objects", "rescored/trials/1", "cells/lora/0", "pretrain/0123456789ab"],
 )
 def test_a_link_where_tunery_writes_is_refused_with_the_remedy(tmp_path: Path, name: str) -> None:
     run, outside = tmp_path / "run", make_outside(tmp_path / "outside")

@@ -19,6 +19,8 @@ from stored_runs import finish, keep_best, save_point, trial, weights
 from tunery.errors import DiskFull
 from tunery.schema.config.checkpoint import Checkpoint
 from tunery.schema.results.run import CheckpointRecord
+from tunery.store.cleaning import clean_run
+from tunery.store.disk.run_lock import own
 from tunery.store.folder import RunFolder
 from tunery.store.retention import Level
 from tunery.store.study import StudyStore
@@ -293,3 +295,39 @@ def test_a_trial_that_begins_after_a_look_is_seen(tmp_path: Path) -> None:
     kept = keep_best(run, 10, 0.5, key="0")
     store.tidy()
     assert store.objects.digests() == {kept.digest}
+
+
+def test_pretraining_shares_the_budget_of_its_study_which_gives_way_to_it_and_never_the_reverse(tmp_path: Path) -> None:
+    own(tmp_path)
+    rule = Checkpoint(keep_best=1, co_best=1)
+    study = StudyStore(tmp_path, rule, direction="maximize", candidates=3)
+    kept = []
+    for number in range(3):
+        run = study.run(trial(tmp_path, number))
+        kept.append(keep_best(run, 10, number, key=str(number)).digest)
+        finish(run, number)
+    study.tidy()
+    assert study.objects.digests() == set(kept)
+    tight = rule.model_copy(update={"max_disk": study.used()})
+    study = StudyStore(tmp_path, tight, direction="maximize", candidates=3)
+    stage = StudyStore(tmp_path / "pretrain" / ("0" * 12), tight, direction="minimize", above=study)
+    learned = stage.write(1000, lambda: keep_best(stage.run(), 1, 2.0, key="learned")).digest
+    assert study.objects.digests() == {kept[2]}
+    assert study.used() == stage.used() <= study.used_by_stages() + 2000
+    with pytest.raises(DiskFull):
+        study.write(10**6, lambda: None)
+    assert study.objects.digests() == {kept[2]} and stage.objects.digests() == {learned}
+    finish(stage.run(), 2.0)
+    study.conclude()
+    assert clean_run(tmp_path, delete=True) == ()
+    assert stage.objects.digests() == {learned}
+
+
+def test_a_run_that_is_called_like_a_folder_of_tunerys_is_a_run_of_its_own(tmp_path: Path) -> None:
+    for name in ("pretrain/first", "rescored"):
+        out = tmp_path / name
+        save_point(store_of(out).run(), 10, key="10")
+        (tmp_path / "objects").mkdir(exist_ok=True)
+        (tmp_path / "objects" / "theirs").write_bytes(bytes(10**6))
+        assert store_of(out).used() < 10**6
+        assert store_of(out).pretrain == out / "pretrain" and store_of(out).features.root == out

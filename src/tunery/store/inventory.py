@@ -24,6 +24,7 @@ from tunery.store.disk.ownership import (
     RESUME,
     TRIALS,
     is_number,
+    is_stage,
     is_temporary,
     set_aside_from,
 )
@@ -79,6 +80,13 @@ def trials_in(root: Path) -> list[str]:
     return sorted(_numbered(root / TRIALS), key=int)
 
 
+def stages_in(folder: Path) -> list[str]:
+    """Names of the folders of the stages of continued pretraining in `pretrain/`, in the order of their names."""
+    return sorted(
+        entry.name for entry in entries(folder) if is_stage(entry.name) and entry.is_dir(follow_symlinks=False)
+    )
+
+
 def study_roots(root: Path) -> list[Path]:
     """The folders in a run, study or comparison that have objects of their own, the root first."""
     return [study.root for study in _studies(root)]
@@ -98,9 +106,8 @@ def _studies(root: Path) -> Iterator[_Study]:
     yield _Study(root, root, "")
     if (root / RESCORED).is_dir():
         yield _Study(root / RESCORED, root, " with another seed")
-    for stage in entries(root / PRETRAIN):
-        if stage.is_dir(follow_symlinks=False):
-            yield _Study(Path(stage), root, f" of pretraining {stage.name}")
+    for stage in stages_in(root / PRETRAIN):
+        yield _Study(root / PRETRAIN / stage, root, f" of pretraining {stage}")
     for method in entries(root / CELLS):
         for seed in _numbered(method.path):
             yield _Study(Path(method, seed), root, f" of {method.name} with seed {seed}")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, final
 
@@ -13,11 +13,11 @@ from tunery.schema.results.storage import Storage
 from tunery.store.disk.disk_budget import DiskBudget
 from tunery.store.disk.files import entries, make_folder, size_of
 from tunery.store.disk.lock import alone
-from tunery.store.disk.ownership import BEST, OBJECTS, PRETRAIN, RESCORED, RESUME, TRIALS, is_temporary
+from tunery.store.disk.ownership import BEST, OBJECTS, PRETRAIN, RESCORED, RESUME, TRIALS, is_own, is_temporary
 from tunery.store.events import record_event
 from tunery.store.features import Features, features_room
 from tunery.store.folder import RunFolder
-from tunery.store.inventory import storage_of, trials_in
+from tunery.store.inventory import stages_in, storage_of, trials_in
 from tunery.store.objects.objects import Objects
 from tunery.store.resume import Point
 from tunery.store.retention import Keep, Level, RunState, retained
@@ -32,6 +32,7 @@ _WEIGHTS: Final = (OBJECTS, RESUME, BEST)
 """Where weights and training state lie within a run or study, beside what is half-written or half-removed."""
 _HOLDINGS: Final = ("checkpoints.json", RESUME)
 """A trial that has none of these holds nothing."""
+_NEEDED_ROOM: Final = "room was needed: can be computed again"
 _REASONS: Final = {
     Level.CONFIGURED: "nothing refers to it any more",
     Level.NO_CANDIDATES: "room was needed: kept for the end of the study alone",
@@ -75,21 +76,25 @@ class StudyStore:
         direction: Direction,
         candidates: int = 0,
         comparison: Path | None = None,
+        above: "StudyStore | None" = None,
         say: Callable[[str], None] = ignore,
         stopping: Callable[[], bool] = never,
     ) -> None:
         """Args:
         direction: which way a trial's value is better.
         candidates: best trials whose weights stay until the study ends, where they are more than the rule keeps.
-        comparison: root of the comparison that a single run is a cell of: its cells share features.
+        comparison: root of the comparison that a single run is a cell of: its cells share features and pretraining.
+        above: of the run or study that needs the stage of continued pretraining in `root`. They share a budget, and
+            what the one needs room for the other makes room for.
         say: is told what a person should know while the work goes on.
         stopping: whether a signal asked to stop, so that waiting for room ends.
         """
         self.root = root
         self.objects = Objects(root / OBJECTS)
-        self.features = Features(comparison or _main(root))
-        self.pretrain = (comparison or _main(root)) / PRETRAIN
-        """Where runs of continued pretraining are."""
+        self.features: Features = above.features if above else Features(comparison or _main(root))
+        self.pretrain: Path = above.pretrain if above else (comparison or _main(root)) / PRETRAIN
+        """Where the stages of continued pretraining are."""
+        self._above = above
         self.say = say
         self._rule = rule
         self._direction = direction
@@ -173,10 +178,15 @@ class StudyStore:
 
     def used(self) -> int:
         """Bytes of weights, training state and features, those of all trials together; runs that are rescored count as
-        trials."""
+        trials, and stages of continued pretraining count too."""
+        if self._above is not None:
+            return self._above.used()
         main = _main(self.root)
-        stages = [Path(entry) for entry in entries(self.pretrain) if entry.is_dir(follow_symlinks=False)]
-        return sum(self._used(root) for root in (main, main / RESCORED, *stages)) + self.features.used()
+        return sum(self._used(root) for root in (main, main / RESCORED)) + self.features.used() + self.used_by_stages()
+
+    def used_by_stages(self) -> int:
+        """Bytes of weights and training state of continued pretraining, which no other run gives back."""
+        return sum(self._used(self.pretrain / name) for name in stages_in(self.pretrain))
 
     def storage(self) -> Storage:
         """What is stored, why, and how many bytes that saves."""
@@ -185,7 +195,7 @@ class StudyStore:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         make_folder(self.objects.root)
-        with alone(self.objects.root, say=self.say):
+        with self._above._turn() if self._above else nullcontext(), alone(self.objects.root, say=self.say):
             yield
 
     def _used(self, root: Path) -> int:
@@ -206,7 +216,8 @@ class StudyStore:
 
     def _free(self, level: Level) -> int:
         """Make room for a write: features are the first to go."""
-        return self.features.clear(why="room was needed: can be computed again") + self._tidy(level)
+        freed = self._above._free(level) if self._above else self.features.clear(why=_NEEDED_ROOM)
+        return freed + self._tidy(level)
 
     def _tidy(self, level: Level) -> int:
         """Decide what stays, then let go of the rest, and remove what nothing refers to.
@@ -270,11 +281,8 @@ class StudyStore:
 
 
 def _main(root: Path) -> Path:
-    """The folder of the study itself, where `root` is that of its runs with other seeds, or of a stage of continued
-    pretraining."""
-    if root.parent.name == PRETRAIN:
-        return root.parent.parent
-    return root.parent if root.name == RESCORED else root
+    """The folder of the study itself, where `root` is that of its runs with other seeds."""
+    return root.parent if root.name == RESCORED and is_own(root.parent) else root
 
 
 def _recorded(runs: Sequence[_Run]) -> set[str]:

@@ -125,13 +125,25 @@ def fit(
             stages = stages_of(config, prepared)
             run = assemble(config, prepared, augmentation_models=before.augmentation_models)
         pretraining: tuple[PretrainRecord, ...] = ()
+        n_jobs = config.search.n_jobs if is_trial else None
         if stages:
+            with clock.phase("load"):
+                sizes = sizes_of(run)
             del run  # it was assembled to see that nothing refuses it
             with run_lock(folder.path, document, record="result.json", data=data, root=root):
                 base, pretraining = pretrained_base(
-                    stages, prepared.base, store, before=before.base, signals=signals, say=say
+                    stages,
+                    prepared.base,
+                    store,
+                    folder,
+                    rule=config.checkpoint,
+                    sizes=sizes,
+                    n_jobs=n_jobs,
+                    signals=signals,
+                    say=say,
                 )
-            run = assemble(config, replace(prepared, base=base), augmentation_models=before.augmentation_models)
+            with clock.phase("load"):
+                run = assemble(config, replace(prepared, base=base), augmentation_models=before.augmentation_models)
         with clock.phase("load"):
             begin: Callable[[], Start | None] | None = None
             is_new, started_from = not folder.resume.points(), before.started_from
@@ -143,7 +155,6 @@ def fit(
                 linear_head(run)  # refuses a run that has none
                 begin = None if is_probe else partial(fit_head, run, store)
             sizes = sizes_of(run)
-            n_jobs = config.search.n_jobs if is_trial else None
             require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=n_jobs)
         with run_lock(folder.path, document, record="result.json", data=data, root=root):
             simple = known_baselines(config, prepared, store, say=say) if baselines else ()

@@ -23,7 +23,7 @@ from tunery.store.study import StudyStore, ignore
 from tunery.train.artifacts.publish import live_model, publish
 from tunery.train.finished import tell_finished
 from tunery.train.fit import one_run_at_a_time
-from tunery.train.pretraining import Trained, train_stages
+from tunery.train.pretraining import PlacedStage, placed_stages, required_room, train_stages
 from tunery.train.run_report import write_run_page
 from tunery.train.setup.assemble import base_of, build_seeded, with_resolved_head
 from tunery.train.setup.estimate import DOCUMENTS
@@ -77,8 +77,10 @@ def pretrain(
         refuse_other_data(root, data)
         stages = stages_of(config, prepared)
         with run_lock(root, document, record=_RECORD, data=data):
-            _, trained = train_stages(stages, prepared.base, store, signals=signals, say=say)
-            result = _conclude(trained, store, folder)
+            placed = placed_stages(stages, prepared.base, store, signals=signals, say=say)
+            required_room(placed)
+            train_stages(placed, signals)
+            result = _conclude(placed, store, folder)
             write_run_page(root)
     return result
 
@@ -112,7 +114,7 @@ def _refuse_run(folder: RunFolder, config: RunConfig) -> None:
         )
 
 
-def _conclude(trained: list[Trained], store: StudyStore, folder: RunFolder) -> RunResult:
+def _conclude(trained: list[PlacedStage], store: StudyStore, folder: RunFolder) -> RunResult:
     """Export the model after the last stage, and write the result: that of this stage, with what is known of all."""
     last = trained[-1]
     config, built = _whole_model(last)
@@ -136,7 +138,7 @@ def _conclude(trained: list[Trained], store: StudyStore, folder: RunFolder) -> R
     return result
 
 
-def _whole_model(last: Trained) -> tuple[RunConfig, Built]:
+def _whole_model(last: PlacedStage) -> tuple[RunConfig, Built]:
     """The language model with the weights of a stage; what a method has learned is folded in."""
     prepared = last.stage.prepared
     config = with_resolved_head(last.stage.config, prepared)

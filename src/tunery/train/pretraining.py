@@ -1,31 +1,34 @@
 """Continued pretraining: each stage is a run of a language model whose weights take the place of the base's.
 
 A stage is identified by what it is trained from and on: its config, the digest of its base, and its texts. It lies in
-`pretrain/<digest>/` of the run, study or comparison that needs it first; all others there take what it has learned. Its
-weights are kept as what differs from its base, and are put on that wherever the base is loaded (`Base.pretrained`).
+`pretrain/<digest>/` of the run, study or comparison. Whichever run needs it first trains it, and all others there take
+what it has learned. Its weights are kept as what differs from its base, and are put on that wherever the base is loaded
+(`Base.pretrained`).
 """
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
 
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tunery.errors import FolderError, ModelError
+from tunery.errors import FolderError, Interrupted, ModelError
 from tunery.model.backbones.backbone import PRETRAINED, base_digest
 from tunery.model.backbones.catalog import Base, Pretrained
 from tunery.model.build import build
 from tunery.model.peft.methods import METHODS
 from tunery.model.reference import reference_of
 from tunery.model.trainable import load_trainable
+from tunery.schema.config.checkpoint import Checkpoint
 from tunery.schema.reading.document import validate
 from tunery.schema.reading.yaml_text import read_yaml
 from tunery.schema.results.run import CheckpointRecord, PretrainRecord
-from tunery.store.disk.files import make_folder
-from tunery.store.disk.lock import alone
+from tunery.store.disk.lock import Holder
 from tunery.store.disk.ownership import PRETRAIN
 from tunery.store.disk.run_lock import run_lock
 from tunery.store.folder import RunFolder
@@ -39,27 +42,39 @@ from tunery.train.loop.clock import Clock
 from tunery.train.loop.state import random_state, restore_random_state
 from tunery.train.loop.training import Training
 from tunery.train.setup.assemble import assemble, with_resolved_head
-from tunery.train.setup.estimate import require_room, sizes_of
+from tunery.train.setup.estimate import Part, Sizes, require_room, sizes_of
 from tunery.train.setup.pretraining_stages import Stage
 from tunery.train.signals import Signals
 
 _RUNG: Final = "@"
 _LETTERS: Final = 12
+"""Of a digest, as `is_stage` knows them."""
 _RECORD: Final = "result.json"
+_LOOK: Final = 0.2
+"""Seconds between two looks whether another process has left a stage."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A finished stage."""
+class PlacedStage:
+    """A stage and where it is trained, or has been."""
 
     stage: Stage
-    """On the base that it was trained on."""
+    """On the base that it is trained on."""
+    store: StudyStore
     folder: RunFolder
-    weights: CheckpointRecord
-    """Those that are taken of it."""
+
+    @property
+    def learned(self) -> Base:
+        """Its base with what it learns, which is read where it is needed."""
+        return _learned(self.folder.path, self.stage.prepared.base, rung=self.stage.rung)
+
+    @property
+    def weights(self) -> CheckpointRecord:
+        """Those that are taken of it, when it is finished."""
+        return _taken(self.folder, self.stage.rung)
 
     def record(self) -> PretrainRecord:
-        """What it says of itself."""
+        """What it says of itself when it is finished."""
         result, losses = self.folder.result(), history(self.folder.metrics, "loss")
         return PretrainRecord(
             name=self.stage.name,
@@ -70,6 +85,7 @@ class Trained:
             epoch=self.weights.epoch,
             losses=tuple(losses[: self.stage.rung]),
             seconds=result.seconds.total if result else 0.0,
+            disk_bytes=sum({record.digest: record.bytes for record in self.folder.kept()}.values()),
         )
 
 
@@ -77,60 +93,102 @@ def pretrained_base(
     stages: Sequence[Stage],
     base: Base,
     store: StudyStore,
+    folder: RunFolder,
     *,
-    before: str | None,
+    rule: Checkpoint,
+    sizes: Sizes,
+    n_jobs: int | None,
     signals: Signals,
     say: Callable[[str], None],
 ) -> tuple[Base, tuple[PretrainRecord, ...]]:
     """The base of a run after its stages (`train_stages`).
 
     Args:
-        before: digest of the base that an earlier call has used, which must be the same; None: there was none.
+        base: as its files have it.
+        store: of the run or study.
+        folder: of the run.
+        rule: what the run keeps.
+        sizes: of the run itself, which needs room beside its stages.
+        n_jobs: as in `require_room`.
 
     Raises:
-        RequestError: model or disk do not allow it.
+        RequestError: model or disk do not allow it; nothing has been trained.
         FolderError: the texts are not those of an earlier call.
         Interrupted: after a resume point was saved.
     """
-    base, trained = train_stages(stages, base, store, signals=signals, say=say)
-    if before is not None and base_digest(base) != before:
+    placed = placed_stages(stages, base, store, signals=signals, say=say)
+    learned, before = placed[-1].learned, folder.progress().base
+    if before is not None and base_digest(learned) != before:
         raise FolderError(
             f"the run was begun on a base that was pretrained with other texts or settings ({before.partition('+')[2]} "
-            f"then, {base_digest(base).partition('+')[2]} now); put them back, or choose another --out"
+            f"then, {base_digest(learned).partition('+')[2]} now); put them back, or choose another --out"
         )
-    return base, tuple(each.record() for each in trained)
+    if beside := required_room(placed):
+        require_room(sizes, rule, store=store, folder=folder, n_jobs=n_jobs, beside=beside)
+    train_stages(placed, signals)
+    return learned, tuple(each.record() for each in placed)
 
 
-def train_stages(
+def placed_stages(
     stages: Sequence[Stage], base: Base, store: StudyStore, *, signals: Signals, say: Callable[[str], None]
-) -> tuple[Base, list[Trained]]:
-    """Train what is not finished of some stages, or resume it, one after the other. One process at a time does so in a
-    folder, and others wait for it.
+) -> list[PlacedStage]:
+    """Stages in their order, each on the base that the one before it leaves; nothing is written.
 
     Args:
         base: as its files have it.
         store: of the run or study.
+    """
+    placed = list[PlacedStage]()
+    for stage in stages:
+        ready = replace(stage, prepared=replace(stage.prepared, base=base))
+        ready = replace(ready, digest=_digest(ready))
+        own = StudyStore(
+            store.pretrain / ready.digest,
+            ready.config.checkpoint,
+            direction=ready.config.direction,
+            above=store,
+            say=partial(_tell, say, ready.name),
+            stopping=signals.stop_requested,
+        )
+        placed.append(PlacedStage(ready, own, own.run()))
+        base = placed[-1].learned
+    return placed
+
+
+def required_room(placed: Sequence[PlacedStage]) -> list[Part]:
+    """See that those of some stages that are not finished can be trained and find room.
 
     Returns:
-        The base with what it has learned, and the stages.
+        What they will leave on disk.
 
     Raises:
-        RequestError, Interrupted: as `pretrained_base` does.
+        RequestError: model or disk do not allow it.
     """
-    trained = list[Trained]()
-    make_folder(store.pretrain)
-    with alone(store.pretrain, say=say):
-        for stage in stages:
-            ready = replace(stage, prepared=replace(stage.prepared, base=base))
-            ready = replace(ready, digest=_digest(ready))
-            folder = RunFolder(store.pretrain / ready.digest)
-            if not folder.is_finished():
-                if ready.left_out:
-                    say(f"{stage.name}: left out {stage.left_out:,} texts or paragraphs that are nearly scored ones")
-                _train(ready, folder.path, signals=signals, say=say)
-            base = replace(base, pretrained=_learned(folder.path, base, rung=stage.rung))
-            trained.append(Trained(ready, folder, _taken(folder, stage.rung)))
-    return base, trained
+    parts = list[Part]()
+    for each in placed:
+        if not each.folder.is_finished():
+            stage = each.stage
+            prepared = replace(stage.prepared, base=replace(stage.prepared.base, pretrained=None))  # not learned yet
+            sizes, rule = (
+                sizes_of(assemble(with_resolved_head(stage.config, prepared), prepared)),
+                stage.config.checkpoint,
+            )
+            require_room(sizes, rule, store=each.store, folder=each.folder, n_jobs=None, beside=parts)
+            parts.append(Part(len(rule.keep_after) + 1, f"weights of {stage.name}", sizes.weights))
+    return parts
+
+
+def train_stages(placed: Sequence[PlacedStage], signals: Signals) -> None:
+    """Train what is not finished of some stages, or resume it, one after the other. A stage that another process trains
+    is waited for.
+
+    Raises:
+        RequestError: the disk does not allow it.
+        Interrupted: after a resume point was saved.
+    """
+    for each in placed:
+        if not (each.folder.is_finished() and each.folder.is_closed()):
+            _train(each, signals)
 
 
 def recorded_pretraining(base: Base, digest: str | None, root: Path) -> Base:
@@ -153,13 +211,13 @@ def recorded_pretraining(base: Base, digest: str | None, root: Path) -> Base:
                 f"what was trained needs its base after continued pretraining, which was {str(places[0])!r}, but that "
                 "is not there; put it back"
             )
-        base = replace(base, pretrained=_learned(folder, base, rung=int(rung) if rung else None))
+        base = _learned(folder, base, rung=int(rung) if rung else None)
     return base
 
 
 def _digest(stage: Stage) -> str:
     document = stage.config.model_dump(mode="json", include={"seed", "task", "model", "peft", "optim", "train"})
-    for key in ("micro_batch_tokens", "eval_batch_size", "gradient_checkpointing", "log_every", "workers"):
+    for key in ("micro_batch_tokens", "eval_batch_size", "log_every", "workers"):
         del document["train"][key]
     del document["model"]["name"]  # a folder may be moved; the digest of the base says what it is
     splits = {split.name: split.digest for split in stage.prepared.splits}
@@ -186,30 +244,57 @@ class TellEpochs(TrainerCallback):
         self._tell(f"step {state.global_step:,} of {state.max_steps:,}, held-out loss {shown}")
 
 
-def _train(stage: Stage, path: Path, *, signals: Signals, say: Callable[[str], None]) -> None:
-    """Train a stage to its end, from its newest resume point or its start. It is exported and read back as any run is,
-    to see that its weights can be kept; the export goes."""
+def _train(placed: PlacedStage, signals: Signals) -> None:
+    """Train a stage to its end, from its newest resume point or its start, or wait until another process has. It is
+    exported and read back as any run is, to see that its weights can be kept; the export goes."""
+    stage, store, folder = placed.stage, placed.store, placed.folder
     config, prepared = with_resolved_head(stage.config, stage.prepared), stage.prepared
-
-    def tell(text: str) -> None:
-        say(f"{stage.name}: {text}")
-
-    store = StudyStore(path, config.checkpoint, direction=config.direction, say=tell, stopping=signals.stop_requested)
-    folder = store.run()
-    clock = Clock(folder.progress().seconds)
-    with clock.phase("load"):
-        run = assemble(config, prepared)
-        sizes = sizes_of(run)
-        require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=None)
-    tell(f"{run.steps:,} steps, {len(prepared.splits.train.examples):,} texts")
     document, data = config.model_dump(mode="json"), prepared.record()
-    with run_lock(path, document, record=_RECORD, data=data, root=path):
-        training = Training(run, store, folder, [TellEpochs(tell)], clock=clock, signals=signals, started_from=None)
+    wait = partial(_wait, store.say, signals, set[Holder]())
+    with run_lock(folder.path, document, record=_RECORD, data=data, root=folder.path, wait=wait):
+        if folder.is_finished():
+            return store.end_run(folder)  # another process has trained it, or died while it ended it
+        clock = Clock(folder.progress().seconds)
+        with clock.phase("load"):
+            run = assemble(config, prepared)
+            sizes = sizes_of(run)
+        run.built.module.register_forward_hook(partial(_look, signals))
+        if stage.left_out:
+            store.say(f"left out {stage.left_out:,} texts or paragraphs that are nearly scored ones")
+        store.say(f"{run.steps:,} steps, {len(prepared.splits.train.examples):,} texts")
+        tell = TellEpochs(store.say)
+        training = Training(run, store, folder, [tell], clock=clock, signals=signals, started_from=None)
         progress = training.finish(start_over=None)
         result = conclude(
             run, store, folder, progress, is_trial=True, clock=clock, export_bytes=sizes.export, texts=None
         )
-    tell(f"held-out loss {result.loss:.4f} after epoch {result.best_epoch}, {result.seconds.total:.0f} s")
+    store.say(f"held-out loss {result.loss:.4f} after epoch {result.best_epoch}, {result.seconds.total:.0f} s")
+
+
+def _tell(say: Callable[[str], None], name: str, text: str) -> None:
+    say(f"{name}: {text}")
+
+
+def _look(signals: Signals, *of_the_module: object) -> None:
+    """Ask whether to stop at every pass through the model, which is a sign of life, also while texts are scored."""
+    signals.stop_requested()
+
+
+def _wait(say: Callable[[str], None], signals: Signals, told: set[Holder], process: Holder) -> None:
+    """Wait a moment for another process that trains a stage.
+
+    Args:
+        told: of whom it was said.
+
+    Raises:
+        Interrupted: something asks to leave.
+    """
+    if process not in told:
+        told.add(process)
+        say(f"waiting for {process}, which trains this stage")
+    if signals.stop_requested():
+        raise Interrupted(f"{signals.by} came while another process trained a stage; the same command goes on")
+    time.sleep(_LOOK)
 
 
 def _taken(folder: RunFolder, rung: int | None) -> CheckpointRecord:
@@ -228,22 +313,20 @@ def _taken(folder: RunFolder, rung: int | None) -> CheckpointRecord:
     return record
 
 
-def _learned(path: Path, base: Base, *, rung: int | None) -> Pretrained:
-    """What a finished stage has learned.
+def _learned(path: Path, base: Base, *, rung: int | None) -> Base:
+    """A base with what a stage learns on it; the stage is finished before that is read."""
+    name = path.name if rung is None else f"{path.name}{_RUNG}{rung}"
+    digest = name if base.pretrained is None else f"{base.pretrained.digest}{PRETRAINED}{name}"
+    return replace(base, pretrained=Pretrained(digest, partial(_read, RunFolder(path), rung, base)))
+
+
+def _read(folder: RunFolder, rung: int | None, base: Base) -> dict[str, Tensor]:
+    """The parameters of the backbone that a stage ended with; what a method has learned is folded in.
 
     Args:
         base: that it was trained on.
     """
-    folder = RunFolder(path)
-    record = _taken(folder, rung)
-    name = path.name if rung is None else f"{path.name}{_RUNG}{rung}"
-    digest = name if base.pretrained is None else f"{base.pretrained.digest}{PRETRAINED}{name}"
-    return Pretrained(digest, lambda: _read(folder, record, base))
-
-
-def _read(folder: RunFolder, record: CheckpointRecord, base: Base) -> dict[str, Tensor]:
-    """The parameters of the backbone that a stage ended with; what a method has learned is folded in."""
-    before, path = random_state(), folder.path / "config.yaml"
+    before, path, record = random_state(), folder.path / "config.yaml", _taken(folder, rung)
     try:
         config = validate(read_yaml(path), source=str(path))
         outputs = make_task(config.task, (), {}).outputs

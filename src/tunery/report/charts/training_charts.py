@@ -16,6 +16,7 @@ from tunery.report.compute.parameter_axes import Axis
 from tunery.report.compute.run_and_study import Curve, Curves, History, Limits, RunCurves, Series, with_margin
 from tunery.report.markup import Html
 from tunery.report.text.formatting import metric_name
+from tunery.schema.results.run import PretrainRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,6 +110,19 @@ def loss_chart(curves: RunCurves, *, size: Size) -> Html:
         _scale(axes, x=curves.unit, y="loss", limits=_limits(drawn))
 
     return render_chart("loss", draw, size=size, label="Training and validation loss")
+
+
+def held_out_chart(stage: PretrainRecord, *, size: Size) -> Html:
+    """Loss of the held-out texts after each epoch of continued pretraining, the epoch that was taken ringed."""
+    series = Series(tuple(range(1, len(stage.losses) + 1)), stage.losses)
+
+    def draw(axes: "Axes") -> None:
+        _lines(axes, series, colour="done", width=2, marker="o")
+        taken = [point for point in zip(series.x, series.y, strict=True) if point[1] == stage.loss][:1]
+        axes.scatter(*_columns(taken), s=90, facecolor="none", edgecolor=PLACEHOLDERS["best"], linewidth=2, zorder=5)
+        _scale(axes, x="epoch", y="loss", limits=_limits([series]))
+
+    return render_chart(f"held-out-{stage.name}", draw, size=size, label=f"Loss of held-out texts of {stage.name}")
 
 
 def rate_chart(curves: RunCurves, *, size: Size) -> Html:

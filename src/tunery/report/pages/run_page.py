@@ -20,6 +20,7 @@ from tunery.report.pages.components import (
     tiles,
 )
 from tunery.report.pages.disk_section import disk_section
+from tunery.report.pages.pretraining_section import pretraining_section
 from tunery.report.pages.task_sections import task_sections
 from tunery.report.pages.worst_rows_table import worst_rows_section
 from tunery.report.text.formatting import duration, metric_name, objective_sentence, score, size
@@ -45,6 +46,7 @@ def _sections(
     yield _loss(curves, result)
     yield _metric(curves, result)
     yield _rate(curves)
+    yield pretraining_section(result.pretraining)
     yield _scores(result)
     if worst:
         yield worst_rows_section(worst)
@@ -75,7 +77,9 @@ def _ended(result: RunResult) -> str:
 def _header(result: RunResult) -> Html:
     best = f" The best epoch, {result.best_epoch}, was restored." if result.best_epoch is not None else ""
     epochs = f"{result.epochs:.4g} epoch{'' if result.epochs == 1 else 's'}"
-    ran = f"It ran {epochs} in {duration(result.seconds.total)}.{best}"
+    before = sum(stage.seconds for stage in result.pretraining)
+    learned = f", after {duration(before)} of continued pretraining" if result.pretraining else ""
+    ran = f"It ran {epochs} in {duration(result.seconds.total)}{learned}.{best}"
     return tag(
         "header",
         tag("p", str(result.config.get("name", "run")), class_="name"),

@@ -17,6 +17,7 @@ from tunery.report.pages.components import (
     tiles,
 )
 from tunery.report.pages.disk_section import disk_section
+from tunery.report.pages.pretraining_section import pretraining_section
 from tunery.report.pages.study_figures import (
     curves_section,
     front_section,
@@ -80,6 +81,7 @@ def _sections(
     yield notes_section(study)
     if study.best:
         yield _winner(study, study.best, winner)
+        yield pretraining_section(winner.pretraining) if winner else None
     if worst:
         yield worst_rows_section(worst)
     if storage:

@@ -121,6 +121,8 @@ class PretrainRecord(Record):
     """Loss of the held-out texts after each epoch, up to the last that counts."""
     seconds: float
     """That it took, whoever trained it: all of its epochs."""
+    disk_bytes: Count = 0
+    """Of its weights that are kept, in all lengths that are asked for."""
 
     @property
     def loss(self) -> float | None:
@@ -210,7 +212,7 @@ class RunResult(Record):
     seconds: Seconds
     memory: Memory
     disk_bytes: Count
-    """Bytes of the exported model and of weights that are kept beside it."""
+    """Bytes of the exported model and of weights that are kept beside it; those of `pretraining` are told there."""
     written_bytes: Count
     """Bytes that keeping every checkpoint, uncompressed, would have taken."""
     tokens: Tokens

@@ -70,8 +70,11 @@ _NAMELESS: Final = Holder(0, None, "?", "?")
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, *, wait: Callable[[Holder], None] | None = None) -> Iterator[None]:
     """Hold a folder, which exists, until the block ends or the process does.
+
+    Args:
+        wait: called with the process that holds it, until that has left; it may raise. None: the folder is refused.
 
     Raises:
         FolderError: when a living process holds it; the message names it.
@@ -79,12 +82,15 @@ def held(folder: Path) -> Iterator[None]:
     """
     descriptor = _opened(folder)
     try:
-        for _ in range(_TRIES):
-            if _obtained(descriptor, fcntl.LOCK_EX):
-                break
-            time.sleep(_PAUSE)
-        else:
-            raise _refusal(folder, _read(descriptor) or _NAMELESS)
+        tries = 0
+        while not _obtained(descriptor, fcntl.LOCK_EX):
+            tries += 1
+            if tries < _TRIES:
+                time.sleep(_PAUSE)
+            elif wait is None:
+                raise _refusal(folder, _read(descriptor) or _NAMELESS)
+            else:
+                wait(_read(descriptor) or _NAMELESS)
         with with_filename(folder / LOCK):
             _write(descriptor, json.dumps(_myself("seconds")._asdict()))
     except BaseException:

@@ -76,6 +76,7 @@ FILES: Final = (
 FOLDERS: Final = (OBJECTS, FEATURES, RESUME, BEST, "tensorboard", PRETRAIN, TRIALS, RESCORED, CELLS)
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
+_STAGE: Final = re.compile(r"[0-9a-f]{12}")
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{16}\.tunery-tmp", re.DOTALL)
 _ASIDE: Final = re.compile(r"\.(.+)\.tunery-old", re.DOTALL)
 _KINDS: Final = {"file": stat.S_ISREG, "folder": stat.S_ISDIR}
@@ -106,6 +107,11 @@ def set_aside_from(path: Path) -> Path | None:
 def is_number(name: str) -> bool:
     """Whether this is how the folder of a trial, or of a cell among those of its method, is called."""
     return _NUMBER.fullmatch(name) is not None
+
+
+def is_stage(name: str) -> bool:
+    """Whether this is how the folder of a stage of continued pretraining is called."""
+    return _STAGE.fullmatch(name) is not None
 
 
 def require_own(folder: Path) -> None:
@@ -216,6 +222,7 @@ def _names(folder: Path) -> Iterator[tuple[Path, str]]:
         yield from ((root / name, "file") for name in FILES)
         yield from ((root / name, "folder") for name in FOLDERS)
         yield from ((path, "folder") for path in _numbered(root / TRIALS))
+    yield from ((path, "folder") for path in _inside(folder / PRETRAIN) if is_stage(path.name))
     for method in _inside(folder / CELLS):
         if method.name.isascii() and method.name.isidentifier() and (method.is_symlink() or method.is_dir()):
             yield method, "folder"

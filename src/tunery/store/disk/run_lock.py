@@ -1,7 +1,7 @@
 """A folder belongs to one config, one data set, one kind of work and one process at a time. Imports nothing heavy."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from tunery.schema.results.comparison import ComparisonResult
 from tunery.schema.results.run import DataRecord
 from tunery.schema.results.study import StudyResult
 from tunery.store.disk.files import make_folder, recover, require_writable, write_text
-from tunery.store.disk.lock import held
+from tunery.store.disk.lock import Holder, held
 from tunery.store.disk.ownership import DATA, MARK, MARK_TEXT, require_own
 from tunery.store.records import read_record
 
@@ -43,12 +43,14 @@ def run_lock(
     record: str,
     data: DataRecord | None = None,
     root: Path | None = None,
+    wait: Callable[[Holder], None] | None = None,
 ) -> Iterator[None]:
     """Hold a folder for one config, one data set and one process, which will write `record` there.
 
     Args:
         data: the rows that the work would see, which the folder remembers; None where nothing is to be remembered.
         root: the study's folder, where that remembers them in place of `path`.
+        wait: as in `held`.
 
     Raises:
         FolderError: when the folder is not tunery's or cannot be written, another process holds it, or it holds another
@@ -56,7 +58,7 @@ def run_lock(
         DataError: when what it holds was begun with other rows.
     """
     own(path)
-    with held(path):
+    with held(path, wait=wait):
         recover(path)
         refuse_other(path, document, record=record, root=root)
         if data is not None:

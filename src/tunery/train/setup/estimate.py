@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -98,13 +98,22 @@ _DEMANDS: Final = {
 }
 
 
-def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: RunFolder, n_jobs: int | None) -> None:
+def require_room(
+    sizes: Sizes,
+    rule: Checkpoint,
+    *,
+    store: StudyStore,
+    folder: RunFolder,
+    n_jobs: int | None,
+    beside: Sequence[Part] = (),
+) -> None:
     """Refuse a run that will not find room on its disk, and say how much the others will take.
 
     A run that has begun is let pass: it was looked at then, and can go on from where it is once there is room.
 
     Args:
         n_jobs: trials that are trained at once, where it is one; None: it is a run of its own.
+        beside: what will lie there by then, and stays.
 
     Raises:
         FolderError: when `max_disk` or the file system is too small; nothing has been written.
@@ -112,14 +121,15 @@ def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: R
     if folder.kept() or folder.resume.points():
         return
     demand, features = _DEMANDS[rule.low_disk], store.features.used()  # those go where room is needed
-    used = store.used() - features
+    stages = store.used_by_stages()
+    used = store.used() - features - stages
     all_kept = 0 if n_jobs is None else store.most_kept
     trials = min(1, all_kept) if demand.frees_others else all_kept
-    least, stored = estimate(sizes, demand.rule(rule), trials=trials), min(used, trials * sizes.weights)
-    others = 0 if demand.frees_others else used - stored
+    least, stored = estimate(sizes, demand.rule(rule), trials=trials, beside=beside), min(used, trials * sizes.weights)
+    others = stages + (0 if demand.frees_others else used - stored)
     disk = shutil.disk_usage(_existing(folder.path))
     free = disk.free + features
-    held = f" beside {size_text(others)} of other trials" if others else ""
+    held = f" beside {size_text(others)} of other runs" if others else ""
     remedy = "or ask for less: a smaller checkpoint.keep_last, a smaller model, a PEFT method"
     if rule.max_disk is not None and least.peak + others > rule.max_disk:
         refused = f"checkpoint.max_disk allows {size_text(rule.max_disk)}, but this run needs {least}{held}"
@@ -129,29 +139,34 @@ def require_room(sizes: Sizes, rule: Checkpoint, *, store: StudyStore, folder: R
         refused = f"the file system of {str(folder.path)!r} has {size_text(free)} free"
         reserve = f" and checkpoint.min_free keeps {size_text(kept_free)} of it" if kept_free else ""
         raise FolderError(f"{refused}{reserve}, but this run needs {least}; choose another --out, {remedy}")
-    most = estimate(sizes, rule, trials=all_kept, runs=n_jobs or 1)
+    most = estimate(sizes, rule, trials=all_kept, runs=n_jobs or 1, beside=beside)
     if not used and most.peak > WORTH_SAYING * free:  # the first trial speaks for the study
         store.say(f"disk: {most}, {size_text(free)} free")
 
 
-def estimate(sizes: Sizes, rule: Checkpoint, *, trials: int = 0, runs: int = 1) -> Estimate:
+def estimate(
+    sizes: Sizes, rule: Checkpoint, *, trials: int = 0, runs: int = 1, beside: Sequence[Part] = ()
+) -> Estimate:
     """The most that is on disk at once: while a resume point is written, or while the best epoch is exported.
 
     Args:
         trials: finished trials of the study whose weights are kept beside the run.
         runs: that train at once.
+        beside: what else lies there all the time.
     """
     kept = Part(trials, "weights of another trial", sizes.weights)
     training = _parts(
         Part(runs * (rule.keep_last + 1 if rule.keep_last else 0), "resume point", sizes.point),
         Part(runs * (rule.co_best + 1), "weights", sizes.weights),
         kept,
+        *beside,
     )
     ending = _parts(
         Part(runs * rule.keep_last, "resume point", sizes.point),
         Part(runs * rule.co_best, "weights", sizes.weights),
         Part(runs, "export", sizes.export),
         kept,
+        *beside,
     )
     return max(training, ending, key=lambda moment: moment.peak)
 
