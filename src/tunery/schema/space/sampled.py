@@ -4,7 +4,7 @@ Where a choice is searched, a mapping under the name of a choice holds what is f
 `peft: {method: [lora, pfeiffer], pfeiffer: {dropout: {low: 0.1, high: 0.3}}}`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic.fields import FieldInfo
@@ -96,9 +96,15 @@ def _with_rungs(sampled: Document, document: Document) -> Document:
     for name, stage in stages.items():
         epochs = stage.get("epochs") if isinstance(stage, Mapping) else None
         if isinstance(epochs, Range | Choices) and isinstance(chosen.get(name), Mapping):
-            lengths = epochs.values if isinstance(epochs, Choices) else range(int(epochs.low), int(epochs.high) + 1)
-            chosen[name] = {**chosen[name], "rungs": sorted({length for length in lengths if length})}
+            chosen[name] = {**chosen[name], "rungs": sorted({length for length in _counts(epochs) if length})}
     return {**sampled, "pretrain": chosen}
+
+
+def _counts(domain: Domain) -> Sequence[int]:
+    """All whole numbers that a domain has."""
+    if isinstance(domain, Choices):
+        return domain.values
+    return range(int(domain.low), int(domain.high) + 1, int(domain.step or 1))
 
 
 def _sampled_value(value: Any, field: FieldInfo, path: str, choose: Choose) -> Any:
