@@ -87,3 +87,17 @@ def test_equal_numbers_are_in_one_bin() -> None:
     bins = number_bins(ratings)
     assert all(len(set(bins[ratings == value])) == 1 for value in np.unique(ratings))
     assert len(set(bins)) > 1 and set(number_bins(np.full(50, 3.0))) == {0}
+
+
+def test_equal_texts_with_other_numbers_cannot_all_be_right() -> None:
+    rows = [Example(f"text {n // 2}", number=float(n // 2 % 10 + n % 2)) for n in range(200)]
+    parts = [Split(name, tuple(rows[begin::3]), "a file", "digest") for begin, name in ((1, "validation"), (2, "test"))]
+    told = found(Splits(Split("train", tuple(rows), "a file", "digest"), *parts))["conflicting_numbers"]
+    numbers = np.array([row.number for row in rows])
+    between = numbers.reshape(-1, 2).mean(axis=1).var()  # of equal texts; what is left is within them
+    assert (told.split, told.count) == ("train", 200)
+    assert f"{100 * (1 - between / numbers.var()):.1f} % of the variance" in told.message
+    assert told.level == ("warning" if 1 - between / numbers.var() > 0.05 else "info")
+    same = [Example(f"text {n // 2}", number=float(n // 2 % 10)) for n in range(200)]
+    whole = Split("train", tuple(same), "a file", "digest")
+    assert "conflicting_numbers" not in found(Splits(whole, *parts))

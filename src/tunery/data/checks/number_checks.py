@@ -1,13 +1,14 @@
 """What is looked for in rows with numbers, and with levels in an order: what cannot be learned, what is far off, and
 numbers that are levels."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
 from tunery.data.checks.check import NAMED, Check, Subject, counts_of
-from tunery.data.checks.duplicates import percent, rows
+from tunery.data.checks.duplicates import SHOWN, percent, quote, rows
 from tunery.data.checks.label_checks import (
     balance,
     label_order,
@@ -38,6 +39,8 @@ MOST_LEVELS: Final = 100
 FAR_OUT: Final = 5.0
 """Interquartile ranges from the median beyond which a number counts as far off; 1 row of 10^11 from a normal
 distribution is."""
+CONFLICT: Final = 0.05
+"""Of the variance of a split, between equal texts, before that is a warning."""
 BEYOND: Final = 0.1
 """Of the range of the training numbers, by which others lie outside of it before that is a warning."""
 
@@ -129,6 +132,36 @@ def outside_range(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def conflicting_numbers(subject: Subject) -> Iterator[Finding]:
+    """Equal texts with other numbers: how much of the spread no model can explain."""
+    for split in subject.splits:
+        together: dict[tuple[str, str | None], list[float]] = defaultdict(list)
+        for example in split.examples:
+            if example.number is not None and example.text.strip():
+                together[example.text, example.text_pair].append(example.number)
+        several = {text: numbers for text, numbers in together.items() if len(set(numbers)) > 1}
+        if not several:
+            continue
+        count, spread = sum(map(len, several.values())), _numbers(split).var()
+        within = sum(len(numbers) * float(np.var(numbers)) for numbers in several.values()) / len(split.examples)
+        widest = sorted(several, key=lambda text: min(several[text]) - max(several[text]))[:SHOWN]
+        yield Finding(
+            level="warning" if within > CONFLICT * spread else "info",
+            code="conflicting_numbers",
+            split=split.name,
+            count=count,
+            message=f"the same text should have the same number, but {rows(count)} of {split.name} "
+            f"({percent(count, len(split.examples))}) share a text with rows that have others: "
+            f"{percent(round(1000 * within / spread), 1000)} of the variance is between equal texts, and no model "
+            "explains it. Write their mean where they are measurements; look for a second text column "
+            "(data.text_pair) where many do",
+            examples=tuple(
+                f"{quote(text[0])} is {' and '.join(f'{number:g}' for number in sorted(set(several[text]))[:NAMED])}"
+                for text in widest
+            ),
+        )
+
+
 def number_spread(subject: Subject) -> Iterator[Finding]:
     """Where the numbers of train lie."""
     numbers = _numbers(subject.splits.train)
@@ -157,6 +190,7 @@ NUMBER_CHECKS: Final[tuple[Check, ...]] = (
     duplicates,
     outliers,
     outside_range,
+    conflicting_numbers,
     few_numbers,
     small_splits,
     truncation,
