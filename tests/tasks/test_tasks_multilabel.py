@@ -77,7 +77,7 @@ def test_what_needs_no_threshold_is_the_same_either_way() -> None:
     ours, plain = task.fitted_score(*tables), task.score(*tables, None)
     assert all(ours[name] == plain[name] for name in ("roc_auc", "pr_auc", "loss"))
     assert ours == task.fitted_score(*tables), "the folds are always the same"
-    fixed = Multilabel.build(MultilabelTask(threshold=0.2), labels=("a", "b"), settings={})
+    fixed = Multilabel.build(MultilabelTask(threshold=0.2, calibration="none"), labels=("a", "b"), settings={})
     assert fixed.fitted_score(*tables) == fixed.score(*tables, {"thresholds": [0.2, 0.2]})
 
 
@@ -86,7 +86,8 @@ def test_a_handful_of_rows(count: int) -> None:
     logits, targets = rows(count, rate=np.array([0.5, 0.5, 0.0]), signal=1.0, seed=count)
     assert view(3).fitted_score(logit_table(logits), label_table(targets))["f1_macro"] <= 1.0
     assert view(3).fit_state(logit_table(logits), label_table(np.zeros_like(targets))) == {
-        "thresholds": [0.5, 0.5, 0.5]
+        "thresholds": [0.5, 0.5, 0.5],
+        "calibration": None,
     }
 
 

@@ -25,6 +25,8 @@ from tunery.data.rng import row_generator
 Strata = Callable[[Sequence[Example]], Sequence[frozenset[str]]]
 """Rows -> for each the kinds that it is of."""
 
+FOLDS: Final = 5
+"""Parts of the validation rows, each scored with what is fitted to the others."""
 _MOST_BINS: Final = 10
 _ROWS_PER_BIN: Final = 10
 """At least, so that a tenth of the rows has one of each bin."""
@@ -41,6 +43,12 @@ class _Unit:
 
     rows: tuple[int, ...]
     labels: frozenset[str]
+
+
+def fold_of_rows(rows: int) -> npt.NDArray[np.int64]:
+    """The part that each row is in, drawn at random, the same in every call: (rows,)."""
+    fold: npt.NDArray[np.int64] = row_generator(0, epoch=0, row=0, purpose="folds").permutation(rows) % FOLDS
+    return fold
 
 
 def text_key(example: Example) -> str:

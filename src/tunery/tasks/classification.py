@@ -6,17 +6,17 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from tunery.data.calibration import calibrated
 from tunery.data.checks.check import Check
 from tunery.data.checks.label_checks import LABEL_CHECKS
 from tunery.data.examples import Example, RowReader
 from tunery.data.metrics import (
     Counts,
+    Floats,
     areas,
     confusion_matrix,
     cross_entropy,
-    expected_calibration_error,
     finite,
-    log_softmax,
     matthews,
     mean_areas,
     one_against_rest,
@@ -38,11 +38,12 @@ class Classification(LabelTask):
 
     checks: ClassVar[Sequence[Check]] = LABEL_CHECKS
     combiner: ClassVar[Combiner | None] = SOFTMAX
+    state_keys: ClassVar[tuple[str, ...]] = ("calibration",)
     problem: ClassVar[Literal["single_label", "multi_label"]] = "single_label"
 
     @classmethod
     def build(cls, spec: ClassificationTask, *, labels: Sequence[str], settings: Mapping[str, str]) -> "Classification":
-        return cls(labels)
+        return cls(labels, calibration=spec.calibration)
 
     @staticmethod
     def reader(spec: ClassificationTask, data: Data) -> RowReader:
@@ -54,22 +55,35 @@ class Classification(LabelTask):
             raise DataError(f"label {bad[0]!r} is unknown to the model; {did_you_mean(bad[0], self.labels)}")
         return np.array([position[example.labels[0]] for example in examples], dtype=np.int64)
 
+    def fit_state(self, answers: RowTable, truth: RowTable) -> State:
+        """What makes probabilities of logits; null where nothing is better."""
+        return {"calibration": self.fitted(answers, truth).calibration}
+
+    def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
+        """Each fifth of the rows, drawn at random, is scored with the calibration that the other four give."""
+        return self._metrics(finite(answers["logits"]), self.fitted(answers, truth).out_of_fold, truth)
+
     def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
         """Areas are one label against the rest, averaged over the labels.
 
-        As in scikit-learn, F1 macro is taken over the labels that are true or given somewhere in these rows.
+        As in scikit-learn, F1 macro is taken over the labels that are true or given somewhere in these rows. `loss` is
+        of the logits as they are, whatever the calibration.
         """
-        z, targets = finite(answers["logits"]), truth["labels"]
+        logits = finite(answers["logits"])
+        return self._metrics(logits, calibrated(logits, (state or {}).get("calibration")), truth)
+
+    def _metrics(self, raw: Floats, z: Floats, truth: RowTable) -> dict[str, Any]:
+        targets = truth["labels"]
         confusion = confusion_matrix(targets, z.argmax(axis=1), labels=len(self.labels))
         counts = Counts(hits=np.diag(confusion), given=confusion.sum(axis=0), actual=confusion.sum(axis=1))
-        odds = one_against_rest(z)
+        odds = one_against_rest(raw)
         return {
             **counts.averages(counts.given + counts.actual > 0),
             "accuracy": float(counts.hits.sum() / len(targets)),
             "mcc": matthews(confusion),
             **mean_areas([areas(odds[:, k], targets == k) for k in range(len(self.labels))]),
-            "ece": expected_calibration_error(np.exp(log_softmax(z)), targets),
-            "loss": float(cross_entropy(z, targets).mean()),
+            **self.calibration_metrics(raw, z, truth),
+            "loss": float(cross_entropy(raw, targets).mean()),
             "per_label": counts.per_label(self.labels),
             "confusion_matrix": confusion.tolist(),
         }
@@ -80,9 +94,9 @@ class Classification(LabelTask):
 
     def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
         """The most probable label, from its threshold on."""
-        probabilities = np.exp(log_softmax(finite(answers["logits"])))
+        probabilities = self.probabilities(answers, state)
         best, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-        thresholds = np.zeros(len(self.labels)) if state is None else np.array(state["thresholds"])
+        thresholds = np.array((state or {}).get("thresholds", [0.0] * len(self.labels)))
         given = confidence >= thresholds[best]
         return [
             Prediction(

@@ -33,6 +33,7 @@ from tunery.data.metrics import (
 )
 from tunery.data.reading.write import rounded
 from tunery.data.row_table import Array, RowTable, objects_of
+from tunery.data.splitting import FOLDS, fold_of_rows
 from tunery.data.units import UNITS, Bounds, chosen_unit, sentences, usual_neighbours, words
 from tunery.errors import DataError, ModelError, did_you_mean
 from tunery.schema import RunConfig
@@ -45,7 +46,7 @@ from tunery.tasks.evidence_thresholds import Thresholds, marked_units, tuned_evi
 from tunery.tasks.labels import LabelTask, indicators
 from tunery.tasks.multilabel import Multilabel
 from tunery.tasks.task import FollowUp, State, Task
-from tunery.tasks.thresholds import FOLDS, UNTUNED, fold_of_rows, threshold_groups, tuned_thresholds
+from tunery.tasks.thresholds import UNTUNED, threshold_groups, tuned_thresholds
 from tunery.tasks.unit_codes import EVIDENCE, UNKNOWN, codes_of
 from tunery.tasks.windows import joined, reduced, units_of, units_within
 

@@ -8,13 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tunery.baselines.targets import LinearTargets
+from tunery.data.calibration import Fitted, calibrated, fit_calibration, probabilities_of, quality
 from tunery.data.checks.check import Check
 from tunery.data.checks.label_checks import QUICK_CHECKS
 from tunery.data.examples import Example
+from tunery.data.metrics import Floats, finite
 from tunery.data.row_table import Array, RowTable
 from tunery.errors import DataError, did_you_mean
 from tunery.schema import RunConfig
-from tunery.schema.config.task import LabelOutput, Outputs
+from tunery.schema.config.task import CalibrationMethod, LabelOutput, Outputs
 from tunery.tasks.task import State, Task
 
 if TYPE_CHECKING:
@@ -42,11 +44,16 @@ def indicators(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDArra
 class LabelTask(Task):
     """Answers are a column `logits` (rows, labels), the truth a column `labels` (`numbers`).
 
-    The state are `thresholds`: the probability per label from which it is given.
+    The state are `thresholds`, the probability per label from which it is given, and `calibration`: what makes
+    probabilities of logits, where it is no plain softmax or sigmoid (`data/calibration.py`).
     """
 
     quick_checks: ClassVar[Sequence[Check]] = QUICK_CHECKS
     problem: ClassVar[Literal["single_label", "multi_label"]]
+
+    def __init__(self, labels: Sequence[str], *, calibration: CalibrationMethod = "none") -> None:
+        super().__init__(labels)
+        self.calibration = calibration
 
     @abstractmethod
     def numbers(self, examples: Sequence[Example]) -> Numbers:
@@ -104,6 +111,25 @@ class LabelTask(Task):
     def state_at(self, threshold: float) -> State:
         """The same threshold for all labels."""
         return {"thresholds": [threshold] * len(self.labels)}
+
+    def fitted(self, answers: RowTable, truth: RowTable) -> Fitted:
+        """The calibration that the spec asks for."""
+        return fit_calibration(self.calibration, finite(answers["logits"]), truth["labels"], self.problem)
+
+    def probabilities(self, answers: RowTable, state: State | None) -> Floats:
+        """As they are told, (rows, labels)."""
+        logits = calibrated(finite(answers["logits"]), (state or {}).get("calibration"))
+        return probabilities_of(logits, self.problem)
+
+    def calibration_metrics(self, raw: Floats, told: Floats, truth: RowTable) -> dict[str, Any]:
+        """`ece` and `brier` of the probabilities that are told, and both forms beside one another.
+
+        Args:
+            raw: logits as the model gives them, (rows, labels).
+            told: the same after calibration.
+        """
+        before, after = (quality(logits, truth["labels"], self.problem) for logits in (raw, told))
+        return {"ece": after["ece"], "brier": after["brier"], "probabilities": {"before": before, "after": after}}
 
     @staticmethod
     def one_answer(metrics: Mapping[str, Any], *, rows: int) -> str | None:

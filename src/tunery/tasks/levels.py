@@ -22,6 +22,7 @@ from tunery.data.number_metrics import (
 )
 from tunery.data.reading.numbers import one_number
 from tunery.data.row_table import Array, RowTable
+from tunery.data.splitting import FOLDS, fold_of_rows
 from tunery.errors import DataError, did_you_mean
 from tunery.schema import RunConfig
 from tunery.schema.config.data import Data
@@ -31,7 +32,6 @@ from tunery.schema.results.run import SplitRecord
 from tunery.tasks.combine import LEVELS, Combiner
 from tunery.tasks.labels import LabelTask
 from tunery.tasks.task import State, Task
-from tunery.tasks.thresholds import FOLDS, fold_of_rows
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from tunery.data.calibration import calibrated, uncalibrated
 from tunery.data.checks.check import NAMED, Check, Subject, counts_of
 from tunery.data.checks.label_checks import LABEL_CHECKS
 from tunery.data.examples import Example, RowReader
@@ -21,16 +22,17 @@ from tunery.data.metrics import (
 )
 from tunery.data.reading.labels import several_labels
 from tunery.data.row_table import Array, RowTable
+from tunery.data.splitting import FOLDS, fold_of_rows
 from tunery.errors import enumerated
 from tunery.schema.config.data import Data
-from tunery.schema.config.task import MultilabelTask
+from tunery.schema.config.task import CalibrationMethod, MultilabelTask
 from tunery.schema.results.finding import Finding
 from tunery.schema.results.prediction import Prediction
 from tunery.schema.results.run import SplitRecord
 from tunery.tasks.combine import SIGMOID, Combiner
 from tunery.tasks.labels import LabelTask, Numbers, indicators
 from tunery.tasks.task import FittedThreshold, State
-from tunery.tasks.thresholds import FEW, FOLDS, UNTUNED, fold_of_rows, threshold_groups, tuned_thresholds
+from tunery.tasks.thresholds import FEW, UNTUNED, threshold_groups, tuned_thresholds
 
 
 def few_positives(subject: Subject) -> Iterator[Finding]:
@@ -55,17 +57,20 @@ class Multilabel(LabelTask):
     """One sigmoid per label; a label is given from its threshold on."""
 
     checks: ClassVar[Sequence[Check]] = (*LABEL_CHECKS, few_positives)
-    state_keys: ClassVar[tuple[str, ...]] = ("thresholds",)
+    state_keys: ClassVar[tuple[str, ...]] = ("thresholds", "calibration")
     combiner: ClassVar[Combiner | None] = SIGMOID
     problem: ClassVar[Literal["single_label", "multi_label"]] = "multi_label"
 
-    def __init__(self, labels: Sequence[str], *, threshold: float | None = None) -> None:
-        super().__init__(labels)
+    def __init__(
+        self, labels: Sequence[str], *, threshold: float | None = None, calibration: CalibrationMethod = "none"
+    ) -> None:
+        super().__init__(labels, calibration=calibration)
         self._fixed = threshold
 
     @classmethod
     def build(cls, spec: MultilabelTask, *, labels: Sequence[str], settings: Mapping[str, str]) -> "Multilabel":
-        return cls(labels, threshold=None if spec.threshold == "tuned" else spec.threshold)
+        threshold = None if spec.threshold == "tuned" else spec.threshold
+        return cls(labels, threshold=threshold, calibration=spec.calibration)
 
     @staticmethod
     def reader(spec: MultilabelTask, data: Data) -> RowReader:
@@ -75,24 +80,26 @@ class Multilabel(LabelTask):
         return indicators(examples, self.labels)
 
     def fit_state(self, answers: RowTable, truth: RowTable) -> State:
-        """One threshold per label with the highest F1; all equal where the config fixes the number.
+        """The calibration, and one threshold per label with the highest F1; all equal where the config fixes them.
 
         Labels with fewer than 25 positive rows share one, by which they are given together as often as they are true;
         where all of them have fewer than that, it is found over all labels.
         """
+        calibration = self.fitted(answers, truth).calibration
         if self._fixed is not None:
-            return self.state_at(self._fixed)
-        is_true = truth["labels"] > 0
+            return {**self.state_at(self._fixed), "calibration": calibration}
+        is_true, probabilities = truth["labels"] > 0, self.probabilities(answers, {"calibration": calibration})
         own, shared = threshold_groups(is_true.sum(axis=0))
-        thresholds = tuned_thresholds(sigmoid(finite(answers["logits"])), is_true, own=own, shared=shared)
-        return {"thresholds": thresholds.tolist()}
+        thresholds = tuned_thresholds(probabilities, is_true, own=own, shared=shared)
+        return {"thresholds": thresholds.tolist(), "calibration": calibration}
 
     def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
-        """Each fifth of the rows, drawn at random, is scored with thresholds that were tuned on the other four."""
-        state = self.fit_state(answers, truth)
+        """Each fifth of the rows, drawn at random, is scored with what was fitted to the other four."""
+        state, raw, told = self.fit_state(answers, truth), finite(answers["logits"]), self.fitted(answers, truth)
+        probabilities, is_true = sigmoid(told.out_of_fold), truth["labels"] > 0
         if self._fixed is not None:
-            return self.score(answers, truth, state)
-        probabilities, is_true = sigmoid(finite(answers["logits"])), truth["labels"] > 0
+            given = probabilities >= self._fixed
+            return self._metrics(raw, told.out_of_fold, truth, given=given, thresholds=self._thresholds(state))
         own, shared = threshold_groups(is_true.sum(axis=0))
         fold = fold_of_rows(len(is_true))
         given = np.zeros_like(is_true)
@@ -100,19 +107,19 @@ class Multilabel(LabelTask):
             part, others = fold == number, fold != number
             thresholds = tuned_thresholds(probabilities[others], is_true[others], own=own, shared=shared)
             given[part] = probabilities[part] >= thresholds
-        return self._metrics(answers, truth, given=given, thresholds=self._thresholds(state))
+        return self._metrics(raw, told.out_of_fold, truth, given=given, thresholds=self._thresholds(state))
 
     def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
         """As in scikit-learn, F1 macro is taken over all labels; one that is neither true nor given counts 0."""
-        thresholds = self._thresholds(state)
-        given = sigmoid(finite(answers["logits"])) >= thresholds
-        return self._metrics(answers, truth, given=given, thresholds=thresholds)
+        thresholds, raw = self._thresholds(state), finite(answers["logits"])
+        told = calibrated(raw, (state or {}).get("calibration"))
+        return self._metrics(raw, told, truth, given=sigmoid(told) >= thresholds, thresholds=thresholds)
 
-    def _metrics(self, answers: RowTable, truth: RowTable, *, given: Bools, thresholds: Floats) -> dict[str, Any]:
-        z, targets = finite(answers["logits"]), truth["labels"]
+    def _metrics(self, raw: Floats, z: Floats, truth: RowTable, *, given: Bools, thresholds: Floats) -> dict[str, Any]:
+        targets = truth["labels"]
         is_true = targets > 0
         counts = Counts(hits=(given & is_true).sum(axis=0), given=given.sum(axis=0), actual=is_true.sum(axis=0))
-        each = [areas(z[:, k], is_true[:, k]) for k in range(len(self.labels))]
+        each = [areas(raw[:, k], is_true[:, k]) for k in range(len(self.labels))]
         detail = counts.per_label(self.labels)
         for label, threshold, pair in zip(self.labels, thresholds.tolist(), each, strict=True):
             roc, precision = pair or (None, None)
@@ -121,7 +128,8 @@ class Multilabel(LabelTask):
             **counts.averages(np.ones(len(self.labels), dtype=np.bool_)),
             "subset_accuracy": float((given == is_true).all(axis=1).mean()),
             **mean_areas(each),
-            "loss": float(binary_cross_entropy(z, targets).mean()),
+            **self.calibration_metrics(raw, z, truth),
+            "loss": float(binary_cross_entropy(raw, targets).mean()),
             "per_label": detail,
         }
 
@@ -132,7 +140,7 @@ class Multilabel(LabelTask):
 
     def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
         """Every label from its threshold on."""
-        probabilities = sigmoid(finite(answers["logits"]))
+        probabilities = self.probabilities(answers, state)
         given = probabilities >= self._thresholds(state)
         confidence = np.where(given, probabilities, 1 - probabilities).min(axis=1)
         names = np.array(self.labels, dtype=object)
@@ -168,6 +176,11 @@ class Multilabel(LabelTask):
         shares = [count / split.rows for count in split.labels.values() if 0 < count < split.rows]
         terms = (share * math.log(share) + (1 - share) * math.log1p(-share) for share in shares)
         return -sum(terms) / len(metrics["per_label"])
+
+    def raw_thresholds(self, state: State) -> tuple[float, ...]:
+        thresholds = np.clip(self._thresholds(state), np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
+        logits = np.log(thresholds) - np.log1p(-thresholds)
+        return tuple(sigmoid(uncalibrated(logits, state.get("calibration"))).tolist())
 
     def _thresholds(self, state: State | None) -> Floats:
         """(labels,)"""

@@ -21,7 +21,7 @@ from tunery.data.number_metrics import (
 )
 from tunery.data.reading.numbers import one_number
 from tunery.data.row_table import Array, RowTable
-from tunery.data.splitting import by_label, by_number, number_bins
+from tunery.data.splitting import FOLDS, by_label, by_number, fold_of_rows, number_bins
 from tunery.errors import DataError
 from tunery.schema import RunConfig
 from tunery.schema.config.data import Data
@@ -31,7 +31,6 @@ from tunery.schema.results.run import SplitRecord
 from tunery.tasks.combine import NUMBERS, Combiner
 from tunery.tasks.levels import Levels
 from tunery.tasks.task import State, Task
-from tunery.tasks.thresholds import FOLDS, fold_of_rows
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -251,6 +251,11 @@ class Task(ABC):
         """
         raise RequestError(f"a threshold is for tasks that give labels, but got {threshold}; leave it out")
 
+    def raw_thresholds(self, state: State) -> tuple[float, ...] | None:
+        """The probabilities per label from which it is given, of logits as the model gives them; None where the most
+        probable label is."""
+        return None
+
     @abstractmethod
     def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
         """The answer for each row.

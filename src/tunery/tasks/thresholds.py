@@ -1,26 +1,17 @@
-"""Probabilities from which labels are given, found on validation, and the parts of it by which they are scored."""
+"""Probabilities from which labels are given, found on validation."""
 
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from tunery.data.metrics import Bools, Floats, Ints, best_threshold, matching_threshold
-from tunery.data.rng import row_generator
+from tunery.data.metrics import Bools, Floats, best_threshold, matching_threshold
 from tunery.data.row_table import Array
 
 UNTUNED: Final = 0.5
 FEW: Final = 25
 """Positive rows from which a label has a threshold of its own. With fewer, the recall by which it would be chosen has a
 standard error above a tenth (0.5 / sqrt(25), where it is one half), which is more than a better threshold gains."""
-FOLDS: Final = 5
-"""Parts of the validation rows, each scored with thresholds of the others."""
-
-
-def fold_of_rows(rows: int) -> Ints:
-    """The part of validation that each row is in, drawn at random, the same in every call: (rows,)."""
-    fold: Ints = row_generator(0, epoch=0, row=0, purpose="folds").permutation(rows) % FOLDS
-    return fold
 
 
 def threshold_groups(support: Array) -> tuple[list[int], list[int]]:

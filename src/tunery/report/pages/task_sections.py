@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from tunery.report.charts.figure import Size
 from tunery.report.charts.number_charts import numbers_chart
+from tunery.report.charts.reliability_chart import reliability_chart
 from tunery.report.markup import Html, tag
 from tunery.report.pages.components import classes, figure, legend, number_cell, table
 from tunery.report.pages.confusion_matrix import MOST_LABELS, confusion_parts
@@ -38,14 +39,48 @@ CRITERIA_COLUMNS: Final = (
 
 
 def _labels(metrics: Mapping[str, Any], title: str, config: Mapping[str, Any]) -> list[Html]:
-    """A table of the labels, and which of them are mixed up."""
-    return _label_table(metrics, title)
+    """A table of the labels, which of them are mixed up, and how often probabilities are right."""
+    return [*_label_table(metrics, title), *_reliability(metrics)]
 
 
 def _label_table(metrics: Mapping[str, Any], title: str, columns: Sequence[str] | None = None) -> list[Html]:
     per_label = classes(metrics, columns=columns)
     heading = [] if per_label is None else [tag("h3", f"{title}, per label"), per_label]
     return [*heading, *confusion_parts(metrics)]
+
+
+def _reliability(metrics: Mapping[str, Any]) -> list[Html]:
+    """How often probabilities are right, as the model gives them and as they are told."""
+    both = metrics.get("probabilities")
+    if not isinstance(both, Mapping) or not {"before", "after"} <= both.keys():
+        return []
+    forms = {"as told": both["after"]}
+    if both["before"] != both["after"]:
+        forms |= {"before calibration": both["before"]}
+    colours = dict(zip(forms, ("done", "stopped"), strict=False))
+
+    def draw(size: Size) -> Html:
+        bins = {colours[name]: [(n, told, right) for n, told, right in form["bins"]] for name, form in forms.items()}
+        return reliability_chart(bins, size=size)
+
+    rows = [
+        tag("tr", tag("td", title), *(number_cell(finite(form[key]), score) for form in forms.values()))
+        for key, title in (("loss", "log loss"), ("brier", "Brier score"), ("ece", "expected calibration error"))
+    ]
+    text = "A dot on the line: of the texts with such a probability, that share is right. Large dots stand for many. "
+    text += (
+        "Calibration was fitted on validation."
+        if len(forms) > 1
+        else "Nothing was fitted: it was not asked for, or did not lower the loss of rows that it was not fitted to."
+    )
+    marks = [("best", "line", "as often right as told"), *((colours[name], "dot", name) for name in forms)]
+    return [
+        tag("h3", "How often probabilities are right"),
+        tag("p", text, class_="quiet"),
+        legend(*marks),
+        figure(draw, wide=(1040, 420), phone_height=320),
+        table([("", None), *((name, "n") for name in forms)], rows),
+    ]
 
 
 def _criteria(metrics: Mapping[str, Any], title: str, config: Mapping[str, Any]) -> list[Html]:

@@ -34,6 +34,10 @@ class TaskSpec(Spec):
         return self.model_copy(update={key: type(self).model_fields[key].default for key in self.training_keys})
 
 
+CalibrationMethod = Literal["none", "temperature", "vector"]
+"""How probabilities are made to be as often right as they say (Guo et al. 2017, arXiv 1706.04599, section 4.2)."""
+
+
 class ClassificationTask(TaskSpec):
     """One text, or a pair of texts, gets exactly one label."""
 
@@ -46,12 +50,17 @@ class ClassificationTask(TaskSpec):
         "roc_auc": "maximize",
         "pr_auc": "maximize",
         "ece": "minimize",
+        "brier": "minimize",
         "loss": "minimize",
     }
     training_keys: ClassVar[tuple[str, ...]] = ("loss",)
     kind: Literal["classification"] = "classification"
     loss: SingleLabelLoss = CrossEntropy()
     """What training minimises."""
+    calibration: CalibrationMethod = "temperature"
+    """What is fitted on validation so that probabilities are as often right as they say: one number that logits are
+    divided by, or, by `vector`, a factor and a bias for each label. It is left out where it does not lower the loss of
+    rows that it was not fitted to. `vector` may change answers, `temperature` does not."""
 
     @property
     def label_key(self) -> str:
@@ -69,6 +78,8 @@ class MultilabelTask(TaskSpec):
         "subset_accuracy": "maximize",
         "roc_auc": "maximize",
         "pr_auc": "maximize",
+        "ece": "minimize",
+        "brier": "minimize",
         "loss": "minimize",
     }
     training_keys: ClassVar[tuple[str, ...]] = ("loss",)
@@ -77,6 +88,8 @@ class MultilabelTask(TaskSpec):
     """What training minimises."""
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["tuned"] = "tuned"
     """Probability from which a label is given: one number, or `tuned`: one per label, found on validation only."""
+    calibration: CalibrationMethod = "temperature"
+    """What is fitted on validation, as for `classification`; thresholds are of probabilities after it."""
 
     @property
     def label_key(self) -> str:

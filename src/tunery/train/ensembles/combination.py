@@ -128,7 +128,7 @@ def _vote(logits: Sequence[Logits], scorer: Scorer, rows: Rows, combiner: Combin
     if combiner.votes is None:
         raise ModelError("models vote on labels, but this task gives numbers, whose mean is taken; take --method mean")
     states = [scorer.state(RowTable({combiner.column: member}), rows) for member in logits]
-    thresholds = tuple(None if state is None else tuple(state["thresholds"]) for state in states)
+    thresholds = tuple(None if state is None else scorer.task.raw_thresholds(state) for state in states)
     return Combination.even(len(logits), thresholds)
 
 
