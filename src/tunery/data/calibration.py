@@ -39,7 +39,7 @@ def calibrated(logits: Floats, calibration: Calibration | None) -> Floats:
     if calibration is None:
         return logits
     if "temperature" in calibration:
-        return logits / calibration["temperature"]
+        return logits / float(calibration["temperature"])
     scaled: Floats = logits * np.array(calibration["scale"]) + np.array(calibration["bias"])
     return scaled
 
@@ -49,7 +49,7 @@ def uncalibrated(logits: Floats, calibration: Calibration | None) -> Floats:
     if calibration is None:
         return logits
     if "temperature" in calibration:
-        return logits * calibration["temperature"]
+        return logits * float(calibration["temperature"])
     raw: Floats = (logits - np.array(calibration["bias"])) / np.array(calibration["scale"])
     return raw
 
