@@ -53,6 +53,7 @@ METRIC_NAMES: Final[dict[str, tuple[str, str]]] = {
         "how much the probability of a label that is given falls with nothing but its evidence, mean",
     ),
     "ece": ("ECE", "expected calibration error: how far confidence is from being right"),
+    "brier": ("Brier score", "mean squared error of the probabilities that are told"),
     "spearman": ("Spearman", "correlation of ranks: 1 is the right order, 0 is chance"),
     "pearson": ("Pearson", "linear correlation: 1 is a straight line, 0 is chance"),
     "r2": ("R²", "share of the variance that is explained: 1 is perfect, 0 is the mean for every row"),
