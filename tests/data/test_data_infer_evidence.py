@@ -156,11 +156,14 @@ def test_evidence_of_words_gets_more_weight(tmp_path: Path) -> None:
 
 def test_rows_of_several_windows_make_smaller_steps(tmp_path: Path) -> None:
     seen = {}
-    for count in (4, 100, 400):
-        rows = [{"text": " ".join(sentences(n, count)), "evidence": first_sentence(n)} for n in range(30)]
-        config = render(guess(jsonl(tmp_path / "a.jsonl", rows)), tmp_path)
-        seen[count] = [line.split("#")[0].strip() for line in config.splitlines() if "batch_size: " in line]
-    assert seen == {4: ["batch_size: 16", ""], 100: ["batch_size: 8", ""], 400: ["batch_size: 4", ""]}
+    for spans in (first_sentence, first_words):
+        for count in (4, 100, 400):
+            rows = [{"text": " ".join(sentences(n, count)), "evidence": spans(n)} for n in range(30)]
+            config = render(guess(jsonl(tmp_path / "a.jsonl", rows)), tmp_path)
+            (line,) = (line for line in config.splitlines() if line.startswith("  batch_size: "))
+            seen[spans.__name__, count] = int(line.split()[1])
+    assert [seen["first_sentence", count] for count in (4, 100, 400)] == [16, 8, 4]
+    assert [seen["first_words", count] for count in (4, 100, 400)] == [16, 4, 2]
 
 
 def test_a_mistake_in_a_column_that_is_named_after_evidence_is_told_and_not_left_out(tmp_path: Path) -> None:

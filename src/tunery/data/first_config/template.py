@@ -175,10 +175,14 @@ class Guess:
 
     @property
     def batch_size(self) -> int:
-        """Rows per step: 16, or 8 or 4 of those that are read in several windows, so that a step has about 16."""
+        """Rows per step: 16, or fewer of those that are read in several windows, so that a step has about 16, and 8
+        where evidence is of words (docs/evidence.md, "Figures")."""
+        if self.evidence is None or self.fits:
+            return 16
         stride = self.max_length - self.max_length // 4
-        windows = 1 if self.evidence is None or self.fits else 1 + math.ceil((self.tokens - self.max_length) / stride)
-        return next(rows for rows in (16, 8, 4) if rows * windows <= 16 or rows == 4)
+        windows = 1 + math.ceil((self.tokens - self.max_length) / stride)
+        most, least = (8, 2) if self.evidence.unit == "token" else (16, 4)
+        return next(rows for rows in (16, 8, 4, 2) if rows * windows <= most or rows == least)
 
     def explain(self) -> tuple[str, ...]:
         """What was seen, in lines for people."""
