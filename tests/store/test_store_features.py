@@ -79,6 +79,7 @@ def test_they_are_counted_named_and_cleaned(tmp_path: Path) -> None:
 def test_runs_that_are_trained_again_use_those_of_their_study_and_cells_those_of_their_comparison(
     tmp_path: Path,
 ) -> None:
+    own(tmp_path / "study")
     again = store_of(tmp_path / "study" / "rescored")
     again.keep_features(KEY, ROWS)
     assert store_of(tmp_path / "study").features.get(KEY) is not None

@@ -115,7 +115,7 @@ def test_a_budget_that_is_too_small_is_refused_with_what_is_needed(asked: Any) -
 
 
 def test_where_nothing_may_be_freed_the_other_trials_and_all_that_is_to_be_kept_count(asked: Any) -> None:
-    with pytest.raises(FolderError, match="needs at most 70 MB .* beside 5 MB of other trials"):
+    with pytest.raises(FolderError, match="needs at most 70 MB .* beside 5 MB of other runs"):
         asked(900 * MB, max_disk="74MB", others=5 * MB, low_disk="stop")
     asked(900 * MB, max_disk="75MB", others=5 * MB, low_disk="stop")
 
@@ -125,7 +125,7 @@ def test_the_trials_that_stay_until_the_study_ends_count_where_they_will_not_giv
     with pytest.raises(FolderError, match=rf"allows 119 MB, but this run needs {need}; allow more"):
         asked(900 * MB, candidates=5, max_disk="119MB", low_disk="stop")
     asked(900 * MB, candidates=5, max_disk="120MB", others=50 * MB, low_disk="stop")  # those are they
-    with pytest.raises(FolderError, match=r"needs at most 120 MB .* beside 30 MB of other trials"):
+    with pytest.raises(FolderError, match=r"needs at most 120 MB .* beside 30 MB of other runs"):
         asked(900 * MB, candidates=5, max_disk="149MB", others=80 * MB, low_disk="stop")
     with pytest.raises(FolderError, match=r"allows 69 MB, but this run needs .* 1 × weights of another trial"):
         asked(900 * MB, candidates=5, max_disk="69MB")  # the best stays

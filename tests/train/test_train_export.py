@@ -310,13 +310,15 @@ def test_what_earlier_versions_exported_is_read(kind: str, tiny_bert: Path, tmp_
     """They named no outputs, and had labels and thresholds in place of the task."""
     files = write_rows(tmp_path, multilabel=kind == "multilabel")
     model = {"name": str(tiny_bert), "max_length": 32, "head": "linear"}
-    fit(config("", files, kind=kind, train={"epochs": 1, "batch_size": 8}, model=model), out=tmp_path / "run")
+    task_of_old = {"kind": kind, "calibration": "none"}
+    train = {"epochs": 1, "batch_size": 8}
+    fit(config("", files, task=task_of_old, train=train, model=model), out=tmp_path / "run")
     texts = ["good film", "bad day"]
     now, best = load(tmp_path / "run").predict(texts), tmp_path / "run" / "best"
     told = card(best)
     task = told.pop("task")
     del told["format"]
-    told |= {"labels": task["labels"], "thresholds": task["state"] and task["state"]["thresholds"]}
+    told |= {"labels": task["labels"], "thresholds": task["state"].get("thresholds")}
     (best / "tunery.json").write_text(json.dumps(told))
     heads = load_file(best / "head.safetensors")
     save_file({name.removeprefix("labels."): part for name, part in heads.items()}, best / "head.safetensors")
