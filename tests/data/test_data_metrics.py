@@ -12,7 +12,8 @@ from sklearn import metrics as sk
 
 from fast_and_slow import examples
 from row_tables import label_table, logit_table
-from tunery.data.metrics import best_threshold, expected_calibration_error, log_softmax, sigmoid
+from tunery.data.calibration import quality
+from tunery.data.metrics import best_threshold, log_softmax, sigmoid
 from tunery.errors import NonFiniteLoss
 from tunery.schema.config.task import ClassificationTask, MultilabelTask
 from tunery.tasks.classification import Classification
@@ -163,7 +164,8 @@ def test_undefined_values_are_none_or_zero() -> None:
 def test_calibration_error_by_hand() -> None:
     probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.55, 0.45], [1.0, 0.0]])
     wanted = (abs(2 * 0.95 + 1.0 - 2) + abs(0.55 - 0)) / 4
-    assert expected_calibration_error(probabilities, np.array([0, 1, 1, 0])) == pytest.approx(wanted)
+    logits = np.log(np.maximum(probabilities, 1e-300))
+    assert quality(logits, np.array([0, 1, 1, 0]), "single_label")["ece"] == pytest.approx(wanted)
 
 
 def test_logits_that_are_not_finite_are_refused() -> None:

@@ -13,8 +13,6 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-ECE_BINS = 15
-
 
 def finite(logits: npt.NDArray[Any]) -> Floats:
     """The logits in float64.
@@ -80,14 +78,6 @@ def one_against_rest(logits: Floats) -> Floats:
     result = np.empty_like(odds)
     np.put_along_axis(result, order, odds, axis=1)
     return result
-
-
-def expected_calibration_error(probabilities: Floats, targets: Ints) -> float:
-    """Mean gap between confidence and accuracy over 15 equal bins, weighted by rows (Guo et al. 2017, eq. 3)."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
-    gaps = np.bincount(bins, weights=confidence - right, minlength=ECE_BINS)
-    return float(np.abs(gaps).sum() / len(targets))
 
 
 def confusion_matrix(targets: Ints, guesses: Ints, *, labels: int) -> Ints:

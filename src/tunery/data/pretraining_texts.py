@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from tunery.data.checks.document_checks import PARAGRAPH, passages, similar_keys
-from tunery.data.checks.near_duplicates import Words
+from tunery.data.checks.document_checks import PARAGRAPH, passages
+from tunery.data.checks.near_duplicates import Words, similar_keys
 from tunery.data.examples import JOINT, Example, Split, Splits
 from tunery.data.splits import digest_of_rows
 from tunery.data.splitting import cut_off, split_off

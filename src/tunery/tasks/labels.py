@@ -128,7 +128,8 @@ class LabelTask(Task):
             raw: logits as the model gives them, (rows, labels).
             told: the same after calibration.
         """
-        before, after = (quality(logits, truth["labels"], self.problem) for logits in (raw, told))
+        before = quality(raw, truth["labels"], self.problem)
+        after = before if told is raw else quality(told, truth["labels"], self.problem)
         return {"ece": after["ece"], "brier": after["brier"], "probabilities": {"before": before, "after": after}}
 
     @staticmethod

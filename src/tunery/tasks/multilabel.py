@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tunery.data.calibration import calibrated, uncalibrated
+from tunery.data.calibration import Fitted, calibrated, uncalibrated
 from tunery.data.checks.check import NAMED, Check, Subject, counts_of
 from tunery.data.checks.label_checks import LABEL_CHECKS
 from tunery.data.examples import Example, RowReader
@@ -85,7 +85,10 @@ class Multilabel(LabelTask):
         Labels with fewer than 25 positive rows share one, by which they are given together as often as they are true;
         where all of them have fewer than that, it is found over all labels.
         """
-        calibration = self.fitted(answers, truth).calibration
+        return self._state(self.fitted(answers, truth), answers, truth)
+
+    def _state(self, fitted: Fitted, answers: RowTable, truth: RowTable) -> State:
+        calibration = fitted.calibration
         if self._fixed is not None:
             return {**self.state_at(self._fixed), "calibration": calibration}
         is_true, probabilities = truth["labels"] > 0, self.probabilities(answers, {"calibration": calibration})
@@ -95,7 +98,8 @@ class Multilabel(LabelTask):
 
     def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
         """Each fifth of the rows, drawn at random, is scored with what was fitted to the other four."""
-        state, raw, told = self.fit_state(answers, truth), finite(answers["logits"]), self.fitted(answers, truth)
+        raw, told = finite(answers["logits"]), self.fitted(answers, truth)
+        state = self._state(told, answers, truth)
         probabilities, is_true = sigmoid(told.out_of_fold), truth["labels"] > 0
         if self._fixed is not None:
             given = probabilities >= self._fixed

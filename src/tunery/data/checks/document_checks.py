@@ -3,7 +3,7 @@ many tokens there are, and what a tokenizer does to the texts."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from tunery.data.checks.check import Check, Subject
 from tunery.data.checks.duplicates import EXCERPT, MOST_WORDS, SHOWN, percent, quote, rows
-from tunery.data.checks.near_duplicates import MIN_WORDS, Words, similar_pairs
+from tunery.data.checks.near_duplicates import MIN_WORDS, Words, similar_keys
 from tunery.data.checks.row_checks import empty_splits, empty_texts, unknown_tokens
 from tunery.data.examples import Example, Split
 from tunery.data.reading.turns import SYSTEM, Completion, Conversation
@@ -279,15 +279,6 @@ def _texts(count: int) -> str:
 
 def _is_long(text: str) -> bool:
     return len(text) > PASSAGE * _CHARACTERS_A_WORD or len(text.split()) >= MIN_WORDS
-
-
-def similar_keys(keys: Sequence[bytes]) -> Mapping[bytes, set[bytes]]:
-    """Each key with those that are nearly the same, itself included."""
-    similar: dict[bytes, set[bytes]] = {key: {key} for key in keys}
-    for low, high in similar_pairs(keys):
-        similar[keys[low]].add(keys[high])
-        similar[keys[high]].add(keys[low])
-    return similar
 
 
 CHECKS_OF_TEXTS: Final[tuple[Check, ...]] = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations, islice
 from os.path import commonprefix
 
-from tunery.data.checks.near_duplicates import MIN_WORDS, Words, similar_pairs
+from tunery.data.checks.near_duplicates import MIN_WORDS, Words, similar_keys
 from tunery.data.examples import Example, Split, Splits
 from tunery.schema.results.finding import Finding
 
@@ -237,10 +237,7 @@ def _near_duplicates(indexed: Sequence[IndexedSplit], most_words: int) -> Iterat
     words = Words()
     key_of = {text: words.key(Example(*text)) for split in indexed for text in split.rows}
     keys = list(dict.fromkeys(key_of.values()))
-    similar: dict[bytes, set[bytes]] = {key: {key} for key in keys}
-    for low, high in similar_pairs(keys):
-        similar[keys[low]].add(keys[high])
-        similar[keys[high]].add(keys[low])
+    similar = similar_keys(keys)
     for word, pairs, remedy in (
         (
             "between",

@@ -8,7 +8,7 @@ missed once in 600 times, and every pair that is returned has been compared in f
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -59,6 +59,15 @@ class Words:
 def word_count(key: bytes) -> int:
     """Words of a key of `Words`."""
     return len(key) // array("I").itemsize
+
+
+def similar_keys(keys: Sequence[bytes]) -> Mapping[bytes, set[bytes]]:
+    """Each key with those that are nearly the same, itself included."""
+    similar: dict[bytes, set[bytes]] = {key: {key} for key in keys}
+    for low, high in similar_pairs(keys):
+        similar[keys[low]].add(keys[high])
+        similar[keys[high]].add(keys[low])
+    return similar
 
 
 def similar_pairs(keys: Sequence[bytes]) -> list[tuple[int, int]]:
