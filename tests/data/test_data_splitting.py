@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fast_and_slow import examples
 from tunery.data.examples import Example
-from tunery.data.splitting import split_off, text_key
+from tunery.data.splitting import split_off, stratified_folds, text_key
 
 SHARES = {"validation": 0.1, "test": 0.2}
 LABELS = st.lists(st.sampled_from("abcdef"), max_size=3, unique=True).map(tuple)
@@ -85,3 +85,47 @@ def test_groups_of_many_rows_come_near_the_wanted_share() -> None:
         assert abs(len(parts[name]) / len(examples) - 0.1) < 0.01
         positives = sum(examples[row].labels == ("b",) for row in parts[name]) / len(parts[name])
         assert abs(positives - 1 / 3) < 0.05
+
+
+@examples(1.5)
+@given(any_examples(), st.integers(2, 6), st.integers(0, 2**32 - 1))
+def test_folds_keep_what_belongs_together_and_leave_every_label_to_training(
+    examples: list[Example], count: int, seed: int
+) -> None:
+    fold = stratified_folds(examples, count, seed=seed)
+    assert (fold == stratified_folds(examples, count, seed=seed)).all()
+    assert fold.min() >= -1
+    assert fold.max() < count
+    home: dict[tuple[str | None, str], set[int]] = {}
+    for row, example in enumerate(examples):
+        key = text_key(example) if example.group is None else ""
+        if key or example.group is not None:
+            home.setdefault((example.group, key), set()).add(int(fold[row]))
+    assert all(len(folds) == 1 for folds in home.values())
+    for number in range(count):
+        trained = {label for row, example in enumerate(examples) if fold[row] != number for label in example.labels}
+        assert trained == {label for example in examples for label in example.labels}
+
+
+def test_folds_are_balanced() -> None:
+    labels = ["a"] * 50 + ["b"] * 13 + ["c"] * 5 + ["d"]
+    fold = stratified_folds(examples_in(labels), 5, seed=3)
+    counts = {
+        label: [sum(fold[row] == n for row in range(69) if labels[row] == label) for n in range(5)] for label in "abcd"
+    }
+    assert counts["a"] == [10] * 5
+    assert sorted(counts["b"]) == [2, 2, 3, 3, 3]
+    assert counts["c"] == [1] * 5
+    assert counts["d"] == [0] * 5
+    assert fold[68] == -1
+    sizes = np.bincount(fold[:68], minlength=5)
+    assert sizes.max() - sizes.min() <= 1
+    assert (stratified_folds(examples_in(labels), 5, seed=4) != fold).any()
+
+
+def test_folds_of_several_labels_share_out_each_of_them() -> None:
+    rng = np.random.default_rng(0)
+    rows = [Example(text=f"text {row}", labels=tuple(sorted({*rng.choice([*"abcdef"], 2)}))) for row in range(300)]
+    fold = stratified_folds(rows, 5, seed=0)
+    counts = np.array([np.bincount(fold[[label in row.labels for row in rows]], minlength=5) for label in "abcdef"])
+    assert np.ptp(counts, axis=1).mean() <= 3  # of about 18 in each; at random it is about 9

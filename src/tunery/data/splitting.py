@@ -96,18 +96,7 @@ def split_off(
         shares: split name -> wanted share of all rows, between 0 and 1.
         strata: what each split should have its share of.
     """
-    kinds = strata(examples)
-    together: dict[bytes, list[int]] = defaultdict(list)
-    for row, example in enumerate(examples):
-        together[_shared_key(row, example)].append(row)
-    pool = [
-        _Unit(
-            tuple(rows),
-            kinds[rows[0]] if len(rows) == 1 else frozenset().union(*(kinds[row] for row in rows)),
-        )
-        for rows in together.values()
-    ]
-    together.clear()
+    pool = _units(examples, strata)
     units: dict[str, Collection[_Unit]] = {}
     for position, (name, share) in enumerate(shares.items(), start=1):
         # the purpose is the key of the random numbers: another one would give other splits than earlier versions did
@@ -116,6 +105,58 @@ def split_off(
         pool = [unit for unit in pool if unit not in units[name]]
     units["train"] = pool
     return {name: sorted(row for unit in chosen for row in unit.rows) for name, chosen in units.items()}
+
+
+def stratified_folds(
+    examples: Sequence[Example], count: int, *, strata: Strata = by_label, seed: int
+) -> npt.NDArray[np.int64]:
+    """The fold of each row, from 0 to `count` - 1: (rows,); -1 for rows of a kind that must stay in training.
+
+    Each unit, those of the rarest kinds first, goes to the fold that still lacks most rows of its rarest kind, then of
+    all its kinds, then most rows at all (Sechidis et al. 2011, section 4.1, with units of several rows). A kind that
+    one unit alone has would be unknown to a model that is trained without that unit, so that it is in no fold.
+    """
+    units = _units(examples, strata)
+    holders = Counter(kind for unit in units for kind in unit.labels)
+    pool = [unit for unit in units if all(holders[kind] > 1 for kind in unit.labels)]
+    rows_of = Counter(kind for unit in pool for kind in unit.labels for _ in unit.rows)
+    lacks = {kind: np.full(count, rows / count) for kind, rows in rows_of.items()}
+    lacks_rows = np.full(count, sum(len(unit.rows) for unit in pool) / count)
+    held_by = {kind: np.zeros(count, dtype=np.int64) for kind in rows_of}
+    fold = np.full(len(examples), -1, dtype=np.int64)
+    generator = row_generator(seed, epoch=0, row=0, purpose="cross-validation")
+    for stratum in _strata(pool, Counter(kind for unit in pool for kind in unit.labels)):
+        rarest = min(stratum[0].labels, key=lambda kind: (holders[kind], kind), default=None)
+        for position in generator.permutation(len(stratum)).tolist():
+            unit, size = stratum[position], len(stratum[position].rows)
+            # a fold with all holders of a kind would leave none for training
+            is_open = np.array([all(held_by[k][f] + 1 < holders[k] for k in unit.labels) for f in range(count)])
+            if not is_open.any():
+                continue
+            lacks_kinds = sum((lacks[kind] for kind in unit.labels), np.zeros(count))
+            order = (lacks_rows, lacks_kinds, lacks_rows if rarest is None else lacks[rarest], is_open)
+            chosen = int(np.lexsort(order)[-1])
+            fold[list(unit.rows)] = chosen
+            lacks_rows[chosen] -= size
+            for kind in unit.labels:
+                lacks[kind][chosen] -= size
+                held_by[kind][chosen] += 1
+    return fold
+
+
+def _units(examples: Sequence[Example], strata: Strata) -> list[_Unit]:
+    """Rows that stay together, in the order of their first rows."""
+    kinds = strata(examples)
+    together: dict[bytes, list[int]] = defaultdict(list)
+    for row, example in enumerate(examples):
+        together[_shared_key(row, example)].append(row)
+    return [
+        _Unit(
+            tuple(rows),
+            kinds[rows[0]] if len(rows) == 1 else frozenset().union(*(kinds[row] for row in rows)),
+        )
+        for rows in together.values()
+    ]
 
 
 def _shared_key(row: int, example: Example) -> bytes:
