@@ -119,6 +119,21 @@ def difference_interval(score: Score, other: Score, *, level: float = LEVEL) -> 
     return float(by_block.mean()) - reach, float(by_block.mean()) + reach
 
 
+def cross_validation_interval(score: Score, *, folds: int, level: float = LEVEL) -> tuple[float, float] | None:
+    """The interval of a score over all rows of a cross-validation. None where it knows no blocks.
+
+    The variance is that of the block jackknife, times 1 + k / (k - 1): models of k folds share most of their training
+    rows, so that their errors do not vary independently, and Nadeau & Bengio 2003 (Machine Learning 52, section 3)
+    replace 1/k in the variance of a mean over folds by 1/k + 1/(k - 1).
+    """
+    (by_block,) = pseudo_values([score])
+    if len(by_block) < 2:
+        return None
+    variance = float(by_block.var(ddof=1)) / len(by_block) * (1 + folds / (folds - 1))
+    reach = float(stdtrit(len(by_block) - 1, 1 - level / 2)) * math.sqrt(variance)
+    return score.value - reach, score.value + reach
+
+
 def _spread(by_seed: Values, by_block: Values) -> tuple[float, float]:
     """Variance of a mean over seeds and blocks, and its degrees of freedom; one value alone adds nothing."""
     samples = [values for values in (by_seed, by_block) if len(values) > 1]

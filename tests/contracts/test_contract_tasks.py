@@ -55,7 +55,7 @@ def made(kind: str, folder: Path) -> tuple[Task, tuple[Example, ...]]:
     else:
         splits = read_splits(data, spec, seed=0)
     settings = kinds[type(spec)].settings_of(spec, splits.train.examples)
-    task = kinds[type(spec)].build(spec, labels=label_names(spec, data, splits.train), settings=settings)
+    task = kinds[type(spec)].build(spec, labels=label_names(spec, data, splits.train.examples), settings=settings)
     return task, splits.train.examples
 
 

@@ -30,7 +30,7 @@ def test_banking77_gets_a_stratified_validation_split() -> None:
     splits = read_splits(data, ClassificationTask(), seed=0)
     assert [len(split.examples) for split in splits] == [9003, 1000, 3080]
     train, validation = frequency(splits.train), frequency(splits.validation)
-    assert len(label_names(ClassificationTask(), data, splits.train)) == len(validation) == 77
+    assert len(label_names(ClassificationTask(), data, splits.train.examples)) == len(validation) == 77
     assert all(abs(validation[label] - 0.1 * (train[label] + validation[label])) <= 1 for label in train)
     texts = [{" ".join(e.text.lower().split()) for e in split.examples} for split in splits]
     assert not texts[0] & texts[1]
@@ -43,7 +43,7 @@ def test_goemotions_has_lists_of_names_and_is_split_by_rare_labels() -> None:
         Data(**{name: str(place / f"{name}.jsonl") for name in names}, id="id"), MultilabelTask(), seed=0
     )
     assert [len(split.examples) for split in read] == [43410, 5426, 5427]
-    assert len(label_names(MultilabelTask(), Data(train=""), read.train)) == 28
+    assert len(label_names(MultilabelTask(), Data(train=""), read.train.examples)) == 28
     assert max(len(example.labels) for example in read.train.examples) > 1
     splits = read_splits(Data(train=str(place / "train.jsonl")), MultilabelTask(), seed=0)
     whole = frequency(read.train)
@@ -57,5 +57,5 @@ def test_imdb_has_whole_numbers_as_labels() -> None:
     place = folder("imdb_small")
     data = Data(train=str(place / "train.jsonl"))
     splits = read_splits(data, ClassificationTask(), seed=0)
-    assert label_names(ClassificationTask(), data, splits.train) == ("0", "1")
+    assert label_names(ClassificationTask(), data, splits.train.examples) == ("0", "1")
     assert frequency(splits.validation) == {"0": 150, "1": 150}

@@ -67,10 +67,10 @@ def test_csv_and_jsonl_of_the_same_data_agree(tmp_path: Path) -> None:
     by_csv = read_splits(Data(train=str(tmp_path / "train.csv")), ONE, seed=0)
     by_json = read_splits(Data(train=jsonl), ONE, seed=0)
     assert [split.digest for split in by_csv] == [split.digest for split in by_json]
-    assert label_names(ONE, Data(train=""), by_csv.train) == ("0", "1")
+    assert label_names(ONE, Data(train=""), by_csv.train.examples) == ("0", "1")
     as_floats = [{**row, "label": float(row["label"])} for row in lines]
     by_float = read_splits(Data(train=save(tmp_path / "floats.jsonl", as_floats)), ONE, seed=0)
-    assert label_names(ONE, Data(train=""), by_float.train) == ("0.0", "1.0"), "labels are as they are written"
+    assert label_names(ONE, Data(train=""), by_float.train.examples) == ("0.0", "1.0"), "labels are as they are written"
 
 
 def test_multilabel_cells_and_flag_columns(tmp_path: Path) -> None:

@@ -43,16 +43,16 @@ def test_every_task_reports_its_metrics_as_plain_data(spec: Any) -> None:
 
 def test_label_names_sort_as_words_or_as_numbers() -> None:
     spec, data = ClassificationTask(), Data(train="a.csv")
-    assert label_names(spec, data, split_of(("10",), ("9",), ("-1", "9"))) == ("-1", "9", "10")
-    assert label_names(spec, data, split_of(("10",), ("9",), ("b",), ())) == ("10", "9", "b")
-    assert label_names(spec, data, split_of(("10.0",), ("9.5",), ("-1.0",))) == ("-1.0", "9.5", "10.0")
+    assert label_names(spec, data, split_of(("10",), ("9",), ("-1", "9")).examples) == ("-1", "9", "10")
+    assert label_names(spec, data, split_of(("10",), ("9",), ("b",), ()).examples) == ("10", "9", "b")
+    assert label_names(spec, data, split_of(("10.0",), ("9.5",), ("-1.0",)).examples) == ("-1.0", "9.5", "10.0")
 
 
 def test_label_columns_keep_the_order_of_the_config_and_those_without_rows() -> None:
     train = split_of(("insult",), ("toxic", "insult"), ())
     columns = ("toxic", "threat", "insult")
-    assert label_names(MultilabelTask(), Data(train="a.csv", labels=columns), train) == columns
-    assert label_names(MultilabelTask(), Data(train="a.csv"), train) == ("insult", "toxic")
+    assert label_names(MultilabelTask(), Data(train="a.csv", labels=columns), train.examples) == columns
+    assert label_names(MultilabelTask(), Data(train="a.csv"), train.examples) == ("insult", "toxic")
 
 
 def test_classification_answers() -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 from tunery.report.compute.disk import saved_sentence
 from tunery.report.compute.run_and_study import scalars, without_repeats
 from tunery.report.text.baseline_sentences import baseline_sentences
+from tunery.report.text.fold_sentence import fold_sentence
 from tunery.report.text.formatting import cell_text, score
 from tunery.report.text.pretraining_sentence import pretraining_sentence
 from tunery.schema.config.task import main_metrics
@@ -77,13 +78,16 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
     if as_json:
         write_json(run)
         return
-    table = Table("metric", "validation", "test", box=None, pad_edge=False)
-    validation, test = run.metrics.validation, run.metrics.test or {}
-    names = without_repeats(scalars({**validation, **test}), (validation, test), run.objective.name)
+    oof, test = run.metrics.oof or {}, run.metrics.test or {}
+    columns = {"out of fold": oof} if oof else {"validation": run.metrics.validation}
+    columns |= {"test": test} if test or not oof else {}
+    table = Table("metric", *columns, box=None, pad_edge=False)
+    every = {name: value for metrics in columns.values() for name, value in metrics.items()}
+    names = without_repeats(scalars(every), columns.values(), run.objective.name)
     shown = main_metrics(run.config.get("task", {}).get("kind")) or names
     for name in names:
         if name in (*shown, run.objective.name):
-            table.add_row(name, score(validation.get(name)), score(test.get(name)))
+            table.add_row(name, *(score(metrics.get(name)) for metrics in columns.values()))
     terminal = Terminal()
     for note in run.notes:
         terminal.say(f"note: {note}")
@@ -92,9 +96,11 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
         terminal.say(f"and {more} more in result.json and in the report")
     for sentence in baseline_sentences(run.baselines, run.objective.name, subject="this run", cost=run.seconds):
         terminal.say(plain(sentence))
+    if run.folds:
+        terminal.say(plain(fold_sentence(run)))
     for stage in run.pretraining:
         terminal.say(plain(pretraining_sentence(stage)))
-    facts = [*_epochs(run), f"{run.seconds.total:.0f} s"]
+    facts = [*(_epochs(run) if run.epochs else []), f"{run.seconds.total:.0f} s"]
     if run.parameters:
         new = f" ({run.parameters.fresh:,} of a new head)" if run.parameters.fresh else ""
         facts.append(f"{run.parameters.trainable:,} of {run.parameters.total:,} parameters trained{new}")

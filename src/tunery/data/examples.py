@@ -79,6 +79,8 @@ class Splits:
     validation: Split
     test: Split
     notes: tuple[str, ...] = field(default=())
+    pool: tuple[Example, ...] = ()
+    """The rows that folds of cross-validation are of, in the order of their file."""
 
     def __iter__(self) -> Any:
         return iter((self.train, self.validation, self.test))

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Final, final
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+
+_SHAPES: Final = ".shapes"
 
 
 @final
@@ -29,16 +31,37 @@ class RowTable:
         return RowTable({name: column[rows] for name, column in self.columns.items()})
 
     def flat(self) -> dict[str, Array]:
-        """The columns without objects: entries of different shape one after the other, and `<name>.sizes` (rows,)."""
+        """The columns without objects: entries of different shape one after the other, and their shapes as
+        `<name>.shapes` (rows, dimensions)."""
         result: dict[str, Array] = {}
         for name, column in self.columns.items():
             if column.dtype == object:
-                entries = [np.ravel(entry) for entry in column]
-                result[name] = np.concatenate([np.zeros(0), *entries])
-                result[f"{name}.sizes"] = np.array([len(entry) for entry in entries], dtype=np.int64)
+                result[name] = np.concatenate([np.ravel(entry) for entry in column])
+                result[f"{name}{_SHAPES}"] = np.array([np.shape(entry) for entry in column], dtype=np.int64)
             else:
                 result[name] = column
         return result
+
+    @classmethod
+    def of_flat(cls, flat: Mapping[str, Array]) -> "RowTable":
+        """The table that `flat` was made of, bit for bit."""
+        columns: dict[str, Array] = {}
+        for name, values in flat.items():
+            if name.endswith(_SHAPES):
+                continue
+            shapes = flat.get(f"{name}{_SHAPES}")
+            if shapes is None:
+                columns[name] = values
+            else:
+                parts = np.split(values, np.cumsum(shapes.prod(axis=1))[:-1])
+                columns[name] = objects_of([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
+        return cls(columns)
+
+    @classmethod
+    def joined(cls, tables: "Sequence[RowTable]") -> "RowTable":
+        """The rows of several tables with the same columns, one table after the other."""
+        names = tables[0].columns
+        return cls({name: column_of([entry for table in tables for entry in table[name]]) for name in names})
 
 
 def objects_of(entries: Sequence[Array]) -> Array:

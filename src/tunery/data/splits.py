@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from tunery.data.examples import Example, RowReader, Split, Splits
 from tunery.data.reading.annotated_sentences import AnnotatedSentences
@@ -16,7 +18,7 @@ from tunery.data.reading.columns import examples_of
 from tunery.data.reading.load import read_file, read_hub_rows
 from tunery.data.reading.source import Row
 from tunery.data.reading.split_files import split_named
-from tunery.data.splitting import Strata, cut_off, split_off
+from tunery.data.splitting import Strata, cut_off, split_off, stratified_folds
 from tunery.errors import DataError, enumerated
 from tunery.schema.config.data import Data, Documents
 
@@ -47,7 +49,8 @@ def load_splits(
 
     Where `data.split` names a column, it says which rows of the training file are of which split. Splitting off is
     stratified and grouped by `data.group`, or by equal texts where there is no group. Of texts without labels that are
-    too few for that, the end becomes the missing splits (`cut_off`).
+    too few for that, the end becomes the missing splits (`cut_off`). With `data.folds` no test split is split off:
+    folds do what it would.
 
     Args:
         reader: of the rows' annotations.
@@ -73,6 +76,9 @@ def load_splits(
     if data.evidence is not None or annotated is not None:
         _refuse_ids_of_several_texts(examples)
     notes += [] if annotated is None else annotated.notes()
+    pool = () if data.folds is None else examples["train"]
+    if data.folds is not None and "test" not in examples:
+        examples["test"], sources["test"] = (), "none: folds are held out in its place"
     shares = {name: getattr(data, f"{name}_size") for name in SPLIT_NAMES if name not in examples}
     if shares and reader.documents and data.group is None and min(shares.values()) * len(examples["train"]) < 1:
         notes.append(
@@ -91,7 +97,43 @@ def load_splits(
         Split(name, examples[name], sources[name], digest_of_rows(examples[name]), is_split_off=name in shares)
         for name in SPLIT_NAMES
     )
-    return Splits(train=train, validation=validation, test=test, notes=(*notes, *unseen))
+    return Splits(train=train, validation=validation, test=test, notes=(*notes, *unseen), pool=pool)
+
+
+def fold_of_splits(splits: Splits, data: Data, *, strata: Strata) -> Splits:
+    """The splits of the fold `data.fold`: its rows are test, and all others are train, of which validation is split off
+    where there is none.
+
+    Args:
+        splits: of all folds.
+        strata: as in `load_splits`.
+
+    Raises:
+        DataError: validation cannot be split off from what is left.
+    """
+    assert data.folds is not None
+    assert data.fold is not None
+    repeat, number = divmod(data.fold, data.folds)
+    pool = splits.pool
+    fold = stratified_folds(pool, data.folds, strata=strata, seed=data.seed, repeat=repeat)
+    held_out = tuple(pool[row] for row in np.flatnonzero(fold == number))
+    train, validation = tuple(pool[row] for row in np.flatnonzero(fold != number)), splits.validation
+    if not held_out:
+        raise DataError(
+            f"every fold must have rows, but fold {data.fold} of data.folds={data.folds} has none of {len(pool):,} "
+            "training rows, of which those of one group or with one text stay together; lower data.folds"
+        )
+    if validation.is_split_off:
+        parts = _split_off(train, {"validation": data.validation_size}, strata=strata, seed=data.seed)
+        train, rows = parts["train"], parts["validation"]
+        validation = replace(validation, examples=rows, digest=digest_of_rows(rows))
+    where = f"fold {data.fold} of data.folds={data.folds}, seed {data.seed}"
+    return Splits(
+        train=Split("train", train, f"{splits.train.source} outside {where}", digest_of_rows(train)),
+        validation=validation,
+        test=Split("test", held_out, f"{splits.train.source}, {where}", digest_of_rows(held_out)),
+        pool=pool,
+    )
 
 
 def load_texts(data: Data, *, reader: RowReader) -> Examples:
@@ -221,7 +263,7 @@ def _without_unseen_labels(splits: Mapping[str, Examples], *, allowed: bool) -> 
             "correct or add training rows, or write data.allow=[unseen_labels] to leave out the rows that have them"
         )
     kept = {name: tuple(e for e in rows if not unseen[name].intersection(e.labels)) for name, rows in splits.items()}
-    if empty := [name for name, examples in kept.items() if not examples]:
+    if empty := [name for name, examples in kept.items() if splits[name] and not examples]:
         raise DataError(f"{empty[0]} has no row left: all its rows have labels that never occur in train")
     notes = [
         f"{name}: {len(splits[name]) - len(kept[name])} rows left out for labels that train lacks: {labels}"

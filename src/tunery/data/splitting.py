@@ -108,13 +108,16 @@ def split_off(
 
 
 def stratified_folds(
-    examples: Sequence[Example], count: int, *, strata: Strata = by_label, seed: int
+    examples: Sequence[Example], count: int, *, strata: Strata = by_label, seed: int, repeat: int = 0
 ) -> npt.NDArray[np.int64]:
     """The fold of each row, from 0 to `count` - 1: (rows,); -1 for rows of a kind that must stay in training.
 
     Each unit, those of the rarest kinds first, goes to the fold that still lacks most rows of its rarest kind, then of
     all its kinds, then most rows at all (Sechidis et al. 2011, section 4.1, with units of several rows). A kind that
     one unit alone has would be unknown to a model that is trained without that unit, so that it is in no fold.
+
+    Args:
+        repeat: rows are shared out in another way for each.
     """
     units = _units(examples, strata)
     holders = Counter(kind for unit in units for kind in unit.labels)
@@ -124,7 +127,7 @@ def stratified_folds(
     lacks_rows = np.full(count, sum(len(unit.rows) for unit in pool) / count)
     held_by = {kind: np.zeros(count, dtype=np.int64) for kind in rows_of}
     fold = np.full(len(examples), -1, dtype=np.int64)
-    generator = row_generator(seed, epoch=0, row=0, purpose="cross-validation")
+    generator = row_generator(seed, epoch=0, row=repeat, purpose="cross-validation")
     for stratum in _strata(pool, Counter(kind for unit in pool for kind in unit.labels)):
         rarest = min(stratum[0].labels, key=lambda kind: (holders[kind], kind), default=None)
         for position in generator.permutation(len(stratum)).tolist():

@@ -1,20 +1,37 @@
 """One run on disk: its config, records, weights and resume points."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import Final, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
+from zipfile import BadZipFile
 
 from pydantic import ConfigDict, TypeAdapter
 
+from tunery.errors import Damaged
 from tunery.schema.results.record import Record
 from tunery.schema.results.run import Baseline, CheckpointRecord, Progress, RunResult
 from tunery.schema.results.worst_rows import WorstRows
-from tunery.store.disk.files import recover, remove, remove_tree, write_text
-from tunery.store.disk.ownership import BASELINES, BEST, FILES, LOCK, MARK, OBJECTS, RESUME, WORST_ROWS, temporary
+from tunery.store.disk.files import recover, remove, remove_tree, write_bytes, write_text
+from tunery.store.disk.ownership import (
+    ANSWERS,
+    BASELINES,
+    BEST,
+    FILES,
+    LOCK,
+    MARK,
+    OBJECTS,
+    RESUME,
+    WORST_ROWS,
+    temporary,
+)
 from tunery.store.objects.objects import Objects
 from tunery.store.records import read_json, read_record
 from tunery.store.resume import ResumePoints
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _KEPT: Final = TypeAdapter(tuple[CheckpointRecord, ...])
 _BASELINES: Final = TypeAdapter(tuple[Baseline, ...])
@@ -97,6 +114,26 @@ class RunFolder:
     def write_baselines(self, baselines: tuple[Baseline, ...]) -> None:
         """Record what simple models reach."""
         write_text(self.path / BASELINES, _BASELINES.dump_json(baselines, indent=1).decode())
+
+    def answers(self) -> "dict[str, npt.NDArray[Any]] | None":
+        """What the run's model answers about its test rows, where that is kept, as named arrays."""
+        import numpy as np
+
+        try:
+            with np.load(self.path / ANSWERS, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, BadZipFile) as error:
+            raise Damaged(f"{str(self.path / ANSWERS)!r} is not what was written there: {error}") from error
+
+    def write_answers(self, answers: "Mapping[str, npt.NDArray[Any]]") -> None:
+        """Keep what the run's model answers about its test rows."""
+        import numpy as np
+
+        content = BytesIO()
+        np.savez(content, **cast(dict[str, Any], answers))
+        write_bytes(self.path / ANSWERS, content.getbuffer())
 
     def worst_rows(self) -> WorstRows | None:
         """The rows that the run's model answers worst, where that is recorded."""

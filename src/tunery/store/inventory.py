@@ -6,7 +6,7 @@ have written (objects, resume points, staging folders, temporaries) is an orphan
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from tunery.store.disk.ownership import (
     BEST,
     CELLS,
     FEATURES,
+    FOLDS,
     LOCK,
     OBJECTS,
     PRETRAIN,
@@ -32,7 +33,7 @@ from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import Objects, digest_in
 from tunery.store.resume import is_point
 
-_APART: Final = (OBJECTS, FEATURES, TRIALS, CELLS, RESCORED, PRETRAIN)
+_APART: Final = (OBJECTS, FEATURES, TRIALS, CELLS, RESCORED, PRETRAIN, FOLDS)
 """Folders in the root of a study that are looked at by themselves."""
 
 _KINDS: Final = ("best", "co_best", "rung", "resume", "orphan")
@@ -44,7 +45,7 @@ _LEFT: Final = "left behind by a process that was stopped"
 
 @dataclass(frozen=True)
 class _Study:
-    """A study, what was trained again at its end, a run of its own, or a cell of a comparison: what shares one
+    """A study, what was trained again at its end, a run of its own, a fold, or a cell of a comparison: what shares one
     `objects/`."""
 
     root: Path
@@ -87,6 +88,12 @@ def stages_in(folder: Path) -> list[str]:
     )
 
 
+def folds_in(root: Path, trials: Iterable[str]) -> list[Path]:
+    """Folders of the folds of a run, and of those of some trials of a study."""
+    runs = [root, *(root / TRIALS / name for name in trials)]
+    return [run / FOLDS / name for run in runs for name in sorted(_numbered(run / FOLDS), key=int)]
+
+
 def study_roots(root: Path) -> list[Path]:
     """The folders in a run, study or comparison that have objects of their own, the root first."""
     return [study.root for study in _studies(root)]
@@ -103,14 +110,21 @@ def _numbered(folder: str | Path) -> list[str]:
 
 
 def _studies(root: Path) -> Iterator[_Study]:
-    yield _Study(root, root, "")
+    yield from _with_folds(_Study(root, root, ""))
     if (root / RESCORED).is_dir():
-        yield _Study(root / RESCORED, root, " with another seed")
+        yield from _with_folds(_Study(root / RESCORED, root, " with another seed"))
     for stage in stages_in(root / PRETRAIN):
         yield _Study(root / PRETRAIN / stage, root, f" of pretraining {stage}")
     for method in entries(root / CELLS):
         for seed in _numbered(method.path):
-            yield _Study(Path(method, seed), root, f" of {method.name} with seed {seed}")
+            yield from _with_folds(_Study(Path(method, seed), root, f" of {method.name} with seed {seed}"))
+
+
+def _with_folds(study: _Study) -> Iterator[_Study]:
+    yield study
+    for fold in folds_in(study.root, trials_in(study.root)):
+        trial = f" of trial {fold.parents[1].name}" if fold.parents[1] != study.root else ""
+        yield _Study(fold, study.base, f" of fold {fold.name}{trial}{study.title}")
 
 
 def _runs_of(study: _Study) -> Iterator[RunFolder]:
@@ -131,7 +145,7 @@ def _items_of_run(study: _Study, run: RunFolder) -> Iterator[StoredItem]:
         yield from _items_of_points(study, run, owner=owner)
     records = 0
     for name, entry in inside.items():
-        if name == RESUME or (is_root and name in _APART):
+        if name in (RESUME, FOLDS) or (is_root and name in _APART):
             continue
         elif item := _weights(study, entry, owner=owner):
             yield item

@@ -17,7 +17,7 @@ from tunery.store.disk.ownership import BEST, OBJECTS, PRETRAIN, RESCORED, RESUM
 from tunery.store.events import record_event
 from tunery.store.features import Features, features_room
 from tunery.store.folder import RunFolder
-from tunery.store.inventory import stages_in, storage_of, trials_in
+from tunery.store.inventory import folds_in, stages_in, storage_of, trials_in
 from tunery.store.objects.objects import Objects
 from tunery.store.resume import Point
 from tunery.store.retention import Keep, Level, RunState, retained
@@ -84,8 +84,8 @@ class StudyStore:
         direction: which way a trial's value is better.
         candidates: best trials whose weights stay until the study ends, where they are more than the rule keeps.
         comparison: root of the comparison that a single run is a cell of: its cells share features and pretraining.
-        above: of the run or study that needs the stage of continued pretraining in `root`. They share a budget, and
-            what the one needs room for the other makes room for.
+        above: of the run or study that needs the fold or the stage of continued pretraining in `root`. They share a
+            budget, and what the one needs room for the other makes room for.
         say: is told what a person should know while the work goes on.
         stopping: whether a signal asked to stop, so that waiting for room ends.
         """
@@ -178,11 +178,20 @@ class StudyStore:
 
     def used(self) -> int:
         """Bytes of weights, training state and features, those of all trials together; runs that are rescored count as
-        trials, and stages of continued pretraining count too."""
+        trials, and folds and stages of continued pretraining count too."""
         if self._above is not None:
             return self._above.used()
         main = _main(self.root)
-        return sum(self._used(root) for root in (main, main / RESCORED)) + self.features.used() + self.used_by_stages()
+        weights = sum(self._used(root) for root in (main, main / RESCORED))
+        return weights + self.used_by_folds() + self.features.used() + self.used_by_stages()
+
+    def used_by_folds(self) -> int:
+        """Bytes of weights and training state of folds, those of trials included."""
+        main = _main(self.root)
+        finished = self._emptied if main == self.root else ()
+        trials = [name for name in trials_in(main) if name not in finished]
+        folds = [*folds_in(main, trials), *folds_in(main / RESCORED, trials_in(main / RESCORED))]
+        return sum(map(self._used, folds))
 
     def used_by_stages(self) -> int:
         """Bytes of weights and training state of continued pretraining, which no other run gives back."""

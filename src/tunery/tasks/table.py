@@ -5,8 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from tunery.data.examples import Split, Splits
-from tunery.data.splits import NamedRows, load_splits
+import numpy as np
+import numpy.typing as npt
+
+from tunery.data.examples import Example, Splits
+from tunery.data.splits import NamedRows, fold_of_splits, load_splits
+from tunery.data.splitting import stratified_folds
 from tunery.schema.config.data import Data
 from tunery.schema.config.task import (
     CausalLmTask,
@@ -47,10 +51,11 @@ def make_task(spec: TaskSpec, labels: Sequence[str], settings: Mapping[str, str]
     return TASKS[type(spec)].build(spec, labels=labels, settings=settings)
 
 
-def task_of_rows(spec: TaskSpec, data: Data, train: Split) -> Task:
-    """The task of a spec over the labels of its training rows."""
-    settings = TASKS[type(spec)].settings_of(spec, train.examples)
-    return make_task(spec, label_names(spec, data, train), settings)
+def task_of_rows(spec: TaskSpec, data: Data, splits: Splits) -> Task:
+    """The task of a spec over the labels of its training rows; of cross-validation, of the rows of all folds, so that
+    answers about one fold can be read beside those about another."""
+    rows = splits.pool or splits.train.examples
+    return make_task(spec, label_names(spec, data, rows), TASKS[type(spec)].settings_of(spec, rows))
 
 
 def read_splits(data: Data, spec: TaskSpec, *, seed: int, tables: Iterable[NamedRows] | None = None) -> Splits:
@@ -63,18 +68,35 @@ def read_splits(data: Data, spec: TaskSpec, *, seed: int, tables: Iterable[Named
         DataError: as `load_splits` does.
     """
     task = TASKS[type(spec)]
-    return load_splits(data, reader=task.reader(spec, data), strata=task.strata, seed=seed, tables=tables)
+    splits = load_splits(data, reader=task.reader(spec, data), strata=task.strata, seed=seed, tables=tables)
+    return splits if data.fold is None else fold_of(splits, data, spec)
 
 
-def label_names(spec: TaskSpec, data: Data, train: Split) -> tuple[str, ...]:
+def fold_of(splits: Splits, data: Data, spec: TaskSpec) -> Splits:
+    """The splits of the fold `data.fold`, as `fold_of_splits` makes them of those of all folds."""
+    return fold_of_splits(splits, data, strata=TASKS[type(spec)].strata)
+
+
+def fold_numbers(pool: Sequence[Example], data: Data, spec: TaskSpec) -> npt.NDArray[np.int64]:
+    """The fold of each row in each repeat, from 0 to `data.folds` - 1; -1 where none holds it out: (repeats, rows)."""
+    strata, count = TASKS[type(spec)].strata, data.folds or 0
+    return np.stack(
+        [stratified_folds(pool, count, strata=strata, seed=data.seed, repeat=repeat) for repeat in range(data.repeats)]
+    )
+
+
+def label_names(spec: TaskSpec, data: Data, rows: Sequence[Example]) -> tuple[str, ...]:
     """The labels of a task: those of its label columns in the order of the config, else those of the training rows.
 
     The latter are sorted; as numbers where all of them are numbers.
+
+    Args:
+        rows: of training.
     """
     columns = "" if spec.label_key is None else getattr(data, spec.label_key)
     if isinstance(columns, tuple):
         return tuple(columns)
-    names = {label for example in train.examples for label in example.labels}
+    names = {label for example in rows for label in example.labels}
     if all(_NUMBER.fullmatch(name) for name in names):
         return tuple(sorted(names, key=lambda name: (Decimal(name), name)))
     return tuple(sorted(names))

@@ -3,8 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,29 +10,19 @@ from transformers import TrainerCallback
 
 from tunery.errors import FolderError, RequestError
 from tunery.schema import RunConfig
-from tunery.schema.config.peft import Probe
 from tunery.schema.reading.document import with_absolute_names
-from tunery.schema.results.run import PretrainRecord, RunResult, Start
+from tunery.schema.results.run import RunResult, Start
 from tunery.store.disk.files import recover
 from tunery.store.disk.lock import held
 from tunery.store.disk.ownership import BEST
-from tunery.store.disk.run_lock import refuse_other, refuse_other_data, run_lock
+from tunery.store.disk.run_lock import refuse_other
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore, ignore
-from tunery.train.conclude import conclude
+from tunery.train.conclude import Purpose
 from tunery.train.finished import tell_finished
-from tunery.train.loop.baselines import known_baselines
-from tunery.train.loop.clock import Clock
-from tunery.train.loop.probing import Probing, fit_head, linear_head
-from tunery.train.loop.training import Training
-from tunery.train.pretraining import pretrained_base
-from tunery.train.setup.assemble import assemble, with_resolved_head
-from tunery.train.setup.estimate import require_room, sizes_of
-from tunery.train.setup.prepare import prepare
-from tunery.train.setup.pretraining_stages import stages_of
-from tunery.train.setup.start import begin_with
+from tunery.train.fit_run import FitOptions, fit_run
+from tunery.train.folds import fit_folds
 from tunery.train.signals import Signals, no_stop
-from tunery.train.text_runs import TEXT_MODELS, fit_text_run
 
 
 def fit(
@@ -100,86 +88,21 @@ def fit(
             _free_leftovers(store, folder)
         tell_finished(root, document, config, finished_at=finished.finished_at, say=say)
         return finished
-    clock = Clock(before.seconds)
+    options = FitOptions(
+        root=root,
+        purpose=Purpose.TRIAL if is_trial else Purpose.OWN,
+        callbacks=callbacks,
+        source=source,
+        signals=signals,
+        say=say,
+        trust_remote_code=trust_remote_code,
+        texts=texts,
+        baselines=baselines,
+    )
     with one_run_at_a_time(), signals.handled():
-        with clock.phase("load"):
-            prepared = prepare(config, base=before.base, trust_remote_code=trust_remote_code)
-            data = prepared.record()
-            refuse_other_data(root, data)
-            if type(config.peft) in TEXT_MODELS:
-                setting = f"peft.method={config.peft.method}"
-                targets = prepared.required_linear_targets(setting, remedy="peft.method=lora")
-                with run_lock(folder.path, document, record="result.json", data=data, root=root):
-                    return fit_text_run(
-                        config,
-                        prepared,
-                        targets,
-                        store,
-                        folder,
-                        is_trial=is_trial,
-                        clock=clock,
-                        texts=texts,
-                        baselines=known_baselines(config, prepared, store, say=say) if baselines else (),
-                    )
-            config = with_resolved_head(config, prepared)
-            stages = stages_of(config, prepared)
-            run = assemble(config, prepared, augmentation_models=before.augmentation_models)
-        pretraining: tuple[PretrainRecord, ...] = ()
-        n_jobs = config.search.n_jobs if is_trial else None
-        if stages:
-            with clock.phase("load"):
-                sizes = sizes_of(run)
-            del run  # it was assembled to see that nothing refuses it
-            with run_lock(folder.path, document, record="result.json", data=data, root=root):
-                base, pretraining = pretrained_base(
-                    stages,
-                    prepared.base,
-                    store,
-                    folder,
-                    rule=config.checkpoint,
-                    sizes=sizes,
-                    n_jobs=n_jobs,
-                    signals=signals,
-                    say=say,
-                )
-            with clock.phase("load"):
-                run = assemble(config, replace(prepared, base=base), augmentation_models=before.augmentation_models)
-        with clock.phase("load"):
-            begin: Callable[[], Start | None] | None = None
-            is_new, started_from = not folder.resume.points(), before.started_from
-            is_probe = isinstance(config.peft, Probe)
-            if source:
-                begin = partial(begin_with, run, source, say=say, trust_remote_code=trust_remote_code)
-                started_from = begin() if is_new else started_from
-            elif is_probe or getattr(config.model.head, "init", None) == "probe":
-                linear_head(run)  # refuses a run that has none
-                begin = None if is_probe else partial(fit_head, run, store)
-            sizes = sizes_of(run)
-            require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=n_jobs)
-        with run_lock(folder.path, document, record="result.json", data=data, root=root):
-            simple = known_baselines(config, prepared, store, say=say) if baselines else ()
-            if begin and is_new and not source:  # it writes features, which only the holder of the folder may
-                with clock.phase("load"):
-                    begin()
-            if is_probe:
-                training: Training | Probing = Probing(run, store, folder, clock=clock, signals=signals)
-            else:
-                training = Training(
-                    run, store, folder, callbacks, clock=clock, signals=signals, started_from=started_from
-                )
-            progress = training.finish(start_over=None if is_new else begin)
-            return conclude(
-                run,
-                store,
-                folder,
-                progress,
-                is_trial=is_trial,
-                clock=clock,
-                export_bytes=sizes.export,
-                texts=texts,
-                baselines=simple,
-                pretraining=pretraining,
-            )
+        if config.data.cross_validates:
+            return fit_folds(config, store, folder, options)
+        return fit_run(config, store, folder, options)
 
 
 _AT_WORK: Final = threading.Lock()

@@ -36,7 +36,7 @@ from tunery.store.objects.digest import digest_of
 from tunery.store.objects.objects import Reference
 from tunery.store.study import StudyStore
 from tunery.tasks.table import make_task
-from tunery.train.conclude import conclude
+from tunery.train.conclude import Purpose, conclude
 from tunery.train.loop.callbacks import history
 from tunery.train.loop.clock import Clock
 from tunery.train.loop.state import random_state, restore_random_state
@@ -266,7 +266,7 @@ def _train(placed: PlacedStage, signals: Signals) -> None:
         training = Training(run, store, folder, [tell], clock=clock, signals=signals, started_from=None)
         progress = training.finish(start_over=None)
         result = conclude(
-            run, store, folder, progress, is_trial=True, clock=clock, export_bytes=sizes.export, texts=None
+            run, store, folder, progress, purpose=Purpose.TRIAL, clock=clock, export_bytes=sizes.export, texts=None
         )
     store.say(f"held-out loss {result.loss:.4f} after epoch {result.best_epoch}, {result.seconds.total:.0f} s")
 

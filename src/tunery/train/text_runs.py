@@ -16,9 +16,17 @@ from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import room_for
 from tunery.store.study import StudyStore
 from tunery.train.artifacts.publish import live_text_model, publish, verify
-from tunery.train.conclude import UNSCORED, finish, scored_on_test
+from tunery.train.conclude import (
+    UNSCORED,
+    Purpose,
+    decided_out_of_fold,
+    finish,
+    keep_answers,
+    scored_on_test,
+)
 from tunery.train.loop.callbacks import record_only_epoch
 from tunery.train.loop.clock import Clock
+from tunery.train.out_of_fold import OutOfFold
 from tunery.train.predict.scoring import score
 from tunery.train.predict.text_network import TextNetwork, texts_of
 from tunery.train.setup.environment import environment
@@ -50,38 +58,47 @@ def fit_text_run(
     store: StudyStore,
     folder: RunFolder,
     *,
-    is_trial: bool,
+    purpose: Purpose,
     clock: Clock,
     texts: bool | None,
     baselines: tuple[Baseline, ...],
+    out_of_fold: OutOfFold | None,
 ) -> RunResult:
     """Fit, score, export and record.
 
     Args:
         targets: of the training rows.
-        is_trial: as in `conclude`.
         texts: as in `conclude`.
         baselines: as in `conclude`.
+        out_of_fold: as in `conclude`.
     """
     task = prepared.task
     with clock.phase("train"):
         model = fit_text(config.peft, prepared, targets, seed=config.seed)
+    network = TextNetwork(model, task=task)
     with clock.phase("evaluate"):
-        answers = TextNetwork(model, task=task).answers(prepared.splits.validation.examples)
+        answers = network.answers(prepared.splits.validation.examples)
         metrics = score(task, answers, prepared.truth["validation"])
     tensors = {name: torch.from_numpy(array.copy()) for name, array in model.tensors().items()}
     best = CheckpointRecord(
         kind="best", step=1, epoch=1.0, digest="", bytes=0, value=metrics[config.objective], metrics=metrics
     )
 
-    def keep() -> None:
+    def keep() -> CheckpointRecord:
         digest, size = folder.objects.put(tensors, reference=None)
-        folder.write_kept([best.model_copy(update={"digest": digest, "bytes": size})])
+        kept = best.model_copy(update={"digest": digest, "bytes": size})
+        folder.write_kept([kept])
+        return kept
 
-    store.write(room_for(tensors), keep)
+    best = store.write(room_for(tensors), keep)
     record_only_epoch(config, folder, metrics)
     live, room, test = live_text_model(model, prepared, config), room_for(tensors), UNSCORED
-    if is_trial:
+    if out_of_fold is not None:
+        best = decided_out_of_fold(prepared, answers, best, folder, out_of_fold.state)
+    if purpose is Purpose.FOLD:
+        with clock.phase("evaluate"):
+            test = keep_answers(prepared, network.answers(prepared.splits.test.examples), best, folder)
+    elif purpose is Purpose.TRIAL:
         store.export(room, lambda: verify(live, best=best, staging=folder.staging / "export"))
     else:
         predictor = store.export(room, lambda: publish(live, best=best, folder=folder.path / "best"))
@@ -95,4 +112,13 @@ def fit_text_run(
         environment=environment(torch.device("cpu"), precision="fp32", reason="no neural network"),
         data=prepared.record(),
     )
-    return finish(store, folder, config, "completed", progress=progress, test=test, baselines=baselines)
+    return finish(
+        store,
+        folder,
+        config,
+        "completed",
+        progress=progress,
+        test=test,
+        baselines=baselines,
+        out_of_fold=out_of_fold,
+    )

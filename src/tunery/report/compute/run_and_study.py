@@ -194,8 +194,12 @@ def class_table(metrics: Mapping[str, Any], chosen: Sequence[str] | None = None)
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """The metrics that are single numbers; a null (undefined) metric counts, nested values do not."""
-    return {name: finite(value) for name, value in metrics.items() if value is None or isinstance(value, int | float)}
+    """The metrics that are single numbers; a null (undefined) metric counts, nested values and a calibration do not."""
+    return {
+        name: finite(value)
+        for name, value in metrics.items()
+        if (value is None or isinstance(value, int | float)) and name != "calibration"
+    }
 
 
 def without_repeats(names: Iterable[str], splits: Iterable[Mapping[str, Any]], objective: str) -> list[str]:

@@ -120,7 +120,7 @@ def _header(result: ComparisonResult) -> Html:
         tag("p", result.name, class_="name"),
         tag("h1", comparison_headline(result)),
         tag("ul", lines, class_="verdicts") if lines else None,
-        tag("p", objective_sentence(result.objective, result.direction, split="test"), class_="quiet"),
+        tag("p", objective_sentence(result.objective, result.direction, where="on the test split"), class_="quiet"),
     )
 
 

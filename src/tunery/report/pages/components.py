@@ -107,15 +107,22 @@ def config_block(config: Mapping[str, Any], *, chosen: Container[str] = ()) -> H
     return tag("pre", Html("\n".join(lines)), tabindex="0")
 
 
-def metrics_table(validation: Mapping[str, Any], test: Mapping[str, Any], *, objective: str) -> Html | None:
-    """The scalar metrics of both splits, the objective first."""
-    left, right = scalars(validation), scalars(test)
-    names = sorted(without_repeats({**left, **right}, (left, right), objective), key=lambda name: name != objective)
+def metrics_table(splits: Mapping[str, Mapping[str, Any]], *, objective: str) -> Html | None:
+    """The scalar metrics of some splits, the objective first; a split without any has no column.
+
+    Args:
+        splits: title -> metrics.
+    """
+    known = {title: numbers for title, metrics in splits.items() if (numbers := scalars(metrics))}
+    every = {name: None for numbers in known.values() for name in numbers}
+    names = sorted(without_repeats(every, known.values(), objective), key=lambda name: name != objective)
     if not names:
         return None
-    splits = [(title, values) for title, values in (("validation", left), ("test", right)) if values]
-    rows = [tag("tr", tag("td", metric_name(name)), [number_cell(v.get(name)) for _, v in splits]) for name in names]
-    return tag("div", table([("metric", None), *((title, "n") for title, _ in splits)], rows), class_="compact")
+    rows = [
+        tag("tr", tag("td", metric_name(name)), [number_cell(numbers.get(name)) for numbers in known.values()])
+        for name in names
+    ]
+    return tag("div", table([("metric", None), *((title, "n") for title in known)], rows), class_="compact")
 
 
 def classes(metrics: Mapping[str, Any], *, columns: Sequence[str] | None = None) -> Html | None:

@@ -20,9 +20,11 @@ from tunery.report.pages.components import (
     tiles,
 )
 from tunery.report.pages.disk_section import disk_section
+from tunery.report.pages.folds_section import folds_section
 from tunery.report.pages.pretraining_section import pretraining_section
 from tunery.report.pages.task_sections import task_sections
 from tunery.report.pages.worst_rows_table import worst_rows_section
+from tunery.report.text.fold_sentence import reach_of_folds
 from tunery.report.text.formatting import duration, metric_name, objective_sentence, score, size
 from tunery.report.text.numbers import finite
 from tunery.schema.results.run import RunResult
@@ -47,6 +49,7 @@ def _sections(
     yield _metric(curves, result)
     yield _rate(curves)
     yield pretraining_section(result.pretraining)
+    yield folds_section(result)
     yield _scores(result)
     if worst:
         yield worst_rows_section(worst)
@@ -66,7 +69,8 @@ def run_headline(result: RunResult) -> str:
         return f"The run {_ended(result)} without a value for {name}."
     test = finite((result.metrics.test or {}).get(result.objective.name))
     on_test = "" if test is None else f" and {score(test)} on test"
-    reached = f"{name} {score(value)} on validation{on_test}"
+    where = "on validation" if result.metrics.oof is None else "out of fold"
+    reached = f"{name} {score(value)} {where}{on_test}"
     return f"The run reached {reached}." if result.status == "completed" else f"The run {_ended(result)} at {reached}."
 
 
@@ -89,7 +93,11 @@ def _header(result: RunResult) -> Html:
         tag("ul", [tag("li", prose(note)) for note in result.notes], class_="verdicts") if result.notes else None,
         tag(
             "p",
-            objective_sentence(result.objective.name, result.objective.direction, split="validation"),
+            objective_sentence(
+                result.objective.name,
+                result.objective.direction,
+                where="on the validation split" if result.metrics.oof is None else "out of fold",
+            ),
             class_="quiet",
         ),
     )
@@ -98,6 +106,8 @@ def _header(result: RunResult) -> Html:
 def _tiles(result: RunResult, storage: Storage | None) -> Html:
     name = metric_name(result.objective.name)
     rows = [("Validation", score(result.objective.value), name)]
+    if result.metrics.oof is not None:
+        rows = [("Out of fold", score(result.objective.value), f"{name}{reach_of_folds(result)}")]
     if result.metrics.test:
         rows.append(("Test", score(result.metrics.test.get(result.objective.name)), name))
     if result.parameters:
@@ -181,8 +191,13 @@ def _metric(curves: RunCurves, result: RunResult) -> Html | None:
 
 def _scores(result: RunResult) -> Html | None:
     test = result.metrics.test or {}
-    scalars = metrics_table(result.metrics.validation, test, objective=result.objective.name)
-    shown, title = (test, "Test") if test else (result.metrics.validation, "Validation")
+    oof, validation = result.metrics.oof or {}, result.metrics.validation
+    columns = {"out of fold": oof, "validation": validation if result.best_epoch or not oof else {}, "test": test}
+    scalars = metrics_table(columns, objective=result.objective.name)
+    shown, title = next(
+        ((metrics, name) for metrics, name in ((test, "Test"), (oof, "Out of fold")) if metrics),
+        (validation, "Validation"),
+    )
     detail = task_sections(result.config, shown, title=title)
     if scalars is None and not detail:
         return None

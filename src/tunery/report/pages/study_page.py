@@ -118,7 +118,7 @@ def _headline(study: StudyResult, stopped: Pruning) -> Html:
         tag("h1", headline(study)),
         tag("p", f"{_counted(study)} {_savings(study, stopped)}", class_="lead"),
         _remarks(study.notes),
-        tag("p", objective_sentence(study.objective, study.direction, split="validation"), class_="quiet"),
+        tag("p", objective_sentence(study.objective, study.direction, where="on the validation split"), class_="quiet"),
         tag("p", beside_sentence(study), class_="quiet") if further_objectives(study) else None,
     )
 
@@ -163,7 +163,7 @@ def _best_config(study: StudyResult, best: BestTrial) -> Html:
 def _winner(study: StudyResult, best: BestTrial, record: RunResult | None) -> Html | None:
     test = best.test or (record.metrics.test if record else None) or {}
     validation = record.metrics.validation if record else {}
-    scalars = metrics_table(validation, test, objective=study.objective)
+    scalars = metrics_table({"validation": validation, "test": test}, objective=study.objective)
     detail = task_sections(best.config, test, title="Test")
     if scalars is None and not detail:
         return None

@@ -83,11 +83,11 @@ def metric_name(name: str) -> str:
     return METRIC_NAMES.get(name, (name, ""))[0]
 
 
-def objective_sentence(name: str, direction: Direction, *, split: str) -> str:
-    """What the objective is, and which way it is better."""
+def objective_sentence(name: str, direction: Direction, *, where: str) -> str:
+    """What the objective is, where it is taken, and which way it is better."""
     called, meaning = METRIC_NAMES.get(name, (name, ""))
     better = "higher is better" if direction == "maximize" else "lower is better"
-    return f"Objective: {called} on the {split} split ({'; '.join(filter(None, (meaning, better)))})."
+    return f"Objective: {called} {where} ({'; '.join(filter(None, (meaning, better)))})."
 
 
 def cost_axes_sentence(direction: Direction) -> str:

@@ -8,6 +8,7 @@ from tunery.schema.spec import Spec
 
 Fraction = Annotated[float, Field(gt=0, lt=0.5)]
 Documents = Literal["line", "paragraph", "file"]
+FinalModel = Literal["refit", "ensemble", "best_fold"]
 Allowance = Literal[
     "single_class",
     "shared_rows",
@@ -88,6 +89,16 @@ class Data(Spec):
     """Share of the training rows that is split off for validation when there is no such split."""
     test_size: Fraction = 0.1
     """Share of the training rows that is split off for test when there is no such split."""
+    folds: Annotated[int, Field(ge=2, le=50)] | None = None
+    """Cross-validation: the training rows are shared out to so many folds, and each fold is held out once, from a model
+    that is trained on the others. The score is that of all held-out rows. Null: one split."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    """How often rows are shared out to folds, each time anew."""
+    final: FinalModel = "refit"
+    """What the exported model is after cross-validation: `refit`, one that is trained as without folds; `ensemble`, the
+    models of all folds together; `best_fold`, the one with the best score on the rows that were held out from it."""
+    fold: Annotated[int, Field(ge=0)] | None = None
+    """The one fold to train, whose rows are then `test`; null: all. Folds are counted from 0, through all repeats."""
     allow: tuple[Allowance, ...] = ()
     """Findings of `tunery check` that would stop the run and are accepted here on purpose; with `unlabelled`, rows that
     have no label are left out and counted."""
@@ -106,6 +117,16 @@ class Data(Spec):
     def annotation_files(self) -> tuple[str, ...]:
         """The files of annotated sentences, or splits on the Hub."""
         return (self.annotations,) if isinstance(self.annotations, str) else self.annotations or ()
+
+    @property
+    def all_folds(self) -> int:
+        """Folds of all repeats; 0 without cross-validation."""
+        return (self.folds or 0) * self.repeats
+
+    @property
+    def cross_validates(self) -> bool:
+        """Whether all folds are trained."""
+        return self.folds is not None and self.fold is None
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tunery.errors import Problem, did_you_mean
 from tunery.schema.config.data import Data
+from tunery.schema.config.data_rules import DATA_RULES
 from tunery.schema.config.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze, frozen_in_eval
 from tunery.schema.config.language_model_rules import LANGUAGE_MODEL_RULES
 from tunery.schema.config.loss import AdaptiveFocal, CrossEntropy, Hybrid, Mse
@@ -416,6 +417,7 @@ RULES: tuple[Rule, ...] = (
     _a_probe_pools_without_parameters,
     _evidence_is_read,
     _evidence_needs_a_head_of_tunery,
+    *DATA_RULES,
     *LANGUAGE_MODEL_RULES,
     *PRETRAIN_RULES,
     _pooling_has_an_effect,

@@ -32,6 +32,9 @@ class Seconds(Record):
     evaluate: float = 0.0
     total: float = 0.0
 
+    def __add__(self, other: "Seconds") -> "Seconds":
+        return Seconds(**{name: getattr(self, name) + getattr(other, name) for name in Seconds.model_fields})
+
     @property
     def to_fit_and_score(self) -> float:
         """What is compared with `Baseline.seconds`: without simple models and export."""
@@ -165,12 +168,37 @@ class Metrics(Record):
     """Task metrics of the restored best epoch. Nested values are per label or matrices."""
 
     validation: dict[str, Any] = {}
+    """Of a cross-validated run without a final model that has such rows, the same as `oof`."""
     test: dict[str, Any] | None = None
     """null where test was not evaluated (trials of a study other than the winner)."""
     test_without_block: tuple[float | None, ...] = ()
     """Objective on test without each of up to 50 blocks of rows in turn (delete-a-group jackknife): from these a
     comparison knows how far the choice of test rows carries. Row i is in block i modulo their number. Of a few texts
     of language models, a block is a part of each."""
+    oof: dict[str, Any] | None = None
+    """Out of fold: of every training row as the model answers that had not seen it; of several repeats, the mean. null
+    without cross-validation."""
+    oof_without_block: tuple[float | None, ...] = ()
+    """Objective of these without each block of rows in turn."""
+    oof_interval: tuple[float, float] | None = None
+    """95 % interval of the objective of these, over the choice of rows."""
+
+
+class FoldRecord(Record):
+    """A fold of cross-validation."""
+
+    fold: Count
+    """Its number, counted through all repeats; its folder is `folds/<number>`."""
+    rows: Count
+    """That were held out."""
+    digest: str
+    """SHA-256 over these rows in order."""
+    value: float | None
+    """Objective on them, of the model that had not seen them."""
+    validation: float | None
+    """Objective of its best epoch on the rows that chose it."""
+    best_epoch: Count | None
+    seconds: Seconds
 
 
 class Gain(Record):
@@ -231,6 +259,8 @@ class RunResult(Record):
     """The run that it went on from (`--from`); null where it began with the base's weights."""
     pretraining: tuple[PretrainRecord, ...] = ()
     """What the base learned before (`pretrain`), in the order of the stages."""
+    folds: tuple[FoldRecord, ...] = ()
+    """Of cross-validation (`data.folds`)."""
     checkpoints: tuple[CheckpointRecord, ...] = ()
     reason: str | None = None
     """Why the run was pruned or failed."""
@@ -252,6 +282,8 @@ class RunResult(Record):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("status", self.status), ("objective", self.objective.name), ("validation", self.objective.value))
+        if self.metrics.oof is not None:
+            yield "out_of_fold", self.metrics.oof.get(self.objective.name)
         yield "test", (self.metrics.test or {}).get(self.objective.name)
         yield from (("best_epoch", self.best_epoch), ("epochs", self.epochs), ("seconds", round(self.seconds.total, 1)))
         yield from [("notes", self.notes)] if self.notes else []

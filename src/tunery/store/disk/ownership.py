@@ -48,9 +48,15 @@ _RECORDS: Final[Mapping[str, type[Record]]] = {
     "study.json": StudyResult,
     "comparison.json": ComparisonResult,
 }
+ANSWERS: Final = "answers.npz"
+"""What the model of a fold answers about the rows that were held out from it."""
+OUT_OF_FOLD: Final = "oof.csv"
+"""What was predicted of each training row by models that had not seen it."""
 OBJECTS, RESUME, BEST, TRIALS, RESCORED, CELLS = "objects", "resume", "best", "trials", "rescored", "cells"
 PRETRAIN: Final = "pretrain"
 """Runs of continued pretraining, by their digests, which all runs of a folder share."""
+FOLDS: Final = "folds"
+"""Runs of cross-validation, by the numbers of their folds."""
 FEATURES: Final = "features"
 """What a frozen model gives of rows, while a run, study or comparison is unfinished."""
 FILES: Final = (
@@ -64,6 +70,8 @@ FILES: Final = (
     "events.jsonl",
     BASELINES,
     WORST_ROWS,
+    ANSWERS,
+    OUT_OF_FOLD,
     "winner.json",
     "ensembles.json",
     "leaderboard.csv",
@@ -73,7 +81,7 @@ FILES: Final = (
     *(f"study.db{suffix}" for suffix in ("", "-wal", "-shm", "-journal")),
     *_RECORDS,
 )
-FOLDERS: Final = (OBJECTS, FEATURES, RESUME, BEST, "tensorboard", PRETRAIN, TRIALS, RESCORED, CELLS)
+FOLDERS: Final = (OBJECTS, FEATURES, RESUME, BEST, "tensorboard", PRETRAIN, FOLDS, TRIALS, RESCORED, CELLS)
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _STAGE: Final = re.compile(r"[0-9a-f]{12}")
@@ -105,7 +113,7 @@ def set_aside_from(path: Path) -> Path | None:
 
 
 def is_number(name: str) -> bool:
-    """Whether this is how the folder of a trial, or of a cell among those of its method, is called."""
+    """Whether this is how the folder of a trial, of a fold, or of a cell among those of its method, is called."""
     return _NUMBER.fullmatch(name) is not None
 
 
@@ -221,7 +229,7 @@ def _names(folder: Path) -> Iterator[tuple[Path, str]]:
     for root in (folder, folder / RESCORED):
         yield from ((root / name, "file") for name in FILES)
         yield from ((root / name, "folder") for name in FOLDERS)
-        yield from ((path, "folder") for path in _numbered(root / TRIALS))
+        yield from ((path, "folder") for name in (TRIALS, FOLDS) for path in _numbered(root / name))
     yield from ((path, "folder") for path in _inside(folder / PRETRAIN) if is_stage(path.name))
     for method in _inside(folder / CELLS):
         if method.name.isascii() and method.name.isidentifier() and (method.is_symlink() or method.is_dir()):
@@ -230,7 +238,7 @@ def _names(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _numbered(folder: Path) -> Iterator[Path]:
-    """Trials, or the cells of one method."""
+    """Trials, folds, or the cells of one method."""
     return (path for path in _inside(folder) if is_number(path.name))
 
 

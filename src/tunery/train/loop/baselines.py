@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +84,10 @@ def _measured(
             continue
         metrics = score(task, answers("validation"), truth["validation"])
         state, objective = state_in(task, metrics), config.objective
-        on_test, without_block = jackknife(task, answers("test"), truth["test"], state, objective=objective)
+        on_test: dict[str, Any] | None = None
+        without_block: tuple[float | None, ...] = ()
+        if "test" in truth:
+            on_test, without_block = jackknife(task, answers("test"), truth["test"], state, objective=objective)
         seconds, value = time.perf_counter() - began, metrics[objective]
         train_rows = len(rows) if len(rows) < len(numbers) else None
         if value is not None:

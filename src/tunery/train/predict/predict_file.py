@@ -138,7 +138,7 @@ def predict_file(
         rule = "probabilities are of labels, but this model gives none"
         raise RequestError(f"{rule}; leave {'' if top_k else '--top-k and '}--probabilities out")
     predictions = predictor.answer(examples, threshold=answer.threshold, generation=answer.generation, top_k=top_k)
-    columns_of = partial(_as_object if written_as == ".jsonl" else _as_cells, predictor.task, data, answer)
+    columns_of = partial(_as_object if written_as == ".jsonl" else cells_of, predictor.task, data, answer)
     answered = [columns_of(prediction) for prediction in predictions]
     records = [{**_kept(row, answer.keep, beside=new), **new} for row, new in zip(rows, answered, strict=True)]
     text = WRITERS[written_as](records)
@@ -261,8 +261,8 @@ def _as_object(task: Task, data: Data, answer: Answer, prediction: Prediction) -
     return _distinct(columns)
 
 
-def _as_cells(task: Task, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
-    """What a line of a table has: a column for every number, and a list of labels in one cell."""
+def cells_of(task: Task, data: Data, answer: Answer, prediction: Prediction) -> dict[str, Any]:
+    """What a line of a table has of a prediction: a column for every number, and a list of labels in one cell."""
     columns = [
         (name, joined(value, separator=data.label_separator) if isinstance(value, tuple) else value)
         for name, value in task.columns(prediction, data).items()

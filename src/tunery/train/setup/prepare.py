@@ -24,7 +24,7 @@ from tunery.schema.config.model import Model
 from tunery.schema.config.task import TaskSpec
 from tunery.schema.results.finding import Finding
 from tunery.schema.results.run import DataRecord, NumberSummary, SplitRecord
-from tunery.tasks.table import read_splits, task_of_rows
+from tunery.tasks.table import fold_of, read_splits, task_of_rows
 from tunery.tasks.task import Task
 
 _SAMPLE: Final = 20_000
@@ -67,7 +67,7 @@ class Prepared:
             return self
         if task is None:
             return None
-        rows = {split.name: split.examples for split in self.splits}
+        rows = {split.name: split.examples for split in self.splits if split.examples}
         encoded = {
             name: task.features(each, self.tokenizer, max_length=max_length, training=name == "train")
             for name, each in rows.items()
@@ -132,7 +132,7 @@ def prepare_texts(config: RunConfig, splits: Splits, base: Base) -> Prepared:
         DataError: they are too short to learn or to score anything.
     """
     tokenizer = load_tokenizer(base)
-    task = task_of_rows(config.task, config.data, splits.train)
+    task = task_of_rows(config.task, config.data, splits)
     encoded = {
         split.name: task.features(
             split.examples, tokenizer, max_length=config.model.max_length, training=split.name == "train"
@@ -187,8 +187,8 @@ def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Findin
     warning says so of the first."""
     optimised = [name for name in config.objectives if name in config.task.metrics]
     for name, metrics in (("validation", (*optimised, config.watched)), ("test", (config.objective,))):
-        truth = prepared.truth[name]
-        if not len(truth):
+        truth = prepared.truth.get(name)
+        if truth is None or not len(truth):
             continue
         scored = prepared.task.score(prepared.task.untrained(truth), truth, None)
         for metric in dict.fromkeys(metrics):
@@ -249,6 +249,8 @@ def _file_states(data: Data) -> tuple[tuple[int, int] | None, ...]:
 
 @lru_cache(maxsize=2)
 def _splits(data: Data, spec: TaskSpec, files: object) -> Splits:
+    if data.fold is not None:
+        return fold_of(_splits(data.model_copy(update={"fold": None}), spec, files), data, spec)
     return read_splits(data, spec, seed=data.seed)
 
 
@@ -271,8 +273,8 @@ def _examined(
     most: rows of a split, and characters of texts without labels, that are tokenised; None: all.
     """
     tokenizer = load_tokenizer(base)
-    task = task_of_rows(spec, data, splits.train)
-    sample: dict[str, Sequence[Example]] = {split.name: split.examples for split in splits}
+    task = task_of_rows(spec, data, splits)
+    sample: dict[str, Sequence[Example]] = {split.name: split.examples for split in splits if split.examples}
     if most is not None:
         rows, characters = most
         most_characters = characters if spec.text_keys else None
@@ -284,10 +286,16 @@ def _examined(
     }
     load_config(base, outputs=task.outputs, tokenizer=tokenizer)  # refuses a tokenizer that is not the model's
     targets = {name: task.targets(rows, encoded[name]) for name, rows in sample.items()}
-    truth = {split.name: task.truth(split.examples) for split in splits}
+    truth = {split.name: task.truth(split.examples) for split in splits if split.examples}
+    if data.fold is not None:  # what there is to say of its rows is said of all folds together
+        return Prepared(task, base, tokenizer, splits, encoded, targets, truth, ())
     lengths = {name: features.tokens_of_texts() for name, features in encoded.items()}
     truncated = {name: features.truncated for name, features in encoded.items()}
-    shares = {split.name: len(split.examples) / max(1, len(sample[split.name])) for split in splits}
+    shares = {name: len(getattr(splits, name).examples) / len(rows) for name, rows in sample.items()}
+
+    def is_cut(split: Split) -> bool:
+        return bool(split.examples) and sample[split.name] != split.examples
+
     say("looking for duplicates and other findings")
     findings = inspect(
         splits,
@@ -303,7 +311,7 @@ def _examined(
         texts={name: features.of_texts for name, features in encoded.items() if features.of_texts is not None},
         reach={name: reach for name, features in encoded.items() if (reach := features.reach_of_rows()) is not None},
     )
-    if sampled := [_described(split, sample[split.name]) for split in splits if sample[split.name] != split.examples]:
+    if sampled := [_described(split, sample[split.name]) for split in splits if is_cut(split)]:
         message = f"tokens were counted in some rows from everywhere ({', '.join(sampled)}); a run counts all of them"
         findings.append(Finding(level="info", code="sample", message=message))
     return Prepared(task, base, tokenizer, splits, encoded, targets, truth, tuple(findings))

@@ -1,0 +1,101 @@
+"""Cross-validation: a run for each fold, what all of them say of the rows that they had not seen, and a final model.
+
+A fold is an ordinary run in `folds/<number>/`, whose test rows are those of the fold. Rows split off from its training
+rows, or the given validation rows, choose its best epoch, so that what is held out chooses nothing. What a task fits
+(thresholds, calibration) is fitted to the answers of all folds together, and the final model decides by it.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from tunery.schema import RunConfig
+from tunery.schema.results.run import Progress, RunResult
+from tunery.store.disk.files import write_text
+from tunery.store.disk.ownership import FOLDS, OUT_OF_FOLD
+from tunery.store.disk.run_lock import refuse_other_data, run_lock
+from tunery.store.folder import RunFolder
+from tunery.store.study import StudyStore
+from tunery.train.conclude import Purpose, finish
+from tunery.train.ensembles.combination import combiner_of
+from tunery.train.final_model import publish_final
+from tunery.train.fit_run import FitOptions, fit_run
+from tunery.train.loop.baselines import known_baselines
+from tunery.train.out_of_fold import OutOfFold, TrainedFold, out_of_fold
+from tunery.train.setup.prepare import prepare
+
+
+def fit_folds(config: RunConfig, store: StudyStore, folder: RunFolder, options: FitOptions) -> RunResult:
+    """Train all folds that are not finished, then the final model; of a trial, which has none, the folds alone.
+
+    Raises:
+        ModelError: the final model is to be an ensemble, and answers of this task cannot be joined.
+    """
+    document, final = config.model_dump(mode="json"), config.data.final
+    prepared = prepare(config, base=folder.progress().base, trust_remote_code=options.trust_remote_code)
+    if final == "ensemble":
+        combiner_of(prepared.task, config.task.kind, remedy="take data.final=refit")
+    data = prepared.record()
+    refuse_other_data(options.root, data)
+    with run_lock(folder.path, document, record="result.json", data=data, root=options.root):
+        simple = known_baselines(config, prepared, store, say=options.say) if options.baselines else ()
+        keeps_weights = options.purpose is Purpose.OWN and final != "refit"
+        folds = [
+            _trained(config, store, folder, options, fold, keeps_weights=keeps_weights)
+            for fold in range(config.data.all_folds)
+        ]
+        found, table = out_of_fold(config, prepared, folds)
+        write_text(folder.path / OUT_OF_FOLD, table)
+        options.say(_sentence(config, found))
+        end = partial(finish, store, folder, config, "completed", progress=Progress(data=data), out_of_fold=found)
+        if options.purpose is Purpose.TRIAL:
+            return end()
+        if final != "refit":
+            test = publish_final(config, prepared, folds, found, store, folder, options)
+            for fold in folds:
+                fold.forget_weights()
+            return end(test=test, baselines=simple)
+    return fit_run(config, store, folder, options, out_of_fold=found)
+
+
+def _trained(
+    config: RunConfig, store: StudyStore, folder: RunFolder, options: FitOptions, fold: int, *, keeps_weights: bool
+) -> TrainedFold:
+    """Train a fold to its end, unless it is there."""
+    path, title = folder.path / FOLDS / str(fold), f"fold {fold + 1} of {config.data.all_folds}"
+    config = config.model_copy(update={"data": config.data.model_copy(update={"fold": fold})})
+
+    def say(text: str) -> None:
+        options.say(f"{title}: {text}")
+
+    own = StudyStore(
+        path,
+        config.checkpoint,
+        direction=config.direction,
+        above=store,
+        say=say,
+        stopping=options.signals.stop_requested,
+    )
+    run = own.run()
+    result = run.result()
+    if result is None:
+        say("goes on" if run.resume.points() else "begins")
+        of_fold = replace(options, root=path, purpose=Purpose.FOLD, say=say, texts=None, baselines=False)
+        result = fit_run(config, own, run, of_fold)
+        trained = TrainedFold(config, own, run, result)
+        value, rows = trained.record().value, trained.record().rows
+        say(f"{config.objective} {'undefined' if value is None else f'{value:.4f}'} on {rows:,} rows held out")
+    else:
+        trained = TrainedFold(config, own, run, result)
+        if not run.is_closed():
+            own.end_run(run)
+    if not keeps_weights:
+        trained.forget_weights()
+    return trained
+
+
+def _sentence(config: RunConfig, found: OutOfFold) -> str:
+    """What all folds say together."""
+    value, interval = found.metrics[config.objective], found.interval
+    shown = "undefined" if value is None else f"{value:.4f}"
+    reach = "" if interval is None else f" [{interval[0]:.4f}, {interval[1]:.4f}]"
+    return f"out of fold: {config.objective} {shown}{reach}"
