@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
@@ -50,12 +50,31 @@ def init(guess: "Guess", path: Path, *, as_json: bool) -> None:
     terminal.say(f"\nwritten: {path}\nnext:    tunery check {typed}\n         tunery train {typed}")
 
 
-def check(data: DataRecord, findings: Sequence[Finding], *, as_json: bool) -> None:
-    """Splits and findings."""
+class Deep(NamedTuple):
+    """What `check --deep` found beside what `check` finds."""
+
+    method: str
+    findings: Sequence[Finding]
+    rows: Sequence[Mapping[str, Any]]
+    """Those that are doubtful, as they are in the file."""
+    file: Path
+    """Where there are any."""
+
+
+def check(data: DataRecord, findings: Sequence[Finding], *, as_json: bool, deep: Deep | None = None) -> None:
+    """Splits and findings; then what a simple model says of the training rows, if it was asked."""
     fatal = any(finding.level == "fatal" for finding in findings)
     if as_json:
         splits = {name: split.model_dump(mode="json") for name, split in data.splits.items()}
-        write_json({"ok": not fatal, "findings": [f.model_dump(mode="json") for f in findings], "splits": splits})
+        document = {"ok": not fatal, "findings": [f.model_dump(mode="json") for f in findings], "splits": splits}
+        if deep is not None:
+            document["deep"] = {
+                "method": deep.method,
+                "findings": [finding.model_dump(mode="json") for finding in deep.findings],
+                "doubts": deep.rows,
+                "file": str(deep.file) if deep.rows else None,
+            }
+        write_json(document)
         return
     terminal = Terminal()
     of_numbers = any(split.numbers and not split.labels for split in data.splits.values())
@@ -64,13 +83,21 @@ def check(data: DataRecord, findings: Sequence[Finding], *, as_json: bool) -> No
         ends = f"{split.numbers.lowest:g} to {split.numbers.highest:g}" if split.numbers else ""
         table.add_row(name, str(split.rows), ends if of_numbers else str(len(split.labels)), split.source)
     terminal.print(table)
+    terminal.print(_listed(findings))
+    terminal.print("fatal findings: this data would be refused" if fatal else "no fatal finding")
+    if deep is not None:
+        terminal.say("\nWhat the training rows say back:")
+        terminal.print(_listed(deep.findings))
+        terminal.say(f"written: {deep.file} ({len(deep.rows):,} rows)" if deep.rows else "no row is doubtful")
+
+
+def _listed(findings: Sequence[Finding]) -> Table:
     listed = Table.grid(padding=(0, 2))
     for finding in findings:
         listed.add_row(Text(finding.level, _COLOURS[finding.level]), Text(finding.message))
         for example in finding.examples:
             listed.add_row("", Text(f"  {example}", "dim"))
-    terminal.print(listed)
-    terminal.print("fatal findings: this data would be refused" if fatal else "no fatal finding")
+    return listed
 
 
 def result(run: RunResult, folder: Path, *, as_json: bool) -> None:

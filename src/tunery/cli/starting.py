@@ -14,8 +14,8 @@ from tunery.cli import show
 from tunery.cli.options import AsJson, Config, Overrides, Overwrite, TrustRemoteCode, column_names, permits_code
 from tunery.data.corpus import require_readable_corpus
 from tunery.data.reading.load import is_large, require_readable
-from tunery.errors import RequestError, did_you_mean
-from tunery.schema import load_config
+from tunery.errors import DataError, RequestError, did_you_mean
+from tunery.schema import RunConfig, load_config
 from tunery.schema.config.run import far_rates
 from tunery.schema.reading.document import anchored, validate
 from tunery.schema.reading.utf8 import has_utf8_path
@@ -26,6 +26,7 @@ from tunery.terminal import Terminal, reminding, write, write_json
 
 if TYPE_CHECKING:
     from tunery.data.first_config.infer import Guess
+    from tunery.train.setup.prepare import Prepared
 
 DEFAULT_MODEL: Final = "minilm"
 
@@ -147,24 +148,78 @@ def _refuse_what_check_refuses(data_guess: "Guess", config: str, *, folder: Path
 
 
 def check(
-    config: Config, overrides: Overrides = None, trust_remote_code: TrustRemoteCode = False, as_json: AsJson = False
+    config: Config,
+    overrides: Overrides = None,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Also which training rows are doubtful, by a simple model fitted to other rows."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="csv, tsv or jsonl file of the doubtful rows; default: CONFIG.doubts.csv beside it."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    trust_remote_code: TrustRemoteCode = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what is wrong with the data before any training: duplicates, leaks, one-class splits, truncation."""
     resolved = load_config(config, overrides or ())
     require_readable(resolved.data)
     require_readable_corpus(resolved.pretrain, resolved.data)
-    from tunery.train.setup.prepare import look_at
-    from tunery.train.setup.pretraining_stages import look_at_stages
-
     permitted = permits_code(trust_remote_code, overrides or ())
+    if deep:
+        _check_deep(resolved, out or config.with_suffix(".doubts.csv"), config, overwrite, permitted, as_json=as_json)
+        return
+    if out is not None or overwrite:
+        raise typer.BadParameter("--out and --overwrite are of the file that --deep writes; add --deep")
+    from tunery.train.setup.prepare import look_at
+
     reminded = reminding(Terminal(stderr=True).say) if is_large(resolved.data) else nullcontext(ignore)
     with reminded as say, _without_collection():
         examined = look_at(resolved, say=say, trust_remote_code=permitted)
-        findings = (*examined.findings, *look_at_stages(resolved, examined, say=say))
-    rates = [Finding(level="warning", code="learning_rate", message=sentence) for sentence in far_rates(resolved)]
-    notes = [Finding(level="info", code="reading", message=note) for note in examined.splits.notes]
-    show.check(examined.record(), [*findings, *rates, *notes], as_json=as_json)
+        findings = _findings(resolved, examined, say)
+    show.check(examined.record(), findings, as_json=as_json)
     if any(finding.level == "fatal" for finding in findings):
+        raise typer.Exit(2)
+
+
+def _findings(config: RunConfig, examined: "Prepared", say: Callable[[str], None]) -> list[Finding]:
+    """What `check` has to say of rows, of stages, of rates and of how the rows were read."""
+    from tunery.train.setup.pretraining_stages import look_at_stages
+
+    rates = [Finding(level="warning", code="learning_rate", message=sentence) for sentence in far_rates(config)]
+    notes = [Finding(level="info", code="reading", message=note) for note in examined.splits.notes]
+    return [*examined.findings, *look_at_stages(config, examined, say=say), *rates, *notes]
+
+
+def _check_deep(
+    config: RunConfig, target: Path, source: Path, overwrite: bool, permitted: bool, *, as_json: bool
+) -> None:
+    """`check`, and a file of the rows that are doubtful; where a finding is fatal, none are looked for."""
+    from tunery.data.reading.write import WRITERS
+    from tunery.store.output import require_free, write_output
+
+    sources = [source, *map(Path, config.data.files)]
+    if target.suffix.lower() not in WRITERS:
+        raise DataError(f"doubtful rows are written as {', '.join(WRITERS)}, but got {target.name!r}")
+    require_free(target, sources=sources, overwrite=overwrite)
+    from tunery.train.deep_check.deep_check import deep_check
+    from tunery.train.setup.prepare import examine
+
+    with reminding(Terminal(stderr=True).say) as say:
+        say("reading, splitting and tokenising the data")
+        examined = examine(config, trust_remote_code=permitted)
+        findings = _findings(config, examined, say)
+        fatal = any(finding.level == "fatal" for finding in findings)
+        looked = None if fatal else deep_check(config, examined, say=say)
+    rows = [] if looked is None else looked.table(config.data.label_separator)
+    if rows:
+        write_output(target, WRITERS[target.suffix.lower()](rows), sources=sources, overwrite=overwrite)
+    deep = None if looked is None else show.Deep(looked.method, looked.findings, rows, target)
+    show.check(examined.record(), findings, deep=deep, as_json=as_json)
+    if fatal:
         raise typer.Exit(2)
 
 

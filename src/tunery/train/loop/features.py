@@ -20,7 +20,7 @@ from tunery.train.setup.environment import conditions, environment
 
 @torch.inference_mode()
 def pooled_features(
-    run: Assembled, backbone: nn.Module, pool: Pool, rows: npt.NDArray[np.int64], store: StudyStore
+    run: Assembled, backbone: nn.Module, pool: Pool, rows: npt.NDArray[np.int64], store: StudyStore | None
 ) -> npt.NDArray[np.float32]:
     """One vector for each of these training rows, in their order: (rows, hidden). Leaves the backbone in eval mode.
 
@@ -32,6 +32,7 @@ def pooled_features(
     Args:
         backbone: as it is in `run`, before it is trained.
         rows: numbers of training rows, each of which is one sequence of tokens.
+        store: None: they are computed, and not kept.
     """
     encoded, pad_id = run.prepared.encoded["train"], run.prepared.tokenizer.pad_token_id
     use_precision(run.precision, run.device)
@@ -60,11 +61,12 @@ def pooled_features(
         "shortest": digest_of(sample.tobytes()),
     }
     key = digest_of(json.dumps(depends_on).encode())
-    if (known := store.features.get(key)) is not None:
+    if store is not None and (known := store.features.get(key)) is not None:
         return known
     features = np.empty((len(rows), sample.shape[1]), dtype=np.float32)
     features[shortest] = sample
     for places in longer:
         features[places] = vectors(places)
-    store.keep_features(key, features)
+    if store is not None:
+        store.keep_features(key, features)
     return features
