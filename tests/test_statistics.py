@@ -1,5 +1,7 @@
 """The tests a comparison relies on: right about nothing, able to see something, and scipy's where scipy has them."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fast_and_slow import examples
-from tunery.statistics import Score, holm, mean_interval, paired_test, pseudo_values
+from tunery.statistics import Score, cross_validation_interval, holm, mean_interval, paired_test, pseudo_values
 
 ROWS, BLOCKS = 600, 30
 
@@ -136,3 +138,18 @@ def test_holm_is_between_bonferroni_and_nothing(p_values: dict[str, float]) -> N
 
 def test_holm_by_hand() -> None:
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == {"a": True, "b": False, "c": False}
+
+
+def test_the_interval_of_cross_validation_is_the_jackknifes_widened_for_shared_training_rows() -> None:
+    right = np.random.default_rng(0).random(500) < 0.8
+    block = np.arange(500) % 50
+    score = Score(float(right.mean()), tuple(float(right[block != number].mean()) for number in range(50)))
+    interval = cross_validation_interval(score, folds=5)
+    assert interval is not None
+    low, high = interval
+    by_block = [right[block == number].mean() for number in range(50)]  # of equal blocks
+    error = np.std(by_block, ddof=1) / math.sqrt(50)
+    widened = error * math.sqrt((1 / 5 + 1 / 4) / (1 / 5))  # Nadeau & Bengio 2003, with one test fold for four others
+    assert (low + high) / 2 == pytest.approx(score.value)
+    assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, 49) * widened)
+    assert cross_validation_interval(Score(0.8), folds=5) is None

@@ -23,6 +23,7 @@ def write_rows(folder: Path, *, multilabel: bool = False, rows: int = 60, mark: 
     """Write three splits and return the `data` section's file names; every text ends with the `mark`."""
     random.seed(0)
     files = {}
+    folder.mkdir(parents=True, exist_ok=True)
     for split, count in {"train": rows, "validation": 24, "test": 24}.items():
         path = folder / f"{split}.jsonl"
         path.write_text("".join(json.dumps(_row(split, n, multilabel, mark)) + "\n" for n in range(count)))

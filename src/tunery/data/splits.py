@@ -97,7 +97,27 @@ def load_splits(
         Split(name, examples[name], sources[name], digest_of_rows(examples[name]), is_split_off=name in shares)
         for name in SPLIT_NAMES
     )
-    return Splits(train=train, validation=validation, test=test, notes=(*notes, *unseen), pool=pool)
+    notes += [*unseen, *_notes_on_folds(pool, data, strata)]
+    return Splits(train=train, validation=validation, test=test, notes=tuple(notes), pool=pool)
+
+
+def _notes_on_folds(pool: Examples, data: Data, strata: Strata) -> Iterator[str]:
+    """What cross-validation can say little of, and what it does then."""
+    if data.folds is None:
+        return
+    fold = stratified_folds(pool, data.folds, strata=strata, seed=data.seed)
+    rows = Counter(label for example in pool for label in example.labels)
+    held_out = Counter(label for row in np.flatnonzero(fold >= 0) for label in pool[row].labels)
+    if kept := [f"{label!r} {count:,}" for label, count in rows.items() if not held_out[label]]:
+        yield (
+            f"train: {(fold < 0).sum():,} rows are in no fold and always in training, since all rows with one of these "
+            f"labels stay together (one row, group or text), and nothing is known of them: {enumerated(kept, _SHOWN)}"
+        )
+    if few := [f"{label!r} {count:,}" for label, count in held_out.items() if count < data.folds]:
+        yield (
+            f"train: some of data.folds={data.folds} hold out no row with these labels, which have fewer: "
+            f"{enumerated(few, _SHOWN)}; scores of all folds together have them all"
+        )
 
 
 def fold_of_splits(splits: Splits, data: Data, *, strata: Strata) -> Splits:

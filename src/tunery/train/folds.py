@@ -15,13 +15,16 @@ from tunery.store.disk.ownership import FOLDS, OUT_OF_FOLD
 from tunery.store.disk.run_lock import refuse_other_data, run_lock
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
+from tunery.tasks.table import fold_of
 from tunery.train.conclude import Purpose, finish
 from tunery.train.ensembles.combination import combiner_of
 from tunery.train.final_model import publish_final
 from tunery.train.fit_run import FitOptions, fit_run
 from tunery.train.loop.baselines import known_baselines
 from tunery.train.out_of_fold import OutOfFold, TrainedFold, out_of_fold
-from tunery.train.setup.prepare import prepare
+from tunery.train.setup.assemble import assemble, with_resolved_head
+from tunery.train.setup.prepare import Prepared, prepare
+from tunery.train.text_runs import TEXT_MODELS
 
 
 def fit_folds(config: RunConfig, store: StudyStore, folder: RunFolder, options: FitOptions) -> RunResult:
@@ -36,6 +39,8 @@ def fit_folds(config: RunConfig, store: StudyStore, folder: RunFolder, options: 
         combiner_of(prepared.task, config.task.kind, remedy="take data.final=refit")
     data = prepared.record()
     refuse_other_data(options.root, data)
+    if not (folder.path / FOLDS).exists():
+        _refuse(config, prepared)
     with run_lock(folder.path, document, record="result.json", data=data, root=options.root):
         simple = known_baselines(config, prepared, store, say=options.say) if options.baselines else ()
         keeps_weights = options.purpose is Purpose.OWN and final != "refit"
@@ -57,12 +62,31 @@ def fit_folds(config: RunConfig, store: StudyStore, folder: RunFolder, options: 
     return fit_run(config, store, folder, options, out_of_fold=found)
 
 
+def _refuse(config: RunConfig, prepared: Prepared) -> None:
+    """See that each fold has rows, and that nothing of the first is refused, before anything is written.
+
+    Raises:
+        RequestError: what `fit_run` would raise in one of them.
+    """
+    for fold in range(config.data.all_folds):
+        fold_of(prepared.splits, _of_fold(config, fold).data, config.task)
+    if type(config.peft) not in TEXT_MODELS:
+        first = _of_fold(config, 0)
+        of_first = prepare(first, trust_remote_code=prepared.base.trust_remote_code)
+        assemble(with_resolved_head(first, of_first), of_first)
+
+
+def _of_fold(config: RunConfig, fold: int) -> RunConfig:
+    """The config of one fold, which can be trained by itself."""
+    return config.model_copy(update={"data": config.data.model_copy(update={"fold": fold})})
+
+
 def _trained(
     config: RunConfig, store: StudyStore, folder: RunFolder, options: FitOptions, fold: int, *, keeps_weights: bool
 ) -> TrainedFold:
     """Train a fold to its end, unless it is there."""
     path, title = folder.path / FOLDS / str(fold), f"fold {fold + 1} of {config.data.all_folds}"
-    config = config.model_copy(update={"data": config.data.model_copy(update={"fold": fold})})
+    config = _of_fold(config, fold)
 
     def say(text: str) -> None:
         options.say(f"{title}: {text}")
