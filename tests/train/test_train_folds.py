@@ -240,3 +240,19 @@ def test_folds_share_out_the_rows_of_the_file(tiny_bert: Path, files: dict[str, 
         assert of_fold.test.examples == tuple(splits.pool[row] for row in np.flatnonzero(fold == number))
         ids = [example.id for split in of_fold for example in split.examples]
         assert sorted(map(str, ids)) == sorted(str(example.id) for example in splits.pool)
+
+
+def test_simple_models_are_compared_out_of_fold(tmp_path: Path, tiny_bert: Path, files: dict[str, str]) -> None:
+    train = {"epochs": 2, "batch_size": 8, "baselines": ["majority", "tfidf"]}
+    result = fit(with_folds(tiny_bert, files, train=train), out=tmp_path / "run", baselines=True)
+    by_method = {baseline.method: baseline for baseline in result.baselines}
+    alone = with_folds(tiny_bert, files, peft="tfidf", optim={"name": "adamw"})
+    tfidf = fit(alone, out=tmp_path / "tfidf")
+    assert by_method["tfidf"].metrics.oof == tfidf.metrics.oof
+    assert by_method["tfidf"].metrics.oof_without_block == tfidf.metrics.oof_without_block
+    gain = by_method["majority"].gain
+    assert gain is not None and gain.split == "oof" and result.metrics.oof is not None
+    majority = by_method["majority"].metrics.oof
+    assert majority is not None
+    assert gain.difference == pytest.approx(result.metrics.oof["f1_macro"] - majority["f1_macro"])
+    assert gain.low is not None and gain.high is not None and gain.low < gain.difference < gain.high

@@ -91,7 +91,9 @@ def conclude(
     parameters = count_parameters(run.built)  # with the ranks of the best epoch
     live, test = live_model(run.built, run.prepared, run.config), UNSCORED
     if out_of_fold is not None:
-        best = decided_out_of_fold(run.prepared, split_answers(run, "validation"), best, folder, out_of_fold.state)
+        best = decided_out_of_fold(
+            run.prepared, split_answers(run, "validation"), best, folder, out_of_fold.scored.state
+        )
     if purpose is Purpose.FOLD:
         with clock.phase("evaluate"):
             test = keep_answers(run.prepared, split_answers(run, "test"), best, folder)
@@ -172,16 +174,16 @@ def finish(
     metrics = Metrics(validation=best.metrics if best else {}, test=test.metrics, test_without_block=test.without_block)
     value = best.value if best else None
     if out_of_fold is not None:
-        validation = metrics.validation or {**out_of_fold.metrics, **(out_of_fold.state or {})}
+        validation = metrics.validation or {**out_of_fold.scored.metrics, **(out_of_fold.scored.state or {})}
         metrics = metrics.model_copy(
             update={
                 "validation": validation,
-                "oof": out_of_fold.metrics,
-                "oof_without_block": out_of_fold.without_block,
-                "oof_interval": out_of_fold.interval,
+                "oof": out_of_fold.scored.metrics,
+                "oof_without_block": out_of_fold.scored.without_block,
+                "oof_interval": out_of_fold.scored.interval,
             }
         )
-        progress, value = _with_folds(progress, out_of_fold.results), out_of_fold.metrics[config.objective]
+        progress, value = _with_folds(progress, out_of_fold.results), out_of_fold.scored.metrics[config.objective]
     baselines = with_gains(baselines, metrics, objective=config.objective)
     result = RunResult(
         status=status,

@@ -69,7 +69,7 @@ def _weights(fold: TrainedFold, found: OutOfFold, *, trust_remote_code: bool) ->
     """Of the best epoch of a fold, which decides as all folds together say."""
     best, result = fold.folder.best(), fold.result
     assert best is not None
-    record = best.model_copy(update={"metrics": {**best.metrics, **(found.state or {})}})
+    record = best.model_copy(update={"metrics": {**best.metrics, **(found.scored.state or {})}})
     objects = fold.folder.objects
     return StoredWeights(fold.config, best, objects, result.data, result.base, trust_remote_code), record
 
@@ -93,9 +93,14 @@ def _write_ensemble(
     card: dict[str, Any] = {
         "format": CARD_FORMAT,
         "config": config.model_dump(mode="json"),
-        "task": {"kind": config.task.kind, "labels": task.labels, "settings": task.settings, "state": found.state},
+        "task": {
+            "kind": config.task.kind,
+            "labels": task.labels,
+            "settings": task.settings,
+            "state": found.scored.state,
+        },
         "data": data_record(prepared.splits).model_dump(mode="json"),
-        "weights": {"step": 0, "epoch": 0.0, "value": found.metrics[config.objective], "unfinished": False},
+        "weights": {"step": 0, "epoch": 0.0, "value": found.scored.metrics[config.objective], "unfinished": False},
         "members": names,
         "blend": Combination.even(len(folds)).document(),
     }

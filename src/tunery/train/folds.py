@@ -48,8 +48,8 @@ def fit_folds(config: RunConfig, store: StudyStore, folder: RunFolder, options: 
             _trained(config, store, folder, options, fold, keeps_weights=keeps_weights)
             for fold in range(config.data.all_folds)
         ]
-        found, table = out_of_fold(config, prepared, folds)
-        write_text(folder.path / OUT_OF_FOLD, table)
+        found = out_of_fold(config, prepared, folds)
+        write_text(folder.path / OUT_OF_FOLD, found.table)
         options.say(_sentence(config, found))
         end = partial(finish, store, folder, config, "completed", progress=Progress(data=data), out_of_fold=found)
         if options.purpose is Purpose.TRIAL:
@@ -69,16 +69,11 @@ def _refuse(config: RunConfig, prepared: Prepared) -> None:
         RequestError: what `fit_run` would raise in one of them.
     """
     for fold in range(config.data.all_folds):
-        fold_of(prepared.splits, _of_fold(config, fold).data, config.task)
+        fold_of(prepared.splits, config.of_fold(fold).data, config.task)
     if type(config.peft) not in TEXT_MODELS:
-        first = _of_fold(config, 0)
+        first = config.of_fold(0)
         of_first = prepare(first, trust_remote_code=prepared.base.trust_remote_code)
         assemble(with_resolved_head(first, of_first), of_first)
-
-
-def _of_fold(config: RunConfig, fold: int) -> RunConfig:
-    """The config of one fold, which can be trained by itself."""
-    return config.model_copy(update={"data": config.data.model_copy(update={"fold": fold})})
 
 
 def _trained(
@@ -86,7 +81,7 @@ def _trained(
 ) -> TrainedFold:
     """Train a fold to its end, unless it is there."""
     path, title = folder.path / FOLDS / str(fold), f"fold {fold + 1} of {config.data.all_folds}"
-    config = _of_fold(config, fold)
+    config = config.of_fold(fold)
 
     def say(text: str) -> None:
         options.say(f"{title}: {text}")
@@ -119,7 +114,7 @@ def _trained(
 
 def _sentence(config: RunConfig, found: OutOfFold) -> str:
     """What all folds say together."""
-    value, interval = found.metrics[config.objective], found.interval
+    value, interval = found.scored.metrics[config.objective], found.scored.interval
     shown = "undefined" if value is None else f"{value:.4f}"
     reach = "" if interval is None else f" [{interval[0]:.4f}, {interval[1]:.4f}]"
     return f"out of fold: {config.objective} {shown}{reach}"

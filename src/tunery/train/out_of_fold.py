@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -18,10 +18,13 @@ from tunery.statistics import Score, cross_validation_interval
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.tasks.table import fold_numbers
-from tunery.tasks.task import State
+from tunery.tasks.task import State, Task
 from tunery.train.predict.predict_file import Answer, cells_of
 from tunery.train.predict.scoring import jackknife
 from tunery.train.setup.prepare import Prepared
+
+_PREDICTED: Final = ("label", "labels", "value")
+"""Columns of a prediction that a row of the data may have too."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +68,27 @@ class TrainedFold:
         self.store.tidy()
 
 
+class Scored(NamedTuple):
+    """Answers of the models of all folds about the rows that they had not seen."""
+
+    metrics: dict[str, Any]
+    """Of one repeat they are of all its rows at once, and not means over folds: a rare label is in few of these."""
+    without_block: tuple[float | None, ...]
+    interval: tuple[float, float] | None
+    """As `Metrics` has them."""
+    state: State | None
+    """What the task fits on all of them."""
+
+
 class OutOfFold(NamedTuple):
     """What cross-validation has found."""
 
     records: tuple[FoldRecord, ...]
     results: tuple[RunResult, ...]
     """Of the folds, in their order."""
-    metrics: dict[str, Any]
-    without_block: tuple[float | None, ...]
-    interval: tuple[float, float] | None
-    """As `Metrics` has them."""
-    state: State | None
-    """What the task fits on all answers about rows that were held out."""
+    scored: Scored
+    table: str
+    """`oof.csv`: a line for each row of each repeat."""
 
 
 class _Repeat(NamedTuple):
@@ -91,34 +103,47 @@ class _Repeat(NamedTuple):
     truth: RowTable
 
 
-def out_of_fold(config: RunConfig, prepared: Prepared, folds: Sequence[TrainedFold]) -> tuple[OutOfFold, str]:
-    """Join and score what all folds answer. Returns also the text of `oof.csv`, a line for each row of each repeat.
-
-    Metrics of one repeat are of all its rows at once, and not means over folds: a rare label is in few of these.
+def out_of_fold(config: RunConfig, prepared: Prepared, folds: Sequence[TrainedFold]) -> OutOfFold:
+    """Join and score what all folds answer.
 
     Args:
         prepared: the rows of all folds.
         folds: all of them, in the order of their numbers.
     """
-    task, objective, count = prepared.task, config.objective, config.data.folds or 0
-    repeats = [*_repeats(config, prepared, folds)]
+    pool = prepared.splits.pool
+    repeats = [*_repeats(config, prepared.task, pool, [fold.answers() for fold in folds])]
+    scored = _scored(config, prepared.task, repeats)
+    return OutOfFold(
+        records=tuple(fold.record() for fold in folds),
+        results=tuple(fold.result for fold in folds),
+        scored=scored,
+        table=WRITERS[".csv"](
+            [line for repeat in repeats for line in _lines(config, prepared.task, pool, repeat, scored.state)]
+        ),
+    )
+
+
+def score_out_of_fold(config: RunConfig, task: Task, pool: Sequence[Example], answers: Sequence[RowTable]) -> Scored:
+    """The score of answers by fold, each about the rows of its fold.
+
+    Args:
+        pool: the rows of all folds.
+    """
+    return _scored(config, task, [*_repeats(config, task, pool, answers)])
+
+
+def _scored(config: RunConfig, task: Task, repeats: Sequence[_Repeat]) -> Scored:
+    objective = config.objective
     state = task.fit_state(
         RowTable.joined([repeat.answers for repeat in repeats]), RowTable.joined([repeat.truth for repeat in repeats])
     )
     metrics = mean_of([task.fitted_score(repeat.answers, repeat.truth) for repeat in repeats])
     without = [jackknife(task, each.answers, each.truth, state, objective=objective)[1] for each in repeats]
     without_block = tuple(mean_of(blocks) for blocks in zip(*without, strict=True))
-    value = metrics[objective]
-    found = OutOfFold(
-        records=tuple(fold.record() for fold in folds),
-        results=tuple(fold.result for fold in folds),
-        metrics=metrics,
-        without_block=without_block,
-        interval=None if value is None else cross_validation_interval(Score(value, without_block), folds=count),
-        state=state,
-    )
-    lines = [line for repeat in repeats for line in _lines(config, prepared, repeat, state)]
-    return found, WRITERS[".csv"](lines)
+    interval, value = None, metrics[objective]
+    if value is not None:
+        interval = cross_validation_interval(Score(value, without_block), folds=config.data.folds or 0)
+    return Scored(metrics, without_block, interval, state)
 
 
 def mean_of(values: Sequence[Any]) -> Any:
@@ -133,10 +158,9 @@ def mean_of(values: Sequence[Any]) -> Any:
     return None if None in values else fmean(values)
 
 
-def _repeats(config: RunConfig, prepared: Prepared, folds: Sequence[TrainedFold]) -> Iterator[_Repeat]:
-    pool, count = prepared.splits.pool, config.data.folds or 0
+def _repeats(config: RunConfig, task: Task, pool: Sequence[Example], answers: Sequence[RowTable]) -> Iterator[_Repeat]:
+    count = config.data.folds or 0
     for number, fold_of_row in enumerate(fold_numbers(pool, config.data, config.task)):
-        answers = RowTable.joined([fold.answers() for fold in folds[number * count : (number + 1) * count]])
         rows = np.concatenate([np.flatnonzero(fold_of_row == fold) for fold in range(count)])
         order = np.argsort(rows)
         ascending = rows[order].tolist()
@@ -144,26 +168,26 @@ def _repeats(config: RunConfig, prepared: Prepared, folds: Sequence[TrainedFold]
             number=number,
             rows=ascending,
             folds=fold_of_row[ascending].tolist(),
-            answers=answers.take(order),
-            truth=prepared.task.truth([pool[row] for row in ascending]),
+            answers=RowTable.joined(answers[number * count : (number + 1) * count]).take(order),
+            truth=task.truth([pool[row] for row in ascending]),
         )
 
 
-def _lines(config: RunConfig, prepared: Prepared, repeat: _Repeat, state: State | None) -> Iterator[dict[str, Any]]:
+def _lines(
+    config: RunConfig, task: Task, pool: Sequence[Example], repeat: _Repeat, state: State | None
+) -> Iterator[dict[str, Any]]:
     """A line for each row: what it is, what is given, what is predicted, and probabilities."""
     data, count = config.data, config.data.folds or 0
-    examples = [prepared.splits.pool[row] for row in repeat.rows]
-    predictions = prepared.task.answer(repeat.answers, examples, state)
+    examples = [pool[row] for row in repeat.rows]
+    predictions = task.answer(repeat.answers, examples, state)
     for row, fold, example, prediction in zip(repeat.rows, repeat.folds, examples, predictions, strict=True):
+        cells = cells_of(task, data, Answer(probabilities=True), prediction)
         yield {
             **({} if data.id is None else {data.id: example.id}),
             "row": row,
             "fold": repeat.number * count + fold,
             **_given(example, separator=data.label_separator),
-            **{
-                f"predicted_{name}" if name in ("label", "labels", "value") else name: value
-                for name, value in cells_of(prepared.task, data, Answer(probabilities=True), prediction).items()
-            },
+            **{f"predicted_{name}" if name in _PREDICTED else name: value for name, value in cells.items()},
         }
 
 

@@ -94,7 +94,7 @@ def fit_text_run(
     record_only_epoch(config, folder, metrics)
     live, room, test = live_text_model(model, prepared, config), room_for(tensors), UNSCORED
     if out_of_fold is not None:
-        best = decided_out_of_fold(prepared, answers, best, folder, out_of_fold.state)
+        best = decided_out_of_fold(prepared, answers, best, folder, out_of_fold.scored.state)
     if purpose is Purpose.FOLD:
         with clock.phase("evaluate"):
             test = keep_answers(prepared, network.answers(prepared.splits.test.examples), best, folder)

@@ -22,7 +22,7 @@ class Compared(NamedTuple):
 
     name: str
     validation: float | None
-    """Value of the objective."""
+    """Value of the objective; of cross-validation, out of fold."""
     test: float | None
     seconds: float | None
 
@@ -31,12 +31,14 @@ def baselines_section(baselines: Sequence[Baseline], compared: Compared, *, obje
     """A row for each simple model, and one for who is compared with them."""
     if not baselines:
         return None
-    header = [("method", None), ("validation", "n"), ("test", "n"), ("time", "n"), (f"{compared.name} adds", "n")]
+    with_folds = any(baseline.metrics.oof is not None for baseline in baselines)
+    first = "out of fold" if with_folds else "validation"
+    header = [("method", None), (first, "n"), ("test", "n"), ("time", "n"), (f"{compared.name} adds", "n")]
     rows = [_row(baseline, objective) for baseline in baselines]
     own = [number_cell(compared.validation), number_cell(compared.test), number_cell(compared.seconds, duration)]
     rows.append(tag("tr", tag("td", compared.name), own, tag("td"), class_="winner"))
     note = f"{metric_name(objective)} on the same rows; below a difference, its 95\N{NO-BREAK SPACE}% interval over the"
-    note += " choice of test rows. Time is that to train and to score."
+    note += f" choice of {'' if with_folds else 'test '}rows. Time is that to train and to score."
     return section("Simple models", tag("p", note[0].upper() + note[1:], class_="quiet"), table(header, rows))
 
 
@@ -47,7 +49,7 @@ def _row(baseline: Baseline, objective: str) -> Html:
     return tag(
         "tr",
         tag("td", baseline.method, tag("small", f"{MEANINGS[baseline.method]}{some}")),
-        number_cell(metrics.validation.get(objective)),
+        number_cell((metrics.validation if metrics.oof is None else metrics.oof).get(objective)),
         number_cell((metrics.test or {}).get(objective)),
         number_cell(baseline.seconds, duration),
         _gain_cell(baseline.gain),

@@ -18,8 +18,9 @@ def baseline_sentences(
     for baseline in baselines:
         if (gain := baseline.gain) is None:
             continue
-        metrics = baseline.metrics.validation if gain.split == "validation" else baseline.metrics.test or {}
-        reached = f"{metric_name(objective)} {score(metrics.get(objective))} on {gain.split}"
+        metrics = getattr(baseline.metrics, gain.split) or {}
+        where = "out of fold" if gain.split == "oof" else f"on {gain.split}"
+        reached = f"{metric_name(objective)} {score(metrics.get(objective))} {where}"
         interval = "" if gain.low is None else f" [{signed(gain.low)}, {signed(gain.high)}]"
         adds = "gives the same answers" if gain.is_none else f"adds {signed(gain.difference)}{interval}"
         more = 0.0 if cost is None else cost.to_fit_and_score - baseline.seconds

@@ -106,6 +106,10 @@ class RunConfig(Spec):
         filled.model_fields_set.intersection_update(optim.model_fields_set)  # what is filled in was not set
         return filled
 
+    def of_fold(self, number: int) -> Self:
+        """The run of one fold of cross-validation."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"fold": number})})
+
     @model_validator(mode="after")
     def _obey_rules(self) -> Self:
         if problems := list(broken_rules(dict(self))):

@@ -204,12 +204,12 @@ class FoldRecord(Record):
 class Gain(Record):
     """How far the objective of a run is from that of a baseline, on the same rows."""
 
-    split: Literal["validation", "test"]
+    split: Literal["validation", "test", "oof"]
     difference: float
     """The run's minus the baseline's."""
     low: float | None = None
     high: float | None = None
-    """95 % interval over the choice of test rows; null where there is none."""
+    """95 % interval over the choice of rows of test, or of all folds; null where there is none."""
 
     @property
     def is_none(self) -> bool:

@@ -20,10 +20,11 @@ from tunery.store.study import StudyStore
 from tunery.train.loop.probing import fit_head
 from tunery.train.loop.state import random_state, restore_random_state
 from tunery.train.loop.training import split_answers
+from tunery.train.out_of_fold import score_out_of_fold
 from tunery.train.predict.scoring import jackknife, score, state_in
 from tunery.train.predict.text_network import TextNetwork
 from tunery.train.setup.assemble import assemble, with_resolved_head
-from tunery.train.setup.prepare import Prepared
+from tunery.train.setup.prepare import Prepared, prepare
 from tunery.train.text_runs import fit_text
 
 PROBE_ROWS: Final = 20_000
@@ -88,13 +89,35 @@ def _measured(
         without_block: tuple[float | None, ...] = ()
         if "test" in truth:
             on_test, without_block = jackknife(task, answers("test"), truth["test"], state, objective=objective)
-        seconds, value = time.perf_counter() - began, metrics[objective]
+        scores = Metrics(validation=metrics, test=on_test, test_without_block=without_block)
+        if config.data.cross_validates:
+            folds = score_out_of_fold(config, task, prepared.splits.pool, _of_folds(config, method, store, probe_rows))
+            update = {"oof": folds.metrics, "oof_without_block": folds.without_block, "oof_interval": folds.interval}
+            scores = scores.model_copy(update=update)
+        where, value = (
+            ("validation", metrics[objective]) if scores.oof is None else ("out of fold", scores.oof[objective])
+        )
+        seconds = time.perf_counter() - began
         train_rows = len(rows) if len(rows) < len(numbers) else None
         if value is not None:
             some = "" if train_rows is None else f", fitted to {train_rows:,} of {len(numbers):,} training rows"
-            say(f"{method}: validation {objective} {value:.4f} in {seconds:.1f} s{some}")
-        scores = Metrics(validation=metrics, test=on_test, test_without_block=without_block)
+            say(f"{method}: {where} {objective} {value:.4f} in {seconds:.1f} s{some}")
         yield Baseline(method=method, metrics=scores, seconds=seconds, train_rows=train_rows)
+
+
+def _of_folds(config: RunConfig, method: str, store: StudyStore, probe_rows: int) -> list[RowTable]:
+    """What a simple model answers about each fold that was fitted to the rows outside of it."""
+    answers = []
+    for fold in range(config.data.all_folds):
+        of_fold = config.of_fold(fold)
+        prepared = prepare(of_fold, trust_remote_code=of_fold.model.trust_remote_code)
+        prepared = prepared.labels_alone(config.model.max_length) or prepared
+        targets = prepared.linear_targets()
+        assert targets is not None  # there are for all folds together
+        rows = _some_rows(targets.values, probe_rows, seed=config.seed)
+        rows = rows if method == "probe" else np.arange(len(targets.values))
+        answers.append(_fitted(baseline_config(of_fold, method), prepared, targets, store, rows)("test"))
+    return answers
 
 
 def _some_rows(numbers: Array, most: int, *, seed: int) -> npt.NDArray[np.int64]:
