@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tiny_runs import config, write_evidence_rows, write_rows
+from tiny_runs import config, native, write_evidence_rows, write_number_rows, write_rows
 from tunery.cli import main
+from tunery.data.examples import Example
 from tunery.errors import DataError, OutputError, RequestError
 from tunery.train.fit import fit
 from tunery.train.predict.inference import load
@@ -340,3 +341,65 @@ def test_no_control_character_of_the_input_reaches_a_terminal(
         monkeypatch.setattr(sys, "stdout", stream)
         predict_file(runs("classification"), source, STANDARD)
         assert text.replace(rb"\n", b"\n") in sent.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel", "joined"])
+def test_rank_orders_rows_of_an_unlabelled_file_and_loses_none(
+    runs: Callable[[str], Path], tmp_path: Path, kind: str
+) -> None:
+    source, target, plain = tmp_path / "new.jsonl", tmp_path / "ranked.jsonl", tmp_path / "plain.jsonl"
+    texts = [f"a {word} day {n}" for n in range(4) for word in ("great", "bad", "long")] + [" "]
+    rows = [{"id": str(n), "text": text, "other": " ", "rank": "first"} for n, text in enumerate(texts)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert predict_file(runs(kind), source, target, answer=Answer(rank=True)) == len(rows)
+    predict_file(runs(kind), source, plain)
+    ranked, answered = read(target), {row["id"]: row for row in read(plain)}
+    assert [row.pop("rank") for row in ranked] == [*range(1, len(rows) + 1)]
+    assert ranked[-1]["id"] == str(len(rows) - 1) and {row["id"] for row in ranked} == answered.keys()
+    for row in ranked:
+        expected = answered[row["id"]]
+        assert row.pop("input_rank") == expected.pop("rank") == "first"
+        assert row.pop("confidence") == pytest.approx(expected.pop("confidence"), abs=1e-6) and row == expected
+    again = tmp_path / "again.jsonl"
+    predict_file(runs(kind), source, again, answer=Answer(rank=True))
+    assert again.read_bytes() == target.read_bytes()
+
+
+def test_an_empty_file_is_ranked_as_it_is_answered(runs: Callable[[str], Path], tmp_path: Path) -> None:
+    source = tmp_path / "new.csv"
+    source.write_text("id,text\n")
+    said = []
+    for answer in (Answer(), Answer(rank=True)):
+        try:
+            said.append(str(predict_file(runs("classification"), source, tmp_path / "out.csv", answer=answer)))
+        except DataError as error:
+            said.append(str(error))
+    assert said[0] == said[1]
+
+
+def test_texts_with_evidence_are_ranked_by_their_labels(evidence_run: Path) -> None:
+    model = load(evidence_run)
+    long = " ".join(f"The film {n} was very long." for n in range(30))
+    rows = [Example(text) for text in (long, "I was too tired.", " ", "I was sad and empty.")]
+    order = model.rank(rows).tolist()
+    assert sorted(order) == [0, 1, 2, 3] and order[-1] == 2
+    assert model.vectors(rows).shape == (4, 32)
+
+
+def test_models_without_labels_rank_nothing(tiny_bert: Path, tmp_path: Path, source: Path) -> None:
+    fit(config(str(tiny_bert), write_number_rows(tmp_path), kind="regression", train={"epochs": 1}), out=tmp_path / "r")
+    with pytest.raises(RequestError, match="--rank orders texts by how sure"):
+        predict_file(tmp_path / "r", source, tmp_path / "out.csv", answer=Answer(rank=True))
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("spec", [{"peft": "tfidf"}, {"peft": "majority"}, {"peft": {"method": "prompt"}}, {"head": 1}])
+def test_every_kind_of_model_ranks(tiny_bert: Path, tmp_path: Path, spec: dict[str, Any]) -> None:
+    head = spec.pop("head", None)
+    model = {"model": native(tiny_bert)} if head else {}
+    short = {"epochs": 1, "batch_size": 8, "baselines": []}
+    files = write_rows(tmp_path, rows=16)
+    fit(config(str(tiny_bert), files, train=short, **spec, **model), out=tmp_path / "run")
+    rows = [Example(text) for text in ("a great film", "the film was bad", "and we", "", "very happy day")]
+    order = load(tmp_path / "run").rank(rows).tolist()
+    assert sorted(order) == [0, 1, 2, 3, 4] and order[-1] == 3

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from tunery.baselines.linear import Features, Linear
+from tunery.baselines.linear import Linear
 from tunery.baselines.linear_models import fit_constant, fit_linear
 from tunery.baselines.targets import LinearTargets
 from tunery.baselines.tfidf import Tfidf, fit_tfidf
@@ -26,7 +26,11 @@ class TextModel:
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Logits, (rows, labels)."""
-        return self.linear(_features(texts, self.tfidf))
+        return self.linear(self.features(texts))
+
+    def features(self, texts: Sequence[str]) -> csr_matrix:
+        """What the linear model reads, float32 (rows, features); without TF-IDF of width 0."""
+        return _features(texts, self.tfidf)
 
     def tensors(self) -> dict[str, Array]:
         """All of it as named arrays."""
@@ -61,5 +65,5 @@ def constant_model(targets: LinearTargets) -> TextModel:
     return TextModel(None, fit_constant(targets))
 
 
-def _features(texts: Sequence[str], tfidf: Tfidf | None) -> Features:
+def _features(texts: Sequence[str], tfidf: Tfidf | None) -> csr_matrix:
     return csr_matrix((len(texts), 0), dtype=np.float32) if tfidf is None else tfidf(texts)

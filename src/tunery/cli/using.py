@@ -113,6 +113,10 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also the probability of every label.")
     ] = False,
+    rank: Annotated[
+        bool,
+        typer.Option("--rank", help="Rows in the order in which to label them: the least sure, different ones, first."),
+    ] = False,
     max_new_tokens: Annotated[
         int | None, typer.Option("--max-new-tokens", min=1, help="causal_lm: tokens that are written, at most; 64.")
     ] = None,
@@ -150,6 +154,7 @@ def predict(
             top_k=top_k,
             probabilities=probabilities,
             generation=_generation(given) if given else None,
+            rank=rank,
         ),
         overwrite=overwrite,
         say=Terminal(stderr=True).say,

@@ -21,6 +21,7 @@ from tunery.data.metrics import (
     mean_areas,
     one_against_rest,
 )
+from tunery.data.ranking import top_two_margin
 from tunery.data.reading.labels import one_label
 from tunery.data.row_table import Array, RowTable
 from tunery.errors import DataError, did_you_mean
@@ -107,6 +108,10 @@ class Classification(LabelTask):
             )
             for index, is_given, sure, row in zip(best, given, confidence.tolist(), probabilities.tolist(), strict=True)
         ]
+
+    def margins(self, answers: RowTable, state: State | None) -> Floats:
+        """Between the two most probable labels."""
+        return top_two_margin(self.probabilities(answers, state))
 
     def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
         return {"label": prediction.label}

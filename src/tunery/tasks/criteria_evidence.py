@@ -32,6 +32,7 @@ from tunery.data.metrics import (
     sigmoid,
 )
 from tunery.data.reading.write import rounded
+from tunery.data.ranking import top_two_margin
 from tunery.data.row_table import Array, RowTable, objects_of
 from tunery.data.splitting import FOLDS, fold_of_rows
 from tunery.data.units import UNITS, Bounds, chosen_unit, sentences, usual_neighbours, words
@@ -317,6 +318,14 @@ class CriteriaEvidence(Task):
                 )
             )
         return predictions
+
+    def margins(self, answers: RowTable, state: State | None) -> Floats:
+        """As of the labels alone: between the two most probable ones, or between a label and its threshold."""
+        probabilities, (thresholds, _) = self._probabilities(answers), self._thresholds(state)
+        if self._spec.exclusive:
+            return top_two_margin(probabilities)
+        margin: Floats = np.abs(probabilities - thresholds).min(axis=1)
+        return margin
 
     def follow_up(self, examples: Sequence[Example], answers: RowTable, state: State | None) -> FollowUp:
         """Comprehensiveness and sufficiency (DeYoung et al. 2020, ERASER): how much the probability of a label that is

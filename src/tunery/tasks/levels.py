@@ -20,6 +20,7 @@ from tunery.data.number_metrics import (
     middle_levels,
     number_metrics,
 )
+from tunery.data.ranking import top_two_margin
 from tunery.data.reading.numbers import one_number
 from tunery.data.row_table import Array, RowTable
 from tunery.data.splitting import FOLDS, fold_of_rows
@@ -175,6 +176,10 @@ class Levels(Task):
             )
             for level, first, last, row in zip(given, low, high, probabilities.tolist(), strict=True)
         ]
+
+    def margins(self, answers: RowTable, state: State | None) -> Floats:
+        """Between the two most probable levels."""
+        return top_two_margin(level_probabilities(finite(answers["logits"])))
 
     def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
         return {"value": prediction.value, "low": prediction.low, "high": prediction.high}

@@ -158,6 +158,11 @@ class Multilabel(LabelTask):
             for mask, sure, row in zip(given, confidence.tolist(), probabilities.tolist(), strict=True)
         ]
 
+    def margins(self, answers: RowTable, state: State | None) -> Floats:
+        """Between the probability of a label and its threshold, of the label where it is least."""
+        margin: Floats = np.abs(self.probabilities(answers, state) - self._thresholds(state)).min(axis=1)
+        return margin
+
     def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
         if isinstance(data.labels, str):
             return {"labels": prediction.labels}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from tunery.baselines.targets import LinearTargets
 from tunery.data.checks.check import Check
 from tunery.data.examples import Annotation, Example, RowReader
+from tunery.data.metrics import Floats
 from tunery.data.row_table import Array, RowTable, column_of
 from tunery.data.splitting import by_label
 from tunery.errors import RequestError
@@ -263,6 +264,14 @@ class Task(ABC):
         Args:
             examples: the rows; what is to be learned from them is not read.
         """
+
+    def margins(self, answers: RowTable, state: State | None) -> Floats:
+        """How sure the answer to each row is: from 0, where another is as likely, to 1, (rows,).
+
+        Raises:
+            RequestError: the task gives no labels.
+        """
+        raise RequestError("texts are ranked by how sure a model is of their labels, but this one gives none")
 
     @abstractmethod
     def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:

@@ -96,6 +96,16 @@ def answers_of(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Outputs
     return {name: answers.logits}
 
 
+def last_states(module: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+    """What a finished model knows of each token before its head, (batch, tokens, hidden)."""
+    tokens = {name: tensor for name, tensor in inputs.items() if name != "unit_ids"}
+    if isinstance(module, HeadedModel):
+        states: Tensor = module.backbone(**tokens).last_hidden_state
+    else:
+        states = module(**tokens, output_hidden_states=True).hidden_states[-1]
+    return states[:, -tokens["input_ids"].shape[1] :]  # a prompt may stand before them
+
+
 @dataclass(frozen=True)
 class Loading:
     """How the pretrained part is loaded."""

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol, final
 
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from tunery.data.batches import eval_batches
 from tunery.data.examples import Example, Split
+from tunery.data.ranking import Vectors, labelling_order
 from tunery.data.reading.given import Text, examples_from
 from tunery.data.row_table import Array, RowTable
 from tunery.errors import DataError, RequestError, enumerated
@@ -32,7 +34,7 @@ from tunery.tasks.task import State, Task
 from tunery.tasks.worst_rows import worst_rows
 from tunery.train.ensembles.combination import Combination, combiner_of
 from tunery.train.predict.card import Card, read_card
-from tunery.train.predict.scoring import answers_about, jackknife
+from tunery.train.predict.scoring import answers_about, jackknife, vectors_of
 from tunery.train.predict.text_network import TextNetwork, read_text_model
 from tunery.train.predict.training_rows import refuse_trained_rows
 from tunery.train.setup.prepare import current_splits
@@ -49,6 +51,9 @@ class Answerer(Protocol):
 
     def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
         """What the task needs of the model's answers, computed in `precision` if it is given."""
+
+    def vectors(self, examples: Sequence[Example]) -> Vectors:
+        """What texts are compared by, (rows, features)."""
 
 
 @final
@@ -79,6 +84,17 @@ class Network:
             batch_size=self._config.train.eval_batch_size,
             device=self._device,
             precision=precision or self._precision,
+        )
+
+    def vectors(self, examples: Sequence[Example]) -> Vectors:
+        """The mean of the last token states of each row, float32 (rows, hidden)."""
+        return vectors_of(
+            self._task.features(examples, self._tokenizer, max_length=self._config.model.max_length),
+            self._module,
+            pad_id=self._tokenizer.pad_token_id,
+            batch_size=self._config.train.eval_batch_size,
+            device=self._device,
+            precision=self._precision,
         )
 
     def write(self, examples: Sequence[Example], generation: Generation) -> list[Written]:
@@ -126,6 +142,10 @@ class Ensemble:
         column = self._combiner.column
         each = [member.answers(examples, precision=precision)[column] for member in self._members]
         return RowTable({column: self._combination(each, combiner=self._combiner)})
+
+    def vectors(self, examples: Sequence[Example]) -> Vectors:
+        """Those of the first member."""
+        return self._members[0].vectors(examples)
 
 
 @final
@@ -203,8 +223,13 @@ class Predictor:
         threshold: float | None = None,
         generation: Generation | None = None,
         top_k: int | None = None,
+        answers: RowTable | None = None,
     ) -> list[Prediction]:
-        """The same as `predict` for rows."""
+        """The same as `predict` for rows.
+
+        Args:
+            answers: about the rows, where they are known already.
+        """
         if top_k is not None and not self.task.fills:
             raise RequestError("top_k is of tokens in place of masks, and this model fills in none; leave it out")
         if top_k is not None and top_k < 1:
@@ -220,8 +245,25 @@ class Predictor:
         state = self.state if threshold is None else {**(self.state or {}), **self.task.state_at(threshold)}
         filled = self._filled(examples, top_k)
         rest = [example for row, example in enumerate(examples) if row not in filled]
-        answered = iter(self.task.answer(self.answers(rest), rest, state) if rest else [])
+        told = (self.answers(rest) if answers is None else answers) if rest else None
+        answered = iter([] if told is None else self.task.answer(told, rest, state))
         return [filled[row] if row in filled else next(answered) for row in range(len(examples))]
+
+    def rank(self, examples: Sequence[Example], *, answers: RowTable | None = None) -> npt.NDArray[np.int64]:
+        """Numbers of the rows in the order in which to label them: those that the model is least sure of and that
+        differ from each other first (`data/ranking.py`); the same in every call.
+
+        Args:
+            answers: about the rows, where they are known already.
+
+        Raises:
+            RequestError: the model gives no labels.
+        """
+        if not examples:
+            return np.zeros(0, dtype=np.int64)
+        margins = self.task.margins(self.answers(examples) if answers is None else answers, self.state)
+        blank = [not example.text.strip() for example in examples]
+        return labelling_order(margins, self.vectors(examples), blank, seed=self.config.seed)
 
     def _filled(self, examples: Sequence[Example], top_k: int | None) -> dict[int, Prediction]:
         """Row with masks -> what stands in their place."""
@@ -251,6 +293,10 @@ class Predictor:
     def answers(self, examples: Sequence[Example], *, precision: str | None = None) -> RowTable:
         """What the task needs of the model's answers."""
         return self._model.answers(examples, precision=precision)
+
+    def vectors(self, examples: Sequence[Example]) -> Vectors:
+        """What the model knows of each text before its head, or the words of the text, (rows, features)."""
+        return self._model.vectors(examples)
 
     @property
     def _writer(self) -> Network:

@@ -85,6 +85,8 @@ class Answer:
     """The probability of every label."""
     generation: Generation | None = None
     """How a model that writes does so; None: the likeliest tokens."""
+    rank: bool = False
+    """Whether rows come in the order in which to label them, with their number in a column `rank`."""
 
 
 def predict_file(
@@ -137,9 +139,18 @@ def predict_file(
     if ((answer.top_k and top_k is None) or answer.probabilities) and not predictor.labels:
         rule = "probabilities are of labels, but this model gives none"
         raise RequestError(f"{rule}; leave {'' if top_k else '--top-k and '}--probabilities out")
-    predictions = predictor.answer(examples, threshold=answer.threshold, generation=answer.generation, top_k=top_k)
+    if answer.rank and not predictor.labels:
+        raise RequestError("--rank orders texts by how sure a model is of their labels, but this model gives none")
+    answers = predictor.answers(examples) if answer.rank and examples else None
+    predictions = predictor.answer(
+        examples, threshold=answer.threshold, generation=answer.generation, top_k=top_k, answers=answers
+    )
     columns_of = partial(_as_object if written_as == ".jsonl" else cells_of, predictor.task, data, answer)
     answered = [columns_of(prediction) for prediction in predictions]
+    if answer.rank:
+        order = predictor.rank(examples, answers=answers).tolist()
+        rows = [rows[row] for row in order]
+        answered = [{"rank": place, **answered[row]} for place, row in enumerate(order, start=1)]
     records = [{**_kept(row, answer.keep, beside=new), **new} for row, new in zip(rows, answered, strict=True)]
     text = WRITERS[written_as](records)
     if target == STANDARD:

@@ -11,7 +11,8 @@ from tunery.data.batches import eval_batches, pad
 from tunery.data.encode import Encoded
 from tunery.data.row_table import Array, RowTable
 from tunery.hardware import use_precision
-from tunery.model.heads.heads import answers_of
+from tunery.model.heads.heads import answers_of, last_states
+from tunery.model.heads.pooling import mean_of_tokens
 from tunery.tasks.task import JACKKNIFE_BLOCKS, State, Task
 
 
@@ -51,6 +52,28 @@ def answers_about(
             entries.setdefault(name, {}).update(zip(features, column, strict=True))
     order = range(len(encoded.lengths))
     return task.of_rows({name: [column[number] for number in order] for name, column in entries.items()}, encoded)
+
+
+@torch.inference_mode()
+def vectors_of(
+    encoded: Encoded, module: nn.Module, *, pad_id: int, batch_size: int, device: torch.device, precision: str
+) -> Array:
+    """The mean of the last token states of each row, float32 (rows, hidden); of a row in several windows, the mean of
+    these. Leaves the module in eval mode."""
+    use_precision(precision, device)
+    module.eval()
+    of_features: dict[int, Array] = {}
+    for features in eval_batches(encoded.lengths, batch_size=batch_size):
+        batch = {name: tensor.to(device) for name, tensor in pad(encoded, features, pad_id=pad_id).items()}
+        with autocast(device, precision):
+            states = last_states(module, batch)
+        pooled = mean_of_tokens((states.float(),), batch["attention_mask"]).cpu().numpy()
+        of_features.update(zip(features, pooled, strict=True))
+    each = np.stack([of_features[number] for number in range(len(encoded.lengths))])
+    total = np.zeros((int(encoded.rows[-1]) + 1, each.shape[1]), dtype=np.float32)
+    np.add.at(total, encoded.rows, each)
+    means: Array = total / np.bincount(encoded.rows)[:, None].astype(np.float32)
+    return means
 
 
 def score(task: Task, answers: RowTable, truth: RowTable) -> dict[str, Any]:

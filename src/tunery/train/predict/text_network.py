@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_matrix
 
 from tunery.baselines.text_model import TextModel
 from tunery.data.examples import Example
@@ -32,6 +33,10 @@ class TextNetwork:
         logits = torch.from_numpy(self._model(texts_of(examples)))
         columns = self._task.reduce({name: logits}, {})
         return RowTable({key: np.stack(list(column)) for key, column in columns.items()})
+
+    def vectors(self, examples: Sequence[Example]) -> csr_matrix:
+        """TF-IDF of words and letters, (rows, features)."""
+        return self._model.features(texts_of(examples))
 
 
 def texts_of(examples: Sequence[Example]) -> list[str]:
