@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fast_and_slow import examples
-from tunery.statistics import Score, cross_validation_interval, holm, mean_interval, paired_test, pseudo_values
+from tunery.statistics import (
+    Score,
+    corrected_resampled_test,
+    cross_validation_interval,
+    holm,
+    mean_interval,
+    paired_test,
+    pseudo_values,
+)
 
 ROWS, BLOCKS = 600, 30
 
@@ -153,3 +161,26 @@ def test_the_interval_of_cross_validation_is_the_jackknifes_widened_for_shared_t
     assert (low + high) / 2 == pytest.approx(score.value)
     assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, 49) * widened)
     assert cross_validation_interval(Score(0.8), folds=5) is None
+
+
+def test_the_corrected_test_fires_about_as_often_as_it_says_where_folds_overlap_and_the_plain_one_too_often() -> None:
+    """Two equal learners: the mean of the training rows, and the same of other halves of them, judged on held-out rows.
+    Ten times two folds of the same 40 rows, as Nadeau & Bengio 2003 split them."""
+    rng, fired, plain, draws = np.random.default_rng(0), 0, 0, 300
+    for _ in range(draws):
+        rows, differences = rng.normal(size=(40, 2)), []
+        for _ in range(10):
+            order = rng.permutation(40)
+            for held_out, training in ((order[:20], order[20:]), (order[20:], order[:20])):
+                means = rows[training].mean(axis=0)  # each learner sees a column of its own
+                errors = np.square(rows[held_out] - means).mean(axis=0)
+                differences.append(errors[0] - errors[1])
+        fired += (corrected_resampled_test(differences, folds=2).p_value or 0.0) <= 0.05
+        plain += stats.ttest_1samp(differences, 0.0).pvalue <= 0.05
+    assert fired / draws <= 0.1
+    assert plain / draws >= 0.2
+
+
+def test_one_fold_is_not_tested_and_no_difference_is_certain() -> None:
+    assert corrected_resampled_test([0.1], folds=2).p_value is None
+    assert corrected_resampled_test([0.0, 0.0], folds=2) == (0.0, 0.0, 0.0, 1.0)

@@ -213,6 +213,7 @@ def test_csv_leaves_cells_empty_that_have_no_number():
         "baseline": "true",
         "seeds": "0",
         "failed": "2",
+        "folds": "0",
         "on_pareto_front": "false",
     }
 

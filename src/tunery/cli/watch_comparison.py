@@ -28,7 +28,8 @@ class ComparisonConsole:
             return
         value = "undefined" if record.value is None else f"{record.value:.4f}"
         objective, seconds = record.result.objective.name, record.result.seconds.total
-        self.say(f"{outcome}: test {objective} {value} in {seconds:.0f} s")
+        where = "test" if record.result.metrics.oof is None else "out of fold"
+        self.say(f"{outcome}: {where} {objective} {value} in {seconds:.0f} s")
 
     def say(self, text: str) -> None:
         """One line, beginning with which cell of how many is at work."""

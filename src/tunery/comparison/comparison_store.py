@@ -69,12 +69,12 @@ class ComparisonStore:
         """Add a cell: from its own record, or as failed."""
         result = planned.folder.result()
         reason = None if result else (outcome and outcome.reason) or "it left no result"
-        test = (result.metrics.test if result else None) or {}
+        scored = result and (result.metrics.test if result.metrics.oof is None else result.metrics.oof)
         cell = Cell(
             method=planned.method,
             seed=planned.seed,
             status="completed" if result else "failed",
-            value=test.get(result.objective.name) if result else None,
+            value=scored.get(result.objective.name) if result and scored else None,
             folder=str(planned.folder.path.relative_to(self.out)),
             reason=reason,
             result=result,

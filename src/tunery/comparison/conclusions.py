@@ -76,7 +76,8 @@ def _against_line(method: MethodSummary, against: MethodSummary, direction: Dire
     if method.difference is None:
         return f"{means}: no seed in common, so there is no test"
     reach = "" if method.difference_low is None else f" [{method.difference_low:.4f}, {method.difference_high:.4f}]"
-    return f"{means}, difference {method.difference:.4f}{reach}: {_test(method, direction, tests)}"
+    of = f" over {method.folds} folds" if method.folds else ""
+    return f"{means}, difference{of} {method.difference:.4f}{reach}: {_test(method, direction, tests)}"
 
 
 def _test(method: MethodSummary, direction: Direction, tests: int) -> str:
@@ -92,7 +93,7 @@ def _test(method: MethodSummary, direction: Direction, tests: int) -> str:
 
 
 def _limits(methods: Sequence[MethodSummary]) -> Iterator[str]:
-    if methods and max(method.seeds for method in methods) == 1:
+    if methods and max(method.seeds for method in methods) == 1 and not any(method.folds for method in methods):
         yield "one seed proves nothing: the intervals are about the test rows alone; repeat with --seeds 3 or more"
 
 

@@ -7,7 +7,15 @@ from tunery.schema.results.comparison import Cell, MethodSummary
 from tunery.schema.results.direction import Direction, minimized
 from tunery.schema.results.pareto import pareto_front
 from tunery.schema.results.run import Memory, Parameters, RunResult
-from tunery.statistics import Paired, Score, holm, mean_interval, paired_test
+from tunery.statistics import (
+    Paired,
+    Score,
+    corrected_resampled_test,
+    cross_validation_interval,
+    holm,
+    mean_interval,
+    paired_test,
+)
 
 
 def method_summaries(
@@ -15,16 +23,16 @@ def method_summaries(
 ) -> tuple[MethodSummary, ...]:
     """Every method over its seeds, against the baseline where both have completed the same seeds."""
     by_method = {name: [cell for cell in cells if cell.method == name] for name in methods}
-    scores = {name: _scores(cells_of_method) for name, cells_of_method in by_method.items()}
+    results = {name: _results(cells_of_method) for name, cells_of_method in by_method.items()}
     tests: dict[str, Paired] = {}
     for name in methods:
-        seeds = sorted(scores[name].keys() & scores[baseline].keys())
+        seeds = sorted(results[name].keys() & results[baseline].keys())
         if name != baseline and seeds:
-            own, others = ([scores[method][seed] for seed in seeds] for method in (name, baseline))
-            tests[name] = paired_test(own, others)
+            own, others = ([results[method][seed] for seed in seeds] for method in (name, baseline))
+            tests[name] = _test(own, others)
     held = holm({name: test.p_value for name, test in tests.items() if test.p_value is not None})
     summaries = [
-        _summary(name, cells_of_method, tuple(scores[name].values())).model_copy(
+        _summary(name, cells_of_method, tuple(results[name].values())).model_copy(
             update=_against_the_baseline(tests.get(name), held.get(name))
         )
         for name, cells_of_method in by_method.items()
@@ -38,13 +46,43 @@ def method_summaries(
     return tuple(one.model_copy(update={"on_pareto_front": one.method in front}) for one in summaries)
 
 
-def _scores(cells: Sequence[Cell]) -> dict[int, Score]:
+def _results(cells: Sequence[Cell]) -> dict[int, RunResult]:
     """By seed; failed cells and undefined scores are left out."""
-    return {
-        cell.seed: Score(cell.value, cell.result.metrics.test_without_block)
-        for cell in cells
-        if cell.value is not None and cell.result is not None
-    }
+    return {cell.seed: cell.result for cell in cells if cell.value is not None and cell.result is not None}
+
+
+def _score(result: RunResult) -> Score:
+    """On test; of cross-validation, out of fold."""
+    name, metrics = result.objective.name, result.metrics
+    if metrics.oof is not None:
+        return Score(metrics.oof[name], metrics.oof_without_block)
+    return Score((metrics.test or {})[name], metrics.test_without_block)
+
+
+def _test(own: Sequence[RunResult], others: Sequence[RunResult]) -> Paired:
+    """Runs with the same seeds; of cross-validation, the same folds, over whose seeds differences are averaged."""
+    if not all(result.folds for result in (*own, *others)):
+        return paired_test([*map(_score, own)], [*map(_score, others)])
+    by_fold: dict[int, list[float]] = {}
+    for result, other in zip(own, others, strict=True):
+        values = {fold.fold: fold.value for fold in other.folds}
+        for fold in result.folds:
+            if fold.value is not None and (rival := values.get(fold.fold)) is not None:
+                by_fold.setdefault(fold.fold, []).append(fold.value - rival)
+    return corrected_resampled_test([*map(fmean, by_fold.values())], folds=own[0].config["data"]["folds"])
+
+
+def _interval(results: Sequence[RunResult]) -> tuple[float, float] | None:
+    """Of the mean score."""
+    scores = [*map(_score, results)]
+    if not scores or not all(result.folds for result in results):
+        return mean_interval(scores) if scores else None
+    blocks = zip(*(score.without_block for score in scores), strict=True)
+    mean = Score(
+        fmean(score.value for score in scores),
+        tuple(None if None in values else fmean(v for v in values if v is not None) for values in blocks),
+    )
+    return cross_validation_interval(mean, folds=results[0].config["data"]["folds"])
 
 
 def _against_the_baseline(test: Paired | None, significant: bool | None) -> dict[str, float | bool | None]:
@@ -59,14 +97,16 @@ def _against_the_baseline(test: Paired | None, significant: bool | None) -> dict
     }
 
 
-def _summary(method: str, cells: Sequence[Cell], scores: Sequence[Score]) -> MethodSummary:
+def _summary(method: str, cells: Sequence[Cell], scored: Sequence[RunResult]) -> MethodSummary:
+    """scored: those of the cells' results that have a score."""
     results = [cell.result for cell in cells if cell.status == "completed" and cell.result is not None]
-    low, high = (mean_interval(scores) if scores else None) or (None, None)
+    low, high = _interval(scored) or (None, None)
     return MethodSummary(
         method=method,
         seeds=len(results),
         failed=sum(cell.status == "failed" for cell in cells),
-        mean=_mean([score.value for score in scores]),
+        mean=_mean([_score(result).value for result in scored]),
+        folds=min((len(result.folds) for result in scored), default=0),
         low=low,
         high=high,
         validation=_mean([result.objective.value for result in results]),

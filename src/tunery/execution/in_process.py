@@ -13,7 +13,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from tunery.errors import DataError
 from tunery.execution.outcomes import Pruned, outcome_of_error
 from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner, Stop
+from tunery.schema.results.run import FoldRecord
 from tunery.store.disk.lock import holder
+from tunery.store.disk.ownership import FOLDS
 from tunery.store.disk.run_lock import OTHER_DATA, data_changes
 from tunery.store.folder import RunFolder
 from tunery.terminal import Terminal
@@ -56,6 +58,8 @@ class InThisProcess(Runner):
                 say=progress.say,
                 stop=stop,
                 trust_remote_code=job.trust_remote_code,
+                folds=job.folds,
+                fold_ended=pruner.after_fold,
             )
             if job.study is None:
                 write_run_page(job.folder)
@@ -103,22 +107,36 @@ def _forget_weights(folder: RunFolder) -> None:
 
 @final
 class _PruneAfterEpoch(TrainerCallback):
-    """Asks after every epoch, when all is recorded, whether the run is pruned, and ends it with `Pruned`."""
+    """Asks after every epoch, when all is recorded, whether the run is pruned, and ends it with `Pruned`. Of
+    cross-validation these are the epochs of the first fold, which all trials have in common; then it asks after every
+    fold."""
 
     def __init__(self, job: Job, prune: Prune) -> None:
-        self._folder = RunFolder(job.folder)
+        is_cross_validated = job.config.data.cross_validates
+        self._folder = RunFolder(job.folder / FOLDS / "0" if is_cross_validated else job.folder)
         self._objective, *further = job.config.objectives
         self._further = [name for name in further if name in job.config.task.metrics]
         self._prune = prune
+        self._is_in_first_fold = True
         self.failure: Exception | None = None
         """What `prune` has raised: an error of the study, not of the run."""
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """The epoch's resume point is saved after this: a run that is pruned has none of it."""
+        if not self._is_in_first_fold:
+            return
         number, metrics = math.ceil(state.epoch or 0), given["metrics"]
         further = {name: metrics[name] for name in self._further}
+        self._ask(Epoch(number, metrics[self._objective], self._folder.progress(), further))
+
+    def after_fold(self, record: FoldRecord) -> None:
+        """The last fold is asked about too, so that its score is known to others."""
+        self._is_in_first_fold = False
+        self._ask(Epoch(record.fold + 1, record.value, self._folder.progress(), is_fold=True))
+
+    def _ask(self, epoch: Epoch) -> None:
         try:
-            reason = self._prune(Epoch(number, metrics[self._objective], self._folder.progress(), further))
+            reason = self._prune(epoch)
         except Exception as error:
             self.failure = error
             raise

@@ -26,6 +26,8 @@ class Job:
     """Whether the call that wants the run permits code that comes with the model."""
     comparison: Path | None = None
     """Root of the comparison that it is a cell of; None: of none."""
+    folds: Path | None = None
+    """Folder of a cross-validated run of the same config, whose folds are taken and not trained anew."""
     data: DataRecord | None = None
     """The rows that it must see; None: those that the study's folder remembers, if any."""
 
@@ -37,16 +39,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Epoch:
-    """An epoch was scored."""
+    """An epoch was scored; of cross-validation an epoch of the first fold, or a fold."""
 
     number: int
     """Counted from 1."""
     value: float | None
-    """The objective."""
+    """The objective; of a fold, on the rows that were held out from it."""
     progress: Progress
     """What the run has cost so far."""
     further: Mapping[str, float | None] = field(default_factory=dict)
     """The other metrics among the objectives."""
+    is_fold: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Outcome:
 
 
 Prune = Callable[[Epoch], str | None]
-"""Called after an epoch: why the run is pruned; None: it goes on."""
+"""Called after an epoch, and after a fold: why the run is pruned; None: it goes on."""
 
 Stop = Callable[[], str | None]
 """Called now and then: what asks a run to save and leave, such as a signal; None: nothing."""

@@ -218,6 +218,8 @@ class TrialLoop:
 
     def _prune(self, trial: Trial, epoch: Epoch, *, epochs: int) -> str | None:
         try:
+            if epoch.is_fold:
+                return self._pruning.prune_after_fold(trial, epoch, p_value=self._settings.fold_p_value)
             return self._pruning.prune(trial, epoch, epochs=epochs)
         except (Interrupted, StorageInternalError):
             if self._stop() is None:

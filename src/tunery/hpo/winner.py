@@ -25,9 +25,10 @@ from tunery.schema.results.ranking import ranking_key
 from tunery.schema.results.record import Record
 from tunery.schema.results.run import Baseline, CheckpointRecord, Metrics, RunResult
 from tunery.schema.results.study import BestTrial, EnsembleGain, Rescored, StudyResult, TrialRecord
-from tunery.store.disk.files import write_text
-from tunery.store.disk.ownership import BEST
+from tunery.store.disk.files import replace_folder, write_text
+from tunery.store.disk.ownership import BEST, FINAL
 from tunery.store.exported import CARD
+from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of
 from tunery.store.records import read_record
 from tunery.store.study import StudyStore
@@ -82,15 +83,17 @@ def conclude(
     for trial in candidates(trials, search.rescore) or trials[:1]:
         _train_here_too(trial, plan, store=store, run=run)
     means = rescore(trials, out=out, rule=search.rescore, direction=result.direction, run=run, n_jobs=search.n_jobs)
-    winner, notes_on_lost = _winner(trials, means, out)
-    best = _published(winner, plan)
-    members = [trial.number for trial in trials[: search.ensemble or 0]]
+    is_cross_validated = plan.base.data.cross_validates
+    winner, notes_on_lost = _winner(trials, means, out, needs_weights=not is_cross_validated)
+    best = _published(winner, plan, run)
+    members = [trial.number for trial in trials[: search.ensemble or 0]] if not is_cross_validated else []
     measured = _measured(out, members, ensembles, trust_remote_code=plan.trust_remote_code)
     store.conclude()
     results = results_of(out, [trial.number for trial in trials])
-    reached = Metrics(test=best.test, test_without_block=best.test_without_block)
+    reached = Metrics(test=best.test or None, test_without_block=best.test_without_block)
     if winner.number in results:
-        reached = reached.model_copy(update={"validation": results[winner.number].metrics.validation})
+        of_trial = results[winner.number].metrics.model_copy(update={"test": reached.test})
+        reached = of_trial.model_copy(update={"test_without_block": reached.test_without_block})
     baselines = with_gains(baselines, reached, objective=plan.base.objective)
     result = result.model_copy(
         update={
@@ -163,11 +166,13 @@ def write_records(result: StudyResult, out: Path) -> StudyResult:
     return result
 
 
-def _winner(trials: Sequence[TrialRecord], means: Sequence[Rescored], out: Path) -> tuple[TrialRecord, tuple[str, ...]]:
+def _winner(
+    trials: Sequence[TrialRecord], means: Sequence[Rescored], out: Path, *, needs_weights: bool
+) -> tuple[TrialRecord, tuple[str, ...]]:
     """The best trial, by its mean where it was trained again; and a note on each before it whose weights are gone."""
     by_number = {trial.number: trial for trial in trials}
     best_first = [by_number[mean.number] for mean in means] or trials[:1]
-    winner = next((trial for trial in best_first if _has_weights(trial, out)), best_first[0])
+    winner = next((trial for trial in best_first if not needs_weights or _has_weights(trial, out)), best_first[0])
     remedy = "checkpoint.keep_best=N keeps those of the N best from the first trial on"
     return winner, tuple(
         f"trial {trial.number} has a better mean over seeds than the winner, but its weights are gone; {remedy}"
@@ -180,12 +185,14 @@ def _has_weights(trial: TrialRecord, out: Path) -> bool:
     return trial_folder(out, trial.number).best() is not None or (scored is not None and _is_published(scored, out))
 
 
-def _published(trial: TrialRecord, plan: Plan) -> BestTrial:
+def _published(trial: TrialRecord, plan: Plan, run: Run) -> BestTrial:
     """Export the winner, and score it on test; neither is done again."""
     out = plan.out
     scored = _read_score(trial, out)
     if scored is not None and _is_published(scored, out):
         return scored
+    if plan.base.data.cross_validates:
+        return _published_final(trial, plan, run)
     best, predictor, split = _publish(trial, out, trust_remote_code=plan.trust_remote_code)
     if scored is None:
         answers = predictor.answers(split.examples)
@@ -196,6 +203,32 @@ def _published(trial: TrialRecord, plan: Plan) -> BestTrial:
             number=trial.number, value=best.value or 0.0, config=config, test=test, test_without_block=without_block
         )
         write_text(trial_folder(out, trial.number).path / _SCORE, scored.model_dump_json(indent=1))
+    return scored
+
+
+def _published_final(trial: TrialRecord, plan: Plan, run: Run) -> BestTrial:
+    """Train the final model of a cross-validated trial, which has kept no weights, and export it."""
+    out, folder = plan.out, trial_folder(plan.out, trial.number)
+    result = folder.result()
+    if result is None:
+        raise StudyFailed(f"trial {trial.number} won, but its records are gone from {folder.path}")
+    final = RunFolder(out / FINAL / str(trial.number))
+    title = f"trial {trial.number}: final model"
+    trained = finished_run(Job(validate(result.config), final.path, None, title=title, folds=folder.path), run)
+    if trained.status != "completed":
+        raise StudyFailed(f"trial {trial.number} won, but its final model failed: {trained.reason}")
+    if (model := final.path / BEST).is_dir():
+        replace_folder(model, out / BEST)
+    if (rows := final.worst_rows()) is not None:
+        folder.write_worst_rows(rows)
+    scored = BestTrial(
+        number=trial.number,
+        value=result.objective.value or 0.0,
+        config=read_card(out / BEST).config.model_dump(mode="json"),
+        test=trained.metrics.test or {},
+        test_without_block=trained.metrics.test_without_block,
+    )
+    write_text(folder.path / _SCORE, scored.model_dump_json(indent=1))
     return scored
 
 

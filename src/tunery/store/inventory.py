@@ -17,6 +17,7 @@ from tunery.store.disk.ownership import (
     BEST,
     CELLS,
     FEATURES,
+    FINAL,
     FOLDS,
     LOCK,
     OBJECTS,
@@ -33,7 +34,7 @@ from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import Objects, digest_in
 from tunery.store.resume import is_point
 
-_APART: Final = (OBJECTS, FEATURES, TRIALS, CELLS, RESCORED, PRETRAIN, FOLDS)
+_APART: Final = (OBJECTS, FEATURES, TRIALS, CELLS, RESCORED, PRETRAIN, FOLDS, FINAL)
 """Folders in the root of a study that are looked at by themselves."""
 
 _KINDS: Final = ("best", "co_best", "rung", "resume", "orphan")
@@ -113,6 +114,8 @@ def _studies(root: Path) -> Iterator[_Study]:
     yield from _with_folds(_Study(root, root, ""))
     if (root / RESCORED).is_dir():
         yield from _with_folds(_Study(root / RESCORED, root, " with another seed"))
+    for trial in sorted(_numbered(root / FINAL), key=int):
+        yield from _with_folds(_Study(root / FINAL / trial, root, f" of the final model of trial {trial}"))
     for stage in stages_in(root / PRETRAIN):
         yield _Study(root / PRETRAIN / stage, root, f" of pretraining {stage}")
     for method in entries(root / CELLS):

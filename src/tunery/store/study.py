@@ -132,7 +132,12 @@ class StudyStore:
         return features + self.tidy()
 
     def end_run(self, folder: RunFolder) -> None:
-        """A run has its result: free what only an unfinished one needs."""
+        """A run has its result: free what only an unfinished one needs, the weights of its folds included."""
+        for path in folds_in(folder.path, ()):
+            fold = RunFolder(path)
+            fold.write_kept(())
+            fold.close()
+            fold.objects.clear()
         if folder.path == self.root:
             self.conclude()
         else:

@@ -31,8 +31,8 @@ from tunery.data.metrics import (
     one_against_rest,
     sigmoid,
 )
-from tunery.data.reading.write import rounded
 from tunery.data.ranking import top_two_margin
+from tunery.data.reading.write import rounded
 from tunery.data.row_table import Array, RowTable, objects_of
 from tunery.data.splitting import FOLDS, fold_of_rows
 from tunery.data.units import UNITS, Bounds, chosen_unit, sentences, usual_neighbours, words

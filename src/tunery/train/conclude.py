@@ -183,7 +183,10 @@ def finish(
                 "oof_interval": out_of_fold.scored.interval,
             }
         )
-        progress, value = _with_folds(progress, out_of_fold.results), out_of_fold.scored.metrics[config.objective]
+        progress, value = (
+            with_folds(progress, out_of_fold.results, of=len(out_of_fold.results)),
+            out_of_fold.scored.metrics[config.objective],
+        )
     baselines = with_gains(baselines, metrics, objective=config.objective)
     result = RunResult(
         status=status,
@@ -220,8 +223,13 @@ def finish(
     return result
 
 
-def _with_folds(progress: Progress, folds: Sequence[RunResult]) -> Progress:
-    """What cross-validation has cost in all: the folds, and the final model."""
+def with_folds(progress: Progress, folds: Sequence[RunResult], *, of: int) -> Progress:
+    """What cross-validation has cost in all.
+
+    Args:
+        progress: of the final model, if there is one.
+        folds: that are finished, of so many.
+    """
     spent: list[Progress | RunResult] = [progress, *folds]
     tokens = Tokens(
         real=sum(each.tokens.real for each in spent), processed=sum(each.tokens.processed for each in spent)
@@ -230,6 +238,7 @@ def _with_folds(progress: Progress, folds: Sequence[RunResult]) -> Progress:
         "seconds": sum((each.seconds for each in spent), Seconds()),
         "tokens": tokens,
         "written_bytes": sum(each.written_bytes for each in spent),
+        "epochs": progress.epochs or sum(fold.epochs for fold in folds) / of,
         "changed_rows": sum(each.changed_rows for each in spent),
         "memory": max((each.memory for each in spent), key=lambda memory: memory.peak),
         "environment": progress.environment or folds[0].environment,

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 from tunery.errors import FolderError, RequestError
 from tunery.schema import RunConfig
 from tunery.schema.reading.document import with_absolute_names
-from tunery.schema.results.run import RunResult, Start
+from tunery.schema.results.run import FoldRecord, RunResult, Start
 from tunery.store.disk.files import recover
 from tunery.store.disk.lock import held
 from tunery.store.disk.ownership import BEST
@@ -20,7 +20,7 @@ from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore, ignore
 from tunery.train.conclude import Purpose
 from tunery.train.finished import tell_finished
-from tunery.train.fit_run import FitOptions, fit_run
+from tunery.train.fit_run import FitOptions, fit_run, ignore_fold
 from tunery.train.folds import fit_folds
 from tunery.train.signals import Signals, no_stop
 
@@ -38,6 +38,8 @@ def fit(
     trust_remote_code: bool = False,
     texts: bool | None = None,
     baselines: bool = False,
+    folds: Path | None = None,
+    fold_ended: Callable[[FoldRecord], object] = ignore_fold,
 ) -> RunResult:
     """Train as `config` says, in the folder `out`; an unfinished run there is resumed, a finished one returned.
 
@@ -58,6 +60,10 @@ def fit(
         texts: whether the rows of test that are answered worst are recorded with their texts; None: no such rows are
             recorded.
         baselines: whether the simple models of `train.baselines` are fitted to the same rows first.
+        folds: folder of a cross-validated run of the same config, whose folds are taken, where they need not leave
+            their weights, and not trained anew.
+        fold_ended: is told of every fold of cross-validation in turn, those of earlier calls too; what it raises ends
+            the run.
 
     Raises:
         RequestError: when config, data, model or folder are wrong; nothing has been written then.
@@ -98,6 +104,8 @@ def fit(
         trust_remote_code=trust_remote_code,
         texts=texts,
         baselines=baselines,
+        folds=folds,
+        fold_ended=fold_ended,
     )
     with one_run_at_a_time(), signals.handled():
         if config.data.cross_validates:

@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from tunery.schema import RunConfig
 from tunery.schema.config.peft import Probe
-from tunery.schema.results.run import PretrainRecord, RunResult, Start
+from tunery.schema.results.run import FoldRecord, PretrainRecord, RunResult, Start
 from tunery.store.disk.run_lock import refuse_other_data, run_lock
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
@@ -44,6 +44,12 @@ class FitOptions:
     trust_remote_code: bool
     texts: bool | None
     baselines: bool
+    folds: Path | None
+    fold_ended: Callable[[FoldRecord], object]
+
+
+def ignore_fold(record: FoldRecord) -> None:
+    """Do nothing."""
 
 
 def fit_run(

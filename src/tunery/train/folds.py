@@ -16,7 +16,7 @@ from tunery.store.disk.run_lock import refuse_other_data, run_lock
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.tasks.table import fold_of
-from tunery.train.conclude import Purpose, finish
+from tunery.train.conclude import Purpose, finish, with_folds
 from tunery.train.ensembles.combination import combiner_of
 from tunery.train.final_model import publish_final
 from tunery.train.fit_run import FitOptions, fit_run
@@ -39,15 +39,17 @@ def fit_folds(config: RunConfig, store: StudyStore, folder: RunFolder, options: 
         combiner_of(prepared.task, config.task.kind, remedy="take data.final=refit")
     data = prepared.record()
     refuse_other_data(options.root, data)
-    if not (folder.path / FOLDS).exists():
+    if options.folds is None and not (folder.path / FOLDS).exists():
         _refuse(config, prepared)
     with run_lock(folder.path, document, record="result.json", data=data, root=options.root):
         simple = known_baselines(config, prepared, store, say=options.say) if options.baselines else ()
-        keeps_weights = options.purpose is Purpose.OWN and final != "refit"
-        folds = [
-            _trained(config, store, folder, options, fold, keeps_weights=keeps_weights)
-            for fold in range(config.data.all_folds)
-        ]
+        folds = list[TrainedFold]()
+        for number in range(config.data.all_folds):
+            folds.append(_trained(config, store, folder, options, number))
+            if options.purpose is Purpose.TRIAL:
+                spent = with_folds(Progress(data=data), [fold.result for fold in folds], of=config.data.all_folds)
+                folder.write_progress(spent)
+            options.fold_ended(folds[-1].record())
         found = out_of_fold(config, prepared, folds)
         write_text(folder.path / OUT_OF_FOLD, found.table)
         options.say(_sentence(config, found))
@@ -56,8 +58,6 @@ def fit_folds(config: RunConfig, store: StudyStore, folder: RunFolder, options: 
             return end()
         if final != "refit":
             test = publish_final(config, prepared, folds, found, store, folder, options)
-            for fold in folds:
-                fold.forget_weights()
             return end(test=test, baselines=simple)
     return fit_run(config, store, folder, options, out_of_fold=found)
 
@@ -76,11 +76,11 @@ def _refuse(config: RunConfig, prepared: Prepared) -> None:
         assemble(with_resolved_head(first, of_first), of_first)
 
 
-def _trained(
-    config: RunConfig, store: StudyStore, folder: RunFolder, options: FitOptions, fold: int, *, keeps_weights: bool
-) -> TrainedFold:
-    """Train a fold to its end, unless it is there."""
-    path, title = folder.path / FOLDS / str(fold), f"fold {fold + 1} of {config.data.all_folds}"
+def _trained(config: RunConfig, store: StudyStore, folder: RunFolder, options: FitOptions, fold: int) -> TrainedFold:
+    """Train a fold to its end, unless it is there. Its weights stay where the final model is made of them."""
+    needs_weights = options.purpose is Purpose.OWN and config.data.final != "refit"
+    root = folder.path if needs_weights or options.folds is None else options.folds
+    path, title = root / FOLDS / str(fold), f"fold {fold + 1} of {config.data.all_folds}"
     config = config.of_fold(fold)
 
     def say(text: str) -> None:
@@ -107,7 +107,7 @@ def _trained(
         trained = TrainedFold(config, own, run, result)
         if not run.is_closed():
             own.end_run(run)
-    if not keeps_weights:
+    if not needs_weights:
         trained.forget_weights()
     return trained
 

@@ -4,10 +4,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from itertools import product
+from statistics import fmean
 from typing import Final, final
 
 from optuna import Study, Trial
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import wilcoxon
 
 from tunery.execution.runner import Epoch
 from tunery.hpo.optuna_private import id_of_trial, view
@@ -23,6 +25,10 @@ _COSTS: Final = "costs"
 """System attribute of a trial: what it is going to cost, by the latest epoch, in the order of the objectives."""
 _METRICS: Final = "metrics"
 """System attribute of a trial: by epoch, the other metrics among the objectives, less is better."""
+_FOLDS: Final = "folds"
+"""System attribute of a trial: by number of the fold, its score on the rows that were held out."""
+_FEWEST_FOLDS: Final = 2
+"""Of which a test can be asked."""
 _NOISE: Final = 1.05
 """The same run takes a few per cent more or less time and memory: a rival may cost this much more."""
 
@@ -42,6 +48,7 @@ class Pruning:
         self._name = pruner.name.replace("_", " ")
         self._pruner = PRUNERS[type(pruner)](pruner, epochs)
         self._objective, *further = objectives
+        self._direction = objectives[self._objective]
         self._costs = [name for name in further if name in _PROJECTIONS]
         self._metrics = {name: objectives[name] for name in further if name not in _PROJECTIONS}
 
@@ -69,6 +76,38 @@ class Pruning:
         rivals = f", of trials that {' and '.join(conditions)}" if conditions else ""
         score = f"{self._objective} {epoch.value:.4f}"
         return f"the {self._name} pruner stopped it after epoch {epoch.number}, at {score}{rivals}"
+
+    def prune_after_fold(self, trial: Trial, fold: Epoch, *, p_value: float | None) -> str | None:
+        """Why a trial is pruned after a fold, or None: its folds so far are worse than the same ones of the completed
+        trial with the best value, by Wilcoxon's signed-rank test, one-sided (Wilcoxon 1945, Biometrics Bulletin 1).
+
+        With several objectives no trial is: a rival may cost more.
+
+        Args:
+            p_value: level of the test; None: the score is only stored.
+        """
+        known = trial.storage.get_trial(id_of_trial(trial)).system_attrs.get(_FOLDS, {})
+        folds = {**known, str(fold.number): fold.value}
+        trial.storage.set_trial_system_attr(id_of_trial(trial), _FOLDS, folds)
+        completed = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        rivals = [other for other in completed if _FOLDS in other.system_attrs]
+        if p_value is None or self._costs or self._metrics or not rivals:
+            return None
+        best = min(rivals, key=lambda other: minimized(other.values[0], self._direction))
+        theirs = best.system_attrs[_FOLDS]
+        pairs = [(own, other) for number, own in folds.items() if None not in (own, other := theirs.get(number))]
+        worse = [minimized(own, self._direction) - minimized(other, self._direction) for own, other in pairs]
+        if len(worse) < _FEWEST_FOLDS or not any(worse) or sum(worse) <= 0:
+            return None
+        found = wilcoxon(worse, zero_method="zsplit", alternative="greater").pvalue
+        if found > p_value:
+            return None
+        means = (fmean(values) for values in zip(*pairs, strict=True))
+        scores = " against ".join(f"{mean:.4f}" for mean in means)
+        return (
+            f"stopped after fold {fold.number}: {self._objective} {scores} of trial {best.number} in the same "
+            f"{len(pairs)} folds (Wilcoxon's signed-rank test, p = {found:.2g})"
+        )
 
     def _store_metrics(self, trial: Trial, frozen: FrozenTrial, epoch: Epoch) -> list[float]:
         """Those of an epoch, stored once; the best of each so far, less is better."""

@@ -10,7 +10,7 @@ from tunery.report.charts.cost_axes import CostAndScore, logarithmic, name_point
 from tunery.report.charts.figure import PLACEHOLDERS, Palette, Size, render_figure
 from tunery.report.compute.comparison import Cost, Interval, Intervals, TradeOff
 from tunery.report.markup import Html
-from tunery.report.text.formatting import metric_name, score, short_count, signed
+from tunery.report.text.formatting import score, short_count, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ class Rows(NamedTuple):
 Panel = Callable[["Axes", Rows, Palette], None]
 
 
-def score_panel(scores: Intervals, *, objective: str) -> Panel:
+def score_panel(scores: Intervals, *, title: str) -> Panel:
     """Mean, interval and seeds of every method; a dashed line marks the baseline's mean."""
 
     def draw(axes: "Axes", rows: Rows, palette: Palette) -> None:
@@ -47,7 +47,7 @@ def score_panel(scores: Intervals, *, objective: str) -> Panel:
         if against is not None and scores.limits.low <= against <= scores.limits.high:
             axes.axvline(against, color=palette["muted"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         _interval_rows(axes, scores, rows, palette, text=score)
-        axes.set_title(f"{metric_name(objective)} on test")
+        axes.set_title(title)
 
     return draw
 
@@ -109,7 +109,7 @@ def rows_chart(name: str, panels: Sequence[Panel], rows: Rows, *, size: Size, la
     return render_figure(name, draw, size=size._replace(height=height), label=label)
 
 
-def trade_off_chart(trades: Sequence[TradeOff], *, objective: str, baseline: str, size: Size, label: str) -> Html:
+def trade_off_chart(trades: Sequence[TradeOff], *, title: str, baseline: str, size: Size, label: str) -> Html:
     """Score against every cost: the first large, the others below it; on a phone one below the other."""
 
     def draw(figure: "Figure") -> None:
@@ -120,13 +120,13 @@ def trade_off_chart(trades: Sequence[TradeOff], *, objective: str, baseline: str
         axes_by_name = figure.subplot_mosaic(layout, height_ratios=[4, 3] if below and not size.narrow else None)
         charts = [axes_by_name[str(index)] for index in range(len(trades))]
         for axes, trade in zip(charts, trades, strict=True):
-            draw_trade_off(axes, trade, objective=objective, palette=PLACEHOLDERS)
+            draw_trade_off(axes, trade, title=title, palette=PLACEHOLDERS)
         label_points(figure, list(zip(charts, trades, strict=True)), baseline=baseline, palette=PLACEHOLDERS)
 
     return render_figure("trade-off", draw, size=size, label=label)
 
 
-def draw_trade_off(axes: "Axes", trade: TradeOff, *, objective: str, palette: Palette) -> None:
+def draw_trade_off(axes: "Axes", trade: TradeOff, *, title: str, palette: Palette) -> None:
     """One point per method, the front as a line; names are added when the layout is known."""
     if trade.cost.logarithmic:
         logarithmic(axes, list(trade.cost.values.values()))
@@ -143,7 +143,7 @@ def draw_trade_off(axes: "Axes", trade: TradeOff, *, objective: str, palette: Pa
     axes.set_ylim(trade.limits.low, trade.limits.high)
     axes.grid(visible=True, axis="both")
     axes.tick_params(length=0)
-    axes.set_title(f"{metric_name(objective)} on test")
+    axes.set_title(title)
     axes.set_xlabel(trade.cost.title + (", log scale" if trade.cost.logarithmic else ""))
 
 

@@ -14,7 +14,8 @@ from tunery.report.charts.comparison_charts import (
 )
 from tunery.report.charts.figure import Palette, Size, light_palette, render_png
 from tunery.report.compute.comparison import memory_cost, ranked, score_intervals, time_cost, trade_off, trainable_cost
-from tunery.report.text.formatting import metric_name, plural
+from tunery.report.text.comparison_table import scored_title
+from tunery.report.text.formatting import plural
 from tunery.report.text.method_names import comparison_to_read
 from tunery.schema.results.comparison import ComparisonResult
 
@@ -37,7 +38,7 @@ def _fill(figure: "Figure", result: ComparisonResult, palette: Palette) -> None:
     axes_by_name = figure.subplot_mosaic([["score", "parameters"], ["time", "memory"], ["trade", "trade"]])
     rows = Rows(tuple(method.method for method in ranked(result)), result.baseline)
     panels = {
-        "score": score_panel(score_intervals(result), objective=result.objective),
+        "score": score_panel(score_intervals(result), title=scored_title(result)),
         "parameters": log_panel(trainable_cost(result)),
         "time": bar_panel(time_cost(result)),
         "memory": bar_panel(memory_cost(result)),
@@ -53,6 +54,6 @@ def _fill(figure: "Figure", result: ComparisonResult, palette: Palette) -> None:
     )
     figure.supxlabel(legend_text, x=0.01, ha="left", fontsize=11, color=palette["muted"])
     trade, axes = trade_off(result, time_cost(result)), axes_by_name["trade"]
-    draw_trade_off(axes, trade, objective=result.objective, palette=palette)
-    axes.set_title(f"{metric_name(result.objective)} on test against training time")
+    draw_trade_off(axes, trade, title=scored_title(result), palette=palette)
+    axes.set_title(f"{scored_title(result)} against training time")
     label_points(figure, [(axes, trade)], baseline=result.baseline, palette=palette)

@@ -38,7 +38,7 @@ from tunery.report.pages.components import (
     tiles,
 )
 from tunery.report.pages.disk_section import disk_section
-from tunery.report.text.comparison_table import comparison_rows, interval
+from tunery.report.text.comparison_table import comparison_rows, interval, scored_title
 from tunery.report.text.formatting import (
     DASH,
     cost_axes_sentence,
@@ -72,7 +72,8 @@ def _sections(result: ComparisonResult, storage: Storage | None) -> Iterator[Htm
     yield _costs(result)
     yield _trade_offs(result)
     yield _cells(result)
-    lines = [*_METHOD_NOTES, f"Seeds: {', '.join(map(str, result.seeds))}."]
+    notes = _FOLD_NOTES if result.is_cross_validated else _TEST_NOTES
+    lines = [*notes, *_METHOD_NOTES, f"Seeds: {', '.join(map(str, result.seeds))}."]
     yield section("How the numbers were computed", tag("ul", [tag("li", line) for line in lines], class_="findings"))
     if storage:
         yield disk_section(storage)
@@ -88,10 +89,10 @@ def comparison_headline(result: ComparisonResult) -> str:
         return "No method has a score."
     name, first, tied = metric_name(result.objective), scored[0], [m for m in scored if m.mean == scored[0].mean]
     if len(tied) > 1:
-        shared = f"{plural(len(tied), 'method')} share the best mean {name} on test, {score(first.mean)}"
+        shared = f"{plural(len(tied), 'method')} share the best mean {name} {result.where}, {score(first.mean)}"
         return f"{shared}{_doubt(result)}."
     over = f", over {plural(first.seeds, 'seed')}" if first.seeds > 1 else ""
-    return f"Best mean {name} on test{over}: {first.method} with {score(first.mean)}{_reservation(result)}."
+    return f"Best mean {name} {result.where}{over}: {first.method} with {score(first.mean)}{_reservation(result)}."
 
 
 def _reservation(result: ComparisonResult) -> str:
@@ -120,7 +121,15 @@ def _header(result: ComparisonResult) -> Html:
         tag("p", result.name, class_="name"),
         tag("h1", comparison_headline(result)),
         tag("ul", lines, class_="verdicts") if lines else None,
-        tag("p", objective_sentence(result.objective, result.direction, where="on the test split"), class_="quiet"),
+        tag(
+            "p",
+            objective_sentence(
+                result.objective,
+                result.direction,
+                where="out of fold" if result.is_cross_validated else "on the test split",
+            ),
+            class_="quiet",
+        ),
     )
 
 
@@ -200,7 +209,7 @@ def _scores(result: ComparisonResult) -> Html:
     scores, differences = score_intervals(result), difference_intervals(result)
     if all(row.value is None for row in scores.rows):
         return section("Scores", tag("p", "No method has a score.", class_="quiet"))
-    panels = [score_panel(scores, objective=result.objective)]
+    panels = [score_panel(scores, title=scored_title(result))]
     panels += [difference_panel(differences)] if differences else []
 
     def draw(size: Size) -> Html:
@@ -241,7 +250,7 @@ def _trade_offs(result: ComparisonResult) -> Html | None:
         height = 330 * len(trades) if size.narrow else 780
         label = "Score of every method against what it costs"
         sized = size._replace(height=height)
-        return trade_off_chart(trades, objective=result.objective, baseline=result.baseline, size=sized, label=label)
+        return trade_off_chart(trades, title=scored_title(result), baseline=result.baseline, size=sized, label=label)
 
     marks = legend(("best", "dot", "Pareto-optimal: no method is better in one and not worse in the other"))
     note = (
@@ -281,7 +290,17 @@ def _cell_row(cell: Cell, *, kept: bool) -> Html:
     return tag("tr", join(cells), class_="winner" if kept else None)
 
 
-_METHOD_NOTES: Final = (
+_FOLD_NOTES: Final = (
+    "Every method was trained on the same folds, each of which was held out once. Rows within the training rows of a"
+    " fold chose its best epoch; what was held out was scored, and chose nothing.",
+    "Intervals of means are of the block jackknife over all rows, widened because the training rows of folds overlap.",
+    "Differences to the baseline are paired: same fold, means over seeds. Their interval and p come from the corrected"
+    " resampled t test of Nadeau and Bengio (2003). Significant means that the difference holds at 5 % after Holm's"
+    " correction for the number of methods. Not significant does not mean equal.",
+    "A method that is chosen by its score out of fold has an optimistic one, the more so the more methods were"
+    " compared.",
+)
+_TEST_NOTES: Final = (
     "Every method was trained with the same seeds on the same rows. The best epoch of a run was chosen on validation,"
     " and its model, read back from its exported form, was scored on the test rows once.",
     "Intervals of means are bootstrap intervals: seeds and blocks of test rows are drawn anew, 10,000 times, and the"
@@ -292,6 +311,8 @@ _METHOD_NOTES: Final = (
     " holds at 5 % after Holm's correction for the number of methods. Not significant does not mean equal.",
     "A method that is chosen by its test score has an optimistic one, the more so the more methods were compared. The"
     " model that was kept was chosen on validation.",
+)
+_METHOD_NOTES: Final = (
     "Seconds are wall-clock time of one run at a time on the machine below; tokens per second leave padding out; peak"
     " memory is that of the training process.",
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tunery.report.compute.comparison import memory_kind, peak_bytes, ranked
-from tunery.report.text.formatting import DASH, count, p_value, score, share_of_hundred, signed, size
+from tunery.report.text.formatting import DASH, count, metric_name, p_value, score, share_of_hundred, signed, size
 from tunery.report.text.leaderboard import csv_cell
 from tunery.report.text.numbers import finite
 from tunery.schema.results.comparison import ComparisonResult, MethodSummary
@@ -16,6 +16,7 @@ CSV_COLUMNS: Final = (
     "baseline",
     "seeds",
     "failed",
+    "folds",
     "mean",
     "low",
     "high",
@@ -74,6 +75,11 @@ def _row(method: MethodSummary, where: str) -> dict[str, Any]:
         "memory": size(peak) if peak else DASH,
         "disk": DASH if disk is None else size(disk),
     }
+
+
+def scored_title(result: ComparisonResult) -> str:
+    """What methods are compared by, and where it is taken."""
+    return f"{metric_name(result.objective)} {result.where}"
 
 
 def interval(low: float | None, high: float | None, text: Callable[[Any], str] = score) -> str:

@@ -154,6 +154,9 @@ class Search(Spec):
     """Proposes the next configuration."""
     pruner: Pruner = MedianPruner()
     """Decides after each epoch whether a running trial is stopped."""
+    fold_p_value: Annotated[float, Field(gt=0, le=0.5)] | None = 0.1
+    """With `data.folds`: a trial is stopped after a fold where its folds so far are worse than the same of the best
+    trial, by Wilcoxon's signed-rank test at this level, which takes four folds or more; null: never."""
     baselines: tuple[Literal["probe", "tfidf"], ...] = ("probe", "tfidf")
     """Simple models that are the first trials, at most a quarter of `n_trials`: the frozen model with a linear head,
     TF-IDF. One may win; the sampler and the pruner do not look at them. A list; empty for none. A grid has none: it is

@@ -18,7 +18,7 @@ class Cell(Record):
     seed: Count
     status: Literal["completed", "failed"]
     value: float | None
-    """Objective on test."""
+    """Objective on test; of cross-validation, out of fold."""
     folder: str
     """Where its records are, within the comparison."""
     reason: str | None = None
@@ -40,21 +40,26 @@ class MethodSummary(Record):
     """Completed cells."""
     failed: Count = 0
     mean: float | None
-    """Mean objective on test."""
+    """Mean objective on test; of cross-validation, out of fold."""
     low: float | None
-    """Lower end of the 95 % bootstrap interval of the mean, over seeds and test rows."""
+    """Lower end of the 95 % bootstrap interval of the mean, over seeds and test rows; of cross-validation, over rows
+    and folds."""
     high: float | None
     """Upper end of that interval."""
     validation: float | None
     """Mean objective on validation, which chose the best epoch of every cell."""
     difference: float | None = None
-    """Mean difference to the baseline, over the seeds that both have; null for the baseline."""
+    """Mean difference to the baseline, over the seeds that both have; of cross-validation, over the folds of these;
+    null for the baseline."""
     difference_low: float | None = None
     """Lower end of the 95 % interval of the difference."""
     difference_high: float | None = None
     """Upper end of that interval."""
     p_value: float | None = None
-    """Two-sided paired test against the baseline; null for the baseline, or with fewer than two seeds in common."""
+    """Two-sided paired test against the baseline; of cross-validation, the corrected resampled t test over folds. Null
+    for the baseline, or with fewer than two seeds in common and no folds."""
+    folds: Count = 0
+    """Folds that were compared."""
     significant: bool | None = None
     """Whether the difference holds at 5 % after Holm's correction for the number of methods; null without a test."""
     parameters: Parameters | None
@@ -94,6 +99,16 @@ class ComparisonResult(Record):
     """Where the cells ran; null where none completed."""
     finished_at: datetime | None = None
     """When this was written, UTC."""
+
+    @property
+    def is_cross_validated(self) -> bool:
+        """Whether scores are of the rows that folds held out."""
+        return any(method.folds for method in self.methods)
+
+    @property
+    def where(self) -> str:
+        """Where scores are taken, in words."""
+        return "out of fold" if self.is_cross_validated else "on test"
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("name", self.name), ("objective", self.objective), ("seeds", self.seeds))

@@ -57,6 +57,8 @@ PRETRAIN: Final = "pretrain"
 """Runs of continued pretraining, by their digests, which all runs of a folder share."""
 FOLDS: Final = "folds"
 """Runs of cross-validation, by the numbers of their folds."""
+FINAL: Final = "final"
+"""Runs of the final models of a study whose trials are cross-validated, by the numbers of their trials."""
 FEATURES: Final = "features"
 """What a frozen model gives of rows, while a run, study or comparison is unfinished."""
 FILES: Final = (
@@ -81,7 +83,7 @@ FILES: Final = (
     *(f"study.db{suffix}" for suffix in ("", "-wal", "-shm", "-journal")),
     *_RECORDS,
 )
-FOLDERS: Final = (OBJECTS, FEATURES, RESUME, BEST, "tensorboard", PRETRAIN, FOLDS, TRIALS, RESCORED, CELLS)
+FOLDERS: Final = (OBJECTS, FEATURES, RESUME, BEST, "tensorboard", PRETRAIN, FOLDS, FINAL, TRIALS, RESCORED, CELLS)
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _STAGE: Final = re.compile(r"[0-9a-f]{12}")
@@ -229,7 +231,7 @@ def _names(folder: Path) -> Iterator[tuple[Path, str]]:
     for root in (folder, folder / RESCORED):
         yield from ((root / name, "file") for name in FILES)
         yield from ((root / name, "folder") for name in FOLDERS)
-        yield from ((path, "folder") for name in (TRIALS, FOLDS) for path in _numbered(root / name))
+        yield from ((path, "folder") for name in (TRIALS, FOLDS, FINAL) for path in _numbered(root / name))
     yield from ((path, "folder") for path in _inside(folder / PRETRAIN) if is_stage(path.name))
     for method in _inside(folder / CELLS):
         if method.name.isascii() and method.name.isidentifier() and (method.is_symlink() or method.is_dir()):
