@@ -13,7 +13,7 @@ import tunery
 from tunery.cli.exits import guarded
 from tunery.cli.keeping import clean, report
 from tunery.cli.secrets import Secrets
-from tunery.cli.starting import check, init, models, schema
+from tunery.cli.starting import check, curve, init, models, schema
 from tunery.cli.using import ensemble, evaluate, export, predict
 from tunery.cli.working import compare, pretrain, search, train, worker
 from tunery.terminal import show_every_character, write
@@ -21,6 +21,7 @@ from tunery.terminal import show_every_character, write
 VERBS: Final = (
     init,
     check,
+    curve,
     pretrain,
     train,
     search,

@@ -11,11 +11,13 @@ from rich.text import Text
 from tunery.report.compute.disk import saved_sentence
 from tunery.report.compute.run_and_study import scalars, without_repeats
 from tunery.report.text.baseline_sentences import baseline_sentences
+from tunery.report.text.curve_sentences import curve_sentences
 from tunery.report.text.fold_sentence import fold_sentence
 from tunery.report.text.formatting import cell_text, score
 from tunery.report.text.pretraining_sentence import pretraining_sentence
 from tunery.schema.config.task import main_metrics
 from tunery.schema.results.comparison import ComparisonResult
+from tunery.schema.results.curve import CurvePoint, LearningCurve
 from tunery.schema.results.finding import Finding
 from tunery.schema.results.run import DataRecord, RunResult
 from tunery.schema.results.study import StudyResult
@@ -98,6 +100,28 @@ def _listed(findings: Sequence[Finding]) -> Table:
         for example in finding.examples:
             listed.add_row("", Text(f"  {example}", "dim"))
     return listed
+
+
+def curve(found: LearningCurve, *, as_json: bool) -> None:
+    """Scores at growing numbers of rows, what more of them would give, and what that is worth."""
+    if as_json:
+        write_json(found)
+        return
+    terminal = Terminal()
+    table = Table("rows", found.objective, "95 % interval", "", box=None, pad_edge=False)
+    for point in found.points:
+        table.add_row(f"{point.rows:,}", score(point.score), _ends(point), "measured, out of fold")
+    for times, point in zip(("as many", "2 times", "4 times"), found.predictions, strict=True):
+        said = "predicted" if point.says_something else "predicted: says nothing"
+        table.add_row(f"{point.rows:,}", score(point.score), _ends(point), f"{said} ({times} rows as train has)")
+    terminal.print(table)
+    terminal.say(f"by {found.described}")
+    for sentence in curve_sentences(found):
+        terminal.say(plain(sentence))
+
+
+def _ends(point: CurvePoint) -> str:
+    return f"{score(point.low)} to {score(point.high)}"
 
 
 def result(run: RunResult, folder: Path, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The verbs that need no run: `init`, `check`, `schema`, `models`."""
+"""The verbs that need no run: `init`, `check`, `curve`, `schema`, `models`."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -221,6 +221,22 @@ def _check_deep(
     show.check(examined.record(), findings, deep=deep, as_json=as_json)
     if fatal:
         raise typer.Exit(2)
+
+
+def curve(
+    config: Config, overrides: Overrides = None, trust_remote_code: TrustRemoteCode = False, as_json: AsJson = False
+) -> None:
+    """Say what twice and four times the labels would give: a simple model on parts of the training rows, and a law."""
+    resolved = load_config(config, overrides or ())
+    require_readable(resolved.data)
+    permitted = permits_code(trust_remote_code, overrides or ())
+    from tunery.train.deep_check.learning_curve import learning_curve
+    from tunery.train.setup.prepare import prepare
+
+    with reminding(Terminal(stderr=True).say) as say:
+        say("reading, splitting and tokenising the data")
+        found = learning_curve(resolved, prepare(resolved, trust_remote_code=permitted), say=say)
+    show.curve(found, as_json=as_json)
 
 
 class Published(NamedTuple):

@@ -43,13 +43,17 @@ def deep_check(config: RunConfig, prepared: Prepared, *, say: Callable[[str], No
         RequestError: the task has no labels and no numbers.
         DataError: the training rows cannot be shared out to folds.
     """
-    model = simple_model(config, prepared, say=say)
+    return doubts_of(simple_model(config, prepared, say=say), config, say=say)
+
+
+def doubts_of(model: SimpleModel, config: RunConfig, *, say: Callable[[str], None] = ignore) -> DeepCheck:
+    """The same by a model that is at hand."""
     folds = folds_of(model, config)
     say(f"fitting {model.described} to the rows outside each of {folds.max() + 1} folds")
     logits = model.out_of_fold(folds)
     said = _said(model, logits, folds)
     by_what = Finding(level="info", code="deep_check", message=f"rows were looked at by {model.described}")
-    return DeepCheck(model.method, prepared.splits.train.examples, said.doubts, (by_what, *said.findings))
+    return DeepCheck(model.method, model.prepared.splits.train.examples, said.doubts, (by_what, *said.findings))
 
 
 def folds_of(model: SimpleModel, config: RunConfig) -> Rows:

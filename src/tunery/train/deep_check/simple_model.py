@@ -112,20 +112,32 @@ def simple_model(config: RunConfig, prepared: Prepared, *, say: Callable[[str], 
         )
     if not fitting(config, {"probe"}):
         return _tfidf(config, alone, targets, "the base is quantised")
+    say(f"reading {len(targets.values):,} training rows with the frozen base, once")
     try:
-        return _probe(baseline_config(config, "probe"), alone, targets, say)
+        features = probe_features(baseline_config(config, "probe"), alone)
     except ModelError as error:
         return _tfidf(config, alone, targets, str(error))
+    return probe_over(features, alone, targets, seed=config.seed)
 
 
-def _probe(config: RunConfig, prepared: Prepared, targets: LinearTargets, say: Callable[[str], None]) -> SimpleModel:
+def probe_features(config: RunConfig, prepared: Prepared) -> npt.NDArray[np.float32]:
+    """What the frozen base of a config with `peft=probe` gives of each training row, (rows, hidden).
+
+    Raises:
+        ModelError: the model has no linear head over such features.
+    """
     run = assemble(with_resolved_head(config, prepared), prepared)
-    head, count = linear_head(run), len(targets.values)
-    say(f"reading {count:,} training rows with the frozen base, once")
-    features = pooled_features(run, head.backbone, head.pool, np.arange(count), store=None)
+    head = linear_head(run)
+    return pooled_features(run, head.backbone, head.pool, np.arange(len(head.targets.values)), store=None)
+
+
+def probe_over(
+    features: npt.NDArray[np.float32], prepared: Prepared, targets: LinearTargets, *, seed: int
+) -> SimpleModel:
+    """A probe of these features, (rows, hidden)."""
 
     def fitted_to(rows: Rows) -> Callable[[Rows], Logits]:
-        linear = fit_linear(features[rows], targets.take(rows), seed=config.seed)
+        linear = fit_linear(features[rows], targets.take(rows), seed=seed)
         return lambda others: linear(features[others])
 
     return SimpleModel("probe", None, prepared, targets, fitted_to)
