@@ -15,6 +15,7 @@ from tunery.schema import RunConfig
 from tunery.schema.reading.document import validate
 from tunery.schema.results.run import RunResult
 from tunery.store.cleaning import clean_run
+from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of
 from tunery.tasks.table import read_splits
 from tunery.train.fit import fit
@@ -52,6 +53,8 @@ def test_every_row_is_answered_once_as_the_run_of_its_fold_does(
     assert [line["id"] for line in lines] == [row["id"] for row in rows_of(files)]
     assert [line["given"] for line in lines] == [row["label"] for row in rows_of(files)]
     assert result.metrics.test is None  # no test file: folds do what splitting one off would
+    with pytest.raises(DataError, match="cross-validated"):
+        evaluate(tmp_path / "run")
     by_fold = {fold.fold: fold for fold in result.folds}
     assert sorted(by_fold) == [0, 1, 2]
     for fold in (0, 2):
@@ -256,3 +259,25 @@ def test_simple_models_are_compared_out_of_fold(tmp_path: Path, tiny_bert: Path,
     assert majority is not None
     assert gain.difference == pytest.approx(result.metrics.oof["f1_macro"] - majority["f1_macro"])
     assert gain.low is not None and gain.high is not None and gain.low < gain.difference < gain.high
+
+
+def test_continued_pretraining_of_a_fold_reads_its_training_rows_alone(
+    tmp_path: Path, tiny_bert: Path, files: dict[str, str]
+) -> None:
+    adapted = with_folds(tiny_bert, files, folds=2, pretrain={"lr": 1e-2, "tapt": {"steps": 3}})
+    result = fit(adapted, out=tmp_path / "run")
+    digests = set()
+    for number in (0, 1):
+        of_fold = RunFolder(tmp_path / "run" / "folds" / str(number)).result()
+        assert of_fold is not None and of_fold.data is not None
+        (stage,) = of_fold.pretraining
+        assert stage.texts + held_out_texts(tmp_path / "run", stage.digest) == of_fold.data.splits["train"].rows
+        digests.add(stage.digest)
+    (final,) = result.pretraining
+    assert len(digests | {final.digest}) == 3
+
+
+def held_out_texts(run: Path, digest: str) -> int:
+    record = RunFolder(run / "pretrain" / digest).result()
+    assert record is not None and record.data is not None
+    return record.data.splits["validation"].rows

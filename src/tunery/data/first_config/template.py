@@ -20,6 +20,8 @@ Kind = Literal["classification", "multilabel", "criteria_evidence", "regression"
 LENGTHS: Final = (64, 128, 256, 512)
 TOLERABLE = 0.02
 """Share of shared rows in a split up to which the config accepts them, in a line that says so."""
+_FEW_ROWS: Final = 5000
+"""Of training, up to which cross-validation is named."""
 SHOWN = 5
 COLUMN: Final = 34
 """Where the comments begin."""
@@ -360,6 +362,8 @@ def _data(guess: Guess, folder: Path) -> Iterator[str]:
     if guess.allow:
         codes = ", ".join(allowed.code for allowed in guess.allow)
         yield _line(f"  allow: [{codes}]", "; ".join(allowed.why for allowed in guess.allow))
+    if guess.alone is None and guess.rows <= _FEW_ROWS:
+        yield _line("  # folds: 5", "holds every row out once: a score of all rows, for five times the training")
     yield ""
 
 

@@ -406,10 +406,12 @@ def evaluate(
     """
     card = read_card(exported_in(Path(path)))
     if card.data is not None and not card.data.splits["test"].rows:
-        raise DataError(
-            f"{str(path)!r} comes from continued pretraining, which has no splits of its own to score; score a file: "
-            "--input FILE"
-        )
+        if card.config.data.folds is None:
+            why = "comes from continued pretraining, which has no splits of its own to score"
+        else:
+            why = "was cross-validated: folds were held out in place of a test split, and metrics.oof has their score"
+        if split == "test" or card.config.data.folds is None:
+            raise DataError(f"{str(path)!r} {why}; score a file: --input FILE")
     predictor = load(path, trust_remote_code=trust_remote_code)
     splits = current_splits(card.config)
     if card.data is None:
