@@ -44,13 +44,11 @@ def indistinct_labels(probabilities: Floats, labels: Labels, folds: Ints) -> lis
     known = folds >= 0
     logs = np.log(np.maximum(probabilities[known], _SMALL))
     has = _indicators(labels[known], probabilities.shape[1])
-    pairs = []
+    rows_of, pairs = [np.flatnonzero(column) for column in has.T], []
     for first, second in combinations(range(has.shape[1]), 2):
-        rows = has[:, first] != has[:, second]
-        is_first = has[rows, first]
-        ratio = logs[rows, first] - logs[rows, second]
-        if LEAST <= is_first.sum() <= len(is_first) - LEAST:
-            area, half = _area(ratio[is_first], ratio[~is_first])
+        one, other = (rows_of[a][~has[rows_of[a], b]] for a, b in ((first, second), (second, first)))
+        if min(len(one), len(other)) >= LEAST:
+            area, half = _area(*(logs[rows, first] - logs[rows, second] for rows in (one, other)))
             if area - half <= 0.5 and area + half < POOR:
                 pairs.append(Pair(first, second, area, max(area - half, 0.0), area + half))
     return sorted(pairs, key=lambda pair: pair.area)
