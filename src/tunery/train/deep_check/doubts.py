@@ -5,7 +5,7 @@ cross-validation.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -116,15 +116,7 @@ def label_doubts(
 
     def add(row: int, reason: str, other: int | None = None) -> None:
         before = doubts.get(row) or Doubt(row, (), tuple(examples[row].labels), None, given_p(row))
-        doubts[row] = Doubt(
-            row,
-            (*before.reasons, reason),
-            before.given,
-            before.suggested,
-            before.given_probability,
-            before.suggested_probability,
-            before.other if other is None else other,
-        )
+        doubts[row] = replace(before, reasons=(*before.reasons, reason), other=before.other if other is None else other)
 
     for row, other in sorted(opposed.items(), key=lambda pair: (given_p(pair[0]) or 0.0, pair[0])):
         add(row, f"row {other + 1} says nearly the same and has other labels", other)
@@ -199,7 +191,7 @@ def _by_row(doubtful: Doubts, examples: Sequence[Example], labels: Labels, names
         before = found.get(row) or Doubt(row, (DOUBTFUL_LABEL,), given, given, p_given, p_suggested)
         rest = tuple(name for name in before.suggested or () if name != names[label])
         wanted = (*rest, names[label]) if suggested else rest
-        found[row] = Doubt(row, before.reasons, given, wanted, before.given_probability, before.suggested_probability)
+        found[row] = replace(before, suggested=wanted)
     return found
 
 
