@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from fast_and_slow import examples
-from row_tables import label_table, logit_table
+from row_tables import any_labels, label_table, logit_table
+from row_tables import one_label as one_of
 from tunery.data.calibration import quality
 from tunery.data.metrics import best_threshold, log_softmax, sigmoid
 from tunery.errors import NonFiniteLoss
 from tunery.schema.config.task import ClassificationTask, MultilabelTask
-from tunery.tasks.classification import Classification
-from tunery.tasks.multilabel import Multilabel
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -34,7 +33,7 @@ def one_label(seed: int, *, rows: int, labels: int) -> tuple[Any, Any]:
 def test_classification_agrees_with_scikit_learn(seed: int, rows: int, labels: int) -> None:
     logits, targets = one_label(seed, rows=rows, labels=labels)
     guesses, names = logits.argmax(axis=1), [str(k) for k in range(labels)]
-    ours = Classification(names).score(logit_table(logits), label_table(targets), None)
+    ours = one_of(names).score(logit_table(logits), label_table(targets), None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for average in ("macro", "micro", "weighted"):
@@ -56,7 +55,7 @@ def test_areas_agree_with_scikit_learn(seed: int, labels: int) -> None:
     logits, targets = one_label(seed, rows=80, labels=labels)
     probabilities, truth = np.exp(log_softmax(logits.astype(np.float64))), targets[:, None] == np.arange(labels)
     here = [k for k in range(labels) if truth[:, k].any()]
-    ours = Classification([str(k) for k in range(labels)]).score(logit_table(logits), label_table(targets), None)
+    ours = one_of([str(k) for k in range(labels)]).score(logit_table(logits), label_table(targets), None)
     roc = np.mean([sk.roc_auc_score(truth[:, k], probabilities[:, k]) for k in here])
     precision = np.mean([sk.average_precision_score(truth[:, k], probabilities[:, k]) for k in here])
     assert (ours["roc_auc"], ours["pr_auc"]) == (pytest.approx(roc, abs=1e-9), pytest.approx(precision, abs=1e-9))
@@ -72,7 +71,7 @@ def test_rows_with_equal_odds_tie(seed: int, labels: int, spread: int) -> None:
     odds = np.array([[-math.log(math.fsum(np.exp(rest))) for rest in row] for row in others])
     truth = targets[:, None] == np.arange(labels)
     here = [k for k in range(labels) if truth[:, k].any()]
-    ours = Classification([str(k) for k in range(labels)]).score(logit_table(logits), label_table(targets), None)
+    ours = one_of([str(k) for k in range(labels)]).score(logit_table(logits), label_table(targets), None)
     if len(here) > 1:
         assert ours["roc_auc"] == pytest.approx(np.mean([sk.roc_auc_score(truth[:, k], odds[:, k]) for k in here]))
         precision = np.mean([sk.average_precision_score(truth[:, k], odds[:, k]) for k in here])
@@ -85,7 +84,7 @@ def test_multilabel_agrees_with_scikit_learn(seed: int, rows: int, labels: int) 
     generator = np.random.default_rng(seed)
     targets = (generator.random((rows, labels)) < generator.random(labels)).astype(np.float32)
     logits = generator.normal(size=(rows, labels)).round(1) + targets
-    view = Multilabel([str(k) for k in range(labels)])
+    view = any_labels([str(k) for k in range(labels)])
     state = view.fit_state(logit_table(logits), label_table(targets))
     ours, cuts = view.score(logit_table(logits), label_table(targets), state), state["thresholds"]
     truth, given_labels, probabilities = targets > 0, sigmoid(logits) >= np.array(cuts), sigmoid(logits)
@@ -137,9 +136,9 @@ def test_a_tuned_threshold_stands_in_the_middle_of_its_gap() -> None:
 
 def test_extreme_logits_stay_finite() -> None:
     logits = np.array([[1e4, -1e4], [-1e4, 1e4], [1e4, -1e4]], dtype=np.float32)
-    one = Classification(["a", "b"]).score(logit_table(logits), label_table(np.array([0, 1, 1])), None)
+    one = one_of(["a", "b"]).score(logit_table(logits), label_table(np.array([0, 1, 1])), None)
     assert one["loss"] == pytest.approx(2e4 / 3)
-    many = Multilabel(["a", "b"]).score(logit_table(logits), label_table((logits > 0).astype(np.float32)), None)
+    many = any_labels(["a", "b"]).score(logit_table(logits), label_table((logits > 0).astype(np.float32)), None)
     assert many["loss"] == 0.0 and many["f1_macro"] == 1.0
     scalars = [value for metrics in (one, many) for value in metrics.values() if isinstance(value, float)]
     assert np.isfinite(scalars).all()
@@ -147,17 +146,17 @@ def test_extreme_logits_stay_finite() -> None:
 
 def test_confidence_that_rounds_to_one_still_ranks() -> None:
     logits = np.array([[100.0, 0, 0], [90.0, 0, 0], [80.0, 0, 0], [70.0, 0, 0]])
-    metrics = Classification(["a", "b", "c"]).score(logit_table(logits), label_table(np.array([0, 0, 1, 2])), None)
+    metrics = one_of(["a", "b", "c"]).score(logit_table(logits), label_table(np.array([0, 0, 1, 2])), None)
     assert metrics["roc_auc"] == pytest.approx((1 + 2 / 3 + 1) / 3)
 
 
 def test_undefined_values_are_none_or_zero() -> None:
-    metrics = Classification(["a", "b", "c"]).score(logit_table(np.eye(3)[[0, 0]]), label_table(np.array([0, 0])), None)
+    metrics = one_of(["a", "b", "c"]).score(logit_table(np.eye(3)[[0, 0]]), label_table(np.array([0, 0])), None)
     assert metrics["roc_auc"] is None and metrics["pr_auc"] is None
     assert metrics["mcc"] == 0.0
     assert metrics["f1_macro"] == 1.0, "labels that occur nowhere do not count"
     assert metrics["per_label"]["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0, "predicted": 0}
-    alone = Classification(["a"]).score(logit_table(np.zeros((2, 1))), label_table(np.array([0, 0])), None)
+    alone = one_of(["a"]).score(logit_table(np.zeros((2, 1))), label_table(np.array([0, 0])), None)
     assert alone["accuracy"] == 1.0 and alone["loss"] == 0.0
 
 
@@ -170,6 +169,4 @@ def test_calibration_error_by_hand() -> None:
 
 def test_logits_that_are_not_finite_are_refused() -> None:
     with pytest.raises(NonFiniteLoss, match="logits must be finite, but 1 of 4 are not; try a lower optim.lr"):
-        Classification(["a", "b"]).score(
-            logit_table(np.array([[0, np.nan], [0, 1]])), label_table(np.array([0, 1])), None
-        )
+        one_of(["a", "b"]).score(logit_table(np.array([[0, np.nan], [0, 1]])), label_table(np.array([0, 1])), None)

@@ -16,7 +16,7 @@ from tunery.schema.space.default import space_of
 
 CONFIG: Final = b"""\
 name: caf\xc3\xa9
-task: {kind: multilabel, loss: {name: focal, gamma: 2.5}, threshold: tuned}
+task: {kind: multilabel, loss: {name: focal, gamma: 2.5}, threshold: per_label}
 data: {train: train.csv, labels: [a, b], label_separator: "|", allow: [shared_rows]}
 model: &model
   name: minilm

@@ -91,7 +91,7 @@ ONE_PROBLEM: list[tuple[dict[str, Any], str]] = [
     ({"model": {"trust_remote_code": "perhaps"}}, "model.trust_remote_code: must be true or false, but got 'perhaps'"),
     (
         {"task": {"kind": "multilabel", "threshold": 2}},
-        "task.threshold: must be a number > 0 and < 1, or tuned, but got 2",
+        "task.threshold.value: must be a number > 0 and < 1, or a mapping of labels, but got 2",
     ),
     (
         {"data": {"train": "a", "labels": [1]}},

@@ -37,6 +37,10 @@ BETWEEN_SECTIONS = (
     "search.direction",
     "task.loss.name",
     "task.criteria",
+    "task.threshold.method",
+    "task.threshold.precision",
+    "task.threshold.recall",
+    "task.costs",
     "metric",
     "pretrain.dapt",
     "pretrain.tapt",
@@ -116,6 +120,7 @@ def legal(spec: type[Spec], key: str) -> st.SearchStrategy[Any]:
     for kind in alternatives(field.annotation):
         values += get_args(kind) if get_origin(kind) is Literal else [True, False] if kind is bool else []
         values += [x for x in _CANDIDATES if kind in (int, float)]
+        values += [{"a": 0.5, "low": 0.25}, {"a": {"b": 2.0}}] if get_origin(kind) is dict else []
         values += ["f1_macro", "loss", "a b", "1e5", "no", "VeraConfig"] if kind is str else []
     return st.sampled_from([v for v in values if fits(spec, key, v)])
 
@@ -124,8 +129,8 @@ def fits(spec: type[Spec], key: str, value: Any) -> bool:
     try:
         required = {k: "VeraConfig" for k, f in spec.model_fields.items() if f.is_required()}
         spec.model_validate({**required, key: value})
-    except ValidationError:
-        return False
+    except ValidationError as error:
+        return all(detail["loc"][0] != key for detail in error.errors())  # other required keys may be no texts
     return True
 
 

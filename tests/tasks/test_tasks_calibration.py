@@ -7,6 +7,7 @@ import pytest
 
 from row_tables import label_table, logit_table
 from tunery.data.calibration import calibrated
+from tunery.schema.config.decision import FixedThreshold
 from tunery.schema.config.task import ClassificationTask, MultilabelTask
 from tunery.tasks.combine import SIGMOID
 from tunery.tasks.table import make_task
@@ -42,7 +43,7 @@ def test_probabilities_are_told_as_they_were_calibrated(spec: Any) -> None:
     assert before["loss"] > fitted["probabilities"]["after"]["loss"] >= after["loss"]
     told = np.array([list(prediction.probabilities.values()) for prediction in task.answer(answers, [], state)])
     assert told == pytest.approx(
-        task.probabilities(logit_table(answers["logits"] / state["calibration"]["temperature"]), None)
+        task.decisions.probabilities(answers["logits"] / state["calibration"]["temperature"], None)
     )
 
 
@@ -66,7 +67,7 @@ def test_members_vote_as_they_answer(method: Any) -> None:
 
 
 def test_a_fixed_threshold_is_of_what_is_told() -> None:
-    task, answers, truth = overconfident(MultilabelTask(threshold=0.7))
+    task, answers, truth = overconfident(MultilabelTask(threshold=FixedThreshold(value=0.7)))
     state = task.fit_state(answers, truth)
     for prediction in task.answer(answers, [], state):
         assert all((p >= 0.7) == (label in prediction.labels) for label, p in prediction.probabilities.items())

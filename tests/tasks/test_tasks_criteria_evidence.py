@@ -17,6 +17,7 @@ from tunery.data.row_table import RowTable, objects_of
 from tunery.errors import DataError, ModelError
 from tunery.model.heads.heads import make_heads
 from tunery.schema.config.data import Data
+from tunery.schema.config.decision import FixedThreshold, GlobalThreshold
 from tunery.schema.config.task import CriteriaEvidenceTask, Criterion, EvidenceDecision
 from tunery.schema.reading.document import validate
 from tunery.tasks.criteria_evidence import CriteriaEvidence
@@ -208,9 +209,9 @@ def test_thresholds_of_evidence_have_the_highest_score_of_all_pairs_that_are_tri
     assert crossed["evidence_token_f1"] <= best + 1e-9
     fixed = task_of(evidence=EvidenceDecision(null_threshold=0.0, min_span_score=0.7)).fit_state(answers, truth)
     assert (fixed["null_threshold"], fixed["min_span_score"]) == (0.0, 0.7)
-    low = task_of(threshold="global").fit_state(answers, truth)
+    low = task_of(threshold=GlobalThreshold()).fit_state(answers, truth)
     assert len(set(low["thresholds"])) == 1
-    assert task_of(threshold=0.3).fit_state(answers, truth)["thresholds"] == [0.3, 0.3]
+    assert task_of(threshold=FixedThreshold(value=0.3)).fit_state(answers, truth)["thresholds"] == [0.3, 0.3]
 
 
 @pytest.mark.parametrize(("unit", "texts"), [("sentence", ["I slept badly.", TEXT[15:35]]), ("token", [TEXT[:35]])])

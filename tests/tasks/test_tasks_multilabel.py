@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from row_tables import label_table, logit_table
-from tunery.data.metrics import sigmoid
+from row_tables import any_labels, label_table, logit_table
+from tunery.data.metrics import best_threshold, sigmoid
+from tunery.schema.config.decision import FixedThreshold
 from tunery.schema.config.task import MultilabelTask
 from tunery.tasks.multilabel import Multilabel
 from tunery.tasks.thresholds import FEW
@@ -20,7 +21,7 @@ def rows(count: int, *, rate: Any, signal: float, seed: int) -> tuple[Any, Any]:
 
 
 def view(labels: int) -> Multilabel:
-    return Multilabel([str(k) for k in range(labels)])
+    return any_labels([str(k) for k in range(labels)])
 
 
 def labels_a_row(task: Multilabel, logits: Any, state: Any) -> float:
@@ -45,16 +46,27 @@ def test_a_label_that_cannot_be_told_is_not_given_to_every_row() -> None:
     assert labels_a_row(view(5), logits, state) <= 2 * targets.sum(1).mean()
 
 
-def test_labels_with_few_positives_share_a_threshold_and_the_others_have_their_own() -> None:
+def test_labels_with_few_positives_are_pulled_to_what_they_share_and_the_others_have_their_own() -> None:
     rate = np.array([0.3, 0.2, 0.015, 0.01, 0.012, 0.0])
     logits, targets = rows(1_000, rate=rate, signal=2.0, seed=3)
     logits[:, 1] += 1.0
-    few = targets.sum(0) < FEW
+    support = targets.sum(0)
+    few = support < FEW
     assert few.tolist() == [False, False, True, True, True, True]
     thresholds = np.array(view(6).fit_state(logit_table(logits), label_table(targets))["thresholds"])
-    assert len(set(thresholds[few])) == 1 and len(set(thresholds)) == 3
-    given = sigmoid(logits)[:, few] >= thresholds[few]
-    assert abs(given.sum() - targets[:, few].sum()) <= 1, "given together as often as they are true"
+    probabilities, is_true = sigmoid(logits), targets > 0
+    shared = proportional(probabilities[:, few].ravel(), is_true[:, few].ravel())
+    for k in np.flatnonzero(few):
+        own = proportional(probabilities[:, k], is_true[:, k]) if support[k] else shared
+        assert thresholds[k] == pytest.approx((support[k] * own + 20 * shared) / (support[k] + 20))
+    for k in np.flatnonzero(~few):
+        assert thresholds[k] == best_threshold(probabilities[:, k], is_true[:, k], otherwise=0.5)
+
+
+def proportional(probabilities: Any, is_true: Any) -> float:
+    """The middle between the last row that gets a label and the next, where as many get it as have it."""
+    ranked, count = np.sort(probabilities)[::-1], int(is_true.sum())
+    return float((ranked[count - 1] + ranked[count]) / 2)
 
 
 def test_scores_of_validation_are_those_of_other_rows() -> None:
@@ -77,7 +89,9 @@ def test_what_needs_no_threshold_is_the_same_either_way() -> None:
     ours, plain = task.fitted_score(*tables), task.score(*tables, None)
     assert all(ours[name] == plain[name] for name in ("roc_auc", "pr_auc", "loss"))
     assert ours == task.fitted_score(*tables), "the folds are always the same"
-    fixed = Multilabel.build(MultilabelTask(threshold=0.2, calibration="none"), labels=("a", "b"), settings={})
+    fixed = Multilabel.build(
+        MultilabelTask(threshold=FixedThreshold(value=0.2), calibration="none"), labels=("a", "b"), settings={}
+    )
     assert fixed.fitted_score(*tables) == fixed.score(*tables, {"thresholds": [0.2, 0.2]})
 
 
@@ -91,17 +105,19 @@ def test_a_handful_of_rows(count: int) -> None:
     }
 
 
-def test_the_thresholds_that_were_fitted_are_told_with_the_f1_of_the_labels_that_share_them() -> None:
+def test_the_thresholds_that_were_fitted_are_told_those_of_labels_with_few_rows_together() -> None:
     rate = np.array([0.3, 0.015, 0.013])
     logits, targets = rows(1_000, rate=rate, signal=2.0, seed=3)
     assert (targets.sum(0) < FEW).tolist() == [False, True, True] and targets[:, 1:].sum() >= FEW
     task, tables = view(3), (logit_table(logits), label_table(targets))
-    own, shared = task.fitted_thresholds(MultilabelTask(), metrics := task.score(*tables, task.fit_state(*tables)))
+    own, few = task.fitted_thresholds(MultilabelTask(), metrics := task.score(*tables, task.fit_state(*tables)))
     assert own.labels == ("0",) and own.f1 == pytest.approx(metrics["per_label"]["0"]["f1"])
-    given = sigmoid(logits)[:, 1:] >= shared.value
+    thresholds = np.array([metrics["per_label"][name]["threshold"] for name in "12"])
+    given = sigmoid(logits)[:, 1:] >= thresholds
     hits = (given & (targets[:, 1:] > 0)).sum()
-    assert shared.labels == ("1", "2") and shared.support == targets[:, 1:].sum()
-    assert shared.f1 == pytest.approx(2 * hits / (given.sum() + shared.support))
-    assert task.fitted_thresholds(MultilabelTask(threshold=0.2), metrics) == ()
-    few = task.fitted_score(logit_table(logits[:50]), label_table(targets[:50]))
-    assert task.fitted_thresholds(MultilabelTask(), few) == [], "too few rows to say anything"
+    assert few.labels == ("1", "2") and few.support == targets[:, 1:].sum()
+    assert few.value == pytest.approx(thresholds @ targets[:, 1:].sum(0) / few.support)
+    assert few.f1 == pytest.approx(2 * hits / (given.sum() + few.support))
+    assert task.fitted_thresholds(MultilabelTask(threshold=FixedThreshold(value=0.2)), metrics) == ()
+    little = task.fitted_score(logit_table(logits[:50]), label_table(targets[:50]))
+    assert task.fitted_thresholds(MultilabelTask(), little) == [], "too few rows to say anything"

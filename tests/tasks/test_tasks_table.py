@@ -9,6 +9,7 @@ from row_tables import label_table, logit_table
 from tunery.data.examples import Example, Split
 from tunery.errors import DataError
 from tunery.schema.config.data import Data
+from tunery.schema.config.decision import FixedThreshold
 from tunery.schema.config.task import ClassificationTask, MultilabelTask, Task
 from tunery.schema.reading.fields import alternatives
 from tunery.tasks.table import TASKS, label_names, make_task
@@ -24,7 +25,9 @@ def test_the_table_has_every_task_of_the_schema() -> None:
     assert set(TASKS) == set(alternatives(get_args(Task)[0]))
 
 
-@pytest.mark.parametrize("spec", [ClassificationTask(), MultilabelTask(), MultilabelTask(threshold=0.3)])
+@pytest.mark.parametrize(
+    "spec", [ClassificationTask(), MultilabelTask(), MultilabelTask(threshold=FixedThreshold(value=0.3))]
+)
 def test_every_task_reports_its_metrics_as_plain_data(spec: Any) -> None:
     import json
 
@@ -72,7 +75,7 @@ def test_multilabel_answers() -> None:
     logits = logit_table(np.array([[2.0, -2.0], [1.0, -3.0]]))
     both, neither = task.answer(logits, [], {"thresholds": [0.8, 0.1]})
     assert (both.label, both.labels, neither.labels) == (None, ("a", "b"), ())
-    fixed = make_task(MultilabelTask(threshold=0.9), ("a", "b"), {})
+    fixed = make_task(MultilabelTask(threshold=FixedThreshold(value=0.9)), ("a", "b"), {})
     assert fixed.fit_state(logits, label_table(targets)) == {"thresholds": [0.9, 0.9], "calibration": None}
     assert [answer.labels for answer in fixed.answer(logits, [], None)] == [(), ()]
     assert [answer.labels for answer in task.answer(logits, [], None)] == [("a",), ("a",)]

@@ -226,7 +226,7 @@ ALL = range(4)
 
 
 def multilabel(
-    squeezed: Iterable[int], *, loss: str = "bce", threshold: Any = "tuned", smoothing: float = 0.0
+    squeezed: Iterable[int], *, loss: str = "bce", threshold: Any = "per_label", smoothing: float = 0.0
 ) -> list[str]:
     """Notes on a model that is calibrated but for some labels, whose probabilities are all about 0.01."""
     draw = np.random.default_rng(0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -199,6 +199,24 @@ def matching_threshold(probabilities: Floats, truth: Bools, *, otherwise: float)
     return float(cuts[np.abs(given - truth.sum()).argmin()])
 
 
+NEVER: Final = float(np.nextafter(1.0, 2.0))
+"""A threshold that no probability reaches."""
+
+
+def target_threshold(
+    probabilities: Floats, truth: Bools, *, metric: Literal["precision", "recall"], least: float
+) -> float:
+    """Of the cuts whose precision or recall is at least so much, the one at which the other of the two is highest, of
+    equally good ones that with more of the first; `NEVER` where there is none, or no row has the label."""
+    cuts, given, hits = _cuts(probabilities, truth)
+    precision, recall = _ratio(hits, given), _ratio(hits, np.full(len(hits), truth.sum()))
+    reached, other = (precision, recall) if metric == "precision" else (recall, precision)
+    fitting = np.flatnonzero((reached >= least) & (given > 0))
+    if not len(fitting):
+        return NEVER
+    return float(cuts[max(fitting, key=lambda cut: (other[cut], reached[cut]))])
+
+
 def _cuts(probabilities: Floats, truth: Bools) -> tuple[Floats, Ints, Ints]:
     """Every distinct way to cut (rows,) probabilities, fewest rows first: the cut, rows given, and hits among them.
 
@@ -209,3 +227,23 @@ def _cuts(probabilities: Floats, truth: Bools) -> tuple[Floats, Ints, Ints]:
     middle = below + (above - below) / 2
     cuts = np.where(middle > below, middle, above)
     return cuts, np.append(0, given), np.append(0, hits)
+
+
+_POINTS: Final = 50
+
+
+def abstention_curve(confidence: Floats, is_right: Bools) -> list[list[float]]:
+    """What to expect where a model abstains below a confidence: `[confidence, share of rows below it, share of the
+    other rows that are right]` at up to 50 confidences that rows have, ascending, the lowest among them (El-Yaniv &
+    Wiener 2010, "On the foundations of noise-free selective classification", call it risk and coverage).
+
+    Args:
+        confidence: (rows,)
+        is_right: (rows,)
+    """
+    order = np.argsort(confidence, kind="stable")
+    ranked, right = confidence[order], np.cumsum(is_right[order][::-1])[::-1]
+    first = np.flatnonzero(np.diff(ranked, prepend=-1.0))
+    some = first[np.unique(np.linspace(0, len(first) - 1, min(_POINTS, len(first))).astype(np.int64))]
+    shares = zip(ranked[some], some / len(ranked), right[some] / (len(ranked) - some), strict=True)
+    return [[float(number) for number in row] for row in shares]

@@ -115,7 +115,7 @@ class _PruneAfterEpoch(TrainerCallback):
         is_cross_validated = job.config.data.cross_validates
         self._folder = RunFolder(job.folder / FOLDS / "0" if is_cross_validated else job.folder)
         self._objective, *further = job.config.objectives
-        self._further = [name for name in further if name in job.config.task.metrics]
+        self._further = [name for name in further if name in job.config.task.all_metrics]
         self._prune = prune
         self._is_in_first_fold = True
         self.failure: Exception | None = None

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+T = TypeVar("T")
 
 _LONGEST: Final = 100
 """Characters of a list or mapping that is printed."""
@@ -18,6 +20,8 @@ class Spec(BaseModel):
     )
     written_as: ClassVar[str | None] = None
     """Of a member of a union, the name that people write and read in a config, where records have another."""
+    number_key: ClassVar[str | None] = None
+    """Of a member of a union, the key that a number in place of the whole choice is the value of."""
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """What differs from the defaults; of what is long, the size."""
@@ -63,6 +67,26 @@ class Choices:
 
 
 Domain = Range | Choices
+
+
+class ByLabel(dict[str, T]):
+    """A mapping of labels that is never changed, so that specs with one can be hashed. Not to be read as a range,
+    whatever the labels are called."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
+def _as_text(label: Any) -> Any:
+    """A label that YAML reads as a number or a truth value, as the rows have it."""
+    return str(label).lower() if isinstance(label, bool) else str(label) if isinstance(label, int | float) else label
+
+
+OfLabels = Annotated[dict[Annotated[str, BeforeValidator(_as_text)], T], AfterValidator(ByLabel), Field(min_length=1)]
+"""A value for each label that is named."""
+
+Probability = Annotated[float, Field(gt=0, lt=1)]
+"""Neither certain nor impossible."""
 
 Steps = Annotated[int, Field(ge=1, le=1_000_000_000)]
 """A number of optimizer steps."""

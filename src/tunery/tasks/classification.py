@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
-from tunery.data.calibration import calibrated
 from tunery.data.checks.check import Check
 from tunery.data.checks.label_checks import LABEL_CHECKS
 from tunery.data.examples import Example, RowReader
@@ -21,7 +20,6 @@ from tunery.data.metrics import (
     mean_areas,
     one_against_rest,
 )
-from tunery.data.ranking import top_two_margin
 from tunery.data.reading.labels import one_label
 from tunery.data.row_table import Array, RowTable
 from tunery.errors import DataError, did_you_mean
@@ -30,21 +28,21 @@ from tunery.schema.config.task import ClassificationTask
 from tunery.schema.results.prediction import Prediction
 from tunery.schema.results.run import SplitRecord
 from tunery.tasks.combine import SOFTMAX, Combiner
+from tunery.tasks.decisions import Decided, OneLabel
 from tunery.tasks.labels import LabelTask, Numbers
 from tunery.tasks.task import State
 
 
 class Classification(LabelTask):
-    """Softmax over the labels; the most probable one is the answer."""
+    """Softmax over the labels; the most probable one is the answer, or the one with the lowest expected cost."""
 
     checks: ClassVar[Sequence[Check]] = LABEL_CHECKS
     combiner: ClassVar[Combiner | None] = SOFTMAX
-    state_keys: ClassVar[tuple[str, ...]] = ("calibration",)
-    problem: ClassVar[Literal["single_label", "multi_label"]] = "single_label"
+    state_keys: ClassVar[tuple[str, ...]] = OneLabel.state_keys
 
     @classmethod
     def build(cls, spec: ClassificationTask, *, labels: Sequence[str], settings: Mapping[str, str]) -> "Classification":
-        return cls(labels, calibration=spec.calibration)
+        return cls(labels, OneLabel(labels, calibration=spec.calibration, costs=spec.costs))
 
     @staticmethod
     def reader(spec: ClassificationTask, data: Data) -> RowReader:
@@ -56,26 +54,9 @@ class Classification(LabelTask):
             raise DataError(f"label {bad[0]!r} is unknown to the model; {did_you_mean(bad[0], self.labels)}")
         return np.array([position[example.labels[0]] for example in examples], dtype=np.int64)
 
-    def fit_state(self, answers: RowTable, truth: RowTable) -> State:
-        """What makes probabilities of logits; null where nothing is better."""
-        return {"calibration": self.fitted(answers, truth).calibration}
-
-    def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
-        """Each fifth of the rows, drawn at random, is scored with the calibration that the other four give."""
-        return self._metrics(finite(answers["logits"]), self.fitted(answers, truth).out_of_fold, truth)
-
-    def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
-        """Areas are one label against the rest, averaged over the labels.
-
-        As in scikit-learn, F1 macro is taken over the labels that are true or given somewhere in these rows. `loss` is
-        of the logits as they are, whatever the calibration.
-        """
-        logits = finite(answers["logits"])
-        return self._metrics(logits, calibrated(logits, (state or {}).get("calibration")), truth)
-
-    def _metrics(self, raw: Floats, z: Floats, truth: RowTable) -> dict[str, Any]:
+    def _metrics(self, raw: Floats, decided: Decided, truth: RowTable, state: State | None) -> dict[str, Any]:
         targets = truth["labels"]
-        confusion = confusion_matrix(targets, z.argmax(axis=1), labels=len(self.labels))
+        confusion = confusion_matrix(targets, decided.given.argmax(axis=1), labels=len(self.labels))
         counts = Counts(hits=np.diag(confusion), given=confusion.sum(axis=0), actual=confusion.sum(axis=1))
         odds = one_against_rest(raw)
         return {
@@ -83,7 +64,6 @@ class Classification(LabelTask):
             "accuracy": float(counts.hits.sum() / len(targets)),
             "mcc": matthews(confusion),
             **mean_areas([areas(odds[:, k], targets == k) for k in range(len(self.labels))]),
-            **self.calibration_metrics(raw, z, truth),
             "loss": float(cross_entropy(raw, targets).mean()),
             "per_label": counts.per_label(self.labels),
             "confusion_matrix": confusion.tolist(),
@@ -94,24 +74,20 @@ class Classification(LabelTask):
         return cross_entropy(finite(answers["logits"]), truth["labels"])
 
     def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
-        """The most probable label, from its threshold on."""
-        probabilities = self.probabilities(answers, state)
-        best, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-        thresholds = np.array((state or {}).get("thresholds", [0.0] * len(self.labels)))
-        given = confidence >= thresholds[best]
+        """The label that is told, from its threshold on."""
+        logits = finite(answers["logits"])
+        decided = self.decisions.decide(logits, state)
+        probabilities, sure = self.decisions.probabilities(logits, state), self.decisions.confidence(decided)
+        names = [tuple(np.array(self.labels, dtype=object)[given]) for given in decided.given]
         return [
             Prediction(
-                label=self.labels[index] if is_given else None,
-                labels=(self.labels[index],) if is_given else (),
-                confidence=sure,
+                label=told[0] if told else None,
+                labels=told,
+                confidence=confidence,
                 probabilities=dict(zip(self.labels, row, strict=True)),
             )
-            for index, is_given, sure, row in zip(best, given, confidence.tolist(), probabilities.tolist(), strict=True)
+            for told, confidence, row in zip(names, sure.tolist(), probabilities.tolist(), strict=True)
         ]
-
-    def margins(self, answers: RowTable, state: State | None) -> Floats:
-        """Between the two most probable labels."""
-        return top_two_margin(self.probabilities(answers, state))
 
     def columns(self, prediction: Prediction, data: Data) -> dict[str, Any]:
         return {"label": prediction.label}

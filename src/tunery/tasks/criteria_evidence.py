@@ -22,16 +22,12 @@ from tunery.data.metrics import (
     Floats,
     Ints,
     areas,
-    best_threshold,
     binary_cross_entropy,
     cross_entropy,
     finite,
-    log_softmax,
     mean_areas,
     one_against_rest,
-    sigmoid,
 )
-from tunery.data.ranking import top_two_margin
 from tunery.data.reading.write import rounded
 from tunery.data.row_table import Array, RowTable, objects_of
 from tunery.data.splitting import FOLDS, fold_of_rows
@@ -42,12 +38,12 @@ from tunery.schema.config.data import Data
 from tunery.schema.config.task import CriteriaEvidenceTask, CriteriaOutput, Outputs
 from tunery.schema.results.prediction import EvidenceSpan, Prediction
 from tunery.tasks.classification import Classification
+from tunery.tasks.decisions import AnyLabels, Decided, Decisions, OneLabel
 from tunery.tasks.evidence_instances import Decision, Instances, Pair, unit_probabilities
 from tunery.tasks.evidence_thresholds import Thresholds, marked_units, tuned_evidence, untuned
-from tunery.tasks.labels import LabelTask, indicators
+from tunery.tasks.labels import LabelTask, decision_metrics, indicators
 from tunery.tasks.multilabel import Multilabel
 from tunery.tasks.task import FollowUp, State, Task
-from tunery.tasks.thresholds import UNTUNED, threshold_groups, tuned_thresholds
 from tunery.tasks.unit_codes import EVIDENCE, UNKNOWN, codes_of
 from tunery.tasks.windows import joined, reduced, units_of, units_within
 
@@ -71,12 +67,16 @@ class CriteriaEvidence(Task):
 
     checks: ClassVar[Sequence[Check]] = EVIDENCE_CHECKS
     quick_checks: ClassVar[Sequence[Check]] = QUICK_EVIDENCE_CHECKS
-    state_keys: ClassVar[tuple[str, ...]] = ("thresholds", "null_threshold", "min_span_score")
+    state_keys: ClassVar[tuple[str, ...]] = ("thresholds", "calibration", "null_threshold", "min_span_score")
 
     def __init__(self, spec: CriteriaEvidenceTask, labels: Sequence[str], settings: Mapping[str, str]) -> None:
         super().__init__(labels)
         self.settings = settings
         self._spec = spec
+        if spec.exclusive:
+            self.decisions: Decisions = OneLabel(labels, calibration=spec.calibration)
+        else:
+            self.decisions = AnyLabels(labels, threshold=spec.threshold, calibration=spec.calibration, costs=spec.costs)
         self._unit = UNITS[settings["unit"]]  # type: ignore[index]
         self._neighbours = int(settings.get("neighbours", 0))
         described = {criterion.label: criterion.description for criterion in spec.criteria}
@@ -204,14 +204,12 @@ class CriteriaEvidence(Task):
         return RowTable({"labels": numbers, **{name: objects_of(part) for name, part in columns.items()}})
 
     def label_numbers(self, truth: RowTable) -> Array | None:
-        return truth["labels"].argmax(axis=1) if self._spec.exclusive else truth["labels"]
+        return self._targets(truth)
 
     def labels_alone(self) -> Task:
         """One label or any number of them, without evidence."""
-        if self._spec.exclusive:
-            return Classification(self.labels)
-        threshold = self._spec.threshold
-        return Multilabel(self.labels, threshold=None if isinstance(threshold, str) else threshold)
+        task = Classification if self._spec.exclusive else Multilabel
+        return task(self.labels, self.decisions)
 
     def objective(self, config: RunConfig, truth: RowTable) -> "Objective":
         """`lambda_class` times the loss of the labels, `lambda_span` times that of the evidence."""
@@ -257,30 +255,32 @@ class CriteriaEvidence(Task):
         An instance is a text and a label; where labels exclude each other it is a text, with the evidence of the
         label that is given. `joint` is the mean of `f1_macro` and `evidence_auprc`.
         """
-        thresholds, of_evidence = self._thresholds(state)
-        decision = Decision(self._given(answers, thresholds), [of_evidence] * len(truth))
-        return self._metrics(answers, truth, decision, thresholds)
+        decided = self._decided(answers, state)
+        decision = Decision(decided.given, [self._of_evidence(state)] * len(truth))
+        return self._metrics(answers, truth, decided, decision, state)
 
     def fit_state(self, answers: RowTable, truth: RowTable) -> State:
-        """Thresholds of labels as in `multilabel`, then both thresholds of evidence together, with the highest token
-        F1 of what is given then."""
-        thresholds = self._tuned_thresholds(answers, truth)
-        given = self._given(answers, thresholds)
-        instances = Instances(truth, self._spec.exclusive).to_tune(answers, given)
-        return {"thresholds": thresholds.tolist(), **tuned_evidence(instances, self._spec.evidence)._asdict()}
+        """Of labels as in `multilabel` and `classification`, then both thresholds of evidence together, with the
+        highest token F1 of what is given then."""
+        of_labels = self.decisions.fit(finite(answers["logits"]), self._targets(truth))
+        state = {"thresholds": [0.0] * len(self.labels), **of_labels}
+        instances = Instances(truth, self._spec.exclusive).to_tune(answers, self._decided(answers, state).given)
+        return {**state, **tuned_evidence(instances, self._spec.evidence)._asdict()}
 
     def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
         """Each fifth of the rows, drawn at random, is scored with what was fitted on the other four."""
         fold = fold_of_rows(len(truth))
-        given = np.zeros((len(truth), len(self.labels)), dtype=np.bool_)
+        logits, given = np.zeros(truth["labels"].shape), np.zeros(truth["labels"].shape, dtype=np.bool_)
         of_evidence = [untuned(self._spec.evidence)] * len(truth)
         for number in range(FOLDS):
             own, others = fold == number, fold != number
             rows = others if others.any() else own
-            thresholds, found = self._thresholds(self.fit_state(answers.take(rows), truth.take(rows)))
+            state = self.fit_state(answers.take(rows), truth.take(rows))
+            found = self._of_evidence(state)
             of_evidence = [found if is_own else other for is_own, other in zip(own, of_evidence, strict=True)]
-            given[own] = self._given(answers.take(own), thresholds)
-        return self._metrics(answers, truth, Decision(given, of_evidence), self._tuned_thresholds(answers, truth))
+            logits[own], given[own] = self._decided(answers.take(own), state)
+        decision = Decision(given, of_evidence)
+        return self._metrics(answers, truth, Decided(logits, given), decision, self.fit_state(answers, truth))
 
     def losses(self, answers: RowTable, truth: RowTable) -> Array:
         """Cross-entropy of the labels, softmax or the mean of sigmoids, plus the mean over words and labels of that of
@@ -297,12 +297,12 @@ class CriteriaEvidence(Task):
 
     def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
         """The labels, and the evidence of each that is given."""
-        thresholds, of_evidence = self._thresholds(state)
-        probabilities, given = self._probabilities(answers), self._given(answers, thresholds)
+        of_evidence, decided = self._of_evidence(state), self._decided(answers, state)
+        probabilities = self.decisions.probabilities(finite(answers["logits"]), state)
+        given, confidence = decided.given, self.decisions.confidence(decided)
         predictions = []
         for row, example in enumerate(examples):
             names = [label for label, is_given in zip(self.labels, given[row], strict=True) if is_given]
-            sure = np.where(given[row], probabilities[row], 1 - probabilities[row]).min()
             evidence: list[EvidenceSpan] = []
             for label in np.flatnonzero(given[row]).tolist():
                 scores = unit_probabilities(answers, Pair(row, label))
@@ -312,7 +312,7 @@ class CriteriaEvidence(Task):
                 Prediction(
                     label=names[0] if self._spec.exclusive and names else None,
                     labels=tuple(names),
-                    confidence=float(probabilities[row].max() if self._spec.exclusive else sure),
+                    confidence=float(confidence[row]),
                     probabilities=dict(zip(self.labels, probabilities[row].tolist(), strict=True)),
                     evidence=tuple(evidence),
                 )
@@ -320,12 +320,8 @@ class CriteriaEvidence(Task):
         return predictions
 
     def margins(self, answers: RowTable, state: State | None) -> Floats:
-        """As of the labels alone: between the two most probable ones, or between a label and its threshold."""
-        probabilities, (thresholds, _) = self._probabilities(answers), self._thresholds(state)
-        if self._spec.exclusive:
-            return top_two_margin(probabilities)
-        margin: Floats = np.abs(probabilities - thresholds).min(axis=1)
-        return margin
+        """Of the labels alone."""
+        return self.decisions.margins(finite(answers["logits"]), state)
 
     def follow_up(self, examples: Sequence[Example], answers: RowTable, state: State | None) -> FollowUp:
         """Comprehensiveness and sufficiency (DeYoung et al. 2020, ERASER): how much the probability of a label that is
@@ -337,7 +333,7 @@ class CriteriaEvidence(Task):
         predictions = self.answer(answers, examples, state)
         rows = [row for row, prediction in enumerate(predictions) if prediction.evidence]
         rows = [rows[place] for place in np.linspace(0, len(rows) - 1, min(_MOST_ASKED_AGAIN, len(rows))).astype(int)]
-        probabilities = self._probabilities(answers)
+        probabilities = self.decisions.probabilities(finite(answers["logits"]), state)
         before, labels, without, alone = [], [], [], []
         for row in rows:
             text, evidence = examples[row].text, predictions[row].evidence
@@ -352,7 +348,8 @@ class CriteriaEvidence(Task):
         def metrics(changed: RowTable) -> Mapping[str, float | None]:
             if not labels:
                 return dict.fromkeys(("evidence_comprehensiveness", "evidence_sufficiency"))
-            after = self._probabilities(changed)[np.arange(len(changed)), labels * 2].reshape(2, -1)
+            told = self.decisions.probabilities(finite(changed["logits"]), state)
+            after = told[np.arange(len(changed)), labels * 2].reshape(2, -1)
             removed, kept = (np.array(before) - after).mean(axis=1).tolist()
             return {"evidence_comprehensiveness": removed, "evidence_sufficiency": kept}
 
@@ -393,42 +390,25 @@ class CriteriaEvidence(Task):
             result[:, label] = covered(bounds, spans[spans[:, 2] == label, :2])
         return result
 
-    def _probabilities(self, answers: RowTable) -> Floats:
-        logits = finite(answers["logits"])
-        return np.exp(log_softmax(logits)) if self._spec.exclusive else sigmoid(logits)
+    def _targets(self, truth: RowTable) -> Array:
+        """The labels as decisions take them."""
+        return truth["labels"].argmax(axis=1) if self._spec.exclusive else truth["labels"]
 
-    def _given(self, answers: RowTable, thresholds: Floats) -> Bools:
-        """Which labels are given, (rows, labels)."""
-        probabilities = self._probabilities(answers)
-        given = probabilities >= thresholds
-        if self._spec.exclusive:
-            best = probabilities.argmax(axis=1)
-            given &= np.arange(len(self.labels)) == best[:, None]
-        return given
+    def _decided(self, answers: RowTable, state: State | None) -> Decided:
+        return self.decisions.decide(finite(answers["logits"]), state)
 
-    def _thresholds(self, state: State | None) -> tuple[Floats, Thresholds]:
-        """Of the labels (labels,), and of evidence."""
+    def _of_evidence(self, state: State | None) -> Thresholds:
         if state is None:
-            fixed = self._spec.threshold
-            threshold = 0.0 if self._spec.exclusive else UNTUNED if isinstance(fixed, str) else fixed
-            return np.full(len(self.labels), threshold), untuned(self._spec.evidence)
-        of_evidence = Thresholds(state["null_threshold"], state["min_span_score"])
-        return np.array(state["thresholds"], dtype=np.float64), of_evidence
+            return untuned(self._spec.evidence)
+        return Thresholds(state["null_threshold"], state["min_span_score"])
 
-    def _tuned_thresholds(self, answers: RowTable, truth: RowTable) -> Floats:
-        if self._spec.exclusive or not isinstance(self._spec.threshold, str):
-            return self._thresholds(None)[0]
-        probabilities, is_true = sigmoid(finite(answers["logits"])), truth["labels"] > 0
-        if self._spec.threshold == "global":
-            return np.full(len(self.labels), best_threshold(probabilities.ravel(), is_true.ravel(), otherwise=UNTUNED))
-        own, shared = threshold_groups(is_true.sum(axis=0))
-        return tuned_thresholds(probabilities, is_true, own=own, shared=shared)
-
-    def _metrics(self, answers: RowTable, truth: RowTable, decision: Decision, thresholds: Floats) -> dict[str, Any]:
+    def _metrics(
+        self, answers: RowTable, truth: RowTable, decided: Decided, decision: Decision, state: State | None
+    ) -> dict[str, Any]:
         is_true = truth["labels"] > 0
         given = decision.labels
         counts = Counts(hits=(given & is_true).sum(axis=0), given=given.sum(axis=0), actual=is_true.sum(axis=0))
-        logits = finite(answers["logits"])
+        logits, thresholds = finite(answers["logits"]), self.decisions.thresholds(state)
         odds = one_against_rest(logits) if self._spec.exclusive else logits
         each = [areas(odds[:, k], is_true[:, k]) for k in range(len(self.labels))]
         counted = (counts.given + counts.actual > 0) if self._spec.exclusive else np.ones(len(self.labels), np.bool_)
@@ -453,6 +433,7 @@ class CriteriaEvidence(Task):
             "subset_accuracy": float((given == is_true).all(axis=1).mean()),
             **mean_areas(each),
             **evidence,
+            **decision_metrics(self.decisions, logits, decided, self._targets(truth)),
             "loss": float(self.losses(answers, truth).mean()),
             "per_label": detail,
             "given_instead": self._given_instead(given, is_true),

@@ -2,21 +2,22 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tunery.baselines.targets import LinearTargets
-from tunery.data.calibration import Fitted, calibrated, fit_calibration, probabilities_of, quality
+from tunery.data.calibration import quality
 from tunery.data.checks.check import Check
 from tunery.data.checks.label_checks import QUICK_CHECKS
 from tunery.data.examples import Example
-from tunery.data.metrics import Floats, finite
+from tunery.data.metrics import Floats, abstention_curve, finite
 from tunery.data.row_table import Array, RowTable
 from tunery.errors import DataError, did_you_mean
 from tunery.schema import RunConfig
-from tunery.schema.config.task import CalibrationMethod, LabelOutput, Outputs
+from tunery.schema.config.task import LabelOutput, Outputs
+from tunery.tasks.decisions import Decided, Decisions
 from tunery.tasks.task import State, Task
 
 if TYPE_CHECKING:
@@ -41,19 +42,37 @@ def indicators(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDArra
     return result
 
 
-class LabelTask(Task):
-    """Answers are a column `logits` (rows, labels), the truth a column `labels` (`numbers`).
+def decision_metrics(decisions: Decisions, raw: Floats, decided: Decided, targets: Numbers) -> dict[str, Any]:
+    """`ece` and `brier` of the probabilities that are told, both forms of them beside one another, how often decisions
+    are right from which confidence on, and the `cost` of a row where errors have costs.
 
-    The state are `thresholds`, the probability per label from which it is given, and `calibration`: what makes
-    probabilities of logits, where it is no plain softmax or sigmoid (`data/calibration.py`).
+    Args:
+        raw: logits as the model gives them, (rows, labels).
+        targets: as `Decisions` takes them.
     """
+    before = quality(raw, targets, decisions.problem)
+    after = before if decided.logits is raw else quality(decided.logits, targets, decisions.problem)
+    is_true = targets > 0 if targets.ndim == 2 else targets[:, None] == np.arange(raw.shape[1])
+    is_right, cost = (decided.given == is_true).all(axis=1), decisions.cost(decided.given, targets)
+    return {
+        "ece": after["ece"],
+        "brier": after["brier"],
+        "probabilities": {"before": before, "after": after},
+        "abstention": abstention_curve(decisions.confidence(decided), is_right),
+        **({} if cost is None else {"cost": cost}),
+    }
+
+
+class LabelTask(Task):
+    """Answers are a column `logits` (rows, labels), the truth a column `labels` (`numbers`); the state is that of its
+    decisions."""
 
     quick_checks: ClassVar[Sequence[Check]] = QUICK_CHECKS
-    problem: ClassVar[Literal["single_label", "multi_label"]]
 
-    def __init__(self, labels: Sequence[str], *, calibration: CalibrationMethod = "none") -> None:
+    def __init__(self, labels: Sequence[str], decisions: Decisions) -> None:
         super().__init__(labels)
-        self.calibration = calibration
+        self.decisions = decisions
+        """How labels follow from logits."""
 
     @abstractmethod
     def numbers(self, examples: Sequence[Example]) -> Numbers:
@@ -62,7 +81,7 @@ class LabelTask(Task):
     @property
     def outputs(self) -> Outputs:
         """Logits of the labels."""
-        return {"labels": LabelOutput(labels=self.labels, problem=self.problem)}
+        return {"labels": LabelOutput(labels=self.labels, problem=self.decisions.problem)}
 
     def targets(self, examples: Sequence[Example], features: "Encoded") -> "Targets":
         """The labels of each row."""
@@ -84,7 +103,7 @@ class LabelTask(Task):
 
     def linear_targets(self, truth: RowTable) -> LinearTargets:
         """The labels."""
-        return LinearTargets(self.problem, truth["labels"], len(self.labels))
+        return LinearTargets(self.decisions.problem, truth["labels"], len(self.labels))
 
     def objective(self, config: RunConfig, truth: RowTable) -> "Objective":
         """The loss of the config, the mean over rows."""
@@ -93,7 +112,7 @@ class LabelTask(Task):
 
         loss = make_loss(
             config.task.loss,  # type: ignore[union-attr]
-            problem=self.problem,
+            problem=self.decisions.problem,
             targets=truth["labels"],
             labels=len(self.labels),
             smoothing=config.regularization.label_smoothing,
@@ -112,25 +131,37 @@ class LabelTask(Task):
         """The same threshold for all labels."""
         return {"thresholds": [threshold] * len(self.labels)}
 
-    def fitted(self, answers: RowTable, truth: RowTable) -> Fitted:
-        """The calibration that the spec asks for."""
-        return fit_calibration(self.calibration, finite(answers["logits"]), truth["labels"], self.problem)
+    def fit_state(self, answers: RowTable, truth: RowTable) -> State:
+        """What its decisions fit."""
+        return self.decisions.fit(finite(answers["logits"]), truth["labels"])
 
-    def probabilities(self, answers: RowTable, state: State | None) -> Floats:
-        """As they are told, (rows, labels)."""
-        logits = calibrated(finite(answers["logits"]), (state or {}).get("calibration"))
-        return probabilities_of(logits, self.problem)
+    def fitted_score(self, answers: RowTable, truth: RowTable) -> dict[str, Any]:
+        """Each fifth of the rows, drawn at random, is scored with what was fitted to the other four."""
+        logits = finite(answers["logits"])
+        decided = self.decisions.out_of_fold(logits, truth["labels"])
+        return self._scored(logits, decided, truth, self.fit_state(answers, truth))
 
-    def calibration_metrics(self, raw: Floats, told: Floats, truth: RowTable) -> dict[str, Any]:
-        """`ece` and `brier` of the probabilities that are told, and both forms beside one another.
+    def score(self, answers: RowTable, truth: RowTable, state: State | None) -> dict[str, Any]:
+        """As in scikit-learn, F1 macro is taken over all labels where a row may have several, and one that is neither
+        true nor given counts 0; else over the labels that are true or given somewhere in these rows. Areas are one
+        label against the rest, averaged over the labels. `loss` is of the logits as they are, whatever the
+        calibration."""
+        logits = finite(answers["logits"])
+        return self._scored(logits, self.decisions.decide(logits, state), truth, state)
 
-        Args:
-            raw: logits as the model gives them, (rows, labels).
-            told: the same after calibration.
-        """
-        before = quality(raw, truth["labels"], self.problem)
-        after = before if told is raw else quality(told, truth["labels"], self.problem)
-        return {"ece": after["ece"], "brier": after["brier"], "probabilities": {"before": before, "after": after}}
+    def margins(self, answers: RowTable, state: State | None) -> Floats:
+        """Those of its decisions."""
+        return self.decisions.margins(finite(answers["logits"]), state)
+
+    def _scored(self, logits: Floats, decided: Decided, truth: RowTable, state: State | None) -> dict[str, Any]:
+        return {
+            **self._metrics(logits, decided, truth, state),
+            **decision_metrics(self.decisions, logits, decided, truth["labels"]),
+        }
+
+    @abstractmethod
+    def _metrics(self, raw: Floats, decided: Decided, truth: RowTable, state: State | None) -> dict[str, Any]:
+        """Metrics of the labels that are given, and those of logits as they are."""
 
     @staticmethod
     def one_answer(metrics: Mapping[str, Any], *, rows: int) -> str | None:

@@ -276,7 +276,7 @@ def _task(guess: Guess) -> Iterator[str]:
         yield from _number_task(guess)
     else:
         yield _line("  kind: multilabel", "a text has any number of labels")
-        yield _line("  threshold: tuned", "one per label, found on validation; or one number, say 0.5")
+        yield _line("  threshold: per_label", "one per label, found on validation; or one number, say 0.5")
     yield ""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from tunery.errors import Problem, did_you_mean
 from tunery.schema.config.data import Data
 from tunery.schema.config.data_rules import DATA_RULES
+from tunery.schema.config.decision_rules import DECISION_RULES
 from tunery.schema.config.freeze import Freeze, FreezeEncoder, FreezeToAdapter, Freezing, NoFreeze, frozen_in_eval
 from tunery.schema.config.language_model_rules import LANGUAGE_MODEL_RULES
 from tunery.schema.config.loss import AdaptiveFocal, CrossEntropy, Hybrid, Mse
@@ -38,17 +39,21 @@ Rule = Callable[..., Iterator[Problem]]
 
 
 def _known_metric(task: Task, path: str, metric: str | None) -> Iterator[Problem]:
-    if metric is not None and metric not in task.metrics:
-        yield Problem(path, f"{metric!r} is not a metric of task {task.kind!r}; {did_you_mean(metric, task.metrics)}")
+    if metric is not None and metric not in task.all_metrics:
+        if metric == "cost" and "costs" in type(task).model_fields:
+            yield Problem(path, "'cost' is what errors cost, which nothing says; write task.costs, or another metric")
+        else:
+            meant = did_you_mean(metric, task.all_metrics)
+            yield Problem(path, f"{metric!r} is not a metric of task {task.kind!r}; {meant}")
 
 
 def _objective_exists(task: Task, search: Search) -> Iterator[Problem]:
     names = objectives_of(task, search)
     yield from _known_metric(task, "search.objective", names[0])
     for name in dict.fromkeys(names[1:]):
-        if name not in COSTS and name not in task.metrics:
+        if name not in COSTS and name not in task.all_metrics:
             rule = f"after the first metric come other metrics or costs ({', '.join(COSTS)}), but got {name!r}"
-            yield Problem("search.objective", f"{rule}; {did_you_mean(name, (*COSTS, *task.metrics))}")
+            yield Problem("search.objective", f"{rule}; {did_you_mean(name, (*COSTS, *task.all_metrics))}")
         elif names.count(name) > 1:
             yield Problem("search.objective", f"every objective is named once, but got {name!r} twice")
 
@@ -66,7 +71,7 @@ def _watched_metric_exists(task: Task, train: Train) -> Iterator[Problem]:
 
 
 def _agrees(task: Task, metric: str, path: str, direction: Direction | None) -> Iterator[Problem]:
-    right = task.metrics.get(metric)
+    right = task.all_metrics.get(metric)
     if right and direction and direction != right:
         yield Problem(path, f"{metric} gets better when you {right} it; remove the key or write {right!r}")
 
@@ -88,7 +93,7 @@ def objective_of(task: Task, search: Search) -> str:
 
 def objectives_of(task: Task, search: Search) -> tuple[str, ...]:
     """That metric, then the other metrics and the costs that count in a study."""
-    given = search.objective or next(iter(task.metrics))
+    given = search.objective or next(iter(task.all_metrics))
     return (given,) if isinstance(given, str) else given
 
 
@@ -444,6 +449,7 @@ RULES: tuple[Rule, ...] = (
     _levels_have_a_loss_of_their_own,
     _levels_need_a_head_of_tunery,
     _smoothing_needs_labels,
+    *DECISION_RULES,
     _a_label_is_described_once,
     _annotations_are_joined_by_id,
 )

@@ -147,12 +147,12 @@ class RunConfig(Spec):
     @property
     def directions(self) -> tuple[Direction, ...]:
         """Which way each of `objectives` is better."""
-        return tuple(self.task.metrics.get(name, "minimize") for name in self.objectives)
+        return tuple(self.task.all_metrics.get(name, "minimize") for name in self.objectives)
 
     @property
     def direction(self) -> Direction:
         """Which way the objective is better."""
-        return self.task.metrics[self.objective]
+        return self.task.all_metrics[self.objective]
 
     @property
     def watched(self) -> str:

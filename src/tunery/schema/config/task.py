@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field
 
+from tunery.schema.config.decision import CalibrationMethod, CostMatrix, Costs, PerLabelThreshold, Threshold
 from tunery.schema.config.loss import Bce, CrossEntropy, Mse, MultiLabelLoss, NumberLoss, SingleLabelLoss
 from tunery.schema.results.direction import Metrics
 from tunery.schema.spec import Choices, Range, Spec
@@ -14,15 +15,23 @@ class TaskSpec(Spec):
     """What every task says of itself."""
 
     metrics: ClassVar[Metrics]
+    """Of every task of this kind."""
     main_metrics: ClassVar[tuple[str, ...] | None] = None
     """Those that a terminal shows of a run beside its objective, where all would be too many; None: all."""
     training_keys: ClassVar[tuple[str, ...]] = ()
     """Keys that only training reads: the rows do not depend on them."""
+    decision_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that a finished model may be given anew, because they say how it decides and not what it learns."""
     reads_evidence: ClassVar[bool] = False
     """Whether a row's labels come with the spans of its text that are evidence of them."""
     text_keys: ClassVar[tuple[str, ...]] = ()
     """Keys of `data` that say where texts without labels are; none where a row has a label."""
     kind: str
+
+    @property
+    def all_metrics(self) -> Metrics:
+        """Those that this task is scored by: `metrics`, and `cost` where it says what errors cost."""
+        return {**self.metrics, "cost": "minimize"} if getattr(self, "costs", None) is not None else self.metrics
 
     @property
     def label_key(self) -> str | None:
@@ -32,10 +41,6 @@ class TaskSpec(Spec):
     def without_training_keys(self) -> Self:
         """The same task with the defaults of all keys that the rows do not depend on."""
         return self.model_copy(update={key: type(self).model_fields[key].default for key in self.training_keys})
-
-
-CalibrationMethod = Literal["none", "temperature", "vector"]
-"""How probabilities are made to be as often right as they say (Guo et al. 2017, arXiv 1706.04599, section 4.2)."""
 
 
 class ClassificationTask(TaskSpec):
@@ -54,13 +59,18 @@ class ClassificationTask(TaskSpec):
         "loss": "minimize",
     }
     training_keys: ClassVar[tuple[str, ...]] = ("loss",)
+    decision_keys: ClassVar[tuple[str, ...]] = ("calibration", "costs")
     kind: Literal["classification"] = "classification"
     loss: SingleLabelLoss = CrossEntropy()
     """What training minimises."""
     calibration: CalibrationMethod = "temperature"
     """What is fitted on validation so that probabilities are as often right as they say: one number that logits are
     divided by, or, by `vector`, a factor and a bias for each label. It is left out where it does not lower the loss of
-    rows that it was not fitted to. `vector` may change answers, `temperature` does not."""
+    rows that it was not fitted to. `vector` may change answers, `temperature` does not unless there are `costs`."""
+    costs: CostMatrix | None = None
+    """What it costs to tell one label where another is true: `{true: {told: cost}}`, for every two labels. The label
+    with the lowest expected cost is told then (Elkan 2001), and the mean cost of a row is the metric `cost`. Null: the
+    most probable label."""
 
     @property
     def label_key(self) -> str:
@@ -83,13 +93,17 @@ class MultilabelTask(TaskSpec):
         "loss": "minimize",
     }
     training_keys: ClassVar[tuple[str, ...]] = ("loss",)
+    decision_keys: ClassVar[tuple[str, ...]] = ("threshold", "calibration", "costs")
     kind: Literal["multilabel"] = "multilabel"
     loss: MultiLabelLoss = Bce()
     """What training minimises."""
-    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["tuned"] = "tuned"
-    """Probability from which a label is given: one number, or `tuned`: one per label, found on validation only."""
+    threshold: Threshold = PerLabelThreshold()
+    """Probability from which a label is given: found on validation only, or a number."""
     calibration: CalibrationMethod = "temperature"
     """What is fitted on validation, as for `classification`; thresholds are of probabilities after it."""
+    costs: Costs | None = None
+    """What a missed label and a wrong one cost: thresholds follow from that, in place of `threshold`, and the mean cost
+    of a row is the metric `cost`."""
 
     @property
     def label_key(self) -> str:
@@ -137,6 +151,8 @@ class CriteriaEvidenceTask(TaskSpec):
         "evidence_null_accuracy": "maximize",
         "evidence_hit_at_1": "maximize",
         "evidence_ndcg_at_10": "maximize",
+        "ece": "minimize",
+        "brier": "minimize",
         "loss": "minimize",
     }
     main_metrics: ClassVar[tuple[str, ...]] = (
@@ -153,6 +169,7 @@ class CriteriaEvidenceTask(TaskSpec):
         "loss",
     )
     training_keys: ClassVar[tuple[str, ...]] = ("loss", "lambda_class", "lambda_span")
+    decision_keys: ClassVar[tuple[str, ...]] = ("threshold", "calibration", "costs", "evidence")
     reads_evidence: ClassVar[bool] = True
     kind: Literal["criteria_evidence"] = "criteria_evidence"
     exclusive: bool = False
@@ -179,11 +196,12 @@ class CriteriaEvidenceTask(TaskSpec):
     """Weight of the loss of the labels."""
     lambda_span: Annotated[float, Field(ge=0, le=1000), Range(0.5, 2.0)] = 1.0
     """Weight of the loss of the evidence."""
-    threshold: Annotated[
-        Annotated[float, Field(gt=0, lt=1)] | Literal["per_label", "global"], Choices(("per_label", "global"))
-    ] = "per_label"
-    """Probability from which a label is given: one number, or found on validation only: one per label (labels with few
-    rows share one), or one for all."""
+    threshold: Threshold = PerLabelThreshold()
+    """Probability from which a label is given, as for `multilabel`; not with `exclusive`."""
+    calibration: CalibrationMethod = "temperature"
+    """What is fitted on validation, as for `classification`; of the labels alone, not of their evidence."""
+    costs: Costs | None = None
+    """What a missed label and a wrong one cost, as for `multilabel`; not with `exclusive`."""
     evidence: EvidenceDecision = EvidenceDecision()
     """From when on something is evidence."""
 

@@ -108,6 +108,11 @@ def is_sequence(field: FieldInfo) -> bool:
     return any(get_origin(arg) is tuple for arg in alternatives(field.annotation))
 
 
+def is_mapping(field: FieldInfo) -> bool:
+    """Whether the field's own value may be a mapping in YAML, so that none is a range."""
+    return any(get_origin(arg) is dict for arg in alternatives(field.annotation))
+
+
 def is_integer(field: FieldInfo) -> bool:
     """Whether a range on this field counts in whole numbers."""
     return is_numeric(field) and float not in alternatives(field.annotation)
@@ -134,7 +139,8 @@ def literal_names(annotation: Any) -> list[str]:
 
 def type_text(field: FieldInfo) -> str:
     """What values a field takes, in words: `a number > 0, or null`."""
-    text = _text(field.annotation, field.metadata)
+    wordings = [m.text for m in field.metadata if isinstance(m, Wording)]
+    text = wordings[0] if wordings else _text(field.annotation, field.metadata)
     return f"{text}, or null" if is_optional(field) else text
 
 

@@ -1,5 +1,5 @@
-"""Short forms: `peft: lora` says `peft: {method: lora}`, `optim: {lr: 1}` means the default optimizer, and `peft: full`
-is recorded as `peft: {method: none}`."""
+"""Short forms: `peft: lora` says `peft: {method: lora}`, `optim: {lr: 1}` means the default optimizer, `peft: full` is
+recorded as `peft: {method: none}`, and `task.threshold: 0.3` says `task.threshold: {method: fixed, value: 0.3}`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +23,8 @@ def expanded(value: Any, field: FieldInfo) -> Any:
     names = value if isinstance(value, list) and value else [value]
     if specs and tag and all(isinstance(name, str) for name in names):
         value = {tag: value}
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = next(({str(tag): name, s.number_key: value} for name, s in specs.items() if s.number_key), value)
     if not specs or not isinstance(value, Mapping):
         return value
     if tag and tag not in value and (name := _default_name(value, field)):

@@ -17,6 +17,7 @@ from tunery.schema.reading.fields import (
     ends,
     is_block,
     is_integer,
+    is_mapping,
     is_numeric,
     is_optional,
     literal_names,
@@ -219,7 +220,7 @@ def _unknown_key_problems(
 
 
 def _single_value_problems(value: Any, field: FieldInfo, path: str) -> Iterator[Problem]:
-    if isinstance(value, Mapping) and not {"low", "high"}.isdisjoint(value):
+    if isinstance(value, Mapping) and not is_mapping(field) and not {"low", "high"}.isdisjoint(value):
         yield Problem(path, range_problem(value) or _ONE_VALUE)
     elif isinstance(value, bool) and is_numeric(field):
         yield Problem(path, f"must be {type_text(field)}, but got {quoted(value)}")

@@ -67,13 +67,23 @@ class CardTask(Record):
         return self
 
 
+def _renamed(card: dict[str, Any]) -> dict[str, Any]:
+    """A copy with the names that choices have now."""
+    config = card.get("config")
+    task = config.get("task") if isinstance(config, dict) else None
+    if not isinstance(config, dict) or not isinstance(task, dict) or task.get("threshold") != "tuned":
+        return dict(card)
+    return {**card, "config": {**config, "task": {**task, "threshold": "per_label"}}}
+
+
 class ModelCard(Record):
     """`tunery.json`: what an exported folder says about itself."""
 
     model_config = ConfigDict(extra="ignore")
 
     format: Annotated[int, Field(ge=1, le=CARD_FORMAT)]
-    """Earlier versions wrote none, and `labels` and `thresholds` in place of `task`; theirs are read as format 1."""
+    """Earlier versions wrote none, and `labels` and `thresholds` in place of `task`; theirs are read as format 1. They
+    called `task.threshold: per_label` `tuned`."""
     config: dict[str, Any]
     task: CardTask
     data: DataRecord | None = None
@@ -90,9 +100,11 @@ class ModelCard(Record):
     @model_validator(mode="before")
     @classmethod
     def _from_format_1(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or "format" in given:
+        if not isinstance(given, dict):
             return given
-        card = dict(given)
+        card = _renamed(given)
+        if "format" in card:
+            return card
         kind, thresholds, labels = None, card.pop("thresholds", None), card.pop("labels", None)
         if isinstance(card.get("config"), dict) and isinstance(card["config"].get("task"), dict):
             kind = card["config"]["task"].get("kind")

@@ -16,6 +16,7 @@ from tunery.schema.reading.fields import (
     element,
     is_block,
     is_integer,
+    is_mapping,
     is_optional,
     is_sequence,
     members,
@@ -49,7 +50,7 @@ def _read(value: Any, fields: list[FieldInfo]) -> Any:
             else _read_key(key, sub, specs)
             for key, sub in value.items()
         }
-    if specs or element(fields[0]):
+    if specs or element(fields[0]) or (isinstance(value, Mapping) and is_mapping(fields[0])):
         return value
     if isinstance(value, Mapping) and {"low", "high"} <= set(value) and not range_problem(value):
         return Range(value["low"], value["high"], bool(value.get("log")), value.get("step"))

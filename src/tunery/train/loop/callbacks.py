@@ -57,7 +57,7 @@ class RecordMetrics(TrainerCallback):
         """
         self._trackers = trackers
         self._log_every = config.train.log_every
-        self._names = tuple(config.task.metrics)
+        self._names = tuple(config.task.all_metrics)
         self._measured = measured
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -202,7 +202,7 @@ class StopEarly(TrainerCallback):
         """
         self._metrics = metrics
         self._name = config.watched
-        self._direction = config.task.metrics[config.watched]
+        self._direction = config.task.all_metrics[config.watched]
         self._rule = config.train.early_stopping
         self._patience = patience
         self._say = say
