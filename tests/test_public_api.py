@@ -20,6 +20,7 @@ PUBLIC = [
     "load_document",
     "pretrain",
     "search",
+    "threshold",
 ]
 HEAVY = ("torch", "transformers", "pandas", "sklearn", "datasets", "peft", "optuna")
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tunery.hpo.analysis.ensemble import ensemble
     from tunery.hpo.study import search
     from tunery.schema import RunConfig, RunResult, load_config, load_document
+    from tunery.train.predict.deciding import threshold
     from tunery.train.predict.inference import load
     from tunery.train.pretrain_run import pretrain
     from tunery.train.run import fit
@@ -26,6 +27,7 @@ _MODULE_OF = {
     "load_document": "tunery.schema",
     "pretrain": "tunery.train.pretrain_run",
     "search": "tunery.hpo.study",
+    "threshold": "tunery.train.predict.deciding",
 }
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "load_document",
     "pretrain",
     "search",
+    "threshold",
 ]
 
 

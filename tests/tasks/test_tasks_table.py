@@ -62,7 +62,10 @@ def test_classification_answers() -> None:
     task: Any = make_task(ClassificationTask(), ("a", "b"), {})
     targets = task.numbers([Example(text="t", labels=("b",)), Example(text="t", labels=("a",))])
     assert targets.dtype == np.int64 and targets.tolist() == [1, 0]
-    assert task.fit_state(logit_table(np.zeros((2, 2))), label_table(targets)) == {"calibration": None}
+    assert task.fit_state(logit_table(np.zeros((2, 2))), label_table(targets)) == {
+        "calibration": None,
+        "abstention": [[0.5, 0.0, 0.5]],
+    }
     (answer,) = task.answer(logit_table(np.array([[0.0, np.log(3)]])), [], None)
     assert (answer.label, answer.labels) == ("b", ("b",))
     assert answer.probabilities == pytest.approx({"a": 0.25, "b": 0.75})
@@ -76,7 +79,14 @@ def test_multilabel_answers() -> None:
     both, neither = task.answer(logits, [], {"thresholds": [0.8, 0.1]})
     assert (both.label, both.labels, neither.labels) == (None, ("a", "b"), ())
     fixed = make_task(MultilabelTask(threshold=FixedThreshold(value=0.9)), ("a", "b"), {})
-    assert fixed.fit_state(logits, label_table(targets)) == {"thresholds": [0.9, 0.9], "calibration": None}
+    assert fixed.fit_state(logits, label_table(targets)) == {
+        "thresholds": [0.9, 0.9],
+        "calibration": None,
+        "abstention": [
+            [pytest.approx(1 - 1 / (1 + np.exp(-2))), 0.0, 0.5],
+            [pytest.approx(1 - 1 / (1 + np.exp(-1))), 0.5, 1.0],
+        ],
+    }
     assert [answer.labels for answer in fixed.answer(logits, [], None)] == [(), ()]
     assert [answer.labels for answer in task.answer(logits, [], None)] == [("a",), ("a",)]
 

@@ -14,7 +14,7 @@ from tunery.cli.exits import guarded
 from tunery.cli.keeping import clean, report
 from tunery.cli.secrets import Secrets
 from tunery.cli.starting import check, curve, init, models, schema
-from tunery.cli.using import ensemble, evaluate, export, predict
+from tunery.cli.using import ensemble, evaluate, export, predict, threshold
 from tunery.cli.working import compare, pretrain, search, train, worker
 from tunery.terminal import show_every_character, write
 
@@ -29,6 +29,7 @@ VERBS: Final = (
     compare,
     evaluate,
     predict,
+    threshold,
     ensemble,
     report,
     export,

@@ -12,6 +12,7 @@ from tunery.report.compute.disk import saved_sentence
 from tunery.report.compute.run_and_study import scalars, without_repeats
 from tunery.report.text.baseline_sentences import baseline_sentences
 from tunery.report.text.curve_sentences import curve_sentences
+from tunery.report.text.decision_sentences import change_sentence
 from tunery.report.text.fold_sentence import fold_sentence
 from tunery.report.text.formatting import cell_text, score
 from tunery.report.text.pretraining_sentence import pretraining_sentence
@@ -142,6 +143,8 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
     terminal = Terminal()
     for note in run.notes:
         terminal.say(f"note: {note}")
+    if run.decisions:
+        terminal.say(change_sentence(run.decisions[-1]))
     terminal.print(table)
     if more := len(names) - table.row_count:
         terminal.say(f"and {more} more in result.json and in the report")

@@ -1,4 +1,4 @@
-"""The verbs that use what was trained: `evaluate`, `predict`, `export`, `ensemble`."""
+"""The verbs that use what was trained: `evaluate`, `predict`, `threshold`, `export`, `ensemble`."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from tunery.cli import show
+from tunery.cli.decisions import show_decisions
 from tunery.cli.options import AsJson, Folder, Model, Overwrite, TrustRemoteCode, column_names
 from tunery.errors import RequestError
 from tunery.report.text.formatting import score
@@ -106,6 +107,10 @@ def predict(
         float | None,
         typer.Option("--threshold", min=0, max=1, help="Probability from which a label is given; below it, none is."),
     ] = None,
+    abstain_below: Annotated[
+        float | None,
+        typer.Option("--abstain-below", min=0, max=1, help="Leave out answers that are less sure than that."),
+    ] = None,
     top_k: Annotated[
         int | None,
         typer.Option("--top-k", min=1, help="So many of the most probable labels; mlm: tokens for each mask, 5."),
@@ -151,6 +156,7 @@ def predict(
         answer=Answer(
             keep=column_names(keep),
             threshold=threshold,
+            abstain_below=abstain_below,
             top_k=top_k,
             probabilities=probabilities,
             generation=_generation(given) if given else None,
@@ -162,6 +168,27 @@ def predict(
     )
     if target != STANDARD:
         show.done(f"{rows} rows written to {target}", {"rows": rows, "output": str(target)}, as_json=as_json)
+
+
+def threshold(
+    run: Model,
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[task.key=value ...]", help="task.threshold, task.costs or task.calibration; none: show."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")] = False,
+    trust_remote_code: TrustRemoteCode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change how a finished model decides, without training it again: thresholds, what errors cost, calibration."""
+    exported_in(run)
+    from tunery.train.predict.deciding import threshold as decide
+
+    say = Terminal(stderr=True).say
+    decided = decide(run, changes or (), dry_run=dry_run, say=say, trust_remote_code=trust_remote_code)
+    show_decisions(decided, as_json=as_json)
 
 
 def _generation(given: Mapping[str, Any]) -> Generation:

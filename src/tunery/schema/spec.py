@@ -20,6 +20,8 @@ class Spec(BaseModel):
     )
     written_as: ClassVar[str | None] = None
     """Of a member of a union, the name that people write and read in a config, where records have another."""
+    earlier_name: ClassVar[str | None] = None
+    """Of a member of a union, what earlier versions called it; it is read as this one."""
     number_key: ClassVar[str | None] = None
     """Of a member of a union, the key that a number in place of the whole choice is the value of."""
 

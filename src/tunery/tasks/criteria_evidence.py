@@ -67,7 +67,10 @@ class CriteriaEvidence(Task):
 
     checks: ClassVar[Sequence[Check]] = EVIDENCE_CHECKS
     quick_checks: ClassVar[Sequence[Check]] = QUICK_EVIDENCE_CHECKS
-    state_keys: ClassVar[tuple[str, ...]] = ("thresholds", "calibration", "null_threshold", "min_span_score")
+    state_keys: ClassVar[tuple[str, ...]] = (
+        *("thresholds", "calibration", "abstention"),
+        *("null_threshold", "min_span_score"),
+    )
 
     def __init__(self, spec: CriteriaEvidenceTask, labels: Sequence[str], settings: Mapping[str, str]) -> None:
         super().__init__(labels)

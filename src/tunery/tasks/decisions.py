@@ -1,8 +1,9 @@
 """Which labels a row gets, from its logits: they are calibrated, and then there are thresholds, or what errors cost.
 
 What is fitted, the *state*, comes from logits and true labels of the same rows alone: `calibration`, what makes
-probabilities of logits where it is no plain softmax or sigmoid (`data/calibration.py`), and `thresholds`, the
-probability per label from which it is given.
+probabilities of logits where it is no plain softmax or sigmoid (`data/calibration.py`); `thresholds`, the probability
+per label from which it is given; and `abstention`, what to expect of the rows below and from a confidence on
+(`abstention_curve`), of rows decided out of fold.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +20,7 @@ from tunery.data.calibration import (
     probabilities_of,
     uncalibrated,
 )
-from tunery.data.metrics import Bools, Floats, sigmoid
+from tunery.data.metrics import Bools, Floats, abstention_curve, sigmoid
 from tunery.data.ranking import top_two_margin
 from tunery.data.splitting import FOLDS, fold_of_rows
 from tunery.schema.config.decision import (
@@ -54,9 +55,16 @@ class Decisions(ABC):
         self._labels = tuple(labels)
         self._calibration = calibration
 
-    @abstractmethod
     def fit(self, logits: Floats, targets: Targets) -> State:
         """The state that some rows give."""
+        decided, columns = self.out_of_fold(logits, targets), np.arange(len(self._labels))
+        is_true = targets > 0 if targets.ndim == 2 else targets[:, None] == columns
+        curve = abstention_curve(self.confidence(decided), (decided.given == is_true).all(axis=1))
+        return {**self._fit(logits, targets), "abstention": curve}
+
+    @abstractmethod
+    def _fit(self, logits: Floats, targets: Targets) -> State:
+        """The state without that."""
 
     @abstractmethod
     def out_of_fold(self, logits: Floats, targets: Targets) -> Decided:
@@ -95,7 +103,7 @@ class OneLabel(Decisions):
     """The most probable label, or the one with the lowest expected cost, from its threshold on where there are any."""
 
     problem: ClassVar[Literal["single_label", "multi_label"]] = "single_label"
-    state_keys: ClassVar[tuple[str, ...]] = ("calibration",)
+    state_keys: ClassVar[tuple[str, ...]] = ("calibration", "abstention")
 
     def __init__(
         self, labels: Sequence[str], *, calibration: CalibrationMethod = "none", costs: CostMatrix | None = None
@@ -103,7 +111,7 @@ class OneLabel(Decisions):
         super().__init__(labels, calibration)
         self._costs = None if costs is None else matrix_of(costs, self._labels, path="task.costs")
 
-    def fit(self, logits: Floats, targets: Targets) -> State:
+    def _fit(self, logits: Floats, targets: Targets) -> State:
         """The calibration; null where nothing is better."""
         return {"calibration": self._fitted(logits, targets).calibration}
 
@@ -146,7 +154,7 @@ class AnyLabels(Decisions):
     """Each label from its threshold on."""
 
     problem: ClassVar[Literal["single_label", "multi_label"]] = "multi_label"
-    state_keys: ClassVar[tuple[str, ...]] = ("thresholds", "calibration")
+    state_keys: ClassVar[tuple[str, ...]] = ("thresholds", "calibration", "abstention")
 
     def __init__(
         self,
@@ -164,7 +172,7 @@ class AnyLabels(Decisions):
         elif isinstance(threshold, AtLeastThreshold):
             require_known(threshold, self._labels)
 
-    def fit(self, logits: Floats, targets: Targets) -> State:
+    def _fit(self, logits: Floats, targets: Targets) -> State:
         """The calibration, then thresholds of what it makes of these rows."""
         calibration = self._fitted(logits, targets).calibration
         probabilities = self.probabilities(logits, {"calibration": calibration})

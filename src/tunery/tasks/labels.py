@@ -12,7 +12,7 @@ from tunery.data.calibration import quality
 from tunery.data.checks.check import Check
 from tunery.data.checks.label_checks import QUICK_CHECKS
 from tunery.data.examples import Example
-from tunery.data.metrics import Floats, abstention_curve, finite
+from tunery.data.metrics import Floats, finite
 from tunery.data.row_table import Array, RowTable
 from tunery.errors import DataError, did_you_mean
 from tunery.schema import RunConfig
@@ -43,8 +43,8 @@ def indicators(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDArra
 
 
 def decision_metrics(decisions: Decisions, raw: Floats, decided: Decided, targets: Numbers) -> dict[str, Any]:
-    """`ece` and `brier` of the probabilities that are told, both forms of them beside one another, how often decisions
-    are right from which confidence on, and the `cost` of a row where errors have costs.
+    """`ece` and `brier` of the probabilities that are told, both forms of them beside one another, and the `cost` of a
+    row where errors have costs.
 
     Args:
         raw: logits as the model gives them, (rows, labels).
@@ -52,13 +52,11 @@ def decision_metrics(decisions: Decisions, raw: Floats, decided: Decided, target
     """
     before = quality(raw, targets, decisions.problem)
     after = before if decided.logits is raw else quality(decided.logits, targets, decisions.problem)
-    is_true = targets > 0 if targets.ndim == 2 else targets[:, None] == np.arange(raw.shape[1])
-    is_right, cost = (decided.given == is_true).all(axis=1), decisions.cost(decided.given, targets)
+    cost = decisions.cost(decided.given, targets)
     return {
         "ece": after["ece"],
         "brier": after["brier"],
         "probabilities": {"before": before, "after": after},
-        "abstention": abstention_curve(decisions.confidence(decided), is_right),
         **({} if cost is None else {"cost": cost}),
     }
 

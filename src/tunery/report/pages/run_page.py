@@ -24,6 +24,7 @@ from tunery.report.pages.folds_section import folds_section
 from tunery.report.pages.pretraining_section import pretraining_section
 from tunery.report.pages.task_sections import task_sections
 from tunery.report.pages.worst_rows_table import worst_rows_section
+from tunery.report.text.decision_sentences import change_sentence
 from tunery.report.text.fold_sentence import reach_of_folds
 from tunery.report.text.formatting import duration, metric_name, objective_sentence, score, size
 from tunery.report.text.numbers import finite
@@ -91,6 +92,7 @@ def _header(result: RunResult) -> Html:
         tag("p", ran, class_="lead"),
         tag("p", f"Reason: {result.reason}") if result.reason else None,
         tag("ul", [tag("li", prose(note)) for note in result.notes], class_="verdicts") if result.notes else None,
+        tag("p", change_sentence(result.decisions[-1])) if result.decisions else None,
         tag(
             "p",
             objective_sentence(

@@ -9,6 +9,7 @@ from tunery.report.charts.reliability_chart import reliability_chart
 from tunery.report.markup import Html, tag
 from tunery.report.pages.components import classes, figure, legend, number_cell, table
 from tunery.report.pages.confusion_matrix import MOST_LABELS, confusion_parts
+from tunery.report.text.decision_sentences import decision_sentence
 from tunery.report.text.formatting import count, percent, plural, score, signed
 from tunery.report.text.numbers import finite
 from tunery.schema.config.task import (
@@ -40,7 +41,37 @@ CRITERIA_COLUMNS: Final = (
 
 def _labels(metrics: Mapping[str, Any], title: str, config: Mapping[str, Any]) -> list[Html]:
     """A table of the labels, which of them are mixed up, and how often probabilities are right."""
-    return [*_label_table(metrics, title), *_reliability(metrics)]
+    return [*_decided(config), *_label_table(metrics, title), *_reliability(metrics)]
+
+
+def _decided(config: Mapping[str, Any]) -> list[Html]:
+    """By what labels are decided, and what errors cost."""
+    task = config.get("task", {})
+    sentence, costs = decision_sentence(task), task.get("costs")
+    return [*([tag("p", sentence)] if sentence else []), *([_costs(costs)] if costs else [])]
+
+
+def _costs(costs: Mapping[str, Any]) -> Html:
+    """One line for each label: what a missed and a wrong one cost; or, where it is true, what each label costs."""
+    is_of_labels = {"missed", "wrong"} == set(costs)
+    if is_of_labels and not any(isinstance(value, Mapping) for value in costs.values()):
+        costs = {"all labels": costs}
+    elif is_of_labels:
+        named = [key for value in costs.values() if isinstance(value, Mapping) for key in value]
+        costs = {
+            label: {key: value.get(label) if isinstance(value, Mapping) else value for key, value in costs.items()}
+            for label in dict.fromkeys(named)
+        }
+    columns = list(dict.fromkeys(key for row in costs.values() for key in row))[:MOST_LABELS]
+    rows = [
+        tag("tr", tag("td", label), *(number_cell(finite(row.get(key)), _short) for key in columns))
+        for label, row in list(costs.items())[:MOST_LABELS]
+    ]
+    return table([("cost", None), *((key, "n") for key in columns)], rows)
+
+
+def _short(number: float) -> str:
+    return f"{number:g}"
 
 
 def _label_table(metrics: Mapping[str, Any], title: str, columns: Sequence[str] | None = None) -> list[Html]:
@@ -84,8 +115,11 @@ def _reliability(metrics: Mapping[str, Any]) -> list[Html]:
 
 
 def _criteria(metrics: Mapping[str, Any], title: str, config: Mapping[str, Any]) -> list[Html]:
-    """The table of the labels, what is given in place of which, and how much of a decision its evidence carries."""
-    return [*_label_table(metrics, title, CRITERIA_COLUMNS), *_given_instead(metrics), *_carried(metrics)]
+    """The table of the labels, what is given in place of which, how often probabilities are right, and how much of a
+    decision its evidence carries."""
+    table_of_labels = _label_table(metrics, title, CRITERIA_COLUMNS)
+    rest = (*_given_instead(metrics), *_reliability(metrics), *_carried(metrics))
+    return [*_decided(config), *table_of_labels, *rest]
 
 
 def _given_instead(metrics: Mapping[str, Any]) -> list[Html]:

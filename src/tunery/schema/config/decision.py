@@ -20,6 +20,7 @@ class PerLabelThreshold(Spec):
     """Each label has the threshold with the highest F1 on validation; one with fewer than 25 rows there has that by
     which it is given as often as it is true, shrunk to what such labels share."""
 
+    earlier_name: ClassVar[str] = "tuned"
     method: Literal["per_label"] = "per_label"
 
 

@@ -72,8 +72,8 @@ def written_names(tags: Any, specs: Mapping[str, type[Spec]]) -> Any:
 
 
 def recorded_name(name: Any, specs: Mapping[str, type[Spec]]) -> Any:
-    """The tag of the member that is written as `name`; any other name is returned as it is."""
-    return next((tag for tag, spec in specs.items() if spec.written_as is not None and spec.written_as == name), name)
+    """The tag of the member that is written as `name`, or was; any other name is returned as it is."""
+    return next((tag for tag, s in specs.items() if name is not None and name in (s.written_as, s.earlier_name)), name)
 
 
 def ends(value: Any) -> tuple[Any, ...]:

@@ -29,7 +29,7 @@ def expanded(value: Any, field: FieldInfo) -> Any:
         return value
     if tag and tag not in value and (name := _default_name(value, field)):
         value = {tag: name, **value}
-    if tag and any(spec.written_as for spec in specs.values()):
+    if tag and any(spec.written_as or spec.earlier_name for spec in specs.values()):
         value = {recorded_name(key, specs): sub for key, sub in value.items()}
         value |= {tag: _recorded(value[tag], specs)} if tag in value else {}
     chosen = list((branches(value, field) or specs).values())

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from tunery.schema.results.decision import DecisionChange
 from tunery.schema.results.record import Count, Record
 from tunery.schema.results.run import DataRecord
 from tunery.schema.results.study import EnsembleGain
@@ -67,23 +68,13 @@ class CardTask(Record):
         return self
 
 
-def _renamed(card: dict[str, Any]) -> dict[str, Any]:
-    """A copy with the names that choices have now."""
-    config = card.get("config")
-    task = config.get("task") if isinstance(config, dict) else None
-    if not isinstance(config, dict) or not isinstance(task, dict) or task.get("threshold") != "tuned":
-        return dict(card)
-    return {**card, "config": {**config, "task": {**task, "threshold": "per_label"}}}
-
-
 class ModelCard(Record):
     """`tunery.json`: what an exported folder says about itself."""
 
     model_config = ConfigDict(extra="ignore")
 
     format: Annotated[int, Field(ge=1, le=CARD_FORMAT)]
-    """Earlier versions wrote none, and `labels` and `thresholds` in place of `task`; theirs are read as format 1. They
-    called `task.threshold: per_label` `tuned`."""
+    """Earlier versions wrote none, and `labels` and `thresholds` in place of `task`; theirs are read as format 1."""
     config: dict[str, Any]
     task: CardTask
     data: DataRecord | None = None
@@ -93,6 +84,8 @@ class ModelCard(Record):
     weights: CardWeights
     blend: CardBlend | None = None
     """null for a single model."""
+    decisions: tuple[DecisionChange, ...] = ()
+    """Of `tunery threshold`, the last of which holds: `config` and `task.state` have what it says."""
     members: tuple[Annotated[str, Field(pattern=r"^members/[0-9]+$")], ...] = ()
     """Folders of an ensemble's members, within this one."""
     ensemble: CardEnsemble | None = None
@@ -100,11 +93,9 @@ class ModelCard(Record):
     @model_validator(mode="before")
     @classmethod
     def _from_format_1(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
+        if not isinstance(given, dict) or "format" in given:
             return given
-        card = _renamed(given)
-        if "format" in card:
-            return card
+        card = dict(given)
         kind, thresholds, labels = None, card.pop("thresholds", None), card.pop("labels", None)
         if isinstance(card.get("config"), dict) and isinstance(card["config"].get("task"), dict):
             kind = card["config"]["task"].get("kind")

@@ -32,16 +32,19 @@ class Prediction(Record):
     """The model's answer for one row."""
 
     label: str | None
-    """The label (classification); null where its probability is below a threshold, and for multilabel."""
+    """The label (classification); null where its probability is below a threshold, where the model abstains, and for
+    multilabel."""
     labels: tuple[str, ...]
     """All labels given: at most one for classification, any number for multilabel."""
     confidence: float | None = None
-    """Probability of the most probable label (classification); for multilabel, that of the least certain of all
-    decisions to give or not to give a label; of the level (ordinal regression); null for other numbers. Of language
-    models the geometric mean of the probabilities of the tokens: of the text, of what was written, or of the likeliest
-    in place of each mask."""
+    """Probability of the label that is told, else of the most probable one (classification); for multilabel, that of
+    the least certain of all decisions to give or not to give a label; of the level (ordinal regression); null for other
+    numbers. Of language models the geometric mean of the probabilities of the tokens: of the text, of what was written,
+    or of the likeliest in place of each mask."""
     probabilities: dict[str, float] = {}
     """Probability per label; sums to 1 for classification and for levels; empty for other numbers."""
+    abstained: bool = False
+    """Whether its confidence is below what was asked for (`abstain_below`), so that it gives no label."""
     evidence: tuple[EvidenceSpan, ...] = ()
     """Of each label that is given; empty for tasks without evidence."""
     scores: dict[str, float] = {}

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
+from tunery.schema.results.decision import DecisionChange
 from tunery.schema.results.record import Count, Objective, Record, Status
 
 
@@ -271,8 +272,10 @@ class RunResult(Record):
     notes: tuple[str, ...] = ()
     """What makes its scores doubtful: one label for every row, nothing learned, still improving in the last epoch,
     probabilities that are much too low."""
+    decisions: tuple[DecisionChange, ...] = ()
+    """How the model was told to decide otherwise afterwards (`tunery threshold`); `metrics` are of before."""
     finished_at: datetime | None = None
-    """When this was written, UTC."""
+    """When the run ended, UTC."""
 
     @property
     def loss(self) -> float | None:

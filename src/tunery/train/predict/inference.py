@@ -33,6 +33,7 @@ from tunery.tasks.combine import Combiner
 from tunery.tasks.task import State, Task
 from tunery.tasks.worst_rows import worst_rows
 from tunery.train.ensembles.combination import Combination, combiner_of
+from tunery.train.predict.abstention import Expected, abstaining, expected, require_confidence
 from tunery.train.predict.card import Card, read_card
 from tunery.train.predict.scoring import answers_about, jackknife, vectors_of
 from tunery.train.predict.text_network import TextNetwork, read_text_model
@@ -182,6 +183,7 @@ class Predictor:
         texts: str | Iterable[Text],
         *,
         threshold: float | None = None,
+        abstain_below: float | None = None,
         generation: Generation | None = None,
         top_k: int | None = None,
     ) -> list[Prediction]:
@@ -192,6 +194,7 @@ class Predictor:
             texts: one text; or any iterable of texts, or of tuples of texts where the model was trained on pairs or on
                 several columns: a list, a generator, an array, a Series.
             threshold: probability from which a label is given; None: as the model was trained to decide.
+            abstain_below: confidence below which an answer is left out (`expected` says how many to expect).
             generation: how a model that writes does so; None: the likeliest tokens, 64 of them at most.
             top_k: how many tokens are named for each mask; None: 5.
 
@@ -205,7 +208,9 @@ class Predictor:
         data = self.config.data
         examples = examples_from(texts, parts=len(data.text_columns), pairs=data.text_pair is not None)
         examples = [self.task.as_question(example, data) for example in examples]
-        return self.answer(examples, threshold=threshold, generation=generation, top_k=top_k)
+        return self.answer(
+            examples, threshold=threshold, abstain_below=abstain_below, generation=generation, top_k=top_k
+        )
 
     def stream(self, text: str, generation: Generation | None = None) -> Iterator[str]:
         """How one text goes on, piece by piece, as it is written. A model that is not waited for stops.
@@ -221,6 +226,7 @@ class Predictor:
         examples: Sequence[Example],
         *,
         threshold: float | None = None,
+        abstain_below: float | None = None,
         generation: Generation | None = None,
         top_k: int | None = None,
         answers: RowTable | None = None,
@@ -234,6 +240,8 @@ class Predictor:
             raise RequestError("top_k is of tokens in place of masks, and this model fills in none; leave it out")
         if top_k is not None and top_k < 1:
             raise RequestError(f"top_k is a number of tokens, 1 or more, but got {top_k}")
+        if abstain_below is not None:
+            require_confidence(self.task, abstain_below)
         if self.task.writes and threshold is None:
             written = self._writer.write(examples, generation or Generation())
             return [
@@ -247,7 +255,18 @@ class Predictor:
         rest = [example for row, example in enumerate(examples) if row not in filled]
         told = (self.answers(rest) if answers is None else answers) if rest else None
         answered = iter([] if told is None else self.task.answer(told, rest, state))
-        return [filled[row] if row in filled else next(answered) for row in range(len(examples))]
+        predictions = [filled[row] if row in filled else next(answered) for row in range(len(examples))]
+        return predictions if abstain_below is None else abstaining(predictions, abstain_below)
+
+    def expected(self, abstain_below: float) -> Expected | None:
+        """What share of rows to expect below a confidence, and how many of the others to be right; None where that was
+        not recorded.
+
+        Raises:
+            RequestError: this is no probability, or the model gives no labels.
+        """
+        require_confidence(self.task, abstain_below)
+        return expected(self.state, abstain_below)
 
     def rank(self, examples: Sequence[Example], *, answers: RowTable | None = None) -> npt.NDArray[np.int64]:
         """Numbers of the rows in the order in which to label them: those that the model is least sure of and that

@@ -78,6 +78,8 @@ class Answer:
     """Columns of the input; None: all of them."""
     threshold: float | None = None
     """Probability from which a label is given; None: as the model decides."""
+    abstain_below: float | None = None
+    """Confidence below which a row gets no answer, and 1 in a column `abstained`; None: all rows get one."""
     top_k: int | None = None
     """So many of the most probable labels, or tokens in place of each mask, with their probabilities; None: no labels,
     and as many tokens as `predict` gives."""
@@ -132,6 +134,7 @@ def predict_file(
     data_without_id = data.model_copy(update={"id": None})
     reader = TASKS[type(card.config.task)].question_reader(data)
     examples = examples_of(rows, data_without_id, reader=reader, source=_name(source), remedy=_OTHER_NAMES)
+    from tunery.train.predict.abstention import count_sentence, expectation_sentence
     from tunery.train.predict.inference import load
 
     predictor = load(run, trust_remote_code=trust_remote_code)
@@ -142,9 +145,19 @@ def predict_file(
     if answer.rank and not predictor.labels:
         raise RequestError("--rank orders texts by how sure a model is of their labels, but this model gives none")
     answers = predictor.answers(examples) if answer.rank and examples else None
+    if answer.abstain_below is not None:
+        told = predictor.expected(answer.abstain_below) if answer.threshold is None else None
+        say(expectation_sentence(told, answer.abstain_below))
     predictions = predictor.answer(
-        examples, threshold=answer.threshold, generation=answer.generation, top_k=top_k, answers=answers
+        examples,
+        threshold=answer.threshold,
+        abstain_below=answer.abstain_below,
+        generation=answer.generation,
+        top_k=top_k,
+        answers=answers,
     )
+    if answer.abstain_below is not None:
+        say(count_sentence(predictions))
     columns_of = partial(_as_object if written_as == ".jsonl" else cells_of, predictor.task, data, answer)
     answered = [columns_of(prediction) for prediction in predictions]
     if answer.rank:
@@ -263,7 +276,7 @@ def _as_object(task: Task, data: Data, answer: Answer, prediction: Prediction) -
     columns = [*task.columns(prediction, data).items()]
     if prediction.masks:
         columns.append(("masks", [[_token(token) for token in mask] for mask in prediction.masks]))
-    columns += _confidence(prediction)
+    columns += _confidence(prediction, answer)
     if answer.top_k is not None and task.labels:
         top = _ranked(prediction)[: answer.top_k]
         columns.append(("top", [{"label": label, "probability": probability} for label, probability in top]))
@@ -282,7 +295,7 @@ def cells_of(task: Task, data: Data, answer: Answer, prediction: Prediction) -> 
         for rank, token in enumerate(mask, start=1):
             name = f"mask_{number}_top_{rank}"
             columns += [(name, token.token), (f"{name}_p", rounded(token.probability))]
-    columns += _confidence(prediction)
+    columns += _confidence(prediction, answer)
     for rank, (label, probability) in enumerate(_ranked(prediction)[: answer.top_k or 0], start=1):
         columns += [(f"top_{rank}", label), (f"top_{rank}_p", probability)]
     if answer.probabilities:
@@ -294,8 +307,9 @@ def _token(token: MaskToken) -> dict[str, Any]:
     return {"token": token.token, "probability": rounded(token.probability)}
 
 
-def _confidence(prediction: Prediction) -> list[tuple[str, Any]]:
-    return [] if prediction.confidence is None else [("confidence", rounded(prediction.confidence))]
+def _confidence(prediction: Prediction, answer: Answer) -> list[tuple[str, Any]]:
+    confidence = [] if prediction.confidence is None else [("confidence", rounded(prediction.confidence))]
+    return confidence if answer.abstain_below is None else [*confidence, ("abstained", int(prediction.abstained))]
 
 
 def _ranked(prediction: Prediction) -> list[tuple[str, float]]:

@@ -82,8 +82,8 @@ def score(task: Task, answers: RowTable, truth: RowTable) -> dict[str, Any]:
 
 
 def state_in(task: Task, metrics: Mapping[str, Any]) -> State | None:
-    """The state that `score` fitted, if the task has any."""
-    return {key: metrics[key] for key in task.state_keys} if task.state_keys else None
+    """The state that `score` fitted, if the task has any; what an earlier version did not fit is missing."""
+    return {key: metrics[key] for key in task.state_keys if key in metrics} if task.state_keys else None
 
 
 def jackknife(
