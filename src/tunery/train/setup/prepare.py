@@ -185,7 +185,7 @@ def _base(spec: Model, digest: str | None, *, trust_remote_code: bool) -> Base:
 def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Finding]:
     """The objectives and the watched metric must be defined on validation, whatever the model answers; on test a
     warning says so of the first."""
-    optimised = [name for name in config.objectives if name in config.task.all_metrics]
+    optimised = [name for name in config.objectives if name in config.task.metrics]
     for name, metrics in (("validation", (*optimised, config.watched)), ("test", (config.objective,))):
         truth = prepared.truth.get(name)
         if truth is None or not len(truth):
