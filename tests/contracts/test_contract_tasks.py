@@ -207,6 +207,24 @@ class Watched(torch.nn.Module):
         return answers
 
 
+@pytest.mark.parametrize("kind", [kind for kind in SPECS if kind not in BASES])
+def test_the_features_of_some_rows_can_be_taken_from_those_of_all(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    task, examples = made(kind, tmp_path)
+    _, tokenizer = model_of(kind, request)
+    numbers = [7, 3, 0, 11, len(examples) - 1]
+    taken = task.features(examples, tokenizer, max_length=16).take(numbers)
+    alone = task.features([examples[number] for number in numbers], tokenizer, max_length=16)
+    for name in ("ids", "type_ids", "offsets", "unit_ids", "units", "lengths", "rows", "questions"):
+        ours, theirs = getattr(taken, name), getattr(alone, name)
+        assert (ours is None) == (theirs is None), name
+        if ours is not None:
+            assert len(ours) == len(theirs), name
+            for one, other in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(one, other, err_msg=name)
+
+
 def test_outputs_are_let_go_once_they_are_reduced(tmp_path: Path, tiny_bert: Path) -> None:
     _, examples = made("spans", tmp_path)
     task, tokenizer = Sparing(("bad", "good")), AutoTokenizer.from_pretrained(tiny_bert)

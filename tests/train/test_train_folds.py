@@ -281,3 +281,21 @@ def held_out_texts(run: Path, digest: str) -> int:
     record = RunFolder(run / "pretrain" / digest).result()
     assert record is not None and record.data is not None
     return record.data.splits["validation"].rows
+
+
+def test_folds_share_what_the_frozen_model_gives(tmp_path: Path, tiny_bert: Path, files: dict[str, str]) -> None:
+    probe = with_folds(tiny_bert, files, peft="probe", optim={"name": "adamw"})
+    with pytest.raises(Interrupted):
+        fit(probe, out=tmp_path / "run", stop=lambda: "a test" if folder_of_second_fold(tmp_path) else None)
+    assert len([*(tmp_path / "run" / "features").glob("*.safetensors")]) == 1
+    result = fit(probe, out=tmp_path / "run")
+    assert not (tmp_path / "run" / "features").exists()
+    alone = fit(
+        with_folds(tiny_bert, files, data={"fold": 1}, peft="probe", optim={"name": "adamw"}), out=tmp_path / "one"
+    )
+    assert alone.metrics.test is not None
+    assert result.folds[1].value == alone.metrics.test["f1_macro"]
+
+
+def folder_of_second_fold(root: Path) -> bool:
+    return (root / "run" / "folds" / "1").exists()

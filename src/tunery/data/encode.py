@@ -83,6 +83,30 @@ class Encoded:
         """Tokens of each text of the split, whichever features they are in; (texts,)."""
         return self.tokens_of_rows() if self.of_texts is None else self.of_texts.tokens
 
+    def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> "Encoded":
+        """The features of some rows, of which each has its own: in the order that is given, and numbered anew. What was
+        counted (`truncated`, `unknown`, `alike`) is known of all rows together, and 0 here."""
+        assert self.texts is None
+        begins, ends = (np.searchsorted(self.rows, rows, side=side) for side in ("left", "right"))
+        features = np.concatenate([np.arange(begin, end) for begin, end in zip(begins, ends, strict=True)]).tolist()
+
+        def some(column: list[Any] | None) -> Any:
+            return None if column is None else [column[feature] for feature in features]
+
+        return Encoded(
+            ids=some(self.ids),
+            type_ids=some(self.type_ids),
+            lengths=self.lengths[features],
+            rows=np.repeat(np.arange(len(rows)), ends - begins),
+            truncated=0,
+            offsets=some(self.offsets),
+            unit_ids=some(self.unit_ids),
+            units=None if self.units is None else [self.units[row] for row in rows],
+            questions=None if self.questions is None else self.questions[features],
+            token_targets=some(self.token_targets),
+            segments=some(self.segments),
+        )
+
     def reach_of_rows(self) -> npt.NDArray[np.int64] | None:
         """Characters of each row that its first feature reads, (rows,); None where units were not asked for."""
         if self.units is None or self.unit_ids is None:

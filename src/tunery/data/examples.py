@@ -1,6 +1,6 @@
 """Rows with their meaning: what every other file of this room passes around."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -81,6 +81,8 @@ class Splits:
     notes: tuple[str, ...] = field(default=())
     pool: tuple[Example, ...] = ()
     """The rows that folds of cross-validation are of, in the order of their file."""
+    in_pool: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Of one fold, by split: the numbers of its rows in the pool; a split of other rows is missing."""
 
     def __iter__(self) -> Any:
         return iter((self.train, self.validation, self.test))

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -94,8 +94,7 @@ def load_splits(
             sources[name] = f"split off from train ({100 * share:g} %, stratified, {grouped}seed {seed})"
     examples, unseen = _without_unseen_labels(examples, allowed="unseen_labels" in data.allow)
     train, validation, test = (
-        Split(name, examples[name], sources[name], digest_of_rows(examples[name]), is_split_off=name in shares)
-        for name in SPLIT_NAMES
+        _split(name, examples[name], sources[name], is_split_off=name in shares) for name in SPLIT_NAMES
     )
     notes += [*unseen, *_notes_on_folds(pool, data, strata)]
     return Splits(train=train, validation=validation, test=test, notes=tuple(notes), pool=pool)
@@ -136,24 +135,35 @@ def fold_of_splits(splits: Splits, data: Data, *, strata: Strata) -> Splits:
     repeat, number = divmod(data.fold, data.folds)
     pool = splits.pool
     fold = stratified_folds(pool, data.folds, strata=strata, seed=data.seed, repeat=repeat)
-    held_out = tuple(pool[row] for row in np.flatnonzero(fold == number))
-    train, validation = tuple(pool[row] for row in np.flatnonzero(fold != number)), splits.validation
-    if not held_out:
+    in_pool = {"train": np.flatnonzero(fold != number).tolist(), "test": np.flatnonzero(fold == number).tolist()}
+    if not in_pool["test"]:
         raise DataError(
             f"every fold must have rows, but fold {data.fold} of data.folds={data.folds} has none of {len(pool):,} "
             "training rows, of which those of one group or with one text stay together; lower data.folds"
         )
-    if validation.is_split_off:
-        parts = _split_off(train, {"validation": data.validation_size}, strata=strata, seed=data.seed)
-        train, rows = parts["train"], parts["validation"]
-        validation = replace(validation, examples=rows, digest=digest_of_rows(rows))
-    where = f"fold {data.fold} of data.folds={data.folds}, seed {data.seed}"
-    return Splits(
-        train=Split("train", train, f"{splits.train.source} outside {where}", digest_of_rows(train)),
-        validation=validation,
-        test=Split("test", held_out, f"{splits.train.source}, {where}", digest_of_rows(held_out)),
-        pool=pool,
+    if splits.validation.is_split_off:
+        others = in_pool["train"]
+        parts = _rows_split_off(
+            tuple(pool[row] for row in others), {"validation": data.validation_size}, strata=strata, seed=data.seed
+        )
+        in_pool |= {name: [others[row] for row in rows] for name, rows in parts.items()}
+    where, source = f"fold {data.fold} of data.folds={data.folds}, seed {data.seed}", splits.train.source
+    sources = {
+        "train": f"{source} outside {where}",
+        "validation": splits.validation.source,
+        "test": f"{source}, {where}",
+    }
+    train, validation, test = (
+        _split(name, tuple(pool[row] for row in in_pool[name]), sources[name], is_split_off=name == "validation")
+        if name in in_pool
+        else splits.validation
+        for name in SPLIT_NAMES
     )
+    return Splits(train=train, validation=validation, test=test, pool=pool, in_pool=in_pool)
+
+
+def _split(name: str, examples: Examples, source: str, *, is_split_off: bool) -> Split:
+    return Split(name, examples, source, digest_of_rows(examples), is_split_off=is_split_off)
 
 
 def load_texts(data: Data, *, reader: RowReader) -> Examples:
@@ -239,6 +249,11 @@ def _refuse_ids_of_several_texts(splits: Mapping[str, Examples]) -> None:
 
 
 def _split_off(train: Examples, shares: Mapping[str, float], *, strata: Strata, seed: int) -> dict[str, Examples]:
+    rows = _rows_split_off(train, shares, strata=strata, seed=seed)
+    return {name: tuple(train[row] for row in numbers) for name, numbers in rows.items()}
+
+
+def _rows_split_off(train: Examples, shares: Mapping[str, float], *, strata: Strata, seed: int) -> dict[str, list[int]]:
     rows = split_off(train, shares, strata=strata, seed=seed)
     for name in [name for name, numbers in rows.items() if not numbers]:
         share = shares.get(name, 1)
@@ -253,7 +268,7 @@ def _split_off(train: Examples, shares: Mapping[str, float], *, strata: Strata, 
             f"{name} cannot be split off from the {len(train):,} training rows: every label must keep training rows, "
             f"and rows of one group or with one text stay together; name a file as data.{name}"
         )
-    return {name: tuple(train[row] for row in numbers) for name, numbers in rows.items()}
+    return rows
 
 
 def _cut_off(train: Examples, shares: Mapping[str, float]) -> dict[str, Examples]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tunery.data.batches import eval_batches, pad
+from tunery.data.encode import Encoded
 from tunery.data.row_table import Array
 from tunery.hardware import use_precision
 from tunery.model.heads.pooling import Pool
@@ -24,6 +25,8 @@ def pooled_features(
 ) -> npt.NDArray[np.float32]:
     """One vector for each of these training rows, in their order: (rows, hidden). Leaves the backbone in eval mode.
 
+    Those of a fold of cross-validation are computed with the rows of all folds, so that all share them.
+
     They are read from the store where they are known there, and come out bit for bit as if they were computed. Known is
     what was computed under the same conditions, in the same batches, from the same base, by a model that gives the same
     bits for the shortest of the batches; that one is always computed. So LoRA, which begins as its base, shares the
@@ -34,7 +37,23 @@ def pooled_features(
         rows: numbers of training rows, each of which is one sequence of tokens.
         store: None: they are computed, and not kept.
     """
-    encoded, pad_id = run.prepared.encoded["train"], run.prepared.tokenizer.pad_token_id
+    encoded, pool_of_folds = run.prepared.encoded["train"], run.prepared.pool
+    if pool_of_folds is not None:
+        encoded, in_pool = pool_of_folds, np.array(run.prepared.splits.in_pool["train"], dtype=np.int64)
+        every = np.arange(len(encoded.lengths))
+        return _features(run, backbone, pool, encoded, every, store)[in_pool[rows]]
+    return _features(run, backbone, pool, encoded, rows, store)
+
+
+def _features(
+    run: Assembled,
+    backbone: nn.Module,
+    pool: Pool,
+    encoded: Encoded,
+    rows: npt.NDArray[np.int64],
+    store: StudyStore | None,
+) -> npt.NDArray[np.float32]:
+    pad_id = run.prepared.tokenizer.pad_token_id
     use_precision(run.precision, run.device)
     backbone.eval()
 

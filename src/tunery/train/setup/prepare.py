@@ -45,6 +45,8 @@ class Prepared:
     targets: Mapping[str, Targets]
     truth: Mapping[str, RowTable]
     findings: tuple[Finding, ...]
+    pool: Encoded | None = None
+    """Of a fold of cross-validation, the rows of all folds, which its own are taken from."""
 
     @property
     def training_rows(self) -> int:
@@ -78,6 +80,7 @@ class Prepared:
             encoded=encoded,
             targets={name: task.targets(each, encoded[name]) for name, each in rows.items()},
             truth={name: task.truth(each) for name, each in rows.items()},
+            pool=None,
         )
 
     def required_linear_targets(self, setting: str, *, remedy: str) -> LinearTargets:
@@ -256,7 +259,34 @@ def _splits(data: Data, spec: TaskSpec, files: object) -> Splits:
 
 @lru_cache(maxsize=8)  # a study may look at several lengths and models
 def _prepared(data: Data, spec: TaskSpec, base: Base, max_length: int, files: object) -> Prepared:
+    if data.fold is not None:
+        return _of_fold(data, spec, base, max_length, files)
     return _examined(data, spec, base, max_length, _splits(data, spec, files))
+
+
+def _of_fold(data: Data, spec: TaskSpec, base: Base, max_length: int, files: object) -> Prepared:
+    """What there is to say of its rows is said of all folds together."""
+    splits = _splits(data, spec, files)
+    task, tokenizer = task_of_rows(spec, data, splits), load_tokenizer(base)
+    pool = _pool(data.model_copy(update={"fold": None}), spec, base, max_length, files)
+    load_config(base, outputs=task.outputs, tokenizer=tokenizer)
+    encoded = {
+        split.name: pool.take(splits.in_pool[split.name])
+        if split.name in splits.in_pool
+        else task.features(split.examples, tokenizer, max_length=max_length)
+        for split in splits
+    }
+    targets = {split.name: task.targets(split.examples, encoded[split.name]) for split in splits}
+    truth = {split.name: task.truth(split.examples) for split in splits}
+    return Prepared(task, base, tokenizer, splits, encoded, targets, truth, (), pool)
+
+
+@lru_cache(maxsize=2)
+def _pool(data: Data, spec: TaskSpec, base: Base, max_length: int, files: object) -> Encoded:
+    """The rows of all folds."""
+    splits = _splits(data, spec, files)
+    task = task_of_rows(spec, data, splits)
+    return task.features(splits.pool, load_tokenizer(base), max_length=max_length)
 
 
 def _examined(
@@ -287,8 +317,6 @@ def _examined(
     load_config(base, outputs=task.outputs, tokenizer=tokenizer)  # refuses a tokenizer that is not the model's
     targets = {name: task.targets(rows, encoded[name]) for name, rows in sample.items()}
     truth = {split.name: task.truth(split.examples) for split in splits if split.examples}
-    if data.fold is not None:  # what there is to say of its rows is said of all folds together
-        return Prepared(task, base, tokenizer, splits, encoded, targets, truth, ())
     lengths = {name: features.tokens_of_texts() for name, features in encoded.items()}
     truncated = {name: features.truncated for name, features in encoded.items()}
     shares = {name: len(getattr(splits, name).examples) / len(rows) for name, rows in sample.items()}
