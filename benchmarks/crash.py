@@ -11,10 +11,10 @@ states), `metrics.jsonl`, and the results: scores, or all trials with their valu
 same trial at the step of its newest resume point. Exit code 1 if anything differs.
 
 `--task` takes another task than classification on the same texts: numbers are how many words a text has, levels what is
-left of that when it is divided by four; `pretraining` is classification after two stages of continued pretraining, in
-which a process may die as well. `--tiny` builds a small model for it; `--fork` takes its processes from one
-that has everything imported (seconds to the first step are then without the imports). Half of the kills are for
-`train`, half for `search`.
+left of that when it is divided by four; `folds` is classification with cross-validation, `pretraining` classification
+after two stages of continued pretraining, in which a process may die as well. `--tiny` builds a small model for it;
+`--fork` takes its processes from one that has everything imported (seconds to the first step are then without the
+imports). Half of the kills are for `train`, half for `search`.
 """
 
 import os
@@ -43,7 +43,7 @@ from killed import Kill, Place
 
 CONFIG = """
 task: {task}
-data: {{train: {data}/train.jsonl, validation: {data}/validation.jsonl, test: {data}/test.jsonl}}
+data: {{train: {data}/train.jsonl, validation: {data}/validation.jsonl, test: {data}/test.jsonl{folds}}}
 model: {{name: {model}, max_length: 64, precision: fp32}}
 peft: {{method: lora, r: 4, dropout: 0.1}}
 regularization: {regularization}
@@ -59,6 +59,7 @@ TASKS = {
     "levels": {"task": "{kind: regression, ordinal: true}", "regularization": "{token_dropout: 0.1}"},
     "causal_lm": {"task": "{kind: causal_lm}", "regularization": "{}"},
     "mlm": {"task": "{kind: mlm, masking: span, probability: 0.3}", "regularization": "{}"},
+    "folds": {"task": "{kind: classification}", "regularization": "{token_dropout: 0.1}"},
     "pretraining": {"task": "{kind: classification}", "regularization": "{token_dropout: 0.1}"},
 }
 PRETRAIN = "{{lr: 1.0e-2, batch_size: 8, dapt: {{corpus: {data}/train.jsonl, epochs: 2}}, tapt: {{epochs: {epochs}}}}}"
@@ -332,6 +333,7 @@ def main() -> int:
             names = {"data": data, "model": model if given.tiny else given.model, "trials": given.trials}
             is_pretrained = given.task == "pretraining"
             names["pretrain"] = PRETRAIN.format(data=data, epochs=values["epochs"]) if is_pretrained else "{}"
+            names["folds"] = ", folds: 3" if given.task == "folds" else ""
             config.write_text(CONFIG.format(**names, **TASKS[given.task], **values))
             place = partial(Place, [verb, str(config)], given.fork)
             torment = Torment(verb, place, folder, random.Random(f"{given.seed} {verb}"))
