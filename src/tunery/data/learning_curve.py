@@ -71,7 +71,7 @@ class PowerLaws:
         scores = self.score - self.gain * missing(rows / self.largest, self.exponent)
         tail = (1 - _LEVEL) / 2
         low, high = np.quantile(scores, [tail, 1 - tail])
-        says = self.rises and self.fits and high - low <= TOO_WIDE * self.seen
+        says = bool(self.rises and self.fits and high - low <= TOO_WIDE * self.seen)
         return Predicted(rows, float(np.median(scores)), float(low), float(high), says)
 
 
