@@ -143,6 +143,9 @@ def _scored(config: RunConfig, task: Task, repeats: Sequence[_Repeat]) -> Scored
     interval, value = None, metrics[objective]
     if value is not None:
         interval = cross_validation_interval(Score(value, without_block), folds=config.data.folds or 0)
+    if interval is not None:  # no metric that is maximized is above 1, and none that is minimized below 0
+        low, high = interval
+        interval = (low, min(high, 1.0)) if config.direction == "maximize" else (max(low, 0.0), high)
     return Scored(metrics, without_block, interval, state)
 
 

@@ -29,4 +29,4 @@ def folds_section(result: RunResult) -> Html | None:
         )
         for fold in result.folds
     ]
-    return section("Folds", tag("p", fold_sentence(result)), tag("div", table(header, rows), class_="compact"))
+    return section("Folds", tag("p", fold_sentence(result)), table(header, rows))
