@@ -9,7 +9,7 @@ import pytest
 from tiny_runs import config, write_rows
 from tunery import compare, load
 from tunery import search as run_search
-from tunery.errors import FolderError, Interrupted
+from tunery.errors import DataError, FolderError, Interrupted
 from tunery.execution.in_process import InThisProcess
 from tunery.schema import RunConfig
 from tunery.schema.config.baselines import BASELINES, baseline_config
@@ -161,6 +161,23 @@ def test_ranges_within_a_stage_are_searched_and_its_longest_is_what_all_share() 
     assert not [path for path in domains(space_of(fixed)) if path.startswith("pretrain")]
     given = override({**space, "pretrain": {}}, ["pretrain.tapt.epochs={low: 0, high: 3}"])
     assert set(domains(space_of(given))) == {"pretrain.tapt.epochs"}
+
+
+@pytest.mark.parametrize("corpus", ["none.txt", ["corpus.txt", "none.txt"]])
+def test_a_corpus_that_is_not_there_is_missed_before_anything_is_written(
+    tmp_path: Path, tiny_bert: Path, files: dict[str, str], corpus: str | list[str]
+) -> None:
+    (tmp_path / "corpus.txt").write_text("one text\n\nanother text")
+    names = [str(tmp_path / name) for name in ([corpus] if isinstance(corpus, str) else corpus)]
+    searched = {"corpus": names[0] if len(names) == 1 else names, "epochs": [0, 1]}
+    missing = r"pretrain\.dapt\.corpus: there is no file '.*none\.txt'"
+    with pytest.raises(DataError, match=missing):
+        run_search(document(tiny_bert, files, pretrain={"dapt": searched}), out=tmp_path / "study")
+    own = document(tiny_bert, files, pretrain={"dapt": {"corpus": names[0]}})
+    over = ["pretrain.dapt.epochs=0,1", f"pretrain.dapt.corpus={','.join(names)}"]
+    with pytest.raises(DataError, match=missing):
+        compare(own, methods=["none"], out=tmp_path / "comparison", seeds=1, over=over, runner=InThisProcess())
+    assert {path.name for path in tmp_path.iterdir()} == {"corpus.txt"}
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """What a run adds to simple models, in one sentence each."""
 
 from tunery.report.text.baseline_sentences import baseline_sentences
-from tunery.schema.results.run import Baseline, Gain, Metrics, Seconds
+from tunery.schema.results.run import Baseline, Gain, Metrics
 
 PROBE = Baseline(
     method="probe",
@@ -11,14 +11,13 @@ PROBE = Baseline(
 )
 
 
-def sentences(*baselines: Baseline, cost: Seconds | None = None) -> list[str]:
-    lines = baseline_sentences(baselines, "f1_macro", subject="this run", cost=cost)
+def sentences(*baselines: Baseline, seconds: float | None = None) -> list[str]:
+    lines = baseline_sentences(baselines, "f1_macro", subject="this run", seconds=seconds)
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def test_a_gain_is_told_with_its_interval_and_what_it_costs_beyond_the_baseline() -> None:
-    cost = Seconds(load=2.0, train=40.0, evaluate=10.0, total=61.0)
-    assert sentences(PROBE, cost=cost) == [
+    assert sentences(PROBE, seconds=52.0) == [
         "probe: macro F1 0.7405 on test in 9.0 s; this run adds +0.0470 [+0.0201, +0.0739] for 43 s more"
     ]
     assert sentences(PROBE)[0].endswith("[+0.0201, +0.0739]")
@@ -26,7 +25,7 @@ def test_a_gain_is_told_with_its_interval_and_what_it_costs_beyond_the_baseline(
 
 def test_the_same_answers_are_told_in_words_and_a_difference_that_is_zero_by_chance_is_not() -> None:
     same = PROBE.model_copy(update={"gain": Gain(split="test", difference=0.0, low=0.0, high=0.0)})
-    assert sentences(same, cost=Seconds(train=52.0)) == [
+    assert sentences(same, seconds=52.0) == [
         "probe: macro F1 0.7405 on test in 9.0 s; this run gives the same answers for 43 s more"
     ]
     others = same.model_copy(update={"gain": Gain(split="test", difference=0.0, low=-0.01, high=0.01)})

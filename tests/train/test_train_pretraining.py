@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,28 @@ def after_steps(number: int) -> Any:
         return "a test" if asked > number else None
 
     return stop
+
+
+def test_simple_models_are_scored_before_the_stages_whose_seconds_are_counted_apart(
+    tmp_path: Path, tiny_bert: Path, files: dict[str, str]
+) -> None:
+    document = with_stages(tiny_bert, files, tapt={"steps": 12}).model_dump(mode="json")
+    run, said = (
+        RunConfig.model_validate({**document, "train": {**document["train"], "baselines": ["tfidf"]}}),
+        list[str](),
+    )
+    with pytest.raises(Interrupted):
+        fit(run, out=tmp_path / "run", stop=after_steps(1), say=said.append, baselines=True)
+    assert said[0].startswith("tfidf: validation f1_macro ") and said[1].startswith("tapt: ")
+
+    began = time.perf_counter()
+    result = fit(run, out=tmp_path / "whole", baselines=True)
+    took = time.perf_counter() - began
+    (stage,) = result.pretraining
+    assert 0 < result.seconds.total + stage.seconds <= took
+    spent = result.seconds.load + result.seconds.train + result.seconds.evaluate
+    assert result.seconds_to_fit_and_score == spent + stage.seconds
+    assert [baseline.method for baseline in result.baselines] == ["tfidf"]
 
 
 def test_trials_share_a_stage_and_its_rungs(tmp_path: Path, tiny_bert: Path, files: dict[str, str]) -> None:

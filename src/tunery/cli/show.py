@@ -148,7 +148,8 @@ def result(run: RunResult, folder: Path, *, as_json: bool) -> None:
     terminal.print(table)
     if more := len(names) - table.row_count:
         terminal.say(f"and {more} more in result.json and in the report")
-    for sentence in baseline_sentences(run.baselines, run.objective.name, subject="this run", cost=run.seconds):
+    took = run.seconds_to_fit_and_score
+    for sentence in baseline_sentences(run.baselines, run.objective.name, subject="this run", seconds=took):
         terminal.say(plain(sentence))
     if run.folds:
         terminal.say(plain(fold_sentence(run)))

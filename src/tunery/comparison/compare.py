@@ -8,6 +8,7 @@ from pathlib import Path
 from tunery.comparison.cells import CellJob, cell_jobs
 from tunery.comparison.comparison_store import ComparisonStore, WriteRecords, write_records
 from tunery.comparison.methods import configs_over, rate_notes, recorded_method, written_methods
+from tunery.data.corpus import require_readable_corpus
 from tunery.data.reading.load import require_readable
 from tunery.errors import ConfigError, Interrupted, Problem, RequestError, RunError, StudyFailed, did_you_mean
 from tunery.execution.observer import Observer, Silent
@@ -81,6 +82,8 @@ def compare(
     if waiting:
         first = waiting[0].job.config
         require_readable(first.data)
+        for pretrain in dict.fromkeys(cell.job.config.pretrain for cell in waiting):
+            require_readable_corpus(pretrain, first.data)
         from tunery.train.setup.prepare import prepare
 
         data = prepare(first, trust_remote_code=trust_remote_code).record()

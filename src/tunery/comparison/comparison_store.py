@@ -103,6 +103,7 @@ class ComparisonStore:
         names = [name for name in self._methods if name in begun or name == self._baseline]
         summaries = method_summaries(cells, methods=names, baseline=self._baseline, direction=direction)
         results = [cell.result for cell in cells if cell.result is not None]
+        stages = {stage.digest: stage.seconds for result in results for stage in result.pretraining}
         return ComparisonResult(
             name=self._own.name,
             objective=self._own.objective,
@@ -114,7 +115,7 @@ class ComparisonStore:
             verdicts=conclusions(summaries, cells, baseline=self._baseline, direction=direction),
             best=self._best(),
             disk=storage_of(self.out).disk,
-            seconds=sum(result.seconds.total for result in results),
+            seconds=sum(result.seconds.total for result in results) + sum(stages.values()),
             environment=next((result.environment for result in results if result.environment), None),
             finished_at=datetime.now(UTC),
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from optuna import Study
 
+from tunery.data.corpus import CORPUS, require_readable_corpus
 from tunery.data.reading.load import require_readable
 from tunery.errors import ConfigError, DataError, Problem, RequestError
 from tunery.execution.engines import make_runner
@@ -22,6 +23,7 @@ from tunery.hpo.storage.patience import Patience
 from tunery.pages import write_page
 from tunery.schema import ConfigLike, RunConfig, document_from
 from tunery.schema.config.baselines import fitting
+from tunery.schema.config.pretrain import Pretrain
 from tunery.schema.config.search import Grid
 from tunery.schema.reading.document import Document, anchored, override
 from tunery.schema.reading.fields import ends
@@ -106,7 +108,7 @@ def search(
         engine = make_runner(engine, n_jobs=base.search.n_jobs, gpus_per_trial=gpus_per_trial)
     url, directions = storage or sqlite_url(folder), list(base.directions)
     parse_url(url)  # a URL that is none is refused before anything heavy is imported, and so are files
-    require_readable(base.data)
+    _require_readable_files(space, base)
     signals = Signals()
     patience = Patience(say=observer.say, leave=lambda: signals.by)
     with closing(engine), signals.handled():
@@ -170,7 +172,7 @@ def work(
         folder, space = Path(out) if out is not None else _folder_of(study.study_name), with_domains(plain)
         refuse_other(folder, plain, record="study.json")
         base = _base(space)
-        require_readable(base.data)
+        _require_readable_files(space, base)
         runner = make_runner("processes", n_jobs=base.search.n_jobs, gpus_per_trial=None)
         with closing(runner), signals.handled():
             runner.warm_up(base, trust_remote_code=trust_remote_code)
@@ -185,6 +187,18 @@ def work(
             rows, baselines = prepared.training_rows, _baselines(space, base, prepared)
             plan = Plan(space, base, folder, study, rows, baselines, trust_remote_code)
             return follow(plan, runner, signals, at_most=trials, observer=observer)
+
+
+def _require_readable_files(space: Document, base: RunConfig) -> None:
+    """See that the rows, and every corpus that a trial may learn from, are files of a kind that can be read.
+
+    Raises:
+        DataError: of the first that is none.
+    """
+    require_readable(base.data)
+    if (dapt := base.pretrain.dapt) is not None:
+        for corpus in ends(domains(space).get(CORPUS, dapt.corpus)):
+            require_readable_corpus(Pretrain(dapt=dapt.model_copy(update={"corpus": corpus})), base.data)
 
 
 def _require_same_data(study: Study, data: DataRecord) -> None:

@@ -19,7 +19,7 @@ from tunery.train.loop.clock import Clock
 from tunery.train.loop.probing import Probing, fit_head, linear_head
 from tunery.train.loop.training import Training
 from tunery.train.out_of_fold import OutOfFold
-from tunery.train.pretraining import pretrained_base
+from tunery.train.pretraining import placed_stages, require_trainable, train_stages
 from tunery.train.setup.assemble import assemble, with_resolved_head
 from tunery.train.setup.estimate import require_room, sizes_of
 from tunery.train.setup.prepare import prepare
@@ -97,18 +97,14 @@ def fit_run(
         with clock.phase("load"):
             sizes = sizes_of(run)
         del run  # it was assembled to see that nothing refuses it
+        placed = placed_stages(stages, prepared.base, store, signals=signals, say=say)
+        require_trainable(placed, store, folder, rule=config.checkpoint, sizes=sizes, n_jobs=n_jobs)
         with run_lock(folder.path, document, record="result.json", data=data, root=root):
-            base, pretraining = pretrained_base(
-                stages,
-                prepared.base,
-                store,
-                folder,
-                rule=config.checkpoint,
-                sizes=sizes,
-                n_jobs=n_jobs,
-                signals=signals,
-                say=say,
-            )
+            if options.baselines:  # what they reach is said before the long wait
+                known_baselines(config, prepared, store, say=say)
+            with clock.stopped():
+                train_stages(placed, signals)
+        pretraining, base = tuple(each.record() for each in placed), placed[-1].learned
         with clock.phase("load"):
             run = assemble(config, replace(prepared, base=base), augmentation_models=before.augmentation_models)
     with clock.phase("load"):

@@ -7,8 +7,6 @@ from typing import Final
 
 from tunery.errors import ConfigError, FolderError, Problem
 from tunery.model.build import Built
-from tunery.model.peft.methods import METHODS
-from tunery.model.trainable import load_trainable
 from tunery.schema import ConfigLike, RunConfig, config_from
 from tunery.schema.config.peft import NoPeft
 from tunery.schema.config.task import LanguageModelTask
@@ -23,9 +21,9 @@ from tunery.store.study import StudyStore, ignore
 from tunery.train.artifacts.publish import live_model, publish
 from tunery.train.finished import tell_finished
 from tunery.train.fit import one_run_at_a_time
-from tunery.train.pretraining import PlacedStage, placed_stages, required_room, train_stages
+from tunery.train.pretraining import PlacedStage, placed_stages, required_room, train_stages, trained_model
 from tunery.train.run_report import write_run_page
-from tunery.train.setup.assemble import base_of, build_seeded, with_resolved_head
+from tunery.train.setup.assemble import build_seeded, with_resolved_head
 from tunery.train.setup.estimate import DOCUMENTS
 from tunery.train.setup.prepare import prepare
 from tunery.train.setup.pretraining_stages import stages_of
@@ -139,15 +137,9 @@ def _conclude(trained: list[PlacedStage], store: StudyStore, folder: RunFolder) 
 
 
 def _whole_model(last: PlacedStage) -> tuple[RunConfig, Built]:
-    """The language model with the weights of a stage; what a method has learned is folded in."""
+    """A language model without any method, with the weights of a stage."""
     prepared = last.stage.prepared
-    config = with_resolved_head(last.stage.config, prepared)
-    built = build_seeded(config, prepared)
-    load_trainable(built, last.folder.objects.get(last.weights.digest, reference=base_of(built, config, prepared)))
-    if isinstance(config.peft, NoPeft):
-        return config, built
-    merged = METHODS[type(config.peft)].merge(config.peft, built.pretrained)
-    config = config.model_copy(update={"peft": NoPeft()})
+    config = with_resolved_head(last.stage.config, prepared).model_copy(update={"peft": NoPeft()})
     whole = build_seeded(config, prepared)
-    whole.pretrained.load_state_dict(merged.state_dict())
+    whole.pretrained.load_state_dict(trained_model(last.folder, last.stage.rung, prepared.base).state_dict())
     return config, whole

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from torch import Tensor
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 
 from tunery.errors import FolderError, Interrupted, ModelError
 from tunery.model.backbones.backbone import PRETRAINED, base_digest
@@ -89,46 +96,6 @@ class PlacedStage:
         )
 
 
-def pretrained_base(
-    stages: Sequence[Stage],
-    base: Base,
-    store: StudyStore,
-    folder: RunFolder,
-    *,
-    rule: Checkpoint,
-    sizes: Sizes,
-    n_jobs: int | None,
-    signals: Signals,
-    say: Callable[[str], None],
-) -> tuple[Base, tuple[PretrainRecord, ...]]:
-    """The base of a run after its stages (`train_stages`).
-
-    Args:
-        base: as its files have it.
-        store: of the run or study.
-        folder: of the run.
-        rule: what the run keeps.
-        sizes: of the run itself, which needs room beside its stages.
-        n_jobs: as in `require_room`.
-
-    Raises:
-        RequestError: model or disk do not allow it; nothing has been trained.
-        FolderError: the texts are not those of an earlier call.
-        Interrupted: after a resume point was saved.
-    """
-    placed = placed_stages(stages, base, store, signals=signals, say=say)
-    learned, before = placed[-1].learned, folder.progress().base
-    if before is not None and base_digest(learned) != before:
-        raise FolderError(
-            f"the run was begun on a base that was pretrained with other texts or settings ({before.partition('+')[2]} "
-            f"then, {base_digest(learned).partition('+')[2]} now); put them back, or choose another --out"
-        )
-    if beside := required_room(placed):
-        require_room(sizes, rule, store=store, folder=folder, n_jobs=n_jobs, beside=beside)
-    train_stages(placed, signals)
-    return learned, tuple(each.record() for each in placed)
-
-
 def placed_stages(
     stages: Sequence[Stage], base: Base, store: StudyStore, *, signals: Signals, say: Callable[[str], None]
 ) -> list[PlacedStage]:
@@ -153,6 +120,38 @@ def placed_stages(
         placed.append(PlacedStage(ready, own, own.run()))
         base = placed[-1].learned
     return placed
+
+
+def require_trainable(
+    placed: Sequence[PlacedStage],
+    store: StudyStore,
+    folder: RunFolder,
+    *,
+    rule: Checkpoint,
+    sizes: Sizes,
+    n_jobs: int | None,
+) -> None:
+    """See that the stages of a run are those that it was begun with, and find room with it. Nothing is written.
+
+    Args:
+        store: of the run or study.
+        folder: of the run.
+        rule: what the run keeps.
+        sizes: of the run itself, which needs room beside its stages.
+        n_jobs: as in `require_room`.
+
+    Raises:
+        RequestError: model or disk do not allow it.
+        FolderError: the texts are not those of an earlier call.
+    """
+    learned, before = base_digest(placed[-1].learned), folder.progress().base
+    if before is not None and learned != before:
+        raise FolderError(
+            f"the run was begun on a base that was pretrained with other texts or settings ({before.partition('+')[2]} "
+            f"then, {learned.partition('+')[2]} now); put them back, or choose another --out"
+        )
+    if beside := required_room(placed):
+        require_room(sizes, rule, store=store, folder=folder, n_jobs=n_jobs, beside=beside)
 
 
 def required_room(placed: Sequence[PlacedStage]) -> list[Part]:
@@ -321,20 +320,31 @@ def _learned(path: Path, base: Base, *, rung: int | None) -> Base:
 
 
 def _read(folder: RunFolder, rung: int | None, base: Base) -> dict[str, Tensor]:
-    """The parameters of the backbone that a stage ended with; what a method has learned is folded in.
+    """The parameters of the backbone that a stage ended with; see `trained_model`."""
+    model = trained_model(folder, rung, base)
+    return {name: value.detach() for name, value in model.base_model.named_parameters()}
+
+
+def trained_model(folder: RunFolder, rung: int | None, base: Base) -> PreTrainedModel:
+    """The language model that a stage ended with; what a method has learned is folded in. No random state moves.
 
     Args:
+        folder: of the stage, which is finished.
+        rung: the epoch up to which the best is taken; None: all of them.
         base: that it was trained on.
+
+    Raises:
+        FolderError: its weights are gone.
     """
     before, path, record = random_state(), folder.path / "config.yaml", _taken(folder, rung)
     try:
         config = validate(read_yaml(path), source=str(path))
         outputs = make_task(config.task, (), {}).outputs
+        set_seed(config.seed)  # a new head begins as it did before training
         built = build(config.model, outputs=outputs, peft=config.peft, freeze=config.freeze, base=base)
         load = reference_of(built, spec=config.model, outputs=outputs)
         reference = None if load is None else Reference(built.base_digest, load)
         load_trainable(built, folder.objects.get(record.digest, reference=reference))
-        merged = METHODS[type(config.peft)].merge(config.peft, built.pretrained)
-        return {name: value.detach() for name, value in merged.base_model.named_parameters()}
+        return METHODS[type(config.peft)].merge(config.peft, built.pretrained)
     finally:
         restore_random_state(before)

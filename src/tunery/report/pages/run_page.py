@@ -129,7 +129,7 @@ def _tiles(result: RunResult, storage: Storage | None) -> Html:
 
 def _baselines(result: RunResult) -> Html | None:
     name, test = result.objective.name, (result.metrics.test or {}).get(result.objective.name)
-    compared = Compared("this run", result.objective.value, test, seconds=result.seconds.to_fit_and_score)
+    compared = Compared("this run", result.objective.value, test, seconds=result.seconds_to_fit_and_score)
     return baselines_section(result.baselines, compared, objective=name)
 
 

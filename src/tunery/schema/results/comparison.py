@@ -94,7 +94,7 @@ class ComparisonResult(Record):
     """The cell whose model is kept in `best/`: the best on validation."""
     disk: Disk
     seconds: float
-    """Sum of the cells' seconds."""
+    """Sum of the cells' seconds, and of each pretraining that they share once."""
     environment: Environment | None = None
     """Where the cells ran; null where none completed."""
     finished_at: datetime | None = None

@@ -36,11 +36,6 @@ class Seconds(Record):
     def __add__(self, other: "Seconds") -> "Seconds":
         return Seconds(**{name: getattr(self, name) + getattr(other, name) for name in Seconds.model_fields})
 
-    @property
-    def to_fit_and_score(self) -> float:
-        """What is compared with `Baseline.seconds`: without simple models and export."""
-        return self.load + self.train + self.evaluate
-
 
 class Memory(Record):
     """Peak memory of the process while it trained and validated; export and test are not in it."""
@@ -276,6 +271,12 @@ class RunResult(Record):
     """How the model was told to decide otherwise afterwards (`tunery threshold`); `metrics` are of before."""
     finished_at: datetime | None = None
     """When the run ended, UTC."""
+
+    @property
+    def seconds_to_fit_and_score(self) -> float:
+        """What is compared with `Baseline.seconds`: without simple models and export, with continued pretraining."""
+        spent = self.seconds
+        return spent.load + spent.train + spent.evaluate + sum(stage.seconds for stage in self.pretraining)
 
     @property
     def loss(self) -> float | None:

@@ -28,6 +28,15 @@ class Clock:
             self._spent[name] += elapsed - self._nested
             self._nested = outer + elapsed
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Count nothing of the block, not in the total either: it has a record of its own."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._started += time.perf_counter() - began
+
     def seconds(self) -> Seconds:
         """The sum up to now."""
         spent = {name: getattr(self._before, name) + value for name, value in self._spent.items()}
