@@ -108,6 +108,31 @@ def test_a_disk_that_fills_up_stops_a_run_that_goes_on_when_there_is_room(
     assert what_is_left(out) == undisturbed
 
 
+def test_a_disk_that_fills_up_in_a_stage_of_pretraining_stops_it_and_it_goes_on_when_there_is_room(
+    disk: Path, out: Path, run: RunConfig, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    staged = {**run.model_dump(mode="json"), "pretrain": {"tapt": {"epochs": 2}, "batch_size": 8, "lr": 1e-2}}
+    config = RunConfig.model_validate(staged)
+    fit(config, out=tmp_path / "run")
+    undisturbed, codes = what_is_left(tmp_path / "run"), list[int]()
+    for room in (0, 24, 48, 96, 192, 4 * KIB):
+
+        def fill(text: str, room: int = room) -> None:
+            if text.startswith("tapt: ") and text.endswith(" texts"):  # the stage begins
+                leave(disk, room * KIB)
+
+        codes.append(guarded(lambda: fit(config, out=out, say=fill) and None, as_json=False))
+        errors = capfd.readouterr().err
+        if codes[-1]:
+            assert "Traceback" not in errors and "the same command resumes" in errors.splitlines()[-1]
+        assert holder(out) is None and all(holder(stage) is None for stage in (out / "pretrain").iterdir())
+        (disk / "filler").unlink()
+        fit(config, out=out)
+        assert what_is_left(out) == undisturbed
+        shutil.rmtree(out)
+    assert codes[0] == 1 and codes[-1] == 0 and set(codes) == {0, 1}
+
+
 def train(run: RunConfig, folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
     """The command line, in a process of its own."""
     document = folder / "config.yaml"

@@ -269,6 +269,16 @@ def test_nothing_to_learn_from_says_what_is_there(tmp_path: Path) -> None:
     ):
         path = write(tmp_path / "a.jsonl", [{"text": sentence(n), "score": n + 0.5} for n in range(50)])
         guess(path, label="score", kind="classification")
+    marks = {3: "n/a", 7: "3,5"}
+    path = write(tmp_path / "s.jsonl", [{"text": sentence(n), "label": marks.get(n, n + 0.5)} for n in range(50)])
+    spoilt = (
+        r"'label' holds numbers with fractions, but 2 of 50 cells are none \('n/a', '3,5'\)\. Write them as numbers"
+    )
+    for named in ({}, {"label": "label"}, {"label": "label", "kind": "regression"}):
+        with pytest.raises(DataError, match=spoilt):
+            guess(path, **named)
+    many = [{"text": sentence(n), "label": f"{n % 3}.5" if n % 2 else "none"} for n in range(50)]
+    assert guess(write(tmp_path / "m.jsonl", many), label="label").kind == "classification"  # names, as ever
     with pytest.raises(DataError, match=r"a column with texts, but none looks like one\. No column can be the text"):
         guess(write(tmp_path / "b.jsonl", [{"length": n, "label": n % 2} for n in range(50)]))
     path = write(tmp_path / "c.jsonl", [{"text": sentence(n), "label": ["a", "b"][: n % 3]} for n in range(50)])

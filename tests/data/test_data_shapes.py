@@ -445,7 +445,8 @@ REFUSED: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], str]]] = {
         {"a.tsv": lines(label, text, cut="\t")},
         (),
         "the first line must name the columns, but it looks like a row: 'ham' is 59 times a value of its own column. "
-        "Name the columns in their order: `tunery init FILE --columns label,text`",
+        "Name the columns in their order: --columns label,text (of `tunery init`, `predict` and `evaluate`), or "
+        "`data.columns: [label, text]` in a config",
     ),
     "no header, quoted": (
         {"a.csv": lines(lambda n: f'"{n % 4}"', lambda n: f'"{text(n, 5)}"', lambda n: f'"{text(n + 500, 30)}"')},

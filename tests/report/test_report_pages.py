@@ -185,6 +185,9 @@ def test_a_run_page_shows_scores_and_curves():
     sections = ["Loss", "Validation macro F1", "Learning rate", "Scores", "Config", "Data", "Environment"]
     assert page.text_of("h2") == sections
     assert page.count("svg") == 6
+    short = run_html(make_run(), metrics=[line for line in make_lines() if line["name"] != "train/loss"])
+    assert "training, smoothed" in run_html(make_run(), metrics=make_lines())
+    assert "training, smoothed" not in short and "Loss" in short  # a legend names what is drawn
 
 
 def test_a_page_says_where_training_and_validation_loss_differ_in_kind():
@@ -239,7 +242,7 @@ def test_what_a_base_learned_before_is_shown_with_the_run_and_with_the_winner_of
     assert f", after {duration(95)} of continued pretraining." in html
     assert "loss of held-out texts 2.2500, 3.5000 after its first epoch" in html
     assert "3 that are nearly scored ones left out" in html and f"{duration(90)}, {size(2_000_000)} kept" in html
-    assert "Pretraining (tapt): 4 steps (1 epoch) on 57 texts" in html
+    assert "Pretraining (tapt): 4 steps (1 epoch) on 57 texts; loss of held-out texts 2.0000; " in html
     assert "Loss of held-out texts of dapt" in html
     assert "Loss of held-out texts of tapt" not in html  # one epoch makes no line
     study = make_study()

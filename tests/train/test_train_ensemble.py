@@ -66,7 +66,7 @@ def restored(root: Path, number: int) -> Member:
     assert result is not None and best is not None
     from tunery.schema.reading.document import validate
 
-    return member_of(number, StoredWeights(validate(result.config), best, folder.objects, result.data))
+    return member_of(number, StoredWeights(validate(result.config), best, folder.objects, result.data, result.base))
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +235,33 @@ def test_what_is_written_answers_as_what_was_chosen(
     assert found is not None and found == {told.method: told for told in gains(members)[0]}[method]
     assert found.gain == pytest.approx(found.value - found.single)
     assert predict_file(out, rows, tmp_path / "answers.csv") == 24
+
+
+def test_members_whose_base_has_learned_more_are_joined_and_read_without_their_study(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "study"
+    stages = {"lr": 1e-2, "tapt": {"epochs": 2}}
+    members = trained(tiny_bert, root, (0, 1, 4), pretrain=stages)
+    fit(config(str(tiny_bert), write_rows(root), **TRIALS[1], seed=2), out=root / "trials" / "5", study=root)
+    adapter, one, other, plain = (*members(0, 1, 4), restored(root, 5))
+    assert one.shape == other.shape != plain.shape  # the same tensors, of another base
+    with pytest.raises(ModelError, match="share base, method and shapes"):
+        WeightAverage([plain, one])
+    mean = [SOFTMAX.probabilities(member.answers["logits"]) for member in (adapter, one)]
+    average = WeightAverage([one, other])
+    wanted = {"mean": np.mean(mean, axis=0), "soup": SOFTMAX.probabilities(average.answers((0, 1))["logits"])}
+    write_ensemble("mean", [adapter, one], tmp_path / "mean")
+    write_ensemble("soup", [one, other], tmp_path / "soup")
+    assert (tmp_path / "mean" / "members" / "0" / "base").is_dir()
+    lines = Path(one.weights.config.data.validation or "").read_text().splitlines()
+    examples = [Example(json.loads(line)["text"]) for line in lines]
+    card = json.loads((tmp_path / "soup" / "tunery.json").read_text())["ensemble"]["trials"]
+    if len(card) == 1:  # a greedy soup may be its best member alone
+        wanted["soup"] = SOFTMAX.probabilities({1: one, 4: other}[card[0]].answers["logits"])
+    shutil.rmtree(root)
+    for name, probabilities in wanted.items():
+        assert SOFTMAX.probabilities(load(tmp_path / name).logits(examples)) == pytest.approx(probabilities, abs=1e-5)
 
 
 def test_only_adapters_are_written_for_members_with_adapters(

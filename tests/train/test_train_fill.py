@@ -66,6 +66,8 @@ def test_masks_are_filled_in_as_by_transformers_whatever_is_in_the_batch(run: Pa
     assert [len(answer.masks) for answer in beside] == [1, 2, 0, 0]
     assert [[*answer.scores] for answer in beside] == [[], [], ["perplexity", "tokens"], ["perplexity", "tokens"]]
     assert beside[3] == predictor.predict(LONG)[0], "a text without masks is scored as ever"
+    (empty,) = predictor.predict("")
+    assert empty.scores == {"perplexity": None, "tokens": 0} and empty.confidence is None
     assert [len(masked) for masked in predictor.predict(text)[0].masks] == [5, 5]
     (everything,) = predictor.predict(text, top_k=10**6)
     assert sum(token.probability for token in everything.masks[0]) == pytest.approx(1, abs=1e-4)

@@ -177,7 +177,7 @@ def pretraining(run: RunResult, folder: Path, config: Path, *, as_json: bool) ->
     table = Table("stage", "texts", "steps", "held-out loss", "seconds", box=None, pad_edge=False)
     for stage in run.pretraining:
         first = next(iter(stage.losses), None)
-        losses = f"{score(first)} -> {score(stage.loss)}"
+        losses = f"{score(first)} -> {score(stage.loss)}" if stage.epoch > 1 else score(stage.loss)
         table.add_row(stage.name, f"{stage.texts:,}", f"{stage.steps:,}", losses, f"{stage.seconds:.0f}")
     terminal = Terminal()
     terminal.print(table)

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from tunery.errors import RequestError
-from tunery.model.backbones.backbone import longest_input
+from tunery.model.backbones.backbone import longest_input, quiet
 from tunery.model.heads.vocabulary import language_model
 from tunery.model.peft.library import without_noise
 from tunery.schema.config.generation import Generation
@@ -142,11 +142,12 @@ class Writer:
 
     @contextmanager
     def _plainly(self) -> Iterator[None]:
-        """Without what the base's authors recommend: temperatures, penalties."""
+        """Without what the base's authors recommend: temperatures, penalties; and without advice about masks, which
+        transformers gives where a text is the token that pads, and nothing is padded."""
         recommended = self._pretrained.generation_config
         self._pretrained.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
         try:
-            with torch.inference_mode(), without_noise(*_HARMLESS):
+            with torch.inference_mode(), without_noise(*_HARMLESS), quiet():
                 yield
         finally:
             self._pretrained.generation_config = recommended

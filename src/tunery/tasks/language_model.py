@@ -126,15 +126,16 @@ class LanguageModelTask(Task):
         return losses
 
     def answer(self, answers: RowTable, examples: Sequence[Example], state: State | None) -> list[Prediction]:
-        """The perplexity of each text; its confidence is the geometric mean of the probabilities of its tokens."""
+        """The perplexity of each text; its confidence is the geometric mean of the probabilities of its tokens. A text
+        of which no token is told has neither."""
         losses = np.minimum(self.losses(answers, answers), MOST_NATS)
         return [
             Prediction(
                 label=None,
                 labels=(),
-                confidence=math.exp(-loss),
+                confidence=math.exp(-loss) if tokens else None,
                 probabilities={},
-                scores={"perplexity": math.exp(loss), "tokens": tokens},
+                scores={"perplexity": math.exp(loss) if tokens else None, "tokens": tokens},
             )
             for loss, tokens in zip(losses.tolist(), answers["tokens"].sum(axis=1).tolist(), strict=True)
         ]

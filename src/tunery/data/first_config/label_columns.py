@@ -15,7 +15,7 @@ from tunery.data.reading.annotated_sentences import POST, AnnotatedSentences
 from tunery.data.reading.documents import documents
 from tunery.data.reading.labels import one_label, several_labels
 from tunery.data.reading.numbers import one_number
-from tunery.errors import DataError, enumerated
+from tunery.errors import DataError, enumerated, shortened
 from tunery.schema.config.data import Data
 
 
@@ -121,6 +121,8 @@ def _usable(columns: Iterable[Profile], *, besides: Profile | None = None) -> li
 def _label_task(table: ColumnTable, column: Profile, possible: Sequence[Profile], kind: Kind | None) -> LabelColumns:
     """The task that one label column is for."""
     rest = _usable(possible, besides=column)
+    if kind in (None, "regression") and column.strays:
+        raise _strays(table, column)
     if kind == "regression" or (kind is None and _is_of_numbers(column)):
         return _numbers(table, column, rest, is_asked=kind is not None)
     chosen: Kind = kind or ("multilabel" if column.is_several else "classification")
@@ -171,6 +173,8 @@ def likely_labels(table: ColumnTable, others: Sequence[Profile], kind: Kind | No
     }
     if kind == "regression":
         return _numbers(table, _likely_numbers(table, others), (), is_asked=True)
+    if kind is None and (spoilt := next((c for c in others if c.is_usual and c.strays), None)):
+        raise _strays(table, spoilt)
     possible = [c for c in others if c.is_label and not is_group(c) and (kind is None or fitting[kind](c))]
     usual = sorted((c for c in possible if c.is_usual), key=lambda c: LABEL_NAMES.index(c.name.lower()))
     notes: list[str] = []
@@ -224,6 +228,17 @@ def _likely_numbers(table: ColumnTable, others: Sequence[Profile]) -> Profile:
         f"{len(with_numbers)} could be ({enumerated([c.name for c in with_numbers])})" if with_numbers else "none is"
     )
     raise table.undecided(f"one column must hold the numbers to be learned, but {names}", "label", with_numbers)
+
+
+def _strays(table: ColumnTable, column: Profile) -> DataError:
+    count = len(column.strays)
+    some = enumerated([repr(shortened(stray, 40)) for stray in dict.fromkeys(column.strays)], SHOWN)
+    return table.error(
+        f"{column.name!r} holds numbers with fractions, but {count:,} of {len(column.filled):,} cells "
+        f"{'is none' if count == 1 else 'are none'} ({some})",
+        "Write them as numbers with a decimal point, or empty these cells; or pass --kind classification, if all of "
+        "them are names",
+    )
 
 
 def _no_names(table: ColumnTable, column: Profile) -> DataError:

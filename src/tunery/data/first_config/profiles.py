@@ -116,6 +116,15 @@ class Profile:
         numbers = [number for number in found if number is not None]
         return numbers if len(set(numbers)) > 1 else ()
 
+    @cached_property
+    def strays(self) -> Sequence[str]:
+        """The few cells that are no numbers, where at least nine of ten are, some with a fraction; else none."""
+        looked_at = [_number_or_none(value) for value in self.some]
+        fractions = any(number is not None and not number.is_integer() for number in looked_at)
+        if not fractions or looked_at.count(None) > len(looked_at) / 10:
+            return ()
+        return [text_of(value) for value in self.filled if _number_or_none(value) is None]
+
     @property
     def is_continuous(self) -> bool:
         """Numbers, some of which have a fraction."""
@@ -278,6 +287,13 @@ def are_pair(one: str, other: str) -> bool:
     return any(
         first.sub("\0", one, count=1) == second.sub("\0", other, count=1) != other for first, second in _PAIR_MARKS
     )
+
+
+def _number_or_none(cell: Any) -> float | None:
+    try:
+        return number_of(cell)
+    except BadCell:
+        return None
 
 
 def is_group(column: Profile) -> bool:

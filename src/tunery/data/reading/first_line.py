@@ -67,8 +67,8 @@ def doubt_about_names(header: Sequence[str], rows: Sequence[Row]) -> str | None:
     if sign:
         raise Malformed(
             f"the first line must name the columns, but it looks like a row: {sign}. Name the columns in their order: "
-            f"`tunery init FILE --columns {columns}`, which writes `data.columns: [{columns.replace(',', ', ')}]` into "
-            "the config; if the line names them after all, repeat its names there"
+            f"--columns {columns} (of `tunery init`, `predict` and `evaluate`), or `data.columns: "
+            f"[{columns.replace(',', ', ')}]` in a config; if the line names them after all, repeat its names there"
         )
     if not texts:
         return None

@@ -141,6 +141,7 @@ def _loss(curves: RunCurves, result: RunResult) -> Html | None:
         return loss_chart(curves, size=size)
 
     marks = [("stopped", "line", "training, as logged"), ("done", "line", "training, smoothed")]
+    marks = marks if curves.train_loss is not None else []
     marks += [("best", "line", "validation")] if "loss" in curves.validation else []
     return section("Loss", legend(*marks), figure(draw, wide=(1040, 300), phone_height=260), _loss_note(result.config))
 

@@ -128,6 +128,12 @@ def count(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
 
 
+def epochs(number: float) -> str:
+    """`0.0714 epochs`, `1 epoch`, `1,000 epochs`."""
+    shown = f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+    return f"{shown} epoch{'' if number == 1 else 's'}"
+
+
 def short_count(value: float) -> str:
     """`770`, `148 k`, `22.9 M`: three digits."""
     for unit in ("", "k", "M", "G"):

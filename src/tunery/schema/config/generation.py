@@ -19,5 +19,5 @@ class Generation(Spec):
     2020, arXiv 1904.09751, section 3.1)."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the draws. What is drawn for a row depends on this, on its place and on nothing else."""
-    stop: tuple[str, ...] = ()
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Texts that end what is written; they are left out of it."""

@@ -47,8 +47,9 @@ class Prediction(Record):
     """Whether its confidence is below what was asked for (`abstain_below`), so that it gives no label."""
     evidence: tuple[EvidenceSpan, ...] = ()
     """Of each label that is given; empty for tasks without evidence."""
-    scores: dict[str, float] = {}
-    """Numbers about the text, by name, of tasks that give no labels: `perplexity`, `tokens`."""
+    scores: dict[str, int | float | None] = {}
+    """Numbers about the text, by name, of tasks that give no labels: `perplexity`, null where there is no token, and
+    `tokens`."""
     masks: tuple[tuple[MaskToken, ...], ...] = ()
     """For each mask token of the text the likeliest tokens in its place, the likeliest first (mlm); the masks are told
     each by itself. Empty for a text without, which has `scores` instead."""

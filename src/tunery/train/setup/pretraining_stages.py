@@ -17,6 +17,8 @@ from tunery.data.splits import load_texts
 from tunery.errors import DataError, ModelError
 from tunery.model.backbones.hub import folder_of
 from tunery.model.heads.auto import is_causal
+from tunery.report.text.formatting import epochs as epochs_text
+from tunery.report.text.formatting import plural
 from tunery.schema import RunConfig
 from tunery.schema.config.data import Data
 from tunery.schema.config.model import Model
@@ -133,8 +135,8 @@ def _findings(spec: Dapt | Tapt, rule: Train, splits: Splits, encoded: Encoded, 
     steps, about = min(epochs * epoch, rule.max_steps or epochs * epoch), "about " if share > 1 else ""
     message = (
         f"{name} learns from {len(splits.train.examples):,} texts with {about}{tokens:,} tokens and holds out "
-        f"{len(splits.validation.examples):,}: {steps:,} steps of {rule.batch_size} are {about}{steps / epoch:.3g} "
-        f"epochs of {epoch:,} steps"
+        f"{len(splits.validation.examples):,}: {steps:,} steps of {rule.batch_size} are {about}"
+        f"{epochs_text(steps / epoch)} of {plural(epoch, 'step')}"
     )
     message += ", at most: the loss of held-out texts ends it earlier" if rule.early_stopping else ""
     yield Finding(level="info", code="pretraining", message=message)
