@@ -91,6 +91,14 @@ def test_check_counts_the_texts_and_steps_of_every_stage(
     assert code == 2 and len(fatal) == 1 and fatal[0].startswith("pretrain.dapt.corpus: ")
 
 
+def test_check_finds_what_the_model_has_no_positions_for(capsys: pytest.CaptureFixture[str], config: Path) -> None:
+    code, printed, _ = call(capsys, "check", config, "model.max_length=1024", "--json")
+    fatal = [finding["message"] for finding in json.loads(printed)["findings"] if finding["level"] == "fatal"]
+    assert code == 2 and len(fatal) == 1 and fatal[0].startswith("`model.max_length <= 512` must hold, because ")
+    code, _, told = call(capsys, "train", config, "model.max_length=1024")
+    assert code == 2 and fatal[0] in told
+
+
 @pytest.mark.parametrize("verb", ["pretrain", "train", "check"])
 def test_a_corpus_that_is_not_there_is_missed(
     capsys: pytest.CaptureFixture[str], config: Path, tmp_path: Path, verb: str

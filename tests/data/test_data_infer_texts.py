@@ -24,6 +24,7 @@ class Counted:
 
     unknown = None
     special: tuple[int, ...] = ()
+    longest: int | None = None
 
     def __init__(self, model: str, *, has_mask: bool) -> None:
         self.model = model
@@ -53,6 +54,20 @@ def config_of(found: Guess, folder: Path) -> RunConfig:
     splits = read_splits(config.data, config.task, seed=0)
     assert all(split.examples for split in splits)
     return config
+
+
+def test_no_more_tokens_are_asked_for_than_the_model_reads(tmp_path: Path) -> None:
+    path, small = tmp_path / "story.txt", Counted("tiny", has_mask=False)
+    path.write_text(PROSE * 40)
+    small.longest = 300
+    found = guess(path, kind="causal_lm", tokens=small)
+    assert config_of(found, tmp_path).model.max_length == 256  # the longest of those that are usual, of 300
+    small.longest = 40
+    found = guess(path, kind="causal_lm", tokens=small)
+    assert config_of(found, tmp_path).model.max_length == 40
+    written = render(found, tmp_path)
+    assert "texts of more than 40 tokens are read in windows" in written and "\n\n\n" not in written
+    assert "# 1 row, texts alone." in written
 
 
 def test_prose_is_one_text_for_the_default_model_with_hidden_tokens(tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
 """Logical names mean the right modules in every family."""
 
 import re
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from model_answers import labels_of
 from tunery.errors import ModelError
+from tunery.model.backbones.backbone import learned_positions, longest_input
+from tunery.model.backbones.catalog import Base
 from tunery.model.backbones.families import LAYOUTS, is_norm, is_transposed, layout_of, target_pattern
 from tunery.model.backbones.structure import find_layers
 from tunery.model.peft.method import LoadedBase
@@ -170,3 +173,13 @@ def test_a_layer_of_no_known_family_lists_what_there_is() -> None:
 
 def test_every_layout_maps_every_target() -> None:
     assert all(set(layout) == set(get_args(Target)) for layout in LAYOUTS.values())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_how_many_positions_a_base_has_is_known_without_its_weights(family: str, tmp_path: Path) -> None:
+    config = AutoConfig.for_model(family, **FAMILIES[family][1])
+    config.save_pretrained(tmp_path)
+    found = learned_positions(Base(str(tmp_path), str(tmp_path), None, local=True))
+    known = family != "longformer"  # whose config has a list with an entry for each layer
+    assert found == (longest_input(AutoModel.from_config(config)) if known else None)
+    assert (found is None) == (family in ("longformer", "deberta-v2", "modernbert", "llama", "qwen2", "qwen3"))

@@ -276,10 +276,21 @@ def _check_weights(base: Base, structure: ModelStructure, *, missing: list[str])
 
 
 def _check_length(spec: Model, loaded: LoadedBase, *, virtual: int) -> None:
-    longest = longest_input(loaded.backbone)
-    if longest is not None and spec.max_length > longest - virtual:
-        taken = f" and peft.tokens={virtual} of them are taken" if virtual else ""
-        raise ModelError(
-            f"`model.max_length <= {longest - virtual}` must hold, because {spec.name!r} has learned positions for "
-            f"{longest} tokens{taken}, but got {spec.max_length}; lower it, or choose a model for longer texts"
-        )
+    if problem := length_problem(spec, longest_input(loaded.backbone), virtual=virtual):
+        raise ModelError(problem)
+
+
+def length_problem(spec: Model, longest: int | None, *, virtual: int = 0) -> str | None:
+    """What is wrong with `model.max_length`, if anything.
+
+    Args:
+        longest: as `longest_input` tells it.
+        virtual: tokens that a method puts before every text.
+    """
+    if longest is None or spec.max_length <= longest - virtual:
+        return None
+    taken = f" and peft.tokens={virtual} of them are taken" if virtual else ""
+    return (
+        f"`model.max_length <= {longest - virtual}` must hold, because {spec.name!r} has learned positions for "
+        f"{longest} tokens{taken}, but got {spec.max_length}; lower it, or choose a model for longer texts"
+    )

@@ -144,6 +144,7 @@ def guess(
         split=split_column.name if split_column else None,
         splits=tuple(splits.rows),
         counts=dict(splits.counts.most_common()),
+        longest_input=tokens.longest if tokens else None,
         model=tokens.model if tokens else "gpt2" if labels.kind == "causal_lm" else None,
         tokens=length.tokens,
         is_measured=tokens is not None,

@@ -130,6 +130,8 @@ class Guess:
     """The splits that there are; others are split off from train."""
     model: str | None = None
     """The model whose tokenizer counted; None: the default."""
+    longest_input: int | None = None
+    """Tokens that it has positions for; None: it is not known to have fewer than are asked for."""
     allow: tuple[Allowed, ...] = ()
     notes: tuple[str, ...] = ()
     """What a user should know about the choices made."""
@@ -162,13 +164,15 @@ class Guess:
     def longest(self) -> str:
         """What is known of long rows, in words."""
         if self.alone is not None and not self.fits:
-            return f"texts of more than {LENGTHS[-1]} tokens are read in windows"
+            return f"texts of more than {self.max_length} tokens are read in windows"
         return f"95 % of the rows have at most {self.length}"
 
     @property
     def max_length(self) -> int:
-        """Tokens that leave 95 % of the rows whole, up to 512."""
-        return next((length for length in LENGTHS if length >= self.tokens), LENGTHS[-1])
+        """Tokens that leave 95 % of the rows whole, up to 512 or what the model reads."""
+        most = self.longest_input or LENGTHS[-1]
+        read = [length for length in LENGTHS if length <= most] or [most]
+        return next((length for length in read if length >= self.tokens), read[-1])
 
     @property
     def fits(self) -> bool:
@@ -234,7 +238,8 @@ def render(guess: Guess, folder: Path, *, name: str | None = None) -> str:
     """
     name = name or suggested_name(guess)
     sections = (_task(guess), _data(guess, folder), _model(guess), _pretrain(guess), _peft(), _optim(), _train(guess))
-    return "\n".join(["\n".join(_head(guess, name)), *("\n".join(section) for section in sections)]).rstrip() + "\n"
+    written = ["\n".join(section) for section in (_head(guess, name), *sections)]
+    return "\n".join(filter(None, written)).rstrip() + "\n"
 
 
 def suggested_name(guess: Guess) -> str:
@@ -248,7 +253,7 @@ def _head(guess: Guess, name: str) -> Iterator[str]:
     yield f"# tunery train {name}.yaml --out runs/{name}"
     yield "#"
     yield from wrap(
-        f"{guess.rows:,} training rows, {guess.seen}.",
+        f"{guess.rows:,} {'row' if guess.rows == 1 else 'rows'}, {guess.seen}.",
         width=WIDTH,
         initial_indent="# ",
         subsequent_indent="# ",

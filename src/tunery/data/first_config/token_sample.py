@@ -31,6 +31,8 @@ class Tokens(Protocol):
     """Tokens that stand for no text."""
     has_mask: bool
     """Whether there is a token that stands for a hidden one: the model reads in both directions then."""
+    longest: int | None
+    """Tokens that the model has positions for; None where its files do not say it."""
 
     def of(self, texts: Sequence[Texts]) -> list[list[int]]:
         """The tokens of each text or pair, special tokens included."""

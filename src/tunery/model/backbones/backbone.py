@@ -239,6 +239,20 @@ def longest_input(backbone: nn.Module) -> int | None:
     return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
 
 
+def learned_positions(base: Base) -> int | None:
+    """`longest_input` of a base whose weights are not read; None also where its config alone makes no model of one
+    layer, or where that would run its code."""
+    if base.trust_remote_code:
+        return None
+    try:
+        with torch.device("meta"), torch.random.fork_rng(devices=()), quiet():
+            config = AutoConfig.from_pretrained(folder_of(base), local_files_only=True)
+            config.num_hidden_layers = 1  # the table is the same, however many there are
+            return longest_input(AutoModel.from_config(config))
+    except Exception:  # of no common type; whatever it is, loading the model says it
+        return None
+
+
 def _position_table(backbone: nn.Module) -> nn.Embedding | None:
     for name, module in backbone.named_modules():
         if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in ("position_embeddings", "wpe"):

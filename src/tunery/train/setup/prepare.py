@@ -16,8 +16,15 @@ from tunery.data.encode import Encoded
 from tunery.data.examples import Example, Split, Splits
 from tunery.data.row_table import RowTable
 from tunery.errors import DataError, ModelError
-from tunery.model.backbones.backbone import files_digest, load_config, load_tokenizer, require_weights
+from tunery.model.backbones.backbone import (
+    files_digest,
+    learned_positions,
+    load_config,
+    load_tokenizer,
+    require_weights,
+)
 from tunery.model.backbones.catalog import Base, recorded_base, resolve
+from tunery.model.build import length_problem
 from tunery.schema import RunConfig
 from tunery.schema.config.data import Data
 from tunery.schema.config.model import Model
@@ -172,7 +179,11 @@ def look_at(
     splits = read_splits(config.data, spec, seed=config.data.seed)
     most = (most_rows, most_characters)
     prepared = _examined(config.data, spec, model, config.model.max_length, splits, most=most, say=say)
-    more = (*_undefined_metrics(config, prepared), *_less_than_a_batch(config, prepared))
+    more = (
+        *_longer_than_the_model(config, prepared),
+        *_undefined_metrics(config, prepared),
+        *_less_than_a_batch(config, prepared),
+    )
     return replace(prepared, findings=(*more, *prepared.findings))
 
 
@@ -210,6 +221,12 @@ def _undefined_metrics(config: RunConfig, prepared: Prepared) -> Iterator[Findin
                     split=name,
                     message=f"{metric} needs {needs}; choose another {key}, or other rows for {name}",
                 )
+
+
+def _longer_than_the_model(config: RunConfig, prepared: Prepared) -> Iterator[Finding]:
+    """Texts of more tokens than there are positions for, which building the model refuses."""
+    if problem := length_problem(config.model, learned_positions(prepared.base)):
+        yield Finding(level="fatal", code="max_length", message=problem)
 
 
 def _less_than_a_batch(config: RunConfig, prepared: Prepared) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,16 +29,19 @@ class TokenCounts:
         unknown: int | None,
         special: Collection[int],
         has_mask: bool,
+        longest: int | None,
     ) -> None:
         """Args:
         of: gives the tokens of each text or pair, special tokens included.
         has_mask: whether there is a token that stands for a hidden one.
+        longest: tokens that the model has positions for; None where its files do not say it.
         """
         self.model = model
         self.of = of
         self.unknown = unknown
         self.special = special
         self.has_mask = has_mask
+        self.longest = longest
 
 
 def token_counts(model: str, *, default: str) -> TokenCounts | None:
@@ -72,7 +76,7 @@ def _of_one_file(base: Base, file: Path) -> TokenCounts:
 
     special = [number for number, token in added if token.special and number != unknown]
     has_mask = any(token.content in _MASKS for _, token in added)
-    return TokenCounts(base.name, of, unknown=unknown, special=special, has_mask=has_mask)
+    return TokenCounts(base.name, of, unknown=unknown, special=special, has_mask=has_mask, longest=_positions(base))
 
 
 def _of_transformers(base: Base) -> TokenCounts:
@@ -88,4 +92,13 @@ def _of_transformers(base: Base) -> TokenCounts:
 
     special = [number for number in tokenizer.all_special_ids if number != unknown]
     has_mask = tokenizer.mask_token_id is not None
-    return TokenCounts(base.name, of, unknown=unknown, special=special, has_mask=has_mask)
+    return TokenCounts(base.name, of, unknown=unknown, special=special, has_mask=has_mask, longest=_positions(base))
+
+
+def _positions(base: Base) -> int | None:
+    """As its config.json says; some families have two fewer, which `check` finds."""
+    with suppress(OSError, ValueError, AttributeError):
+        config = json.loads((Path(base.source) / "config.json").read_bytes())
+        found = [config[key] for key in ("max_position_embeddings", "n_positions") if isinstance(config.get(key), int)]
+        return min(found) if found and min(found) > 0 else None
+    return None
