@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
+from transformers.utils import logging
 
 from language_models import output_of, write_model
 from tunery.errors import RequestError
@@ -121,6 +123,23 @@ def test_a_stop_string_ends_a_text_and_is_left_out(tmp_path: Path) -> None:
     stop = whole.text[3:5]
     (cut,) = one.write(asked(PROMPTS[0]), Generation(max_new_tokens=8, stop=(stop, "never")))
     assert cut.text == whole.text[: whole.text.index(stop)] and len(cut.text) < len(whole.text)
+    with pytest.raises(ValidationError, match="at least 1 character"):
+        Generation(stop=("",))  # everything would end at once
+
+
+def test_a_text_that_is_the_token_that_pads_gives_no_advice_about_masks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    built = made(tmp_path)
+    pads = load_tokenizer(built.base).pad_token_id
+    logging.get_logger("transformers").warning_once.cache_clear()  # type: ignore[attr-defined]
+    logging.enable_propagation()  # type: ignore[no-untyped-call]
+    try:
+        (one,) = writer(built).write(asked([pads]), Generation(max_new_tokens=2))
+        streamed = "".join(writer(built).stream(Prompt([pads], 0), Generation(max_new_tokens=2)))
+    finally:
+        logging.disable_propagation()  # type: ignore[no-untyped-call]
+    assert streamed == one.text and "attention_mask" not in caplog.text
 
 
 def test_pieces_are_the_text_and_a_reader_may_leave(tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ def learned_positions(base: Base) -> int | None:
         with torch.device("meta"), torch.random.fork_rng(devices=()), quiet():
             config = AutoConfig.from_pretrained(folder_of(base), local_files_only=True)
             config.num_hidden_layers = 1  # the table is the same, however many there are
-            return longest_input(AutoModel.from_config(config))
+            return longest_input(AutoModel.from_config(config))  # type: ignore[no-untyped-call]
     except Exception:  # of no common type; whatever it is, loading the model says it
         return None
 
