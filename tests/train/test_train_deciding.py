@@ -14,6 +14,7 @@ from tunery import threshold
 from tunery.cli import main
 from tunery.errors import ConfigError, DataError, FolderError, RequestError
 from tunery.pages import write_page
+from tunery.schema.reading.yaml_text import dump_yaml
 from tunery.store.folder import RunFolder
 from tunery.train.fit import fit
 from tunery.train.predict.inference import evaluate, load
@@ -244,3 +245,22 @@ def test_after_cross_validation_answers_out_of_fold_say_how(final: str, tmp_path
     shutil.copytree(tmp_path / "run" / "best", tmp_path / "model")
     with pytest.raises(FolderError, match="answers out of fold, .* name the folder of the run"):
         threshold(tmp_path / "model", {"threshold": "global"})
+
+
+def test_what_errors_cost_can_be_what_a_run_is_chosen_by(
+    tmp_path: Path, tiny_bert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write_rows(tmp_path, rows=32)
+    costs = {"good": {"bad": 4.0}, "bad": {"good": 1.0}}
+    task, once = {"kind": "classification", "costs": costs}, {"epochs": 1, "batch_size": 8}
+    chosen = config(str(tiny_bert), files, task=task, search={"objective": "cost"}, train=once)
+    result = fit(chosen, out=tmp_path / "run")
+    assert (result.objective.name, result.objective.direction) == ("cost", "minimize")
+    assert result.objective.value == result.metrics.validation["cost"] and result.metrics.test is not None
+    wrong = np.array(result.metrics.test["confusion_matrix"])  # of bad, then of good
+    assert result.metrics.test["cost"] == pytest.approx((wrong[0, 1] * 1 + wrong[1, 0] * 4) / wrong.sum())
+    (tmp_path / "run.yaml").write_text(dump_yaml(chosen.model_dump(mode="json")))
+    arguments = ["train", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "other"), "task.costs={good: {bad: 1}}"]
+    assert code_of(arguments) == 2
+    assert "task.costs: every label must be covered, but there is nothing for 'bad'" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
