@@ -12,7 +12,7 @@ from scipy import stats
 
 from fast_and_slow import slow_but
 from tiny_runs import write_rows
-from tunery import load
+from tunery import load, threshold
 from tunery import search as run_search
 from tunery.errors import Interrupted
 from tunery.execution.in_process import InThisProcess
@@ -87,6 +87,11 @@ def test_a_trial_is_its_folds_and_the_winner_gets_the_final_model(
     assert study.best.value == max(trial.value or 0.0 for trial in study.trials)
     assert set(study.best.test) >= {"f1_macro", "accuracy"}
     assert len(load(out).predict(["a great film", "a bad film"])) == 2
+    if final == "refit":
+        told = threshold(out)
+        winner = RunFolder(out / "trials" / str(study.best.number)).result()
+        assert winner is not None and winner.metrics.oof is not None
+        assert told.metrics["f1_macro"] == winner.metrics.oof["f1_macro"]
     again = run_search(space, out=out, engine=runner)
     assert len(runner.jobs) == 4 and again.best == study.best
 

@@ -22,8 +22,8 @@ from tunery.schema.results.card import ModelCard
 from tunery.schema.results.decision import DecisionChange
 from tunery.store.disk.files import require_writable, write_text
 from tunery.store.disk.lock import held
-from tunery.store.disk.ownership import BEST, FOLDS, is_own
-from tunery.store.disk.run_lock import data_changes
+from tunery.store.disk.ownership import BEST, FOLDS, TRIALS, is_own
+from tunery.store.disk.run_lock import data_changes, read_study
 from tunery.store.exported import CARD, exported_in
 from tunery.store.folder import RunFolder
 from tunery.store.records import read_record
@@ -169,7 +169,9 @@ def _scores(card: Card, folder: Path, root: Path | None, *, trust_remote_code: b
 
 def _out_of_fold(config: RunConfig, folder: Path, root: Path | None) -> list[RowTable]:
     """The answers of all folds, each about the rows that it had not seen."""
-    flat = [None if root is None else RunFolder(root / FOLDS / str(n)).answers() for n in range(config.data.all_folds)]
+    study = None if root is None else read_study(root)
+    run = root / TRIALS / str(study.best.number) if root is not None and study is not None and study.best else root
+    flat = [None if run is None else RunFolder(run / FOLDS / str(n)).answers() for n in range(config.data.all_folds)]
     if any(each is None for each in flat):
         message = "a cross-validated model decides by answers out of fold, which are in the folder of its run, but "
         raise FolderError(f"{message}{str(folder)!r} has none; name the folder of the run")
