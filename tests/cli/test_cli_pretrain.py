@@ -58,7 +58,8 @@ def test_pretrain_says_what_was_learned_and_what_is_next(
     answers = tmp_path / "answers.jsonl"
     code, _, _ = call(capsys, "predict", out, "--input", tmp_path / "rows.jsonl", "--output", answers)
     assert code == 0 and len(answers.read_text().splitlines()) == 1
-    code, printed, _ = call(capsys, "evaluate", out, "--input", tmp_path / "test.jsonl", "--json")
+    code, printed, told = call(capsys, "evaluate", out, "--input", tmp_path / "test.jsonl", "--json")
+    assert "could not be looked at: it comes from continued pretraining, which records its texts as a whole" in told
     assert code == 0 and json.loads(printed)["metrics"]["pseudo_perplexity"] > 1
     code, _, told = call(capsys, "evaluate", out)
     assert code == 2 and "score a file: --input FILE" in told

@@ -182,10 +182,14 @@ def test_a_corpus_that_is_not_there_is_missed_before_anything_is_written(
 
 @pytest.mark.slow
 def test_cells_of_a_comparison_share_a_stage(tmp_path: Path, tiny_bert: Path, files: dict[str, str]) -> None:
-    own, out = document(tiny_bert, files, pretrain={"lr": 1e-2, "tapt": {}}), tmp_path / "comparison"
-    methods, over = ["none", "lora"], ["pretrain.tapt.epochs=0,1"]
+    stages = {"lr": 1e-2, "tapt": {"epochs": 2, "rungs": [1, 2]}}
+    own, out = document(tiny_bert, files, pretrain=stages), tmp_path / "comparison"
+    methods, over = ["none", "lora"], ["pretrain.tapt.epochs=0,1,2"]
     compared = compare(own, methods=methods, out=out, seeds=2, over=over, runner=InThisProcess())
     stage = only_stage(out)
     bases = Counter(str(cell.result.base) for cell in compared.cells if cell.result is not None)
     plain = min(bases)
-    assert bases == {plain: 4, f"{plain}+{stage.path.name}": 4}
+    assert bases == {plain: 4, f"{plain}+{stage.path.name}@1": 4, f"{plain}+{stage.path.name}": 4}
+    spent = [cell.result for cell in compared.cells if cell.result is not None]
+    once = spent[-1].pretraining[0].seconds if spent[-1].pretraining else 0.0
+    assert once > 0 and compared.seconds == pytest.approx(sum(result.seconds.total for result in spent) + once)

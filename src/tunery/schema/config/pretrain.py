@@ -32,7 +32,7 @@ class PretrainStage(Spec):
     """Share of the tokens that are to be told, as `task.probability` of `mlm`; null: 0.15. Only for the same bases."""
     rungs: tuple[Annotated[int, Field(ge=1, le=MOST_EPOCHS)], ...] = ()
     """Other lengths in epochs that are asked for beside `epochs`: the longest of all is trained, and the rest are taken
-    on the way. A study fills in its own."""
+    on the way. A study fills in its own; for a comparison over `epochs` they are written by hand."""
 
     @property
     def lengths(self) -> tuple[int, ...]:

@@ -34,6 +34,11 @@ class Card:
     members: tuple[str, ...]
     """Folders of an ensemble's members, within this one."""
 
+    @property
+    def is_of_stages_alone(self) -> bool:
+        """Whether it is the model of continued pretraining (`tunery.pretrain`), which has no test split."""
+        return self.data is not None and not self.data.splits["test"].rows and self.config.data.folds is None
+
 
 def read_card(folder: Path) -> Card:
     """Read `tunery.json`.

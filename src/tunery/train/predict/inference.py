@@ -424,13 +424,13 @@ def evaluate(
         DataError: when a split cannot be read, or rows that the model was trained on may be in it.
     """
     card = read_card(exported_in(Path(path)))
-    if card.data is not None and not card.data.splits["test"].rows:
-        if card.config.data.folds is None:
-            why = "comes from continued pretraining, which has no splits of its own to score"
-        else:
-            why = "was cross-validated: folds were held out in place of a test split, and metrics.oof has their score"
-        if split == "test" or card.config.data.folds is None:
-            raise DataError(f"{str(path)!r} {why}; score a file: --input FILE")
+    why = None
+    if card.is_of_stages_alone:
+        why = "comes from continued pretraining, which has no splits of its own to score"
+    elif split == "test" and card.data is not None and not card.data.splits["test"].rows:
+        why = "was cross-validated: folds were held out in place of a test split, and metrics.oof has their score"
+    if why is not None:
+        raise DataError(f"{str(path)!r} {why}; score a file: --input FILE")
     predictor = load(path, trust_remote_code=trust_remote_code)
     splits = current_splits(card.config)
     if card.data is None:

@@ -20,6 +20,8 @@ def training_texts(card: Card) -> set[str]:
     """
     if card.data is None:
         raise DataError("an earlier version made this model and did not record its rows")
+    if card.is_of_stages_alone:
+        raise DataError("it comes from continued pretraining, which records its texts as a whole and not by row")
     splits = current_splits(card.config)
     if changed := data_changes(card.data, data_record(splits), names=["train"]):
         raise DataError(changed)
