@@ -124,7 +124,7 @@ def test_rows_stand_once_doubtful_labels_first_then_contradictions_then_silent_t
     assert said.doubts[0].reasons == (DOUBTFUL_LABEL,) and said.doubts[0].suggested == ("b",)
     assert len(said.doubts[1].reasons) == 2 and said.doubts[1].other == 10 and said.doubts[2].suggested is None
     assert said.doubts[3].reasons == (SAYS_NOTHING,)
-    assert said.doubts[1].cells(examples[11], "|")["other_row"] == 11
+    assert said.doubts[1].cells(examples[11], "|")["other_row"] == 10
 
 
 def test_where_models_know_nothing_no_label_is_doubted() -> None:
@@ -153,7 +153,7 @@ def test_check_deep_writes_a_file_and_replaces_none(
     written = tmp_path / "run.doubts.csv"
     assert printed["deep"]["file"] == str(written) and printed["deep"]["method"] == "probe"
     rows = list(csv.DictReader(written.open()))
-    assert {"1", "2"} <= {row["row"] for row in rows} and len(rows) == len(printed["deep"]["doubts"])
+    assert {"0", "1"} <= {row["row"] for row in rows} and len(rows) == len(printed["deep"]["doubts"])
     before = written.read_bytes()
     assert run("check", path, "--deep") == 2 and "--overwrite" in capsys.readouterr().err
     assert run("check", path, "--deep", "--out", files["train"], "--overwrite") == 2

@@ -47,12 +47,12 @@ class Doubt:
     """A row, from 0, whose text is nearly the same and whose labels are others."""
 
     def cells(self, example: Example, separator: str) -> dict[str, Any]:
-        """As columns of a table; rows are counted from 1. `example`: the row."""
+        """As columns of a table; rows are counted from 0. `example`: the row."""
         pair = {} if example.text_pair is None else {"text_pair": example.text_pair}
         probabilities = (self.given_probability, self.suggested_probability)
         given_p, suggested_p = (None if p is None else rounded(p) for p in probabilities)
         return {
-            "row": self.row + 1,
+            "row": self.row,
             "id": example.id,
             "text": example.text.replace(JOINT, "\n"),
             **pair,
@@ -61,7 +61,7 @@ class Doubt:
             "given_probability": given_p,
             "suggested_probability": suggested_p,
             "reason": "; ".join(self.reasons),
-            "other_row": None if self.other is None else self.other + 1,
+            "other_row": None if self.other is None else self.other,
         }
 
 
@@ -119,7 +119,7 @@ def label_doubts(
         doubts[row] = replace(before, reasons=(*before.reasons, reason), other=before.other if other is None else other)
 
     for row, other in sorted(opposed.items(), key=lambda pair: (given_p(pair[0]) or 0.0, pair[0])):
-        add(row, f"row {other + 1} says nearly the same and has other labels", other)
+        add(row, f"row {other} says nearly the same and has other labels", other)
     for row in sorted(silent.tolist(), key=lambda row: (given_p(row) or 0.0, row)):
         add(row, SAYS_NOTHING)
     return SaidBack(tuple(doubts.values()), tuple(findings))
@@ -260,7 +260,7 @@ def _contradicting(examples: Sequence[Example], opposed: Mapping[int, int]) -> I
             message=f"texts that are nearly the same should have the same labels, but {rows(len(opposed))} "
             f"({percent(len(opposed), len(examples))}) have others than such a text. Decide which are right",
             examples=tuple(
-                f"row {row + 1} is {_named(examples[row].labels)}, row {other + 1} is "
+                f"row {row} is {_named(examples[row].labels)}, row {other} is "
                 f"{_named(examples[other].labels)}: {quote(examples[row].text)}"
                 for row, other in pairs[:SHOWN]
             ),
