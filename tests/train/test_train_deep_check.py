@@ -15,6 +15,7 @@ from tunery.data.examples import Example
 from tunery.errors import DataError, RequestError
 from tunery.train.deep_check.deep_check import DeepCheck, deep_check
 from tunery.train.deep_check.doubts import DOUBTFUL_LABEL, SAYS_NOTHING, label_doubts
+from tunery.train.fit import fit
 from tunery.train.setup.prepare import prepare
 
 WRONG = (6, 21, 40)
@@ -177,3 +178,26 @@ def test_rows_that_would_be_refused_are_not_looked_at(
     assert run("check", path, "--deep", "--json") == 2
     printed = json.loads(capsys.readouterr().out)
     assert not printed["ok"] and "deep" not in printed and not (tmp_path / "run.doubts.csv").exists()
+
+
+def test_a_cross_validated_run_judges_its_rows(
+    tiny_bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write_rows(tmp_path, rows=120)
+    changed(files["train"], lambda number, row: turned_round(number, row) if number in WRONG else None)
+    data = {"train": files["train"], "folds": 3, "repeats": 2}
+    folds = config(str(tiny_bert), data, peft="tfidf", optim={"name": "adamw"}, train={"baselines": []})
+    path = tmp_path / "run.yaml"
+    path.write_text(json.dumps(folds.model_dump(mode="json")))
+    assert run("check", path, "--deep", "--by", tmp_path / "folds") == 2
+    assert "data.folds" in capsys.readouterr().err
+    fit(folds, out=tmp_path / "folds")
+    assert run("check", path, "--deep", "--by", tmp_path / "folds", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["deep"]["method"] == f"run {tmp_path / 'folds'}"
+    rows = [*csv.DictReader((tmp_path / "run.doubts.csv").open())]
+    assert {int(row["row"]) for row in rows[: len(WRONG)]} == {*WRONG}
+    with (tmp_path / "folds" / "oof.csv").open() as file:
+        lines = [line for line in csv.DictReader(file) if int(line["row"]) == int(rows[0]["row"])]
+    means = {name: sum(float(line[f"p_{name}"]) for line in lines) / 2 for name in ("good", "bad")}
+    assert float(rows[0]["suggested_probability"]) == pytest.approx(means[rows[0]["suggested"]], abs=1e-5)

@@ -160,6 +160,10 @@ def check(
             "--out", help="csv, tsv or jsonl file of the doubtful rows; default: CONFIG.doubts.csv beside it."
         ),
     ] = None,
+    by: Annotated[
+        Path | None,
+        typer.Option("--by", metavar="RUN", help="Judge rows by a finished run with data.folds, not a simple model."),
+    ] = None,
     overwrite: Overwrite = False,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
@@ -170,10 +174,11 @@ def check(
     require_readable_corpus(resolved.pretrain, resolved.data)
     permitted = permits_code(trust_remote_code, overrides or ())
     if deep:
-        _check_deep(resolved, out or config.with_suffix(".doubts.csv"), config, overwrite, permitted, as_json=as_json)
+        target = out or config.with_suffix(".doubts.csv")
+        _check_deep(resolved, target, config, overwrite, permitted, by=by, as_json=as_json)
         return
-    if out is not None or overwrite:
-        raise typer.BadParameter("--out and --overwrite are of the file that --deep writes; add --deep")
+    if out is not None or overwrite or by is not None:
+        raise typer.BadParameter("--out, --overwrite and --by are of the file that --deep writes; add --deep")
     from tunery.train.setup.prepare import look_at
 
     reminded = reminding(Terminal(stderr=True).say) if is_large(resolved.data) else nullcontext(ignore)
@@ -195,7 +200,14 @@ def _findings(config: RunConfig, examined: "Prepared", say: Callable[[str], None
 
 
 def _check_deep(
-    config: RunConfig, target: Path, source: Path, overwrite: bool, permitted: bool, *, as_json: bool
+    config: RunConfig,
+    target: Path,
+    source: Path,
+    overwrite: bool,
+    permitted: bool,
+    *,
+    by: Path | None,
+    as_json: bool,
 ) -> None:
     """`check`, and a file of the rows that are doubtful; where a finding is fatal, none are looked for."""
     from tunery.data.reading.write import WRITERS
@@ -205,6 +217,7 @@ def _check_deep(
     if target.suffix.lower() not in WRITERS:
         raise DataError(f"doubtful rows are written as {', '.join(WRITERS)}, but got {target.name!r}")
     require_free(target, sources=sources, overwrite=overwrite)
+    from tunery.train.deep_check.by_run import deep_check_by_run
     from tunery.train.deep_check.deep_check import deep_check
     from tunery.train.setup.prepare import examine
 
@@ -213,7 +226,9 @@ def _check_deep(
         examined = examine(config, trust_remote_code=permitted)
         findings = _findings(config, examined, say)
         fatal = any(finding.level == "fatal" for finding in findings)
-        looked = None if fatal else deep_check(config, examined, say=say)
+        looked = None
+        if not fatal:
+            looked = deep_check(config, examined, say=say) if by is None else deep_check_by_run(by)
     rows = [] if looked is None else looked.table(config.data.label_separator)
     if rows:
         write_output(target, WRITERS[target.suffix.lower()](rows), sources=sources, overwrite=overwrite)

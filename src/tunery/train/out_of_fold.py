@@ -91,7 +91,7 @@ class OutOfFold(NamedTuple):
     """`oof.csv`: a line for each row of each repeat."""
 
 
-class _Repeat(NamedTuple):
+class Repeat(NamedTuple):
     """All folds of one repeat together."""
 
     number: int
@@ -111,7 +111,7 @@ def out_of_fold(config: RunConfig, prepared: Prepared, folds: Sequence[TrainedFo
         folds: all of them, in the order of their numbers.
     """
     pool = prepared.splits.pool
-    repeats = [*_repeats(config, prepared.task, pool, [fold.answers() for fold in folds])]
+    repeats = [*repeats_of(config, prepared.task, pool, [fold.answers() for fold in folds])]
     scored = _scored(config, prepared.task, repeats)
     return OutOfFold(
         records=tuple(fold.record() for fold in folds),
@@ -129,10 +129,10 @@ def score_out_of_fold(config: RunConfig, task: Task, pool: Sequence[Example], an
     Args:
         pool: the rows of all folds.
     """
-    return _scored(config, task, [*_repeats(config, task, pool, answers)])
+    return _scored(config, task, [*repeats_of(config, task, pool, answers)])
 
 
-def _scored(config: RunConfig, task: Task, repeats: Sequence[_Repeat]) -> Scored:
+def _scored(config: RunConfig, task: Task, repeats: Sequence[Repeat]) -> Scored:
     objective = config.objective
     state = task.fit_state(
         RowTable.joined([repeat.answers for repeat in repeats]), RowTable.joined([repeat.truth for repeat in repeats])
@@ -161,13 +161,13 @@ def mean_of(values: Sequence[Any]) -> Any:
     return None if None in values else fmean(values)
 
 
-def _repeats(config: RunConfig, task: Task, pool: Sequence[Example], answers: Sequence[RowTable]) -> Iterator[_Repeat]:
+def repeats_of(config: RunConfig, task: Task, pool: Sequence[Example], answers: Sequence[RowTable]) -> Iterator[Repeat]:
     count = config.data.folds or 0
     for number, fold_of_row in enumerate(fold_numbers(pool, config.data, config.task)):
         rows = np.concatenate([np.flatnonzero(fold_of_row == fold) for fold in range(count)])
         order = np.argsort(rows)
         ascending = rows[order].tolist()
-        yield _Repeat(
+        yield Repeat(
             number=number,
             rows=ascending,
             folds=fold_of_row[ascending].tolist(),
@@ -177,7 +177,7 @@ def _repeats(config: RunConfig, task: Task, pool: Sequence[Example], answers: Se
 
 
 def _lines(
-    config: RunConfig, task: Task, pool: Sequence[Example], repeat: _Repeat, state: State | None
+    config: RunConfig, task: Task, pool: Sequence[Example], repeat: Repeat, state: State | None
 ) -> Iterator[dict[str, Any]]:
     """A line for each row: what it is, what is given, what is predicted, and probabilities."""
     data, count = config.data, config.data.folds or 0

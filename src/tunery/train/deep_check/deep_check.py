@@ -21,7 +21,7 @@ class DeepCheck:
     """What was found, and by which model."""
 
     method: str
-    """`probe` or `tfidf`."""
+    """`probe`, `tfidf`, or the folder of a cross-validated run."""
     examples: tuple[Example, ...]
     """The training rows."""
     doubts: tuple[Doubt, ...]
