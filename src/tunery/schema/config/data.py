@@ -97,7 +97,7 @@ class Data(Spec):
     final: FinalModel = "refit"
     """What the exported model is after cross-validation: `refit`, one that is trained as without folds; `ensemble`, the
     models of all folds together; `best_fold`, the one with the best score on the rows that were held out from it."""
-    fold: Annotated[int, Field(ge=0)] | None = None
+    fold: Annotated[int, Field(ge=0, lt=5000)] | None = None
     """The one fold to train, whose rows are then `test`; null: all. Folds are counted from 0, through all repeats."""
     allow: tuple[Allowance, ...] = ()
     """Findings of `tunery check` that would stop the run and are accepted here on purpose; with `unlabelled`, rows that
