@@ -18,6 +18,7 @@ from tunery.errors import Interrupted
 from tunery.execution.in_process import InThisProcess
 from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner, Stop
 from tunery.hpo.pruners.pruning import Pruning
+from tunery.report.text.study_sentences import headline
 from tunery.schema.config.search import NoPruner
 from tunery.schema.results.run import Progress
 from tunery.schema.results.study import StudyResult
@@ -84,6 +85,7 @@ def test_a_trial_is_its_folds_and_the_winner_gets_the_final_model(
             assert len([*csv.DictReader(file)]) == 60
     weights = {item.kind for item in storage_of(out).items if item.path.startswith("trials/")}
     assert weights == {"records"}
+    assert "out of fold" in headline(study) and "on validation" not in headline(study)
     assert study.best.value == max(trial.value or 0.0 for trial in study.trials)
     assert set(study.best.test) >= {"f1_macro", "accuracy"}
     assert len(load(out).predict(["a great film", "a bad film"])) == 2

@@ -234,7 +234,8 @@ def comparison(record: ComparisonResult, folder: Path, *, as_json: bool) -> None
     record = comparison_to_read(record)
     columns = {"p": "p", "trainable": "trainable", "percent": "of all", "seconds": "train s", "tokens/s": "tokens/s"}
     columns |= {"memory": "memory", "disk": "disk"}
-    table = Table("method", f"test {record.objective}", *columns.values(), box=None, pad_edge=False)
+    where = "out of fold" if record.is_cross_validated else "test"
+    table = Table("method", f"{where} {record.objective}", *columns.values(), box=None, pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:

@@ -113,7 +113,9 @@ def _winner(study: StudyResult) -> Iterator[str]:
     if study.best is not None:
         again = winner_again(study)
         over = f" (mean of {plural(len(again.values), 'seed')} {score(again.mean)})" if again else ""
-        scored = f"validation {score(study.best.value)}{over}, test {score(study.best.test.get(study.objective))}"
+        where, test = "out of fold" if study.is_cross_validated else "validation", study.best.test.get(study.objective)
+        on_test = f", test {score(test)}" if study.best.test or not study.is_cross_validated else ""
+        scored = f"{where} {score(study.best.value)}{over}{on_test}"
         yield f"best: trial {study.best.number}, {study.objective} {scored}"
     if study.rescored:
         yield rescored_sentence(study)

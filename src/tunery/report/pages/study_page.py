@@ -118,7 +118,7 @@ def _headline(study: StudyResult, stopped: Pruning) -> Html:
         tag("h1", headline(study)),
         tag("p", f"{_counted(study)} {_savings(study, stopped)}", class_="lead"),
         _remarks(study.notes),
-        tag("p", objective_sentence(study.objective, study.direction, where="on the validation split"), class_="quiet"),
+        tag("p", objective_sentence(study.objective, study.direction, where=_where(study)), class_="quiet"),
         tag("p", beside_sentence(study), class_="quiet") if further_objectives(study) else None,
     )
 
@@ -127,14 +127,20 @@ def _remarks(lines: Sequence[str]) -> Html | None:
     return tag("ul", [tag("li", prose(line)) for line in lines], class_="verdicts") if lines else None
 
 
+def _where(study: StudyResult) -> str:
+    return "out of fold" if study.is_cross_validated else "on the validation split"
+
+
 def _tiles(study: StudyResult, stopped: Pruning) -> Html:
     rows = []
     if study.best:
         name, again = metric_name(study.objective), winner_again(study)
-        rows.append(("Validation", score(study.best.value), f"{name}, trial {study.best.number}"))
+        title, where = ("Out of fold", "out of fold") if study.is_cross_validated else ("Validation", "on validation")
+        rows.append((title, score(study.best.value), f"{name}, trial {study.best.number}"))
         if again:
-            rows.append(("Over seeds", score(again.mean), f"mean of {plural(len(again.values), 'seed')} on validation"))
-        rows.append(("Test", score(study.best.test.get(study.objective)), f"{name}, read once"))
+            rows.append(("Over seeds", score(again.mean), f"mean of {plural(len(again.values), 'seed')} {where}"))
+        if study.best.test or not study.is_cross_validated:
+            rows.append(("Test", score(study.best.test.get(study.objective)), f"{name}, read once"))
     if further_objectives(study):
         rows.append(("Pareto-optimal", f"{len(study.front):,}", f"of {plural(len(study.objectives), 'objective')}"))
     share = percent(stopped.stopped / stopped.ended) if stopped.ended else "0 %"
@@ -163,7 +169,8 @@ def _best_config(study: StudyResult, best: BestTrial) -> Html:
 def _winner(study: StudyResult, best: BestTrial, record: RunResult | None) -> Html | None:
     test = best.test or (record.metrics.test if record else None) or {}
     validation = record.metrics.validation if record else {}
-    scalars = metrics_table({"validation": validation, "test": test}, objective=study.objective)
+    first = "out of fold" if study.is_cross_validated else "validation"
+    scalars = metrics_table({first: validation, "test": test}, objective=study.objective)
     detail = task_sections(best.config, test, title="Test")
     if scalars is None and not detail:
         return None

@@ -40,7 +40,8 @@ def headline(study: StudyResult) -> str:
     on_test = "" if test is None else f" and {score(test)} on test"
     name, again = metric_name(study.objective), winner_again(study)
     over = f" ({score(again.mean)} over {plural(len(again.values), 'seed')})" if again else ""
-    return f"Trial {study.best.number} won with {name} {score(study.best.value)} on validation{over}{on_test}."
+    where = "out of fold" if study.is_cross_validated else "on validation"
+    return f"Trial {study.best.number} won with {name} {score(study.best.value)} {where}{over}{on_test}."
 
 
 def winner_again(study: StudyResult) -> Rescored | None:

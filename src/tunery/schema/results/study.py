@@ -37,7 +37,7 @@ class BestTrial(Record):
 
     number: Count
     value: float
-    """The trial's own value on validation; see `rescored` for its mean over seeds."""
+    """The trial's own value on validation, or out of fold; see `rescored` for its mean over seeds."""
     config: dict[str, Any]
     test: dict[str, Any]
     """Test metrics; the test split was read once, for this trial alone."""
@@ -124,6 +124,11 @@ class StudyResult(Record):
     def winner(self) -> int | None:
         """Number of the best trial, if there is one."""
         return self.best.number if self.best else None
+
+    @property
+    def is_cross_validated(self) -> bool:
+        """Whether values of trials are of rows that folds held out, and not of validation."""
+        return self.best is not None and self.best.config.get("data", {}).get("folds") is not None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("name", self.name), ("objective", self.objective), ("counts", self.counts))
