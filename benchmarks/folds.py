@@ -91,8 +91,8 @@ def draw(config: Any, prepared: Prepared, features: Features, *, rows: int, numb
     return {
         "oof": scored.metrics[OBJECTIVE],
         "test": reached,
-        "holds": low <= reached <= high,
-        "holds_uncorrected": abs(scored.metrics[OBJECTIVE] - reached) <= plain,
+        "holds": bool(low <= reached <= high),
+        "holds_uncorrected": bool(abs(scored.metrics[OBJECTIVE] - reached) <= plain),
         "half_width": (high - low) / 2,
     }
 
