@@ -116,6 +116,18 @@ def config(model: str, files: dict[str, str], /, *, kind: str = "classification"
     return validate({**document, **sections})
 
 
+def after_steps(number: int) -> Any:
+    """Asks to leave when it was asked so many times, which is once a step."""
+    asked = 0
+
+    def stop() -> str | None:
+        nonlocal asked
+        asked += 1
+        return "a test" if asked > number else None
+
+    return stop
+
+
 def native(model: str | Path) -> dict[str, Any]:
     """The `model` section of the same with the architecture's own head, which plain transformers reads."""
     return {"name": str(model), "max_length": 32, "precision": "fp32", "head": "native"}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tiny_runs import FILES, config, write_rows
+from tiny_runs import FILES, after_steps, config, write_rows
 from tunery.data.splitting import stratified_folds
 from tunery.errors import DataError, Interrupted, ModelError
 from tunery.schema import RunConfig
@@ -96,18 +96,6 @@ def test_a_fold_is_the_run_of_its_three_splits(tmp_path: Path, tiny_bert: Path, 
     assert spoiled.metrics.test["accuracy"] == pytest.approx(1 - of_fold.metrics.test["accuracy"])
     texts = [row["text"] for row in rows_of(files)]
     assert load(tmp_path / "spoiled").predict(texts) == load(tmp_path / "fold").predict(texts)
-
-
-def after_steps(number: int) -> Any:
-    """Asks to leave when it was asked so many times, which is once a step."""
-    asked = 0
-
-    def stop() -> str | None:
-        nonlocal asked
-        asked += 1
-        return "a test" if asked > number else None
-
-    return stop
 
 
 @pytest.mark.parametrize("final", ["refit", "ensemble"])

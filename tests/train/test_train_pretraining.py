@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from tiny_runs import config, write_rows
+from tiny_runs import after_steps, config, write_rows
 from tunery.errors import DataError, FolderError, Interrupted, ModelError
 from tunery.schema import RunConfig
 from tunery.store.folder import RunFolder
@@ -83,18 +83,6 @@ def test_a_stage_that_was_stopped_ends_as_one_that_was_not(
     assert [RunFolder(path).kept() for path in stages(tmp_path / "stopped")] == [
         RunFolder(path).kept() for path in stages(tmp_path / "whole")
     ]
-
-
-def after_steps(number: int) -> Any:
-    """Asks to leave when it was asked so many times, which is once a step."""
-    asked = 0
-
-    def stop() -> str | None:
-        nonlocal asked
-        asked += 1
-        return "a test" if asked > number else None
-
-    return stop
 
 
 def test_simple_models_are_scored_before_the_stages_whose_seconds_are_counted_apart(

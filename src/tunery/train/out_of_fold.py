@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +16,7 @@ from tunery.errors import Damaged
 from tunery.schema import RunConfig
 from tunery.schema.results.run import FoldRecord, RunResult
 from tunery.statistics import Score, cross_validation_interval
+from tunery.store.disk.ownership import FOLDS
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.tasks.table import fold_numbers
@@ -101,6 +103,13 @@ class Repeat(NamedTuple):
     """Of each of these rows."""
     answers: RowTable
     truth: RowTable
+
+
+def answers_of_folds(run: Path, count: int) -> list[RowTable] | None:
+    """What so many folds of a run answer, each about its rows; None where one of them has no answers there."""
+    flat = [RunFolder(run / FOLDS / str(number)).answers() for number in range(count)]
+    known = [RowTable.of_flat(each) for each in flat if each is not None]
+    return known if len(known) == count else None
 
 
 def out_of_fold(config: RunConfig, prepared: Prepared, folds: Sequence[TrainedFold]) -> OutOfFold:

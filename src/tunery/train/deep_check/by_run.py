@@ -6,16 +6,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tunery.data.row_table import RowTable
 from tunery.errors import DataError, FolderError
 from tunery.schema.reading.document import validate
-from tunery.store.disk.ownership import FOLDS
 from tunery.store.disk.run_lock import data_changes
 from tunery.store.folder import RunFolder
 from tunery.tasks.table import fold_numbers, task_of_rows
 from tunery.train.deep_check.deep_check import DeepCheck
 from tunery.train.deep_check.doubts import label_doubts, number_doubts
-from tunery.train.out_of_fold import repeats_of, score_out_of_fold
+from tunery.train.out_of_fold import answers_of_folds, repeats_of, score_out_of_fold
 from tunery.train.setup.prepare import current_splits, data_record
 
 
@@ -37,10 +35,9 @@ def deep_check_by_run(path: Path) -> DeepCheck:
     if changed := data_changes(result.data, data_record(splits), names=("train",)):
         raise DataError(f"{str(path)!r} was trained with other rows: {changed}; put them back")
     task, pool = task_of_rows(config.task, config.data, splits), splits.pool
-    flat = [RunFolder(path / FOLDS / str(fold.fold)).answers() for fold in result.folds]
-    if any(each is None for each in flat):
+    answers = answers_of_folds(path, config.data.all_folds)
+    if answers is None:
         raise FolderError(f"{str(path)!r} has lost the answers of its folds; train it anew in another folder")
-    answers = [RowTable.of_flat(each) for each in flat if each is not None]
     state = score_out_of_fold(config, task, pool, answers).state
     told: list[list[npt.NDArray[np.float64]]] = [[] for _ in pool]
     for repeat in repeats_of(config, task, pool, answers):

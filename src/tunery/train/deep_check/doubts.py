@@ -61,7 +61,7 @@ class Doubt:
             "given_probability": given_p,
             "suggested_probability": suggested_p,
             "reason": "; ".join(self.reasons),
-            "other_row": None if self.other is None else self.other,
+            "other_row": self.other,
         }
 
 

@@ -22,7 +22,7 @@ from tunery.schema.results.card import ModelCard
 from tunery.schema.results.decision import DecisionChange
 from tunery.store.disk.files import require_writable, write_text
 from tunery.store.disk.lock import held
-from tunery.store.disk.ownership import BEST, FOLDS, TRIALS, is_own
+from tunery.store.disk.ownership import BEST, TRIALS, is_own
 from tunery.store.disk.run_lock import data_changes, read_study
 from tunery.store.exported import CARD, exported_in
 from tunery.store.folder import RunFolder
@@ -30,7 +30,7 @@ from tunery.store.records import read_record
 from tunery.store.study import ignore
 from tunery.tasks.table import make_task
 from tunery.tasks.task import State, Task
-from tunery.train.out_of_fold import score_out_of_fold
+from tunery.train.out_of_fold import answers_of_folds, score_out_of_fold
 from tunery.train.predict.card import Card, read_card
 from tunery.train.predict.inference import load
 from tunery.train.setup.prepare import current_splits, data_record
@@ -171,11 +171,11 @@ def _out_of_fold(config: RunConfig, folder: Path, root: Path | None) -> list[Row
     """The answers of all folds, each about the rows that it had not seen."""
     study = None if root is None else read_study(root)
     run = root / TRIALS / str(study.best.number) if root is not None and study is not None and study.best else root
-    flat = [None if run is None else RunFolder(run / FOLDS / str(n)).answers() for n in range(config.data.all_folds)]
-    if any(each is None for each in flat):
+    answers = None if run is None else answers_of_folds(run, config.data.all_folds)
+    if answers is None:
         message = "a cross-validated model decides by answers out of fold, which are in the folder of its run, but "
         raise FolderError(f"{message}{str(folder)!r} has none; name the folder of the run")
-    return [RowTable.of_flat(each) for each in flat if each is not None]
+    return answers
 
 
 def _write(folder: Path, root: Path | None, config: RunConfig, state: State, change: DecisionChange) -> None:
