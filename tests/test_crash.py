@@ -14,7 +14,15 @@ SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "crash.py"
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "kills"),
-    [("classification", 10), ("regression", 4), ("levels", 4), ("causal_lm", 4), ("mlm", 4)],
+    [
+        ("classification", 10),
+        ("regression", 4),
+        ("levels", 4),
+        ("causal_lm", 4),
+        ("mlm", 4),
+        ("folds", 6),
+        ("pretraining", 6),
+    ],
 )
 def test_killed_runs_and_studies_go_on_and_end_as_if_nothing_had_been(task: str, kills: int, tmp_path: Path) -> None:
     write_rows(tmp_path)

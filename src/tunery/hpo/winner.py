@@ -9,6 +9,7 @@ from typing import Final
 from tunery.data.examples import Split
 from tunery.errors import Damaged, StudyFailed
 from tunery.execution.runner import Job
+from tunery.hpo.analysis.choice import value_after_choice
 from tunery.hpo.analysis.ensemble import Measured, measure
 from tunery.hpo.analysis.importance import importances
 from tunery.hpo.analysis.rescore import Run, candidates, finished_run, rescored
@@ -86,6 +87,9 @@ def conclude(
     is_cross_validated = plan.base.data.cross_validates
     winner, notes_on_lost = _winner(trials, means, out, needs_weights=not is_cross_validated)
     best = _published(winner, plan, run)
+    if is_cross_validated:
+        others = [trial for trial in trials if trial is not winner]
+        best = best.model_copy(update={"value_after_choice": value_after_choice([winner, *others], plan.base, out)})
     members = [trial.number for trial in trials[: search.ensemble or 0]] if not is_cross_validated else []
     measured = _measured(out, members, ensembles, trust_remote_code=plan.trust_remote_code)
     store.conclude()

@@ -137,6 +137,9 @@ def _tiles(study: StudyResult, stopped: Pruning) -> Html:
         name, again = metric_name(study.objective), winner_again(study)
         title, where = ("Out of fold", "out of fold") if study.is_cross_validated else ("Validation", "on validation")
         rows.append((title, score(study.best.value), f"{name}, trial {study.best.number}"))
+        if study.best.value_after_choice is not None:
+            note = f"less what the best of {plural(study.counts['completed'], 'trial')} owes to being the best"
+            rows.append(("After choice", score(study.best.value_after_choice), note))
         if again:
             rows.append(("Over seeds", score(again.mean), f"mean of {plural(len(again.values), 'seed')} {where}"))
         if study.best.test or not study.is_cross_validated:

@@ -41,6 +41,7 @@ def headline(study: StudyResult) -> str:
     name, again = metric_name(study.objective), winner_again(study)
     over = f" ({score(again.mean)} over {plural(len(again.values), 'seed')})" if again else ""
     where = "out of fold" if study.is_cross_validated else "on validation"
+    where += "" if (honest := finite(study.best.value_after_choice)) is None else f" ({score(honest)} after choice)"
     return f"Trial {study.best.number} won with {name} {score(study.best.value)} {where}{over}{on_test}."
 
 

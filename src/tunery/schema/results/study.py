@@ -38,6 +38,8 @@ class BestTrial(Record):
     number: Count
     value: float
     """The trial's own value on validation, or out of fold; see `rescored` for its mean over seeds."""
+    value_after_choice: float | None = None
+    """Of a cross-validated study: `value` less what it owes to having been chosen by it among the trials, estimated."""
     config: dict[str, Any]
     test: dict[str, Any]
     """Test metrics; the test split was read once, for this trial alone."""
