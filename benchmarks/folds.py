@@ -134,7 +134,7 @@ def choice(config: Any, prepared: Prepared, features: Features, *, rows: int, nu
     for _ in range(TRIALS):
         width = features.shape[1]
         own = features[:, rng.permutation(width)[: round(width * rng.uniform(FEWEST, 1.0))]]
-        strength = math.exp(rng.uniform(*map(math.log, STRENGTHS)))
+        strength = math.exp(rng.uniform(math.log(STRENGTHS[0]), math.log(STRENGTHS[1])))
         fit = partial(fit_logistic, labels=targets.outputs, seed=0, strengths=(strength,))
         answers, of_folds = [], []
         for fold in range(5):
@@ -157,7 +157,7 @@ def choice(config: Any, prepared: Prepared, features: Features, *, rows: int, nu
 
 TIMED: Final = {
     "probe": ["peft=probe"],
-    "half frozen": ["freeze.layers_n=3", "peft=none"],
+    "half frozen": ["freeze={strategy: freeze_layers_n, n: 3}", "peft=none"],
     "lora": ["peft=lora"],
 }
 """Overrides of the methods that `times` takes."""

@@ -69,6 +69,7 @@ BETWEEN_SECTIONS = (
     "data.folds",
     "data.repeats",
     "data.fold",
+    "data.part",
     "model.head.kind",
     "model.head.pooling",
     "model.evidence_head.kind",

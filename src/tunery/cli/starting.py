@@ -239,12 +239,35 @@ def _check_deep(
 
 
 def curve(
-    config: Config, overrides: Overrides = None, trust_remote_code: TrustRemoteCode = False, as_json: AsJson = False
+    config: Config,
+    overrides: Overrides = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train the config's own method on parts of the rows, not a simple model.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="With --train: the folder of its runs; the same command goes on in it.")
+    ] = None,
+    folds: Annotated[
+        int, typer.Option(min=1, max=50, help="With --train: how many folds are held out in turn and scored.")
+    ] = 1,
+    trust_remote_code: TrustRemoteCode = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what twice and four times the labels would give: a simple model on parts of the training rows, and a law."""
+    if train != (out is not None):
+        raise typer.BadParameter("--train needs a folder for its runs, and nothing else does; give --train --out DIR")
+    if folds > 1 and not train:
+        raise typer.BadParameter("--folds is of --train; a simple model is fitted outside each of five folds anyway")
     resolved = load_config(config, overrides or ())
     require_readable(resolved.data)
     permitted = permits_code(trust_remote_code, overrides or ())
+    if out is not None:
+        from tunery.train.deep_check.curve_by_training import curve_by_training
+
+        with reminding(Terminal(stderr=True).say) as say:
+            found = curve_by_training(resolved, out=out, folds=folds, say=say, trust_remote_code=permitted)
+        show.curve(found, as_json=as_json)
+        return
     from tunery.train.deep_check.learning_curve import learning_curve
     from tunery.train.setup.prepare import prepare
 

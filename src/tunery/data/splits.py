@@ -12,12 +12,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tunery.data.examples import Example, RowReader, Split, Splits
+from tunery.data.learning_curve import nested_order
 from tunery.data.reading.annotated_sentences import AnnotatedSentences
 from tunery.data.reading.cells import same_but_for_writing
 from tunery.data.reading.columns import examples_of
 from tunery.data.reading.load import read_file, read_hub_rows
 from tunery.data.reading.source import Row
 from tunery.data.reading.split_files import split_named
+from tunery.data.rng import row_generator
 from tunery.data.splitting import Strata, cut_off, split_off, stratified_folds
 from tunery.errors import DataError, enumerated
 from tunery.schema.config.data import Data, Documents
@@ -148,8 +150,11 @@ def fold_of_splits(splits: Splits, data: Data, *, strata: Strata) -> Splits:
         )
         in_pool |= {name: [others[row] for row in rows] for name, rows in parts.items()}
     where, source = f"fold {data.fold} of data.folds={data.folds}, seed {data.seed}", splits.train.source
+    if data.part < 1:
+        in_pool["train"] = _part([*in_pool["train"]], pool, data, strata)
+    share = "" if data.part == 1 else f"{100 * data.part:g} % of "
     sources = {
-        "train": f"{source} outside {where}",
+        "train": f"{share}{source} outside {where}",
         "validation": splits.validation.source,
         "test": f"{source}, {where}",
     }
@@ -160,6 +165,15 @@ def fold_of_splits(splits: Splits, data: Data, *, strata: Strata) -> Splits:
         for name in SPLIT_NAMES
     )
     return Splits(train=train, validation=validation, test=test, pool=pool, in_pool=in_pool)
+
+
+def _part(rows: list[int], pool: Examples, data: Data, strata: Strata) -> list[int]:
+    """The rows of `data.part`, ascending; two at least."""
+    kinds: dict[frozenset[str], int] = {}
+    of_rows = [kinds.setdefault(kind, len(kinds)) for kind in strata([pool[row] for row in rows])]
+    generator = row_generator(data.part_seed, epoch=0, row=data.fold or 0, purpose="part of the training rows")
+    chosen = nested_order(np.array(of_rows), generator)[: max(2, round(data.part * len(rows)))]
+    return sorted(rows[place] for place in chosen)
 
 
 def _split(name: str, examples: Examples, source: str, *, is_split_off: bool) -> Split:

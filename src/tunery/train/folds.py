@@ -7,6 +7,7 @@ rows, or the given validation rows, choose its best epoch, so that what is held 
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from tunery.schema import RunConfig
 from tunery.schema.results.run import Progress, RunResult
@@ -80,8 +81,21 @@ def _trained(config: RunConfig, store: StudyStore, folder: RunFolder, options: F
     """Train a fold to its end, unless it is there. Its weights stay where the final model is made of them."""
     needs_weights = options.purpose is Purpose.OWN and config.data.final != "refit"
     root = folder.path if needs_weights or options.folds is None else options.folds
-    path, title = root / FOLDS / str(fold), f"fold {fold + 1} of {config.data.all_folds}"
-    config = config.of_fold(fold)
+    title = f"fold {fold + 1} of {config.data.all_folds}"
+    trained = trained_fold(config.of_fold(fold), root / FOLDS / str(fold), store, options, title=title)
+    if not needs_weights:
+        trained.forget_weights()
+    return trained
+
+
+def trained_fold(config: RunConfig, path: Path, store: StudyStore, options: FitOptions, *, title: str) -> TrainedFold:
+    """Train one fold in the folder `path` to its end, unless it is there.
+
+    Args:
+        config: with `data.fold`.
+        store: of the run that the fold is of, which this process holds.
+        title: what the fold is called where it is told of.
+    """
 
     def say(text: str) -> None:
         options.say(f"{title}: {text}")
@@ -107,8 +121,6 @@ def _trained(config: RunConfig, store: StudyStore, folder: RunFolder, options: F
         trained = TrainedFold(config, own, run, result)
         if not run.is_closed():
             own.end_run(run)
-    if not needs_weights:
-        trained.forget_weights()
     return trained
 
 

@@ -41,4 +41,6 @@ def curve_sentences(found: LearningCurve) -> Iterator[str]:
     if found.gains:
         named = [f"{one.label} +{100 * one.gain:.1f}" for one in found.gains]
         yield f"F1 points that labels gain by twice the rows, where that is certain: {enumerated(named, SHOWN)}"
-    yield "a fine-tuned model has another curve; which rows help most is told by tunery predict --rank"
+    if found.method in ("probe", "tfidf"):
+        yield "a fine-tuned model has another curve: tunery curve CONFIG --train measures it"
+    yield "which rows help most is told by tunery predict --rank"

@@ -99,6 +99,11 @@ class Data(Spec):
     models of all folds together; `best_fold`, the one with the best score on the rows that were held out from it."""
     fold: Annotated[int, Field(ge=0, lt=5000)] | None = None
     """The one fold to train, whose rows are then `test`; null: all. Folds are counted from 0, through all repeats."""
+    part: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training rows of one fold that are trained on, with their share of every label; a smaller part is
+    within a larger one. `tunery curve --train` sets it."""
+    part_seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    """Which rows a part has."""
     allow: tuple[Allowance, ...] = ()
     """Findings of `tunery check` that would stop the run and are accepted here on purpose; with `unlabelled`, rows that
     have no label are left out and counted."""

@@ -1,7 +1,5 @@
 """What `tunery curve` says."""
 
-from typing import Literal
-
 from tunery.schema.results.direction import Direction
 from tunery.schema.results.record import Count, Record
 
@@ -40,7 +38,10 @@ class ClassGain(Record):
 class LearningCurve(Record):
     """Scores at growing numbers of rows, and what they predict."""
 
-    method: Literal["probe", "tfidf"]
+    method: str
+    """`probe` or `tfidf`; or the method of the config, where parts of the rows were trained on."""
+    held_out: Count | None = None
+    """Folds whose rows scores are of; null: all."""
     described: str
     """The model, in words."""
     objective: str

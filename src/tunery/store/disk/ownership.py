@@ -27,6 +27,7 @@ from tunery.schema import RunConfig
 from tunery.schema.reading.utf8 import has_utf8_path
 from tunery.schema.reading.yaml_text import parse_yaml
 from tunery.schema.results.comparison import ComparisonResult
+from tunery.schema.results.curve import LearningCurve
 from tunery.schema.results.record import Record
 from tunery.schema.results.run import RunResult
 from tunery.schema.results.study import StudyResult
@@ -43,10 +44,13 @@ BASELINES: Final = "baselines.json"
 """What simple models reach on the rows of a run."""
 WORST_ROWS: Final = "worst_rows.json"
 """The rows that a model answers worst, with their texts unless those are left out."""
+CURVE: Final = "curve.json"
+"""What more rows would give, as models of parts of them say."""
 _RECORDS: Final[Mapping[str, type[Record]]] = {
     "result.json": RunResult,
     "study.json": StudyResult,
     "comparison.json": ComparisonResult,
+    CURVE: LearningCurve,
 }
 ANSWERS: Final = "answers.npz"
 """What the model of a fold answers about the rows that were held out from it."""

@@ -13,10 +13,10 @@ from tunery.schema.results.run import DataRecord
 from tunery.schema.results.study import StudyResult
 from tunery.store.disk.files import make_folder, recover, require_writable, write_text
 from tunery.store.disk.lock import Holder, held
-from tunery.store.disk.ownership import DATA, MARK, MARK_TEXT, require_own
+from tunery.store.disk.ownership import CURVE, DATA, MARK, MARK_TEXT, require_own
 from tunery.store.records import read_record
 
-RECORDS = {"result.json": "run", "study.json": "study", "comparison.json": "comparison"}
+RECORDS = {"result.json": "run", "study.json": "study", "comparison.json": "comparison", CURVE: "learning curve"}
 """What is written last -> what it is the record of."""
 
 SPLITS: Final = ("train", "validation", "test")

@@ -10,11 +10,13 @@ from tunery.baselines.targets import LinearTargets
 from tunery.data.learning_curve import SHARES, PowerLaws, fit_power_laws, jackknife_covariance, missing
 from tunery.data.learning_curve import nested_order as nested
 from tunery.data.rng import row_generator
+from tunery.data.row_table import RowTable
 from tunery.data.splitting import number_bins
 from tunery.errors import DataError, RequestError
 from tunery.schema import RunConfig
 from tunery.schema.results.curve import ClassGain, CurvePoint, CurvePrediction, LearningCurve
 from tunery.store.study import ignore
+from tunery.tasks.task import Task
 from tunery.train.deep_check.deep_check import folds_of
 from tunery.train.deep_check.simple_model import FOLDS, Logits, Rows, SimpleModel, simple_model
 from tunery.train.predict.scoring import score
@@ -60,35 +62,68 @@ def curve_of(model: SimpleModel, config: RunConfig, *, say: Callable[[str], None
     known = np.flatnonzero(folds >= 0)
     if len(known) < LEAST:
         raise DataError(f"a learning curve needs {LEAST} training rows or more, but has {len(known)}; label more")
-    answers = _answers(model, folds, config.seed, say)
-    truth = model.prepared.truth["train"].take(known)
+    logits = _logits(model, folds, config.seed, say)
+    return curve_through(
+        [[model.answers(each[known]) for each in draws] for draws in logits],
+        model.prepared.truth["train"].take(known),
+        config,
+        model.task,
+        fitted_to=len(folds) - len(known) / FOLDS,
+        total=len(folds),
+        method=model.method,
+        described=model.described,
+    )
+
+
+def curve_through(
+    answers: Sequence[Sequence[RowTable]],
+    truth: RowTable,
+    config: RunConfig,
+    task: Task,
+    *,
+    fitted_to: float,
+    total: int,
+    method: str,
+    described: str,
+) -> LearningCurve:
+    """Score what models of parts of the rows answer about other rows, and draw power laws through the scores.
+
+    Args:
+        answers: for each of `SHARES`, several draws of that part; of all rows one may be enough. All about the same
+            rows, those of `truth`.
+        fitted_to: rows of the largest part.
+        total: rows that a model is fitted to which is not to be scored.
+        method, described: of the models, as the record has them.
+
+    Raises:
+        RequestError: the objective is no score of theirs.
+    """
     sign = 1.0 if config.direction == "maximize" else -1.0
 
-    def scored(logits: Logits, rows: Rows) -> _Scored:
-        metrics = score(model.task, model.answers(logits[known[rows]]), truth.take(rows))
+    def scored(answers: RowTable, rows: Rows) -> _Scored:
+        metrics = score(task, answers.take(rows), truth.take(rows))
         value = metrics.get(config.objective)
         if value is None:
             raise RequestError(
-                f"a learning curve is of a score that a simple model has, but {config.objective} is none on these "
-                "rows; choose another search.objective"
+                f"a learning curve is of a score that its models have, but {config.objective} is none on these rows; "
+                "choose another search.objective"
             )
         labels = metrics.get("per_label") or {}
         return _Scored(sign * value, {name: row["f1"] for name, row in labels.items()})
 
-    rows = np.arange(len(known))
-    each = [[scored(logits, rows) for logits in draws] for draws in answers]
+    rows = np.arange(len(truth))
+    each = [[scored(one, rows) for one in draws] for draws in answers]
     without = [[scored(draws[0], rows[rows % BLOCKS != block]) for draws in answers] for block in range(BLOCKS)]
     values = [[one.value for one in draws] for draws in each]
     scores = np.array([np.mean(draws) for draws in values])
     covariance = jackknife_covariance(np.array([[one.value for one in line] for line in without]))
     covariance += np.diag(_of_draws(values))
-    total, fitted_to = len(folds), len(folds) - len(known) / FOLDS
     best = 1.0 if config.direction == "maximize" else 0.0
     laws = fit_power_laws([share * fitted_to for share in SHARES], scores, covariance, best=best)
     errors = 1.96 * np.sqrt(np.diag(covariance))
     return LearningCurve(
-        method=model.method,
-        described=model.described,
+        method=method,
+        described=described,
         objective=config.objective,
         direction=config.direction,
         points=tuple(
@@ -116,7 +151,7 @@ def _with_ends(sign: float, value: float, low: float, high: float) -> dict[str, 
     return {"score": sign * value, "low": ends[0], "high": ends[1]}
 
 
-def _answers(model: SimpleModel, folds: Rows, seed: int, say: Callable[[str], None]) -> list[list[Logits]]:
+def _logits(model: SimpleModel, folds: Rows, seed: int, say: Callable[[str], None]) -> list[list[Logits]]:
     """Out-of-fold logits for each part of the rows, and each draw of it."""
     kinds = _kinds(model.targets)
     found: list[list[Logits]] = []
