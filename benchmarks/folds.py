@@ -145,12 +145,17 @@ def choice(config: Any, prepared: Prepared, features: Features, *, rows: int, nu
         whole = RowTable({"logits": fit(own[chosen], targets.values[chosen]).linear(own[POOL:])})
         found.append((scored.metrics[OBJECTIVE], answers, of_folds, whole, scored.state))
     found.sort(key=lambda trial: -trial[0])
+
+    def on_test(of_folds: list[RowTable], state: Any) -> float:
+        return float(np.mean([task.score(each, truth, state)[OBJECTIVE] for each in of_folds]))
+
     value, _, of_folds, whole, state = found[0]
     scores = [score_of_rows(config, task, examples, answers) for _, answers, *_ in found]
     return {
         "oof": value,
         "after_choice": value - (advantage_of_choice(scores, rows, direction=config.direction) or 0.0),
-        "test_of_folds": float(np.mean([task.score(each, truth, state)[OBJECTIVE] for each in of_folds])),
+        "test_of_folds": on_test(of_folds, state),
+        "advantage_of_all": float(np.mean([oof - on_test(each, state) for oof, _, each, _, state in found])),
         "test": task.score(whole, truth, state)[OBJECTIVE],
     }
 
@@ -241,6 +246,8 @@ def main() -> None:
         return
     print("| of the best of 20 | minus test of its folds | minus test of a model of all rows |")
     print("|---|---|---|")
+    every = np.array([one["advantage_of_all"] for one in draws])
+    print(f"| mean of all 20 | {every.mean():+.4f} ± {every.std(ddof=1) / len(every) ** 0.5:.4f} | |")
     for name in ("oof", "after_choice"):
         cells = [np.array([one[name] - one[test] for one in draws]) for test in ("test_of_folds", "test")]
         print(

@@ -42,8 +42,8 @@ def write_study_page(study: StudyResult, out: Path, storage: Storage) -> Path:
     run = RunFolder(out / TRIALS / str(number))
     result = None if number is None else run.result()
     results = {} if number is None or result is None else {number: result}
-    worst = run.worst_rows() if study.best else None
-    write_text(page, study_html(study, results=results, storage=storage, worst=worst))
+    worst, doubtful = (run.worst_rows(), run.doubtful_rows()) if study.best else (None, None)
+    write_text(page, study_html(study, results=results, storage=storage, worst=worst, doubtful=doubtful))
     return page
 
 

@@ -88,6 +88,9 @@ def test_a_trial_is_its_folds_and_the_winner_gets_the_final_model(
     assert "out of fold" in headline(study) and "on validation" not in headline(study)
     assert study.best.value == max(trial.value or 0.0 for trial in study.trials)
     assert study.best.value_after_choice is not None
+    doubtful = RunFolder(out / "trials" / str(study.best.number)).doubtful_rows()
+    assert doubtful is not None and doubtful.of == 60
+    assert "Training rows to look at" in (out / "report.html").read_text()
     assert "after choice" in headline(study)
     assert set(study.best.test) >= {"f1_macro", "accuracy"}
     assert len(load(out).predict(["a great film", "a bad film"])) == 2

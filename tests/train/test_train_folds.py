@@ -20,6 +20,7 @@ from tunery.store.inventory import storage_of
 from tunery.tasks.table import read_splits
 from tunery.train.fit import fit
 from tunery.train.predict.inference import evaluate, load
+from tunery.train.run import fit as fit_with_page
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,30 @@ def test_every_row_is_answered_once_as_the_run_of_its_fold_does(
     assert len(result.metrics.oof_without_block) == 50
     assert result.metrics.oof_interval is not None
     assert result.metrics.oof_interval[0] < result.objective.value < result.metrics.oof_interval[1]
+
+
+def test_a_page_names_rows_to_look_at_and_those_answered_worst_out_of_fold(
+    tmp_path: Path, tiny_bert: Path, files: dict[str, str]
+) -> None:
+    rows = rows_of(files)
+    wrong = {"good": "bad", "bad": "good"}
+    for number in (3, 40):
+        rows[number]["label"] = wrong[rows[number]["label"]]
+    path = tmp_path / "turned.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = with_folds(tiny_bert, {**files, "train": str(path)}, peft="tfidf", train={"baselines": []})
+    fit_with_page(text, out=tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    doubtful, worst = folder.doubtful_rows(), folder.worst_rows()
+    assert doubtful is not None and worst is not None
+    assert {rows[3]["id"], rows[40]["id"]} <= {row.id for row in doubtful.rows} and doubtful.of == 60
+    assert all(row.suggested != row.given and row.texts for row in doubtful.rows)
+    assert worst.split == "train, out of fold" and {rows[3]["id"], rows[40]["id"]} <= {row.id for row in worst.rows[:6]}
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Training rows to look at" in page and "of train, out of fold" in page and rows[3]["text"][:20] in page
+    fit_with_page(text, out=tmp_path / "run", texts=False)
+    bare, page = folder.doubtful_rows(), (tmp_path / "run" / "report.html").read_text()
+    assert bare is not None and not bare.has_texts and rows[3]["text"][:20] not in page
 
 
 def test_a_fold_is_the_run_of_its_three_splits(tmp_path: Path, tiny_bert: Path, files: dict[str, str]) -> None:

@@ -33,12 +33,16 @@ from tunery.store.folder import RunFolder
 from tunery.store.inventory import storage_of
 from tunery.store.records import read_record
 from tunery.store.study import StudyStore
+from tunery.tasks.table import task_of_rows
 from tunery.train.artifacts.publish import publish
 from tunery.train.artifacts.restore import StoredWeights
+from tunery.train.deep_check.by_run import write_rows_to_look_at
 from tunery.train.gains import baseline_notes, with_gains
 from tunery.train.notes import answers_alike
+from tunery.train.out_of_fold import answers_of_folds, repeats_of, score_out_of_fold
 from tunery.train.predict.card import read_card
 from tunery.train.predict.inference import Predictor
+from tunery.train.setup.prepare import current_splits
 
 _SCORE: Final = "winner.json"
 """In the folder of a trial that is or was the winner: its score on test."""
@@ -90,6 +94,7 @@ def conclude(
     if is_cross_validated:
         others = [trial for trial in trials if trial is not winner]
         best = best.model_copy(update={"value_after_choice": value_after_choice([winner, *others], plan.base, out)})
+        _write_rows_to_look_at(winner, plan)
     members = [trial.number for trial in trials[: search.ensemble or 0]] if not is_cross_validated else []
     measured = _measured(out, members, ensembles, trust_remote_code=plan.trust_remote_code)
     store.conclude()
@@ -223,8 +228,6 @@ def _published_final(trial: TrialRecord, plan: Plan, run: Run) -> BestTrial:
         raise StudyFailed(f"trial {trial.number} won, but its final model failed: {trained.reason}")
     if (model := final.path / BEST).is_dir():
         replace_folder(model, out / BEST)
-    if (rows := final.worst_rows()) is not None:
-        folder.write_worst_rows(rows)
     scored = BestTrial(
         number=trial.number,
         value=result.objective.value or 0.0,
@@ -234,6 +237,19 @@ def _published_final(trial: TrialRecord, plan: Plan, run: Run) -> BestTrial:
     )
     write_text(folder.path / _SCORE, scored.model_dump_json(indent=1))
     return scored
+
+
+def _write_rows_to_look_at(winner: TrialRecord, plan: Plan) -> None:
+    """What the folds of the winner say of the training rows, where their answers are there."""
+    folder, splits = trial_folder(plan.out, winner.number), current_splits(plan.base)
+    result, answers = folder.result(), answers_of_folds(folder.path, plan.base.data.all_folds)
+    if result is None or answers is None:
+        return
+    config = validate(result.config)
+    task = task_of_rows(config.task, config.data, splits)
+    repeats = [*repeats_of(config, task, splits.pool, answers)]
+    state = score_out_of_fold(config, task, splits.pool, answers).state
+    write_rows_to_look_at(config, task, splits, repeats, state, folder, texts=plan.texts)
 
 
 def _read_score(trial: TrialRecord, out: Path) -> BestTrial | None:

@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 from pydantic import ConfigDict, TypeAdapter
 
 from tunery.errors import Damaged
+from tunery.schema.results.doubtful_rows import DoubtfulRows
 from tunery.schema.results.record import Record
 from tunery.schema.results.run import Baseline, CheckpointRecord, Progress, RunResult
 from tunery.schema.results.worst_rows import WorstRows
@@ -18,6 +19,7 @@ from tunery.store.disk.ownership import (
     ANSWERS,
     BASELINES,
     BEST,
+    DOUBTS,
     FILES,
     LOCK,
     MARK,
@@ -143,8 +145,18 @@ class RunFolder:
         """Record the rows that the run's model answers worst."""
         write_text(self.path / WORST_ROWS, rows.model_dump_json(indent=1))
 
+    def doubtful_rows(self) -> DoubtfulRows | None:
+        """The training rows that are worth a look, where that is recorded."""
+        return read_record(self.path / DOUBTS, DoubtfulRows)
+
+    def write_doubtful_rows(self, rows: DoubtfulRows) -> None:
+        """Record the training rows that are worth a look."""
+        write_text(self.path / DOUBTS, rows.model_dump_json(indent=1))
+
     def forget_texts(self) -> None:
         """Take the texts of rows out of the run's records."""
+        if (doubtful := self.doubtful_rows()) is not None and doubtful.has_texts:
+            self.write_doubtful_rows(doubtful.without_texts())
         if (rows := self.worst_rows()) is not None and rows.has_texts:
             self.write_worst_rows(rows.without_texts())
 

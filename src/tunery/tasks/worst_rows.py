@@ -76,18 +76,21 @@ def passages(text: str, spans: Iterable[tuple[int, int]]) -> tuple[Passage, ...]
     return tuple(result)
 
 
+def excerpts_of(example: Example) -> tuple[Excerpt, ...]:
+    """How the text, or each text of the pair, begins."""
+    lines = [" ".join(text.split()) for text in (example.text, example.text_pair) if text is not None]
+    return tuple(Excerpt(text=text[:MOST_CHARACTERS], is_cut=len(text) > MOST_CHARACTERS) for text in lines)
+
+
 def _row(example: Example, prediction: Prediction, *, id: str, loss: float, texts: bool) -> WorstRow:
     marks = _marks(example, prediction, texts=texts)
-    lines = [" ".join(text.split()) for text in (example.text, example.text_pair) if text is not None]
     return WorstRow(
         id=id,
         loss=loss,
         labels=example.labels,
         answer=prediction.labels,
         probabilities={label: prediction.probabilities[label] for label in (*example.labels, *prediction.labels)},
-        texts=[Excerpt(text=text[:MOST_CHARACTERS], is_cut=len(text) > MOST_CHARACTERS) for text in lines]
-        if texts and marks is None
-        else (),
+        texts=excerpts_of(example) if texts and marks is None else (),
         marks=marks,
         number=_number(example, prediction),
         tokens=None if (tokens := prediction.scores.get("tokens")) is None else int(tokens),

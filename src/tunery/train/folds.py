@@ -18,6 +18,7 @@ from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.tasks.table import fold_of
 from tunery.train.conclude import Purpose, finish, with_folds
+from tunery.train.deep_check.by_run import write_rows_to_look_at
 from tunery.train.ensembles.combination import combiner_of
 from tunery.train.final_model import publish_final
 from tunery.train.fit_run import FitOptions, fit_run
@@ -53,6 +54,9 @@ def fit_folds(config: RunConfig, store: StudyStore, folder: RunFolder, options: 
             options.fold_ended(folds[-1].record())
         found = out_of_fold(config, prepared, folds)
         write_text(folder.path / OUT_OF_FOLD, found.table)
+        if options.texts is not None:
+            task, state = prepared.task, found.scored.state
+            write_rows_to_look_at(config, task, prepared.splits, found.repeats, state, folder, texts=options.texts)
         options.say(_sentence(config, found))
         end = partial(finish, store, folder, config, "completed", progress=Progress(data=data), out_of_fold=found)
         if options.purpose is Purpose.TRIAL:

@@ -82,17 +82,6 @@ class Scored(NamedTuple):
     """What the task fits on all of them."""
 
 
-class OutOfFold(NamedTuple):
-    """What cross-validation has found."""
-
-    records: tuple[FoldRecord, ...]
-    results: tuple[RunResult, ...]
-    """Of the folds, in their order."""
-    scored: Scored
-    table: str
-    """`oof.csv`: a line for each row of each repeat."""
-
-
 class Repeat(NamedTuple):
     """All folds of one repeat together."""
 
@@ -103,6 +92,18 @@ class Repeat(NamedTuple):
     """Of each of these rows."""
     answers: RowTable
     truth: RowTable
+
+
+class OutOfFold(NamedTuple):
+    """What cross-validation has found."""
+
+    records: tuple[FoldRecord, ...]
+    results: tuple[RunResult, ...]
+    """Of the folds, in their order."""
+    scored: Scored
+    repeats: tuple[Repeat, ...]
+    table: str
+    """`oof.csv`: a line for each row of each repeat."""
 
 
 def answers_of_folds(run: Path, count: int) -> list[RowTable] | None:
@@ -120,12 +121,13 @@ def out_of_fold(config: RunConfig, prepared: Prepared, folds: Sequence[TrainedFo
         folds: all of them, in the order of their numbers.
     """
     pool = prepared.splits.pool
-    repeats = [*repeats_of(config, prepared.task, pool, [fold.answers() for fold in folds])]
+    repeats = tuple(repeats_of(config, prepared.task, pool, [fold.answers() for fold in folds]))
     scored = _scored(config, prepared.task, repeats)
     return OutOfFold(
         records=tuple(fold.record() for fold in folds),
         results=tuple(fold.result for fold in folds),
         scored=scored,
+        repeats=repeats,
         table=WRITERS[".csv"](
             [line for repeat in repeats for line in _lines(config, prepared.task, pool, repeat, scored.state)]
         ),

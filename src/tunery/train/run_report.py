@@ -22,5 +22,8 @@ def write_run_page(path: Path) -> Path:
         raise FolderError(f"a finished run is needed, but {str(path)!r} has no result.json")
     page = path / "report.html"
     metrics, storage = read_metrics(folder.metrics), storage_of(path)
-    write_text(page, run_html(result, metrics=metrics, storage=storage, worst=folder.worst_rows()))
+    html = run_html(
+        result, metrics=metrics, storage=storage, worst=folder.worst_rows(), doubtful=folder.doubtful_rows()
+    )
+    write_text(page, html)
     return page

@@ -12,6 +12,7 @@ from tunery.report.pages.comparison_page import comparison_body
 from tunery.report.pages.run_page import run_body
 from tunery.report.pages.study_page import study_body
 from tunery.schema.results.comparison import ComparisonResult
+from tunery.schema.results.doubtful_rows import DoubtfulRows
 from tunery.schema.results.run import RunResult
 from tunery.schema.results.storage import Storage
 from tunery.schema.results.study import StudyResult
@@ -26,14 +27,16 @@ def study_html(
     results: Mapping[int, RunResult] = _NO_RESULTS,
     storage: Storage | None = None,
     worst: WorstRows | None = None,
+    doubtful: DoubtfulRows | None = None,
 ) -> str:
     """The page of a study.
 
     `results` (trial number -> record) adds what `study` does not hold: the winner's validation metrics, the data and
     its findings, the environment. The winner's record is enough for that, or any where there is no winner. `storage`
-    adds what its folder holds, `worst` the rows that the winner answers worst.
+    adds what its folder holds, `worst` the rows that the winner answers worst,
+    `doubtful` the training rows that are worth a look.
     """
-    body = study_body(study, results=results, storage=storage, worst=worst)
+    body = study_body(study, results=results, storage=storage, worst=worst, doubtful=doubtful)
     return _page(f"{study.name} \N{MIDDLE DOT} study", body)
 
 
@@ -43,13 +46,14 @@ def run_html(
     metrics: Sequence[Mapping[str, Any]],
     storage: Storage | None = None,
     worst: WorstRows | None = None,
+    doubtful: DoubtfulRows | None = None,
 ) -> str:
     """The page of one run.
 
     `metrics` are the parsed lines of `metrics.jsonl` (step, epoch, name, value); `storage` is what its folder holds,
-    `worst` the rows that its model answers worst.
+    `worst` the rows that its model answers worst, `doubtful` the training rows that are worth a look.
     """
-    body = run_body(result, metrics=metrics, storage=storage, worst=worst)
+    body = run_body(result, metrics=metrics, storage=storage, worst=worst, doubtful=doubtful)
     return _page(f"{result.config.get('name', 'run')} \N{MIDDLE DOT} run", body)
 
 

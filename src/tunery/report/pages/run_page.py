@@ -20,6 +20,7 @@ from tunery.report.pages.components import (
     tiles,
 )
 from tunery.report.pages.disk_section import disk_section
+from tunery.report.pages.doubtful_rows_table import doubtful_rows_section
 from tunery.report.pages.folds_section import folds_section
 from tunery.report.pages.pretraining_section import pretraining_section
 from tunery.report.pages.task_sections import task_sections
@@ -28,20 +29,30 @@ from tunery.report.text.decision_sentences import change_sentence
 from tunery.report.text.fold_sentence import reach_of_folds
 from tunery.report.text.formatting import duration, metric_name, objective_sentence, score, size
 from tunery.report.text.numbers import finite
+from tunery.schema.results.doubtful_rows import DoubtfulRows
 from tunery.schema.results.run import RunResult
 from tunery.schema.results.storage import Storage
 from tunery.schema.results.worst_rows import WorstRows
 
 
 def run_body(
-    result: RunResult, *, metrics: Sequence[Mapping[str, Any]], storage: Storage | None, worst: WorstRows | None
+    result: RunResult,
+    *,
+    metrics: Sequence[Mapping[str, Any]],
+    storage: Storage | None,
+    worst: WorstRows | None,
+    doubtful: DoubtfulRows | None,
 ) -> Html:
     """Everything between the first and the last line of the page."""
-    return join(_sections(result, run_curves(metrics), storage, worst))
+    return join(_sections(result, run_curves(metrics), storage, worst, doubtful))
 
 
 def _sections(
-    result: RunResult, curves: RunCurves, storage: Storage | None, worst: WorstRows | None
+    result: RunResult,
+    curves: RunCurves,
+    storage: Storage | None,
+    worst: WorstRows | None,
+    doubtful: DoubtfulRows | None,
 ) -> Iterator[Html | None]:
     yield _header(result)
     yield _tiles(result, storage)
@@ -54,6 +65,8 @@ def _sections(
     yield _scores(result)
     if worst:
         yield worst_rows_section(worst)
+    if doubtful:
+        yield doubtful_rows_section(doubtful)
     note = tag("p", "Running it again reproduces the run.", class_="quiet")
     yield section("Config", note, config_block(result.config))
     if storage:

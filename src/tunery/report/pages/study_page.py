@@ -17,6 +17,7 @@ from tunery.report.pages.components import (
     tiles,
 )
 from tunery.report.pages.disk_section import disk_section
+from tunery.report.pages.doubtful_rows_table import doubtful_rows_section
 from tunery.report.pages.pretraining_section import pretraining_section
 from tunery.report.pages.study_figures import (
     curves_section,
@@ -42,6 +43,7 @@ from tunery.report.text.formatting import (
 )
 from tunery.report.text.method_names import study_to_read
 from tunery.report.text.study_sentences import beside_sentence, headline, winner_again
+from tunery.schema.results.doubtful_rows import DoubtfulRows
 from tunery.schema.results.run import RunResult
 from tunery.schema.results.storage import Storage
 from tunery.schema.results.study import BestTrial, StudyResult
@@ -50,15 +52,24 @@ from tunery.schema.space.sampled import config_path
 
 
 def study_body(
-    study: StudyResult, *, results: Mapping[int, RunResult], storage: Storage | None, worst: WorstRows | None
+    study: StudyResult,
+    *,
+    results: Mapping[int, RunResult],
+    storage: Storage | None,
+    worst: WorstRows | None,
+    doubtful: DoubtfulRows | None,
 ) -> Html:
     """Everything between the first and the last line of the page."""
     now = study_to_read(study.model_copy(update={"disk": storage.disk}) if storage else study)
-    return join(_sections(now, results, storage, worst))
+    return join(_sections(now, results, storage, worst, doubtful))
 
 
 def _sections(
-    study: StudyResult, results: Mapping[int, RunResult], storage: Storage | None, worst: WorstRows | None
+    study: StudyResult,
+    results: Mapping[int, RunResult],
+    storage: Storage | None,
+    worst: WorstRows | None,
+    doubtful: DoubtfulRows | None,
 ) -> Iterator[Html | None]:
     stopped = pruning(study)
     winner = results.get(study.best.number) if study.best else None
@@ -84,6 +95,8 @@ def _sections(
         yield pretraining_section(winner.pretraining) if winner else None
     if worst:
         yield worst_rows_section(worst)
+    if doubtful:
+        yield doubtful_rows_section(doubtful)
     if storage:
         yield disk_section(storage)
     yield data_section(record.data for record in records if record.data)

@@ -42,6 +42,8 @@ DATA: Final = "data.json"
 """Which rows the work in a folder began with."""
 BASELINES: Final = "baselines.json"
 """What simple models reach on the rows of a run."""
+DOUBTS: Final = "doubts.json"
+"""The training rows that are worth a look, with their texts unless those are left out."""
 WORST_ROWS: Final = "worst_rows.json"
 """The rows that a model answers worst, with their texts unless those are left out."""
 CURVE: Final = "curve.json"
@@ -76,6 +78,7 @@ FILES: Final = (
     "events.jsonl",
     BASELINES,
     WORST_ROWS,
+    DOUBTS,
     ANSWERS,
     OUT_OF_FOLD,
     "winner.json",
