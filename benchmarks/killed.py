@@ -1,6 +1,5 @@
 """One process that `crash.py` starts, watches and kills."""
 
-import io
 import json
 import os
 import signal
@@ -93,29 +92,6 @@ def observe(note: Callable[..., None], out: Path, *, started: float) -> None:
     ResumePoints.publish = noted_publish  # type: ignore[method-assign]
 
 
-def read_by_fork(folder: Path, examples: Any, *, trust_remote_code: bool = False) -> Any:
-    """What `tunery.train.artifacts.verify.answers_from` does, in a process that need not import anything."""
-    import numpy as np
-
-    from tunery.train.predict.inference import load
-
-    source, sink = os.pipe()
-    pid = os.fork()
-    if not pid:
-        answer = io.BytesIO()
-        model = load(folder, trust_remote_code=trust_remote_code)
-        arrays: dict[str, Any] = {**model.answers(examples, precision="fp32").flat()}
-        np.savez(answer, **arrays)
-        with os.fdopen(sink, "wb") as file:
-            file.write(answer.getvalue())
-        os._exit(0)
-    os.close(sink)
-    with os.fdopen(source, "rb") as file:
-        answers = dict(np.load(io.BytesIO(file.read())))
-    os.waitpid(pid, 0)
-    return answers
-
-
 # From outside
 
 
@@ -163,9 +139,9 @@ class Place:
             os.execv(sys.executable, [sys.executable, __file__, *flags, *self.command])
         code = 1
         try:
-            import tunery.train.artifacts.verify
+            from tunery.train.artifacts.verify import read_from_a_fork
 
-            tunery.train.artifacts.verify.answers_from = read_by_fork
+            read_from_a_fork()
             work(self.command, self.out, self.notes, started=started, operation=kill.operation)
         except SystemExit as end:
             code = int(end.code or 0)

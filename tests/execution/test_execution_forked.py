@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from tiny_runs import config, wait_for, write_rows
-from tunery.execution.fork_server import threads_for
 from tunery.execution.forked import WarmProcesses
 from tunery.execution.in_process import InThisProcess
 from tunery.execution.memory import halved
@@ -275,8 +274,9 @@ def test_a_killed_study_leaves_no_process_and_the_trial_can_go_on(make: Make) ->
 
 
 def test_trials_at_once_share_the_threads_that_one_would_have(make: Make) -> None:
-    shares = [threads_for(make(search={"n_jobs": jobs}).config, alone=8) for jobs in (1, 3, 16)]
-    assert shares == [8, 2, 1]
+    trials = [replace(make(search={"n_jobs": jobs}), alone=jobs == 1) for jobs in (1, 3, 16)]
+    assert [trial.share_of(8) for trial in trials] == [8, 2, 1]
+    assert replace(trials[1], alone=True).share_of(8) == 8  # a cell of a comparison, which runs alone
 
 
 def members_of(session: int) -> list[int]:

@@ -19,7 +19,9 @@ from tunery import load
 from tunery.data.examples import Example
 from tunery.data.row_table import RowTable
 from tunery.errors import ExportMismatch
-from tunery.train.artifacts.verify import READER, Reader, answers_from, require_same
+from tunery.train.artifacts.reader import serve
+from tunery.train.artifacts.reader_process import READER, Reader
+from tunery.train.artifacts.verify import answers_from, require_same
 from tunery.train.fit import fit
 from tunery.train.predict.inference import Predictor
 
@@ -165,34 +167,32 @@ def test_an_answer_that_nobody_waits_for_is_not_taken_for_the_next(start: Callab
 
 
 def test_a_fork_neither_uses_nor_keeps_the_process(start: Callable[[str], Reader], tmp_path: Path) -> None:
-    reader = start(STUB)
-    reader.ask({})
-    there = tmp_path / "pid"
-    if (fork := os.fork()) == 0:
-        answer, _ = reader.ask({})
-        there.write_text(str(answer["pid"]))
+    reader, there = start(STUB), tmp_path / "pids"
+    if (parent := os.fork()) == 0:
+        own = reader.ask({})[0]["pid"]
+        if os.fork() == 0:
+            there.write_text(f"{os.getpid()} {own} {reader.ask({})[0]['pid']}\n")
+            time.sleep(60)
         time.sleep(60)
         os._exit(0)
+    wait_until(lambda: there.exists() and there.read_text().endswith("\n"))
+    fork, readers_of_parent, readers_of_fork = map(int, there.read_text().split())
     try:
-        wait_until(lambda: there.exists() and there.read_text() != "")
-        mine, its = reader.pid, int(there.read_text())
-        assert mine is not None and mine != its
-        ending = threading.Thread(target=reader.end, daemon=True)
-        ending.start()
-        ending.join(10)
-        assert not ending.is_alive()  # it would be, if the fork held the pipe open
-        assert is_alive(its)
+        assert readers_of_parent != readers_of_fork
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+        wait_until(lambda: not is_alive(readers_of_parent))  # it would be, if the fork held the pipe open
+        assert is_alive(readers_of_fork)
     finally:
         os.kill(fork, signal.SIGKILL)
-        os.waitpid(fork, 0)
-    wait_until(lambda: not is_alive(its))  # its own process has died with the fork
+    wait_until(lambda: not is_alive(readers_of_fork))  # it has died with the fork
 
 
 def test_a_fork_reads_too_and_another_process_after_it(
     best: Path, live: Predictor, start: Callable[[str], Reader]
 ) -> None:
     reader = start(STUB)
-    reader.fork()
+    reader.fork(serve)
     fork = reader.pid
     texts = [(row.text, row.text_pair) for row in ROWS]
     question = {"folder": str(best), "texts": texts, "cwd": "/", "threads": 1, "trust_remote_code": False}
@@ -208,7 +208,7 @@ def test_a_fork_reads_too_and_another_process_after_it(
 
 def test_a_fork_that_dies_over_a_question_says_how(start: Callable[[str], Reader]) -> None:
     reader = start(STUB)
-    reader.fork()
+    reader.fork(serve)
     os.kill(reader.pid or 0, signal.SIGSTOP)
     threading.Timer(0.3, os.kill, (reader.pid or 0, signal.SIGTERM)).start()
     threading.Timer(0.4, os.kill, (reader.pid or 0, signal.SIGCONT)).start()
@@ -220,7 +220,7 @@ def test_a_fork_ends_with_its_parent(tmp_path: Path) -> None:
     there = tmp_path / "pid"
     if (parent := os.fork()) == 0:
         reader = Reader()
-        reader.fork()
+        reader.fork(serve)
         there.write_text(str(reader.pid))
         time.sleep(60)
         os._exit(0)
@@ -228,6 +228,64 @@ def test_a_fork_ends_with_its_parent(tmp_path: Path) -> None:
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
     wait_until(lambda: not is_alive(int(there.read_text())))
+
+
+def test_one_that_was_started_early_answers_and_starting_again_changes_nothing(start: Callable[[str], Reader]) -> None:
+    reader = start(STUB)
+    reader.start()
+    early = reader.pid
+    reader.start()
+    assert reader.ask({})[0]["pid"] == early == reader.pid
+    reader.start()
+    assert reader.pid == early
+
+
+def test_what_an_early_start_ends_in_is_no_failure(start: Callable[[str], Reader], tmp_path: Path) -> None:
+    nobody = Reader((str(tmp_path / "no such command"),))
+    nobody.start()
+    assert nobody.pid is None
+    killed = start(STUB)
+    killed.start()
+    kill(killed.pid or 0)
+    assert killed.ask({})[1] == b"abc"
+
+
+def test_of_an_early_one_that_dies_over_a_question_another_is_asked_once(
+    start: Callable[[str], Reader], tmp_path: Path
+) -> None:
+    counted = f"open({str(tmp_path / 'count')!r}, 'a').write('x')"
+    once = f"import os\nif os.path.exists({str(tmp_path / 'died')!r}):\n{indented(STUB)}\n"
+    once += f"input(); open({str(tmp_path / 'died')!r}, 'w'); os._exit(7)"
+    early = start(once)
+    early.start()
+    assert early.ask({})[1] == b"abc"
+    dying = start(f"{counted}; input(); raise SystemExit(7)")
+    dying.start()
+    with pytest.raises(ExportMismatch, match="ended with exit code 7"):
+        dying.ask({})
+    assert (tmp_path / "count").read_text() == "xx"
+
+
+def test_the_real_one_ends_while_it_imports() -> None:
+    reader = Reader()
+    reader.start()
+    pid = reader.pid or 0
+    time.sleep(0.5)  # it imports, for seconds
+    reader.end()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_the_real_one_ends_with_the_process_that_is_killed_while_it_imports() -> None:
+    code = "import time; from tunery.train.artifacts.reader_process import READER; READER.start()\n"
+    code += "print(READER.pid, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        time.sleep(0.5)
+        assert is_alive(pid)
+        parent.kill()
+    wait_until(lambda: not is_alive(pid))
 
 
 def test_it_ends_with_its_standard_input_and_leads_a_session(start: Callable[[str], Reader]) -> None:
@@ -239,6 +297,10 @@ def test_it_ends_with_its_standard_input_and_leads_a_session(start: Callable[[st
     ) as process:
         answer, _ = process.communicate(b"")
     assert process.returncode == 0 and answer == b""
+
+
+def indented(code: str) -> str:
+    return "".join(f"    {line}\n" for line in code.strip().splitlines())
 
 
 def kill(pid: int) -> None:

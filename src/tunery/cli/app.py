@@ -16,6 +16,7 @@ from tunery.cli.secrets import Secrets
 from tunery.cli.starting import check, curve, init, models, schema
 from tunery.cli.using import ensemble, evaluate, export, predict, threshold
 from tunery.cli.working import compare, pretrain, search, train, worker
+from tunery.startup import set_wait_policy
 from tunery.terminal import show_every_character, write
 
 VERBS: Final = (
@@ -66,6 +67,7 @@ def options(
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the `tunery` command."""
     given = sys.argv[1:] if arguments is None else arguments
+    set_wait_policy(os.environ)
     atexit.register(gc.freeze)  # to look for cycles among all that torch has made takes a second, or several
     show_every_character()
     secrets = Secrets([*given, *os.environ.values()])

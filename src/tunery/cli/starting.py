@@ -1,8 +1,7 @@
 """The verbs that need no run: `init`, `check`, `curve`, `schema`, `models`."""
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from tunery.schema.reading.document import anchored, validate
 from tunery.schema.reading.utf8 import has_utf8_path
 from tunery.schema.reading.yaml_text import parse_yaml
 from tunery.schema.results.finding import Finding
+from tunery.startup import imports, without_collection
 from tunery.store.study import ignore
 from tunery.terminal import Terminal, reminding, write, write_json
 
@@ -97,7 +97,7 @@ def init(
         raise RequestError(
             f"--allow names a finding that may be accepted, but got {wrong[0]!r}; {did_you_mean(wrong[0], ALLOWABLE)}"
         )
-    with _without_collection():
+    with without_collection():
         data_guess = guess(
             data,
             text=text,
@@ -114,18 +114,6 @@ def init(
         _refuse_what_check_refuses(data_guess, text_of_config, folder=path.parent)
     write_output(path, text_of_config, sources=[data], overwrite=overwrite)
     show.init(data_guess, path, as_json=as_json)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Millions of rows without a cycle among them: to look for one again and again takes a fifth of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _refuse_what_check_refuses(data_guess: "Guess", config: str, *, folder: Path) -> None:
@@ -179,10 +167,11 @@ def check(
         return
     if out is not None or overwrite or by is not None:
         raise typer.BadParameter("--out, --overwrite and --by are of the file that --deep writes; add --deep")
-    from tunery.train.setup.prepare import look_at
+    with imports():
+        from tunery.train.setup.prepare import look_at
 
     reminded = reminding(Terminal(stderr=True).say) if is_large(resolved.data) else nullcontext(ignore)
-    with reminded as say, _without_collection():
+    with reminded as say, without_collection():
         examined = look_at(resolved, say=say, trust_remote_code=permitted)
         findings = _findings(resolved, examined, say)
     show.check(examined.record(), findings, as_json=as_json)
@@ -217,9 +206,10 @@ def _check_deep(
     if target.suffix.lower() not in WRITERS:
         raise DataError(f"doubtful rows are written as {', '.join(WRITERS)}, but got {target.name!r}")
     require_free(target, sources=sources, overwrite=overwrite)
-    from tunery.train.deep_check.by_run import deep_check_by_run
-    from tunery.train.deep_check.deep_check import deep_check
-    from tunery.train.setup.prepare import examine
+    with imports():
+        from tunery.train.deep_check.by_run import deep_check_by_run
+        from tunery.train.deep_check.deep_check import deep_check
+        from tunery.train.setup.prepare import examine
 
     with reminding(Terminal(stderr=True).say) as say:
         say("reading, splitting and tokenising the data")
@@ -262,14 +252,16 @@ def curve(
     require_readable(resolved.data)
     permitted = permits_code(trust_remote_code, overrides or ())
     if out is not None:
-        from tunery.train.deep_check.curve_by_training import curve_by_training
+        with imports():
+            from tunery.train.deep_check.curve_by_training import curve_by_training
 
         with reminding(Terminal(stderr=True).say) as say:
             found = curve_by_training(resolved, out=out, folds=folds, say=say, trust_remote_code=permitted)
         show.curve(found, as_json=as_json)
         return
-    from tunery.train.deep_check.learning_curve import learning_curve
-    from tunery.train.setup.prepare import prepare
+    with imports():
+        from tunery.train.deep_check.learning_curve import learning_curve
+        from tunery.train.setup.prepare import prepare
 
     with reminding(Terminal(stderr=True).say) as say:
         say("reading, splitting and tokenising the data")

@@ -15,9 +15,11 @@ from tunery.errors import RequestError
 from tunery.report.text.formatting import score
 from tunery.schema.config.generation import Generation
 from tunery.schema.results.study import EnsembleGain
+from tunery.startup import imports
 from tunery.store.disk.ownership import require_run
 from tunery.store.exported import exported_in, require_new
 from tunery.terminal import Terminal
+from tunery.train.artifacts.reader_process import READER
 
 
 class SplitName(StrEnum):
@@ -77,7 +79,8 @@ def evaluate(
             rule = "--text, --text-pair, --label, --columns and --annotations say what is in a file that --input names"
             raise typer.BadParameter(rule)
         exported_in(run)
-        from tunery.train.predict.inference import evaluate as evaluate_split
+        with imports():
+            from tunery.train.predict.inference import evaluate as evaluate_split
 
         scores = evaluate_split(run, split.value, say=Terminal(stderr=True).say, trust_remote_code=trust_remote_code)
         show.metrics(scores, of="split", name=split.value, as_json=as_json)
@@ -184,7 +187,8 @@ def threshold(
 ) -> None:
     """Change how a finished model decides, without training it again: thresholds, what errors cost, calibration."""
     exported_in(run)
-    from tunery.train.predict.deciding import threshold as decide
+    with imports():
+        from tunery.train.predict.deciding import threshold as decide
 
     say = Terminal(stderr=True).say
     decided = decide(run, changes or (), dry_run=dry_run, say=say, trust_remote_code=trust_remote_code)
@@ -210,7 +214,9 @@ def export(
 ) -> None:
     """Write weights that a run or study keeps as a folder that plain transformers or peft load."""
     require_new(out, run)
-    from tunery.train.artifacts.export import export_run
+    READER.start()
+    with imports():
+        from tunery.train.artifacts.export import export_run
 
     folder = export_run(run, out, trial=trial, step=step, merge=merge, trust_remote_code=trust_remote_code)
     show.done(f"written: {folder}", {"export": str(folder)}, as_json=as_json)
@@ -232,8 +238,10 @@ def ensemble(
     members = None if trials is None else numbers(trials)
     require_run(study)
     require_new(out, study)
-    from tunery.hpo.analysis.ensemble import ensemble as join
-    from tunery.train.ensembles.ensemble import gain_of
+    READER.start()
+    with imports():
+        from tunery.hpo.analysis.ensemble import ensemble as join
+        from tunery.train.ensembles.ensemble import gain_of
 
     folder = join(study, out, trials=members, method=method, trust_remote_code=trust_remote_code)
     gain = gain_of(folder)

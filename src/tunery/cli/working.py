@@ -21,9 +21,12 @@ from tunery.cli.options import (
 from tunery.data.corpus import require_readable_corpus
 from tunery.data.reading.load import require_readable
 from tunery.schema import load_config, load_document
+from tunery.startup import imports
 from tunery.store.disk.ownership import require_own
 from tunery.store.disk.run_lock import refuse_other
+from tunery.store.folder import RunFolder
 from tunery.terminal import Terminal
+from tunery.train.artifacts.reader_process import READER
 
 
 def train(
@@ -45,8 +48,11 @@ def train(
     refuse_other(folder, resolved.model_dump(mode="json"), record="result.json")
     require_readable(resolved.data)
     require_readable_corpus(resolved.pretrain, resolved.data)
-    from tunery.train.loop.console import ConsoleProgress
-    from tunery.train.run import fit
+    if not (resolved.data.cross_validates or RunFolder(folder).is_finished()):
+        READER.start()
+    with imports():
+        from tunery.train.loop.console import ConsoleProgress
+        from tunery.train.run import fit
 
     progress = ConsoleProgress(Terminal(stderr=True), title=folder.name, objective=resolved.objective)
     try:
@@ -77,7 +83,10 @@ def pretrain(
     refuse_other(folder, resolved.model_dump(mode="json"), record="result.json")
     require_readable(resolved.data)
     require_readable_corpus(resolved.pretrain, resolved.data)
-    from tunery.train.pretrain_run import pretrain as run_stages
+    if not RunFolder(folder).is_finished():
+        READER.start()
+    with imports():
+        from tunery.train.pretrain_run import pretrain as run_stages
 
     terminal = Terminal(stderr=True)
     result = run_stages(
@@ -119,8 +128,9 @@ def search(
         return
     folder = out or Path("runs") / f"{config.stem}-search"
     require_own(folder)
-    from tunery.cli.watch_study import StudyConsole
-    from tunery.hpo.study import search as run_search
+    with imports():
+        from tunery.cli.watch_study import StudyConsole
+        from tunery.hpo.study import search as run_search
 
     result = run_search(
         document,
@@ -156,8 +166,9 @@ def worker(
     url = storage_url(storage, storage_env)
     if url is None:
         raise typer.BadParameter("a worker needs the study's database: --storage URL, or --storage-env NAME")
-    from tunery.cli.watch_study import StudyConsole
-    from tunery.hpo.study import work
+    with imports():
+        from tunery.cli.watch_study import StudyConsole
+        from tunery.hpo.study import work
 
     console = StudyConsole(Terminal(stderr=True))
     ended = work(url, name=study, out=out, trials=trials, observer=console, trust_remote_code=trust_remote_code)
@@ -190,8 +201,9 @@ def compare(
     """Train several methods with several seeds, each with its own defaults, and test whether they differ."""
     document, folder = load_document(config), out or Path("runs") / f"{config.stem}-compare"
     require_own(folder)
-    from tunery.cli.watch_comparison import ComparisonConsole
-    from tunery.comparison.compare import compare as run_comparison
+    with imports():
+        from tunery.cli.watch_comparison import ComparisonConsole
+        from tunery.comparison.compare import compare as run_comparison
 
     result = run_comparison(
         document,

@@ -110,9 +110,9 @@ class _ForkServer:
         for other in self._trials.values():
             other.close()
         os.register_at_fork(after_in_child=channel.close)  # a process that it forks has nothing to say
-        read_from_a_fork()
-        torch.set_num_threads(threads_for(request.job.config, alone=self._threads))
-        train(request, channel)
+        if not request.job.config.data.cross_validates:  # which exports nothing
+            read_from_a_fork()
+        train(request, channel, threads=self._threads)
         sys.stderr.flush()
         os._exit(0)
 
@@ -126,11 +126,6 @@ class _ForkServer:
                 channel = self._trials.pop(pid)
                 channel.send(Ended(os.waitstatus_to_exitcode(status)))
                 channel.close()
-
-
-def threads_for(config: RunConfig, *, alone: int) -> int:
-    """How many threads a trial computes with: those that it would have `alone`, shared by all that run at once."""
-    return max(1, alone // config.search.n_jobs)
 
 
 def _needs_an_interpreter(config: RunConfig) -> bool:

@@ -9,6 +9,8 @@ import socket
 import sys
 from importlib import import_module
 
+from tunery.startup import imports
+
 
 def main() -> None:
     """Serve the study at the other end of the socket whose number is given."""
@@ -16,7 +18,9 @@ def main() -> None:
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # to look for devices without waking them up
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads would not be there in a fork
     sys.modules["bitsandbytes"] = None  # type: ignore[assignment]  # peft imports it where it is there, and it wakes them
-    import_module("tunery.execution.fork_server").serve(socket.socket(fileno=int(sys.argv[1])))
+    with imports():
+        server = import_module("tunery.execution.fork_server")
+    server.serve(socket.socket(fileno=int(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from tunery.execution.conversation import supervise
 from tunery.execution.messages import Begun, Ended, Message, Train, WarmUp
 from tunery.execution.runner import Job, Outcome, Prune, Runner, Stop
 from tunery.schema import RunConfig
+from tunery.startup import with_wait_policy
 
 _SERVER: Final = (sys.executable, "-P", "-m", "tunery.execution.fork_server_main")
 _GONE: Final = Outcome("failed", "the process died, and the one that would know how did too")
@@ -85,7 +86,11 @@ class WarmProcesses(Runner):
         with far:
             # a session of its own: a Ctrl-C is meant for the study, which asks its trials to leave
             self._server = subprocess.Popen(
-                [*_SERVER, str(far.fileno())], pass_fds=[far.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+                [*_SERVER, str(far.fileno())],
+                pass_fds=[far.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=with_wait_policy(os.environ),
+                start_new_session=True,
             )
 
     def _end(self) -> None:

@@ -14,8 +14,9 @@ from tunery.execution.channel import Channel
 from tunery.execution.conversation import supervise
 from tunery.execution.messages import Ended, Message, Train, encode
 from tunery.execution.runner import Job, Outcome, Prune, Runner, Stop
+from tunery.startup import with_wait_policy
 
-_COMMAND: Final = (sys.executable, "-P", "-m", "tunery.execution.run_process")
+_COMMAND: Final = (sys.executable, "-P", "-m", "tunery.execution.run_process_main")
 
 
 @final
@@ -83,7 +84,7 @@ def start_interpreter(request: Train, end: socket.socket) -> int:
             return os.posix_spawn(
                 sys.executable,
                 [*_COMMAND, str(end.fileno())],
-                os.environ,
+                with_wait_policy(os.environ),
                 file_actions=[(os.POSIX_SPAWN_DUP2, question.fileno(), 0)],
                 setsid=True,
             )

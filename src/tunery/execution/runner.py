@@ -36,6 +36,10 @@ class Job:
         """Seconds without progress after which it is ended; None waits for ever, and so does all that is no trial."""
         return self.config.search.stall_timeout if self.study is not None else None
 
+    def share_of(self, threads: int) -> int:
+        """How many threads it computes with, of those that it would have if nothing ran beside it."""
+        return threads if self.alone else max(1, threads // self.config.search.n_jobs)
+
 
 @dataclass(frozen=True)
 class Epoch:

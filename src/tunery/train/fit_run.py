@@ -13,6 +13,7 @@ from tunery.schema.results.run import FoldRecord, PretrainRecord, RunResult, Sta
 from tunery.store.disk.run_lock import refuse_other_data, run_lock
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
+from tunery.train.artifacts.reader_process import READER
 from tunery.train.conclude import Purpose, conclude
 from tunery.train.loop.baselines import known_baselines
 from tunery.train.loop.clock import Clock
@@ -91,6 +92,8 @@ def fit_run(
         config = with_resolved_head(config, prepared)
         stages = stages_of(config, prepared)
         run = assemble(config, prepared, augmentation_models=before.augmentation_models)
+    if purpose is not Purpose.FOLD:
+        READER.start()  # nothing refuses the run any more
     pretraining: tuple[PretrainRecord, ...] = ()
     n_jobs = config.search.n_jobs if purpose is Purpose.TRIAL else None
     if stages:

@@ -19,6 +19,7 @@ from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import PER_TENSOR
 from tunery.store.study import StudyStore, ignore
 from tunery.train.artifacts.publish import live_model, publish
+from tunery.train.artifacts.reader_process import READER
 from tunery.train.finished import tell_finished
 from tunery.train.fit import one_run_at_a_time
 from tunery.train.pretraining import PlacedStage, placed_stages, required_room, train_stages, trained_model
@@ -77,6 +78,7 @@ def pretrain(
         with run_lock(root, document, record=_RECORD, data=data):
             placed = placed_stages(stages, prepared.base, store, signals=signals, say=say)
             required_room(placed)
+            READER.start()
             train_stages(placed, signals)
             result = _conclude(placed, store, folder)
             write_run_page(root)

@@ -20,6 +20,7 @@ from tunery.errors import DataError, RequestError, did_you_mean
 from tunery.schema.config.data import Data
 from tunery.schema.config.generation import Generation
 from tunery.schema.results.prediction import MaskToken, Prediction
+from tunery.startup import without_collection
 from tunery.store.exported import exported_in
 from tunery.store.output import require_free, write_output
 from tunery.store.study import ignore
@@ -134,8 +135,9 @@ def predict_file(
     data_without_id = data.model_copy(update={"id": None})
     reader = TASKS[type(card.config.task)].question_reader(data)
     examples = examples_of(rows, data_without_id, reader=reader, source=_name(source), remedy=_OTHER_NAMES)
-    from tunery.train.predict.abstention import count_sentence, expectation_sentence
-    from tunery.train.predict.inference import load
+    with without_collection():
+        from tunery.train.predict.abstention import count_sentence, expectation_sentence
+        from tunery.train.predict.inference import load
 
     predictor = load(run, trust_remote_code=trust_remote_code)
     top_k = answer.top_k if predictor.task.fills else None
@@ -201,8 +203,9 @@ def evaluate_file(
         rows = annotated.join(rows, data, source=_name(source))
         for note in annotated.notes():
             say(note)
-    from tunery.train.predict.inference import load
-    from tunery.train.predict.training_rows import trained_rows
+    with without_collection():
+        from tunery.train.predict.inference import load
+        from tunery.train.predict.training_rows import trained_rows
 
     predictor = load(run, trust_remote_code=trust_remote_code)
     task = predictor.config.task
