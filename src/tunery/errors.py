@@ -134,12 +134,14 @@ def shortened(text: str, most: int = _TEXT_LENGTH) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def did_you_mean(word: object, choices: Iterable[str]) -> str:
-    """Say which of `choices` looks most like `word`, capitals aside, else list them all."""
+def did_you_mean(word: object, choices: Iterable[str], *, otherwise: str | None = None) -> str:
+    """Say which of `choices` looks most like `word`, capitals aside, else list them all, or say what is given."""
     names = sorted(choices)
     by_folded_name = {name.casefold(): name for name in names}
     close = get_close_matches(str(word).casefold(), by_folded_name, n=1, cutoff=0.6)
-    return f"did you mean {by_folded_name[close[0]]!r}?" if close else f"choose from: {enumerated(names)}"
+    if close:
+        return f"did you mean {by_folded_name[close[0]]!r}?"
+    return otherwise or f"choose from: {enumerated(names)}"
 
 
 def enumerated(

@@ -155,8 +155,9 @@ def test_no_name_of_a_model_is_cut_on_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "50")
-    row = {"alias": "xlm-roberta-base", "hub": "FacebookAI/" + "x" * 40, "parameters_millions": 277.5, "where": "hub"}
-    show.models([row], as_json=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    known = {"family": "bert", "parameters": 277_453_056, "max_length": 512, "license": None, "gated": False}
+    show.models([{"alias": "xlm-roberta-base", "hub": "me/" + "x" * 40, "where": "hub", **known}], as_json=False)
     printed = capsys.readouterr().out
     assert "xlm-roberta-base" in printed and printed.count("x") == 41 and "\N{HORIZONTAL ELLIPSIS}" not in printed
 

