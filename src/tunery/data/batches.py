@@ -78,6 +78,8 @@ class MicroBatch(NamedTuple):
     them, again."""
     changed_rows: int = 0
     """Rows that augmentation has changed."""
+    features: tuple[int, ...] = ()
+    """Their numbers in the split."""
 
 
 def plan_epoch(lengths: Lengths, *, batch_size: int, seed: int, epoch: int, by_length: bool = True) -> list[list[int]]:
@@ -157,6 +159,18 @@ def eval_batches(lengths: Lengths, *, batch_size: int) -> list[list[int]]:
     """Batches for evaluation, longest rows first, so that too little memory shows at once."""
     order = np.argsort(-lengths, kind="stable")
     return [order[start : start + batch_size].tolist() for start in range(0, len(order), batch_size)]
+
+
+def token_batches(lengths: Lengths, *, max_tokens: int) -> list[list[int]]:
+    """Batches for one pass over all rows, longest rows first: as many as make at most `max_tokens` padded tokens, at
+    least one."""
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        count = max(1, max_tokens // int(lengths[order[start]]))
+        batches.append(order[start : start + count].tolist())
+        start += count
+    return batches
 
 
 class EpochBatches(Sampler[list[EpochRow]]):
@@ -265,7 +279,8 @@ class Collator:
             targets[name] = _padded([item.sequence_targets[name] for item in items], NO_TARGET)
         if "targets" in inputs:
             targets["targets"] = inputs["targets"]
-        return MicroBatch(inputs, targets, sum(item.changed_rows for item in items))
+        changed_rows, features = sum(item.changed_rows for item in items), tuple(item.feature for item in items)
+        return MicroBatch(inputs, targets, changed_rows, features)
 
     def _visible(self, item: Item) -> npt.NDArray[np.int64]:
         if self._token_dropout == 0:

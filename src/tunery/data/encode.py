@@ -87,8 +87,8 @@ class Encoded:
         """The features of some rows, of which each has its own: in the order that is given, and numbered anew. What was
         counted (`truncated`, `unknown`, `alike`) is known of all rows together, and 0 here."""
         assert self.texts is None
-        begins, ends = (np.searchsorted(self.rows, rows, side=side) for side in ("left", "right"))
-        features = np.concatenate([np.arange(begin, end) for begin, end in zip(begins, ends, strict=True)]).tolist()
+        each = self.features_of(rows)
+        features = np.concatenate(each).tolist()
 
         def some(column: list[Any] | None) -> Any:
             return None if column is None else [column[feature] for feature in features]
@@ -97,7 +97,7 @@ class Encoded:
             ids=some(self.ids),
             type_ids=some(self.type_ids),
             lengths=self.lengths[features],
-            rows=np.repeat(np.arange(len(rows)), ends - begins),
+            rows=np.repeat(np.arange(len(rows)), [len(numbers) for numbers in each]),
             truncated=0,
             offsets=some(self.offsets),
             unit_ids=some(self.unit_ids),
@@ -106,6 +106,11 @@ class Encoded:
             token_targets=some(self.token_targets),
             segments=some(self.segments),
         )
+
+    def features_of(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+        """The numbers of the features of each of some rows."""
+        begins, ends = (np.searchsorted(self.rows, rows, side=side) for side in ("left", "right"))
+        return [np.arange(begin, end) for begin, end in zip(begins, ends, strict=True)]
 
     def reach_of_rows(self) -> npt.NDArray[np.int64] | None:
         """Characters of each row that its first feature reads, (rows,); None where units were not asked for."""

@@ -71,6 +71,10 @@ class Built:
     roles: ParameterRoles
     embeddings: nn.Module
     """The table of token embeddings: (batch, tokens) -> (batch, tokens, hidden)."""
+    backbone: nn.Module
+    """The encoder or decoder, without what a head of the architecture's own, or the method, has put around it."""
+    structure: ModelStructure
+    """The parts of the backbone."""
     base: Base
     base_digest: str
     pretrained: nn.Module
@@ -146,6 +150,8 @@ def build(
         trainable=trainable,
         roles=_roles(module, trainable, loaded, wrapped, heads=heads, fresh=fresh, in_checkpoint=in_checkpoint),
         embeddings=cast(PreTrainedModel, loaded.backbone).get_input_embeddings(),
+        backbone=loaded.backbone,
+        structure=loaded.structure,
         base=base,
         base_digest=base_digest(base),
         pretrained=wrapped.module,

@@ -31,6 +31,8 @@ def on_trial(model: nn.Module) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
     with torch.no_grad(), torch.random.fork_rng(devices=()), without_noise(_WITHOUT_POSITIONS):
         model.eval()
-        yield
-    for module, mode in modes.items():
-        module.training = mode
+        try:
+            yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode

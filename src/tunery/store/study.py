@@ -1,8 +1,8 @@
 """All runs of a study on one disk: what they share, what stays of them, and room for what comes."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, final
 
@@ -15,7 +15,7 @@ from tunery.store.disk.files import entries, make_folder, size_of
 from tunery.store.disk.lock import alone
 from tunery.store.disk.ownership import BEST, OBJECTS, PRETRAIN, RESCORED, RESUME, TRIALS, is_own, is_temporary
 from tunery.store.events import record_event
-from tunery.store.features import Features, features_room
+from tunery.store.features import Features, Shape, features_room
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import folds_in, stages_in, storage_of, trials_in
 from tunery.store.objects.objects import Objects
@@ -173,13 +173,21 @@ class StudyStore:
         """The same for an `action` that takes long and adds no objects: others wait for it only under `max_disk`."""
         return self._budget.write(need, action, alone=self._rule.max_disk is not None)
 
-    def keep_features(self, key: str, features: "npt.NDArray[np.float32]") -> None:
-        """Keep features for whoever needs the same, if there is room for them as things are."""
-        self._budget.write_spare(
-            features_room(features),
-            lambda: self.features.put(key, features),
-            alone=self._rule.max_disk is not None,
-        )
+    def keep_features(self, key: str, shape: Shape, parts: "Iterable[npt.NDArray[np.float32]]") -> None:
+        """Keep features for whoever needs the same, if there is room for them as things are. Nothing is freed or waited
+        for, and what the disk refuses is let be.
+
+        Args:
+            key: 32 hexadecimal digits.
+            parts: follow one another; each is written as it comes, and none is asked for where there is no room.
+        """
+        begun: list[Callable[[npt.NDArray[np.float32]], None]] = []
+        with suppress(OSError), ExitStack() as stack:
+            writing = self.features.writing(key, shape)
+            self._budget.write_spare(features_room(shape), lambda: begun.append(stack.enter_context(writing)))
+            for write in begun:
+                for part in parts:
+                    write(part)
 
     def used(self) -> int:
         """Bytes of weights, training state and features, those of all trials together; runs that are rescored count as

@@ -205,6 +205,7 @@ def finish(
         environment=progress.environment,
         base=progress.base,
         augmentation_models=progress.augmentation_models,
+        frozen_layers=progress.frozen_layers,
         data=progress.data,
         started_from=progress.started_from,
         pretraining=pretraining,

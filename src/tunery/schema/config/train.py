@@ -57,6 +57,10 @@ class Train(Spec):
     baselines: tuple[Literal["majority", "tfidf", "probe"], ...] = ("majority", "probe")
     """Simple models that are fitted to the same rows before training, and stand beside the run in its report: the most
     frequent labels, TF-IDF, the frozen model with a linear head. A list; empty for none. Trials have none."""
+    cache_frozen_layers: Literal["auto", "off"] = "auto"
+    """What the lowest layers give of a row, where none of them is trained: `auto` computes it once and keeps it while
+    the run or study lasts, where that pays and is exact; `off` computes it in every epoch anew. The last digits of a
+    run depend on it (docs/training.md)."""
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
     """Processes that prepare batches; 0 prepares them in the training process. The batches are the same."""
 

@@ -25,6 +25,22 @@ class Parameters(Record):
     """Rank of every adapted module after re-allocation (adalora); null for all other methods."""
 
 
+class FrozenLayers(Record):
+    """What frozen layers gave of rows, computed once and not in every epoch (`train.cache_frozen_layers`)."""
+
+    layers: Count = 0
+    """How many, counted from the input."""
+    kept: Literal["token states", "text vectors"] | None = None
+    """What was kept of each row: a vector for each token, or, where the whole encoder is frozen and the head pools
+    without weights of its own, one for the text. null: nothing."""
+    splits: tuple[Literal["train", "validation"], ...] = ()
+    """Of which rows."""
+    bytes: Count = 0
+    """That it took, in memory or on disk."""
+    why: str = ""
+    """What stood in the way, of these splits or of all; empty where nothing did."""
+
+
 class Seconds(Record):
     """Wall-clock seconds by phase, summed over interruptions."""
 
@@ -250,6 +266,8 @@ class RunResult(Record):
     the digest of each stage of continued pretraining, with `@` and the epoch up to which it was taken."""
     augmentation_models: dict[str, str] = {}
     """The same for the models that `regularization.augmentation` names, by key."""
+    frozen_layers: FrozenLayers | None = None
+    """null where no layers were asked for, as of a probe."""
     data: DataRecord | None
     started_from: Start | None = None
     """The run that it went on from (`--from`); null where it began with the base's weights."""
@@ -306,5 +324,6 @@ class Progress(Record):
     environment: Environment | None = None
     base: str | None = None
     augmentation_models: dict[str, str] = {}
+    frozen_layers: FrozenLayers | None = None
     data: DataRecord | None = None
     started_from: Start | None = None

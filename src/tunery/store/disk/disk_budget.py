@@ -92,18 +92,12 @@ class DiskBudget:
             refusal, is_waiting = None, True
             time.sleep(POLL_SECONDS)
 
-    def write_spare(self, need: int, action: Callable[[], object], *, alone: bool) -> None:
-        """Act when `need` more bytes cross no limit as things are. Nothing is freed or waited for, and what the disk
-        refuses is let be: `action` writes what can be done without.
-
-        Args:
-            alone: as in `write`.
+    def write_spare(self, need: int, action: Callable[[], object]) -> None:
+        """Act when `need` more bytes cross no limit as things are, while no other process writes. Nothing is freed or
+        waited for, and what the disk refuses is let be: `action` begins what can be done without, and is quick.
         """
-        with suppress(OSError), ExitStack() as turn:
-            turn.enter_context(self._turn())
+        with suppress(OSError), self._turn():
             if self._crossed(need) is None:
-                if not alone:
-                    turn.close()
                 action()
 
     def _make_room(self, need: int) -> str | None:

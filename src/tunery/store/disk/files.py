@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -89,6 +89,22 @@ def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
     """Write a file whole."""
     with atomic_write(path) as staged:
         write(staged, *parts)
+
+
+@contextmanager
+def write_in_parts(path: Path, size: int) -> Iterator[Callable[[memoryview, int], None]]:
+    """Write a file of `size` bytes whole, whose parts come in any order: yields what takes a part and its place. The
+    file has its size, which a budget counts, from the beginning."""
+    with atomic_write(path) as staged, with_filename(staged), staged.open("xb", buffering=0) as file:
+
+        def write_part(part: memoryview, place: int) -> None:
+            rest = part.cast("B")
+            while rest:
+                written = os.pwrite(file.fileno(), rest, place)
+                rest, place = rest[written:], place + written
+
+        os.ftruncate(file.fileno(), size)
+        yield write_part
 
 
 def write_text(path: Path, text: str) -> None:

@@ -128,7 +128,7 @@ def probe_features(config: RunConfig, prepared: Prepared) -> npt.NDArray[np.floa
     """
     run = assemble(with_resolved_head(config, prepared), prepared)
     head = linear_head(run)
-    return pooled_features(run, head.backbone, head.pool, np.arange(len(head.targets.values)), store=None)
+    return pooled_features(run, head.encoder, np.arange(len(head.targets.values)), store=None)
 
 
 def probe_over(

@@ -11,9 +11,9 @@ from torch import nn
 from tunery.baselines.linear_models import fit_linear
 from tunery.baselines.targets import LinearTargets
 from tunery.errors import Interrupted, ModelError
+from tunery.model.frozen_part import PooledEncoder
 from tunery.model.heads.heads import HeadedModel, PooledHead
 from tunery.model.heads.layers import LevelLinear
-from tunery.model.heads.pooling import Pool
 from tunery.schema.config.peft import Probe
 from tunery.schema.results.run import Progress, Tokens
 from tunery.store.folder import RunFolder
@@ -73,8 +73,7 @@ class Probing:
 class LinearHead(NamedTuple):
     """What a linear model of pooled features can be put into."""
 
-    backbone: nn.Module
-    pool: Pool
+    encoder: PooledEncoder
     layer: nn.Linear | LevelLinear
     targets: LinearTargets
     """Of the training rows."""
@@ -95,7 +94,9 @@ def linear_head(run: Assembled) -> LinearHead:
     layer = head.layers[-1] if isinstance(head, PooledHead) and isinstance(head.layers, nn.Sequential) else None
     if not isinstance(head, PooledHead) or not isinstance(layer, nn.Linear | LevelLinear):
         raise ModelError(f"{setting} needs a linear head over pooled states, but {name} has another; take {remedy}")
-    return LinearHead(module.get_submodule("backbone"), head.pool, layer, targets)
+    assert isinstance(module, HeadedModel)
+    encoder = PooledEncoder(module, head, output=name, layers=run.built.structure.count)
+    return LinearHead(encoder, layer, targets)
 
 
 def fit_head(run: Assembled, store: StudyStore, rows: npt.NDArray[np.int64] | None = None) -> None:
@@ -111,7 +112,7 @@ def fit_head(run: Assembled, store: StudyStore, rows: npt.NDArray[np.int64] | No
     """
     head = linear_head(run)
     rows = np.arange(len(head.targets.values)) if rows is None else rows
-    features = pooled_features(run, head.backbone, head.pool, rows, store)
+    features = pooled_features(run, head.encoder, rows, store)
     linear = fit_linear(features, head.targets.take(rows), seed=run.config.seed)
     with torch.no_grad():
         head.layer.weight.copy_(torch.from_numpy(linear.weight))

@@ -37,7 +37,7 @@ from tunery.schema.results.run import Tokens
 from tunery.train.loop.finite import LossWatch, failed_score, require_finite
 from tunery.train.loop.resume import Snapshot
 from tunery.train.loop.state import pack, random_state, restore_random_state, unpack
-from tunery.train.predict.scoring import autocast
+from tunery.train.predict.scoring import Known, autocast, nothing_known
 
 
 @final
@@ -77,7 +77,11 @@ class TuneryTrainer(Trainer):
         optimizer: Callable[[], Optimizer],
         schedule: Callable[[Optimizer, int], Schedule],
         score: Callable[[], dict[str, Any]],
+        known: Known = nothing_known,
     ) -> None:
+        """Args:
+        known: answers about training rows that need not be read, with the gradients of what is trained.
+        """
         self._built = built
         self._loader = loader
         self._objective = objective
@@ -88,6 +92,7 @@ class TuneryTrainer(Trainer):
         self._make_optimizer = optimizer
         self._make_schedule = schedule
         self._score = score
+        self._known = known
         self._step_loss = torch.zeros(())
         self._watch = watch
         self.tokens = Tokens()
@@ -148,7 +153,7 @@ class TuneryTrainer(Trainer):
             self.tokens = Tokens(real=self.tokens.real + real, processed=self.tokens.processed + processed)
             self.changed_rows += micro_batch.changed_rows
             batch, targets = self._moved(micro_batch.inputs), self._moved(micro_batch.targets)
-            share = partial(self._share_of_loss, model, batch, targets, units)
+            share = partial(self._share_of_loss, model, batch, targets, units, micro_batch.features)
             self._step_loss += self._adversarial.backward(share, self.accelerator.backward)
         if self._built.rank_allocator is not None:
             self.accelerator.backward(self._built.rank_allocator.penalty())
@@ -159,11 +164,16 @@ class TuneryTrainer(Trainer):
         return {name: tensor.to(self.args.device, non_blocking=True) for name, tensor in tensors.items()}
 
     def _share_of_loss(
-        self, model: nn.Module, batch: Mapping[str, Tensor], targets: Mapping[str, Tensor], units: Mapping[str, int]
+        self,
+        model: nn.Module,
+        batch: Mapping[str, Tensor],
+        targets: Mapping[str, Tensor],
+        units: Mapping[str, int],
+        features: Sequence[int],
     ) -> Tensor:
         """What one micro-batch adds to the loss of the step, which has so many units."""
         with autocast(self.args.device, self._precision):
-            outputs = answers_of(model, batch, self._built.outputs)
+            outputs = self._known(features, batch) or answers_of(model, batch, self._built.outputs)
         return self._objective.share({name: output.float() for name, output in outputs.items()}, targets, units=units)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:

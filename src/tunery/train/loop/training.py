@@ -12,7 +12,7 @@ from tunery.errors import Interrupted
 from tunery.hardware import peak_memory
 from tunery.model.trainable import count_parameters
 from tunery.optim.adversarial import make_adversarial_training
-from tunery.schema.results.run import Memory, Progress, Seconds, Start, Tokens
+from tunery.schema.results.run import FrozenLayers, Memory, Progress, Seconds, Start, Tokens
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.tracking.table import make_trackers
@@ -26,9 +26,10 @@ from tunery.train.loop.callbacks import (
 )
 from tunery.train.loop.clock import Clock
 from tunery.train.loop.finite import LossWatch, StopWhereNotFinite
+from tunery.train.loop.frozen_rows import FrozenRows
 from tunery.train.loop.resume import read
 from tunery.train.loop.trainer import TuneryTrainer, training_arguments
-from tunery.train.predict.scoring import answers_about, score
+from tunery.train.predict.scoring import Known, answers_about, nothing_known, score
 from tunery.train.setup.assemble import Assembled
 from tunery.train.setup.environment import changed_environment, environment
 from tunery.train.signals import Signals
@@ -60,7 +61,8 @@ class Training:
         self._clock = clock
         self._signals = signals
         self._started_from = started_from
-        self._before = folder.progress()
+        self._before = before = folder.progress()
+        self._frozen_rows = FrozenRows(run, store, folder, before=before.frozen_layers, signals=signals)
         self._trainer = TuneryTrainer(
             built,
             training_arguments(config, folder.staging, epochs=run.epochs, device=run.device, precision=run.precision),
@@ -73,6 +75,7 @@ class Training:
             optimizer=run.optimizer,
             schedule=run.schedule,
             score=self._score,
+            known=partial(self._frozen_rows.answers, "train"),
         )
         self._stop_early = StopEarly(folder.metrics, config, patience=run.patience, say=store.say)
         self._saver = SaveResumePoints(
@@ -148,7 +151,7 @@ class Training:
     def _score(self) -> dict[str, Any]:
         """Metrics of validation."""
         with self._clock.phase("evaluate"):
-            return validation_score(self._run)
+            return validation_score(self._run, known=partial(self._frozen_rows.answers, "validation"))
 
     def _write_progress(self, written_bytes: int) -> Progress:
         """Record what the run has cost by now.
@@ -165,18 +168,19 @@ class Training:
             seconds=self._clock.seconds(),
             written_bytes=written_bytes,
             started_from=self._started_from,
+            frozen_layers=self._frozen_rows.record,
         )
         self._folder.write_progress(progress)
         return progress
 
 
-def validation_score(run: Assembled) -> dict[str, Any]:
+def validation_score(run: Assembled, *, known: Known = nothing_known) -> dict[str, Any]:
     """Metrics of validation by the model as it is now, and the state that they fit."""
     prepared = run.prepared
-    return score(prepared.task, split_answers(run, "validation"), prepared.truth["validation"])
+    return score(prepared.task, split_answers(run, "validation", known=known), prepared.truth["validation"])
 
 
-def split_answers(run: Assembled, split: str) -> RowTable:
+def split_answers(run: Assembled, split: str, *, known: Known = nothing_known) -> RowTable:
     """What the task needs of the answers about a split by the model as it is now."""
     prepared = run.prepared
     return answers_about(
@@ -187,6 +191,7 @@ def split_answers(run: Assembled, split: str) -> RowTable:
         batch_size=run.config.train.eval_batch_size,
         device=run.device,
         precision=run.precision,
+        known=known,
     )
 
 
@@ -200,6 +205,7 @@ def progress_of(
     written_bytes: int,
     started_from: Start | None,
     changed_rows: int = 0,
+    frozen_layers: FrozenLayers | None = None,
 ) -> Progress:
     """What a run has cost by now.
 
@@ -208,6 +214,7 @@ def progress_of(
         tokens: that this process has trained on.
         epochs: of the whole run; None: as many as before.
         changed_rows: that augmentation has changed in this process.
+        frozen_layers: what of the model was computed once.
         seconds: of the whole run.
     """
     return Progress(
@@ -221,6 +228,7 @@ def progress_of(
         environment=environment(run.device, precision=run.precision, reason=run.precision_reason),
         base=run.built.base_digest,
         augmentation_models=run.augmentation_models,
+        frozen_layers=frozen_layers,
         data=run.prepared.record(),
         started_from=started_from,
     )

@@ -1,11 +1,11 @@
 """What a model answers about many rows, as far as its task needs it, and the score of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tunery.data.batches import eval_batches, pad
 from tunery.data.encode import Encoded
@@ -27,6 +27,13 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
+Known = Callable[[Sequence[int], Mapping[str, Tensor]], Mapping[str, Tensor] | None]
+"""Numbers of features, and what a model reads of them -> its answers, where it need not read them; else None."""
+
+
+def nothing_known(features: Sequence[int], inputs: Mapping[str, Tensor]) -> None:
+    """The model reads everything itself."""
+
 
 @torch.inference_mode()
 def answers_about(
@@ -38,6 +45,7 @@ def answers_about(
     batch_size: int,
     device: torch.device,
     precision: str,
+    known: Known = nothing_known,
 ) -> RowTable:
     """What the task needs of the model's answers, in the order of the rows. Leaves the module in eval mode."""
     use_precision(precision, device)
@@ -46,7 +54,7 @@ def answers_about(
     for features in eval_batches(encoded.lengths, batch_size=batch_size):
         batch = {name: tensor.to(device) for name, tensor in pad(encoded, features, pad_id=pad_id).items()}
         with autocast(device, precision):
-            outputs = answers_of(module, batch, task.outputs)
+            outputs = known(features, batch) or answers_of(module, batch, task.outputs)
         reduced = task.reduce({name: output.float() for name, output in outputs.items()}, batch)
         for name, column in reduced.items():
             entries.setdefault(name, {}).update(zip(features, column, strict=True))
