@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tunery.comparison.compare import compare
     from tunery.errors import TuneryError
+    from tunery.folders import difference, list_runs, remove_run
     from tunery.hpo.analysis.ensemble import ensemble
     from tunery.hpo.study import search
     from tunery.schema import RunConfig, RunResult, load_config, load_document
@@ -20,12 +21,15 @@ _MODULE_OF = {
     "RunResult": "tunery.schema",
     "TuneryError": "tunery.errors",
     "compare": "tunery.comparison.compare",
+    "difference": "tunery.folders",
     "ensemble": "tunery.hpo.analysis.ensemble",
     "fit": "tunery.train.run",
+    "list_runs": "tunery.folders",
     "load": "tunery.train.predict.inference",
     "load_config": "tunery.schema",
     "load_document": "tunery.schema",
     "pretrain": "tunery.train.pretrain_run",
+    "remove_run": "tunery.folders",
     "search": "tunery.hpo.study",
     "threshold": "tunery.train.predict.deciding",
 }
@@ -35,12 +39,15 @@ __all__ = [
     "RunResult",
     "TuneryError",
     "compare",
+    "difference",
     "ensemble",
     "fit",
+    "list_runs",
     "load",
     "load_config",
     "load_document",
     "pretrain",
+    "remove_run",
     "search",
     "threshold",
 ]

@@ -11,6 +11,7 @@ import typer
 
 import tunery
 from tunery.cli.exits import guarded
+from tunery.cli.folders import diff, ls, rm
 from tunery.cli.keeping import clean, report
 from tunery.cli.secrets import Secrets
 from tunery.cli.starting import check, curve, init, models, schema
@@ -33,8 +34,11 @@ VERBS: Final = (
     threshold,
     ensemble,
     report,
+    ls,
+    diff,
     export,
     clean,
+    rm,
     schema,
     models,
 )
