@@ -1,14 +1,17 @@
-"""What needs no torch does not wait for it: reports, cleaning, and whatever can be refused before."""
+"""A verb imports what it needs: what needs no torch does not wait for it, nor what needs no peft for that."""
 
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from fake_cells import record
 from stored_runs import keep_best
+from tiny_runs import config as tiny_config
+from tiny_runs import native, write_rows
 from tunery.schema.reading.document import validate
 from tunery.store.disk.run_lock import own, run_lock
 from tunery.store.folder import RunFolder
@@ -23,10 +26,13 @@ for arguments in json.loads(sys.argv[1]):
         try:
             main(arguments)
         except SystemExit as left:
-            heavy = [name for name in ("torch", "transformers", "peft") if name in sys.modules]
+            heavy = [name for name in sys.argv[2:] if name in sys.modules]
             answers.append((left.code, heavy, told.getvalue()))
 print(json.dumps(answers))
 """
+ML_STACK = ("torch", "transformers", "peft")
+OPTIONAL = ("bitsandbytes", "matplotlib", "optuna", "pandas", "peft", "pyarrow", "pytorch_optimizer", "ray", "sklearn")
+"""What some runs need, and none only to read a model or data."""
 
 
 @pytest.fixture
@@ -40,10 +46,10 @@ def run(tmp_path: Path) -> Path:
     return folder.path
 
 
-def answers(*commands: list[object]) -> list[tuple[int, list[str], str]]:
-    """Exit code of each command, heavy modules that were imported by then, and what was printed; in one process."""
+def answers(*commands: list[object], names: Sequence[str] = ML_STACK) -> list[tuple[int, list[str], str]]:
+    """Exit code of each command, which of the `names` were imported by then, and what was printed; in one process."""
     given = json.dumps([[str(argument) for argument in command] for command in commands])
-    done = subprocess.run([sys.executable, "-c", CODE, given], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", CODE, given, *names], capture_output=True, text=True, check=True)
     return [tuple(answer) for answer in json.loads(done.stdout)]
 
 
@@ -92,3 +98,36 @@ def test_a_file_that_is_not_there_is_missed_without_torch(tmp_path: Path) -> Non
     (tmp_path / "config.yaml").write_text("task: {kind: classification}\ndata: {train: rows.csv}\n")
     found = answers(*([verb, tmp_path / "config.yaml"] for verb in ("pretrain", "train", "check", "search", "compare")))
     assert all((code, heavy) == (2, []) and "there is no file" in told for code, heavy, told in found), found
+
+
+def test_a_model_is_trained_and_used_without_what_only_other_runs_need(tiny_bert: Path, tmp_path: Path) -> None:
+    document = tiny_config("", write_rows(tmp_path), model=native(tiny_bert), train={"epochs": 1, "batch_size": 8})
+    source, run, new = tmp_path / "config.json", tmp_path / "run", tmp_path / "new.jsonl"
+    source.write_text(document.model_dump_json())
+    ((code, _, told),) = answers(["train", source, "--out", run])
+    assert code == 0, told
+    rows = tmp_path / "test.jsonl"
+    used = [["check", source], ["evaluate", run], ["evaluate", run, "--input", rows]]
+    found = answers(
+        *used, ["predict", run, "--input", rows, "--output", new], names=(*OPTIONAL, "transformers.trainer")
+    )
+    assert [(code, heavy) for code, heavy, _ in found] == [(0, [])] * 4, found
+
+
+NEEDED_LATER = """
+import sys
+from tunery.model.peft.chosen import method_of
+from tunery.schema.config.peft import BitFit, Lora, NoPeft, Probe
+for spec in NoPeft(), BitFit(), Probe():
+    method_of(spec)
+print("peft" in sys.modules)
+method_of(Lora())
+print("peft" in sys.modules)
+import tunery.train.run
+print(*(name for name in ("matplotlib", "optuna", "pytorch_optimizer", "ray", "sklearn") if name in sys.modules))
+"""
+
+
+def test_peft_is_imported_for_its_own_methods_and_what_trains_needs_nothing_of_other_runs() -> None:
+    done = subprocess.run([sys.executable, "-c", NEEDED_LATER], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\nTrue\n\n"

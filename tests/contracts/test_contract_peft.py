@@ -17,7 +17,8 @@ from peft_specs import SPECS
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
 from tunery.model.export import export
-from tunery.model.peft.methods import METHODS, plain_name
+from tunery.model.peft.method import plain_name
+from tunery.model.peft.methods import METHODS
 from tunery.model.trainable import count_parameters, load_trainable, trainable_state
 from tunery.schema.config.freeze import NoFreeze
 from tunery.schema.config.model import LinearHead, Model, NativeHead

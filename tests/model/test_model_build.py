@@ -15,7 +15,7 @@ from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbones.backbone import load_tokenizer
 from tunery.model.build import Built, build
-from tunery.model.peft.methods import plain_name
+from tunery.model.peft.method import plain_name
 from tunery.model.trainable import count_parameters, load_trainable, trainable_state
 from tunery.schema.config.freeze import FreezeEncoder, NoFreeze
 from tunery.schema.config.model import LinearHead, MlpHead, Model, NativeHead

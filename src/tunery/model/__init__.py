@@ -20,9 +20,10 @@ heads/
   which of these are evidence (crf.py), and coupling.py: how a label follows; descriptions.py: what a label begins from
 
 peft/
-- method.py: the seam between a model and a way of training it; methods.py: all of them
+- method.py: the seam between a model and a way of training it; methods.py: all of them; chosen.py: that of a config
 - library.py: methods that peft brings; adalora.py, prompting.py: those that need more; by_name.py: any other class
 - bottleneck.py, compacter.py: tunery's own adapters; tuner.py: how they are put into a model
 - selection.py: training a part of the model; full.py: training all of it
-- adapter_files.py: what tunery's own methods save; originals.py: what peft keeps of modules it trains a copy of
+- adapter_files.py: what tunery's own methods save; library_models.py: what peft has made
+  of a model; library_warnings.py: what nobody need read
 """

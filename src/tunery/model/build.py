@@ -27,8 +27,8 @@ from tunery.model.heads.auto import resolved_head
 from tunery.model.heads.criteria import CriteriaHead
 from tunery.model.heads.descriptions import description_states
 from tunery.model.heads.heads import assemble, loading_of, make_heads
-from tunery.model.peft.method import LoadedBase, RankAllocator, Wrapped
-from tunery.model.peft.methods import METHODS, plain_name
+from tunery.model.peft.chosen import method_of
+from tunery.model.peft.method import LoadedBase, RankAllocator, Wrapped, plain_name
 from tunery.model.trial_pass import check_answers
 from tunery.schema.config.freeze import Freeze, frozen_in_eval
 from tunery.schema.config.model import Model, Pooled
@@ -138,7 +138,7 @@ def build(
     unfrozen = apply_freeze(freeze, loaded.backbone, loaded.structure, fresh=fresh_inside)
     whole = (*loaded.trained_whole, *(loaded.prefix + name for name in unfrozen))
     before, in_checkpoint = PretrainedModules(loaded.backbone), dict(loaded.model.named_parameters()).keys()
-    wrapped = METHODS[type(peft)].wrap(peft, replace(loaded, trained_whole=whole))
+    wrapped = method_of(peft).wrap(peft, replace(loaded, trained_whole=whole))
     _check_length(spec, loaded, virtual=wrapped.virtual_tokens)
     if gradient_checkpointing:
         checkpoint_activations(loaded.model)

@@ -16,7 +16,7 @@ from tunery.model.backbones.backbone import quiet, require_weights, without_pool
 from tunery.model.backbones.catalog import exported_base, recorded_base, resolve
 from tunery.model.build import Built, load_base
 from tunery.model.heads.heads import assemble, make_heads
-from tunery.model.peft.methods import METHODS
+from tunery.model.peft.chosen import method_of
 from tunery.model.sentence_modules import write_sentence_modules
 from tunery.schema.config.model import Model
 from tunery.schema.config.peft import NoPeft, Peft
@@ -39,7 +39,7 @@ def export(
     `head.json` with the outputs and the specs of their layers; for tunery's own heads `head.safetensors`, and the
     modules of sentence-transformers where `AutoModel.from_pretrained` reads the rest as it was trained.
     """
-    method = METHODS[type(peft)]
+    method = method_of(peft)
     folder.mkdir(parents=True, exist_ok=True)
     is_apart = built.base.pretrained is not None  # the base is nowhere else
     base = replace(built.base, source=BASE, revision=None) if is_apart else built.base
@@ -85,7 +85,7 @@ def export_merged(
     peft, model, heads = _read(
         source, tokenizer, spec=spec, peft=peft, outputs=outputs, base=base, trust_remote_code=trust_remote_code
     )
-    merged = METHODS[type(peft)].merge(peft, model)
+    merged = method_of(peft).merge(peft, model)
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():
         merged.save_pretrained(folder)
@@ -158,7 +158,7 @@ def _read(
         source = recorded_base(spec, base, trust_remote_code=trust_remote_code)
         require_weights(source, base)
     loaded, _ = load_base(spec, base=source, outputs=outputs, tokenizer=tokenizer, complete=whole)
-    model = METHODS[type(method)].load(method, loaded, folder)
+    model = method_of(method).load(method, loaded, folder)
     heads = make_heads(spec, outputs, width=loaded.model.config.hidden_size)
     if heads is not None:
         _load_heads(heads, folder)

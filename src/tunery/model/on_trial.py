@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from tunery.model.peft.library import without_noise
+from tunery.model.peft.library_warnings import without_noise
 
 FAILURES: Final = (
     ValueError,

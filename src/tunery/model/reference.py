@@ -10,7 +10,7 @@ from tunery.errors import ModelError
 from tunery.model.backbones.backbone import base_digest
 from tunery.model.backbones.quantization import true_sizes
 from tunery.model.build import Built, load_base
-from tunery.model.peft.methods import plain_name
+from tunery.model.peft.method import plain_name
 from tunery.schema.config.model import Model
 from tunery.schema.config.task import Outputs
 

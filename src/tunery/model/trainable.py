@@ -9,7 +9,7 @@ from tunery.errors import ModelError, enumerated
 from tunery.model.backbones.quantization import true_sizes
 from tunery.model.build import Built
 from tunery.model.mismatches import mismatches
-from tunery.model.peft.originals import original_parameters
+from tunery.model.peft.library_models import original_parameters
 from tunery.schema.results.run import Parameters
 
 _SHOWN = 5

@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple, cast, final
 
 import numpy as np
 import torch
-from peft import PeftModel, PeftType
 from torch import Tensor, nn
 from transformers import (
     GenerationConfig,
@@ -21,7 +20,8 @@ from transformers import (
 from tunery.errors import RequestError
 from tunery.model.backbones.backbone import longest_input, quiet
 from tunery.model.heads.vocabulary import language_model
-from tunery.model.peft.library import without_noise
+from tunery.model.peft.library_models import is_peft_model
+from tunery.model.peft.library_warnings import without_noise
 from tunery.schema.config.generation import Generation
 
 _HARMLESS: Final = ("Position ids are not supported",)  # without padding they are the usual ones
@@ -60,7 +60,7 @@ class Writer:
         Raises:
             RequestError: nothing fits before the tokens that are to be written.
         """
-        if len(prompts) > 1 and any(config.peft_type is PeftType.PROMPT_TUNING for config in self._prompt_configs()):
+        if len(prompts) > 1 and any(config.peft_type == "PROMPT_TUNING" for config in self._prompt_configs()):
             # the library puts virtual tokens before the padding, which moves the positions of a shorter text
             return [written for prompt in prompts for written in self.write([prompt], generation)]
         batch, choice = self._batch(prompts, generation), _Choice(prompts, generation)
@@ -137,7 +137,8 @@ class Writer:
         return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
 
     def _prompt_configs(self) -> list[Any]:
-        configs = self._model.peft_config.values() if isinstance(self._model, PeftModel) else ()
+        model: Any = self._model
+        configs = model.peft_config.values() if is_peft_model(model) else ()
         return [config for config in configs if config.is_prompt_learning]
 
     @contextmanager
@@ -153,7 +154,7 @@ class Writer:
             self._pretrained.generation_config = recommended
 
     def _generate(self, batch: dict[str, Tensor], choice: "_Choice", generation: Generation, **more: Any) -> Tensor:
-        model: Any = self._model if isinstance(self._model, PeftModel) else self._pretrained
+        model: Any = self._model if is_peft_model(self._model) else self._pretrained
         stop = {"stop_strings": [*generation.stop], "tokenizer": self._tokenizer} if generation.stop else {}
         ids: Tensor = model.generate(
             **batch,

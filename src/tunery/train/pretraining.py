@@ -28,7 +28,7 @@ from tunery.errors import FolderError, Interrupted, ModelError
 from tunery.model.backbones.backbone import PRETRAINED, base_digest
 from tunery.model.backbones.catalog import Base, Pretrained
 from tunery.model.build import build
-from tunery.model.peft.methods import METHODS
+from tunery.model.peft.chosen import method_of
 from tunery.model.reference import reference_of
 from tunery.model.trainable import load_trainable
 from tunery.schema.config.checkpoint import Checkpoint
@@ -345,6 +345,6 @@ def trained_model(folder: RunFolder, rung: int | None, base: Base) -> PreTrained
         load = reference_of(built, spec=config.model, outputs=outputs)
         reference = None if load is None else Reference(built.base_digest, load)
         load_trainable(built, folder.objects.get(record.digest, reference=reference))
-        return METHODS[type(config.peft)].merge(config.peft, built.pretrained)
+        return method_of(config.peft).merge(config.peft, built.pretrained)
     finally:
         restore_random_state(before)

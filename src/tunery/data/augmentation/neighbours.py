@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from transformers import PreTrainedTokenizerBase
 
 from tunery.data.augmentation.operations import Synonyms
@@ -30,6 +29,8 @@ def neighbours(
     Args:
         embeddings: of the tokens: (vocabulary, hidden).
     """
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # takes half a second, and few runs need it
+
     found = {word for text in texts for word in _WORD.findall(text) if word.lower() not in ENGLISH_STOP_WORDS}
     words = sorted(found, key=lambda word: (word != word.lower(), word))  # of two with the same token, in small letters
     if not words:

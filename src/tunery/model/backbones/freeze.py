@@ -8,7 +8,7 @@ from torch import nn
 from tunery.errors import ModelError
 from tunery.model.backbones.families import is_norm
 from tunery.model.backbones.structure import ModelStructure
-from tunery.model.peft.originals import original_parameters
+from tunery.model.peft.library_models import original_parameters
 from tunery.schema.config.freeze import FreezeEncoder, FreezeLayers, FreezeToAdapter, Freezing, NoFreeze
 from tunery.schema.spec import Spec
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
-from tunery.model.peft.library import load_adapter, low_rank_arguments, save_adapter, through_peft, without_noise
+from tunery.model.peft.library import load_adapter, low_rank_arguments, save_adapter, through_peft
+from tunery.model.peft.library_warnings import without_noise
 from tunery.model.peft.method import LoadedBase, RankAllocator, Wrapped
 from tunery.schema.config.peft import AdaLora
 

@@ -10,7 +10,8 @@ from torch import nn
 from tunery.errors import ModelError, did_you_mean, reason_of
 from tunery.model.backbones.families import is_transposed
 from tunery.model.on_trial import on_trial
-from tunery.model.peft.library import common_arguments, field_names, pattern, through_peft, without_noise
+from tunery.model.peft.library import common_arguments, field_names, pattern, through_peft
+from tunery.model.peft.library_warnings import without_noise
 from tunery.model.peft.method import LoadedBase, Wrapped
 from tunery.schema.config.peft import Library, Target
 

@@ -1,8 +1,7 @@
 """Methods that the peft library brings: a spec becomes one of its configs, the library does the rest."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,12 @@ from transformers import PreTrainedModel
 from tunery.errors import ModelError, reason_of
 from tunery.model.backbones.catalog import Base
 from tunery.model.backbones.families import is_transposed, norm_pattern, target_pattern
+from tunery.model.peft.library_warnings import without_noise
 from tunery.model.peft.method import LoadedBase, Method, Wrapped, unmergeable
 from tunery.schema.config.peft import FixedRank, Ia3, LayerNormTuning, LoraPlus, LowRank, Target
 
 ConfigOf = Callable[[Any, LoadedBase], PeftConfig]
 LrScaleOf = Callable[[Any, nn.Module], Mapping[str, float]]
-
-_HARMLESS = (
-    "`is_gradient_checkpointing` is deprecated",  # a property that peft reads and transformers 5.23 renamed
-    "Failed to load the CUDA extension",  # BOFT then computes the same without it
-    r"Unsupported layer type '<class '[\w.]*Norm'>'",  # it asks every layer for its width, and needs none of a norm
-    "Setting boft_n_butterfly_factor to 1",  # which is its default
-)
-"""How warnings of the library begin that a user can do nothing about."""
 
 _LOST = "Found missing adapter keys"
 """How the library's warning begins that a folder lacks weights, which it then draws at random."""
@@ -168,12 +160,3 @@ def pattern(loaded: LoadedBase, targets: tuple[Target, ...]) -> str:
 def field_names(config: type[PeftConfig]) -> frozenset[str]:
     """The keyword arguments of a config class."""
     return frozenset(field.name for field in fields(config) if field.init)
-
-
-@contextmanager
-def without_noise(*more: str) -> Iterator[None]:
-    """Keep those warnings of the library from the user that the user can do nothing about, and `more` of them."""
-    with warnings.catch_warnings():
-        for beginning in (*_HARMLESS, *more):
-            warnings.filterwarnings("ignore", message=beginning)
-        yield

@@ -129,3 +129,16 @@ def unmergeable(spec: Any, why: str) -> ModelError:
     return ModelError(
         f"only what changes weights can be merged, but peft.method={spec.method} {why}; export without --merge"
     )
+
+
+def plain_name(name: str) -> str:
+    """A parameter's or module's name without what peft puts around it."""
+    for wrapping in (
+        "base_model.model.",
+        "base_model.",
+        "modules_to_save.default.",
+        "ln_tuning_layers.default.",
+        "base_layer.",
+    ):
+        name = name.replace(wrapping, "")
+    return name

@@ -1,4 +1,5 @@
-"""The parameter-efficient methods: spec class -> method. Adding one is a file and a line in `METHODS`."""
+"""The parameter-efficient methods: spec class -> method. Adding one is a file and a line in `METHODS`, or in `chosen`
+where it needs no peft."""
 
 from functools import partial
 
@@ -11,15 +12,13 @@ from tunery.model.peft.bottleneck import (
     linear_adapter,
 )
 from tunery.model.peft.by_name import BY_NAME
+from tunery.model.peft.chosen import WITHOUT_LIBRARY
 from tunery.model.peft.compacter import phm_adapter
-from tunery.model.peft.full import FULL
 from tunery.model.peft.library import faster_b, ia3_config, layernorm_config, lora_config, through_peft
 from tunery.model.peft.method import Method
 from tunery.model.peft.prompting import prefix_config, prompt_config, virtual_tokens
-from tunery.model.peft.selection import biases, nothing, selection
 from tunery.schema.config.peft import (
     AdaLora,
-    BitFit,
     Compacter,
     Dora,
     Houlsby,
@@ -28,17 +27,15 @@ from tunery.schema.config.peft import (
     Library,
     Lora,
     LoraPlus,
-    NoPeft,
     Pfeiffer,
     Prefix,
-    Probe,
     Prompt,
     RsLora,
 )
 from tunery.schema.spec import Spec
 
 METHODS: dict[type[Spec], Method] = {
-    NoPeft: FULL,
+    **WITHOUT_LIBRARY,
     Lora: through_peft(lora_config, is_injectable=True),
     LoraPlus: through_peft(lora_config, lr_scale=faster_b, is_injectable=True),
     Dora: through_peft(partial(lora_config, use_dora=True), no_decay="lora_magnitude_vector"),
@@ -48,23 +45,8 @@ METHODS: dict[type[Spec], Method] = {
     Houlsby: adapters(placement=houlsby_placement, make=linear_adapter),
     Compacter: adapters(placement=after_both_blocks, make=phm_adapter),
     Ia3: through_peft(ia3_config, no_decay="ia3_l", is_injectable=True),
-    BitFit: selection(biases, spec=BitFit()),
     LayerNormTuning: through_peft(layernorm_config, is_injectable=True),
     Prefix: virtual_tokens(prefix_config),
     Prompt: virtual_tokens(prompt_config),
     Library: BY_NAME,
-    Probe: selection(nothing, spec=Probe()),
 }
-
-
-def plain_name(name: str) -> str:
-    """A parameter's or module's name without what peft puts around it."""
-    for wrapping in (
-        "base_model.model.",
-        "base_model.",
-        "modules_to_save.default.",
-        "ln_tuning_layers.default.",
-        "base_layer.",
-    ):
-        name = name.replace(wrapping, "")
-    return name
