@@ -13,6 +13,7 @@ import tunery
 from tunery.cli.exits import guarded
 from tunery.cli.folders import diff, ls, rm
 from tunery.cli.keeping import clean, report
+from tunery.cli.machine import doctor
 from tunery.cli.secrets import Secrets
 from tunery.cli.starting import check, curve, init, models, schema
 from tunery.cli.using import ensemble, evaluate, export, predict, threshold
@@ -41,6 +42,7 @@ VERBS: Final = (
     rm,
     schema,
     models,
+    doctor,
 )
 
 app = typer.Typer(
