@@ -1,18 +1,20 @@
-"""The page of any folder: of a run, a study or a comparison. Imports nothing heavy: `report` has to be quick."""
+"""The page of any folder, of a run, a study or a comparison, and the model card of its model. Imports nothing heavy:
+`report` has to be quick."""
 
 from pathlib import Path
 
 from tunery.report import comparison_html
 from tunery.report.pages.html import study_html
+from tunery.report.text.formatting import plural
 from tunery.schema.results.comparison import ComparisonResult
 from tunery.schema.results.storage import Storage
 from tunery.schema.results.study import StudyResult
 from tunery.store.disk.files import write_text
-from tunery.store.disk.ownership import TRIALS, require_run
+from tunery.store.disk.ownership import BEST, TRIALS, require_run
 from tunery.store.disk.run_lock import read_comparison, read_study
 from tunery.store.folder import RunFolder
 from tunery.store.inventory import run_folders, storage_of
-from tunery.train.run_report import write_run_page
+from tunery.train.run_report import write_model_card, write_run_page
 
 
 def write_page(path: Path, *, texts: bool = True) -> Path | None:
@@ -44,6 +46,11 @@ def write_study_page(study: StudyResult, out: Path, storage: Storage) -> Path:
     results = {} if number is None or result is None else {number: result}
     worst, doubtful = (run.worst_rows(), run.doubtful_rows()) if study.best else (None, None)
     write_text(page, study_html(study, results=results, storage=storage, worst=worst, doubtful=doubtful))
+    if study.best and result is not None:
+        reached = {"test": study.best.test or None, "test_without_block": study.best.test_without_block}
+        metrics = result.metrics.model_copy(update=reached)
+        shown = result.model_copy(update={"metrics": metrics, "baselines": study.baselines, "notes": study.doubts})
+        write_model_card(shown, out / BEST, origin=f"the best of a study of {plural(study.counts['total'], 'trial')}")
     return page
 
 
@@ -51,4 +58,7 @@ def write_comparison_page(result: ComparisonResult, out: Path) -> Path:
     """Write the page of a comparison."""
     page = out / "report.html"
     write_text(page, comparison_html(result, storage=storage_of(out)))
+    if result.best and result.best.result:
+        origin = f"the best on validation in a comparison of {plural(len(result.methods), 'method')}"
+        write_model_card(result.best.result, out / BEST, origin=origin)
     return page

@@ -8,6 +8,8 @@ from tunery.store.disk.ownership import BEST
 
 CARD: Final = "tunery.json"
 """What an exported folder says about itself beside the ecosystem's own files."""
+MODEL_CARD: Final = "README.md"
+"""The same for people and for the Hub."""
 
 
 def exported_in(path: Path) -> Path:

@@ -20,7 +20,7 @@ from tunery.store.disk.files import replace_folder, require_writable
 from tunery.store.disk.lock import holder
 from tunery.store.disk.ownership import TRIALS, temporary
 from tunery.store.disk.run_lock import read_study
-from tunery.store.exported import CARD, exported_in, require_new
+from tunery.store.exported import CARD, MODEL_CARD, exported_in, require_new
 from tunery.store.folder import RunFolder
 from tunery.train.artifacts.publish import export_checked, scratch_folder
 from tunery.train.artifacts.restore import StoredWeights
@@ -101,6 +101,8 @@ def _write_merged(source: Path, folder: Path, *, trust_remote_code: bool) -> Non
         trust_remote_code=trust_remote_code,
     )
     shutil.copyfile(source / CARD, folder / CARD)
+    if (source / MODEL_CARD).is_file():
+        shutil.copyfile(source / MODEL_CARD, folder / MODEL_CARD)
 
 
 @dataclass(frozen=True)
