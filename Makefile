@@ -10,9 +10,14 @@
 # make clean   remove caches and builds
 
 PYTHON ?= python3
+UV ?= $(shell command -v uv)
 VENV := .venv
 BIN := $(VENV)/bin
 SEED := 0
+
+# uv, where it is there, chooses the same versions in a second; it reads no settings of pip but these. `UV=`: pip.
+install = $(if $(UV),$(uv_index) $(UV) pip install -q --python $(1),$(1) -m pip install -q)
+uv_index = $(if $(PIP_INDEX_URL),UV_DEFAULT_INDEX='$(PIP_INDEX_URL)') $(if $(PIP_FIND_LINKS),UV_FIND_LINKS='$(PIP_FIND_LINKS)')
 
 export TOKENIZERS_PARALLELISM := false
 
@@ -48,7 +53,7 @@ test-lowest: $(VENV)-lowest/.made
 $(VENV)-lowest/.made: pyproject.toml scripts/lowest.py
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(PYTHON) scripts/lowest.py > $(VENV)-lowest/constraints.txt
-	$(VENV)-lowest/bin/python -m pip install -q -c $(VENV)-lowest/constraints.txt -e . pytest hypothesis
+	$(call install,$(VENV)-lowest/bin/python) -c $(VENV)-lowest/constraints.txt -e . pytest hypothesis
 	touch $@
 
 fuzz: export HF_HUB_OFFLINE := 1
@@ -77,5 +82,5 @@ clean:
 # One stamp per extra: what is installed is not installed again until the pins change.
 $(VENV)/.%: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[$*]'
+	$(call install,$(BIN)/python) -c constraints.txt -e '.[$*]'
 	touch $@

@@ -40,6 +40,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with train/validation/test.jsonl")
     parser.add_argument("--model", required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--length", type=int, default=256, help="tokens of a text")
     parser.add_argument("--bf16", action="store_true", help="the peer tuned by hand: bf16 autocast")
     parser.add_argument("--group-by-length", action="store_true", help="the peer tuned by hand: length grouping")
     return parser.parse_args()
@@ -53,7 +55,7 @@ def main() -> None:
     files = {split: str(given.data / f"{split}.jsonl") for split in ("train", "validation", "test")}
     tokenizer = AutoTokenizer.from_pretrained(given.model)
     rows = load_dataset("json", data_files=files)
-    rows = rows.map(lambda batch: tokenizer(batch["text"], truncation=True, max_length=256), batched=True)
+    rows = rows.map(lambda batch: tokenizer(batch["text"], truncation=True, max_length=given.length), batched=True)
     model = AutoModelForSequenceClassification.from_pretrained(given.model, num_labels=2)
     targets = ["query", "value"]
     lora = LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, lora_dropout=0.05, target_modules=targets)
@@ -67,7 +69,7 @@ def main() -> None:
                 weight_decay=0.01,
                 warmup_steps=0.06,
                 lr_scheduler_type="linear",
-                num_train_epochs=3,
+                num_train_epochs=given.epochs,
                 per_device_train_batch_size=16,
                 per_device_eval_batch_size=64,
                 eval_strategy="epoch",
