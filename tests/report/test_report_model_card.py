@@ -1,6 +1,7 @@
 """The model card: what the Hub's own library reads of it, and that nothing in it is markup by accident."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
@@ -27,10 +28,11 @@ def carded(**changes: object) -> str:
 def test_the_hubs_own_library_reads_metadata_and_scores() -> None:
     run = make_run()
     card = ModelCard(carded(result=run))
-    assert card.data.library_name == "peft" and card.data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
-    assert card.data.pipeline_tag == "text-classification" and card.data.license == "apache-2.0"
-    assert run.metrics.test is not None and card.data.eval_results is not None
-    scores = {(one.dataset_split, one.metric_type): one.metric_value for one in card.data.eval_results}
+    data: Any = card.data
+    assert data.library_name == "peft" and data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
+    assert data.pipeline_tag == "text-classification" and data.license == "apache-2.0"
+    assert run.metrics.test is not None and data.eval_results is not None
+    scores = {(one.dataset_split, one.metric_type): one.metric_value for one in data.eval_results}
     assert scores["test", "f1_macro"] == run.metrics.test["f1_macro"]
     assert scores["test", "accuracy"] == run.metrics.test["accuracy"]
     assert {split for split, _ in scores} == {"test"}, "validation chose the model: no result of it"
@@ -40,7 +42,8 @@ def test_the_hubs_own_library_reads_metadata_and_scores() -> None:
 
 def test_a_model_without_scores_has_a_card_without_results() -> None:
     card = ModelCard(carded(result=make_run(value=None), base=None, license=None, library="tunery"))
-    assert card.data.eval_results is None and card.data.base_model is None
+    data: Any = card.data
+    assert data.eval_results is None and data.base_model is None
 
 
 def test_labels_are_no_markup_and_places_are_no_secrets() -> None:
