@@ -161,7 +161,8 @@ def _test_rows(out: Path) -> Any:
 
 
 def _weights_on_disk(out: Path) -> list[Path]:
-    return [path for name in ("objects", "best") for path in (out / name).rglob("*") if path.is_file()]
+    files = [path for name in ("objects", "best") for path in (out / name).rglob("*") if path.is_file()]
+    return [path for path in files if path.name != "README.md"]
 
 
 STEPS = (publish, measure, importances, storage_of, leaderboard_csv, write_study_page)

@@ -7,6 +7,7 @@ have written (objects, resume points, staging folders, temporaries) is an orphan
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,7 @@ from tunery.store.disk.ownership import (
     is_temporary,
     set_aside_from,
 )
+from tunery.store.exported import MODEL_CARD
 from tunery.store.folder import RunFolder
 from tunery.store.objects.objects import Objects, digest_in
 from tunery.store.resume import is_point
@@ -152,6 +154,7 @@ def _items_of_run(study: _Study, run: RunFolder) -> Iterator[StoredItem]:
             continue
         elif item := _weights(study, entry, owner=owner):
             yield item
+            records += _card_bytes(entry)
         else:
             records += size_of(entry)
     yield _item(study, run.path, kind="records", why=f"records{owner}", size=records)
@@ -184,7 +187,8 @@ def _weights(study: _Study, entry: os.DirEntry[str], *, owner: str) -> StoredIte
     """The item of one entry of a run's folder, unless it is a record."""
     path = Path(entry)
     if entry.name == BEST:
-        return _entry(study, entry, kind="export", why=f"the best model{owner}, as other tools load it")
+        why, weights = f"the best model{owner}, as other tools load it", size_of(entry) - _card_bytes(entry)
+        return _item(study, path, kind="export", why=why, size=weights)
     if is_temporary(path):
         return _entry(study, entry, kind="orphan", why=_LEFT)
     if (target := set_aside_from(path)) is not None:
@@ -192,6 +196,13 @@ def _weights(study: _Study, entry: os.DirEntry[str], *, owner: str) -> StoredIte
             return _entry(study, entry, kind="orphan", why=_LEFT)
         return _entry(study, entry, kind="export", why="set aside, and put back by the next command")
     return None
+
+
+def _card_bytes(exported: os.DirEntry[str]) -> int:
+    """Of the model card in an exported folder, which is a record."""
+    with suppress(OSError):
+        return os.lstat(Path(exported) / MODEL_CARD).st_size
+    return 0
 
 
 def _items_of_objects(study: _Study) -> Iterator[StoredItem]:
