@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from test_model_families import FAMILIES, IDS, LISTED, TINY, make, wrap
+from peft.tuners.lora import LoraLayer
+from test_model_families import LISTED, make, wrap
 from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from adapter_sizes import compacter_size, houlsby_size, pfeiffer_size
+from families import FAMILIES, IDS, TINY
 from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbones.families import closing_norm
@@ -16,7 +18,7 @@ from tunery.model.backbones.structure import find_layers
 from tunery.model.peft.method import LoadedBase
 from tunery.model.peft.methods import METHODS
 from tunery.model.peft.tuner import AdapterLayer
-from tunery.schema.config.peft import Compacter, Houlsby, Pfeiffer
+from tunery.schema.config.peft import AdaLora, Compacter, Dora, Houlsby, Lora, Pfeiffer
 
 NORMS_FIRST = {"modernbert", "gpt2", "llama", "qwen2", "qwen3"}
 SPECS = {
@@ -87,6 +89,18 @@ def test_only_the_topmost_layers_get_adapters(layers: Any, depth: int, first: in
     module = METHODS[Pfeiffer].wrap(Pfeiffer(bottleneck=4, layers=layers), carrier).module
     adapted = [name for name, part in module.named_modules() if isinstance(part, AdapterLayer)]
     assert adapted == [f"base_model.model.encoder.layer.{index}.output.LayerNorm" for index in range(first, depth)]
+
+
+@pytest.mark.parametrize("spec", [Lora, Dora, AdaLora])
+@pytest.mark.parametrize(("layers", "depth", "first"), [("all", 12, 0), ("top4", 12, 8), ("top4", 3, 0)])
+def test_only_the_topmost_layers_get_updates(spec: Any, layers: Any, depth: int, first: int) -> None:
+    """Also where the numbers of layers have two digits."""
+    model = AutoModel.from_config(AutoConfig.for_model("bert", **{**TINY, **IDS, "num_hidden_layers": depth}))
+    carrier = LoadedBase(model, find_layers(model), "", (), "FEATURE_EXTRACTION")
+    module = METHODS[spec].wrap(spec(layers=layers, target=("query",)), carrier).module
+    updated = [name for name, part in module.named_modules() if isinstance(part, LoraLayer)]
+    query = "base_model.model.encoder.layer.{}.attention.self.query"
+    assert updated == [query.format(index) for index in range(first, depth)]
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "llama"])

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import pytest
 import torch
-from test_model_families import FAMILIES
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from conftest import save, word_pieces
+from families import FAMILIES
 from tunery.model.build import Built, build
 from tunery.model.frozen_part import FrozenPart, LowerLayers, PooledEncoder, frozen_part
 from tunery.model.heads.heads import answers_of
@@ -29,6 +29,7 @@ LAYERS: Final = {
 }
 """Family -> six layers, where these are called otherwise."""
 TOP: Final = Pfeiffer(bottleneck=4, layers="top4")
+TOP_LORA: Final = Lora(r=2, layers="top4", dropout=0.1)
 TOKENS: Final = "its layers get other tokens than those of the text"
 NOISE: Final = "its embeddings are trained, or run in training mode"
 FIRST: Final = "its first layer, or what goes into it, is trained or runs in training mode"
@@ -117,18 +118,19 @@ def lower(built: Built, count: int) -> list[nn.Module]:
 
 
 @pytest.mark.parametrize("head", [LinearHead(), NativeHead()], ids=lambda head: head.kind)
-@pytest.mark.parametrize("way", ["freeze", "top4"])
+@pytest.mark.parametrize("way", ["freeze", "top4", "lora"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_step_above_it_is_bit_for_bit_that_of_the_whole_model(
     family: str, way: str, head: LinearHead | NativeHead, folders: dict[str, Path]
 ) -> None:
     count = 1 if family == "albert" else 2
-    given: dict[str, Any] = {"freeze": FreezeLayers(n=count)} if way == "freeze" else {"peft": TOP}
+    given = {"freeze": {"freeze": FreezeLayers(n=count)}, "top4": {"peft": TOP}, "lora": {"peft": TOP_LORA}}[way]
     built = make(folders[family], **given, head=head)
     names, inputs = [name for name, _ in built.module.named_modules()], batch(7, 12, 3)
     part = frozen_part(built, batch(9, 4))
-    if (way, family) in ODD:
-        assert part == ODD[way, family]
+    odd = ("freeze" if way == "freeze" else "top4", family)
+    if odd in ODD:
+        assert part == ODD[odd]
         return
     whole = family == "albert" and head.kind == "linear"  # of whose layers there is one
     assert isinstance(part, PooledEncoder if whole else LowerLayers) and part.layers == count

@@ -12,11 +12,11 @@ from torch.nn.modules.module import register_module_forward_hook
 from transformers import TrainerCallback
 from transformers.models.bert.modeling_bert import BertIntermediate
 
-from tiny_runs import StopAt, after_steps
+from tiny_runs import StopAt, after_steps, config, write_rows
 from tunery import fit
 from tunery.errors import Interrupted
 from tunery.schema import RunConfig
-from tunery.schema.results.run import FrozenLayers
+from tunery.schema.results.run import FoldRecord, FrozenLayers
 from tunery.store.disk.ownership import FEATURES
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
@@ -150,6 +150,19 @@ def test_trials_share_them(tiny_bert: Path, tmp_path: Path) -> None:
     assert first.counts == alone.counts == [ONCE, READ] and second.counts == [2, READ]
     assert shared.checkpoints[0].digest == own.checkpoints[0].digest
     assert len(list((study / FEATURES).iterdir())) == 2
+
+
+def test_folds_share_them(tiny_bert: Path, tmp_path: Path) -> None:
+    """Rows of the first fold are computed with those of all."""
+    data = {"train": write_rows(tmp_path)["train"], "folds": 2, "validation_size": 0.2, "id": "id"}
+    train = {"epochs": 2, "batch_size": 8, "baselines": []}
+    folds, seen = config(str(tiny_bert), data, freeze=HALF["freeze"], train=train), list[list[str]]()
+
+    def look(record: FoldRecord) -> None:
+        seen.append(sorted(path.name for path in (tmp_path / "run" / FEATURES).iterdir()))
+
+    run.fit(folds, out=tmp_path / "run", fold_ended=look)
+    assert len(seen) == 2 and seen[0] == seen[1] and len(seen[0]) == 1
 
 
 CHANGED: Final[dict[str, tuple[dict[str, Any], tuple[str, ...], str]]] = {

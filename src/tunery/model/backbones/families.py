@@ -41,14 +41,20 @@ def closing_norm(layer: nn.Module) -> str | None:
     return next((name for name in names if name in modules), None)
 
 
-def target_pattern(layer: nn.Module, *, path: str, targets: Iterable[Target]) -> str:
-    """A regular expression that fully matches the names of the target modules in every layer, and nothing else.
+def target_pattern(
+    layer: nn.Module, *, path: str, targets: Iterable[Target], numbers: Iterable[int] | None = None
+) -> str:
+    """A regular expression that fully matches the names of the target modules in some layers, and nothing else.
 
     A pattern and not suffixes: in BERT, `output.dense` is a suffix of `attention.output.dense` too.
+
+    Args:
+        numbers: of the layers; None: in all.
     """
     layout = layout_of(layer)
     names = sorted({re.escape(name) for target in targets for name in layout[target]})
-    return rf"{re.escape(path)}\.\d+\.(?:{'|'.join(names)})"
+    which = r"\d+" if numbers is None else f"(?:{'|'.join(map(str, numbers))})"
+    return rf"{re.escape(path)}\.{which}\.(?:{'|'.join(names)})"
 
 
 def is_transposed(layer: nn.Module, targets: Iterable[Target]) -> bool:

@@ -3,7 +3,7 @@ parallel form of He et al. 2022 (arXiv 2110.04366). `adapters` takes where they 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, final
@@ -19,9 +19,6 @@ from tunery.model.peft.adapter_files import read_trained, write_trained
 from tunery.model.peft.method import LoadedBase, Method, Wrapped, unmergeable
 from tunery.model.peft.tuner import Adapted, AdapterConfig, AdapterLayer, After, AroundNorm, Beside, saved_name
 from tunery.schema.config.peft import Bottleneck, Compacter, Houlsby, Pfeiffer, Target
-
-TOPMOST: Mapping[str, int | None] = {"all": None, "top4": 4, "top8": 8}
-"""Value of `peft.layers` -> how many layers, counted from the output."""
 
 TOKENS_FIRST = frozenset({"longformer"})
 """Families whose query sees (tokens, batch, hidden), and so not the block's input as the block's output is laid out."""
@@ -148,6 +145,4 @@ def _at(
 
 def _layers(spec: Bottleneck, loaded: LoadedBase) -> list[str]:
     """Full names of the layers that get adapters, from the input up."""
-    count = loaded.structure.count
-    chosen = range(max(0, count - (TOPMOST[spec.layers] or count)), count)
-    return [f"{loaded.layers}.{index}" for index in chosen]
+    return [f"{loaded.layers}.{index}" for index in loaded.topmost(spec.layers)]

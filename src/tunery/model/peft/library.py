@@ -17,7 +17,7 @@ from tunery.model.backbones.catalog import Base
 from tunery.model.backbones.families import is_transposed, norm_pattern, target_pattern
 from tunery.model.peft.library_warnings import without_noise
 from tunery.model.peft.method import LoadedBase, Method, Wrapped, unmergeable
-from tunery.schema.config.peft import FixedRank, Ia3, LayerNormTuning, LoraPlus, LowRank, Target
+from tunery.schema.config.peft import FixedRank, Ia3, LayerNormTuning, LoraPlus, LowRank, Target, Topmost
 
 ConfigOf = Callable[[Any, LoadedBase], PeftConfig]
 LrScaleOf = Callable[[Any, nn.Module], Mapping[str, float]]
@@ -141,7 +141,7 @@ def low_rank_arguments(spec: LowRank, loaded: LoadedBase) -> dict[str, Any]:
         "lora_alpha": spec.alpha,
         "lora_dropout": spec.dropout,
         "bias": spec.bias,
-        "target_modules": pattern(loaded, spec.target),
+        "target_modules": pattern(loaded, spec.target, layers=spec.layers),
         "fan_in_fan_out": is_transposed(loaded.layer(0), spec.target),
         **common_arguments(loaded),
     }
@@ -152,9 +152,10 @@ def common_arguments(loaded: LoadedBase) -> dict[str, Any]:
     return {"task_type": loaded.task_type, "modules_to_save": list(loaded.trained_whole) or None}
 
 
-def pattern(loaded: LoadedBase, targets: tuple[Target, ...]) -> str:
-    """The target modules of all layers, as the library matches names."""
-    return target_pattern(loaded.layer(0), path=loaded.layers, targets=targets)
+def pattern(loaded: LoadedBase, targets: tuple[Target, ...], *, layers: Topmost = "all") -> str:
+    """The target modules of some layers, as the library matches names."""
+    numbers = None if layers == "all" else loaded.topmost(layers)
+    return target_pattern(loaded.layer(0), path=loaded.layers, targets=targets, numbers=numbers)
 
 
 def field_names(config: type[PeftConfig]) -> frozenset[str]:

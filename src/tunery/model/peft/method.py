@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -12,6 +12,10 @@ from transformers import PreTrainedModel
 from tunery.errors import ModelError
 from tunery.model.backbones.catalog import Base
 from tunery.model.backbones.structure import ModelStructure
+from tunery.schema.config.peft import Topmost
+
+_TOPMOST: Final[Mapping[Topmost, int | None]] = {"all": None, "top4": 4, "top8": 8}
+"""How many layers, counted from the output."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class LoadedBase:
     def layer(self, index: int) -> nn.Module:
         """One layer, counted from the input."""
         return self.structure.layer(self.backbone, index)
+
+    def topmost(self, layers: Topmost) -> range:
+        """The numbers of these layers, from the input up."""
+        count = self.structure.count
+        return range(max(0, count - (_TOPMOST[layers] or count)), count)
 
 
 class RankAllocator(ABC):

@@ -10,6 +10,9 @@ from tunery.schema.spec import Choices, Range, Share, Spec, Steps, Width
 Target = Literal["query", "key", "value", "output", "ffn.up", "ffn.down"]
 """Logical names of a layer's matrices; every model family maps them to its own modules."""
 
+Topmost = Literal["all", "top4", "top8"]
+"""Which of a model's layers: all, or the 4 or 8 topmost."""
+
 _TARGETS = (
     ("query", "value"),
     ("query", "key", "value", "output"),
@@ -49,7 +52,10 @@ class LowRank(Spec):
     bias: Annotated[Literal["none", "lora_only", "all"], Choices(("none", "lora_only", "all"))] = "none"
     """Which bias vectors are trained too: none, those of the target layers, or all."""
     target: Annotated[tuple[Target, ...], Field(min_length=1), Choices(_TARGETS)] = ("query", "value")
-    """Logical names of the layers that get an update; every model family maps them to its own modules."""
+    """Logical names of the matrices that get an update; every model family maps them to its own modules."""
+    layers: Annotated[Topmost, Choices(("all", "top4", "top8"))] = "all"
+    """Which layers of the model get updates: all, or the 4 or 8 topmost; a model with fewer has them in all. What those
+    below give of a row is computed once (`train.cache_frozen_layers`)."""
 
 
 class FixedRank(LowRank):
@@ -129,7 +135,7 @@ class Bottleneck(Spec):
     """Activation of the hidden layer."""
     dropout: Annotated[Share, Range(0.1, 0.3)] = 0.1
     """Dropout on the hidden layer."""
-    layers: Annotated[Literal["all", "top4", "top8"], Choices(("all", "top4", "top8"))] = "all"
+    layers: Annotated[Topmost, Choices(("all", "top4", "top8"))] = "all"
     """Which layers get adapters: all, or the 4 or 8 topmost; a model with fewer has them in all."""
 
 
