@@ -110,6 +110,24 @@ class ComparisonResult(Record):
         """Where scores are taken, in words."""
         return "out of fold" if self.is_cross_validated else "on test"
 
+    def to_pandas(self) -> Any:
+        """A DataFrame with a row for each method: means over seeds, intervals, tests and costs.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        from pandas import DataFrame
+
+        costs = {
+            method.method: {
+                "trainable": method.parameters.trainable if method.parameters else None,
+                "memory": method.memory.peak if method.memory else None,
+            }
+            for method in self.methods
+        }
+        plain = [method.model_dump(exclude={"parameters", "memory"}) for method in self.methods]
+        return DataFrame([{**row, **costs[row["method"]]} for row in plain])
+
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("name", self.name), ("objective", self.objective), ("seeds", self.seeds))
         yield "methods", {method.method: method.mean for method in self.methods}

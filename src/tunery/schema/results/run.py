@@ -302,6 +302,23 @@ class RunResult(Record):
         loss = self.metrics.validation.get("loss")
         return loss if isinstance(loss, int | float) else None
 
+    def to_pandas(self) -> Any:
+        """A DataFrame with a row for each metric that is a number, and a column for each split that was scored.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        from pandas import DataFrame
+
+        splits = {"validation": self.metrics.validation, "oof": self.metrics.oof, "test": self.metrics.test}
+        return DataFrame(
+            {
+                split: {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+                for split, metrics in splits.items()
+                if metrics
+            }
+        )
+
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("status", self.status), ("objective", self.objective.name), ("validation", self.objective.value))
         if self.metrics.oof is not None:

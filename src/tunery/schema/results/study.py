@@ -132,6 +132,26 @@ class StudyResult(Record):
         """Whether values of trials are of rows that folds held out, and not of validation."""
         return self.best is not None and self.best.config.get("data", {}).get("folds") is not None
 
+    def to_pandas(self) -> Any:
+        """A DataFrame with a row for each trial; parameters are columns `params.<path>`, as optuna calls them.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        from pandas import DataFrame
+
+        shared = ("number", "status", "value", "seconds", "epochs", "is_baseline", "reason")
+        return DataFrame(
+            [
+                {
+                    **{name: getattr(trial, name) for name in shared},
+                    **trial.beside,
+                    **{f"params.{path}": value for path, value in trial.params.items()},
+                }
+                for trial in self.trials
+            ]
+        )
+
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("name", self.name), ("objective", self.objective), ("counts", self.counts))
         yield from [("doubts", self.doubts)] if self.doubts else []
