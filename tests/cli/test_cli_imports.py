@@ -131,3 +131,34 @@ print(*(name for name in ("matplotlib", "optuna", "pytorch_optimizer", "ray", "s
 def test_peft_is_imported_for_its_own_methods_and_what_trains_needs_nothing_of_other_runs() -> None:
     done = subprocess.run([sys.executable, "-c", NEEDED_LATER], capture_output=True, text=True, check=True)
     assert done.stdout == "False\nTrue\n\n"
+
+
+READERS = """
+import json, sys
+from tunery.cli.app import main
+from tunery.train.artifacts.reader_process import READER
+found = []
+for arguments in json.loads(sys.argv[1]):
+    try:
+        main(arguments)
+    except SystemExit as left:
+        found.append((left.code, READER.pid))
+print(json.dumps(found))
+"""
+
+
+def test_the_process_that_reads_exports_is_there_for_a_run_alone_and_leaves_with_it(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("text,label\n" + "".join(f"text {number},a\n" for number in range(40)))
+    document = {"task": {"kind": "classification"}, "data": {"train": str(tmp_path / "one.csv")}}
+    config, finished = tmp_path / "one.json", tmp_path / "finished"
+    config.write_text(json.dumps(document))
+    spec = validate(document)
+    with run_lock(finished, spec.model_dump(mode="json"), record="result.json"):
+        RunFolder(finished).write_result(record(spec, 0.5))
+    train = ["train", str(config), "--out"]
+    folders = [[str(finished)], [str(tmp_path / "folds"), "data.folds=3"], [str(tmp_path / "new")]]
+    given = json.dumps([[*train, *folder] for folder in folders])
+    done = subprocess.run([sys.executable, "-c", READERS, given], capture_output=True, text=True, check=True)
+    (of_finished, of_folds, (code, pid)) = json.loads(done.stdout.splitlines()[-1])
+    assert of_finished == [0, None] and of_folds == [2, None]
+    assert code == 2 and pid is not None and not Path(f"/proc/{pid}").exists()  # one label: nothing was trained

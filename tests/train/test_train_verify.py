@@ -282,7 +282,8 @@ def test_the_real_one_ends_with_the_process_that_is_killed_while_it_imports() ->
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        time.sleep(0.5)
+        wait_until(lambda: Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n")  # training needs memory more
+        time.sleep(0.3)
         assert is_alive(pid)
         parent.kill()
     wait_until(lambda: not is_alive(pid))

@@ -4,13 +4,17 @@ tunery.train.artifacts.reader`, or a fork.
 A line of JSON comes in (`folder`, `texts`, `cwd`, `threads`, `trust_remote_code`); a line of JSON goes out: `error`
 with the reason, or `bytes`, and as many of them follow: a flat table of answers in .npz format. Whatever else is
 printed goes to standard error.
-It ends when its standard input does: at once, whatever it is doing, importing included.
+It ends when its standard input does: at once, whatever it is doing, importing included. Where memory is short it is the
+first process that Linux ends; another is then started for the question.
 """
 
 import json
 import os
 import sys
 import threading
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 from queue import SimpleQueue
 from typing import BinaryIO
 
@@ -23,6 +27,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not get into an answer
     quiet_libraries()
+    with suppress(OSError):  # a system without this file
+        Path("/proc/self/oom_score_adj").write_text("1000")
     serve(sys.stdin.buffer, answers)
 
 
@@ -32,6 +38,8 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     threading.Thread(target=_listen, args=(questions, waiting), daemon=True).start()
     with imports():  # seconds, in which the process that asks may end
         from tunery.train.artifacts.answering import answer
+
+        import_module("peft")  # most exports are adapters, and nobody waits yet
     while True:
         answer(json.loads(waiting.get()), answers)
 
