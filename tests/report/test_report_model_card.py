@@ -17,7 +17,7 @@ def carded(**changes: object) -> str:
     base = {
         "result": make_run(),
         "base": "sentence-transformers/all-MiniLM-L6-v2",
-        "license": "apache-2.0",
+        "license": "Apache-2.0",
         "intervals": {"test": (0.81, 0.85), "oof": None},
         "origin": "one run",
         "library": "peft",

@@ -63,7 +63,7 @@ def _metadata(carded: Carded) -> dict[str, Any]:
     method = str(_section(result.config, "peft").get("method"))
     metadata: dict[str, Any] = {"library_name": carded.library}
     if carded.license:
-        metadata["license"] = carded.license
+        metadata["license"] = carded.license.lower()  # as the Hub writes it
     if carded.base:
         metadata["base_model"] = carded.base
     metadata |= {"pipeline_tag": PIPELINES.get(kind, "text-classification"), "tags": ["tunery", method_name(method)]}
