@@ -19,7 +19,7 @@ from tunery.model.heads.heads import answers_of
 from tunery.schema.config.freeze import Freeze, FreezeEncoder, FreezeLayers, FreezeToAdapter, NoFreeze
 from tunery.schema.config.model import LinearHead, MlpHead, Model, NativeHead
 from tunery.schema.config.peft import BitFit, Lora, NoPeft, Peft, Pfeiffer, Prefix, Probe, Prompt
-from tunery.schema.config.task import LabelOutput, TokenOutput
+from tunery.schema.config.task import LabelOutput, TokenOutput, VocabularyOutput
 
 HEAD: Final = {"labels": LabelOutput(labels=("no", "yes"), problem="single_label")}
 LAYERS: Final = {
@@ -196,6 +196,27 @@ def _real(name: str, value: Tensor, inputs: dict[str, Tensor]) -> Tensor:
     """Answers about padding count for nothing."""
     mask = inputs["attention_mask"].bool()
     return value[mask] if name == "answers" and value.shape[:2] == mask.shape else value
+
+
+@pytest.mark.parametrize("family", ["llama", "bert"])
+def test_a_language_model_tells_tokens_from_it(family: str, folders: dict[str, Path]) -> None:
+    """Also of texts that share a sequence, where these are kept apart."""
+    causal = family == "llama"
+    output = VocabularyOutput(direction="causal" if causal else "masked", packed=causal)
+    built = make(folders[family], peft=TOP_LORA, head=NativeHead(), outputs={"tokens": output})
+    inputs = batch(12, 12, 7)
+    inputs["targets"] = torch.where(inputs["attention_mask"] > 0, inputs["input_ids"].roll(-1, 1), -100)
+    if causal:
+        inputs["segments"] = torch.where(inputs["attention_mask"] > 0, (torch.arange(12) > 4).long(), -1)
+    part = frozen_part(built, {name: tensor[1:] for name, tensor in inputs.items()})
+    assert isinstance(part, LowerLayers) and part.layers == 2
+    built.module.eval()
+    with torch.no_grad():
+        states = part.states(inputs) * inputs["attention_mask"][..., None]
+        plain = answers_of(built.module, inputs, built.outputs)["token_loss"]
+        with not_run(lower(built, 2)):
+            above = part.answers(states, inputs)["token_loss"]
+    assert plain.abs().sum() > 0 and torch.equal(plain, above)
 
 
 def test_modes_and_random_state_are_left(tiny_bert: Path) -> None:

@@ -8,7 +8,7 @@ begins above is tried, bit for bit, so that no family has to be known.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple, Protocol, final
+from typing import Any, Final, NamedTuple, Protocol, final
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from tunery.schema.config.task import Outputs
 
 Inputs = Mapping[str, Tensor]
 """Of a model, (rows, tokens) each."""
+
+
+_FIRST: Final = "its first layer, or what goes into it, is trained or runs in training mode"
 
 
 class FrozenPart(Protocol):
@@ -182,6 +185,8 @@ def frozen_part(built: Built, inputs: Inputs) -> FrozenPart | str:
         return "its embeddings are trained, or run in training mode"
     layers = [built.structure.layer(built.backbone, index) for index in range(built.structure.count)]
     resting = [layer for layer in layers if frozen.issuperset(layer.modules())]
+    if layers[0] not in resting:
+        return _FIRST
     with on_trial(built.module):
         try:
             return _lower_layers(built, inputs, stem, layers, resting)
@@ -216,7 +221,7 @@ def _lower_layers(
     free = [layer in resting and layer in seen and not seen[layer].is_trained for layer in layers]
     depth = [*free, False].index(False)
     if depth == 0:
-        return "its first layer, or what goes into it, is trained or runs in training mode"
+        return _FIRST
     plain = answers_of(built.module, inputs, built.outputs)
     for count in range(depth, max(depth - 2, 0), -1):  # a head may read the layer before the last as well
         below, shape = layers[:count], seen[layers[count - 1]].shape
