@@ -5,8 +5,11 @@ import inspect
 from typing import Any
 
 import pytest
+import torch
 from huggingface_hub import constants, snapshot_download
 from peft.tuners.tuners_utils import BaseTuner
+from torch import UntypedStorage
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
@@ -27,6 +30,15 @@ NAMES: dict[str, tuple[Any, str]] = {
     "_check_target_module_exists": (BaseTuner, "overridden: which modules get an adapter"),
     "_create_and_replace": (BaseTuner, "overridden: puts an adapter in the place of a module"),
 }
+
+
+def test_torch_still_counts_without_computing() -> None:
+    """`torch._subclasses.fake_tensor`, `torch.utils._python_dispatch` and `_cdata`, by which a storage is known: memory
+    is predicted with them (`train/memory/fake_tensors.py`)."""
+    with FakeTensorMode():
+        first = torch.empty(10**12)
+        assert first.untyped_storage()._cdata == first[1:].untyped_storage()._cdata
+    assert isinstance(first.untyped_storage(), UntypedStorage) and first.nbytes == 4 * 10**12
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,8 +1,11 @@
 """The device, the precision it computes in and why, and how much memory the work took."""
 
+import ctypes
+import platform
 import re
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -69,6 +72,23 @@ def peak_memory(device: torch.device) -> Memory:
     else:
         host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Memory(host_peak_bytes=host, device_peak_bytes=on_device)
+
+
+def device_name(device: torch.device) -> str:
+    """What the device is called by its maker, as far as the system knows."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+
+
+def used_memory(device: torch.device) -> int:
+    """Bytes that are allocated on the device now, or resident in this process, once it has given back what it can."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return int(torch.cuda.memory_allocated(device))
+    with suppress(OSError, AttributeError):  # of the GNU C library alone
+        ctypes.CDLL(None).malloc_trim(0)
+    if PROC_STATUS.is_file() and (mark := re.search(r"VmRSS:\s*(\d+) kB", PROC_STATUS.read_text())):
+        return int(mark[1]) * 1024
+    return 0
 
 
 def _on_cpu(requested: str) -> Choice:

@@ -1,19 +1,15 @@
-"""The memory line: what it learns, what it lets pass, makes smaller or refuses; and how much memory there is."""
+"""The memory line: what it learns, what it lets pass, makes smaller or refuses."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tiny_runs import config, write_rows
 from tunery.data.batches import micro_batches
-from tunery.execution import memory_limit as limits
 from tunery.execution.memory import MemoryLine, halved, largest_pass, longest_row
-from tunery.execution.memory_limit import memory_limit
 from tunery.schema import RunConfig
 from tunery.schema.results.run import Memory
 
@@ -116,44 +112,3 @@ def test_the_longest_row_is_looked_up_in_the_data(tiny_bert: Path, tmp_path: Pat
     longer = config(str(tiny_bert), files, model={"name": str(tiny_bert), "max_length": 64})
     assert 12 < longest_row(longer) < 64
     assert MemoryLine(limit=1).halved(longer) == halved(longer, longest_row(longer))
-
-
-@pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with 8 MB left, in no control group."""
-    if torch.cuda.is_available():
-        pytest.skip("with a GPU, the card's memory is the limit of a run")
-    for name in ("MEMINFO", "OWN_GROUPS", "GROUPS"):
-        monkeypatch.setattr(limits, name, tmp_path / name)
-    (tmp_path / "MEMINFO").write_text("MemTotal: 16000 kB\nMemAvailable: 8000 kB\n")
-    return tmp_path
-
-
-def group(folder: Path, **numbers: object) -> None:
-    folder.mkdir(parents=True)
-    for name, number in numbers.items():
-        (folder / f"memory.{name}").write_text(f"{number}\n")
-
-
-def test_runs_share_what_the_host_has_left(host: Path) -> None:
-    assert (memory_limit(1), memory_limit(2)) == (8000 * 1024, 4000 * 1024)
-    (host / "MEMINFO").unlink()
-    assert memory_limit(1) == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def test_a_control_group_and_its_parents_limit_the_host(host: Path) -> None:
-    (host / "OWN_GROUPS").write_text("0::/jobs/mine\n")
-    assert memory_limit(1) == 8000 * 1024  # nothing can be seen of it
-    group(host / "GROUPS" / "jobs" / "mine", max="max", current=5, stat="inactive_file 1")
-    assert memory_limit(1) == 8000 * 1024
-    (host / "GROUPS" / "jobs" / "memory.max").write_text("1000\n")
-    (host / "GROUPS" / "jobs" / "memory.current").write_text("600\n")
-    (host / "GROUPS" / "jobs" / "memory.stat").write_text("anon 500\ninactive_file 100\n")
-    assert memory_limit(1) == 500
-
-
-def test_groups_of_the_first_generation_count_too(host: Path) -> None:
-    (host / "OWN_GROUPS").write_text("5:cpu:/x\n4:memory,hugetlb:/mine\n0::/\n")
-    numbers = {"limit_in_bytes": 1000, "usage_in_bytes": 600, "stat": "total_inactive_file 50"}
-    group(host / "GROUPS" / "memory" / "mine", **numbers)
-    assert memory_limit(1) == 450

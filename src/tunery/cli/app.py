@@ -15,7 +15,7 @@ from tunery.cli.folders import diff, ls, rm
 from tunery.cli.keeping import clean, report
 from tunery.cli.machine import doctor
 from tunery.cli.secrets import Secrets
-from tunery.cli.starting import check, curve, init, models, schema
+from tunery.cli.starting import calibrate, check, curve, init, models, schema
 from tunery.cli.using import ensemble, evaluate, export, predict, threshold
 from tunery.cli.working import compare, pretrain, search, train, worker
 from tunery.startup import set_wait_policy
@@ -42,6 +42,7 @@ VERBS: Final = (
     rm,
     schema,
     models,
+    calibrate,
     doctor,
 )
 

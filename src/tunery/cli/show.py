@@ -1,7 +1,8 @@
 """Results as tables for people, or as one JSON document."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -27,6 +28,7 @@ from tunery.terminal import Terminal, write_json
 
 if TYPE_CHECKING:
     from tunery.data.first_config.infer import Guess
+    from tunery.train.memory.calibrate import Calibrated
 
 _COLOURS = {"fatal": "red", "warning": "yellow", "info": "dim"}
 
@@ -295,3 +297,22 @@ def models(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     for row in rows:
         table.add_row(*(cell_text(cell(row)) for cell in cells.values()))
     terminal.print(table)
+
+
+def calibrated(rows: Iterable["Calibrated"], *, memory: int, is_gpu: bool, as_json: bool) -> None:
+    """What models take of memory, each as soon as it is known."""
+    if as_json:
+        write_json({"memory": memory, "device": "cuda" if is_gpu else "cpu", "models": [asdict(row) for row in rows]})
+        return
+    terminal = Terminal(elsewhere=160)
+    terminal.say(f"{size_text(memory)} on a {'GPU' if is_gpu else 'CPU'}; one pass of training, predicted")
+    terminal.say(f"{'model':<27}{'method':<12}{'weights':>9}{'+ fixed':>9}{'a token':>9}{'tokens in a pass':>18}")
+    for row in rows:
+        start = f"{row.model:<27}{row.method:<12}"
+        if row.weights is None or row.fixed is None or row.bytes_per_token is None:
+            terminal.say(f"{start} {row.reason}")
+            continue
+        sizes = "".join(f"{size_text(size):>9}" for size in (row.weights, row.fixed, row.bytes_per_token))
+        rows_in_pass = (row.micro_batch_tokens or 0) // row.max_length
+        fits = f"{row.micro_batch_tokens:>12,} ({rows_in_pass:,} x {row.max_length})" if rows_in_pass else "none fits"
+        terminal.say(f"{start}{sizes}{fits:>18}")

@@ -1,4 +1,4 @@
-"""The verbs that need no run: `init`, `check`, `curve`, `schema`, `models`."""
+"""The verbs that need no run: `init`, `check`, `curve`, `schema`, `models`, `calibrate`."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -327,3 +327,51 @@ def models(
     from tunery.model.backbones.catalog import catalog_rows
 
     show.models(catalog_rows(word, family=family, most_millions=max_parameters), as_json=as_json)
+
+
+class DeviceKind(StrEnum):
+    """What `calibrate` counts for."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def calibrate(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL ...]", help="Aliases of the catalog; none: all of it.")
+    ] = None,
+    methods: Annotated[str, typer.Option("--methods", metavar="A,B", help="Values of peft.method.")] = "full,lora",
+    max_length: Annotated[int, typer.Option("--max-length", min=2, help="Tokens of every row.")] = 256,
+    memory: Annotated[
+        str | None, typer.Option("--memory", metavar="SIZE", help="Such as 24GB; without: what this machine has left.")
+    ] = None,
+    device: Annotated[
+        DeviceKind, typer.Option("--device", help="What computes; `cuda` needs no GPU here.")
+    ] = DeviceKind.auto,
+    as_json: AsJson = False,
+) -> None:
+    """Predict, without weights, what training each model takes of memory, and the largest pass that fits."""
+    from tunery.hardware import pick_device
+    from tunery.schema.sizes import in_bytes
+    from tunery.train.memory.calibrate import calibrate as predicted
+    from tunery.train.memory.limit import memory_limit
+
+    is_gpu = pick_device().type == "cuda" if device is DeviceKind.auto else device is DeviceKind.cuda
+    size = memory_limit(1) if memory is None else in_bytes(memory)
+    if not isinstance(size, int) or size <= 0:
+        raise RequestError(f"--memory must be a size such as 24GB, but got {memory!r}")
+    if memory is None and is_gpu and pick_device().type != "cuda":
+        raise RequestError("--device cuda needs --memory where there is no GPU, for example --memory 24GB")
+    specs = {name: _method(name) for name in column_names(methods) or ()}
+    rows = predicted(models or (), specs, max_length=max_length, memory=size, is_gpu=is_gpu)
+    show.calibrated(rows, memory=size, is_gpu=is_gpu, as_json=as_json)
+
+
+def _method(name: str) -> Any:
+    """What `peft: NAME` means.
+
+    Raises:
+        ConfigError: there is no such method.
+    """
+    return validate({"task": "classification", "data": {"train": "rows.csv"}, "peft": name}).peft

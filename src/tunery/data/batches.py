@@ -155,10 +155,15 @@ def micro_batches(
     return cuts[::-1]
 
 
-def eval_batches(lengths: Lengths, *, batch_size: int) -> list[list[int]]:
-    """Batches for evaluation, longest rows first, so that too little memory shows at once."""
-    order = np.argsort(-lengths, kind="stable")
-    return [order[start : start + batch_size].tolist() for start in range(0, len(order), batch_size)]
+def eval_batches(lengths: Lengths, *, batch_size: int, max_tokens: int | None = None) -> list[list[int]]:
+    """Batches for evaluation, longest rows first, so that too little memory shows at once: of at most `batch_size`
+    rows, and of at most `max_tokens` padded tokens where they have more than one row."""
+    order, start, batches = np.argsort(-lengths, kind="stable"), 0, list[list[int]]()
+    while start < len(order):
+        rows = batch_size if max_tokens is None else min(batch_size, max(max_tokens // int(lengths[order[start]]), 1))
+        batches.append(order[start : start + rows].tolist())
+        start += rows
+    return batches
 
 
 def token_batches(lengths: Lengths, *, max_tokens: int) -> list[list[int]]:

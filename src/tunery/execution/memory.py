@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, final
 import numpy as np
 
 from tunery.schema import RunConfig
+from tunery.schema.config.train import USUAL_TOKENS
 from tunery.schema.results.run import Memory
 from tunery.schema.sizes import size_text
 from tunery.train.setup.prepare import prepare
@@ -23,18 +24,23 @@ def longest_row(config: RunConfig, *, trust_remote_code: bool = False) -> int:
     return int(prepare(config, trust_remote_code=trust_remote_code).encoded["train"].lengths.max())
 
 
-def largest_pass(config: RunConfig, longest: int) -> int:
-    """Most padded tokens in one pass: what the budget allows, or one longer row, and no more than a step has."""
-    train = config.train
-    return min(max(train.micro_batch_tokens, longest), train.batch_size * longest)
+def largest_pass(config: RunConfig, longest: int, *, found: int | None = None) -> int:
+    """Most padded tokens in one pass: what the budget allows, or one longer row, and no more than a step has.
+
+    Args:
+        found: what a run has found for `train.micro_batch_tokens: auto`; None: it has not begun.
+    """
+    train, setting = config.train, config.train.micro_batch_tokens
+    tokens = (found or USUAL_TOKENS) if setting == "auto" else setting
+    return min(max(tokens, longest), train.batch_size * longest)
 
 
-def halved(config: RunConfig, longest: int) -> RunConfig | None:
+def halved(config: RunConfig, longest: int, *, found: int | None = None) -> RunConfig | None:
     """The same run with passes of half as many tokens; None where a pass is a single row of the `longest` already.
 
     A step then has twice as many passes, whose gradients add up to the same: the optimisation does not change.
     """
-    tokens = largest_pass(config, longest)
+    tokens = largest_pass(config, longest, found=found)
     return None if tokens <= longest else _with_tokens(config, max(longest, tokens // 2))
 
 
@@ -70,15 +76,19 @@ class MemoryLine:
         self._lock = threading.Lock()
         self._runs: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
 
-    def learn(self, config: RunConfig, memory: Memory) -> None:
-        """Take in what a run has measured."""
-        peak, tokens = memory.peak, largest_pass(config, self._longest(config))
+    def learn(self, config: RunConfig, memory: Memory, *, found: int | None = None) -> None:
+        """Take in what a run has measured.
+
+        Args:
+            found: as in `largest_pass`.
+        """
+        peak, tokens = memory.peak, largest_pass(config, self._longest(config), found=found)
         with self._lock:
             self._runs[_kind(config)].append((tokens, peak))
 
-    def halved(self, config: RunConfig) -> RunConfig | None:
+    def halved(self, config: RunConfig, *, found: int | None = None) -> RunConfig | None:
         """What to try where memory has run out; see `halved` of this file."""
-        return halved(config, self._longest(config))
+        return halved(config, self._longest(config), found=found)
 
     def admit(self, config: RunConfig) -> RunConfig | str:
         """The run, with fewer tokens in a pass where it would not fit otherwise, or why it cannot fit.

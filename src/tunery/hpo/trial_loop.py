@@ -15,7 +15,6 @@ from optuna.trial import Trial, TrialState
 
 from tunery.errors import DiskFull, Interrupted, StudyFailed
 from tunery.execution.memory import MemoryLine, longest_row
-from tunery.execution.memory_limit import memory_limit
 from tunery.execution.observer import Observer
 from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner, Stop
 from tunery.hpo.analysis.trial_records import SPENT, results_of, spent, trial_folder, trial_record, values_of
@@ -31,6 +30,7 @@ from tunery.schema.results.study import TrialRecord
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.train.conclude import finish
+from tunery.train.memory.limit import memory_limit
 
 NOTES: Final = "notes"
 """User attribute of a trial: what happened to it."""
@@ -110,7 +110,7 @@ class TrialLoop:
             self._queue.enqueue(total)
         completed = self._plan.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         for result in results_of(self._plan.out, [trial.number for trial in completed[-_REMEMBERED:]]).values():
-            self._memory.learn(validate(result.config), result.memory)
+            self._memory.learn(validate(result.config), result.memory, found=result.micro_batch_tokens)
         if self._settings.n_jobs == 1:
             self._take_trials(at_most)
         else:
@@ -135,7 +135,9 @@ class TrialLoop:
         job = replace(job, trust_remote_code=self._plan.trust_remote_code)
         while True:
             outcome = self._runner.run(job, prune=prune, stop=stop)
-            smaller = self._memory.halved(job.config) if outcome.status == "out_of_memory" else None
+            if outcome.status != "out_of_memory":
+                return outcome, job.config
+            smaller = self._memory.halved(job.config, found=RunFolder(job.folder).progress().micro_batch_tokens)
             if smaller is None:
                 return outcome, job.config
             job = replace(job, config=smaller)
@@ -252,7 +254,7 @@ class TrialLoop:
     def _note_smaller_batches(self, trial: Trial, proposed: RunConfig, trained: RunConfig) -> None:
         before, after = proposed.train.micro_batch_tokens, trained.train.micro_batch_tokens
         if after != before:
-            note = f"memory ran out with {before:,} tokens in a pass (train.micro_batch_tokens); went on with {after:,}"
+            note = f"memory ran out (train.micro_batch_tokens: {before}); went on with {after:,} tokens in a pass"
             self._queue.write(trial, {NOTES: [*trial.user_attrs.get(NOTES, ()), note]})
 
     def _end(self, trial: Trial, config: RunConfig, outcome: Outcome) -> None:
@@ -264,7 +266,7 @@ class TrialLoop:
         if result.status == "completed" and result.objective.value is None:
             result = self._write_result(folder, config, "failed", f"{config.objective} is undefined")
         if result.status == "completed":
-            self._memory.learn(config, result.memory)
+            self._memory.learn(config, result.memory, found=result.micro_batch_tokens)
         values = values_of(result, plan.base.objectives) if result.status == "completed" else None
         attributes = {SPENT: spent(result, plan.base.objectives)} if self._shared else {}
         if self._queue.tell(trial, _STATES[result.status], values, attributes=attributes):

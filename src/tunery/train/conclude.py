@@ -206,6 +206,7 @@ def finish(
         base=progress.base,
         augmentation_models=progress.augmentation_models,
         frozen_layers=progress.frozen_layers,
+        micro_batch_tokens=progress.micro_batch_tokens,
         data=progress.data,
         started_from=progress.started_from,
         pretraining=pretraining,

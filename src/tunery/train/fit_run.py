@@ -19,6 +19,7 @@ from tunery.train.loop.baselines import known_baselines
 from tunery.train.loop.clock import Clock
 from tunery.train.loop.probing import Probing, fit_head, linear_head
 from tunery.train.loop.training import Training
+from tunery.train.memory.run_budget import with_budget
 from tunery.train.out_of_fold import OutOfFold
 from tunery.train.pretraining import placed_stages, require_trainable, train_stages
 from tunery.train.setup.assemble import assemble, with_resolved_head
@@ -91,11 +92,11 @@ def fit_run(
                 )
         config = with_resolved_head(config, prepared)
         stages = stages_of(config, prepared)
+        n_jobs = config.search.n_jobs if purpose is Purpose.TRIAL else None
         run = assemble(config, prepared, augmentation_models=before.augmentation_models)
     if purpose is not Purpose.FOLD:
         READER.start()  # nothing refuses the run any more
     pretraining: tuple[PretrainRecord, ...] = ()
-    n_jobs = config.search.n_jobs if purpose is Purpose.TRIAL else None
     if stages:
         with clock.phase("load"):
             sizes = sizes_of(run)
@@ -122,6 +123,8 @@ def fit_run(
             begin = None if is_probe else partial(fit_head, run, store)
         sizes = sizes_of(run)
         require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=n_jobs)
+        if not is_probe:
+            run = with_budget(run, recorded=before.micro_batch_tokens, n_jobs=n_jobs or 1, say=say)
     with run_lock(folder.path, document, record="result.json", data=data, root=root):
         simple = known_baselines(config, prepared, store, say=say) if options.baselines else ()
         if begin and is_new and not options.source:  # it writes features, which only the holder of the folder may

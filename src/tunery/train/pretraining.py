@@ -48,6 +48,7 @@ from tunery.train.loop.callbacks import history
 from tunery.train.loop.clock import Clock
 from tunery.train.loop.state import random_state, restore_random_state
 from tunery.train.loop.training import Training
+from tunery.train.memory.run_budget import with_budget
 from tunery.train.setup.assemble import assemble, with_resolved_head
 from tunery.train.setup.estimate import Part, Sizes, require_room, sizes_of
 from tunery.train.setup.pretraining_stages import Stage
@@ -257,6 +258,8 @@ def _train(placed: PlacedStage, signals: Signals) -> None:
         with clock.phase("load"):
             run = assemble(config, prepared)
             sizes = sizes_of(run)
+            before = folder.progress().micro_batch_tokens
+            run = with_budget(run, recorded=before, n_jobs=1, say=store.say)
         run.built.module.register_forward_hook(partial(_look, signals))
         if stage.left_out:
             store.say(f"left out {stage.left_out:,} texts or paragraphs that are nearly scored ones")

@@ -34,6 +34,10 @@ AUTO_PATIENCE: Final = (3, 0.25)
 """The same for `train.epochs: auto`: at least so many, and this share of the planned epochs."""
 
 
+USUAL_TOKENS: Final = 8192
+"""Tokens that `train.micro_batch_tokens: auto` gives a pass where memory is no question on a CPU."""
+
+
 class Train(Spec):
     """Length and batches of one run."""
 
@@ -44,8 +48,10 @@ class Train(Spec):
     """Stop after this many optimizer steps, if that comes before the last epoch."""
     batch_size: Annotated[int, Field(ge=1, le=1_000_000), Choices((8, 16, 32))] = 16
     """Rows per optimizer step. Never changed for memory: `micro_batch_tokens` is."""
-    micro_batch_tokens: Annotated[int, Field(ge=1, le=100_000_000)] = 8192
-    """Most padded tokens in one forward and backward pass; gradients of one step add up over the passes."""
+    micro_batch_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | Literal["auto"] = "auto"
+    """Most padded tokens in one forward and backward pass; gradients of one step add up over the passes. `auto`: on a
+    GPU as many as fit into its memory, found before the first step; on a CPU 8192, where more are no faster, or fewer
+    where memory is short. A run keeps what was found when it is resumed."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
     eval_batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64

@@ -268,6 +268,8 @@ class RunResult(Record):
     """The same for the models that `regularization.augmentation` names, by key."""
     frozen_layers: FrozenLayers | None = None
     """null where no layers were asked for, as of a probe."""
+    micro_batch_tokens: Count | None = None
+    """Most padded tokens in a pass of training, where `train.micro_batch_tokens` is `auto` as well."""
     data: DataRecord | None
     started_from: Start | None = None
     """The run that it went on from (`--from`); null where it began with the base's weights."""
@@ -342,5 +344,6 @@ class Progress(Record):
     base: str | None = None
     augmentation_models: dict[str, str] = {}
     frozen_layers: FrozenLayers | None = None
+    micro_batch_tokens: Count | None = None
     data: DataRecord | None = None
     started_from: Start | None = None

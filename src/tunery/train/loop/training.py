@@ -189,6 +189,7 @@ def split_answers(run: Assembled, split: str, *, known: Known = nothing_known) -
         prepared.task,
         pad_id=prepared.tokenizer.pad_token_id,
         batch_size=run.config.train.eval_batch_size,
+        max_tokens=run.budget.eval_tokens if run.budget else None,
         device=run.device,
         precision=run.precision,
         known=known,
@@ -229,6 +230,7 @@ def progress_of(
         base=run.built.base_digest,
         augmentation_models=run.augmentation_models,
         frozen_layers=frozen_layers,
+        micro_batch_tokens=run.micro_batch_tokens,
         data=run.prepared.record(),
         started_from=started_from,
     )

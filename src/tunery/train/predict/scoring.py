@@ -43,15 +43,21 @@ def answers_about(
     *,
     pad_id: int,
     batch_size: int,
+    max_tokens: int | None = None,
     device: torch.device,
     precision: str,
     known: Known = nothing_known,
 ) -> RowTable:
-    """What the task needs of the model's answers, in the order of the rows. Leaves the module in eval mode."""
+    """What the task needs of the model's answers, in the order of the rows. Leaves the module in eval mode.
+
+    Args:
+        batch_size: most rows in a pass.
+        max_tokens: most padded tokens in a pass of more than one row; None: any number.
+    """
     use_precision(precision, device)
     module.eval()
     entries: dict[str, dict[int, Array]] = {}
-    for features in eval_batches(encoded.lengths, batch_size=batch_size):
+    for features in eval_batches(encoded.lengths, batch_size=batch_size, max_tokens=max_tokens):
         batch = {name: tensor.to(device) for name, tensor in pad(encoded, features, pad_id=pad_id).items()}
         with autocast(device, precision):
             outputs = known(features, batch) or answers_of(module, batch, task.outputs)

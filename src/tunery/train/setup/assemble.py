@@ -24,9 +24,11 @@ from tunery.optim.objective import Objective
 from tunery.optim.optimizers import check_device, make_optimizer
 from tunery.optim.schedules import Schedule, make_schedule
 from tunery.schema import RunConfig
+from tunery.schema.config.train import USUAL_TOKENS
 from tunery.store.objects.objects import Reference
 from tunery.train.loop.finite import rows_of_step
 from tunery.train.loop.trainer import EpochLoader
+from tunery.train.memory.run_budget import Budget
 from tunery.train.setup.augmentation import augmented, make_augmenter, models_of_augmentation
 from tunery.train.setup.prepare import Prepared
 
@@ -58,6 +60,8 @@ class Assembled:
     device: torch.device
     precision: str
     precision_reason: str
+    budget: Budget | None = None
+    """What passes may have; None: nobody has looked (`memory.run_budget.with_budget`)."""
 
     def optimizer(self) -> Optimizer:
         """The optimizer of the config over all trained parameters, those of the loss included."""
@@ -85,6 +89,14 @@ class Assembled:
             direction=self.config.direction,
         )
 
+    @property
+    def micro_batch_tokens(self) -> int:
+        """Most padded tokens in a pass of training."""
+        setting = self.config.train.micro_batch_tokens
+        if self.budget is not None:
+            return self.budget.tokens
+        return USUAL_TOKENS if setting == "auto" else setting
+
     def row_ids(self, step: int) -> tuple[str, ...]:
         """Ids of the training rows of one step, counted from 1."""
         prepared = self.prepared
@@ -99,7 +111,7 @@ class Assembled:
             batch_sampler=self.batches,
             collate_fn=Collator(
                 tokenizer.pad_token_id,
-                max_tokens=train.micro_batch_tokens,
+                max_tokens=self.micro_batch_tokens,
                 overhead=OVERHEAD if self.device.type == "cpu" else _OVERHEAD_ON_GPU,
                 token_dropout=self.config.regularization.token_dropout,
                 seed=self.config.seed,
@@ -113,7 +125,10 @@ class Assembled:
 
 
 def assemble(
-    config: RunConfig, prepared: Prepared, *, augmentation_models: Mapping[str, str] = MappingProxyType({})
+    config: RunConfig,
+    prepared: Prepared,
+    *,
+    augmentation_models: Mapping[str, str] = MappingProxyType({}),
 ) -> Assembled:
     """Choose device and precision, plan the steps, load the model.
 

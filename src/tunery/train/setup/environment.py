@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from tunery.hardware import device_name
 from tunery.schema.results.run import Environment
 
 _PACKAGES = ("tunery", "torch", "transformers", "peft", "accelerate", "optuna", "datasets", "numpy", "safetensors")
@@ -16,12 +17,11 @@ _COMPUTING = ("torch", "transformers", "peft", "accelerate", "numpy")
 def environment(device: torch.device, *, precision: str, reason: str) -> Environment:
     """The record of this process: versions, platform, device, precision and why."""
     threads = torch.get_num_threads()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return Environment(
         python=platform.python_version(),
         packages={package: installed for package in _PACKAGES if (installed := _version(package))},
         platform=platform.platform(),
-        device=f"{device.type}: {name}, {threads} thread{'' if threads == 1 else 's'}",
+        device=f"{device.type}: {device_name(device)}, {threads} thread{'' if threads == 1 else 's'}",
         precision=precision,
         precision_reason=reason,
     )

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -13,6 +14,10 @@ from tunery.hardware import pick_device
 MEMINFO: Final = Path("/proc/meminfo")
 OWN_GROUPS: Final = Path("/proc/self/cgroup")
 GROUPS: Final = Path("/sys/fs/cgroup")
+STATUS: Final = Path("/proc/self/status")
+
+_OF_PROCESS: Final = ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData"))
+"""Limits of this process alone (`ulimit -v`, `ulimit -d`), and what counts towards them."""
 
 
 class _Hierarchy(NamedTuple):
@@ -34,13 +39,32 @@ def memory_limit(n_jobs: int) -> int:
     device = pick_device()
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory) // n_jobs
-    return min([_left_on_host(), *_left_in_groups()]) // n_jobs
+    return min(min([_left_on_host(), *_left_in_groups()]) // n_jobs, *_left_in_process())
+
+
+def memory_left(device: torch.device, n_jobs: int) -> int:
+    """Bytes that a run may take from now on, where `n_jobs` runs share the device."""
+    if device.type == "cpu":
+        return memory_limit(n_jobs)
+    free, total = torch.cuda.mem_get_info(device)
+    allowed = total * torch.cuda.get_per_process_memory_fraction(device) / n_jobs
+    mine = torch.cuda.memory_allocated(device)
+    return int(min(allowed - mine, free + torch.cuda.memory_reserved(device) - mine))
 
 
 def _left_on_host() -> int:
     if MEMINFO.is_file() and (line := re.search(r"MemAvailable:\s*(\d+) kB", MEMINFO.read_text())):
         return int(line[1]) * 1024
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _left_in_process() -> Iterator[int]:
+    """What the limits of this process leave it; its children have the same limits, each for itself."""
+    status = STATUS.read_text() if STATUS.is_file() else ""
+    for limit, counted in _OF_PROCESS:
+        most, _ = resource.getrlimit(limit)
+        used = re.search(rf"{counted}:\s*(\d+) kB", status)
+        yield most - int(used[1]) * 1024 if used and most != resource.RLIM_INFINITY else _left_on_host()
 
 
 def _left_in_groups() -> Iterator[int]:
