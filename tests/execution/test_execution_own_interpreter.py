@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,12 @@ def pid_of(job: Job) -> int:
 
 def test_what_kills_the_interpreter_is_told_and_the_run_goes_on_in_another(job: Job) -> None:
     numbers: list[int] = []
+    job = replace(job, device="7")
 
     def prune(epoch: Epoch) -> None:
         numbers.append(epoch.number)
+        environment = Path(f"/proc/{pid_of(job)}/environ")
+        assert not environment.exists() or b"CUDA_VISIBLE_DEVICES=7\0" in environment.read_bytes()
         if numbers == [1, 2]:
             os.kill(pid_of(job), signal.SIGSEGV)
 

@@ -15,6 +15,7 @@ from tunery.errors import DiskFull, Interrupted, RequestError, StudyFailed
 from tunery.execution.engines import make_runner
 from tunery.execution.observer import Silent
 from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner, Stop
+from tunery.hpo import trial_loop
 from tunery.hpo.plan import Plan
 from tunery.hpo.storage.database import close_study, open_study, sqlite_url
 from tunery.hpo.storage.trial_queue import TrialQueue
@@ -117,6 +118,23 @@ def test_two_at_once_do_every_trial_once_and_no_configuration_twice(bench: Calla
     assert sorted(job.title for job in runner.jobs) == [f"trial {number}" for number in range(8)] and most == {2}
     assert len({job.config.lr for job in runner.jobs}) == 8 and not any(job.alone for job in runner.jobs)
     assert here.states() == ["COMPLETE"] * 8
+
+
+def test_trials_at_once_have_a_device_each(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial_loop, "visible_devices", lambda: ("4", "GPU-7", "9"))
+    at_work, both, pairs = list[str | None](), threading.Barrier(2, timeout=20), list[set[str | None]]()
+
+    def meet(job: Job) -> None:
+        at_work.append(job.device)
+        both.wait()
+        pairs.append(set(at_work))
+        both.wait()
+        at_work.remove(job.device)
+
+    here = bench(devices=[0, 2])
+    runner = Fake({number: meet for number in range(4)})
+    assert here.trial_loop(runner).run(total=4) == 4
+    assert pairs == [{"4", "9"}] * 4 and not any(job.alone for job in runner.jobs)
 
 
 def test_where_memory_runs_out_the_trial_goes_on_with_smaller_passes_and_says_so(bench: Callable[..., Bench]) -> None:

@@ -14,6 +14,7 @@ from typing import final
 import torch
 
 from tunery.execution.channel import Channel
+from tunery.execution.devices import environment_of
 from tunery.execution.messages import Ended, Train, WarmUp
 from tunery.execution.own_interpreter import start_interpreter
 from tunery.execution.run_process import train
@@ -109,6 +110,7 @@ class _ForkServer:
             end.close()
         for other in self._trials.values():
             other.close()
+        os.environ.update(environment_of(request.job.device))  # nothing in here has woken a device up
         os.register_at_fork(after_in_child=channel.close)  # a process that it forks has nothing to say
         if not request.job.config.data.cross_validates:  # which exports nothing
             read_from_a_fork()

@@ -12,6 +12,7 @@ from typing import Final, final
 
 from tunery.execution.channel import Channel
 from tunery.execution.conversation import supervise
+from tunery.execution.devices import environment_of
 from tunery.execution.messages import Ended, Message, Train, encode
 from tunery.execution.runner import Job, Outcome, Prune, Runner, Stop
 from tunery.startup import with_wait_policy
@@ -84,7 +85,7 @@ def start_interpreter(request: Train, end: socket.socket) -> int:
             return os.posix_spawn(
                 sys.executable,
                 [*_COMMAND, str(end.fileno())],
-                with_wait_policy(os.environ),
+                {**with_wait_policy(os.environ), **environment_of(request.job.device)},
                 file_actions=[(os.POSIX_SPAWN_DUP2, question.fileno(), 0)],
                 setsid=True,
             )

@@ -30,6 +30,8 @@ class Job:
     """Folder of a cross-validated run of the same config, whose folds are taken and not trained anew."""
     data: DataRecord | None = None
     """The rows that it must see; None: those that the study's folder remembers, if any."""
+    device: str | None = None
+    """The GPU that it may see alone, by its name in `CUDA_VISIBLE_DEVICES`; None: whatever this process may see."""
 
     @property
     def stall_timeout(self) -> float | None:
@@ -38,7 +40,7 @@ class Job:
 
     def share_of(self, threads: int) -> int:
         """How many threads it computes with, of those that it would have if nothing ran beside it."""
-        return threads if self.alone else max(1, threads // self.config.search.n_jobs)
+        return threads if self.alone else max(1, threads // self.config.search.jobs)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from optuna import Study
 from tunery.data.corpus import CORPUS, require_readable_corpus
 from tunery.data.reading.load import require_readable
 from tunery.errors import ConfigError, DataError, Problem, RequestError
+from tunery.execution.devices import shared_devices, visible_devices
 from tunery.execution.engines import make_runner
 from tunery.execution.observer import Observer, Silent
 from tunery.execution.runner import Runner
@@ -94,6 +95,7 @@ def search(
     space, folder = space_of(document), Path(out)
     base = _base(space)
     plain = complete(space, base)
+    space, base = _on_devices(space, base)
     refuse_other(folder, plain, record="study.json")
     finished = read_study(folder)
     observer = observer or Silent()
@@ -105,7 +107,7 @@ def search(
             write_page(folder, texts=False)
         return finished
     if isinstance(engine, str):
-        engine = make_runner(engine, n_jobs=base.search.n_jobs, gpus_per_trial=gpus_per_trial)
+        engine = make_runner(engine, n_jobs=base.search.jobs, gpus_per_trial=gpus_per_trial)
     url, directions = storage or sqlite_url(folder), list(base.directions)
     parse_url(url)  # a URL that is none is refused before anything heavy is imported, and so are files
     _require_readable_files(space, base)
@@ -171,9 +173,9 @@ def work(
             )
         folder, space = Path(out) if out is not None else _folder_of(study.study_name), with_domains(plain)
         refuse_other(folder, plain, record="study.json")
-        base = _base(space)
+        space, base = _on_devices(space, _base(space))
         _require_readable_files(space, base)
-        runner = make_runner("processes", n_jobs=base.search.n_jobs, gpus_per_trial=None)
+        runner = make_runner("processes", n_jobs=base.search.jobs, gpus_per_trial=None)
         with closing(runner), signals.handled():
             runner.warm_up(base, trust_remote_code=trust_remote_code)
             from tunery.hpo.session import follow
@@ -229,6 +231,17 @@ def _baselines(space: Document, base: RunConfig, prepared: "Prepared") -> tuple[
         return ()
     searched, possible = ends(domains(space).get("peft.method")), fitting(base, base.search.baselines)
     return tuple(name for name in base.search.baselines if name in possible and name not in searched)
+
+
+def _on_devices(space: Document, base: RunConfig) -> tuple[Document, RunConfig]:
+    """Both with the devices of this machine, where trials are shared out over several; what is recorded of a study
+    has none that nobody has asked for, so that workers elsewhere take their own."""
+    devices = shared_devices(base.search, visible_devices())
+    if devices is None:
+        return space, base
+    search = base.search.model_copy(update={"devices": devices})
+    section = {**space.get("search", {}), "devices": list(devices)}
+    return {**space, "search": section}, base.model_copy(update={"search": search})
 
 
 def _base(space: Document) -> RunConfig:

@@ -14,6 +14,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial, TrialState
 
 from tunery.errors import DiskFull, Interrupted, StudyFailed
+from tunery.execution.devices import Devices, visible_devices
 from tunery.execution.memory import MemoryLine, longest_row
 from tunery.execution.observer import Observer
 from tunery.execution.runner import Epoch, Job, Outcome, Prune, Runner, Stop
@@ -56,7 +57,7 @@ _PAUSE: Final = 1.0
 
 @final
 class TrialLoop:
-    """Has the trials of a study trained, `search.n_jobs` at once."""
+    """Has the trials of a study trained, `search.jobs` at once."""
 
     def __init__(
         self, plan: Plan, runner: Runner, *, shared: bool, leave: Stop, observer: Observer[TrialRecord]
@@ -84,9 +85,10 @@ class TrialLoop:
             epochs=most_epochs(plan.document, rows=plan.rows),
         )
         self._memory = MemoryLine(
-            limit=memory_limit(base.search.n_jobs),
+            limit=memory_limit(base.search.runs_per_device),
             longest=partial(longest_row, trust_remote_code=plan.trust_remote_code),
         )
+        self._devices = Devices(base.search, visible_devices())
         self._lock = threading.Lock()
         self._identities: dict[int, str] = {}
         self._taken = 0
@@ -111,7 +113,7 @@ class TrialLoop:
         completed = self._plan.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         for result in results_of(self._plan.out, [trial.number for trial in completed[-_REMEMBERED:]]).values():
             self._memory.learn(validate(result.config), result.memory, found=result.micro_batch_tokens)
-        if self._settings.n_jobs == 1:
+        if self._settings.jobs == 1:
             self._take_trials(at_most)
         else:
             self._take_trials_in_threads(at_most)
@@ -134,7 +136,8 @@ class TrialLoop:
         """Train a run; where memory runs out, go on from its resume point with half as many tokens in a micro-batch."""
         job = replace(job, trust_remote_code=self._plan.trust_remote_code)
         while True:
-            outcome = self._runner.run(job, prune=prune, stop=stop)
+            with self._devices.one() as device:
+                outcome = self._runner.run(replace(job, device=device), prune=prune, stop=stop)
             if outcome.status != "out_of_memory":
                 return outcome, job.config
             smaller = self._memory.halved(job.config, found=RunFolder(job.folder).progress().micro_batch_tokens)
@@ -152,7 +155,7 @@ class TrialLoop:
             self._error = self._error or error
 
     def _take_trials_in_threads(self, at_most: int | None) -> None:
-        n_jobs = self._settings.n_jobs
+        n_jobs = self._settings.jobs
         with ThreadPoolExecutor(n_jobs) as threads:
             try:
                 wait([threads.submit(self._take_trials, at_most) for _ in range(n_jobs)])
@@ -205,7 +208,7 @@ class TrialLoop:
             folder=trial_folder(self._plan.out, trial.number).path,
             study=self._plan.out,
             title=title,
-            alone=self._settings.n_jobs == 1,
+            alone=self._settings.jobs == 1,
         )
         epochs = admitted.train.epochs_for(self._plan.rows)
         prune: Prune = partial(self._prune, trial, epochs=epochs) if proposal.baseline is None else lambda epoch: None

@@ -87,7 +87,7 @@ def conclude(
         raise StudyFailed("no trial completed; `study.json` and the trials' `result.json` say why")
     for trial in candidates(trials, search.rescore) or trials[:1]:
         _train_here_too(trial, plan, store=store, run=run)
-    means = rescore(trials, out=out, rule=search.rescore, direction=result.direction, run=run, n_jobs=search.n_jobs)
+    means = rescore(trials, out=out, rule=search.rescore, direction=result.direction, run=run, n_jobs=search.jobs)
     is_cross_validated = plan.base.data.cross_validates
     winner, notes_on_lost = _winner(trials, means, out, needs_weights=not is_cross_validated)
     best = _published(winner, plan, run)

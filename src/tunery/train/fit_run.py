@@ -92,7 +92,8 @@ def fit_run(
                 )
         config = with_resolved_head(config, prepared)
         stages = stages_of(config, prepared)
-        n_jobs = config.search.n_jobs if purpose is Purpose.TRIAL else None
+        search = config.search if purpose is Purpose.TRIAL else None
+        n_jobs = search and search.jobs
         run = assemble(config, prepared, augmentation_models=before.augmentation_models)
     if purpose is not Purpose.FOLD:
         READER.start()  # nothing refuses the run any more
@@ -124,7 +125,8 @@ def fit_run(
         sizes = sizes_of(run)
         require_room(sizes, config.checkpoint, store=store, folder=folder, n_jobs=n_jobs)
         if not is_probe:
-            run = with_budget(run, recorded=before.micro_batch_tokens, n_jobs=n_jobs or 1, say=say)
+            sharing = search.runs_per_device if search else 1
+            run = with_budget(run, recorded=before.micro_batch_tokens, n_jobs=sharing, say=say)
     with run_lock(folder.path, document, record="result.json", data=data, root=root):
         simple = known_baselines(config, prepared, store, say=say) if options.baselines else ()
         if begin and is_new and not options.source:  # it writes features, which only the holder of the folder may

@@ -1,5 +1,6 @@
 """What a study looks for, how it proposes, when it prunes a trial, and what it does at its end."""
 
+import math
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field
@@ -163,8 +164,12 @@ class Search(Spec):
     every combination once."""
     max_failures: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """Failed trials in a row that end the study."""
-    n_jobs: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Trials that run at once on one machine; more than one share its device."""
+    n_jobs: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Trials that run at once on one machine. Null: one for each of its `devices`, or one. Where there are more than
+    devices, trials share them."""
+    devices: Annotated[tuple[Annotated[int, Field(ge=0, le=1023)], ...], Field(min_length=1)] | None = None
+    """GPUs that trials are shared out over, each of which then sees its own alone; counted from 0 among those that the
+    process may see (`CUDA_VISIBLE_DEVICES`). Null: all of them."""
     stall_timeout: Seconds | None = 1800.0
     """Seconds without a step or a score after which a trial counts as hung and its process is ended; null waits for
     ever."""
@@ -173,6 +178,16 @@ class Search(Spec):
     ensemble: Annotated[int, Field(ge=2, le=1000)] | None = 5
     """Best trials whose weights stay until the study ends, to measure what they gain as an ensemble; null keeps none
     for that."""
+
+    @property
+    def jobs(self) -> int:
+        """Trials that run at once."""
+        return self.n_jobs or len(self.devices or (0,))
+
+    @property
+    def runs_per_device(self) -> int:
+        """Trials that share a device, at most."""
+        return math.ceil(self.jobs / len(self.devices or (0,)))
 
     @property
     def candidates(self) -> int:

@@ -26,7 +26,7 @@ _MAY_CHANGE: Final = (
     "checkpoint",
     "tracking",
     *(f"train.{key}" for key in ("micro_batch_tokens", "eval_batch_size", "log_every", "workers")),
-    *(f"search.{key}" for key in ("n_trials", "timeout", "n_jobs", "stall_timeout", "rescore", "ensemble")),
+    *(f"search.{key}" for key in ("n_trials", "timeout", "n_jobs", "devices", "stall_timeout", "rescore", "ensemble")),
 )
 """Keys that a later call on the same folder may set anew: they say what the work is called, what it keeps, how it is
 logged, when it ends and what follows, and change no trial."""
