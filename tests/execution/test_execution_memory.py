@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from tiny_runs import config, write_rows
 from tunery.data.batches import micro_batches
 from tunery.execution.memory import MemoryLine, halved, largest_pass, longest_row
 from tunery.schema import RunConfig
+from tunery.schema.config.freeze import FreezeLayers
 from tunery.schema.results.run import Memory
+from tunery.train.memory.expected import Expected, expected
 
 LONGEST = 100
 MB = 10**6
@@ -82,6 +85,40 @@ def test_what_cannot_fit_is_refused_with_the_numbers() -> None:
 @pytest.mark.parametrize("tokens", [(), (1000, 2000), (2000, 2000, 2000)])
 def test_without_a_line_everything_may_try(tokens: tuple[int, ...]) -> None:
     assert line(1, *tokens).admit(run(3200)) == run(3200)
+
+
+def test_before_any_run_a_prediction_is_asked_once_for_each_kind() -> None:
+    asked = list[str]()
+
+    def expect(config: RunConfig, longest: int, limit: float) -> Expected | None:
+        asked.append(config.peft.method)
+        return None if config.peft.method == "ia3" else Expected(100 * MB, 0.1 * MB)
+
+    tight = MemoryLine(limit=115 * MB, longest=lambda _: LONGEST, expect=expect)
+    assert (
+        tight.admit(run(1000))
+        == tight.admit(run(2000))
+        == ("it would take about 110 MB of memory with single rows of 100 tokens, by prediction, but there are 115 MB")
+    )
+    assert tight.admit(run(3200, peft="ia3")) == run(3200, peft="ia3") and asked == ["lora", "ia3"]
+    wide = MemoryLine(limit=400 * MB, longest=lambda _: LONGEST, expect=expect)
+    smaller = wide.admit(run(3200))
+    assert isinstance(smaller, RunConfig) and smaller.train.micro_batch_tokens == pytest.approx(2680, abs=1)
+    for count in (1000, 2000, 3000):  # what runs have told counts more
+        wide.learn(run(count), Memory(host_peak_bytes=10 * count))
+    assert wide.admit(run(3200)) == run(3200)
+
+
+def test_a_model_that_cannot_fit_is_known_without_its_weights(tiny_bert: Path, tmp_path: Path) -> None:
+    given = config(str(tiny_bert), write_rows(tmp_path), peft={"method": "full"})
+    longest = longest_row(given)
+    assert expected(given, longest, limit=10**12) is None  # it fits by far
+    found = expected(given, longest, limit=10**6)
+    assert found is not None
+    weights = sum(tensor.nbytes for tensor in load_file(tiny_bert / "model.safetensors").values())
+    assert 3.5 * weights < found.rest < 5 * weights and found.each > 0  # weights, gradients, two moments
+    frozen = given.model_copy(update={"freeze": FreezeLayers(n=1)})
+    assert expected(frozen, longest, limit=1) is None
 
 
 def test_runs_that_deny_the_line_are_no_line() -> None:

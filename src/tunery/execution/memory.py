@@ -11,12 +11,21 @@ from tunery.schema import RunConfig
 from tunery.schema.config.train import USUAL_TOKENS
 from tunery.schema.results.run import Memory
 from tunery.schema.sizes import size_text
+from tunery.train.memory.expected import Expected
 from tunery.train.setup.prepare import prepare
 
 _RUNS: Final = 3
 """Runs that a line needs, at two token counts at least."""
 _MARGIN: Final = 0.92
 """Share of the memory that a run may be expected to take."""
+
+
+Expect = Callable[[RunConfig, int, float], Expected | None]
+
+
+def nothing_expected(config: RunConfig, longest: int, limit: float) -> Expected | None:
+    """Predict nothing."""
+    return None
 
 
 def longest_row(config: RunConfig, *, trust_remote_code: bool = False) -> int:
@@ -53,7 +62,8 @@ class _Line(NamedTuple):
 
     rest: float
     each: float
-    runs: int
+    source: str
+    """Who says so, for people to read."""
 
     def bytes(self, tokens: int) -> float:
         return self.rest + self.each * tokens
@@ -67,10 +77,15 @@ class _Line(NamedTuple):
 class MemoryLine:
     """Learns from every run that has ended, and estimates those to come. Any thread may call it."""
 
-    def __init__(self, *, limit: int, longest: Callable[[RunConfig], int] = longest_row) -> None:
+    def __init__(
+        self, *, limit: int, longest: Callable[[RunConfig], int] = longest_row, expect: Expect = nothing_expected
+    ) -> None:
         """Args:
         limit: bytes that one run may take: of the device where there is one, else of the host.
+        expect: predicts what a run takes, where no runs have told it yet: config, tokens of the longest row, limit.
         """
+        self._expect = expect
+        self._expected: dict[Hashable, Expected | None] = {}
         self._limit = limit
         self._longest = longest
         self._lock = threading.Lock()
@@ -99,14 +114,23 @@ class MemoryLine:
             line = _fitted(self._runs[_kind(config)])
         longest, room = self._longest(config), _MARGIN * self._limit
         tokens = largest_pass(config, longest)
+        line = line or self._predicted(config, longest)
         if line is None or line.bytes(tokens) <= room:
             return config
         if line.bytes(longest) > room:
             return (
                 f"it would take about {size_text(line.bytes(longest))} of memory with single rows of {longest} tokens, "
-                f"judged by {line.runs} runs like it, but there are {size_text(self._limit)}"
+                f"{line.source}, but there are {size_text(self._limit)}"
             )
         return _with_tokens(config, max(longest, line.tokens(room)))
+
+    def _predicted(self, config: RunConfig, longest: int) -> _Line | None:
+        kind = (_kind(config), repr(config.peft))
+        with self._lock:  # once for each kind
+            if kind not in self._expected:
+                self._expected[kind] = self._expect(config, longest, self._limit)
+        found = self._expected[kind]
+        return None if found is None else _Line(found.rest, found.each, "by prediction")
 
 
 def _kind(config: RunConfig) -> Hashable:
@@ -124,4 +148,4 @@ def _fitted(runs: Sequence[tuple[int, int]]) -> _Line | None:
         return None
     tokens, peaks = np.array(runs, dtype=np.float64).T
     each, rest = np.polyfit(tokens, peaks, deg=1).tolist()
-    return _Line(rest, each, len(runs)) if each > 0 else None
+    return _Line(rest, each, f"judged by {len(runs)} runs like it") if each > 0 else None

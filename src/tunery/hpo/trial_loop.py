@@ -31,6 +31,7 @@ from tunery.schema.results.study import TrialRecord
 from tunery.store.folder import RunFolder
 from tunery.store.study import StudyStore
 from tunery.train.conclude import finish
+from tunery.train.memory.expected import Expected, expected
 from tunery.train.memory.limit import memory_limit
 
 NOTES: Final = "notes"
@@ -53,6 +54,10 @@ _REMEMBERED: Final = 50
 """Trials of earlier calls that the memory line learns from."""
 _PAUSE: Final = 1.0
 """Seconds between two looks for a trial that another worker has lost."""
+
+
+def _expected(trust_remote_code: bool, config: RunConfig, longest: int, limit: float) -> Expected | None:
+    return expected(config, longest, limit=limit, trust_remote_code=trust_remote_code)
 
 
 @final
@@ -87,6 +92,7 @@ class TrialLoop:
         self._memory = MemoryLine(
             limit=memory_limit(base.search.runs_per_device),
             longest=partial(longest_row, trust_remote_code=plan.trust_remote_code),
+            expect=partial(_expected, plan.trust_remote_code),
         )
         self._devices = Devices(base.search, visible_devices())
         self._lock = threading.Lock()

@@ -93,7 +93,7 @@ def fit_run(
         config = with_resolved_head(config, prepared)
         stages = stages_of(config, prepared)
         search = config.search if purpose is Purpose.TRIAL else None
-        n_jobs = search and search.jobs
+        n_jobs = search.jobs if search else None
         run = assemble(config, prepared, augmentation_models=before.augmentation_models)
     if purpose is not Purpose.FOLD:
         READER.start()  # nothing refuses the run any more

@@ -8,22 +8,13 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tiny_runs import config, write_rows
+from assembled_runs import assembled
 from tunery.model.heads.heads import answers_of
 from tunery.train.memory.fake_tensors import LiveBytes, bytes_at_once, fake_copy
 from tunery.train.memory.prediction import Prediction
 from tunery.train.memory.run_budget import Longest, predicted
 from tunery.train.memory.search import Line
-from tunery.train.setup.assemble import Assembled, assemble, with_resolved_head
-from tunery.train.setup.prepare import prepare
-
-
-def assembled(model: Path, folder: Path, **sections: Any) -> Assembled:
-    given = config(str(model), write_rows(folder), **{"model": {"name": str(model), "precision": "fp32"}, **sections})
-    prepared = prepare(given)
-    run = assemble(with_resolved_head(given, prepared), prepared)
-    run.built.train()
-    return run
+from tunery.train.setup.assemble import Assembled
 
 
 def kept_for_backward(run: Assembled, rows: int) -> int:

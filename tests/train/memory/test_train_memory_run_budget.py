@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_train_memory_prediction import assembled
 
+from assembled_runs import assembled
 from tiny_runs import StopAt, config, write_rows
 from tunery import fit
 from tunery.errors import Interrupted

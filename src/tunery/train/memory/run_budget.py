@@ -16,6 +16,7 @@ from tunery.schema.config.train import USUAL_TOKENS
 from tunery.schema.sizes import size_text
 from tunery.train.memory.limit import memory_left
 from tunery.train.memory.ratios import keep_ratio, known_ratio, ratio_key
+from tunery.train.memory.rough import AMPLE, rough_estimate
 from tunery.train.memory.search import Line, most_rows
 from tunery.train.predict.scoring import autocast
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from tunery.train.memory.prediction import Prediction
     from tunery.train.setup.assemble import Assembled
 
-_AMPLE: Final = 0.25
-"""Share of the room on a CPU below which a rough estimate is enough."""
 _MOMENTS: Final = 2
 """Numbers that an optimizer is taken to keep for each that it trains, where its step cannot be predicted."""
 _EVALUATED: Final = 0.5
@@ -67,7 +66,9 @@ def _budget(run: "Assembled", *, recorded: int | None, n_jobs: int) -> tuple[Bud
     most = longest.most_rows
     if run.device.type == "cpu":
         most = min(most, max(USUAL_TOKENS // longest.tokens, 1))
-        if _rough_estimate(run, rows=most, tokens=longest.tokens) < _AMPLE * room:
+        trained = sum(part.nbytes for part in run.built.module.parameters() if part.requires_grad)
+        config = cast(Any, run.built.pretrained).config
+        if rough_estimate(config, trained=trained, rows=most, tokens=longest.tokens) < AMPLE * room:
             return Budget(USUAL_TOKENS), None
     return _found(run, longest, room=room, most=most)
 
@@ -211,15 +212,3 @@ class Longest:
         peak = peak_memory(device)
         highest = peak.device_peak_bytes if device.type == "cuda" else peak.host_peak_bytes
         return max((highest or 0) - before, 0)
-
-
-def _rough_estimate(run: "Assembled", *, rows: int, tokens: int) -> float:
-    """Bytes of a step, more rather than less: activations of a transformer by Korthikanti et al. 2022 (arXiv
-    2205.05198, equation 1), in float32; gradients, and a state of twice their size."""
-    shape: Any = cast(Any, run.built.pretrained).config.get_text_config()
-    sizes = [getattr(shape, name, None) for name in ("num_hidden_layers", "hidden_size", "num_attention_heads")]
-    trained = sum(part.nbytes for part in run.built.module.parameters() if part.requires_grad)
-    if not all(isinstance(size, int) for size in sizes):
-        return float("inf")
-    layers, hidden, heads = (int(size) for size in sizes if size is not None)
-    return 3.0 * trained + 2.0 * layers * rows * tokens * (34 * hidden + 5 * heads * tokens)
