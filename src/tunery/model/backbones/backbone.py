@@ -29,6 +29,7 @@ from tunery.model.backbones.catalog import HUB, Base, Pretrained
 from tunery.model.backbones.hub import folder_of, weight_files
 from tunery.model.backbones.quantization import loading_options, make_trainable
 from tunery.model.backbones.structure import find_layers
+from tunery.model.backbones.weight_names import renaming
 from tunery.model.heads.heads import Loading
 from tunery.schema.config.task import CriteriaOutput, LabelOutput, NumberOutput, Outputs
 from tunery.schema.reading.json_text import NotJson, parse_json
@@ -173,17 +174,27 @@ def load_pretrained(
     _refuse_giant(base, loading, config, options)
     if quantization is not None:
         options |= loading_options(quantization, layers=find_layers(_without_memory(loading, config, options)).path)
-    model, info = _or_model_error(
-        base,
-        lambda: loading.auto_class.from_pretrained(
-            folder_of(base),
-            config=config,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            **options,
-        ),
-    )
+
+    def load(**more: Any) -> tuple[Any, dict[str, Any]]:
+        loaded: tuple[Any, dict[str, Any]] = _or_model_error(
+            base,
+            lambda: loading.auto_class.from_pretrained(
+                folder_of(base),
+                config=config,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **options,
+                **more,
+            ),
+        )
+        return loaded
+
+    model, info = load()
+    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
+    own, missing, unexpected = dict(model.named_parameters()), info["missing_keys"], info["unexpected_keys"]
+    if names := renaming(own, missing=missing, unexpected=unexpected, backbone=prefix):
+        model, info = load(key_mapping=names)
     if _lacks_decoder(model, info["missing_keys"]):  # a base without a head gets one that shares its embeddings
         config.tie_word_embeddings = config.get_text_config().tie_word_embeddings = True
         return load_pretrained(base, config=config, loading=loading, tokenizer=tokenizer, quantization=quantization)
