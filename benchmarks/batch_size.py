@@ -161,7 +161,8 @@ class Bench:
     def ends(self, pair: Pair, rows: int) -> bool:
         """Whether a run with so many rows in a pass ends, which fails for memory alone."""
         done = self.child(pair, rows * TOKENS, find=False, cache=self.folder / "unused")
-        out_of_memory = any(sign in done.stderr for sign in ("can't allocate memory", "MemoryError", "bad_alloc"))
+        signs = ("can't allocate memory", "MemoryError", "bad_alloc", "could not create a primitive")
+        out_of_memory = any(sign in done.stderr for sign in signs)
         if done.returncode != 0 and not out_of_memory:
             raise SystemExit(done.stderr)
         return done.returncode == 0

@@ -1,6 +1,5 @@
 """What the end of a run means for a study: an error, or a process that is gone, becomes an outcome."""
 
-import errno
 import signal
 import traceback
 from collections.abc import Callable, Iterator
@@ -10,16 +9,9 @@ from typing import Final
 from tunery.errors import DiskFull, Interrupted, NonFiniteLoss, RequestError, TuneryError
 from tunery.execution.runner import Outcome
 from tunery.train.exit_text import exit_text
+from tunery.train.memory.shortage import is_out_of_memory
 
 _ASKED: Final = {-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}
-_NO_MEMORY: Final = (
-    "OutOfMemoryError",
-    "out of memory",
-    "can't allocate memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "std::bad_alloc",
-)
-"""A part of the name or text of every `RuntimeError` that means: memory has run out, on a device or on the host."""
 
 
 class Pruned(Exception):
@@ -38,7 +30,7 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], Callable[[str], Outcom
 def outcome_of_error(error: Exception) -> Outcome:
     """The outcome of a run that an error ended. What is no error of tunery is printed with its traceback."""
     named = f"{type(error).__name__}: {error}"
-    if any(_means_out_of_memory(cause) for cause in _causes(error)):
+    if any(is_out_of_memory(cause) for cause in _causes(error)):
         return Outcome("out_of_memory", named)
     for kinds, outcome in _MEANINGS:
         if isinstance(error, kinds):
@@ -60,11 +52,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
-
-
-def _means_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    if isinstance(error, RuntimeError):
-        return any(text in repr(error) for text in _NO_MEMORY)
-    return isinstance(error, MemoryError)

@@ -18,6 +18,7 @@ from tunery.train.memory.limit import memory_left
 from tunery.train.memory.ratios import keep_ratio, known_ratio, ratio_key
 from tunery.train.memory.rough import AMPLE, rough_estimate
 from tunery.train.memory.search import Line, most_rows
+from tunery.train.memory.shortage import is_out_of_memory
 from tunery.train.predict.scoring import autocast
 
 if TYPE_CHECKING:
@@ -176,10 +177,8 @@ class Longest:
         with torch.random.fork_rng(devices=devices):
             try:
                 return self._probe(rows)
-            except MemoryError:
-                return None
-            except RuntimeError as error:  # torch's own name for it is that of its CUDA allocator alone
-                if not any(sign in str(error) for sign in ("out of memory", "can't allocate memory")):
+            except Exception as error:
+                if not is_out_of_memory(error):
                     raise
                 return None
             finally:
