@@ -3,10 +3,10 @@
     python benchmarks/batch_size.py --data ../shared/data/imdb_small --out batch_size.json
 
 For each of five pairs of model and method, under a limit of the address space (`ulimit -v`): what tunery finds by
-itself, then the most rows with which a run of three steps ends, by bisection, one process each. All rows have 256
-tokens, and a step has 64 of them. Models but MiniLM have the true shape and random weights. Every pair begins without
-what was measured for another; the last column is what is found with what the pairs before have left. Prints a Markdown
-table; the JSON has every try.
+itself in a run of three steps, then the most rows with which such a run ends, by bisection, one process each. All rows
+have 256 tokens, and a step has 64 of them. Models but MiniLM have the true shape and random weights. Every pair begins
+without what was measured for another; the last column is what is found with what the pairs before have left. Prints a
+Markdown table; the JSON has every try.
 """
 
 import argparse
@@ -25,26 +25,15 @@ TOKENS: Final = 256
 STEP: Final = 64
 GB: Final = 1 << 30
 CHILD: Final = """
-import json, resource, sys
+import json, re, resource, sys
 from pathlib import Path
-config, out, extra, find = json.loads(sys.argv[1])
+config, out, extra = json.loads(sys.argv[1])
 from tunery.schema.reading.document import validate
 from tunery.train.fit import fit
-from tunery.train.memory.run_budget import with_budget
-from tunery.train.setup.assemble import assemble, with_resolved_head
-from tunery.train.setup.prepare import prepare
-import re
-config = validate(config)
-prepared = prepare(config)
-config = with_resolved_head(config, prepared)
+import tunery.train.memory.prediction
 limit = 1024 * int(re.search(r"VmSize:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) + extra
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-if find:
-    said, run = [], assemble(config, prepared)
-    tokens = with_budget(run, recorded=None, n_jobs=1, say=said.append).micro_batch_tokens
-    print(json.dumps({"tokens": tokens, "said": said}))
-else:
-    fit(config, out=Path(out))
+print(fit(validate(config), out=Path(out)).micro_batch_tokens)
 """
 
 
@@ -73,8 +62,7 @@ class Measured:
 
     pair: Pair
     found: int
-    """Rows, without anything known before."""
-    said: list[str]
+    """Rows, without anything known before, of a run that ended; 0: memory ran out."""
     most: int
     """Rows, by bisection."""
     tried: dict[int, bool] = field(default_factory=dict)
@@ -142,40 +130,33 @@ class Bench:
         for split, part in parts.items():
             (self.folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
 
-    def child(self, pair: Pair, tokens: int | str, *, find: bool, cache: Path) -> subprocess.CompletedProcess[str]:
-        """One process."""
+    def run(self, pair: Pair, tokens: int | str, cache: Path) -> int | None:
+        """Tokens in a pass of a run that has ended; None where memory ran out."""
         with tempfile.TemporaryDirectory() as out:
-            question = json.dumps([self.config(pair, tokens), f"{out}/run", int(pair.extra * GB), find])
+            question = json.dumps([self.config(pair, tokens), f"{out}/run", int(pair.extra * GB)])
             environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "MALLOC_ARENA_MAX": "1"}
             command = [sys.executable, "-c", CHILD, question]
-            return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-
-    def find(self, pair: Pair, cache: Path) -> tuple[int, list[str]]:
-        """What tunery finds."""
-        done = self.child(pair, "auto", find=True, cache=cache)
-        if done.returncode != 0:
-            raise SystemExit(done.stderr)
-        answer = json.loads(done.stdout.splitlines()[-1])
-        return answer["tokens"] // TOKENS, answer["said"]
-
-    def ends(self, pair: Pair, rows: int) -> bool:
-        """Whether a run with so many rows in a pass ends, which fails for memory alone."""
-        done = self.child(pair, rows * TOKENS, find=False, cache=self.folder / "unused")
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        if done.returncode == 0:
+            return int(done.stdout.split()[-1])
         signs = ("can't allocate memory", "MemoryError", "bad_alloc", "could not create a primitive")
-        out_of_memory = any(sign in done.stderr for sign in signs)
-        if done.returncode != 0 and not out_of_memory:
+        if not any(sign in done.stderr for sign in signs):
             raise SystemExit(done.stderr)
-        return done.returncode == 0
+        return None
+
+    def found(self, pair: Pair, cache: Path) -> int:
+        """Rows of a pass that a run finds by itself; 0 where memory ran out."""
+        return (self.run(pair, "auto", cache) or 0) // TOKENS
 
     def measure(self, pair: Pair) -> Measured:
         """Both."""
         with tempfile.TemporaryDirectory() as cache:
-            found, said = self.find(pair, Path(cache))
-        measured = Measured(pair, found, said, most=0)
+            found = self.found(pair, Path(cache))
+        measured = Measured(pair, found, most=0)
         low, high = 0, STEP // 2 + 1
         while high - low > 1:
             rows = found if not measured.tried and low < found < high else (low + high) // 2
-            measured.tried[rows] = self.ends(pair, rows)
+            measured.tried[rows] = self.run(pair, rows * TOKENS, self.folder / "unused") is not None
             low, high = (rows, high) if measured.tried[rows] else (low, rows)
         measured.most = low
         return measured
@@ -196,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         bench.write()
         for pair in PAIRS[: given.pairs]:
             measured = bench.measure(pair)
-            measured.later, _ = bench.find(pair, Path(shared))
+            measured.later = bench.found(pair, Path(shared))
             results.append(measured)
             cells = (pair.model, pair.method, pair.extra, measured.found, measured.most)
             share = f"{measured.found / measured.most:.0%}" if measured.most else "none fits"

@@ -22,7 +22,7 @@ def test_what_fits_follows_from_what_is_told(capsys: pytest.CaptureFixture[str])
         rows, each = row["micro_batch_tokens"] // 64, 64 * row["bytes_per_token"]
         taken = row["weights"] + row["fixed"] + rows * each
         # beside its rows a pass makes a gradient of the table of embeddings once more than it keeps
-        assert 0.95 * MEMORY - row["weights"] - 2 * each < taken <= 0.95 * MEMORY + each
+        assert 0.95 * MEMORY - row["weights"] - 2 * each < taken <= 0.95 * MEMORY
     assert full["fixed"] >= 12 * (CATALOG["minilm"].parameters or 0) and lora["fixed"] < full["fixed"] / 50
     assert lora["parameters"] > full["parameters"] and lora["bytes_per_token"] < full["bytes_per_token"]
     assert all("`hf download OpenMed/" in row["reason"] and row["weights"] is None for row in unknown)

@@ -80,8 +80,8 @@ def test_without_a_prediction_too(machine: Machine) -> None:
 def test_a_known_ratio_needs_no_pass(machine: Machine) -> None:
     found = machine.search(machine.activations.times(1 / 1.2), ratio=1.2)
     assert machine.tried == [] and found.rows <= machine.most
-    fixed = machine.gradients + machine.state
-    assert machine.taken(found.rows + 1) > 0.95 * machine.room - 1 or fixed > 0.95 * machine.room
+    room = machine.room - machine.gradients - machine.state
+    assert machine.activations.at(found.rows + 1) > 0.9 * room - 1
 
 
 @given(machines, st.integers(1, 20))

@@ -158,6 +158,7 @@ class Longest:
             max_tokens=np.iinfo(np.int64).max,
             masking=prepared.task.masking(run.config.task, prepared.tokenizer),
         )
+        self._before: int | None = None
         self.tokens = int(encoded.lengths[feature])
         self.most_rows = run.config.train.batch_size * int(np.bincount(encoded.rows).max())
         """That a step can have; a row of several windows counts as so many."""
@@ -168,7 +169,8 @@ class Longest:
         return batch
 
     def probe(self, rows: int) -> int | None:
-        """Bytes that a pass takes at its highest beside what is there, gradients included; None: they are not there.
+        """Bytes that a pass takes at its highest beside what there was before the first one, gradients included; None:
+        they are not there. So what a pass leaves behind for good, such as what kernels keep, counts once.
 
         Weights, gradients and random states are as before afterwards.
         """
@@ -192,7 +194,8 @@ class Longest:
         run = self._run
         device, objective = run.device, run.objective
         objective.module.to(device)
-        before = used_memory(device)
+        used = used_memory(device)
+        self._before = used if self._before is None else self._before
         reset_peak_memory(device)
         run.built.train()
         for parameter in run.built.module.parameters():
@@ -210,4 +213,4 @@ class Longest:
         loss.backward()  # type: ignore[no-untyped-call]
         peak = peak_memory(device)
         highest = peak.device_peak_bytes if device.type == "cuda" else peak.host_peak_bytes
-        return max((highest or 0) - before, 0)
+        return max((highest or 0) - self._before, 0)
