@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tunery.train.memory.prediction import Prediction
     from tunery.train.setup.assemble import Assembled
 
+_SHARES: Final = {"cuda": 0.92, "cpu": 0.85}
+"""Share of the room that activations may take, by device: what a C library frees leaves more gaps."""
 _MOMENTS: Final = 2
 """Numbers that an optimizer is taken to keep for each that it trains, where its step cannot be predicted."""
 _EVALUATED: Final = 0.5
@@ -87,6 +89,7 @@ def _found(run: "Assembled", longest: "Longest", *, room: int, most: int) -> tup
         room=room,
         most=most,
         probe=longest.probe,
+        share=_SHARES[run.device.type],
         ratio=None if key is None else known_ratio(key),
     )
     if key is not None and found.ratio is not None:

@@ -5,15 +5,11 @@ from typing import Final, NamedTuple
 
 PROBES: Final = 3
 """Passes that are tried at most."""
-_UNTRIED: Final = 0.9
-"""Share of the room for activations that a pass may take which was not tried, where the ratio is known."""
 _DOUBT: Final = 1.5
 """What activations may take over what is predicted, where nothing was ever measured."""
 _FIRST: Final = 0.3
-"""Share of that room that the first pass is meant to take: on a host, what asks for too much may be killed."""
-_LAST: Final = 0.92
-"""The same of further passes, and of the one that is found: passes of other lengths leave gaps in the memory, which
-took up to 9 % of the activations on a CPU."""
+"""Share of the room for activations that the first pass is meant to take: on a host, what asks for too much may be
+killed."""
 _NEAR: Final = 1.15
 """Rows over those of the largest pass that was tried, up to which what was measured is relied upon."""
 
@@ -58,6 +54,7 @@ def most_rows(
     room: float,
     most: int,
     probe: Probe,
+    share: float,
     ratio: float | None = None,
 ) -> Found:
     """The most rows of a pass that fit, at most `most`.
@@ -67,11 +64,12 @@ def most_rows(
         gradients: bytes, which a probe has too.
         fixed: bytes that are there in every pass: gradients and the state of the optimizer.
         room: bytes that the run may take beside its model.
+        share: of the room for activations that a pass may take: what is freed leaves gaps.
         ratio: what activations took over what was predicted, for other models.
     """
     room = room - fixed
     if predicted is not None and ratio is not None:
-        return Found(min(predicted.times(ratio).rows(_UNTRIED * room), most), None)
+        return Found(min(predicted.times(ratio).rows(share * room), most), None)
     if predicted is not None and predicted.times(_DOUBT).at(most) <= room:
         return Found(most, None)
     rows = 1 if predicted is None else min(max(predicted.rows(_FIRST * room), 1), most)
@@ -81,12 +79,17 @@ def most_rows(
         taken = probe(rows)
         tried += 1
         if taken is None:
-            limit = rows - 1
-            rows = found = min(max(seen[-1][0] if seen else 0, rows // 4), limit)
+            limit, found = rows - 1, seen[-1][0] if seen else 0
+            rows = (found + rows) // 2 if seen else rows // 4
+            if rows == found:
+                break
             continue
         seen = sorted([*seen, (rows, max(taken - gradients, 1))])
         line = _through(seen, predicted)
-        found = min(line.rows(_LAST * room), limit)
+        if limit < most:  # more has failed: what was tried and went well is what there is
+            found = seen[-1][0]
+            break
+        found = min(line.rows(share * room), limit)
         if found <= _NEAR * seen[-1][0]:
             break
         rows = min(max(found, 1), limit)
