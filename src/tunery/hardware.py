@@ -26,6 +26,8 @@ PROC_STATUS = Path("/proc/self/status")
 PROC_CLEAR = Path("/proc/self/clear_refs")
 CPU_INFO = Path("/proc/cpuinfo")
 
+_MMAP_THRESHOLD = -3
+"""Of `mallopt`: the size from which a block has pages of its own."""
 _REMAINING_FP32 = "fp32 matrix products that are left use TF32"
 
 
@@ -89,6 +91,13 @@ def used_memory(device: torch.device) -> int:
     if PROC_STATUS.is_file() and (mark := re.search(r"VmRSS:\s*(\d+) kB", PROC_STATUS.read_text())):
         return int(mark[1]) * 1024
     return 0
+
+
+def give_back_freed_memory() -> None:
+    """From now on, what is freed goes back to the system at once, in blocks of 256 kB and more. A little slower; but
+    passes of other sizes leave no gaps, which took a fifth of what there was. Where the C library is GNU's."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 1 << 18)
 
 
 def _on_cpu(requested: str) -> Choice:

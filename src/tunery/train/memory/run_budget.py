@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tunery.data.batches import Collator, EncodedDataset, MicroBatch
-from tunery.hardware import peak_memory, reset_peak_memory, used_memory
+from tunery.hardware import give_back_freed_memory, peak_memory, reset_peak_memory, used_memory
 from tunery.model.heads.heads import answers_of
 from tunery.schema.config.train import USUAL_TOKENS
 from tunery.schema.sizes import size_text
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tunery.train.setup.assemble import Assembled
 
 _SHARES: Final = {"cuda": 0.92, "cpu": 0.85}
-"""Share of the room that activations may take, by device: what a C library frees leaves more gaps."""
+"""Share of the room that activations may take, by device: training takes somewhat more than a pass that is tried."""
 _MOMENTS: Final = 2
 """Numbers that an optimizer is taken to keep for each that it trains, where its step cannot be predicted."""
 _EVALUATED: Final = 0.5
@@ -64,6 +64,8 @@ def _budget(run: "Assembled", *, recorded: int | None, n_jobs: int) -> tuple[Bud
     if setting != "auto":
         return Budget(setting), None
     if recorded is not None:
+        if run.device.type == "cpu" and recorded < USUAL_TOKENS:
+            give_back_freed_memory()
         return Budget(recorded), None
     room, longest = memory_left(run.device, n_jobs), Longest(run)
     most = longest.most_rows
@@ -73,6 +75,7 @@ def _budget(run: "Assembled", *, recorded: int | None, n_jobs: int) -> tuple[Bud
         config = cast(Any, run.built.pretrained).config
         if rough_estimate(config, trained=trained, rows=most, tokens=longest.tokens) < AMPLE * room:
             return Budget(USUAL_TOKENS), None
+        give_back_freed_memory()
     return _found(run, longest, room=room, most=most)
 
 
