@@ -134,7 +134,11 @@ class Bench:
         """Tokens in a pass of a run that has ended; None where memory ran out."""
         with tempfile.TemporaryDirectory() as out:
             question = json.dumps([self.config(pair, tokens), f"{out}/run", int(pair.extra * GB)])
-            environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "MALLOC_ARENA_MAX": "1"}
+            malloc = {
+                "MALLOC_ARENA_MAX": "1",
+                "MALLOC_MMAP_THRESHOLD_": str(1 << 18),
+            }  # as `auto` sets where it is short
+            environment = {**os.environ, **malloc, "XDG_CACHE_HOME": str(cache)}
             command = [sys.executable, "-c", CHILD, question]
             done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if done.returncode == 0:
