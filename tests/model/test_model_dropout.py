@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from test_model_families import FAMILIES, IDS, TINY
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from families import FAMILIES, IDS, TINY
 from model_answers import labels_of
 from tunery.errors import ModelError
 from tunery.model.backbones.backbone import load_tokenizer

@@ -12,7 +12,7 @@ from tunery.model.backbones.dropout import Dropouts
 from tunery.model.backbones.hub import folder_of
 from tunery.schema import RunConfig
 from tunery.schema.config.freeze import NoFreeze
-from tunery.schema.config.peft import Peft
+from tunery.schema.config.peft import WITHOUT_STEPS, Peft
 from tunery.schema.config.task import CriteriaOutput, Outputs, VocabularyOutput
 from tunery.schema.config.train import USUAL_TOKENS
 from tunery.train.memory.rough import AMPLE, rough_estimate
@@ -35,12 +35,13 @@ def expected(config: RunConfig, longest: int, *, limit: float, trust_remote_code
         limit: bytes that it may take.
 
     Returns:
-        None where it fits by far, by a rough estimate, and where nothing can be said without the model itself: frozen
-        layers, quantised weights, activations that are computed again, language models, evidence, foreign code.
+        None where it fits by far, by a rough estimate, where nothing is trained in steps, and where nothing can be said
+        without the model itself: frozen layers, quantised weights, activations that are computed again, language
+        models, evidence, foreign code.
     """
     if not isinstance(config.freeze, NoFreeze) or config.model.quantization or config.train.gradient_checkpointing:
         return None
-    if trust_remote_code or config.model.trust_remote_code:
+    if isinstance(config.peft, WITHOUT_STEPS) or trust_remote_code or config.model.trust_remote_code:
         return None
     with suppress(TuneryError, OSError, ValueError):  # whatever is wrong, the run says it
         prepared = prepare(config)

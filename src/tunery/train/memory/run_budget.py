@@ -72,7 +72,7 @@ def _budget(run: "Assembled", *, recorded: int | None, n_jobs: int) -> tuple[Bud
     if run.device.type == "cpu":
         most = min(most, max(USUAL_TOKENS // longest.tokens, 1))
         trained = sum(part.nbytes for part in run.built.module.parameters() if part.requires_grad)
-        config = cast(Any, run.built.pretrained).config
+        config = cast(Any, run.built.backbone).config
         if rough_estimate(config, trained=trained, rows=most, tokens=longest.tokens) < AMPLE * room:
             return Budget(USUAL_TOKENS), None
         give_back_freed_memory()
