@@ -170,7 +170,7 @@ def test_a_loader_gives_the_same_steps_with_and_without_workers() -> None:
             assert torch.equal(first.targets["labels"], second.targets["labels"])
     seen = sorted(int(label) for step in alone for micro in step for label in micro.targets["labels"])
     assert seen == list(range(7))
-    for inputs, told, _ in (micro for step in alone for micro in step):
+    for inputs, told, *_ in (micro for step in alone for micro in step):
         assert inputs["input_ids"].dtype == torch.int64
         assert torch.equal(inputs["input_ids"], (told["labels"][:, None] + 1) * inputs["attention_mask"])
         assert inputs["attention_mask"].sum(1).tolist() == [lengths[label] for label in told["labels"].tolist()]
