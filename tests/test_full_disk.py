@@ -155,6 +155,6 @@ def test_the_command_says_what_to_do_and_does_it_when_called_again(
     assert kept == metrics[: len(kept)] and kept[-1]["step"] >= 2
     (disk / "filler").unlink()
     assert train(run, tmp_path, out).returncode == 0
-    for written_by_the_command in ("baselines.json", "report.html", "worst_rows.json"):
+    for written_by_the_command in ("baselines.json", "report.html", "worst_rows.json", "best/README.md"):
         (out / written_by_the_command).unlink()
     assert what_is_left(out) == undisturbed
