@@ -39,7 +39,7 @@ from tunery.train.artifacts.restore import StoredWeights
 from tunery.train.deep_check.by_run import write_rows_to_look_at
 from tunery.train.gains import baseline_notes, with_gains
 from tunery.train.notes import answers_alike
-from tunery.train.out_of_fold import answers_of_folds, repeats_of, score_out_of_fold
+from tunery.train.out_of_fold import answers_of_folds, repeats_of, state_of
 from tunery.train.predict.card import read_card
 from tunery.train.predict.inference import Predictor
 from tunery.train.setup.prepare import current_splits
@@ -248,8 +248,7 @@ def _write_rows_to_look_at(winner: TrialRecord, plan: Plan) -> None:
     config = validate(result.config)
     task = task_of_rows(config.task, config.data, splits)
     repeats = [*repeats_of(config, task, splits.pool, answers)]
-    state = score_out_of_fold(config, task, splits.pool, answers).state
-    write_rows_to_look_at(config, task, splits, repeats, state, folder, texts=plan.texts)
+    write_rows_to_look_at(config, task, splits, repeats, state_of(task, repeats), folder, texts=plan.texts)
 
 
 def _read_score(trial: TrialRecord, out: Path) -> BestTrial | None:

@@ -145,9 +145,7 @@ def score_out_of_fold(config: RunConfig, task: Task, pool: Sequence[Example], an
 
 def _scored(config: RunConfig, task: Task, repeats: Sequence[Repeat]) -> Scored:
     objective = config.objective
-    state = task.fit_state(
-        RowTable.joined([repeat.answers for repeat in repeats]), RowTable.joined([repeat.truth for repeat in repeats])
-    )
+    state = state_of(task, repeats)
     metrics = mean_of([task.fitted_score(repeat.answers, repeat.truth) for repeat in repeats])
     without = [jackknife(task, each.answers, each.truth, state, objective=objective)[1] for each in repeats]
     without_block = tuple(mean_of(blocks) for blocks in zip(*without, strict=True))
@@ -158,6 +156,13 @@ def _scored(config: RunConfig, task: Task, repeats: Sequence[Repeat]) -> Scored:
         low, high = interval
         interval = (low, min(high, 1.0)) if config.direction == "maximize" else (max(low, 0.0), high)
     return Scored(metrics, without_block, interval, state)
+
+
+def state_of(task: Task, repeats: Sequence[Repeat]) -> State | None:
+    """What the task fits on the answers of all folds, those of all repeats together."""
+    return task.fit_state(
+        RowTable.joined([repeat.answers for repeat in repeats]), RowTable.joined([repeat.truth for repeat in repeats])
+    )
 
 
 def mean_of(values: Sequence[Any]) -> Any:

@@ -21,7 +21,7 @@ from tunery.tasks.task import State, Task
 from tunery.tasks.worst_rows import excerpts_of, worst_rows
 from tunery.train.deep_check.deep_check import DeepCheck
 from tunery.train.deep_check.doubts import SaidBack, label_doubts, number_doubts
-from tunery.train.out_of_fold import Repeat, answers_of_folds, repeats_of, score_out_of_fold
+from tunery.train.out_of_fold import Repeat, answers_of_folds, repeats_of, state_of
 from tunery.train.setup.prepare import current_splits, data_record
 
 MOST_ROWS: Final = 50
@@ -51,8 +51,8 @@ def deep_check_by_run(path: Path) -> DeepCheck:
     answers = answers_of_folds(path, config.data.all_folds)
     if answers is None:
         raise FolderError(f"{str(path)!r} has lost the answers of its folds; train it anew in another folder")
-    state = score_out_of_fold(config, task, pool, answers).state
-    said = said_of_folds(config, task, pool, [*repeats_of(config, task, pool, answers)], state)
+    repeats = [*repeats_of(config, task, pool, answers)]
+    said = said_of_folds(config, task, pool, repeats, state_of(task, repeats))
     return DeepCheck(f"run {path}", pool, said.doubts, said.findings)
 
 
